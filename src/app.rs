@@ -1,0 +1,1 @@
+//! Composition: what each command starts, in which order, and how it stops.

@@ -1,0 +1,188 @@
+//! The events that seatmeter understands, parsed into a form that cannot be wrong.
+
+use std::borrow::Cow;
+
+use chrono_tz::Tz;
+
+use super::id::IdRef;
+
+/// One record of the topic, as the log holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its offset in the partition.
+    pub offset: u64,
+    /// Kafka's record timestamp, milliseconds since 1970 UTC; `None` where the record carries none.
+    pub timestamp_ms: Option<i64>,
+    /// The record's key.
+    pub key: Option<&'a [u8]>,
+    /// The record's value; `None` is a tombstone.
+    pub payload: Option<&'a [u8]>,
+}
+
+/// What a record turned out to be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decoded<'a> {
+    /// A well-formed event. Whether it is a duplicate is the lane's to say.
+    Event(Event<'a>),
+    /// Not such an event.
+    Rejected(Reject),
+    /// A null value.
+    Tombstone,
+}
+
+/// Why a record was rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// The reason.
+    pub reason: RejectReason,
+    /// The path of the field at fault (`id`, `data.seats`, `$key`); empty where no single field is.
+    pub path: &'static str,
+}
+
+/// The closed list of reject reasons; their names are part of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RejectReason {
+    /// The value is over 1 MiB.
+    TooLarge,
+    /// Not JSON, or not a JSON object.
+    InvalidJson,
+    /// A required field is absent.
+    MissingField,
+    /// A field's value is not of its type or range.
+    InvalidField,
+    /// `type` names no known event.
+    UnknownType,
+    /// `time` lies before 2000-01-01 UTC.
+    TimeTooOld,
+    /// `time` lies more than an hour after the record's timestamp, or after 2099.
+    TimeInFuture,
+}
+
+impl RejectReason {
+    /// Every reason, in the order in which they are judged.
+    pub const ALL: [Self; 7] = [
+        Self::TooLarge,
+        Self::InvalidJson,
+        Self::MissingField,
+        Self::InvalidField,
+        Self::UnknownType,
+        Self::TimeTooOld,
+        Self::TimeInFuture,
+    ];
+
+    /// The name in `rejected_events` and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::InvalidJson => "invalid_json",
+            Self::MissingField => "missing_field",
+            Self::InvalidField => "invalid_field",
+            Self::UnknownType => "unknown_type",
+            Self::TimeTooOld => "time_too_old",
+            Self::TimeInFuture => "time_in_future",
+        }
+    }
+}
+
+/// A well-formed event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event<'a> {
+    /// When it happened: milliseconds since 1970 UTC, within 2000..2099.
+    pub time_ms: i64,
+    /// The account that it belongs to, which is also the record's key.
+    pub account: IdRef<'a>,
+    /// What happened.
+    pub kind: EventKind<'a>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventKind<'a> {
+    /// `user.login` and `user.action`: the user was active.
+    Activity { organization: Option<IdRef<'a>>, user: IdRef<'a> },
+    /// `test.executed`.
+    TestExecuted(TestExecuted<'a>),
+    /// `license.purchased`: the account now owns this many seats.
+    LicensePurchased { seats: u64 },
+    /// `license.allocated`: the organization is now allocated this many of them.
+    LicenseAllocated { organization: IdRef<'a>, seats: u64 },
+    /// `license.assigned`.
+    LicenseAssigned {
+        organization: IdRef<'a>,
+        user: IdRef<'a>,
+        project: Option<IdRef<'a>>,
+        /// Already defaulted to the account id.
+        license_source: IdRef<'a>,
+    },
+    /// `license.revoked`.
+    LicenseRevoked { organization: IdRef<'a>, user: IdRef<'a> },
+    /// `plan.started`, `plan.upgraded`, `plan.adjusted`.
+    Plan {
+        kind: PlanKind,
+        organization: IdRef<'a>,
+        plan: IdRef<'a>,
+        /// Tests per quota month; `None` is unlimited.
+        monthly_quota: Option<u64>,
+    },
+    /// `account.updated`.
+    AccountUpdated { name: Option<Cow<'a, str>>, timezone: Option<Tz> },
+    /// `organization.updated`. `parent`: `None` leaves it as it was, `Some(None)` makes it top-level.
+    OrganizationUpdated { organization: IdRef<'a>, name: Option<Cow<'a, str>>, parent: Option<Option<IdRef<'a>>> },
+    /// `user.updated`.
+    UserUpdated { user: IdRef<'a>, name: Option<Cow<'a, str>>, email: Option<Cow<'a, str>> },
+    /// `project.updated`.
+    ProjectUpdated { organization: IdRef<'a>, project: IdRef<'a>, name: Option<Cow<'a, str>> },
+}
+
+/// `test.executed`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestExecuted<'a> {
+    /// CloudEvents `source`; with `id` and the account it identifies the event.
+    pub event_source: Cow<'a, str>,
+    /// CloudEvents `id`.
+    pub event_id: Cow<'a, str>,
+    pub organization: IdRef<'a>,
+    pub project: Option<IdRef<'a>>,
+    pub user: Option<IdRef<'a>>,
+    pub origin: Origin,
+    /// How many tests ran, 1 to 1,000,000.
+    pub tests: u64,
+    /// How long all of them took together, milliseconds.
+    pub duration_ms: u64,
+}
+
+/// Where the tests ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// On the platform; consumes quota.
+    Run,
+    /// Elsewhere; only their results were uploaded.
+    Upload,
+}
+
+/// What a plan record does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PlanKind {
+    /// A new plan, which anchors the quota months.
+    Started,
+    /// Another plan, which anchors them anew.
+    Upgraded,
+    /// New terms, same anchor.
+    Adjusted,
+}
+
+impl PlanKind {
+    /// True where this record anchors the quota months.
+    pub const fn anchors(self) -> bool {
+        matches!(self, Self::Started | Self::Upgraded)
+    }
+
+    /// The name in ClickHouse.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Upgraded => "upgraded",
+            Self::Adjusted => "adjusted",
+        }
+    }
+}

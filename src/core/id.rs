@@ -1,0 +1,169 @@
+//! Identifiers of accounts, organizations, projects and users.
+//!
+//! An identifier arrives as a JSON string or as a non-negative JSON integer below 2^63; `42` and `"42"` are the same. The
+//! canonical form keeps canonical decimals as numbers, which makes comparing cheap and needs no heap.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// The largest number an identifier may be, inclusive: 2^63 - 1.
+pub const NUMBER_MAX: u64 = i64::MAX as u64;
+
+/// An owned identifier in canonical form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Id {
+    /// A canonical decimal (no leading zero) of at most [`NUMBER_MAX`].
+    Number(u64),
+    /// Any other text. Never a canonical decimal of at most [`NUMBER_MAX`].
+    Text(Arc<str>),
+}
+
+/// An identifier in canonical form that borrows from the payload it was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdRef<'a> {
+    /// See [`Id::Number`].
+    Number(u64),
+    /// See [`Id::Text`].
+    Text(Cow<'a, str>),
+}
+
+/// Reads a canonical decimal of at most [`NUMBER_MAX`]; `None` where the text is anything else.
+fn canonical_number(text: &str) -> Option<u64> {
+    let digits = text.as_bytes();
+    let canonical = match digits {
+        [] => false,
+        [b'0'] => true,
+        [b'0', ..] => false,
+        _ => digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit),
+    };
+    if !canonical {
+        return None;
+    }
+    text.parse().ok().filter(|&number| number <= NUMBER_MAX)
+}
+
+impl<'a> IdRef<'a> {
+    /// The canonical form of an identifier given as text. Length and characters are the decoder's to judge.
+    pub fn from_text(text: impl Into<Cow<'a, str>>) -> Self {
+        let text = text.into();
+        match canonical_number(&text) {
+            Some(number) => Self::Number(number),
+            None => Self::Text(text),
+        }
+    }
+
+    /// An owned copy.
+    pub fn to_id(&self) -> Id {
+        match self {
+            Self::Number(number) => Id::Number(*number),
+            Self::Text(text) => Id::Text(Arc::from(text.as_ref())),
+        }
+    }
+
+    /// True if `key`, a Kafka record key, is exactly this identifier's text.
+    pub fn is_text(&self, key: &[u8]) -> bool {
+        match self {
+            Self::Number(number) => std::str::from_utf8(key).ok().and_then(canonical_number) == Some(*number),
+            Self::Text(text) => text.as_bytes() == key,
+        }
+    }
+}
+
+impl Id {
+    /// The canonical form of an identifier given as text.
+    pub fn from_text(text: &str) -> Self {
+        IdRef::from_text(text).to_id()
+    }
+
+    /// The user's 64-bit key in bitmaps: its number where the id is one, else `xxh3_64(id) | 1 << 63`, so that an analyst
+    /// can compute it in SQL as `bitOr(xxh3(user_id), bitShiftLeft(toUInt64(1), 63))`.
+    pub fn user_key(&self) -> u64 {
+        match self {
+            Self::Number(number) => *number,
+            Self::Text(text) => xxhash_rust::xxh3::xxh3_64(text.as_bytes()) | 1 << 63,
+        }
+    }
+
+    /// A borrowing view.
+    pub fn as_ref(&self) -> IdRef<'_> {
+        match self {
+            Self::Number(number) => IdRef::Number(*number),
+            Self::Text(text) => IdRef::Text(Cow::Borrowed(text)),
+        }
+    }
+}
+
+// Both forms hash alike, so that a map keyed by `Id` can be asked with an `IdRef` without making an owned copy.
+fn hash_id<H: Hasher>(number: Option<u64>, text: &str, state: &mut H) {
+    match number {
+        Some(number) => state.write_u64(number),
+        None => {
+            state.write(text.as_bytes());
+            state.write_u8(0xff);
+        }
+    }
+}
+
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Number(number) => hash_id(Some(*number), "", state),
+            Self::Text(text) => hash_id(None, text, state),
+        }
+    }
+}
+
+impl Hash for IdRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Number(number) => hash_id(Some(*number), "", state),
+            Self::Text(text) => hash_id(None, text, state),
+        }
+    }
+}
+
+impl hashbrown::Equivalent<Id> for IdRef<'_> {
+    fn equivalent(&self, key: &Id) -> bool {
+        match (self, key) {
+            (Self::Number(a), Id::Number(b)) => a == b,
+            (Self::Text(a), Id::Text(b)) => a.as_ref() == b.as_ref(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Display for IdRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+// Ordered by the text, as reports and queries order identifiers.
+impl Ord for Id {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        match (self, other) {
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            _ => self.to_string().cmp(&other.to_string()),
+        }
+    }
+}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}

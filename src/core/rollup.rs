@@ -1,0 +1,298 @@
+//! The rows a lane writes. Each is a join-semilattice value: merging a row twice, late or out of order changes nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use roaring::RoaringTreemap;
+
+use super::calendar::Day;
+use super::event::{PlanKind, Reject};
+use super::id::Id;
+
+/// The name of one incarnation of one partition: `topic/topic-id/partition`, where the topic id is empty if the broker
+/// has none. Facts are ordered by (time, source, offset), sources by this text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Source {
+    name: Arc<str>,
+    topic_len: usize,
+    partition: u32,
+}
+
+impl Source {
+    /// Names the source. `topic_id` is Kafka's, as text, or empty.
+    pub fn new(topic: &str, topic_id: &str, partition: u32) -> Self {
+        Self { name: format!("{topic}/{topic_id}/{partition}").into(), topic_len: topic.len(), partition }
+    }
+
+    /// The whole name, as it stands in ClickHouse.
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    /// The name, shared.
+    pub fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &str {
+        &self.name[..self.topic_len]
+    }
+
+    /// The topic id; empty if the broker has none.
+    pub fn topic_id(&self) -> &str {
+        let rest = &self.name[self.topic_len + 1..];
+        rest.rsplit_once('/').map_or("", |(id, _)| id)
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> u32 {
+        self.partition
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// How far a partition has been counted, and what became of its records. The five counts together are the offsets passed
+/// since the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The first offset that is not counted yet.
+    pub next_offset: u64,
+    /// Events counted.
+    pub accepted: u64,
+    /// Records written to `rejected_events`.
+    pub rejected: u64,
+    /// Duplicate `test.executed` events.
+    pub duplicates: u64,
+    /// Tombstones.
+    pub skipped: u64,
+    /// Offsets that the log did not hold.
+    pub absent: u64,
+}
+
+impl Progress {
+    /// All offsets passed.
+    pub fn passed(&self) -> u64 {
+        self.accepted + self.rejected + self.duplicates + self.skipped + self.absent
+    }
+}
+
+/// What one drain of one lane yields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaneRows {
+    pub source: Source,
+    /// Where the lane stood at the drain: `upto` of every counter below, and the progress to record once all rows of the
+    /// flush are acknowledged.
+    pub progress: Progress,
+    pub active_users: Vec<ActiveUsers>,
+    pub test_executions: Vec<TestExecutions>,
+    pub quota_usage: Vec<QuotaUsage>,
+    pub seat_facts: Vec<SeatFact>,
+    pub seat_usage: Vec<SeatUsage>,
+    pub license_facts: Vec<LicenseFact>,
+    pub plan_facts: Vec<PlanFact>,
+    pub zone_facts: Vec<ZoneFact>,
+    pub directory: Vec<DirectoryEntry>,
+    pub organizations: Vec<OrganizationSeen>,
+    pub rejected: Vec<RejectedRecord>,
+    /// Kafka timestamps (milliseconds) of records passed since the last drain, as (timestamp, records) for the latency
+    /// metric; coarse, at most one entry per distinct second.
+    pub record_times: Vec<(i64, u64)>,
+}
+
+impl LaneRows {
+    /// An empty drain.
+    pub fn new(source: Source, progress: Progress) -> Self {
+        Self {
+            source,
+            progress,
+            active_users: Vec::new(),
+            test_executions: Vec::new(),
+            quota_usage: Vec::new(),
+            seat_facts: Vec::new(),
+            seat_usage: Vec::new(),
+            license_facts: Vec::new(),
+            plan_facts: Vec::new(),
+            zone_facts: Vec::new(),
+            directory: Vec::new(),
+            organizations: Vec::new(),
+            rejected: Vec::new(),
+            record_times: Vec::new(),
+        }
+    }
+}
+
+/// Users active on a day, new since the last drain. Merged by union.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActiveUsers {
+    pub account: Id,
+    /// `None`: activity that named no organization.
+    pub organization: Option<Id>,
+    pub day: Day,
+    /// Keys by [`Id::user_key`].
+    pub users: RoaringTreemap,
+}
+
+/// Tests of one project on one day, as one source has counted them so far. Merged by `max` of each column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestExecutions {
+    pub account: Id,
+    pub organization: Id,
+    pub project: Option<Id>,
+    pub day: Day,
+    pub count: ExecutionCount,
+    /// The lane's next offset at the drain.
+    pub upto: u64,
+}
+
+/// Cumulative test counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExecutionCount {
+    /// Tests run on the platform.
+    pub run: u64,
+    /// Tests whose results were uploaded.
+    pub uploaded: u64,
+    /// Milliseconds that all of them took.
+    pub duration_ms: u64,
+}
+
+/// Tests that consumed quota on one day of one quota month, as one source has counted them so far. Merged by `max`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaUsage {
+    pub account: Id,
+    pub organization: Id,
+    /// The anchor of the quota months, milliseconds since 1970 UTC.
+    pub anchor_ms: i64,
+    /// The quota month, 1 = first.
+    pub month: u32,
+    pub day: Day,
+    pub tests: u64,
+    /// The lane's next offset at the drain.
+    pub upto: u64,
+}
+
+/// Whether a seat fact opens or closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SeatFactKind {
+    Assigned,
+    Revoked,
+}
+
+/// A seat was assigned or revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeatFact {
+    pub account: Id,
+    pub organization: Id,
+    pub user: Id,
+    pub time_ms: i64,
+    pub kind: SeatFactKind,
+    pub source: Arc<str>,
+    pub offset: u64,
+    /// Only of `Assigned`.
+    pub project: Option<Id>,
+    /// Only of `Assigned`.
+    pub license_source: Option<Id>,
+}
+
+/// First and last activity in the seat interval that starts at `start_ms`. Merged by `min` and `max`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeatUsage {
+    pub account: Id,
+    pub organization: Id,
+    pub user: Id,
+    pub start_ms: i64,
+    pub first_active_ms: i64,
+    pub last_active_ms: i64,
+}
+
+/// Seats that an account owns (`organization` is `None`) or that are allocated to an organization, from `time_ms` on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LicenseFact {
+    pub account: Id,
+    pub organization: Option<Id>,
+    pub time_ms: i64,
+    pub source: Arc<str>,
+    pub offset: u64,
+    pub seats: u64,
+}
+
+/// A plan record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanFact {
+    pub account: Id,
+    pub organization: Id,
+    pub time_ms: i64,
+    pub source: Arc<str>,
+    pub offset: u64,
+    pub kind: PlanKind,
+    pub plan: Id,
+    /// `None` is unlimited.
+    pub monthly_quota: Option<u64>,
+}
+
+/// An account's time zone, as of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneFact {
+    pub account: Id,
+    pub time_ms: i64,
+    pub source: Arc<str>,
+    pub offset: u64,
+    pub zone: Tz,
+}
+
+/// Which thing a directory entry describes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Entity {
+    Account,
+    Organization(Id),
+    User(Id),
+    Project { organization: Id, project: Id },
+}
+
+/// Which field of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Field {
+    Name,
+    Email,
+    /// Of an organization; the empty value means top level.
+    Parent,
+}
+
+/// One directory field as a record gave it. Merged by `max` of (time, source, offset).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    pub account: Id,
+    pub entity: Entity,
+    pub field: Field,
+    pub time_ms: i64,
+    pub source: Arc<str>,
+    pub offset: u64,
+    pub value: String,
+}
+
+/// An event named this organization, or (where it is `None`) just the account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OrganizationSeen {
+    pub account: Id,
+    pub organization: Option<Id>,
+}
+
+/// A record that is not an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedRecord {
+    pub offset: u64,
+    /// Kafka's record timestamp, milliseconds since 1970 UTC.
+    pub timestamp_ms: Option<i64>,
+    pub key: Option<Vec<u8>>,
+    /// The first 64 KiB.
+    pub payload: Vec<u8>,
+    /// Bytes of the whole payload.
+    pub payload_bytes: u64,
+    pub reject: Reject,
+}

@@ -1,0 +1,1 @@
+//! Kafka to rollups: consumer, rebalances, worker threads that own lanes, flushes.
