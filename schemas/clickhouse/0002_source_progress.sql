@@ -1,0 +1,19 @@
+-- Every column is a maximum, so an old row that arrives late changes nothing. Readers: ingest_progress.
+CREATE TABLE IF NOT EXISTS source_progress /*on cluster*/
+(
+    source LowCardinality(String) COMMENT 'One incarnation of one Kafka partition: topic/topic-id/partition',
+    topic LowCardinality(String) COMMENT 'Kafka topic',
+    topic_id LowCardinality(String) COMMENT 'Kafka''s id of the topic, empty where the broker has none',
+    partition UInt32 COMMENT 'Kafka partition',
+    next_offset SimpleAggregateFunction(max, UInt64) COMMENT 'First offset that is not counted yet',
+    accepted SimpleAggregateFunction(max, UInt64) COMMENT 'Events counted so far',
+    rejected SimpleAggregateFunction(max, UInt64) COMMENT 'Records rejected so far',
+    duplicates SimpleAggregateFunction(max, UInt64) COMMENT 'Duplicate test.executed events so far',
+    skipped SimpleAggregateFunction(max, UInt64) COMMENT 'Tombstones so far',
+    absent SimpleAggregateFunction(max, UInt64) COMMENT 'Offsets so far that the log did not hold',
+    high_watermark SimpleAggregateFunction(max, UInt64) COMMENT 'End of the partition''s log when last seen: the offset of the next record to be produced',
+    flushed_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')) DEFAULT now64(3) COMMENT 'When the last flush was complete, by ClickHouse''s clock'
+)
+ENGINE = /*replicated*/AggregatingMergeTree
+ORDER BY (source, topic, topic_id, partition)
+COMMENT 'How far each Kafka partition has been counted; written last in every flush'
