@@ -1,13 +1,75 @@
 //! A lane: the state machine that meters one partition.
+//!
+//! A lane never reads a clock, never loads or writes anything itself, and never forgets an entry that the store does not
+//! hold yet. Its caller, the shell, plays this protocol:
+//!
+//! ```text
+//! new -> warm* -> ( apply -> All                                        go on with the next batch
+//!                         -> Blocked: missing(rest), load, admit,       then apply the rest
+//!                         -> Gap: drop the rest, seek, sought()         then read again
+//!                   drain -> write every row -> write the progress -> flushed )*
+//! ```
+//!
+//! The store must not be asked to load rows older than the last flush, and nothing newer is written before a drain is
+//! acknowledged.
 
-use super::event::{Decoded, Record};
-use super::load::{Loaded, Missing};
-use super::rollup::{LaneRows, Progress, Source};
+mod apply;
+mod holding;
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::account::Account;
+use super::dedup::{DuplicateFilter, WINDOW_OFFSETS};
+use super::event::{Decoded, EventKind, Record};
+use super::id::Id;
+use super::rollup::{LaneRows, Progress, QuotaUsage, RejectedRecord, Source, TestExecutions};
+
+/// How much of a rejected payload is kept.
+const REJECTED_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Record timestamps are told this coarse, milliseconds; the latency metric needs no finer.
+const RECORD_TIME_GRAIN_MS: i64 = 10;
+
+/// Distinct record timestamps that one drain tells, at most.
+const RECORD_TIMES_MAX: usize = 10_000;
 
 /// The state machine of one partition.
+#[derive(Debug)]
 pub struct Lane {
     source: Source,
+    source_name: Arc<str>,
     progress: Progress,
+    trust: Trust,
+    duplicates: DuplicateFilter,
+    accounts: HashMap<Id, Account>,
+    /// Accounts with something to drain besides `rows`.
+    dirty_accounts: Vec<Id>,
+    /// Rows that need no merging before the drain.
+    rows: LaneRows,
+    /// Rows that the entries of `accounts` will yield.
+    merged_rows: usize,
+    /// The drain that will carry what changes now; the first is 1.
+    drain: u64,
+    /// The last drain whose rows are acknowledged.
+    acknowledged: u64,
+    /// Reused to hash event ids in one piece.
+    id_bytes: Vec<u8>,
+}
+
+/// Whether a gap in the offsets is believed.
+///
+/// | state | contiguous record | gap |
+/// |---|---|---|
+/// | `Doubted` (after an assignment, rebalance, pause or error) | stays | answers [`Applied::Gap`], stays |
+/// | `Sought` (a seek to the next offset succeeded) | `Believed` | counted as absent, `Believed` |
+/// | `Believed` | stays | counted as absent |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    Doubted,
+    Sought,
+    Believed,
 }
 
 /// How far [`Lane::apply`] came.
@@ -19,73 +81,212 @@ pub enum Applied {
     /// [`Lane::missing`] about the rest, load, [`Lane::admit`], and apply the rest.
     Blocked { index: usize },
     /// Record `index` lies beyond the lane's next offset, and the lane has reason to doubt that the offsets between are
-    /// really absent: discard the rest, seek to [`Lane::next_offset`], and read again.
+    /// really absent: discard the rest, seek to [`Lane::next_offset`], call [`Lane::sought`] once the seek has succeeded,
+    /// and read again.
     Gap { index: usize },
 }
 
 impl Lane {
-    /// A lane that starts where `progress` ended. Its duplicate filter is empty: feed it the records of
-    /// [`Lane::rewind_offset`]`..next_offset` by [`Lane::warm`] first.
+    /// A lane that starts where `progress` ended, and doubts the first gap. Its duplicate filter is empty: feed it the
+    /// records of [`Lane::rewind_offset`]`..next_offset` by [`Lane::warm`] first.
     pub fn new(source: Source, progress: Progress) -> Self {
-        Self { source, progress }
+        Self {
+            source_name: source.name(),
+            rows: LaneRows::new(source.clone(), progress),
+            source,
+            progress,
+            trust: Trust::Doubted,
+            duplicates: DuplicateFilter::default(),
+            accounts: HashMap::new(),
+            dirty_accounts: Vec::new(),
+            merged_rows: 0,
+            drain: 1,
+            acknowledged: 0,
+            id_bytes: Vec::new(),
+        }
     }
+
+    /// The partition that the lane meters.
     pub fn source(&self) -> &Source {
         &self.source
     }
+
+    /// How far the lane has counted, flushed or not.
     pub fn progress(&self) -> Progress {
         self.progress
     }
+
+    /// The first offset that is not counted yet.
     pub fn next_offset(&self) -> u64 {
         self.progress.next_offset
     }
+
     /// Where reading has to start so that the duplicate filter is whole: 1,000,000 offsets before the next one.
     pub fn rewind_offset(&self) -> u64 {
-        todo!()
+        self.progress.next_offset.saturating_sub(WINDOW_OFFSETS)
     }
-    /// Remembers the id of a record below the next offset, and does nothing else.
-    pub fn warm(&mut self, _record: &Record<'_>, _decoded: &Decoded<'_>) {
-        todo!()
+
+    /// Remembers the id of a record below the next offset, and does nothing else. Offsets must ascend.
+    pub fn warm(&mut self, record: &Record<'_>, decoded: &Decoded<'_>) {
+        if record.offset >= self.progress.next_offset {
+            return;
+        }
+        if let Decoded::Event(event) = decoded
+            && let EventKind::TestExecuted(test) = &event.kind
+        {
+            let id = self.event_id(&event.account, test);
+            self.duplicates.remember(id, record.offset, record.timestamp_ms);
+        }
     }
-    /// The next gap is to be doubted: call it after every assignment, rebalance, seek, pause or error.
+
+    /// The next gap is to be doubted: call it after every assignment, rebalance, pause, error, and seek that did not
+    /// answer a [`Applied::Gap`].
     pub fn doubt(&mut self) {
-        todo!()
+        self.trust = Trust::Doubted;
     }
-    /// Passes the offsets up to `offset`, which the log is known not to hold.
-    pub fn skip_to(&mut self, _offset: u64) {
-        todo!()
+
+    /// The seek that a [`Applied::Gap`] asked for succeeded, and nothing fetched before it will be applied any more: the
+    /// next record shows the truth.
+    pub fn sought(&mut self) {
+        self.trust = Trust::Sought;
     }
-    /// What the batch is likely to need and the lane does not hold.
-    pub fn missing(&self, _batch: &[(Record<'_>, Decoded<'_>)]) -> Missing {
-        todo!()
+
+    /// Passes the offsets below `offset`, which the log is known not to hold, and counts them as absent.
+    pub fn skip_to(&mut self, offset: u64) {
+        let absent = offset.saturating_sub(self.progress.next_offset);
+        self.progress.absent += absent;
+        self.progress.next_offset += absent;
     }
-    /// Takes in what the store answered to `missing`.
-    pub fn admit(&mut self, _missing: &Missing, _loaded: Loaded) {
-        todo!()
+
+    /// Applies records in order. Records below the next offset are dropped: Kafka clients deliver twice on leader changes
+    /// and pauses.
+    pub fn apply(&mut self, batch: &[(Record<'_>, Decoded<'_>)]) -> Applied {
+        for (index, (record, decoded)) in batch.iter().enumerate() {
+            if record.offset < self.progress.next_offset {
+                continue;
+            }
+            if record.offset > self.progress.next_offset && self.trust == Trust::Doubted {
+                return Applied::Gap { index };
+            }
+            if self.trust == Trust::Sought {
+                self.trust = Trust::Believed;
+            }
+            self.skip_to(record.offset);
+            match decoded {
+                Decoded::Tombstone => self.progress.skipped += 1,
+                Decoded::Rejected(reject) => {
+                    self.progress.rejected += 1;
+                    let payload = record.payload.unwrap_or_default();
+                    self.rows.rejected.push(RejectedRecord {
+                        offset: record.offset,
+                        timestamp_ms: record.timestamp_ms,
+                        key: record.key.map(<[u8]>::to_vec),
+                        payload: payload[..payload.len().min(REJECTED_PAYLOAD_BYTES_MAX)].to_vec(),
+                        payload_bytes: payload.len() as u64,
+                        reject: reject.clone(),
+                    });
+                }
+                Decoded::Event(event) => match self.apply_event(record, event) {
+                    Judgement::Accepted => self.progress.accepted += 1,
+                    Judgement::Duplicate => self.progress.duplicates += 1,
+                    Judgement::NotHeld => return Applied::Blocked { index },
+                },
+            }
+            self.progress.next_offset = record.offset + 1;
+            self.note_record_time(record.timestamp_ms);
+        }
+        Applied::All
     }
-    /// Applies records in order. Records below the next offset are dropped.
-    pub fn apply(&mut self, _batch: &[(Record<'_>, Decoded<'_>)]) -> Applied {
-        todo!()
-    }
+
     /// Yields every row that changed since the last drain. The caller writes them, and writes nothing newer before they
     /// are acknowledged.
     pub fn drain(&mut self) -> LaneRows {
-        todo!()
+        let empty = LaneRows::new(self.source.clone(), self.progress);
+        let mut rows = std::mem::replace(&mut self.rows, empty);
+        rows.progress = self.progress;
+        let upto = self.progress.next_offset;
+        for account_id in std::mem::take(&mut self.dirty_accounts) {
+            let Some(account) = self.accounts.get_mut(&account_id) else { continue };
+            account.is_dirty = false;
+            rows.active_users.extend(account.drain_active());
+            account.drain_seat_usage(&mut rows.seat_usage);
+            for (organization, month) in std::mem::take(&mut account.changed_blocks) {
+                let Some((block, _)) =
+                    account.organizations.get_mut(&organization).and_then(|held| held.blocks.get_mut(&month))
+                else {
+                    continue;
+                };
+                rows.test_executions.extend(block.executions.take_changed().into_iter().map(
+                    |((project, day), count)| TestExecutions {
+                        account: account_id.clone(),
+                        organization: organization.clone(),
+                        project,
+                        day,
+                        count,
+                        upto,
+                    },
+                ));
+                rows.quota_usage.extend(block.quota.take_changed().into_iter().map(|((month, day), tests)| QuotaUsage {
+                    account: account_id.clone(),
+                    organization: organization.clone(),
+                    anchor_ms: month.anchor_ms,
+                    month: month.month,
+                    day,
+                    tests,
+                    upto,
+                }));
+            }
+        }
+        self.merged_rows = 0;
+        self.drain += 1;
+        rows
     }
+
     /// The rows of all drains so far are acknowledged, and the progress with them.
     pub fn flushed(&mut self) {
-        todo!()
+        self.acknowledged = self.drain - 1;
     }
+
     /// Rows that the next drain will yield, about.
     pub fn pending_rows(&self) -> usize {
-        todo!()
+        let rows = &self.rows;
+        self.merged_rows
+            + rows.seat_facts.len()
+            + rows.license_facts.len()
+            + rows.plan_facts.len()
+            + rows.zone_facts.len()
+            + rows.directory.len()
+            + rows.organizations.len()
+            + rows.rejected.len()
     }
-    /// Accounts, users and counters held.
-    pub fn held_entries(&self) -> usize {
-        todo!()
+
+    /// Bytes of rejected payloads that wait for the next drain: up to 64 KiB a row, so rows alone do not bound them.
+    pub fn pending_rejected_bytes(&self) -> usize {
+        self.rows.rejected.iter().map(|record| record.payload.len()).sum()
     }
-    /// Forgets entries that are clean and flushed, idle longest first, until at most `entries_max` are held; returns how
-    /// many were forgotten.
-    pub fn evict(&mut self, _entries_max: usize) -> usize {
-        todo!()
+
+    /// Ids that the duplicate filter remembers.
+    pub fn remembered_ids(&self) -> usize {
+        self.duplicates.len()
     }
+
+    fn note_record_time(&mut self, timestamp_ms: Option<i64>) {
+        let Some(timestamp_ms) = timestamp_ms else { return };
+        let grain = timestamp_ms - timestamp_ms.rem_euclid(RECORD_TIME_GRAIN_MS);
+        let times = &mut self.rows.record_times;
+        let is_full = times.len() >= RECORD_TIMES_MAX;
+        match times.last_mut() {
+            Some((latest, records)) if *latest == grain || is_full => *records += 1,
+            _ => times.push((grain, 1)),
+        }
+    }
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judgement {
+    Accepted,
+    Duplicate,
+    /// The lane lacks something that the event needs; nothing was changed.
+    NotHeld,
 }

@@ -4,10 +4,15 @@
 //! what lets a replay of the same log prefix yield the same rows, and lets the simulation run thousands of histories a
 //! second.
 
+pub mod account;
 pub mod calendar;
+pub mod counters;
 pub mod decode;
+pub mod dedup;
 pub mod event;
 pub mod id;
 pub mod lane;
 pub mod load;
+pub mod quota;
 pub mod rollup;
+pub mod seats;

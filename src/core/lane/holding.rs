@@ -1,0 +1,275 @@
+//! What a lane holds: how it asks for more, takes it in, and lets it go.
+
+use std::collections::BTreeMap;
+
+use hashbrown::{HashMap, HashSet};
+
+use super::Lane;
+use crate::core::account::{Account, User, fact_order};
+use crate::core::calendar::{YearMonth, day_of};
+use crate::core::event::{Decoded, Event, EventKind, Record};
+use crate::core::id::{Id, IdRef};
+use crate::core::load::{CounterBlock, Loaded, Missing};
+use crate::core::quota::QuotaMonth;
+use crate::core::rollup::{PlanFact, QuotaUsage, SeatFact, SeatUsage, TestExecutions, ZoneFact};
+use crate::core::seats::Activity;
+
+/// No zone is further from UTC than this, milliseconds.
+const ZONE_OFFSET_MS_MAX: i64 = 15 * 3_600_000;
+
+/// What one load is asked for, at most, so that its query and its answer stay small.
+const MISSING_KEYS_MAX: usize = 20_000;
+
+impl Lane {
+    /// What the batch is likely to need and the lane does not hold, up to some ten thousand keys. Not empty after
+    /// [`apply`](Lane::apply) was blocked at the batch's first record.
+    pub fn missing(&self, batch: &[(Record<'_>, Decoded<'_>)]) -> Missing {
+        let mut wanted = Wanted::default();
+        for (record, decoded) in batch {
+            if record.offset < self.progress.next_offset {
+                continue;
+            }
+            if let Decoded::Event(event) = decoded {
+                wanted.add(self, event);
+            }
+            if wanted.len() >= MISSING_KEYS_MAX {
+                break;
+            }
+        }
+        wanted.into_missing()
+    }
+
+    /// Takes in what the store answered to `missing`, whole. What is held already stays as it is.
+    ///
+    /// A record is judged by the facts before it, while the tables of a half-written flush may hold later ones: so facts
+    /// of the lane's own source at or beyond its position are left out; the log brings them again.
+    pub fn admit(&mut self, missing: &Missing, loaded: Loaded) {
+        let mut fresh_accounts = HashSet::new();
+        for id in &missing.accounts {
+            if !self.accounts.contains_key(id) {
+                let mut account = Account::new(id.clone());
+                account.upkeep.used = self.drain;
+                self.accounts.insert(id.clone(), account);
+                fresh_accounts.insert(id.clone());
+            }
+        }
+        self.admit_account_facts(&fresh_accounts, &loaded);
+        self.admit_users(&missing.users, loaded.seat_facts, &loaded.seat_usage);
+        self.admit_counters(&missing.counters, loaded.test_executions, &loaded.quota_usage);
+    }
+
+    fn admit_account_facts(&mut self, fresh: &HashSet<Id>, loaded: &Loaded) {
+        for ZoneFact { account, time_ms, source, offset, zone } in &loaded.zone_facts {
+            if fresh.contains(account) && self.is_before_position(source, *offset)
+                && let Some(held) = self.accounts.get_mut(account)
+            {
+                held.set_zone(fact_order(*time_ms, source, *offset), *zone);
+            }
+        }
+        for PlanFact { account, organization, time_ms, source, offset, kind, .. } in &loaded.plan_facts {
+            if kind.anchors() && fresh.contains(account) && self.is_before_position(source, *offset)
+                && let Some(held) = self.accounts.get_mut(account)
+            {
+                held.organization(&organization.as_ref()).anchors.insert(*time_ms);
+            }
+        }
+        for seen in &loaded.organizations {
+            let Some(held) = self.accounts.get_mut(&seen.account) else { continue };
+            match &seen.organization {
+                None => held.is_registered = true,
+                Some(organization) => held.organization(&organization.as_ref()).is_registered = true,
+            }
+        }
+    }
+
+    fn admit_users(&mut self, asked: &[(Id, Id)], facts: Vec<SeatFact>, usage: &[SeatUsage]) {
+        let mut fresh: HashMap<(Id, Id), User> = HashMap::new();
+        for (account, user) in asked {
+            if self.accounts.get(account).is_some_and(|held| !held.users.contains_key(user)) {
+                let mut empty = User::new(user);
+                empty.upkeep.used = self.drain;
+                fresh.insert((account.clone(), user.clone()), empty);
+            }
+        }
+        for fact in facts {
+            if !self.is_before_position(&fact.source, fact.offset) {
+                continue;
+            }
+            if let Some(user) = fresh.get_mut(&(fact.account, fact.user)) {
+                let order = fact_order(fact.time_ms, &fact.source, fact.offset);
+                user.seat_in(&fact.organization).insert(order, fact.kind);
+            }
+        }
+        for row in usage {
+            if let Some(user) = fresh.get_mut(&(row.account.clone(), row.user.clone())) {
+                let activity = Activity { first_ms: row.first_active_ms, last_ms: row.last_active_ms };
+                user.seat_in(&row.organization).restore(row.start_ms, activity);
+            }
+        }
+        for ((account, id), user) in fresh {
+            if let Some(held) = self.accounts.get_mut(&account) {
+                held.users.insert(id, user);
+            }
+        }
+    }
+
+    fn admit_counters(&mut self, asked: &[CounterBlock], executions: Vec<TestExecutions>, quota: &[QuotaUsage]) {
+        let mut fresh = HashSet::new();
+        for block in asked {
+            let Some(held) = self.accounts.get_mut(&block.account) else { continue };
+            let blocks = &mut held.organization(&block.organization.as_ref()).blocks;
+            if !blocks.contains_key(&block.month) {
+                blocks.entry(block.month).or_default().1.used = self.drain;
+                fresh.insert(block.clone());
+            }
+        }
+        for row in executions {
+            let block = CounterBlock { account: row.account, organization: row.organization, month: row.day.year_month() };
+            if fresh.contains(&block) {
+                let key = (row.project, row.day);
+                self.with_block(&block, |held| held.executions.restore(key, row.count, row.upto));
+            }
+        }
+        for row in quota {
+            let (account, organization) = (row.account.clone(), row.organization.clone());
+            let block = CounterBlock { account, organization, month: row.day.year_month() };
+            if fresh.contains(&block) {
+                let key = (QuotaMonth { anchor_ms: row.anchor_ms, month: row.month }, row.day);
+                self.with_block(&block, |held| held.quota.restore(key, row.tests, row.upto));
+            }
+        }
+    }
+
+    fn with_block(&mut self, block: &CounterBlock, act: impl FnOnce(&mut crate::core::counters::Block)) {
+        let organization =
+            self.accounts.get_mut(&block.account).and_then(|account| account.organizations.get_mut(&block.organization));
+        if let Some((held, _)) = organization.and_then(|organization| organization.blocks.get_mut(&block.month)) {
+            act(held);
+        }
+    }
+
+    /// True if the fact stands before the next record. Those of other sources do: they are from before a repartitioning.
+    fn is_before_position(&self, source: &str, offset: u64) -> bool {
+        source != self.source.as_str() || offset < self.progress.next_offset
+    }
+
+    /// Accounts, users and counters held.
+    pub fn held_entries(&self) -> usize {
+        let of_account = |account: &Account| {
+            let blocks = account.organizations.values().flat_map(|organization| organization.blocks.values());
+            1 + account.users.len() + blocks.map(|(block, _)| 1 + block.len()).sum::<usize>()
+        };
+        self.accounts.values().map(of_account).sum()
+    }
+
+    /// Forgets entries that the store holds, idle longest first, until at most `entries_max` are held; returns how many
+    /// were forgotten. Entries of the current and the last drain stay, so that a batch that needs more than the limit
+    /// cannot thrash.
+    pub fn evict(&mut self, entries_max: usize) -> usize {
+        let held = self.held_entries();
+        if held <= entries_max {
+            return 0;
+        }
+        let idle_since = self.eviction_edge(held - entries_max);
+        let acknowledged = self.acknowledged;
+        let goes = |upkeep: crate::core::account::Upkeep| upkeep.used < idle_since && upkeep.is_stored(acknowledged);
+        self.accounts.retain(|_, account| {
+            account.users.retain(|_, user| !goes(user.upkeep));
+            let mut holds_blocks = false;
+            for organization in account.organizations.values_mut() {
+                organization.blocks.retain(|_, (_, upkeep)| !goes(*upkeep));
+                holds_blocks |= !organization.blocks.is_empty();
+            }
+            let is_empty = account.users.is_empty() && !holds_blocks;
+            !(is_empty && !account.is_dirty && goes(account.upkeep))
+        });
+        held - self.held_entries()
+    }
+
+    /// The earliest drain such that forgetting what was last used before it frees `surplus` entries.
+    fn eviction_edge(&self, surplus: usize) -> u64 {
+        let mut by_drain: BTreeMap<u64, usize> = BTreeMap::new();
+        for account in self.accounts.values() {
+            *by_drain.entry(account.upkeep.used).or_default() += 1;
+            for user in account.users.values() {
+                *by_drain.entry(user.upkeep.used).or_default() += 1;
+            }
+            for (block, upkeep) in account.organizations.values().flat_map(|held| held.blocks.values()) {
+                *by_drain.entry(upkeep.used).or_default() += 1 + block.len();
+            }
+        }
+        let latest = self.drain.saturating_sub(1);
+        let mut freed = 0;
+        for (drain, entries) in by_drain {
+            if freed >= surplus || drain >= latest {
+                return drain.min(latest);
+            }
+            freed += entries;
+        }
+        latest
+    }
+}
+
+/// Keys that a batch needs, each once.
+#[derive(Default)]
+struct Wanted<'b> {
+    accounts: HashSet<&'b IdRef<'b>>,
+    users: HashSet<(&'b IdRef<'b>, &'b IdRef<'b>)>,
+    counters: HashSet<(&'b IdRef<'b>, &'b IdRef<'b>, YearMonth)>,
+}
+
+impl<'b> Wanted<'b> {
+    fn len(&self) -> usize {
+        self.accounts.len() + self.users.len() + self.counters.len()
+    }
+
+    fn add(&mut self, lane: &Lane, event: &'b Event<'b>) {
+        let account = lane.accounts.get(&event.account);
+        if account.is_none() {
+            self.accounts.insert(&event.account);
+        }
+        let user = match &event.kind {
+            EventKind::Activity { user, .. }
+            | EventKind::LicenseAssigned { user, .. }
+            | EventKind::LicenseRevoked { user, .. } => Some(user),
+            EventKind::TestExecuted(test) => test.user.as_ref(),
+            _ => None,
+        };
+        if let Some(user) = user
+            && !account.is_some_and(|held| held.users.contains_key(user))
+        {
+            self.users.insert((&event.account, user));
+        }
+        let EventKind::TestExecuted(test) = &event.kind else { return };
+        let blocks = account.and_then(|held| held.organizations.get(&test.organization)).map(|held| &held.blocks);
+        for month in months_near(account, event.time_ms) {
+            if !blocks.is_some_and(|held| held.contains_key(&month)) {
+                self.counters.insert((&event.account, &test.organization, month));
+            }
+        }
+    }
+
+    fn into_missing(self) -> Missing {
+        let counter_block = |(account, organization, month): (&IdRef<'_>, &IdRef<'_>, YearMonth)| CounterBlock {
+            account: account.to_id(),
+            organization: organization.to_id(),
+            month,
+        };
+        Missing {
+            accounts: self.accounts.into_iter().map(IdRef::to_id).collect(),
+            users: self.users.into_iter().map(|(account, user)| (account.to_id(), user.to_id())).collect(),
+            counters: self.counters.into_iter().map(counter_block).collect(),
+        }
+    }
+}
+
+/// The calendar months that the instant's day may lie in: one where the account's zone is known, else those that any zone
+/// would put it in.
+fn months_near(account: Option<&Account>, time_ms: i64) -> impl Iterator<Item = YearMonth> {
+    let utc_month = |time_ms| day_of(chrono_tz::Tz::UTC, time_ms).year_month();
+    let (earliest, latest) = match account {
+        Some(held) => (day_of(held.zone(), time_ms).year_month(), None),
+        None => (utc_month(time_ms - ZONE_OFFSET_MS_MAX), Some(utc_month(time_ms + ZONE_OFFSET_MS_MAX))),
+    };
+    std::iter::once(earliest).chain(latest.filter(move |&month| month != earliest))
+}

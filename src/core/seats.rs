@@ -1,0 +1,156 @@
+//! The seats of one user: when each was held, and when it was used.
+
+use std::sync::Arc;
+
+use super::id::Id;
+use super::rollup::SeatFactKind;
+
+/// Where a fact stands among the facts of its kind: by time, then source, then offset.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FactOrder {
+    /// Milliseconds since 1970 UTC.
+    pub time_ms: i64,
+    pub source: Arc<str>,
+    pub offset: u64,
+}
+
+/// First and last activity in an interval, milliseconds since 1970 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activity {
+    pub first_ms: i64,
+    pub last_ms: i64,
+}
+
+#[derive(Clone, Debug)]
+struct Fact {
+    order: FactOrder,
+    kind: SeatFactKind,
+    /// Of the interval that an `Assigned` opens.
+    activity: Option<Activity>,
+    changed: bool,
+}
+
+/// One user's seat in one organization: its facts in order, each assignment with the activity of its interval.
+///
+/// An interval runs from an assignment to the next fact of either kind. Facts that arrive late only ever shorten one, so
+/// its activity may reach beyond its end; a reader cuts it there.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    pub organization: Id,
+    facts: Vec<Fact>,
+}
+
+impl Seat {
+    /// A seat that nothing is known of.
+    pub fn new(organization: Id) -> Self {
+        Self { organization, facts: Vec::new() }
+    }
+
+    /// Takes in a fact. False if one of its kind at its time is known: both are one, the first in the log.
+    pub fn insert(&mut self, order: FactOrder, kind: SeatFactKind) -> bool {
+        let known = |fact: &Fact| fact.order.time_ms == order.time_ms && fact.kind == kind;
+        if self.facts.iter().any(known) {
+            return false;
+        }
+        let at = self.facts.partition_point(|fact| fact.order < order);
+        self.facts.insert(at, Fact { order, kind, activity: None, changed: false });
+        true
+    }
+
+    /// Takes in stored activity of the interval that starts at `start_ms`, if that interval is known.
+    pub fn restore(&mut self, start_ms: i64, activity: Activity) {
+        let opens = |fact: &&mut Fact| fact.kind == SeatFactKind::Assigned && fact.order.time_ms == start_ms;
+        if let Some(fact) = self.facts.iter_mut().find(opens) {
+            fact.activity = Some(activity);
+        }
+    }
+
+    /// The user was active. True if that changed the activity of an interval.
+    pub fn record(&mut self, time_ms: i64) -> bool {
+        let after = self.facts.partition_point(|fact| fact.order.time_ms <= time_ms);
+        let Some(fact) = after.checked_sub(1).map(|latest| &mut self.facts[latest]) else {
+            return false;
+        };
+        if fact.kind == SeatFactKind::Revoked {
+            return false;
+        }
+        let widened = match fact.activity {
+            None => Activity { first_ms: time_ms, last_ms: time_ms },
+            Some(known) => Activity { first_ms: known.first_ms.min(time_ms), last_ms: known.last_ms.max(time_ms) },
+        };
+        let changed = fact.activity != Some(widened);
+        fact.activity = Some(widened);
+        fact.changed |= changed;
+        changed
+    }
+
+    /// The (start, activity) of every interval whose activity changed since the last call.
+    pub fn take_changed(&mut self) -> impl Iterator<Item = (i64, Activity)> {
+        self.facts.iter_mut().filter_map(|fact| {
+            let changed = std::mem::take(&mut fact.changed);
+            fact.activity.filter(|_| changed).map(|activity| (fact.order.time_ms, activity))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SeatFactKind::{Assigned, Revoked};
+    use super::*;
+
+    fn order(time_ms: i64, offset: u64) -> FactOrder {
+        FactOrder { time_ms, source: Arc::from("t//0"), offset }
+    }
+
+    fn seat(facts: &[(i64, SeatFactKind)]) -> Seat {
+        let mut seat = Seat::new(Id::Number(1));
+        for (offset, &(time_ms, kind)) in (0u64..).zip(facts) {
+            seat.insert(order(time_ms, offset), kind);
+        }
+        seat
+    }
+
+    /// Records activity at each time and lists what changed, as (start, first, last).
+    fn check(facts: &[(i64, SeatFactKind)], times: &[i64]) -> Vec<(i64, i64, i64)> {
+        let mut seat = seat(facts);
+        for &time_ms in times {
+            seat.record(time_ms);
+        }
+        seat.take_changed().map(|(start, activity)| (start, activity.first_ms, activity.last_ms)).collect()
+    }
+
+    #[test]
+    fn activity_falls_into_its_half_open_interval() {
+        let facts = [(10, Assigned), (20, Revoked), (30, Assigned)];
+        assert_eq!(check(&facts, &[9, 20, 29]), []);
+        assert_eq!(check(&facts, &[10, 19, 12]), [(10, 10, 19)]);
+        assert_eq!(check(&facts, &[30, 99]), [(30, 30, 99)]);
+    }
+
+    #[test]
+    fn a_reassignment_opens_a_fresh_interval() {
+        assert_eq!(check(&[(10, Assigned), (20, Assigned)], &[15, 25]), [(10, 15, 15), (20, 25, 25)]);
+    }
+
+    #[test]
+    fn at_one_instant_the_log_order_decides() {
+        assert_eq!(check(&[(10, Assigned), (10, Revoked)], &[10, 11]), []);
+        assert_eq!(check(&[(10, Revoked), (10, Assigned)], &[10, 11]), [(10, 10, 11)]);
+    }
+
+    #[test]
+    fn a_redelivered_fact_changes_nothing() {
+        let mut seat = seat(&[(10, Assigned), (10, Revoked)]);
+        assert!(!seat.insert(order(10, 9), Assigned));
+        assert!(!seat.record(11));
+    }
+
+    #[test]
+    fn what_changed_is_told_once() {
+        let mut seat = seat(&[(10, Assigned)]);
+        assert!(seat.record(12));
+        assert!(!seat.record(12));
+        assert_eq!(seat.take_changed().count(), 1);
+        assert_eq!(seat.take_changed().count(), 0);
+    }
+}
