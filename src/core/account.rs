@@ -89,7 +89,13 @@ impl User {
     /// A user that holds no seat.
     pub fn new(id: &Id) -> Self {
         let nowhere = (NO_ORGANIZATION, Day(i32::MIN));
-        Self { key: id.user_key(), seats: Vec::new(), counted: [nowhere; 2], is_changed: false, upkeep: Upkeep::default() }
+        Self {
+            key: id.user_key(),
+            seats: Vec::new(),
+            counted: [nowhere; 2],
+            is_changed: false,
+            upkeep: Upkeep::default(),
+        }
     }
 
     /// The user's seat in that organization.

@@ -16,8 +16,6 @@
 mod apply;
 mod holding;
 
-use std::sync::Arc;
-
 use hashbrown::HashMap;
 
 use super::account::Account;
@@ -39,7 +37,6 @@ const RECORD_TIMES_MAX: usize = 10_000;
 #[derive(Debug)]
 pub struct Lane {
     source: Source,
-    source_name: Arc<str>,
     progress: Progress,
     trust: Trust,
     duplicates: DuplicateFilter,
@@ -91,7 +88,6 @@ impl Lane {
     /// records of [`Lane::rewind_offset`]`..next_offset` by [`Lane::warm`] first.
     pub fn new(source: Source, progress: Progress) -> Self {
         Self {
-            source_name: source.name(),
             rows: LaneRows::new(source.clone(), progress),
             source,
             progress,
@@ -226,14 +222,16 @@ impl Lane {
                         upto,
                     },
                 ));
-                rows.quota_usage.extend(block.quota.take_changed().into_iter().map(|((month, day), tests)| QuotaUsage {
-                    account: account_id.clone(),
-                    organization: organization.clone(),
-                    anchor_ms: month.anchor_ms,
-                    month: month.month,
-                    day,
-                    tests,
-                    upto,
+                rows.quota_usage.extend(block.quota.take_changed().into_iter().map(|((month, day), tests)| {
+                    QuotaUsage {
+                        account: account_id.clone(),
+                        organization: organization.clone(),
+                        anchor_ms: month.anchor_ms,
+                        month: month.month,
+                        day,
+                        tests,
+                        upto,
+                    }
                 }));
             }
         }

@@ -248,12 +248,7 @@ impl Entry<'_> {
     }
 
     /// A seat is assigned (with its project and licence source) or revoked.
-    fn seat(
-        &mut self,
-        organization: &IdRef<'_>,
-        user: &IdRef<'_>,
-        assigned: Option<(Option<&IdRef<'_>>, &IdRef<'_>)>,
-    ) {
+    fn seat(&mut self, organization: &IdRef<'_>, user: &IdRef<'_>, assigned: Option<(Option<&IdRef<'_>>, &IdRef<'_>)>) {
         self.register(Some(organization));
         let source = self.rows.source.name();
         let kind = if assigned.is_some() { SeatFactKind::Assigned } else { SeatFactKind::Revoked };

@@ -60,14 +60,17 @@ impl Lane {
 
     fn admit_account_facts(&mut self, fresh: &HashSet<Id>, loaded: &Loaded) {
         for ZoneFact { account, time_ms, source, offset, zone } in &loaded.zone_facts {
-            if fresh.contains(account) && self.is_before_position(source, *offset)
+            if fresh.contains(account)
+                && self.is_before_position(source, *offset)
                 && let Some(held) = self.accounts.get_mut(account)
             {
                 held.set_zone(fact_order(*time_ms, source, *offset), *zone);
             }
         }
         for PlanFact { account, organization, time_ms, source, offset, kind, .. } in &loaded.plan_facts {
-            if kind.anchors() && fresh.contains(account) && self.is_before_position(source, *offset)
+            if kind.anchors()
+                && fresh.contains(account)
+                && self.is_before_position(source, *offset)
                 && let Some(held) = self.accounts.get_mut(account)
             {
                 held.organization(&organization.as_ref()).anchors.insert(*time_ms);
@@ -124,7 +127,8 @@ impl Lane {
             }
         }
         for row in executions {
-            let block = CounterBlock { account: row.account, organization: row.organization, month: row.day.year_month() };
+            let block =
+                CounterBlock { account: row.account, organization: row.organization, month: row.day.year_month() };
             if fresh.contains(&block) {
                 let key = (row.project, row.day);
                 self.with_block(&block, |held| held.executions.restore(key, row.count, row.upto));
@@ -141,8 +145,10 @@ impl Lane {
     }
 
     fn with_block(&mut self, block: &CounterBlock, act: impl FnOnce(&mut crate::core::counters::Block)) {
-        let organization =
-            self.accounts.get_mut(&block.account).and_then(|account| account.organizations.get_mut(&block.organization));
+        let organization = self
+            .accounts
+            .get_mut(&block.account)
+            .and_then(|account| account.organizations.get_mut(&block.organization));
         if let Some((held, _)) = organization.and_then(|organization| organization.blocks.get_mut(&block.month)) {
             act(held);
         }
