@@ -15,6 +15,8 @@
 
 mod apply;
 mod holding;
+#[cfg(test)]
+mod tests;
 
 use hashbrown::HashMap;
 

@@ -1,0 +1,249 @@
+//! The lane's rules, each by itself. The simulation in `tests/it` mixes them.
+
+use chrono_tz::Tz;
+
+use super::*;
+use crate::core::calendar::Day;
+use crate::core::event::{Event, Origin, PlanKind, Reject, RejectReason, TestExecuted};
+use crate::core::id::IdRef;
+use crate::core::load::{Loaded, Missing};
+use crate::core::rollup::{ExecutionCount, SeatFact, SeatFactKind, ZoneFact};
+
+const ACCOUNT: IdRef<'static> = IdRef::Number(1);
+const ORGANIZATION: IdRef<'static> = IdRef::Number(10);
+const USER: IdRef<'static> = IdRef::Number(100);
+/// 2026-03-01 00:00 UTC.
+const MARCH_MS: i64 = 1_772_323_200_000;
+const HOUR_MS: i64 = 3_600_000;
+
+type Batch = Vec<(Record<'static>, Decoded<'static>)>;
+
+fn record(offset: u64) -> Record<'static> {
+    Record { offset, timestamp_ms: Some(MARCH_MS), key: Some(b"1"), payload: Some(b"{}") }
+}
+
+fn event(offset: u64, time_ms: i64, kind: EventKind<'static>) -> (Record<'static>, Decoded<'static>) {
+    (record(offset), Decoded::Event(Event { time_ms, account: ACCOUNT, kind }))
+}
+
+fn tests_run(offset: u64, time_ms: i64, tests: u64) -> (Record<'static>, Decoded<'static>) {
+    let test = TestExecuted {
+        event_source: "/ci".into(),
+        event_id: format!("run-{offset}").into(),
+        organization: ORGANIZATION,
+        project: None,
+        user: None,
+        origin: Origin::Run,
+        tests,
+        duration_ms: 5,
+    };
+    event(offset, time_ms, EventKind::TestExecuted(test))
+}
+
+fn login(offset: u64, time_ms: i64) -> (Record<'static>, Decoded<'static>) {
+    event(offset, time_ms, EventKind::Activity { organization: Some(ORGANIZATION), user: USER })
+}
+
+fn plan(offset: u64, time_ms: i64) -> (Record<'static>, Decoded<'static>) {
+    let kind = EventKind::Plan {
+        kind: PlanKind::Started,
+        organization: ORGANIZATION,
+        plan: IdRef::from_text("team"),
+        monthly_quota: Some(100),
+    };
+    event(offset, time_ms, kind)
+}
+
+fn zone(offset: u64, zone: Tz) -> (Record<'static>, Decoded<'static>) {
+    event(offset, MARCH_MS, EventKind::AccountUpdated { name: None, timezone: Some(zone) })
+}
+
+fn assigned(offset: u64, time_ms: i64) -> (Record<'static>, Decoded<'static>) {
+    let kind =
+        EventKind::LicenseAssigned { organization: ORGANIZATION, user: USER, project: None, license_source: ACCOUNT };
+    event(offset, time_ms, kind)
+}
+
+fn lane_at(next_offset: u64) -> Lane {
+    Lane::new(Source::new("t", "", 0), Progress { next_offset, accepted: next_offset, ..Progress::default() })
+}
+
+/// Applies the batch to the end, answering every load with what `stored` holds; returns what was asked for.
+fn apply(lane: &mut Lane, batch: &Batch, stored: &Loaded) -> Vec<Missing> {
+    let (mut rest, mut asked) = (&batch[..], Vec::new());
+    loop {
+        match lane.apply(rest) {
+            Applied::All => return asked,
+            Applied::Blocked { index } => {
+                rest = &rest[index..];
+                let missing = lane.missing(rest);
+                assert!(!missing.is_empty(), "blocked, but nothing is missing: {:?}", rest[0]);
+                lane.admit(&missing, stored.clone());
+                asked.push(missing);
+            }
+            Applied::Gap { index } => panic!("gap before offset {}", rest[index].0.offset),
+        }
+    }
+}
+
+#[test]
+fn nothing_is_counted_for_a_key_that_is_not_held() {
+    let mut lane = lane_at(0);
+    assert_eq!(lane.apply(&[tests_run(0, MARCH_MS, 3)]), Applied::Blocked { index: 0 });
+    assert_eq!(lane.progress(), Progress::default());
+}
+
+#[test]
+fn one_load_serves_a_batch() {
+    let batch = vec![zone(0, Tz::Asia__Kathmandu), login(1, MARCH_MS), tests_run(2, MARCH_MS, 3), plan(3, MARCH_MS)];
+    let asked = apply(&mut lane_at(0), &batch, &Loaded::default());
+    assert_eq!(asked.len(), 1, "{asked:?}");
+}
+
+#[test]
+fn a_plan_governs_the_tests_after_it_in_the_same_batch() {
+    let mut lane = lane_at(0);
+    let batch = vec![tests_run(0, MARCH_MS, 3), plan(1, MARCH_MS), tests_run(2, MARCH_MS, 4)];
+    apply(&mut lane, &batch, &Loaded::default());
+    let rows = lane.drain();
+    assert_eq!(rows.test_executions[0].count, ExecutionCount { run: 7, uploaded: 0, duration_ms: 10 });
+    assert_eq!(rows.quota_usage.iter().map(|row| (row.month, row.tests, row.upto)).collect::<Vec<_>>(), [(1, 4, 3)]);
+}
+
+#[test]
+fn a_zone_governs_the_records_after_it_in_the_same_batch() {
+    let mut lane = lane_at(0);
+    let evening_ms = MARCH_MS - HOUR_MS;
+    let batch = vec![login(0, evening_ms), zone(1, Tz::Europe__Berlin), login(2, evening_ms)];
+    apply(&mut lane, &batch, &Loaded::default());
+    let mut days: Vec<_> = lane.drain().active_users.into_iter().map(|row| row.day).collect();
+    days.sort();
+    let march = Day(i32::try_from(MARCH_MS / (24 * HOUR_MS)).unwrap());
+    assert_eq!(days, [Day(march.0 - 1), march]);
+}
+
+#[test]
+fn what_a_stored_counter_covers_is_not_counted_again() {
+    let mut first = lane_at(0);
+    apply(&mut first, &vec![tests_run(0, MARCH_MS, 3), tests_run(1, MARCH_MS, 4)], &Loaded::default());
+    // The flush was written, its progress was not: the next owner starts at 0 again.
+    let stored = Loaded { test_executions: first.drain().test_executions, ..Loaded::default() };
+    let mut second = lane_at(0);
+    let batch = vec![tests_run(0, MARCH_MS, 3), tests_run(1, MARCH_MS, 4), tests_run(2, MARCH_MS, 5)];
+    apply(&mut second, &batch, &stored);
+    assert_eq!(second.drain().test_executions[0].count.run, 12);
+}
+
+#[test]
+fn a_fact_beyond_the_position_is_left_to_the_log() {
+    let fact = |source: &Source, offset, time_ms| SeatFact {
+        account: ACCOUNT.to_id(),
+        organization: ORGANIZATION.to_id(),
+        user: USER.to_id(),
+        time_ms,
+        kind: SeatFactKind::Assigned,
+        source: source.name(),
+        offset,
+        project: None,
+        license_source: None,
+    };
+    let own = Source::new("t", "", 0);
+    for (fact, is_used) in [
+        (fact(&own, 4, MARCH_MS), true),
+        (fact(&own, 5, MARCH_MS), false),
+        (fact(&Source::new("t", "", 7), 99, MARCH_MS), true),
+    ] {
+        let stored = Loaded { seat_facts: vec![fact.clone()], ..Loaded::default() };
+        let mut lane = lane_at(5);
+        apply(&mut lane, &vec![login(5, MARCH_MS)], &stored);
+        assert_eq!(lane.drain().seat_usage.len(), usize::from(is_used), "{fact:?}");
+    }
+}
+
+#[test]
+fn of_two_zones_the_later_by_time_holds() {
+    let fact = |offset, time_ms, zone| ZoneFact {
+        account: ACCOUNT.to_id(),
+        time_ms,
+        source: Source::new("t", "", 0).name(),
+        offset,
+        zone,
+    };
+    let zone_facts = vec![fact(1, MARCH_MS + 1, Tz::Europe__Berlin), fact(2, MARCH_MS, Tz::UTC)];
+    let mut lane = lane_at(5);
+    apply(&mut lane, &vec![login(5, MARCH_MS - HOUR_MS)], &Loaded { zone_facts, ..Loaded::default() });
+    assert_eq!(i64::from(lane.drain().active_users[0].day.0) * 24 * HOUR_MS, MARCH_MS);
+}
+
+#[test]
+fn records_below_the_position_are_dropped() {
+    let mut lane = lane_at(5);
+    assert_eq!(apply(&mut lane, &vec![login(3, MARCH_MS), login(4, MARCH_MS)], &Loaded::default()), []);
+    assert_eq!((lane.progress().passed(), lane.pending_rows()), (5, 0));
+}
+
+#[test]
+fn a_gap_is_believed_when_a_seek_shows_it_again() {
+    let mut lane = lane_at(0);
+    let tombstone = |offset| (Record { payload: None, ..record(offset) }, Decoded::Tombstone);
+    assert_eq!(lane.apply(&[tombstone(0), tombstone(3)]), Applied::Gap { index: 1 });
+    assert_eq!(lane.apply(&[tombstone(3)]), Applied::Gap { index: 0 }, "no seek has succeeded yet");
+    lane.sought();
+    assert_eq!(lane.apply(&[tombstone(3), tombstone(9)]), Applied::All);
+    assert_eq!((lane.progress().absent, lane.progress().skipped, lane.next_offset()), (7, 3, 10));
+    lane.doubt();
+    assert_eq!(lane.apply(&[tombstone(11)]), Applied::Gap { index: 0 });
+}
+
+#[test]
+fn a_duplicate_counts_nothing_and_needs_nothing() {
+    let mut lane = lane_at(2);
+    let (_, original) = tests_run(0, MARCH_MS, 3);
+    lane.warm(&record(1), &original);
+    assert_eq!(lane.apply(&[(record(2), original)]), Applied::All);
+    assert_eq!((lane.progress().duplicates, lane.pending_rows()), (1, 0));
+}
+
+#[test]
+fn a_rejected_payload_is_cut_at_64_kib() {
+    static LARGE: [u8; 70_000] = [b'x'; 70_000];
+    let mut lane = lane_at(0);
+    let reject = Reject { reason: RejectReason::InvalidJson, path: "" };
+    let batch = [(Record { payload: Some(&LARGE), ..record(0) }, Decoded::Rejected(reject))];
+    assert_eq!(lane.apply(&batch), Applied::All);
+    let rejected = &lane.drain().rejected[0];
+    assert_eq!((rejected.payload.len(), rejected.payload_bytes), (65_536, 70_000));
+}
+
+#[test]
+fn only_what_is_stored_and_idle_is_evicted() {
+    let mut lane = lane_at(0);
+    apply(&mut lane, &vec![assigned(0, MARCH_MS), login(1, MARCH_MS)], &Loaded::default());
+    lane.drain();
+    lane.drain();
+    lane.drain();
+    assert_eq!(lane.evict(0), 0, "the flush is not acknowledged");
+    lane.flushed();
+    assert_eq!(lane.held_entries(), 2);
+    assert_eq!(lane.evict(0), 2);
+    assert_eq!(lane.apply(&[login(2, MARCH_MS)]), Applied::Blocked { index: 0 });
+}
+
+#[test]
+fn a_redelivered_assignment_adds_no_row() {
+    let mut lane = lane_at(0);
+    apply(&mut lane, &vec![assigned(0, MARCH_MS), assigned(1, MARCH_MS)], &Loaded::default());
+    assert_eq!(lane.drain().seat_facts.len(), 1);
+}
+
+#[test]
+fn a_drain_yields_each_change_once() {
+    let mut lane = lane_at(0);
+    apply(&mut lane, &vec![assigned(0, MARCH_MS), login(1, MARCH_MS), tests_run(2, MARCH_MS, 1)], &Loaded::default());
+    let rows = lane.drain();
+    assert_eq!((rows.active_users.len(), rows.seat_usage.len(), rows.test_executions.len()), (1, 1, 1));
+    assert_eq!(rows.organizations.len(), 2);
+    assert_eq!(lane.pending_rows(), 0);
+    let empty = lane.drain();
+    assert_eq!(LaneRows { record_times: Vec::new(), ..empty }, LaneRows::new(lane.source().clone(), lane.progress()));
+}
