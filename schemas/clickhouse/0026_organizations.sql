@@ -9,7 +9,7 @@ AS SELECT
     o.account_id AS account_id,
     o.organization_id AS organization_id,
     if(max(o.name) = '', o.organization_id, max(o.name)) AS name,
-    if(max(o.parent_id) IN ('', o.organization_id), NULL, max(o.parent_id)) AS parent_id
+    if(max(o.parent_id) = '' OR max(o.parent_id) = o.organization_id, NULL, max(o.parent_id)) AS parent_id
 FROM
 (
     SELECT
