@@ -1,11 +1,89 @@
 //! Configuration: files and environment, parsed and validated into a form that cannot be wrong.
+//!
+//! Three steps, each in its file: `layers` merges the embedded defaults, the user's file and the environment into
+//! [`raw::Raw`], which refuses unknown keys; `validate` turns that into a [`Config`] and collects every problem on the way;
+//! `show` prints a [`Config`] with its secrets masked. Nothing here opens a connection, and no secret is ever part of an
+//! error or of `Debug`.
+
+mod layers;
+mod properties;
+mod raw;
+mod show;
+mod validate;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
+
+/// `config/seatmeter.toml`: every option with its default and a comment.
+pub const DEFAULTS: &str = layers::DEFAULTS;
+
+/// Layers the embedded defaults, the file and the environment (variables that start with `SEATMETER__`; others are
+/// ignored), reads the files that hold secrets, and validates it all.
+///
+/// # Errors
+///
+/// Every problem found, each with the key, its value where that is no secret, and what is allowed.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Config, ConfigError> {
+    let raw = layers::read(file, environment)?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let surroundings = validate::Surroundings { cores, read_file: &|path: &Path| std::fs::read_to_string(path) };
+    validate::validate(raw, &surroundings)
+}
+
+/// What is wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The option (`kafka.topic`), the environment variable or the file at fault.
+    pub key: String,
+    /// What is wrong with it, and what is allowed. Never holds a secret.
+    pub message: String,
+}
+
+impl Problem {
+    fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into() }
+    }
+}
+
+impl From<Problem> for ConfigError {
+    fn from(problem: Problem) -> Self {
+        Self { problems: vec![problem] }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.key, self.message)
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [problem] = self.problems.as_slice() {
+            return write!(f, "configuration: {problem}");
+        }
+        write!(f, "configuration: {} problems", self.problems.len())?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
 
 /// The whole configuration.
 #[derive(Clone, Debug)]

@@ -1,1 +1,0 @@
-//! Composition: what each command starts, in which order, and how it stops.

@@ -1,0 +1,18 @@
+//! Standard output, and what happens when its reader has left.
+
+use std::io::{self, ErrorKind};
+
+use anyhow::Context as _;
+
+/// The reader of standard output is gone, as with `seatmeter generate | head`. A reason to stop, not a failure.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output is closed")]
+pub(super) struct OutputClosed;
+
+/// Tells a reader who left from every other failure to write to standard output.
+pub(super) fn written(result: io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(OutputClosed.into()),
+        result => result.context("cannot write to standard output"),
+    }
+}

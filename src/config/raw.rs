@@ -1,0 +1,96 @@
+//! The configuration as its sources spell it: every key of `config/seatmeter.toml`, none of it judged yet. An unknown key
+//! is refused, a missing one cannot be, because the embedded defaults hold them all.
+//!
+//! Nothing here derives `Debug`: some of the strings are secrets.
+
+use figment::value::Dict;
+use serde::Deserialize;
+
+/// The whole document.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) kafka: RawKafka,
+    pub(super) ingest: RawIngest,
+    pub(super) clickhouse: RawClickHouse,
+    pub(super) http: RawHttp,
+    pub(super) auth: RawAuth,
+    pub(super) log: RawLog,
+}
+
+/// `[kafka]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawKafka {
+    pub(super) brokers: String,
+    pub(super) topic: String,
+    pub(super) group_id: String,
+    pub(super) session_timeout_ms: i64,
+    pub(super) assignor: String,
+    pub(super) properties: Dict,
+    pub(super) property_files: Dict,
+}
+
+/// `[ingest]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawIngest {
+    pub(super) worker_threads: i64,
+    pub(super) batch_records_max: i64,
+    pub(super) batch_wait_ms: i64,
+    pub(super) flush_interval_ms: i64,
+    pub(super) idle_flush_interval_ms: i64,
+    pub(super) pending_rows_max: i64,
+    pub(super) held_entries_max: i64,
+    pub(super) queue_kbytes_max: i64,
+    pub(super) revoke_deadline_ms: i64,
+    pub(super) watchdog_timeout_ms: i64,
+}
+
+/// `[clickhouse]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawClickHouse {
+    pub(super) url: String,
+    pub(super) database: String,
+    pub(super) user: String,
+    pub(super) password: String,
+    pub(super) password_file: String,
+    pub(super) cluster: String,
+    pub(super) insert_quorum: i64,
+    pub(super) request_timeout_ms: i64,
+    pub(super) ca_file: String,
+}
+
+/// `[http]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHttp {
+    pub(super) listen: String,
+    pub(super) request_timeout_ms: i64,
+    pub(super) concurrent_queries_max: i64,
+    pub(super) cors_origins: Vec<String>,
+}
+
+/// `[auth]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAuth {
+    pub(super) mode: String,
+    pub(super) hs256_secrets: Vec<String>,
+    pub(super) hs256_secret_files: Vec<String>,
+    pub(super) rs256_public_key_files: Vec<String>,
+    pub(super) eddsa_public_key_files: Vec<String>,
+    pub(super) jwks_files: Vec<String>,
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) leeway_seconds: i64,
+}
+
+/// `[log]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLog {
+    pub(super) filter: String,
+    pub(super) format: String,
+}

@@ -1,0 +1,118 @@
+//! Prints the configuration that is in effect, as TOML, with every secret masked.
+
+use std::fmt::{self, Display};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{AuthMode, Config, properties};
+
+const MASK: &str = "***";
+
+/// [`Config`] as TOML, secrets masked. Secrets that came from files stand under the key that would hold them.
+impl Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show_kafka(f)?;
+        self.show_ingest(f)?;
+        self.show_clickhouse(f)?;
+        self.show_http(f)?;
+        self.show_auth(f)?;
+        writeln!(f, "\n[log]")?;
+        writeln!(f, "filter = {}", quoted(&self.log.filter))?;
+        writeln!(f, "format = {}", quoted(if self.log.json { "json" } else { "text" }))
+    }
+}
+
+impl Config {
+    fn show_kafka(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kafka = &self.kafka;
+        writeln!(f, "[kafka]")?;
+        writeln!(f, "brokers = {}", quoted(&kafka.brokers))?;
+        writeln!(f, "topic = {}", quoted(&kafka.topic))?;
+        writeln!(f, "group_id = {}", quoted(&kafka.group_id))?;
+        writeln!(f, "session_timeout_ms = {}", kafka.session_timeout.as_millis())?;
+        writeln!(f, "assignor = {}", quoted(&kafka.assignor))?;
+        writeln!(f, "\n[kafka.properties]")?;
+        for (name, value) in &kafka.properties {
+            let shown = if properties::is_secret(name) { MASK } else { value.expose_secret() };
+            writeln!(f, "{} = {}", quoted(name), quoted(shown))?;
+        }
+        Ok(())
+    }
+
+    fn show_ingest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ingest = &self.ingest;
+        writeln!(f, "\n[ingest]")?;
+        writeln!(f, "worker_threads = {}", ingest.worker_threads)?;
+        writeln!(f, "batch_records_max = {}", ingest.batch_records_max)?;
+        writeln!(f, "batch_wait_ms = {}", ingest.batch_wait.as_millis())?;
+        writeln!(f, "flush_interval_ms = {}", ingest.flush_interval.as_millis())?;
+        writeln!(f, "idle_flush_interval_ms = {}", ingest.idle_flush_interval.as_millis())?;
+        writeln!(f, "pending_rows_max = {}", ingest.pending_rows_max)?;
+        writeln!(f, "held_entries_max = {}", ingest.held_entries_max)?;
+        writeln!(f, "queue_kbytes_max = {}", ingest.queue_kbytes_max)?;
+        writeln!(f, "revoke_deadline_ms = {}", ingest.revoke_deadline.as_millis())?;
+        writeln!(f, "watchdog_timeout_ms = {}", ingest.watchdog_timeout.as_millis())
+    }
+
+    fn show_clickhouse(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let clickhouse = &self.clickhouse;
+        writeln!(f, "\n[clickhouse]")?;
+        writeln!(f, "url = {}", quoted(&clickhouse.url))?;
+        writeln!(f, "database = {}", quoted(&clickhouse.database))?;
+        writeln!(f, "user = {}", quoted(&clickhouse.user))?;
+        writeln!(f, "password = {}", masked(&clickhouse.password))?;
+        writeln!(f, "cluster = {}", quoted(clickhouse.cluster.as_deref().unwrap_or_default()))?;
+        writeln!(f, "insert_quorum = {}", clickhouse.insert_quorum)?;
+        writeln!(f, "request_timeout_ms = {}", clickhouse.request_timeout.as_millis())?;
+        let ca_file = clickhouse.ca_file.as_deref().map(|path| path.to_string_lossy()).unwrap_or_default();
+        writeln!(f, "ca_file = {}", quoted(&ca_file))
+    }
+
+    fn show_http(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let http = &self.http;
+        writeln!(f, "\n[http]")?;
+        writeln!(f, "listen = {}", quoted(&http.listen.to_string()))?;
+        writeln!(f, "request_timeout_ms = {}", http.request_timeout.as_millis())?;
+        writeln!(f, "concurrent_queries_max = {}", http.concurrent_queries_max)?;
+        writeln!(f, "cors_origins = {}", list(&http.cors_origins, |origin| quoted(origin)))
+    }
+
+    fn show_auth(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n[auth]")?;
+        let AuthMode::Jwt(jwt) = &self.auth.mode else { return writeln!(f, "mode = \"off\"") };
+        let files = |paths: &[PathBuf]| list(paths, |path| quoted(&path.to_string_lossy()));
+        writeln!(f, "mode = \"jwt\"")?;
+        writeln!(f, "hs256_secrets = {}", list(&jwt.hs256_secrets, masked))?;
+        writeln!(f, "rs256_public_key_files = {}", files(&jwt.rs256_public_key_files))?;
+        writeln!(f, "eddsa_public_key_files = {}", files(&jwt.eddsa_public_key_files))?;
+        writeln!(f, "jwks_files = {}", files(&jwt.jwks_files))?;
+        writeln!(f, "issuer = {}", quoted(jwt.issuer.as_deref().unwrap_or_default()))?;
+        writeln!(f, "audience = {}", quoted(jwt.audience.as_deref().unwrap_or_default()))?;
+        writeln!(f, "leeway_seconds = {}", Duration::as_secs(&jwt.leeway))
+    }
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// An empty secret is shown as such, so that a forgotten one is seen.
+fn masked(secret: &SecretString) -> String {
+    quoted(if secret.expose_secret().is_empty() { "" } else { MASK })
+}
+
+fn list<T>(items: &[T], show: impl Fn(&T) -> String) -> String {
+    format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", "))
+}
