@@ -1,1 +1,37 @@
 //! The only place that knows ClickHouse: client, migrations, row formats, writes, loads and report queries.
+//!
+//! It never retries (who waits, and how long, is the caller's to say), never interprets a number, and never puts a
+//! password into a message. Every write is idempotent, because every row is a semilattice value; so a write whose outcome
+//! is unknown is simply made again.
+
+mod client;
+mod error;
+mod load;
+mod migrate;
+mod progress;
+mod row_binary;
+mod rows;
+mod write;
+
+pub use client::{ServerVersion, Store, VERSION_MIN};
+pub use error::StoreError;
+pub use migrate::{MigrateError, Migration, MigrationReport, migrations};
+pub use progress::{ProgressRow, StoredProgress};
+pub use write::{TableWritten, Written};
+
+/// Every table that rollups, facts and progress are written to.
+pub const TABLES: [&str; 13] = [
+    "active_users_by_account_state",
+    "active_users_state",
+    "directory_state",
+    "license_facts",
+    "organizations_seen",
+    "plan_facts",
+    "quota_usage_state",
+    "rejected_event_facts",
+    "seat_facts",
+    "seat_usage_state",
+    "source_progress",
+    "test_executions_state",
+    "zone_facts",
+];

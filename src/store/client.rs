@@ -1,0 +1,273 @@
+//! The connection to ClickHouse: addresses, credentials, TLS, settings and timeouts.
+
+use std::fmt;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clickhouse::query::Query;
+use clickhouse::{Client, Compression, RowOwned, RowRead};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use super::error::{StoreError, Target};
+use crate::config;
+
+/// How long a connection may take to open. Short, because a host that drops packets would else eat the whole request
+/// timeout.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept. ClickHouse closes idle ones after 3 s (10 s since 23.11), and a request on a
+/// connection that is just being closed fails.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// How long one statement of a migration may take: with a cluster it waits for every replica (ClickHouse's own limit for
+/// that is 180 s).
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(200);
+
+/// The oldest ClickHouse that seatmeter works with: the oldest release whose long-term support had not ended, and old
+/// enough to have recursive queries and the new analyzer.
+pub const VERSION_MIN: ServerVersion = ServerVersion { year: 25, month: 8 };
+
+/// Settings of every request. A load that is cut short, or rows that are acknowledged before they are stored, would be a
+/// wrong count; so overflows are errors, and nothing is answered before it is done.
+const SETTINGS: [(&str, &str); 17] = [
+    ("async_insert", "0"),
+    ("distributed_foreground_insert", "1"),
+    ("wait_end_of_query", "1"),
+    // A retried block must not be taken for a duplicate: its first try may have reached the table but not the
+    // materialized view behind it. The rows are idempotent, so nothing is counted twice.
+    ("insert_deduplicate", "0"),
+    ("materialized_views_ignore_errors", "0"),
+    ("read_overflow_mode", "throw"),
+    ("read_overflow_mode_leaf", "throw"),
+    ("result_overflow_mode", "throw"),
+    ("group_by_overflow_mode", "throw"),
+    ("sort_overflow_mode", "throw"),
+    ("distinct_overflow_mode", "throw"),
+    ("set_overflow_mode", "throw"),
+    ("join_overflow_mode", "throw"),
+    ("timeout_overflow_mode", "throw"),
+    // Settings of the user's profile that would change what our statements mean.
+    ("limit", "0"),
+    ("offset", "0"),
+    ("join_use_nulls", "0"),
+];
+
+/// A release of ClickHouse: year and month, as in 25.8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServerVersion {
+    /// Year of the release, without the century.
+    pub year: u32,
+    /// Month of the release.
+    pub month: u32,
+}
+
+impl ServerVersion {
+    /// Reads what `version()` answers, such as `26.7.2.1`.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        Some(Self { year: parts.next()?.parse().ok()?, month: parts.next()?.parse().ok()? })
+    }
+}
+
+impl fmt::Display for ServerVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.year, self.month)
+    }
+}
+
+/// The rollups in ClickHouse. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Store {
+    connection: Arc<Connection>,
+}
+
+struct Connection {
+    /// Sends no database, for statements that must work before there is one.
+    server: Client,
+    client: Client,
+    target: Target,
+    cluster: Option<String>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("target", &self.connection.target).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// A store that connects when it is first used.
+    ///
+    /// # Errors
+    /// Where the URL is none, or `ca_file` cannot be read.
+    pub fn connect(config: &config::ClickHouse) -> anyhow::Result<Self> {
+        let url = Url::parse(&config.url).with_context(|| format!("clickhouse.url = '{}' is no URL", config.url))?;
+        let http = HyperClient::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(connector(config.ca_file.as_deref())?);
+        let mut server = Client::with_http_client(http)
+            .with_url(url.as_str())
+            .with_user(&config.user)
+            .with_password(config.password.expose_secret())
+            .with_compression(Compression::None)
+            .with_product_info("seatmeter", env!("CARGO_PKG_VERSION"));
+        for (name, value) in SETTINGS {
+            server = server.with_setting(name, value);
+        }
+        if config.insert_quorum > 0 {
+            server = server.with_setting("insert_quorum", config.insert_quorum.to_string());
+        }
+        let target = Target {
+            url: url.origin().ascii_serialization(),
+            user: config.user.clone(),
+            database: config.database.clone(),
+            request_timeout: config.request_timeout,
+        };
+        let client = server.clone().with_database(&config.database);
+        Ok(Self { connection: Arc::new(Connection { server, client, target, cluster: config.cluster.clone() }) })
+    }
+
+    /// Asks the server for its version, which also shows that it is there and lets us in.
+    ///
+    /// # Errors
+    /// Where it cannot be reached, refuses user or password, is too old, or lacks the configured cluster.
+    pub async fn check_server(&self) -> Result<ServerVersion, StoreError> {
+        let text: String = self.within(self.connection.server.query("SELECT version()").fetch_one()).await?;
+        let url = self.target().url.clone();
+        let found = ServerVersion::parse(&text)
+            .ok_or_else(|| StoreError::Unexpected { url: url.clone(), message: format!("its version is '{text}'") })?;
+        if found < VERSION_MIN {
+            return Err(StoreError::TooOld { url, found, needed: VERSION_MIN });
+        }
+        self.check_cluster().await?;
+        Ok(found)
+    }
+
+    /// One shard only: a view of a shard sees no other shard's rows, so with two of them each would show a part as the
+    /// whole.
+    async fn check_cluster(&self) -> Result<(), StoreError> {
+        let Some(cluster) = self.cluster() else {
+            return Ok(());
+        };
+        let query = self
+            .connection
+            .server
+            .query("SELECT toUInt64(uniqExact(shard_num)) FROM system.clusters WHERE cluster = {cluster:String}")
+            .param("cluster", cluster);
+        let shards: u64 = self.within(query.fetch_one()).await?;
+        let reason = match shards {
+            1 => return Ok(()),
+            0 => {
+                "the server knows no such cluster; SELECT cluster FROM system.clusters lists those that it knows".into()
+            }
+            shards => format!("it has {shards} shards; seatmeter needs one with any number of replicas"),
+        };
+        Err(StoreError::UnsuitableCluster { url: self.target().url.clone(), cluster: cluster.to_owned(), reason })
+    }
+
+    /// Makes the replica that we talk to fetch what the others have stored, so that nothing is read that is older than
+    /// the progress. Without a cluster there is nothing to wait for.
+    ///
+    /// # Errors
+    /// Where a table cannot be synced.
+    pub async fn sync_replica(&self) -> Result<(), StoreError> {
+        if self.cluster().is_none() {
+            return Ok(());
+        }
+        for table in super::TABLES {
+            let sql = format!("SYSTEM SYNC REPLICA {table} LIGHTWEIGHT");
+            self.within(self.connection.client.query(&sql).execute()).await?;
+        }
+        Ok(())
+    }
+
+    /// The name of the cluster, if the schema lies on one.
+    pub(super) fn cluster(&self) -> Option<&str> {
+        self.connection.cluster.as_deref()
+    }
+
+    /// Whom we talk to.
+    pub(super) fn target(&self) -> &Target {
+        &self.connection.target
+    }
+
+    /// The client, for requests that need more than a query.
+    pub(super) fn client(&self) -> &Client {
+        &self.connection.client
+    }
+
+    /// A query on our database. Parameters are bound as `{name:Type}`; a `?` in the text has to be doubled.
+    pub(super) fn query(&self, sql: &str) -> Query {
+        self.connection.client.query(sql)
+    }
+
+    /// All rows of a query.
+    pub(super) async fn fetch_all<T: RowOwned + RowRead>(&self, query: Query) -> Result<Vec<T>, StoreError> {
+        self.within(query.fetch_all()).await
+    }
+
+    /// Runs a statement of a migration as it stands. `in_database` is false for those that make or drop the database.
+    pub(super) async fn execute_ddl(&self, sql: &str, in_database: bool) -> Result<(), StoreError> {
+        let client = if in_database { &self.connection.client } else { &self.connection.server };
+        // The client library takes a question mark for a placeholder unless it is doubled.
+        let query = client.query(&sql.replace('?', "??"));
+        self.limited(MIGRATION_TIMEOUT, query.execute()).await
+    }
+
+    /// Waits for a request, for at most the request timeout, and tells what its error means.
+    pub(super) async fn within<T>(
+        &self,
+        request: impl Future<Output = clickhouse::error::Result<T>>,
+    ) -> Result<T, StoreError> {
+        self.limited(self.target().request_timeout, request).await
+    }
+
+    async fn limited<T>(
+        &self,
+        limit: Duration,
+        request: impl Future<Output = clickhouse::error::Result<T>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(limit, request).await {
+            Ok(answer) => answer.map_err(|error| self.target().classify(error)),
+            Err(_) => Err(self.target().timed_out(limit)),
+        }
+    }
+}
+
+/// Opens connections, with TLS where the URL asks for it. Trusts Mozilla's authorities and those of `ca_file`.
+fn connector(ca_file: Option<&Path>) -> anyhow::Result<HttpsConnector<HttpConnector>> {
+    let mut tcp = HttpConnector::new();
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    tcp.set_nodelay(true);
+    tcp.enforce_http(false);
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .context("TLS cannot be set up")?
+        .with_root_certificates(trusted_roots(ca_file)?)
+        .with_no_client_auth();
+    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp))
+}
+
+fn trusted_roots(ca_file: Option<&Path>) -> anyhow::Result<rustls::RootCertStore> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let Some(path) = ca_file else {
+        return Ok(roots);
+    };
+    let fault = || format!("clickhouse.ca_file = '{}' cannot be used", path.display());
+    let mut added = 0;
+    for certificate in CertificateDer::pem_file_iter(path).with_context(fault)? {
+        roots.add(certificate.with_context(fault)?).with_context(fault)?;
+        added += 1;
+    }
+    anyhow::ensure!(added > 0, "{}: it holds no PEM certificate", fault());
+    Ok(roots)
+}

@@ -1,0 +1,367 @@
+//! Loads what a lane lacks: one query per table, rows merged in SQL by their full key, never by background merges.
+
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use clickhouse::{Row, RowOwned, RowRead};
+use serde::{Deserialize, Serialize};
+
+use super::client::Store;
+use super::error::StoreError;
+use super::rows::{plan_kind, seat_kind};
+use crate::core::calendar::Day;
+use crate::core::id::Id;
+use crate::core::load::{Loaded, Missing};
+use crate::core::rollup::{
+    ExecutionCount, OrganizationSeen, PlanFact, QuotaUsage, SeatFact, SeatUsage, Source, TestExecutions, ZoneFact,
+};
+
+/// Bytes of keys that one query carries, at most. ClickHouse refuses a form field of more than 128 KiB
+/// (`http_max_field_value_size`), and the margin leaves room for escapes: each byte of an id may become two.
+const KEYS_BYTES_MAX: usize = 48 * 1024;
+
+const ZONE_FACTS: &str = "\
+SELECT f.account_id AS account_id, toUnixTimestamp64Milli(f.time) AS time_ms, f.source AS source, f.offset AS offset, \
+    any(f.timezone) AS timezone \
+FROM zone_facts AS f \
+WHERE f.account_id IN {keys:Array(String)} \
+GROUP BY f.account_id, f.time, f.source, f.offset";
+
+const PLAN_FACTS: &str = "\
+SELECT f.account_id AS account_id, f.organization_id AS organization_id, toUnixTimestamp64Milli(f.time) AS time_ms, \
+    f.source AS source, f.offset AS offset, any(f.kind) AS kind, any(f.plan) AS plan, \
+    any(f.monthly_quota) AS monthly_quota \
+FROM plan_facts AS f \
+WHERE f.account_id IN {keys:Array(String)} \
+GROUP BY f.account_id, f.organization_id, f.time, f.source, f.offset";
+
+const ORGANIZATIONS: &str = "\
+SELECT s.account_id AS account_id, s.organization_id AS organization_id \
+FROM organizations_seen AS s \
+WHERE s.account_id IN {keys:Array(String)} \
+GROUP BY s.account_id, s.organization_id";
+
+// Redeliveries are kept apart: which of them is the first depends on which of them the lane has to forget.
+const SEAT_FACTS: &str = "\
+SELECT f.account_id AS account_id, f.user_id AS user_id, f.organization_id AS organization_id, \
+    toUnixTimestamp64Milli(f.time) AS time_ms, f.kind AS kind, f.source AS source, f.offset AS offset, \
+    any(f.project_id) AS project_id, any(f.license_source) AS license_source \
+FROM seat_facts AS f \
+WHERE (f.account_id, f.user_id) IN {keys:Array(Tuple(String, String))} \
+GROUP BY f.account_id, f.user_id, f.organization_id, f.time, f.kind, f.source, f.offset";
+
+const SEAT_USAGE: &str = "\
+SELECT s.account_id AS account_id, s.user_id AS user_id, s.organization_id AS organization_id, \
+    toUnixTimestamp64Milli(s.start) AS start_ms, toUnixTimestamp64Milli(min(s.first_active)) AS first_active_ms, \
+    toUnixTimestamp64Milli(max(s.last_active)) AS last_active_ms \
+FROM seat_usage_state AS s \
+WHERE (s.account_id, s.user_id) IN {keys:Array(Tuple(String, String))} \
+GROUP BY s.account_id, s.user_id, s.organization_id, s.start";
+
+// The first condition is what the primary key can use, the second what is asked for.
+const TEST_EXECUTIONS: &str = "\
+SELECT s.account_id AS account_id, s.organization_id AS organization_id, s.project_id AS project_id, \
+    toInt32(s.day) AS day, max(s.run) AS run, max(s.uploaded) AS uploaded, max(s.duration_ms) AS duration_ms, \
+    max(s.upto) AS upto \
+FROM test_executions_state AS s \
+WHERE (s.account_id, s.organization_id) IN arrayMap(key -> (key.1, key.2), {keys:Array(Tuple(String, String, Int32))}) \
+    AND (s.account_id, s.organization_id, toInt32(toYear(s.day)) * 12 + toMonth(s.day) - 1) \
+        IN {keys:Array(Tuple(String, String, Int32))} \
+    AND s.source = {source:String} \
+GROUP BY s.account_id, s.organization_id, s.project_id, s.day";
+
+const QUOTA_USAGE: &str = "\
+SELECT s.account_id AS account_id, s.organization_id AS organization_id, toUnixTimestamp64Milli(s.anchor) AS anchor_ms, \
+    s.month AS month, toInt32(s.day) AS day, max(s.tests) AS tests, max(s.upto) AS upto \
+FROM quota_usage_state AS s \
+WHERE (s.account_id, s.organization_id) IN arrayMap(key -> (key.1, key.2), {keys:Array(Tuple(String, String, Int32))}) \
+    AND (s.account_id, s.organization_id, toInt32(toYear(s.day)) * 12 + toMonth(s.day) - 1) \
+        IN {keys:Array(Tuple(String, String, Int32))} \
+    AND s.source = {source:String} \
+GROUP BY s.account_id, s.organization_id, s.anchor, s.month, s.day";
+
+impl Store {
+    /// Loads everything that `missing` names: facts of every source, counters of `source` alone. The tables are read at
+    /// slightly different moments, which the lane is built for: facts of its own source at or beyond its position are
+    /// its to forget.
+    ///
+    /// # Errors
+    /// Where any query fails; a partial answer is never given.
+    pub async fn load(&self, source: &Source, missing: &Missing) -> Result<Loaded, StoreError> {
+        let accounts: Vec<String> = missing.accounts.iter().map(Id::to_string).collect();
+        let users: Vec<(String, String)> =
+            missing.users.iter().map(|(account, user)| (account.to_string(), user.to_string())).collect();
+        let counters: Vec<(String, String, i32)> = missing
+            .counters
+            .iter()
+            .map(|block| (block.account.to_string(), block.organization.to_string(), block.month.0))
+            .collect();
+        let (zones, plans, organizations, facts, usage, executions, quota) = tokio::try_join!(
+            self.load_table::<_, ZoneRow>(ZONE_FACTS, &accounts, source),
+            self.load_table::<_, PlanRow>(PLAN_FACTS, &accounts, source),
+            self.load_table::<_, OrganizationRow>(ORGANIZATIONS, &accounts, source),
+            self.load_table::<_, SeatFactRow>(SEAT_FACTS, &users, source),
+            self.load_table::<_, SeatUsageRow>(SEAT_USAGE, &users, source),
+            self.load_table::<_, ExecutionsRow>(TEST_EXECUTIONS, &counters, source),
+            self.load_table::<_, QuotaRow>(QUOTA_USAGE, &counters, source),
+        )?;
+        Ok(Loaded {
+            zone_facts: zones.into_iter().map(|row| self.zone_fact(row)).collect::<Result<_, _>>()?,
+            plan_facts: plans.into_iter().map(|row| self.plan_fact(row)).collect::<Result<_, _>>()?,
+            organizations: organizations.into_iter().map(OrganizationSeen::from).collect(),
+            seat_facts: facts.into_iter().map(|row| self.seat_fact(row)).collect::<Result<_, _>>()?,
+            seat_usage: usage.into_iter().map(SeatUsage::from).collect(),
+            test_executions: executions.into_iter().map(TestExecutions::from).collect(),
+            quota_usage: quota.into_iter().map(QuotaUsage::from).collect(),
+        })
+    }
+
+    /// Runs a query for all keys, in as many requests as their size asks for.
+    async fn load_table<K: Key, R: RowOwned + RowRead>(
+        &self,
+        sql: &'static str,
+        keys: &[K],
+        source: &Source,
+    ) -> Result<Vec<R>, StoreError> {
+        let mut rows = Vec::new();
+        for chunk in chunks(keys) {
+            let query = self.query(sql).param("keys", chunk).param("source", source.as_str());
+            rows.extend(self.fetch_all::<R>(query).await?);
+        }
+        Ok(rows)
+    }
+
+    fn zone_fact(&self, row: ZoneRow) -> Result<ZoneFact, StoreError> {
+        let zone: Tz = row.timezone.parse().map_err(|_| {
+            self.target().unreadable(format!("zone_facts holds the unknown time zone '{}'", row.timezone))
+        })?;
+        Ok(ZoneFact {
+            account: Id::from_text(&row.account_id),
+            time_ms: row.time_ms,
+            source: Arc::from(row.source),
+            offset: row.offset,
+            zone,
+        })
+    }
+
+    fn plan_fact(&self, row: PlanRow) -> Result<PlanFact, StoreError> {
+        let kind = plan_kind(row.kind)
+            .ok_or_else(|| self.target().unreadable(format!("plan_facts holds the unknown kind {}", row.kind)))?;
+        Ok(PlanFact {
+            account: Id::from_text(&row.account_id),
+            organization: Id::from_text(&row.organization_id),
+            time_ms: row.time_ms,
+            source: Arc::from(row.source),
+            offset: row.offset,
+            kind,
+            plan: Id::from_text(&row.plan),
+            monthly_quota: row.monthly_quota,
+        })
+    }
+
+    fn seat_fact(&self, row: SeatFactRow) -> Result<SeatFact, StoreError> {
+        let kind = seat_kind(row.kind)
+            .ok_or_else(|| self.target().unreadable(format!("seat_facts holds the unknown kind {}", row.kind)))?;
+        Ok(SeatFact {
+            account: Id::from_text(&row.account_id),
+            organization: Id::from_text(&row.organization_id),
+            user: Id::from_text(&row.user_id),
+            time_ms: row.time_ms,
+            kind,
+            source: Arc::from(row.source),
+            offset: row.offset,
+            project: optional_id(&row.project_id),
+            license_source: optional_id(&row.license_source),
+        })
+    }
+}
+
+/// A key of a load, as it travels in a parameter.
+trait Key: Serialize {
+    /// Bytes of its text, about.
+    fn text_bytes(&self) -> usize;
+}
+
+impl Key for String {
+    fn text_bytes(&self) -> usize {
+        self.len() + 3
+    }
+}
+
+impl Key for (String, String) {
+    fn text_bytes(&self) -> usize {
+        self.0.len() + self.1.len() + 8
+    }
+}
+
+impl Key for (String, String, i32) {
+    fn text_bytes(&self) -> usize {
+        self.0.len() + self.1.len() + 20
+    }
+}
+
+/// Splits keys into runs of at most [`KEYS_BYTES_MAX`] bytes each; a key that is longer stands alone.
+fn chunks<K: Key>(keys: &[K]) -> Vec<&[K]> {
+    let mut chunks = Vec::new();
+    let mut start = 0;
+    let mut bytes = 0;
+    for (index, key) in keys.iter().enumerate() {
+        bytes += key.text_bytes();
+        if bytes > KEYS_BYTES_MAX && index > start {
+            chunks.push(&keys[start..index]);
+            start = index;
+            bytes = key.text_bytes();
+        }
+    }
+    if start < keys.len() {
+        chunks.push(&keys[start..]);
+    }
+    chunks
+}
+
+/// An id, or none where the text is empty.
+fn optional_id(text: &str) -> Option<Id> {
+    (!text.is_empty()).then(|| Id::from_text(text))
+}
+
+#[derive(Row, Deserialize)]
+struct ZoneRow {
+    account_id: String,
+    time_ms: i64,
+    source: String,
+    offset: u64,
+    timezone: String,
+}
+
+#[derive(Row, Deserialize)]
+struct PlanRow {
+    account_id: String,
+    organization_id: String,
+    time_ms: i64,
+    source: String,
+    offset: u64,
+    kind: i8,
+    plan: String,
+    monthly_quota: Option<u64>,
+}
+
+#[derive(Row, Deserialize)]
+struct OrganizationRow {
+    account_id: String,
+    organization_id: String,
+}
+
+impl From<OrganizationRow> for OrganizationSeen {
+    fn from(row: OrganizationRow) -> Self {
+        Self { account: Id::from_text(&row.account_id), organization: optional_id(&row.organization_id) }
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct SeatFactRow {
+    account_id: String,
+    user_id: String,
+    organization_id: String,
+    time_ms: i64,
+    kind: i8,
+    source: String,
+    offset: u64,
+    project_id: String,
+    license_source: String,
+}
+
+#[derive(Row, Deserialize)]
+struct SeatUsageRow {
+    account_id: String,
+    user_id: String,
+    organization_id: String,
+    start_ms: i64,
+    first_active_ms: i64,
+    last_active_ms: i64,
+}
+
+impl From<SeatUsageRow> for SeatUsage {
+    fn from(row: SeatUsageRow) -> Self {
+        Self {
+            account: Id::from_text(&row.account_id),
+            organization: Id::from_text(&row.organization_id),
+            user: Id::from_text(&row.user_id),
+            start_ms: row.start_ms,
+            first_active_ms: row.first_active_ms,
+            last_active_ms: row.last_active_ms,
+        }
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct ExecutionsRow {
+    account_id: String,
+    organization_id: String,
+    project_id: String,
+    day: i32,
+    run: u64,
+    uploaded: u64,
+    duration_ms: u64,
+    upto: u64,
+}
+
+impl From<ExecutionsRow> for TestExecutions {
+    fn from(row: ExecutionsRow) -> Self {
+        Self {
+            account: Id::from_text(&row.account_id),
+            organization: Id::from_text(&row.organization_id),
+            project: optional_id(&row.project_id),
+            day: Day(row.day),
+            count: ExecutionCount { run: row.run, uploaded: row.uploaded, duration_ms: row.duration_ms },
+            upto: row.upto,
+        }
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct QuotaRow {
+    account_id: String,
+    organization_id: String,
+    anchor_ms: i64,
+    month: u32,
+    day: i32,
+    tests: u64,
+    upto: u64,
+}
+
+impl From<QuotaRow> for QuotaUsage {
+    fn from(row: QuotaRow) -> Self {
+        Self {
+            account: Id::from_text(&row.account_id),
+            organization: Id::from_text(&row.organization_id),
+            anchor_ms: row.anchor_ms,
+            month: row.month,
+            day: Day(row.day),
+            tests: row.tests,
+            upto: row.upto,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_split_by_size_and_none_is_lost() {
+        let keys: Vec<String> = (0..10_000).map(|n| format!("user-{n:060}")).collect();
+        let parts = chunks(&keys);
+        assert!(parts.len() > 10);
+        for part in &parts {
+            assert!(part.iter().map(Key::text_bytes).sum::<usize>() <= KEYS_BYTES_MAX);
+        }
+        assert_eq!(parts.concat(), keys);
+    }
+
+    #[test]
+    fn no_keys_ask_nothing_and_a_huge_key_stands_alone() {
+        assert!(chunks::<String>(&[]).is_empty());
+        let keys = ["a".to_owned(), "b".repeat(KEYS_BYTES_MAX), "c".to_owned()];
+        assert_eq!(chunks(&keys), [&keys[..1], &keys[1..2], &keys[2..]]);
+    }
+}

@@ -1,0 +1,114 @@
+//! How far each partition has been counted.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::client::Store;
+use super::error::StoreError;
+use super::row_binary::RowBuffer;
+use super::rows::{TableRow, encode_rows};
+use crate::core::rollup::{Progress, Source};
+
+/// The progress of one partition, to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgressRow {
+    pub source: Source,
+    pub progress: Progress,
+    /// End of the partition's log when last seen.
+    pub high_watermark: u64,
+}
+
+/// The progress of one partition, as ClickHouse has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredProgress {
+    pub source: Source,
+    pub progress: Progress,
+    /// End of the partition's log when last seen.
+    pub high_watermark: u64,
+    /// When its last flush was complete, by ClickHouse's clock: milliseconds since 1970 UTC.
+    pub flushed_at_ms: i64,
+}
+
+impl TableRow for ProgressRow {
+    const TABLE: &'static str = "source_progress";
+    // `flushed_at` is left to ClickHouse's clock.
+    const COLUMNS: &'static str = "source, topic, topic_id, partition, next_offset, accepted, rejected, duplicates, \
+                                   skipped, absent, high_watermark";
+
+    fn encode(&self, source: &Source, out: &mut RowBuffer) {
+        out.string(source.as_str());
+        out.string(source.topic());
+        out.string(source.topic_id());
+        out.u32(source.partition());
+        out.u64(self.progress.next_offset);
+        out.u64(self.progress.accepted);
+        out.u64(self.progress.rejected);
+        out.u64(self.progress.duplicates);
+        out.u64(self.progress.skipped);
+        out.u64(self.progress.absent);
+        out.u64(self.high_watermark);
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct StoredRow {
+    topic: String,
+    topic_id: String,
+    partition: u32,
+    next_offset: u64,
+    accepted: u64,
+    rejected: u64,
+    duplicates: u64,
+    skipped: u64,
+    absent: u64,
+    high_watermark: u64,
+    flushed_at_ms: i64,
+}
+
+impl From<StoredRow> for StoredProgress {
+    fn from(row: StoredRow) -> Self {
+        Self {
+            source: Source::new(&row.topic, &row.topic_id, row.partition),
+            progress: Progress {
+                next_offset: row.next_offset,
+                accepted: row.accepted,
+                rejected: row.rejected,
+                duplicates: row.duplicates,
+                skipped: row.skipped,
+                absent: row.absent,
+            },
+            high_watermark: row.high_watermark,
+            flushed_at_ms: row.flushed_at_ms,
+        }
+    }
+}
+
+impl Store {
+    /// Records progress. Call it alone, once every row that the progress covers is acknowledged: a reader takes it for
+    /// the proof that they are there.
+    ///
+    /// # Errors
+    /// Where it is not acknowledged; recording it again is right.
+    pub async fn write_progress(&self, rows: &[ProgressRow]) -> Result<(), StoreError> {
+        if let Some(table) = encode_rows(rows.iter().map(|row| (&row.source, row))) {
+            self.insert(table).await?;
+        }
+        Ok(())
+    }
+
+    /// The progress of every partition of the topic, of all its incarnations, ordered by source.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn progress(&self, topic: &str) -> Result<Vec<StoredProgress>, StoreError> {
+        let query = self
+            .query(
+                "SELECT topic, topic_id, partition, next_offset, accepted, rejected, duplicates, skipped, absent, \
+                 high_watermark, toUnixTimestamp64Milli(flushed_at) AS flushed_at_ms \
+                 FROM ingest_progress WHERE topic = {topic:String} ORDER BY source",
+            )
+            .param("topic", topic);
+        let rows: Vec<StoredRow> = self.fetch_all(query).await?;
+        Ok(rows.into_iter().map(StoredProgress::from).collect())
+    }
+}

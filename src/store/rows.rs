@@ -1,0 +1,269 @@
+//! The rows of a flush as rows of ClickHouse's tables: which table, which columns, in which order.
+
+use super::row_binary::RowBuffer;
+use crate::core::event::PlanKind;
+use crate::core::rollup::{
+    ActiveUsers, DirectoryEntry, Entity, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact, QuotaUsage,
+    RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions, ZoneFact,
+};
+
+/// A row of one table.
+pub(super) trait TableRow {
+    /// The table.
+    const TABLE: &'static str;
+    /// Its columns in the order in which [`Self::encode`] writes them.
+    const COLUMNS: &'static str;
+    /// Writes the row. `source` is that of the lane which counted it.
+    fn encode(&self, source: &Source, out: &mut RowBuffer);
+}
+
+/// All rows of one table in a flush, encoded.
+#[derive(Debug)]
+pub(super) struct EncodedTable {
+    pub(super) table: &'static str,
+    pub(super) columns: &'static str,
+    pub(super) rows: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Encodes a flush: one entry per table that has rows, merged over all lanes.
+pub(super) fn encode_flush(lanes: &[LaneRows]) -> Vec<EncodedTable> {
+    [
+        encode_table(lanes, |lane| &lane.active_users),
+        encode_table(lanes, |lane| &lane.test_executions),
+        encode_table(lanes, |lane| &lane.quota_usage),
+        encode_table(lanes, |lane| &lane.seat_facts),
+        encode_table(lanes, |lane| &lane.seat_usage),
+        encode_table(lanes, |lane| &lane.license_facts),
+        encode_table(lanes, |lane| &lane.plan_facts),
+        encode_table(lanes, |lane| &lane.zone_facts),
+        encode_table(lanes, |lane| &lane.directory),
+        encode_table(lanes, |lane| &lane.organizations),
+        encode_table(lanes, |lane| &lane.rejected),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn encode_table<R: TableRow>(lanes: &[LaneRows], rows_of: impl Fn(&LaneRows) -> &Vec<R>) -> Option<EncodedTable> {
+    encode_rows(lanes.iter().flat_map(|lane| rows_of(lane).iter().map(|row| (&lane.source, row))))
+}
+
+/// Encodes rows of one table; `None` where there are none.
+pub(super) fn encode_rows<'a, R: TableRow + 'a>(
+    rows: impl Iterator<Item = (&'a Source, &'a R)>,
+) -> Option<EncodedTable> {
+    let mut out = RowBuffer::default();
+    let mut count = 0;
+    for (source, row) in rows {
+        row.encode(source, &mut out);
+        count += 1;
+    }
+    (count > 0).then(|| EncodedTable { table: R::TABLE, columns: R::COLUMNS, rows: count, bytes: out.into_bytes() })
+}
+
+impl TableRow for ActiveUsers {
+    const TABLE: &'static str = "active_users_state";
+    const COLUMNS: &'static str = "account_id, organization_id, day, users";
+
+    fn encode(&self, _: &Source, out: &mut RowBuffer) {
+        out.id(&self.account);
+        out.optional_id(self.organization.as_ref());
+        out.day(self.day);
+        out.bitmap(&self.users);
+    }
+}
+
+impl TableRow for TestExecutions {
+    const TABLE: &'static str = "test_executions_state";
+    const COLUMNS: &'static str =
+        "account_id, organization_id, project_id, day, source, run, uploaded, duration_ms, upto";
+
+    fn encode(&self, source: &Source, out: &mut RowBuffer) {
+        out.id(&self.account);
+        out.id(&self.organization);
+        out.optional_id(self.project.as_ref());
+        out.day(self.day);
+        out.string(source.as_str());
+        out.u64(self.count.run);
+        out.u64(self.count.uploaded);
+        out.u64(self.count.duration_ms);
+        out.u64(self.upto);
+    }
+}
+
+impl TableRow for QuotaUsage {
+    const TABLE: &'static str = "quota_usage_state";
+    const COLUMNS: &'static str = "account_id, organization_id, anchor, month, day, source, tests, upto";
+
+    fn encode(&self, source: &Source, out: &mut RowBuffer) {
+        out.id(&self.account);
+        out.id(&self.organization);
+        out.time_ms(self.anchor_ms);
+        out.u32(self.month);
+        out.day(self.day);
+        out.string(source.as_str());
+        out.u64(self.tests);
+        out.u64(self.upto);
+    }
+}
+
+impl TableRow for SeatFact {
+    const TABLE: &'static str = "seat_facts";
+    const COLUMNS: &'static str =
+        "account_id, user_id, organization_id, time, kind, source, offset, project_id, license_source";
+
+    fn encode(&self, _: &Source, out: &mut RowBuffer) {
+        out.id(&self.account);
+        out.id(&self.user);
+        out.id(&self.organization);
+        out.time_ms(self.time_ms);
+        out.enum8(seat_kind_code(self.kind));
+        out.string(self.source.as_bytes());
+        out.u64(self.offset);
+        out.optional_id(self.project.as_ref());
+        out.optional_id(self.license_source.as_ref());
+    }
+}
+
+impl TableRow for SeatUsage {
+    const TABLE: &'static str = "seat_usage_state";
+    const COLUMNS: &'static str = "account_id, user_id, organization_id, start, first_active, last_active";
+
+    fn encode(&self, _: &Source, out: &mut RowBuffer) {
+        out.id(&self.account);
+        out.id(&self.user);
+        out.id(&self.organization);
+        out.time_ms(self.start_ms);
+        out.time_ms(self.first_active_ms);
+        out.time_ms(self.last_active_ms);
+    }
+}
+
+impl TableRow for LicenseFact {
+    const TABLE: &'static str = "license_facts";
+    const COLUMNS: &'static str = "account_id, organization_id, time, source, offset, seats";
+
+    fn encode(&self, _: &Source, out: &mut RowBuffer) {
+        out.id(&self.account);
+        out.optional_id(self.organization.as_ref());
+        out.time_ms(self.time_ms);
+        out.string(self.source.as_bytes());
+        out.u64(self.offset);
+        out.u64(self.seats);
+    }
+}
+
+impl TableRow for PlanFact {
+    const TABLE: &'static str = "plan_facts";
+    const COLUMNS: &'static str = "account_id, organization_id, time, source, offset, kind, plan, monthly_quota";
+
+    fn encode(&self, _: &Source, out: &mut RowBuffer) {
+        out.id(&self.account);
+        out.id(&self.organization);
+        out.time_ms(self.time_ms);
+        out.string(self.source.as_bytes());
+        out.u64(self.offset);
+        out.enum8(plan_kind_code(self.kind));
+        out.id(&self.plan);
+        out.nullable_u64(self.monthly_quota);
+    }
+}
+
+impl TableRow for ZoneFact {
+    const TABLE: &'static str = "zone_facts";
+    const COLUMNS: &'static str = "account_id, time, source, offset, timezone";
+
+    fn encode(&self, _: &Source, out: &mut RowBuffer) {
+        out.id(&self.account);
+        out.time_ms(self.time_ms);
+        out.string(self.source.as_bytes());
+        out.u64(self.offset);
+        out.string(self.zone.name());
+    }
+}
+
+impl TableRow for DirectoryEntry {
+    const TABLE: &'static str = "directory_state";
+    const COLUMNS: &'static str = "account_id, entity, organization_id, entity_id, field, latest";
+
+    fn encode(&self, _: &Source, out: &mut RowBuffer) {
+        out.id(&self.account);
+        let (entity, organization, id) = match &self.entity {
+            Entity::Account => (1, None, &self.account),
+            Entity::Organization(id) => (2, None, id),
+            Entity::User(id) => (3, None, id),
+            Entity::Project { organization, project } => (4, Some(organization), project),
+        };
+        out.enum8(entity);
+        out.optional_id(organization);
+        out.id(id);
+        out.enum8(match self.field {
+            Field::Name => 1,
+            Field::Email => 2,
+            Field::Parent => 3,
+        });
+        // A tuple is its elements, one after the other.
+        out.time_ms(self.time_ms);
+        out.string(self.source.as_bytes());
+        out.u64(self.offset);
+        out.string(&self.value);
+    }
+}
+
+impl TableRow for OrganizationSeen {
+    const TABLE: &'static str = "organizations_seen";
+    const COLUMNS: &'static str = "account_id, organization_id";
+
+    fn encode(&self, _: &Source, out: &mut RowBuffer) {
+        out.id(&self.account);
+        out.optional_id(self.organization.as_ref());
+    }
+}
+
+impl TableRow for RejectedRecord {
+    const TABLE: &'static str = "rejected_event_facts";
+    const COLUMNS: &'static str =
+        "source, topic, partition, offset, timestamp, key, payload, payload_bytes, reason, path";
+
+    fn encode(&self, source: &Source, out: &mut RowBuffer) {
+        out.string(source.as_str());
+        out.string(source.topic());
+        out.u32(source.partition());
+        out.u64(self.offset);
+        out.nullable_time_ms(self.timestamp_ms);
+        out.nullable_string(self.key.as_deref());
+        out.string(&self.payload);
+        out.u64(self.payload_bytes);
+        out.string(self.reject.reason.as_str());
+        out.string(self.reject.path);
+    }
+}
+
+/// The number of a seat fact's kind in `seat_facts.kind`.
+fn seat_kind_code(kind: SeatFactKind) -> i8 {
+    match kind {
+        SeatFactKind::Assigned => 1,
+        SeatFactKind::Revoked => 2,
+    }
+}
+
+/// The kind that a number in `seat_facts.kind` stands for.
+pub(super) fn seat_kind(code: i8) -> Option<SeatFactKind> {
+    [SeatFactKind::Assigned, SeatFactKind::Revoked].into_iter().find(|&kind| seat_kind_code(kind) == code)
+}
+
+/// The number of a plan record's kind in `plan_facts.kind`.
+fn plan_kind_code(kind: PlanKind) -> i8 {
+    match kind {
+        PlanKind::Started => 1,
+        PlanKind::Upgraded => 2,
+        PlanKind::Adjusted => 3,
+    }
+}
+
+/// The kind that a number in `plan_facts.kind` stands for.
+pub(super) fn plan_kind(code: i8) -> Option<PlanKind> {
+    [PlanKind::Started, PlanKind::Upgraded, PlanKind::Adjusted].into_iter().find(|&kind| plan_kind_code(kind) == code)
+}
