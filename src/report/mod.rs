@@ -1,1 +1,19 @@
-//! Report requests, parsed so that they cannot be wrong, and report bodies assembled from rows. Pure: no I/O, no clock.
+//! Report requests, parsed so that they cannot be wrong, and report bodies assembled from rows.
+//!
+//! Each report is a pair of pure functions: a request that says which rows it needs, and an assembly that turns those rows
+//! into the answer. Nothing here performs I/O or knows what time it is: `now` is a parameter, and the account's time zone
+//! comes with the rows.
+
+pub mod assignments;
+pub mod csv;
+pub mod cursor;
+pub mod ingest;
+pub mod licenses;
+pub mod organizations;
+pub mod period;
+pub mod query;
+pub mod quota;
+pub mod subject;
+pub mod test_activity;
+pub mod value;
+pub mod window;

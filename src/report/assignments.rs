@@ -1,0 +1,386 @@
+//! License assignments: who holds a seat, and who really uses it.
+
+use chrono_tz::Tz;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::csv::{Cell, Table};
+use super::cursor::{Position, SortValue};
+use super::query::{BadParameter, Query};
+use super::subject::Subject;
+use super::value::Instant;
+
+/// How many rows a page has at most.
+const LIMIT_MAX: u32 = 1000;
+
+/// How many rows a page has where the request does not say.
+const LIMIT_DEFAULT: u32 = 100;
+
+/// The longest inactivity that can be asked for, days.
+const INACTIVE_DAYS_MAX: u32 = 100_000;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Which assignments are asked for, and in which order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssignmentsRequest {
+    /// Only this organization and all below it.
+    pub organization: Option<String>,
+    /// Only seats taken from this licence.
+    pub license_source: Option<String>,
+    /// Part of the user's name, any case.
+    pub user_part: Option<String>,
+    /// Part of the e-mail address, any case.
+    pub email_part: Option<String>,
+    pub status: StatusFilter,
+    pub activated: Option<bool>,
+    /// Never used, or last before `as_of` less that many times 24 hours.
+    pub inactive_days: Option<u32>,
+    pub sort: Sort,
+    as_of_ms: Option<i64>,
+}
+
+/// A page of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// How many rows it has at most.
+    pub limit: usize,
+    /// Where the page before it ended.
+    pub after: Option<Position>,
+}
+
+/// Which seats are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusFilter {
+    Active,
+    Revoked,
+    All,
+}
+
+/// The order of the rows; ties go by user id, then organization id, ascending, and nulls come last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    pub key: SortKey,
+    pub descending: bool,
+}
+
+/// What rows are sorted by: text by code point, times by age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortKey {
+    User,
+    Email,
+    Organization,
+    LastAssignment,
+    LastActiveUse,
+}
+
+impl SortKey {
+    /// Every key.
+    pub const ALL: [Self; 5] = [Self::User, Self::Email, Self::Organization, Self::LastAssignment, Self::LastActiveUse];
+
+    /// The name in queries, which is also the column's.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Email => "email",
+            Self::Organization => "organization",
+            Self::LastAssignment => "last_assignment",
+            Self::LastActiveUse => "last_active_use",
+        }
+    }
+}
+
+impl Sort {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
+        let key = SortKey::ALL.into_iter().find(|key| key.as_str() == name);
+        key.map(|key| Self { key, descending }).ok_or_else(|| {
+            "Not one of user, email, organization, last_assignment, last_active_use, with - before it for descending."
+                .to_owned()
+        })
+    }
+}
+
+impl AssignmentsRequest {
+    /// Takes the parameters of a request for all rows.
+    pub fn parse_all(mut query: Query) -> Result<Self, BadParameter> {
+        let request = Self::take(&mut query)?;
+        query.finish()?;
+        Ok(request)
+    }
+
+    /// Takes the parameters of a request for a page of the account's rows.
+    pub fn parse_page(account: &str, mut query: Query) -> Result<(Self, Page), BadParameter> {
+        let request = Self::take(&mut query)?;
+        let limit = query.take_number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
+        let scope = request.scope(account);
+        let after = query.take_parsed("cursor", |cursor| {
+            Position::decode(cursor, &scope)
+                .filter(|position| request.sorts_by(&position.key))
+                .ok_or_else(|| "Not a next_cursor of this account and query.".to_owned())
+        })?;
+        query.finish()?;
+        let limit = usize::try_from(limit).expect("a limit of at most 1000 fits");
+        Ok((request, Page { limit, after }))
+    }
+
+    fn take(query: &mut Query) -> Result<Self, BadParameter> {
+        let status = query.take_parsed("status", |value| match value {
+            "active" => Ok(StatusFilter::Active),
+            "revoked" => Ok(StatusFilter::Revoked),
+            "all" => Ok(StatusFilter::All),
+            _ => Err("Not one of active, revoked, all.".to_owned()),
+        })?;
+        let activated = query.take_parsed("activated", |value| match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("Neither true nor false.".to_owned()),
+        })?;
+        Ok(Self {
+            organization: query.take_id("organization_id")?,
+            license_source: query.take_id("license_source")?,
+            user_part: query.take_text("user")?,
+            email_part: query.take_text("email")?,
+            status: status.unwrap_or(StatusFilter::Active),
+            activated,
+            inactive_days: query.take_number("inactive_days", 0..=INACTIVE_DAYS_MAX)?,
+            sort: query.take_parsed("sort", Sort::parse)?.unwrap_or(Sort { key: SortKey::User, descending: false }),
+            as_of_ms: query.take_instant("as_of")?,
+        })
+    }
+
+    /// The instant before which the last use of an inactive seat lies, milliseconds since 1970 UTC; `None` where
+    /// inactivity is not asked for.
+    pub fn inactive_before_ms(&self, now_ms: i64) -> Option<i64> {
+        let days = i64::from(self.inactive_days?);
+        // No use lies before 1970, so an earlier instant asks for the same.
+        Some((self.as_of_ms.unwrap_or(now_ms) - days * DAY_MS).max(0))
+    }
+
+    /// Names the account and everything that decides which rows there are and how they are ordered.
+    fn scope(&self, account: &str) -> String {
+        let fields: [&dyn std::fmt::Debug; 10] = [
+            &account,
+            &self.organization,
+            &self.license_source,
+            &self.user_part,
+            &self.email_part,
+            &self.status,
+            &self.activated,
+            &self.inactive_days,
+            &self.sort,
+            &self.as_of_ms,
+        ];
+        format!("{fields:?}")
+    }
+
+    fn sorts_by(&self, value: &SortValue) -> bool {
+        let is_text = matches!(self.sort.key, SortKey::User | SortKey::Email | SortKey::Organization);
+        match value {
+            SortValue::Null => matches!(self.sort.key, SortKey::Email | SortKey::LastActiveUse),
+            SortValue::Text(_) => is_text,
+            SortValue::Time(_) => !is_text,
+        }
+    }
+}
+
+/// The latest seat of a user in an organization; also the form in which the store gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Assignment {
+    /// The user.
+    #[schema(example = "9013")]
+    pub user_id: String,
+    /// The user's name, the id until there is one.
+    #[schema(example = "Ada Lovelace")]
+    pub user: String,
+    /// The user's e-mail address.
+    #[schema(example = "ada@example.com")]
+    pub email: Option<String>,
+    /// The licence that the seat is taken from.
+    #[schema(example = "acme")]
+    pub license_source: String,
+    /// The organization of the seat.
+    #[schema(example = "42")]
+    pub organization_id: String,
+    /// Its path: the names from the top of the tree down, joined by ` / `.
+    #[schema(example = "Acme / Quality")]
+    pub organization: String,
+    /// The project that the assignment named.
+    #[schema(example = "7")]
+    pub project_id: Option<String>,
+    /// Its name, the id until it has one.
+    #[schema(example = "Checkout")]
+    pub project: Option<String>,
+    /// When the seat was last assigned.
+    pub last_assignment: Instant,
+    /// The last activity while holding it.
+    pub last_active_use: Option<Instant>,
+    /// Whether the user was active while holding it.
+    pub activated: bool,
+    pub status: AssignmentStatus,
+}
+
+/// Whether a seat is still held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AssignmentStatus {
+    Active,
+    Revoked,
+}
+
+/// A page of the license assignments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AssignmentsReport {
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// The rows of this page.
+    pub rows: Vec<Assignment>,
+    /// How many rows there are on all pages.
+    #[schema(example = 1)]
+    pub total: u64,
+    /// `cursor` of the next page; null on the last one.
+    pub next_cursor: Option<String>,
+}
+
+impl AssignmentsReport {
+    /// Puts a page together. `rows` are those after the page's start, one more than the limit if there are as many.
+    pub fn assemble(
+        account: &str,
+        request: &AssignmentsRequest,
+        page: &Page,
+        zone: Tz,
+        mut rows: Vec<Assignment>,
+        total: u64,
+    ) -> Self {
+        let more = rows.len() > page.limit;
+        rows.truncate(page.limit);
+        let last = rows.last().filter(|_| more);
+        let next_cursor = last.map(|row| position_of(row, request.sort.key).encode(&request.scope(account)));
+        Self { subject: Subject::new(account, request.organization.as_deref(), zone), rows, total, next_cursor }
+    }
+}
+
+fn position_of(row: &Assignment, key: SortKey) -> Position {
+    let text = |text: &String| SortValue::Text(text.clone());
+    let key = match key {
+        SortKey::User => text(&row.user),
+        SortKey::Email => row.email.as_ref().map_or(SortValue::Null, text),
+        SortKey::Organization => text(&row.organization),
+        SortKey::LastAssignment => SortValue::Time(row.last_assignment.0),
+        SortKey::LastActiveUse => row.last_active_use.map_or(SortValue::Null, |time| SortValue::Time(time.0)),
+    };
+    Position { key, user_id: row.user_id.clone(), organization_id: row.organization_id.clone() }
+}
+
+/// An empty CSV of assignments, with its header.
+pub fn table() -> Table {
+    let header =
+        ["User", "Email", "License Source", "Organization", "TestOps Project", "Last Assignment", "Last Active Use"];
+    Table::new(&header)
+}
+
+/// The line of a row.
+pub fn cells(row: Assignment) -> [Cell; 7] {
+    [
+        Cell::Text(row.user),
+        Cell::text(row.email),
+        Cell::Text(row.license_source),
+        Cell::Text(row.organization),
+        Cell::text(row.project),
+        Cell::Plain(row.last_assignment.to_string()),
+        Cell::Plain(row.last_active_use.map_or_else(String::new, |time| time.to_string())),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(raw: &str) -> Result<(AssignmentsRequest, Page), String> {
+        Query::parse(Some(raw))
+            .and_then(|query| AssignmentsRequest::parse_page("acme", query))
+            .map_err(|fault| fault.parameter)
+    }
+
+    fn row(user: &str) -> Assignment {
+        Assignment {
+            user_id: user.to_owned(),
+            user: format!("Name {user}"),
+            email: None,
+            license_source: "acme".to_owned(),
+            organization_id: "42".to_owned(),
+            organization: "=Acme".to_owned(),
+            project_id: None,
+            project: None,
+            last_assignment: Instant(0),
+            last_active_use: None,
+            activated: false,
+            status: AssignmentStatus::Active,
+        }
+    }
+
+    #[test]
+    fn bad_values_name_their_parameter() {
+        for (raw, parameter) in [
+            ("status=open", "status"),
+            ("activated=1", "activated"),
+            ("inactive_days=-1", "inactive_days"),
+            ("inactive_days=100001", "inactive_days"),
+            ("sort=name", "sort"),
+            ("sort=--user", "sort"),
+            ("limit=0", "limit"),
+            ("limit=1001", "limit"),
+            ("cursor=abc", "cursor"),
+            ("license_source=", "license_source"),
+            ("from=2026-01-01", "from"),
+        ] {
+            assert_eq!(page(raw).map(drop), Err(parameter.to_owned()), "{raw}");
+        }
+        let query = Query::parse(Some("limit=10")).unwrap();
+        assert_eq!(AssignmentsRequest::parse_all(query).unwrap_err().parameter, "limit");
+    }
+
+    #[test]
+    fn the_next_cursor_continues_the_same_query_alone() {
+        let (request, first) = page("limit=1&sort=email").unwrap();
+        let rows = vec![row("1"), row("2")];
+        let report = AssignmentsReport::assemble("acme", &request, &first, Tz::UTC, rows, 2);
+        assert_eq!(report.rows.len(), 1);
+        let cursor = report.next_cursor.unwrap();
+        let (_, second) = page(&format!("limit=5&sort=email&cursor={cursor}")).unwrap();
+        let position = second.after.unwrap();
+        assert_eq!((position.key, position.user_id), (SortValue::Null, "1".to_owned()));
+        for other in ["sort=-email", "sort=user", "sort=email&status=all", "sort=email&user=x"] {
+            assert_eq!(page(&format!("{other}&cursor={cursor}")).map(drop), Err("cursor".to_owned()), "{other}");
+        }
+        let query = Query::parse(Some(&format!("sort=email&cursor={cursor}"))).unwrap();
+        assert!(AssignmentsRequest::parse_page("other", query).is_err());
+    }
+
+    #[test]
+    fn the_last_page_has_no_cursor() {
+        let (request, first) = page("limit=2").unwrap();
+        let report = AssignmentsReport::assemble("acme", &request, &first, Tz::UTC, vec![row("1"), row("2")], 2);
+        assert_eq!(report.next_cursor, None);
+    }
+
+    #[test]
+    fn inactivity_counts_24_hours_a_day_back_from_as_of() {
+        let (request, _) = page("inactive_days=30&as_of=2026-06-20T12:00:00Z").unwrap();
+        assert_eq!(Instant(request.inactive_before_ms(0).unwrap()).to_string(), "2026-05-21T12:00:00.000Z");
+        let (request, _) = page("inactive_days=100000").unwrap();
+        assert_eq!(request.inactive_before_ms(1), Some(0));
+        assert_eq!(page("").unwrap().0.inactive_before_ms(1), None);
+    }
+
+    #[test]
+    fn lines_follow_the_header() {
+        let mut table = table();
+        table.row(cells(row("1")));
+        assert_eq!(
+            String::from_utf8(table.take_bytes()).unwrap(),
+            "User,Email,License Source,Organization,TestOps Project,Last Assignment,Last Active Use\r\n\
+             Name 1,,acme,'=Acme,,1970-01-01T00:00:00.000Z,\r\n"
+        );
+    }
+}

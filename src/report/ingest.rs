@@ -1,0 +1,139 @@
+//! What has been counted so far, partition by partition.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::value::Instant;
+use crate::core::rollup::Progress;
+
+/// How far one partition has been counted, as the store gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionProgress {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// What became of its records.
+    pub progress: Progress,
+    /// The end of the partition's log when last seen.
+    pub high_watermark: u64,
+    /// When its last flush was complete, by ClickHouse's clock, milliseconds since 1970 UTC.
+    pub flushed_at_ms: i64,
+}
+
+/// What became of the records so far. Each is in exactly one of `events`, `rejected`, `duplicates` and `skipped`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RecordCounts {
+    /// Events accepted.
+    #[schema(example = 4086)]
+    pub events: u64,
+    /// Records that are not events; they are in `rejected_events`, each with its reason.
+    #[schema(example = 74)]
+    pub rejected: u64,
+    /// `test.executed` events that repeat another one's id.
+    #[schema(example = 66)]
+    pub duplicates: u64,
+    /// Tombstones.
+    #[schema(example = 0)]
+    pub skipped: u64,
+    /// Offsets that the log did not hold.
+    #[schema(example = 0)]
+    pub absent: u64,
+    /// Records that are still to be counted.
+    #[schema(example = 0)]
+    pub lag: u64,
+}
+
+/// What has been counted so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct IngestReport {
+    #[serde(flatten)]
+    pub counts: RecordCounts,
+    /// Ordered by topic and partition.
+    pub partitions: Vec<PartitionReport>,
+}
+
+/// How far one partition has been counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PartitionReport {
+    /// The topic.
+    #[schema(example = "usage-events")]
+    pub topic: String,
+    /// The partition.
+    #[schema(example = 0)]
+    pub partition: u32,
+    /// The first offset that is not counted yet.
+    #[schema(example = 4226)]
+    pub next_offset: u64,
+    #[serde(flatten)]
+    pub counts: RecordCounts,
+    /// ClickHouse's time of the partition's last completed flush.
+    pub data_through: Instant,
+}
+
+impl IngestReport {
+    /// Puts the report together.
+    pub fn assemble(mut partitions: Vec<PartitionProgress>) -> Self {
+        partitions.sort_unstable_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        let partitions: Vec<PartitionReport> = partitions
+            .into_iter()
+            .map(|partition| {
+                let Progress { next_offset, accepted, rejected, duplicates, skipped, absent } = partition.progress;
+                let lag = partition.high_watermark.saturating_sub(next_offset);
+                PartitionReport {
+                    topic: partition.topic,
+                    partition: partition.partition,
+                    next_offset,
+                    counts: RecordCounts { events: accepted, rejected, duplicates, skipped, absent, lag },
+                    data_through: Instant(partition.flushed_at_ms),
+                }
+            })
+            .collect();
+        let mut counts = RecordCounts::default();
+        for partition in &partitions {
+            counts.events += partition.counts.events;
+            counts.rejected += partition.counts.rejected;
+            counts.duplicates += partition.counts.duplicates;
+            counts.skipped += partition.counts.skipped;
+            counts.absent += partition.counts.absent;
+            counts.lag += partition.counts.lag;
+        }
+        Self { counts, partitions }
+    }
+
+    /// When the partition was flushed whose last flush is oldest; `None` before the first.
+    pub fn data_through(&self) -> Option<Instant> {
+        self.partitions.iter().map(|partition| partition.data_through).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_add_up_and_the_oldest_flush_tells_the_freshness() {
+        let partition = |partition, next_offset, high_watermark, flushed_at_ms| PartitionProgress {
+            topic: "usage-events".to_owned(),
+            partition,
+            progress: Progress {
+                next_offset,
+                accepted: next_offset - 3,
+                rejected: 1,
+                duplicates: 2,
+                skipped: 0,
+                absent: 0,
+            },
+            high_watermark,
+            flushed_at_ms,
+        };
+        let report = IngestReport::assemble(vec![partition(1, 10, 15, 500), partition(0, 20, 19, 700)]);
+        assert_eq!(
+            report.counts,
+            RecordCounts { events: 24, rejected: 2, duplicates: 4, skipped: 0, absent: 0, lag: 5 }
+        );
+        assert_eq!(report.partitions[0].partition, 0);
+        assert_eq!(report.data_through(), Some(Instant(500)));
+        assert_eq!(IngestReport::assemble(Vec::new()).data_through(), None);
+    }
+}

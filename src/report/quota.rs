@@ -1,0 +1,347 @@
+//! Quota: how many tests an organization has run in its quota months, and how many it may still run.
+
+use std::collections::HashMap;
+
+use chrono_tz::Tz;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::csv::{Cell, Table};
+use super::query::{BadParameter, Query};
+use super::subject::Subject;
+use super::value::{Hundredths, Instant};
+use super::window::{PlanRecord, Window, grace_until_ms, windows};
+
+/// How many quota months from the anchor have the grace.
+pub const GRACE_MONTHS: u32 = 3;
+
+/// The allowance in those months, percent of the monthly quota.
+pub const GRACE_PERCENT: u32 = 130;
+
+/// A parsed request for an organization's quota or its history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaRequest {
+    /// The organization alone, not those below it.
+    pub organization: String,
+    as_of_ms: Option<i64>,
+}
+
+impl QuotaRequest {
+    /// Takes a request's parameters. `organization` comes from the path.
+    pub fn parse(organization: String, mut query: Query) -> Result<Self, BadParameter> {
+        let request = Self { organization, as_of_ms: query.take_instant("as_of")? };
+        query.finish()?;
+        Ok(request)
+    }
+
+    /// The instant that is asked about, milliseconds since 1970 UTC.
+    pub fn as_of_ms(&self, now_ms: i64) -> i64 {
+        self.as_of_ms.unwrap_or(now_ms)
+    }
+}
+
+/// Tests that were counted in a quota month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaUsed {
+    /// The anchor of the month, milliseconds since 1970 UTC.
+    pub anchor_ms: i64,
+    /// Its number, 1 = first.
+    pub month: u32,
+    /// All that was counted in it.
+    pub used: u64,
+    /// What was counted in it up to and including the day of `as_of`.
+    pub used_to_as_of: u64,
+}
+
+/// The quota of an organization in the month that runs at `as_of`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct QuotaReport {
+    #[serde(flatten)]
+    pub subject: Subject,
+    #[serde(flatten)]
+    pub quota: QuotaMonth,
+}
+
+/// The quota of an organization, month by month.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct QuotaHistoryReport {
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// One per quota month, newest first, from the first anchor on.
+    pub windows: Vec<QuotaMonth>,
+}
+
+/// A quota month. The figures that a quota bounds are null where it is unlimited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct QuotaMonth {
+    /// The plan in force at its end, or at `as_of` while it runs.
+    #[schema(example = "team")]
+    pub plan: String,
+    pub window: QuotaWindow,
+    /// Tests a month; null is unlimited.
+    #[schema(example = 1000)]
+    pub monthly_quota: Option<u64>,
+    /// Tests that may run in it: the quota, or 130 % of it in the first three months from the anchor.
+    #[schema(example = 1300)]
+    pub allowance: Option<u64>,
+    /// Tests that ran in it; whole days, up to and including that of `as_of`.
+    #[schema(example = 870)]
+    pub used: u64,
+    /// The allowance less what is used, at least 0.
+    #[schema(example = 430)]
+    pub remaining: Option<u64>,
+    /// The quota less what is used; negative where more was used.
+    #[schema(example = 130)]
+    pub balance: Option<i64>,
+    /// What is used, in percent of the quota. Of a quota of 0 it is 0 while nothing is used, else 100.
+    pub percent_used: Option<Hundredths>,
+    pub status: QuotaStatus,
+    /// Whether more tests may run.
+    pub can_run: bool,
+    pub grace: Grace,
+}
+
+/// The instants that bound a quota month.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct QuotaWindow {
+    /// Its first instant.
+    pub start: Instant,
+    /// The first instant after it.
+    pub end: Instant,
+    /// Its number from the anchor on, 1 = first.
+    #[schema(minimum = 1, example = 2)]
+    pub month: u32,
+}
+
+/// The allowance beyond the quota in the first months.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Grace {
+    /// The allowance in those months, percent of the quota.
+    #[schema(example = 130)]
+    pub percent: u32,
+    /// Whether this is one of the first three months.
+    pub active: bool,
+    /// The local midnight that ends the third month if nothing cuts it.
+    pub until: Instant,
+}
+
+/// How far the quota is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum QuotaStatus {
+    /// Less than the quota is used.
+    Within,
+    /// The quota is used, the allowance is not.
+    Grace,
+    /// The allowance is used, and nothing more may run.
+    Exhausted,
+}
+
+impl QuotaStatus {
+    /// The name in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Within => "within",
+            Self::Grace => "grace",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}
+
+impl QuotaMonth {
+    fn new(zone: Tz, window: &Window<'_>, used: u64) -> Self {
+        let quota = window.terms.monthly_quota;
+        let grace_active = window.month <= GRACE_MONTHS;
+        let allowance = quota.map(|quota| if grace_active { grace_allowance(quota) } else { quota });
+        let status = status(used, quota, allowance);
+        Self {
+            plan: window.terms.plan.clone(),
+            window: QuotaWindow { start: Instant(window.start_ms), end: Instant(window.end_ms), month: window.month },
+            monthly_quota: quota,
+            allowance,
+            used,
+            remaining: allowance.map(|allowance| allowance.saturating_sub(used)),
+            balance: quota.map(|quota| balance(quota, used)),
+            percent_used: quota.map(|quota| Hundredths::percent(used, quota)),
+            status,
+            can_run: status != QuotaStatus::Exhausted,
+            grace: Grace {
+                percent: GRACE_PERCENT,
+                active: grace_active,
+                until: Instant(grace_until_ms(zone, window.anchor_ms)),
+            },
+        }
+    }
+}
+
+/// 130 % of the quota, rounded down.
+fn grace_allowance(quota: u64) -> u64 {
+    u64::try_from(u128::from(quota) * u128::from(GRACE_PERCENT) / 100).unwrap_or(u64::MAX)
+}
+
+fn status(used: u64, quota: Option<u64>, allowance: Option<u64>) -> QuotaStatus {
+    match (quota, allowance) {
+        (Some(quota), Some(allowance)) if used >= quota => {
+            if used >= allowance {
+                QuotaStatus::Exhausted
+            } else {
+                QuotaStatus::Grace
+            }
+        }
+        _ => QuotaStatus::Within,
+    }
+}
+
+fn balance(quota: u64, used: u64) -> i64 {
+    i64::try_from(i128::from(quota) - i128::from(used)).unwrap_or(if quota > used { i64::MAX } else { i64::MIN })
+}
+
+/// All quota months that have begun at `as_of_ms`, oldest first.
+fn months(zone: Tz, records: &[PlanRecord], used: &[QuotaUsed], as_of_ms: i64) -> Vec<QuotaMonth> {
+    let counted: HashMap<(i64, u32), &QuotaUsed> = used.iter().map(|row| ((row.anchor_ms, row.month), row)).collect();
+    windows(zone, records, as_of_ms)
+        .iter()
+        .map(|window| {
+            let row = counted.get(&(window.anchor_ms, window.month));
+            let used = row.map_or(0, |row| if window.running { row.used_to_as_of } else { row.used });
+            QuotaMonth::new(zone, window, used)
+        })
+        .collect()
+}
+
+impl QuotaReport {
+    /// Puts the report together; `None` where no plan had started at `as_of_ms`.
+    pub fn assemble(
+        account: &str,
+        request: &QuotaRequest,
+        zone: Tz,
+        records: &[PlanRecord],
+        used: &[QuotaUsed],
+        as_of_ms: i64,
+    ) -> Option<Self> {
+        let quota = months(zone, records, used, as_of_ms).pop()?;
+        Some(Self { subject: Subject::new(account, Some(&request.organization), zone), quota })
+    }
+}
+
+impl QuotaHistoryReport {
+    /// Puts the report together; `None` where no plan had started at `as_of_ms`.
+    pub fn assemble(
+        account: &str,
+        request: &QuotaRequest,
+        zone: Tz,
+        records: &[PlanRecord],
+        used: &[QuotaUsed],
+        as_of_ms: i64,
+    ) -> Option<Self> {
+        let mut windows = months(zone, records, used, as_of_ms);
+        windows.reverse();
+        let subject = Subject::new(account, Some(&request.organization), zone);
+        (!windows.is_empty()).then_some(Self { subject, windows })
+    }
+
+    /// The history as CSV: one line per quota month; cells that a quota bounds are empty where it is unlimited.
+    pub fn table(&self) -> Table {
+        let number = |value: Option<String>| Cell::Plain(value.unwrap_or_default());
+        let mut table =
+            Table::new(&["Start", "End", "Plan", "Monthly Quota", "Allowance", "Used", "Balance", "Status"]);
+        for month in &self.windows {
+            table.row([
+                Cell::Plain(month.window.start.to_string()),
+                Cell::Plain(month.window.end.to_string()),
+                Cell::Text(month.plan.clone()),
+                number(month.monthly_quota.map(|quota| quota.to_string())),
+                number(month.allowance.map(|allowance| allowance.to_string())),
+                Cell::Plain(month.used.to_string()),
+                number(month.balance.map(|balance| balance.to_string())),
+                Cell::Plain(month.status.as_str().to_owned()),
+            ]);
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::event::PlanKind;
+
+    const DAY_MS: i64 = 86_400_000;
+
+    fn started(quota: Option<u64>) -> [PlanRecord; 1] {
+        [PlanRecord { time_ms: 0, kind: PlanKind::Started, plan: "free".to_owned(), monthly_quota: quota }]
+    }
+
+    fn month(quota: Option<u64>, used: u64, as_of_day: i64) -> QuotaMonth {
+        let request = QuotaRequest { organization: "o".to_owned(), as_of_ms: None };
+        let month = u32::try_from(as_of_day / 31 + 1).unwrap();
+        let rows = [QuotaUsed { anchor_ms: 0, month, used: 1_000_000, used_to_as_of: used }];
+        let report = QuotaReport::assemble("a", &request, Tz::UTC, &started(quota), &rows, as_of_day * DAY_MS).unwrap();
+        assert_eq!(report.quota.window.month, month);
+        report.quota
+    }
+
+    #[test]
+    fn the_grace_lets_130_percent_run_in_the_first_three_months() {
+        let check = |used, status, remaining, can_run| {
+            let month = month(Some(55), used, 1);
+            assert_eq!(month.allowance, Some(71));
+            assert_eq!((month.status, month.remaining, month.can_run), (status, Some(remaining), can_run), "{used}");
+        };
+        check(0, QuotaStatus::Within, 71, true);
+        check(54, QuotaStatus::Within, 17, true);
+        check(55, QuotaStatus::Grace, 16, true);
+        check(70, QuotaStatus::Grace, 1, true);
+        check(71, QuotaStatus::Exhausted, 0, false);
+        check(72, QuotaStatus::Exhausted, 0, false);
+        assert!(month(Some(55), 0, 62).grace.active);
+    }
+
+    #[test]
+    fn after_the_grace_the_quota_is_the_allowance() {
+        let month = month(Some(55), 55, 100);
+        assert_eq!((month.allowance, month.status, month.grace.active), (Some(55), QuotaStatus::Exhausted, false));
+        assert_eq!(month.grace.until.to_string(), "1970-04-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn an_unlimited_quota_has_no_bounds() {
+        let month = month(None, 1_000, 1);
+        assert_eq!((month.allowance, month.remaining, month.balance, month.percent_used), (None, None, None, None));
+        assert_eq!((month.status, month.can_run, month.grace.active), (QuotaStatus::Within, true, true));
+    }
+
+    #[test]
+    fn a_quota_of_0_is_exhausted_from_the_start() {
+        let month = month(Some(0), 0, 1);
+        assert_eq!(
+            (month.status, month.can_run, month.percent_used),
+            (QuotaStatus::Exhausted, false, Some(Hundredths::percent(0, 0)))
+        );
+    }
+
+    #[test]
+    fn history_counts_all_of_a_month_that_is_over_and_whole_days_of_the_running_one() {
+        let request = QuotaRequest { organization: "o".to_owned(), as_of_ms: None };
+        let row = |month| QuotaUsed { anchor_ms: 0, month, used: 20, used_to_as_of: 7 };
+        let gone = QuotaUsed { anchor_ms: 5, month: 1, used: 99, used_to_as_of: 99 };
+        let rows = [row(1), row(2), gone];
+        let report =
+            QuotaHistoryReport::assemble("a", &request, Tz::UTC, &started(Some(10)), &rows, 40 * DAY_MS).unwrap();
+        let used: Vec<_> = report.windows.iter().map(|month| (month.window.month, month.used)).collect();
+        assert_eq!(used, [(2, 7), (1, 20)]);
+        assert_eq!(report.windows[1].balance, Some(-10));
+    }
+
+    #[test]
+    fn the_csv_leaves_unlimited_cells_empty() {
+        let request = QuotaRequest { organization: "o".to_owned(), as_of_ms: None };
+        let report = QuotaHistoryReport::assemble("a", &request, Tz::UTC, &started(None), &[], DAY_MS).unwrap();
+        let text = String::from_utf8(report.table().take_bytes()).unwrap();
+        assert_eq!(
+            text,
+            "Start,End,Plan,Monthly Quota,Allowance,Used,Balance,Status\r\n\
+             1970-01-01T00:00:00.000Z,1970-02-01T00:00:00.000Z,free,,,0,,within\r\n"
+        );
+    }
+}

@@ -1,0 +1,76 @@
+//! What every report says of itself, and what the store knows of an account before any report is asked for.
+
+use chrono_tz::Tz;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::value::{Date, Instant};
+use crate::core::calendar::Interval;
+
+/// What the store knows of an account that any event has named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountContext {
+    /// Its time zone of now.
+    pub zone: Tz,
+}
+
+/// Whom a report is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Subject {
+    /// The account.
+    #[schema(example = "acme")]
+    pub account_id: String,
+    /// The organization that the report is limited to; null for the whole account.
+    #[schema(example = "42")]
+    pub organization_id: Option<String>,
+    /// IANA name of the account's time zone of now, in which days begin and end.
+    #[schema(example = "Europe/Berlin")]
+    pub timezone: &'static str,
+}
+
+impl Subject {
+    /// The report's subject in the zone of now.
+    pub fn new(account: &str, organization: Option<&str>, zone: Tz) -> Self {
+        Self { account_id: account.to_owned(), organization_id: organization.map(str::to_owned), timezone: zone.name() }
+    }
+}
+
+/// The range that a report covers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Range {
+    /// The unit of its buckets.
+    #[schema(value_type = IntervalName)]
+    pub interval: &'static str,
+    /// The first day.
+    pub from: Date,
+    /// The last day, inclusive.
+    pub to: Date,
+}
+
+/// The names of the calendar units, for the API's description.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum IntervalName {
+    Day,
+    Week,
+    Month,
+    Quarter,
+    Year,
+}
+
+impl Range {
+    /// The range of a period.
+    pub fn of(period: &super::period::Period) -> Self {
+        let interval: Interval = period.interval;
+        Self { interval: interval.as_str(), from: Date(period.from), to: Date(period.to) }
+    }
+}
+
+/// A report as it is sent: what it says, and how fresh it is. The entity tag is a hash of the former alone.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Answer<T> {
+    #[serde(flatten)]
+    pub report: T,
+    /// ClickHouse's time of the last completed flush, of the partition whose last one is oldest; null before the first.
+    pub data_through: Option<Instant>,
+}
