@@ -35,7 +35,8 @@ pub enum Decoded<'a> {
 pub struct Reject {
     /// The reason.
     pub reason: RejectReason,
-    /// The path of the field at fault (`id`, `data.seats`, `$key`); empty where no single field is.
+    /// The path of the field at fault (`id`, `data.seats`, `$key`) of a missing or invalid field; empty for the other
+    /// reasons, which name what they judge themselves.
     pub path: &'static str,
 }
 

@@ -1,0 +1,84 @@
+//! Judges single values: the types and ranges that the contract gives to fields.
+
+use std::borrow::Cow;
+
+use super::json::Raw;
+use crate::core::event::{Reject, RejectReason};
+use crate::core::id::{IdRef, NUMBER_MAX};
+
+/// The longest identifier, bytes; a user's may be longer.
+const ID_BYTES_MAX: usize = 64;
+
+/// The longest user id, bytes.
+const USER_ID_BYTES_MAX: usize = 128;
+
+/// The value of a field that must be there. `read` answers `None` where the value is not of the field's type or range.
+#[inline(always)]
+pub(super) fn required<'a, T>(
+    path: &'static str,
+    raw: Raw<'a>,
+    read: impl FnOnce(Raw<'a>) -> Option<T>,
+) -> Result<T, Reject> {
+    optional(path, raw, read)?.ok_or(Reject { reason: RejectReason::MissingField, path })
+}
+
+/// The value of a field that may be absent, or null, which is the same.
+#[inline(always)]
+pub(super) fn optional<'a, T>(
+    path: &'static str,
+    raw: Raw<'a>,
+    read: impl FnOnce(Raw<'a>) -> Option<T>,
+) -> Result<Option<T>, Reject> {
+    if matches!(raw, Raw::Absent | Raw::Null) {
+        return Ok(None);
+    }
+    read(raw).map(Some).ok_or(Reject { reason: RejectReason::InvalidField, path })
+}
+
+/// A string. One with a lone surrogate is no Unicode text, and so none.
+#[inline(always)]
+pub(super) fn text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
+    match raw {
+        Raw::Text(text) => Some(Cow::Borrowed(text)),
+        Raw::EscapedText(quoted) => serde_json::from_str(quoted).ok().map(Cow::Owned),
+        _ => None,
+    }
+}
+
+/// A string of at least one character.
+pub(super) fn nonempty_text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
+    text(raw).filter(|text| !text.is_empty())
+}
+
+/// An identifier of anything but a user.
+pub(super) fn id(raw: Raw<'_>) -> Option<IdRef<'_>> {
+    id_up_to(ID_BYTES_MAX, raw)
+}
+
+/// A user's identifier.
+pub(super) fn user_id(raw: Raw<'_>) -> Option<IdRef<'_>> {
+    id_up_to(USER_ID_BYTES_MAX, raw)
+}
+
+fn id_up_to(bytes_max: usize, raw: Raw<'_>) -> Option<IdRef<'_>> {
+    if let Raw::Number(_) = raw {
+        return integer(raw, 0, NUMBER_MAX).map(IdRef::Number);
+    }
+    let text = nonempty_text(raw)?;
+    let printable_ascii = text.bytes().all(|byte| matches!(byte, 0x20..0x7f));
+    // `char::is_control` is Unicode's category Cc: C0, DEL and C1, which is what the contract excludes.
+    let clean = printable_ascii || !text.chars().any(char::is_control);
+    (clean && text.len() <= bytes_max).then(|| IdRef::from_text(text))
+}
+
+/// An integer from `min` to `max`, written without fraction or exponent.
+pub(super) fn integer(raw: Raw<'_>, min: u64, max: u64) -> Option<u64> {
+    let number: u64 = match raw {
+        // JSON lets zero have a sign; it is the only integer with one that is not negative.
+        Raw::Number("-0") => 0,
+        // The grammar has no plus sign, the only other thing beside digits that `parse` would let pass.
+        Raw::Number(digits) => digits.parse().ok()?,
+        _ => return None,
+    };
+    (min..=max).contains(&number).then_some(number)
+}
