@@ -1,0 +1,207 @@
+//! The Kafka client: its properties, and the context that turns librdkafka's callbacks into values.
+//!
+//! A callback only records what happened. It never waits, never calls back into the worker, and never lets librdkafka
+//! decide where a partition starts.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+use secrecy::ExposeSecret;
+use tokio::sync::watch;
+
+use super::rebalance::GroupEvent;
+use crate::config;
+use crate::telemetry::{events, metrics};
+
+/// A consumer with our context.
+pub(super) type Client = BaseConsumer<Context>;
+
+/// The properties of the group's consumer.
+pub(super) fn consumer_properties(kafka: &config::Kafka, ingest: &config::Ingest) -> ClientConfig {
+    let mut properties = shared_properties(kafka);
+    properties
+        .set("session.timeout.ms", kafka.session_timeout.as_millis().to_string())
+        .set("partition.assignment.strategy", &kafka.assignor)
+        // The consumer thread polls all the time, whatever the workers do, so this only has to be legal: not below the
+        // session timeout.
+        .set("max.poll.interval.ms", kafka.session_timeout.max(Duration::from_secs(300)).as_millis().to_string())
+        .set("queued.max.messages.kbytes", ingest.queue_kbytes_max.to_string())
+        .set("enable.partition.eof", "false");
+    if !kafka.properties.contains_key("heartbeat.interval.ms") {
+        let heartbeat = (kafka.session_timeout / 3).min(Duration::from_secs(3));
+        properties.set("heartbeat.interval.ms", heartbeat.as_millis().to_string());
+    }
+    properties
+}
+
+/// The properties of a short-lived consumer that reads one partition to its end and is no member of the group.
+pub(super) fn probe_properties(kafka: &config::Kafka) -> ClientConfig {
+    let mut properties = shared_properties(kafka);
+    properties.set("enable.partition.eof", "true").set("queued.max.messages.kbytes", "1024");
+    properties
+}
+
+fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
+    let mut properties = ClientConfig::new();
+    properties.set_log_level(RDKafkaLogLevel::Info);
+    // Defaults of ours that a user may change.
+    properties
+        .set("client.id", "seatmeter")
+        .set("fetch.queue.backoff.ms", "50")
+        .set("topic.metadata.refresh.interval.ms", "10000")
+        .set("socket.keepalive.enable", "true");
+    // Validation has refused whatever would break the counts; what is set after these is overruled in any case.
+    for (name, value) in &kafka.properties {
+        properties.set(name, value.expose_secret());
+    }
+    // Where to start is our decision: without this, a lost offset would silently become the end of the log.
+    properties
+        .set("auto.offset.reset", "error")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("allow.auto.create.topics", "false")
+        .set("bootstrap.servers", &kafka.brokers)
+        .set("group.id", &kafka.group_id);
+    properties
+}
+
+/// What librdkafka's callbacks have said since the last look.
+#[derive(Debug)]
+pub(super) struct Context {
+    events: Mutex<VecDeque<GroupEvent>>,
+    last_error: Mutex<Option<String>>,
+    /// Rebalances are answered at once: nothing is left to drain.
+    closing: AtomicBool,
+    /// Commits that the broker has answered, one way or the other.
+    commits_answered: watch::Sender<u64>,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self {
+            events: Mutex::default(),
+            last_error: Mutex::default(),
+            closing: AtomicBool::new(false),
+            commits_answered: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Context {
+    /// The next rebalance that is to be answered.
+    pub(super) fn next_event(&self) -> Option<GroupEvent> {
+        lock(&self.events).pop_front()
+    }
+
+    /// What the client complained about last, for a message that says why something is waited for.
+    pub(super) fn last_error(&self) -> Option<String> {
+        lock(&self.last_error).clone()
+    }
+
+    /// The brokers have answered: older complaints are history.
+    pub(super) fn forget_error(&self) {
+        *lock(&self.last_error) = None;
+    }
+
+    /// From now on rebalances are answered within the callback, so that closing the consumer ends.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// Counts the commits that the broker has answered.
+    pub(super) fn commits_answered(&self) -> watch::Receiver<u64> {
+        self.commits_answered.subscribe()
+    }
+}
+
+// The values are whole between any two calls, so a panic elsewhere has not broken them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        events::librdkafka(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        // Each broken connection is told too; as long as one broker answers it is no one's concern.
+        let text = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
+        events::client_error(code, &text);
+        *lock(&self.last_error) = Some(text);
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, client: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let is_assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Acquire) {
+            // librdkafka takes any answer as "nothing is assigned" while it closes, but it waits for one.
+            let answered = if is_assign { assign(client, partitions) } else { unassign(client, partitions) };
+            if let Err(error) = answered {
+                events::rebalance_failed(&error.to_string());
+            }
+            return;
+        }
+        let numbers = partition_numbers(partitions);
+        let event = match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => GroupEvent::Assigned(numbers),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS if !client.assignment_lost() => {
+                GroupEvent::Revoked(numbers)
+            }
+            _ => GroupEvent::Lost(numbers),
+        };
+        lock(&self.events).push_back(event);
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            // Nothing depends on it but the figures of lag monitors, and the next flush commits again.
+            metrics::commit_failed();
+            events::commit_failed(&error.to_string());
+        }
+        self.commits_answered.send_modify(|answered| *answered += 1);
+    }
+}
+
+/// The partition numbers of a list; all of them are of the one topic that is subscribed.
+fn partition_numbers(partitions: &TopicPartitionList) -> Vec<u32> {
+    partitions.elements().iter().filter_map(|element| u32::try_from(element.partition()).ok()).collect()
+}
+
+/// Gives the client these partitions, in the way that the group's protocol asks for.
+pub(super) fn assign(client: &Client, partitions: &TopicPartitionList) -> KafkaResult<()> {
+    match client.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => client.incremental_assign(partitions),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => client.assign(partitions),
+    }
+}
+
+/// Takes these partitions from the client, or all where the group's protocol is an eager one.
+pub(super) fn unassign(client: &Client, partitions: &TopicPartitionList) -> KafkaResult<()> {
+    match client.rebalance_protocol() {
+        RebalanceProtocol::Cooperative if partitions.count() == 0 => Ok(()),
+        RebalanceProtocol::Cooperative => client.incremental_unassign(partitions),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => client.unassign(),
+    }
+}
+
+/// True where the group moves partitions one by one, so that those that stay are not disturbed.
+pub(super) fn is_cooperative(client: &Client) -> bool {
+    matches!(client.rebalance_protocol(), RebalanceProtocol::Cooperative)
+}
+
+/// True for an error after which the client can do nothing any more.
+pub(super) fn is_fatal(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
+}

@@ -1,0 +1,461 @@
+//! The consumer thread: it polls the client, and acts on what the group decides.
+//!
+//! It only polls and passes on. A revocation is answered once the coordinator has flushed the partitions, or once its
+//! deadline has passed, and polling goes on meanwhile; nothing here ever waits for ClickHouse. What becomes of a partition
+//! in each case is the table in [`super::rebalance`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaResult;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use super::client::{Client, assign, is_cooperative, is_fatal, unassign};
+use super::flush::FlushRequest;
+use super::librdkafka::{QueueTarget, TopicDescription, forward_partition};
+use super::rebalance::{GroupEvent, Holding, Holdings, Release, ReleaseReason, Tenure};
+use super::seek::{partition_list, pause};
+use super::start::{Opening, Refusal, Starter};
+use super::watchdog::Heartbeat;
+use super::worker::{ToWorker, WorkerHandle};
+use super::{Fatal, FatalSender};
+use crate::telemetry::health::Health;
+use crate::telemetry::{events, metrics};
+
+/// How long one poll waits. Messages from other threads wait for its end.
+const POLL_WAIT: Duration = Duration::from_millis(50);
+
+/// The component on `/readyz`.
+const COMPONENT: &str = "partitions";
+
+/// What the consumer thread is told.
+pub(super) enum ToConsumer {
+    /// Join the group, to read the topic as it is.
+    Subscribe(TopicDescription),
+    /// It is known where a partition starts, or why it does not.
+    Started { tenure: Tenure, outcome: Result<Opening, Refusal> },
+    /// The lanes of this release are flushed.
+    Released(u64),
+    /// What the brokers say about the topic.
+    TopicSeen(TopicDescription),
+    /// Something is odd: look at the topic soon.
+    LookAtTopic,
+    /// The client has given this partition up.
+    Broken(Tenure),
+    /// The process ends: freeze all lanes, begin nothing new, and answer.
+    Finish(oneshot::Sender<()>),
+    /// Leave the group and end the thread.
+    Close,
+}
+
+/// Sends messages to the consumer thread.
+#[derive(Clone)]
+pub(super) struct ConsumerHandle(pub(super) Sender<ToConsumer>);
+
+impl ConsumerHandle {
+    /// Sends a message. A consumer thread that is gone has told why it went.
+    pub(super) fn send(&self, message: ToConsumer) {
+        let _ = self.0.send(message);
+    }
+}
+
+/// The consumer thread's state.
+pub(super) struct ConsumerThread {
+    pub(super) client: Arc<Client>,
+    pub(super) topic: Arc<str>,
+    pub(super) inbox: Receiver<ToConsumer>,
+    /// Each worker's queue and inbox.
+    pub(super) workers: Vec<(QueueTarget, WorkerHandle)>,
+    pub(super) coordinator: mpsc::UnboundedSender<FlushRequest>,
+    pub(super) starter: Starter,
+    pub(super) look_at_topic: Arc<Notify>,
+    pub(super) runtime: Handle,
+    /// Tasks that use the client, which must end before it does.
+    pub(super) tasks: TaskTracker,
+    pub(super) revoke_deadline: Duration,
+    pub(super) health: Arc<Health>,
+    pub(super) heartbeat: Arc<Heartbeat>,
+    pub(super) fatal: FatalSender,
+    pub(super) state: State,
+}
+
+/// What changes while the thread runs.
+pub(super) struct State {
+    holdings: Holdings,
+    /// Lanes that wait for their last flush.
+    releases: BTreeMap<u64, Release>,
+    last_release: u64,
+    refusals: BTreeMap<u32, Refusal>,
+    /// Partitions of the topic when last seen.
+    topic_partitions: u32,
+    is_finishing: bool,
+    is_over: bool,
+}
+
+impl State {
+    pub(super) fn new(workers: usize) -> Self {
+        Self {
+            holdings: Holdings::new(workers),
+            releases: BTreeMap::new(),
+            last_release: 0,
+            refusals: BTreeMap::new(),
+            topic_partitions: 0,
+            is_finishing: false,
+            is_over: false,
+        }
+    }
+}
+
+impl ConsumerThread {
+    /// Polls until it is told to close, then leaves the group.
+    pub(super) fn run(mut self) {
+        while !self.state.is_over {
+            self.heartbeat.beat();
+            self.poll();
+            while let Some(event) = self.client.context().next_event() {
+                self.group_decided(event);
+            }
+            while let Ok(message) = self.inbox.try_recv() {
+                self.handle(message);
+            }
+            self.enforce_deadlines();
+        }
+        self.leave();
+    }
+
+    fn poll(&mut self) {
+        match self.client.poll(POLL_WAIT) {
+            // Other errors were told to the context already.
+            Some(Err(error)) if is_fatal(&error) => self.end_by(&error.to_string()),
+            None | Some(Err(_)) => {}
+            Some(Ok(stray)) => {
+                // A message that did not come through its worker's queue is one that its lane will miss.
+                let partition = u32::try_from(rdkafka::Message::partition(&stray)).unwrap_or(u32::MAX);
+                drop(stray);
+                events::stray_message(partition);
+                self.reopen(&[partition]);
+            }
+        }
+        if let Some((_, text)) = self.client.client().fatal_error() {
+            self.end_by(&text);
+        }
+    }
+
+    fn end_by(&mut self, reason: &str) {
+        self.fatal.send(Fatal::Client { reason: reason.to_owned() });
+        self.state.is_over = true;
+    }
+
+    fn handle(&mut self, message: ToConsumer) {
+        match message {
+            ToConsumer::Subscribe(description) => {
+                self.state.topic_partitions = description.partitions;
+                if let Err(error) = self.client.subscribe(&[&self.topic]) {
+                    self.end_by(&error.to_string());
+                }
+            }
+            ToConsumer::Started { tenure, outcome } => self.started(tenure, outcome),
+            ToConsumer::Released(release) => self.released(release),
+            ToConsumer::TopicSeen(description) => self.topic_seen(&description),
+            ToConsumer::LookAtTopic => self.look_at_topic.notify_one(),
+            ToConsumer::Broken(tenure) => {
+                self.look_at_topic.notify_one();
+                if self.state.holdings.current(tenure).is_some() {
+                    self.reopen(&[tenure.partition]);
+                }
+            }
+            ToConsumer::Finish(done) => {
+                self.state.is_finishing = true;
+                let all: Vec<(Tenure, usize)> =
+                    self.state.holdings.iter().map(|held| (held.tenure, held.worker)).collect();
+                self.tell_workers(&all, ToWorker::Freeze);
+                let _ = done.send(());
+            }
+            ToConsumer::Close => self.state.is_over = true,
+        }
+    }
+
+    fn group_decided(&mut self, event: GroupEvent) {
+        match event {
+            GroupEvent::Assigned(partitions) => {
+                metrics::rebalanced("assigned");
+                events::assigned(&partitions);
+                self.assigned(&partitions);
+            }
+            GroupEvent::Revoked(partitions) => {
+                metrics::rebalanced("revoked");
+                events::revoked(&partitions);
+                let tenures = self.end_tenures(&partitions);
+                // A process that ends has frozen and flushes everything already; closing answers the group.
+                if !self.state.is_finishing {
+                    let deadline = Some(Instant::now() + self.revoke_deadline);
+                    self.release(Release { reason: ReleaseReason::Revoked, tenures, partitions, deadline });
+                }
+            }
+            GroupEvent::Lost(partitions) => {
+                metrics::rebalanced("lost");
+                events::lost(&partitions);
+                self.lost(&partitions);
+            }
+        }
+        self.tell_partitions();
+    }
+
+    fn assigned(&mut self, partitions: &[u32]) {
+        if !is_cooperative(&self.client) {
+            // An eager assignment names all that is ours; what it does not name was never revoked, and is.
+            let before: Vec<u32> = self.state.holdings.partitions();
+            let left = self.end_tenures(&before);
+            self.tell_workers(&left, ToWorker::Forget);
+        }
+        self.begin(partitions);
+    }
+
+    /// Begins a tenure of each partition: assigns it natively, paused, and finds out where it starts.
+    fn begin(&mut self, partitions: &[u32]) {
+        let tenures = self.state.holdings.begin(partitions);
+        for partition in partitions {
+            self.state.refusals.remove(partition);
+        }
+        if let Err(error) = self.attach(partitions) {
+            // Nothing would ever be read from these partitions, and the group would think that all is well.
+            return self.end_by(&format!("partitions {partitions:?} cannot be assigned: {error}"));
+        }
+        if self.state.is_finishing {
+            return;
+        }
+        let tokens = tenures
+            .into_iter()
+            .filter_map(|tenure| Some((tenure, self.state.holdings.current(tenure)?.ended.clone())))
+            .collect();
+        self.tasks.spawn_on(self.starter.clone().start(tokens), &self.runtime);
+    }
+
+    /// Assigns partitions natively: forwarded to their workers' queues, paused, at offset 0. The offset is there so that
+    /// the later seek finds a partition that has started; nothing is fetched from it.
+    fn attach(&mut self, partitions: &[u32]) -> Result<(), anyhow::Error> {
+        let list = partition_list(&self.topic, partitions.iter().map(|&partition| (partition, 0)))?;
+        self.forward(partitions)?;
+        pause(&self.client, &list)?;
+        // Pausing waits for librdkafka's own thread, which undoes forwarding when a former assignment ends; so this one
+        // comes after, and stays.
+        self.forward(partitions)?;
+        Ok(assign(&self.client, &list)?)
+    }
+
+    fn forward(&mut self, partitions: &[u32]) -> Result<(), anyhow::Error> {
+        for held in self.state.holdings.iter().filter(|held| partitions.contains(&held.tenure.partition)) {
+            forward_partition(&self.client, &self.topic, held.tenure.partition, &self.workers[held.worker].0)?;
+        }
+        Ok(())
+    }
+
+    fn started(&mut self, tenure: Tenure, outcome: Result<Opening, Refusal>) {
+        if self.state.is_finishing {
+            return;
+        }
+        let Some(held) = self.state.holdings.current(tenure) else { return };
+        match outcome {
+            Ok(opening) => {
+                held.topic_id = Some(opening.source.topic_id().to_owned());
+                let worker = held.worker;
+                self.workers[worker].1.send(ToWorker::Open(tenure, Box::new(opening)));
+            }
+            Err(refusal) => self.refuse(tenure, refusal),
+        }
+    }
+
+    /// Counts this partition no further. It stays assigned, so that no other member tries the same.
+    fn refuse(&mut self, tenure: Tenure, refusal: Refusal) {
+        let Some(held) = self.state.holdings.current(tenure) else { return };
+        held.is_refused = true;
+        let worker = held.worker;
+        events::refused(&refusal);
+        self.tell_workers(&[(tenure, worker)], ToWorker::Forget);
+        let paused = partition_list(&self.topic, [(tenure.partition, 0)]).and_then(|list| pause(&self.client, &list));
+        if let Err(error) = paused {
+            // What is read on is dropped by the worker, which has no lane for it.
+            events::pause_failed(tenure.partition, &error.to_string());
+        }
+        self.state.refusals.insert(tenure.partition, refusal);
+        self.tell_partitions();
+    }
+
+    fn topic_seen(&mut self, description: &TopicDescription) {
+        let recreated: Vec<(Tenure, String)> = self
+            .state
+            .holdings
+            .iter()
+            .filter(|held| !held.is_refused)
+            .filter_map(|held| Some((held.tenure, held.topic_id.clone().filter(|id| *id != description.id)?)))
+            .collect();
+        for (tenure, recorded) in recreated {
+            let refusal = Refusal::Recreated {
+                topic: self.topic.to_string(),
+                partition: tenure.partition,
+                recorded,
+                current: description.id.clone(),
+            };
+            self.refuse(tenure, refusal);
+        }
+        let before = std::mem::replace(&mut self.state.topic_partitions, description.partitions);
+        if before != description.partitions {
+            events::partitions_changed(&self.topic, before, description.partitions);
+            // An account's facts may lie with another partition from now on, so what the lanes hold is history.
+            let counted: Vec<u32> =
+                self.state.holdings.iter().filter(|held| !held.is_refused).map(|held| held.tenure.partition).collect();
+            self.reopen(&counted);
+        }
+    }
+
+    /// Flushes partitions and starts them anew.
+    fn reopen(&mut self, partitions: &[u32]) {
+        if self.state.is_finishing {
+            return;
+        }
+        let is_all = !is_cooperative(&self.client);
+        let waiting: BTreeSet<Tenure> = self.state.releases.values().flat_map(Release::tenures).collect();
+        let tenures: Vec<(Tenure, usize)> = self
+            .state
+            .holdings
+            .iter()
+            .filter(|held| is_all || partitions.contains(&held.tenure.partition))
+            .map(|held| (held.tenure, held.worker))
+            .filter(|(tenure, _)| !waiting.contains(tenure))
+            .collect();
+        if tenures.is_empty() {
+            return;
+        }
+        let partitions: Vec<u32> = tenures.iter().map(|(tenure, _)| tenure.partition).collect();
+        events::reopening(&partitions);
+        self.release(Release { reason: ReleaseReason::Reopen, tenures, partitions, deadline: None });
+    }
+
+    /// Freezes lanes and asks for their last flush.
+    fn release(&mut self, release: Release) {
+        self.tell_workers(&release.tenures, ToWorker::Freeze);
+        self.state.last_release += 1;
+        self.state.releases.insert(self.state.last_release, release);
+        // A coordinator that is gone has told why; the deadline ends the wait.
+        let _ = self.coordinator.send(FlushRequest::Release(self.state.last_release));
+    }
+
+    /// The last flush of a release is done, or is waited for no longer.
+    fn released(&mut self, release: u64) {
+        let Some(release) = self.state.releases.remove(&release) else { return };
+        self.tell_workers(&release.tenures, ToWorker::Forget);
+        match release.reason {
+            ReleaseReason::Revoked => self.let_go(&release.partitions),
+            ReleaseReason::Reopen => {
+                let holdings = &mut self.state.holdings;
+                let still_ours: Vec<u32> = release
+                    .tenures
+                    .iter()
+                    .filter(|(tenure, _)| holdings.current(*tenure).is_some())
+                    .map(|(tenure, _)| tenure.partition)
+                    .collect();
+                if !still_ours.is_empty() && !self.state.is_finishing {
+                    self.let_go(&still_ours);
+                    self.begin(&still_ours);
+                }
+            }
+        }
+        self.tell_partitions();
+    }
+
+    fn enforce_deadlines(&mut self) {
+        let now = Instant::now();
+        let late = |release: &Release| release.deadline.is_some_and(|deadline| deadline <= now);
+        let overdue: Vec<u64> =
+            self.state.releases.iter().filter(|(_, release)| late(release)).map(|(&number, _)| number).collect();
+        for number in overdue {
+            events::revoke_deadline_passed(&self.state.releases[&number].partitions, self.revoke_deadline);
+            self.released(number);
+        }
+    }
+
+    fn lost(&mut self, partitions: &[u32]) {
+        // A revocation that was still waiting is overtaken: the partitions are gone without us.
+        let overtaken: Vec<u64> = self
+            .state
+            .releases
+            .iter()
+            .filter(|(_, release)| release.reason == ReleaseReason::Revoked)
+            .map(|(&number, _)| number)
+            .collect();
+        for number in overtaken {
+            self.released(number);
+        }
+        let tenures = self.end_tenures(partitions);
+        self.tell_workers(&tenures, ToWorker::Forget);
+        self.let_go(partitions);
+    }
+
+    /// Ends tenures, and answers them with their workers.
+    fn end_tenures(&mut self, partitions: &[u32]) -> Vec<(Tenure, usize)> {
+        for partition in partitions {
+            self.state.refusals.remove(partition);
+        }
+        let ended: Vec<Holding> = self.state.holdings.end(partitions);
+        ended.iter().map(|held| (held.tenure, held.worker)).collect()
+    }
+
+    /// Unassigns partitions natively.
+    fn let_go(&self, partitions: &[u32]) {
+        let list = partition_list(&self.topic, partitions.iter().map(|&partition| (partition, 0)));
+        if let Err(error) = list.and_then(|list| unassign(&self.client, &list)) {
+            events::rebalance_failed(&error.to_string());
+        }
+    }
+
+    fn tell_workers(&self, tenures: &[(Tenure, usize)], message: impl Fn(BTreeSet<Tenure>) -> ToWorker) {
+        for (number, (_, worker)) in self.workers.iter().enumerate() {
+            let of_worker = tenures.iter().filter(|(_, owner)| *owner == number).map(|(tenure, _)| *tenure);
+            let of_worker: BTreeSet<Tenure> = of_worker.collect();
+            if !of_worker.is_empty() {
+                worker.send(message(of_worker));
+            }
+        }
+    }
+
+    /// Tells metrics and readiness how many partitions there are, and which are refused.
+    fn tell_partitions(&self) {
+        metrics::partitions(self.state.holdings.iter().count(), self.state.refusals.len());
+        match self.state.refusals.values().next() {
+            None => self.health.ready(COMPONENT),
+            Some(refusal) => self.health.not_ready(
+                COMPONENT,
+                format!("{} of the assigned partitions are refused; {refusal}", self.state.refusals.len()),
+            ),
+        }
+    }
+
+    /// Leaves the group. Everybody else who uses the client has let go of it by now; if somebody has not, the process
+    /// ends without leaving, and the group notices after the session timeout.
+    fn leave(self) {
+        let Self { client, workers, starter, heartbeat, topic, .. } = self;
+        heartbeat.end();
+        drop((workers, starter));
+        client.context().close();
+        if let Err(error) = let_go_of_all(&client, &topic) {
+            events::rebalance_failed(&error.to_string());
+        }
+        match Arc::try_unwrap(client) {
+            Ok(client) => drop(client),
+            Err(client) => events::client_still_used(Arc::strong_count(&client) - 1),
+        }
+    }
+}
+
+/// Unassigns whatever is assigned, which also answers a revocation that was not answered yet.
+fn let_go_of_all(client: &Client, topic: &str) -> KafkaResult<()> {
+    let assigned = client.assignment()?;
+    let partitions = assigned.elements().iter().filter_map(|element| u32::try_from(element.partition()).ok()).collect();
+    let partitions: Vec<u32> = partitions;
+    unassign(client, &partition_list(topic, partitions.into_iter().map(|partition| (partition, 0)))?)
+}

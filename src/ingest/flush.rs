@@ -1,0 +1,345 @@
+//! The coordinator: drains all lanes at each tick, and makes what they yield durable.
+//!
+//! One flush is one sequence, and the next begins when it has ended:
+//!
+//! ```text
+//! drain every lane -> is it still the topic they were counted from? -> write every row -> record the progress, alone
+//!                  -> commit Kafka's offsets -> tell the lanes
+//! ```
+//!
+//! So always `committed <= progress <= applied`. A step that fails is tried again with the same rows until it works; a
+//! step that worked is not undone. Nothing is dropped, but for the rows of a topic that turns out to have been recreated:
+//! which of them were read from which incarnation, nobody can tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rdkafka::consumer::{CommitMode, Consumer};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
+
+use super::client::Client;
+use super::consumer::{ConsumerHandle, ToConsumer};
+use super::librdkafka::TopicDescription;
+use super::rebalance::Tenure;
+use super::retry::{Dependency, Wait};
+use super::seek::partition_list;
+use super::tail::Stalled;
+use super::topic::{AskError, Topic};
+use super::worker::{DrainedLane, LaneReport, ToWorker, WorkerHandle};
+use crate::core::rollup::{LaneRows, Progress};
+use crate::store::{ProgressRow, Store};
+use crate::telemetry::{events, metrics};
+
+/// How long a last commit is waited for. No count depends on it.
+const COMMIT_WAIT: Duration = Duration::from_secs(3);
+
+/// A stalled lane is looked at no more often than this.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What the coordinator is asked for besides its ticks.
+pub(super) enum FlushRequest {
+    /// Flush and commit, then tell the consumer thread that this release is done.
+    Release(u64),
+    /// Flush and commit for the last time.
+    Finish,
+}
+
+/// What a last flush left unwritten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unwritten {
+    /// Partitions whose last events will be counted again.
+    pub(super) partitions: usize,
+    /// What was waited for, where something was.
+    pub(super) reason: Option<String>,
+}
+
+/// Drains, writes and commits.
+pub(super) struct Coordinator {
+    pub(super) store: Store,
+    pub(super) clickhouse: Arc<Dependency>,
+    pub(super) kafka: Arc<Dependency>,
+    pub(super) topic: Topic,
+    pub(super) client: Arc<Client>,
+    pub(super) workers: Vec<WorkerHandle>,
+    pub(super) consumer: ConsumerHandle,
+    pub(super) tails: mpsc::Sender<Vec<Stalled>>,
+    pub(super) idle_flush_interval: Duration,
+    pub(super) books: Books,
+}
+
+/// What is known of the lanes' last flushes.
+#[derive(Default)]
+pub(super) struct Books {
+    lanes: BTreeMap<Tenure, Book>,
+    /// Partitions of the flush that is under way.
+    unwritten: BTreeSet<u32>,
+    commits_sent: u64,
+}
+
+/// A lane's last flush.
+struct Book {
+    /// What is durable, for the counting metrics.
+    counted: Progress,
+    /// The progress that was recorded last in this tenure.
+    recorded: Option<Progress>,
+    recorded_at: Instant,
+    looked_at: Option<Instant>,
+}
+
+impl Book {
+    /// A lane's progress is recorded when it has changed, right after it was opened, and from time to time to show that
+    /// there is nothing new.
+    fn is_due(&self, progress: Progress, now: Instant, idle_flush_interval: Duration) -> bool {
+        self.recorded != Some(progress) || now.saturating_duration_since(self.recorded_at) >= idle_flush_interval
+    }
+}
+
+impl Coordinator {
+    /// Flushes at each tick and on request, until it is told to finish; or until `deadline` holds an instant that has
+    /// passed, in which case it says what was not written.
+    pub(super) async fn run(
+        mut self,
+        flush_interval: Duration,
+        mut requests: mpsc::UnboundedReceiver<FlushRequest>,
+        mut deadline: watch::Receiver<Option<Instant>>,
+    ) -> Result<(), Unwritten> {
+        let mut ticks = tokio::time::interval(flush_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let request = tokio::select! {
+                _ = ticks.tick() => None,
+                request = requests.recv() => Some(request.unwrap_or(FlushRequest::Finish)),
+            };
+            let dependencies = [Arc::clone(&self.clickhouse), Arc::clone(&self.kafka)];
+            let given_up = tokio::select! {
+                biased;
+                () = self.flush() => None,
+                () = passed(&mut deadline) => Some(dependencies.iter().find_map(|dependency| dependency.reason())),
+            };
+            if let Some(reason) = given_up {
+                return Err(Unwritten { partitions: self.books.unwritten.len(), reason });
+            }
+            match request {
+                None => {}
+                Some(FlushRequest::Release(release)) => {
+                    self.await_commits().await;
+                    self.consumer.send(ToConsumer::Released(release));
+                }
+                Some(FlushRequest::Finish) => {
+                    self.await_commits().await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// One flush, from the drain to the lanes' acknowledgement.
+    async fn flush(&mut self) {
+        let began = Instant::now();
+        let mut reports = self.drain().await;
+        let drained: BTreeSet<Tenure> = reports.iter().map(|report| report.lane.tenure).collect();
+        self.books.open(&reports, began);
+        self.look_at_tails(&reports, began);
+        reports.retain(|report| self.books.is_due(report, began, self.idle_flush_interval));
+        self.books.unwritten = reports.iter().map(|report| report.lane.tenure.partition).collect();
+        self.drop_recreated(&mut reports).await;
+        if !reports.is_empty() {
+            let (lanes, rows): (Vec<DrainedLane>, Vec<LaneRows>) =
+                reports.into_iter().map(|report| (report.lane, report.rows)).unzip();
+            self.write(&lanes, &rows).await;
+            self.commit(&lanes, &rows);
+            self.books.close(&lanes, &rows, began);
+            metrics::flush_finished(began.elapsed());
+        }
+        self.books.unwritten.clear();
+        self.tell_workers(|| ToWorker::Flushed(drained.clone()));
+    }
+
+    async fn drain(&self) -> Vec<LaneReport> {
+        let replies: Vec<_> = self
+            .workers
+            .iter()
+            .map(|worker| {
+                let (reply, answer) = oneshot::channel();
+                worker.send(ToWorker::Drain(reply));
+                answer
+            })
+            .collect();
+        let mut reports = Vec::new();
+        for answer in replies {
+            // A worker that is gone holds no lanes; why it is gone is told elsewhere.
+            reports.extend(answer.await.unwrap_or_default());
+        }
+        reports
+    }
+
+    /// Takes out the lanes whose topic is no longer the one that they were opened for. The client itself goes on reading
+    /// a recreated topic as if nothing had happened, so what was drained is believed only if the topic is the same now.
+    async fn drop_recreated(&self, reports: &mut Vec<LaneReport>) {
+        if reports.iter().all(|report| report.rows.source.topic_id().is_empty()) {
+            return;
+        }
+        let Some(description) = self.describe_topic().await else { return };
+        reports.retain(|report| report.rows.source.topic_id() == description.id);
+        self.consumer.send(ToConsumer::TopicSeen(description));
+    }
+
+    /// `None` where the topic does not exist: then what was drained was read before it was deleted.
+    async fn describe_topic(&self) -> Option<TopicDescription> {
+        let mut wait = Wait::new(Arc::clone(&self.kafka));
+        loop {
+            match self.topic.describe().await {
+                Ok(description) => return Some(description),
+                Err(AskError::Missing(_)) => return None,
+                Err(error) => wait.after(&error).await,
+            }
+        }
+    }
+
+    /// Writes all rows, and once they are acknowledged, the progress.
+    async fn write(&self, lanes: &[DrainedLane], rows: &[LaneRows]) {
+        let written = self.clickhouse.until_ok(|| self.store.write_rows(rows)).await;
+        let progress: Vec<ProgressRow> = lanes
+            .iter()
+            .zip(rows)
+            .map(|(lane, rows)| ProgressRow {
+                source: rows.source.clone(),
+                progress: rows.progress,
+                high_watermark: lane.high_watermark,
+            })
+            .collect();
+        self.clickhouse.until_ok(|| self.store.write_progress(&progress)).await;
+        for table in written.tables {
+            metrics::table_flushed(table.table, table.rows, table.bytes);
+        }
+        metrics::made_durable(now_ms(), rows.iter().flat_map(|rows| rows.record_times.iter().copied()));
+    }
+
+    /// Commits the recorded progress to Kafka, for lag monitors.
+    fn commit(&mut self, lanes: &[DrainedLane], rows: &[LaneRows]) {
+        let moved = lanes.iter().zip(rows).filter(|(lane, rows)| self.books.has_moved(lane.tenure, &rows.progress));
+        let offsets = moved.map(|(lane, rows)| (lane.tenure.partition, rows.progress.next_offset));
+        let committed = partition_list(&self.topic.name, offsets).and_then(|list| {
+            if list.count() == 0 {
+                return Ok(());
+            }
+            self.client.commit(&list, CommitMode::Async)?;
+            self.books.commits_sent += 1;
+            Ok(())
+        });
+        if let Err(error) = committed {
+            metrics::commit_failed();
+            events::commit_failed(&error.to_string());
+        }
+    }
+
+    /// Waits until the brokers have answered every commit, but not for long.
+    async fn await_commits(&self) {
+        let mut answered = self.client.context().commits_answered();
+        let all = answered.wait_for(|answered| *answered >= self.books.commits_sent);
+        // A commit without an answer costs nothing: the next owner starts from the recorded progress.
+        let _ = tokio::time::timeout(COMMIT_WAIT, all).await;
+    }
+
+    fn look_at_tails(&mut self, reports: &[LaneReport], now: Instant) {
+        let stalled: Vec<Stalled> = reports
+            .iter()
+            .filter(|report| report.lane.is_stalled && self.books.may_look(report.lane.tenure, now))
+            .map(|report| Stalled {
+                tenure: report.lane.tenure,
+                worker: report.lane.worker,
+                next_offset: report.rows.progress.next_offset,
+            })
+            .collect();
+        // If it is busy, the lanes are still stalled at the next flush.
+        if !stalled.is_empty() && self.tails.try_send(stalled.clone()).is_ok() {
+            self.books.looked(&stalled, now);
+        }
+    }
+
+    fn tell_workers(&self, message: impl Fn() -> ToWorker) {
+        for worker in &self.workers {
+            worker.send(message());
+        }
+    }
+}
+
+impl Books {
+    /// Opens a book for each lane that is new, and closes those of lanes that are gone.
+    fn open(&mut self, reports: &[LaneReport], now: Instant) {
+        let mut before = std::mem::take(&mut self.lanes);
+        for report in reports {
+            let book = before.remove(&report.lane.tenure).unwrap_or(Book {
+                counted: report.lane.opened,
+                recorded: None,
+                recorded_at: now,
+                looked_at: None,
+            });
+            self.lanes.insert(report.lane.tenure, book);
+        }
+        let is_held = |partition| self.lanes.keys().any(|held| held.partition == partition);
+        for gone in before.keys().filter(|gone| !is_held(gone.partition)) {
+            metrics::partition_gone(gone.partition);
+        }
+    }
+
+    fn is_due(&self, report: &LaneReport, now: Instant, idle_flush_interval: Duration) -> bool {
+        let book = self.lanes.get(&report.lane.tenure);
+        book.is_none_or(|book| book.is_due(report.rows.progress, now, idle_flush_interval))
+    }
+
+    fn has_moved(&self, tenure: Tenure, progress: &Progress) -> bool {
+        let recorded = self.lanes.get(&tenure).and_then(|book| book.recorded);
+        recorded.is_none_or(|recorded| recorded.next_offset != progress.next_offset)
+    }
+
+    fn may_look(&self, tenure: Tenure, now: Instant) -> bool {
+        let looked_at = self.lanes.get(&tenure).and_then(|book| book.looked_at);
+        looked_at.is_none_or(|looked_at| now.saturating_duration_since(looked_at) >= LOOK_INTERVAL)
+    }
+
+    fn looked(&mut self, stalled: &[Stalled], now: Instant) {
+        for lane in stalled {
+            if let Some(book) = self.lanes.get_mut(&lane.tenure) {
+                book.looked_at = Some(now);
+            }
+        }
+    }
+
+    /// These lanes' progress is recorded.
+    fn close(&mut self, lanes: &[DrainedLane], rows: &[LaneRows], now: Instant) {
+        for (lane, rows) in lanes.iter().zip(rows) {
+            let Some(book) = self.lanes.get_mut(&lane.tenure) else { continue };
+            let progress = rows.progress;
+            metrics::progress_recorded(&book.counted, &progress);
+            metrics::lag(lane.tenure.partition, lane.high_watermark.saturating_sub(progress.next_offset));
+            for rejected in &rows.rejected {
+                metrics::rejected(rejected.reject.reason, 1);
+            }
+            book.counted = progress;
+            book.recorded = Some(progress);
+            book.recorded_at = now;
+        }
+    }
+}
+
+/// Waits until there is a deadline, and it has passed.
+async fn passed(deadline: &mut watch::Receiver<Option<Instant>>) {
+    let at = match deadline.wait_for(Option::is_some).await {
+        Ok(at) => *at,
+        // Nobody can set one any more.
+        Err(_) => None,
+    };
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Milliseconds since 1970 UTC, for the latency metric alone.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,162 @@
+//! A lane with what the shell has to know about it: whether it is being warmed, waits for a load, or is to be sought.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::AbortHandle;
+
+use super::rebalance::Tenure;
+use super::start::Opening;
+use crate::core::event::{Decoded, Record};
+use crate::core::lane::Lane;
+use crate::core::rollup::{LaneRows, Progress};
+use crate::telemetry::metrics::SeekCause;
+
+/// A lane that has got no record for this long, though its log goes on, is looked at: the rest may hold nothing.
+const STALLED_AFTER: Duration = Duration::from_secs(3);
+
+/// Loads after which a lane still cannot judge the same record. A record needs a few at most (an account, then the month
+/// that its zone tells); more would go on for ever.
+const FRUITLESS_LOADS_MAX: u32 = 16;
+
+/// A lane and its surroundings, owned by one worker.
+pub(super) struct Slot {
+    pub(super) tenure: Tenure,
+    pub(super) lane: Lane,
+    /// Reads no more; kept for its last flush.
+    pub(super) is_frozen: bool,
+    /// Where the warming of the duplicate filter stands, until it reaches the lane's next offset.
+    warm_next: Option<u64>,
+    /// The load that the lane waits for.
+    loading: Option<AbortHandle>,
+    fruitless_loads: u32,
+    /// A seek that failed, and when it is tried again.
+    pub(super) seek_due: Option<(Instant, SeekCause)>,
+    /// The end of the log as far as it is known.
+    pub(super) high_watermark: u64,
+    /// When the last record came, or the lane was opened.
+    last_record: Instant,
+    /// Rows that were drained and are not acknowledged yet.
+    unacknowledged_rows: usize,
+    /// Where the lane stood when it was opened.
+    opened: Progress,
+}
+
+impl Slot {
+    /// A lane that starts as decided. What retention took is passed at once.
+    pub(super) fn new(tenure: Tenure, opening: &Opening, now: Instant) -> Self {
+        let mut lane = Lane::new(opening.source.clone(), opening.progress);
+        lane.skip_to(opening.marks.low);
+        let read_from = lane.rewind_offset().max(opening.marks.low);
+        Self {
+            tenure,
+            warm_next: (read_from < lane.next_offset()).then_some(read_from),
+            lane,
+            is_frozen: false,
+            loading: None,
+            fruitless_loads: 0,
+            seek_due: None,
+            high_watermark: opening.marks.high,
+            last_record: now,
+            unacknowledged_rows: 0,
+            opened: opening.progress,
+        }
+    }
+
+    /// The offset that is to be read next: of the warming while it lasts, then of the lane.
+    pub(super) fn read_from(&self) -> u64 {
+        self.warm_next.unwrap_or_else(|| self.lane.next_offset())
+    }
+
+    /// Where the lane stood when it was opened.
+    pub(super) fn opened(&self) -> Progress {
+        self.opened
+    }
+
+    /// A record came. True where it was only there to warm the duplicate filter, and nothing more is to be done.
+    pub(super) fn take_warming(&mut self, record: &Record<'_>, decoded: &Decoded<'_>, now: Instant) -> bool {
+        self.last_record = now;
+        let Some(warm_next) = self.warm_next else { return false };
+        if record.offset >= self.lane.next_offset() {
+            self.warm_next = None;
+            return false;
+        }
+        // A record that is delivered twice is remembered once: offsets must ascend.
+        if record.offset >= warm_next {
+            self.lane.warm(record, decoded);
+            self.warm_next = Some(record.offset + 1);
+        }
+        true
+    }
+
+    /// The lane waits for this load. False where loading does not help it on.
+    pub(super) fn begin_load(&mut self, load: AbortHandle) -> bool {
+        self.fruitless_loads += 1;
+        self.loading = Some(load);
+        self.fruitless_loads <= FRUITLESS_LOADS_MAX
+    }
+
+    /// The load has come.
+    pub(super) fn end_load(&mut self) {
+        self.loading = None;
+    }
+
+    /// The lane got further.
+    pub(super) fn made_headway(&mut self) {
+        self.fruitless_loads = 0;
+    }
+
+    pub(super) fn is_loading(&self) -> bool {
+        self.loading.is_some()
+    }
+
+    /// Yields the rows of the next flush.
+    pub(super) fn drain(&mut self) -> LaneRows {
+        let rows = self.lane.drain();
+        self.unacknowledged_rows += row_count(&rows);
+        rows
+    }
+
+    /// Everything drained so far is stored.
+    pub(super) fn flushed(&mut self) {
+        self.lane.flushed();
+        self.unacknowledged_rows = 0;
+    }
+
+    /// Rows in memory that ClickHouse does not hold for sure.
+    pub(super) fn waiting_rows(&self) -> usize {
+        self.lane.pending_rows() + self.unacknowledged_rows
+    }
+
+    /// True where the log goes on beyond the lane, and yet nothing comes.
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        !self.is_frozen
+            && !self.is_loading()
+            && self.seek_due.is_none()
+            && self.lane.next_offset() < self.high_watermark
+            && now.saturating_duration_since(self.last_record) >= STALLED_AFTER
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // Nobody waits for the answer any more, and the load would go on trying for ever.
+        if let Some(load) = &self.loading {
+            load.abort();
+        }
+    }
+}
+
+/// All rows of a drain.
+fn row_count(rows: &LaneRows) -> usize {
+    rows.active_users.len()
+        + rows.test_executions.len()
+        + rows.quota_usage.len()
+        + rows.seat_facts.len()
+        + rows.seat_usage.len()
+        + rows.license_facts.len()
+        + rows.plan_facts.len()
+        + rows.zone_facts.len()
+        + rows.directory.len()
+        + rows.organizations.len()
+        + rows.rejected.len()
+}

@@ -1,0 +1,125 @@
+//! Looks at the end of a log that seems to hold nothing more.
+//!
+//! Aborted transactions, their markers and compacted records leave offsets that no consumer is ever given. In the middle
+//! of the log the next record shows the gap; at its end nothing does, and the lag would stay above 0 for ever. So a
+//! partition that gets nothing though its log goes on is read once more by a short-lived consumer of its own, outside the
+//! group, which is told of the log's end: `enable.partition.eof` is not to be had on the group's own consumer, because in
+//! librdkafka 2.12 an error message corrupts the position from which a pause resumes (its issue 4844).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Client, Context, probe_properties};
+use super::librdkafka::{Message, Queue, forward_partition};
+use super::rebalance::Tenure;
+use super::seek::partition_list;
+use super::worker::{ToWorker, WorkerHandle};
+use crate::config;
+use crate::telemetry::events;
+
+/// How long one look may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait for the next messages of a look.
+const TAKE_WAIT: Duration = Duration::from_millis(100);
+
+/// Messages taken at once.
+const TAKE_MAX: usize = 64;
+
+/// A lane that gets nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stalled {
+    pub(super) tenure: Tenure,
+    pub(super) worker: usize,
+    /// Its next offset.
+    pub(super) next_offset: u64,
+}
+
+/// What the log holds from a lane's next offset on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    /// Nothing up to this offset, where it ends for now.
+    EndsAt(u64),
+    /// A record: the group's consumer should have brought it.
+    Record,
+}
+
+/// Looks wherever it is asked to, one request after the other.
+pub(super) async fn watch_tails(
+    kafka: config::Kafka,
+    workers: Vec<WorkerHandle>,
+    mut requests: mpsc::Receiver<Vec<Stalled>>,
+    stop: CancellationToken,
+) {
+    loop {
+        let stalled = tokio::select! {
+            () = stop.cancelled() => return,
+            request = requests.recv() => match request {
+                Some(stalled) => stalled,
+                None => return,
+            },
+        };
+        let (asked, kafka) = (stalled.clone(), kafka.clone());
+        let findings = match tokio::task::spawn_blocking(move || look(&kafka, &asked)).await {
+            Ok(Ok(findings)) => findings,
+            Ok(Err(error)) => {
+                // The lane is still stalled at the next flush, and is looked at again.
+                events::tail_look_failed(&error.to_string());
+                continue;
+            }
+            Err(error) => {
+                events::tail_look_failed(&error.to_string());
+                continue;
+            }
+        };
+        for Stalled { tenure, worker, next_offset: from } in stalled {
+            match findings.get(&tenure.partition) {
+                Some(Finding::EndsAt(to)) if *to > from => {
+                    workers[worker].send(ToWorker::SkipTo { tenure, from, to: *to });
+                }
+                Some(Finding::Record) => workers[worker].send(ToWorker::Reread(tenure)),
+                Some(Finding::EndsAt(_)) | None => {}
+            }
+        }
+    }
+}
+
+/// Reads from each lane's next offset to the first record or the end. What was not found out in time is left out.
+fn look(kafka: &config::Kafka, stalled: &[Stalled]) -> Result<BTreeMap<u32, Finding>, KafkaError> {
+    let client = Arc::new(Client::from_config_and_context(&probe_properties(kafka), Context::default())?);
+    // However the look ends, closing must not wait for an answer to a rebalance.
+    client.context().close();
+    let mut queue = Queue::new(Arc::clone(&client));
+    for lane in stalled {
+        forward_partition(&client, &kafka.topic, lane.tenure.partition, &queue.target())
+            .map_err(|error| KafkaError::Seek(error.to_string()))?;
+    }
+    client
+        .assign(&partition_list(&kafka.topic, stalled.iter().map(|lane| (lane.tenure.partition, lane.next_offset)))?)?;
+    let mut findings = BTreeMap::new();
+    let deadline = Instant::now() + LOOK_TIMEOUT;
+    while findings.len() < stalled.len() && Instant::now() < deadline {
+        for message in queue.take(TAKE_MAX, TAKE_WAIT).messages() {
+            match message {
+                Message::Record { partition, .. } => {
+                    findings.entry(partition).or_insert(Finding::Record);
+                }
+                Message::Event(event) if event.code == RDKafkaErrorCode::PartitionEOF => {
+                    if let Some(offset) = event.offset {
+                        findings.entry(event.partition).or_insert(Finding::EndsAt(offset));
+                    }
+                }
+                Message::Event(_) => {}
+            }
+        }
+    }
+    client.unassign()?;
+    Ok(findings)
+}

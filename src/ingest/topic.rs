@@ -1,0 +1,161 @@
+//! What the brokers say about the topic: whether it exists, which incarnation it is, and how many partitions it has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::IngestError;
+use super::client::Client;
+use super::consumer::{ConsumerHandle, ToConsumer};
+use super::librdkafka::{DescribeError, TopicDescription, describe_topic};
+use super::retry::{Dependency, Wait};
+
+/// How long a broker may take to answer a question.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often the topic is looked at while nothing seems wrong.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A topic that does not exist at start is asked for this often before it is believed: a topic that was just created is
+/// unknown to some brokers for a moment.
+const MISSING_ATTEMPTS_MAX: u32 = 4;
+
+/// The subscribed topic, as its brokers know it.
+#[derive(Clone)]
+pub(super) struct Topic {
+    pub(super) name: Arc<str>,
+    brokers: Arc<str>,
+    client: Arc<Client>,
+}
+
+/// The beginning and the end of a partition's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watermarks {
+    /// The first offset that retention has left.
+    pub(super) low: u64,
+    /// The offset that the next record gets; behind the last stable one where transactions are open.
+    pub(super) high: u64,
+}
+
+/// Why the brokers gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    /// They know no such topic.
+    #[error("topic {0:?} does not exist; create it, or set kafka.topic to the one that holds the events")]
+    Missing(String),
+    /// They did not answer, or refused to.
+    #[error("Kafka at {brokers} does not answer: {reason}")]
+    Failed { brokers: String, reason: String },
+}
+
+impl Topic {
+    pub(super) fn new(name: &str, brokers: &str, client: Arc<Client>) -> Self {
+        Self { name: name.into(), brokers: brokers.into(), client }
+    }
+
+    /// Asks for the topic's id and its number of partitions. Brokers without topic ids answer an empty one; every other
+    /// failure is an error, because an id that is wrongly believed empty would start the topic anew.
+    pub(super) async fn describe(&self) -> Result<TopicDescription, AskError> {
+        let topic = self.clone();
+        let description = tokio::task::spawn_blocking(move || topic.describe_blocking()).await;
+        description.unwrap_or_else(|error| Err(self.failed(error.to_string())))
+    }
+
+    fn describe_blocking(&self) -> Result<TopicDescription, AskError> {
+        match describe_topic(&self.client, &self.name, ANSWER_TIMEOUT) {
+            Ok(description) => {
+                self.client.context().forget_error();
+                Ok(description)
+            }
+            Err(DescribeError::Missing(topic)) => Err(AskError::Missing(topic)),
+            Err(DescribeError::Unsupported) => self.describe_without_id(),
+            Err(DescribeError::Failed { text, .. }) => Err(self.failed(text)),
+        }
+    }
+
+    fn describe_without_id(&self) -> Result<TopicDescription, AskError> {
+        let metadata = self
+            .client
+            .fetch_metadata(Some(&self.name), ANSWER_TIMEOUT)
+            .map_err(|error| self.failed(error.to_string()))?;
+        let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+        if partitions == 0 {
+            return Err(AskError::Missing(self.name.to_string()));
+        }
+        Ok(TopicDescription { id: String::new(), partitions: u32::try_from(partitions).unwrap_or(u32::MAX) })
+    }
+
+    /// Asks for the beginning and the end of a partition's log.
+    pub(super) async fn watermarks(&self, partition: u32) -> Result<Watermarks, AskError> {
+        let topic = self.clone();
+        let marks = tokio::task::spawn_blocking(move || {
+            let number = i32::try_from(partition).map_err(|error| topic.failed(error.to_string()))?;
+            let answer = topic.client.fetch_watermarks(&topic.name, number, ANSWER_TIMEOUT);
+            let (low, high) = answer.map_err(|error| topic.watermark_error(&error))?;
+            match (u64::try_from(low), u64::try_from(high)) {
+                (Ok(low), Ok(high)) => Ok(Watermarks { low, high }),
+                _ => Err(topic.failed(format!("partition {partition} has no watermarks yet"))),
+            }
+        });
+        marks.await.unwrap_or_else(|error| Err(self.failed(error.to_string())))
+    }
+
+    fn watermark_error(&self, error: &KafkaError) -> AskError {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                AskError::Missing(self.name.to_string())
+            }
+            _ => self.failed(error.to_string()),
+        }
+    }
+
+    /// The client's own last complaint says more than "timed out".
+    fn failed(&self, reason: String) -> AskError {
+        let reason = self.client.context().last_error().unwrap_or(reason);
+        AskError::Failed { brokers: self.brokers.to_string(), reason }
+    }
+}
+
+/// Waits until the brokers answer. Fails only if they answer that there is no such topic.
+pub(super) async fn wait_for_topic(topic: &Topic, kafka: &Arc<Dependency>) -> Result<TopicDescription, IngestError> {
+    let mut wait = Wait::new(Arc::clone(kafka));
+    let mut missing = 0;
+    loop {
+        match topic.describe().await {
+            Ok(description) => return Ok(description),
+            Err(AskError::Missing(name)) if missing + 1 >= MISSING_ATTEMPTS_MAX => {
+                return Err(IngestError::TopicMissing { topic: name, brokers: topic.brokers.to_string() });
+            }
+            Err(error) => {
+                missing += u32::from(matches!(error, AskError::Missing(_)));
+                wait.after(&error).await;
+            }
+        }
+    }
+}
+
+/// Looks at the topic from time to time, and at once when `look` is notified, and tells the consumer thread what it is.
+pub(super) async fn watch_topic(
+    topic: Topic,
+    kafka: Arc<Dependency>,
+    look: Arc<Notify>,
+    consumer: ConsumerHandle,
+    stop: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = look.notified() => {}
+            () = tokio::time::sleep(CHECK_INTERVAL) => {}
+        }
+        let description = tokio::select! {
+            () = stop.cancelled() => return,
+            description = kafka.until_ok(|| topic.describe()) => description,
+        };
+        consumer.send(ToConsumer::TopicSeen(description));
+    }
+}

@@ -1,0 +1,147 @@
+//! Ends a process one of whose threads is stuck.
+//!
+//! The Kafka client polls on a thread of its own, so the group keeps a member whose workers do nothing: nobody else would
+//! notice. A restart is safe at any moment, since nothing is lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::{Fatal, FatalSender};
+use crate::telemetry::events;
+use crate::telemetry::health::Health;
+
+/// How often the heartbeats are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the process may take to end by itself before it is ended.
+const LAST_GRACE: Duration = Duration::from_secs(10);
+
+/// Exit status of a process that could not end by itself; `EX_SOFTWARE` of sysexits.
+const EXIT_STUCK: i32 = 70;
+
+/// The component on `/readyz`.
+const COMPONENT: &str = "threads";
+
+/// A thread's signs of life.
+#[derive(Debug)]
+pub(super) struct Heartbeat {
+    name: String,
+    beats: AtomicU64,
+    /// The thread has ended in order.
+    is_over: AtomicBool,
+}
+
+impl Heartbeat {
+    pub(super) fn new(name: String) -> Arc<Self> {
+        Arc::new(Self { name, beats: AtomicU64::new(0), is_over: AtomicBool::new(false) })
+    }
+
+    /// A sign of life.
+    pub(super) fn beat(&self) {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The thread's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// No more signs are to be expected.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// How long a thread has been silent, in looks. Looks, not clock time: a process that was stopped and continued has
+/// missed none.
+struct Silence {
+    beats: u64,
+    looks: u64,
+}
+
+/// What a look shows.
+#[derive(Debug, PartialEq, Eq)]
+enum Sign {
+    Alive,
+    /// Silent for more than half of the limit.
+    Late,
+    Stuck,
+}
+
+impl Silence {
+    fn look(&mut self, beats: u64, looks_max: u64) -> Sign {
+        self.looks = if beats == self.beats { self.looks + 1 } else { 0 };
+        self.beats = beats;
+        match self.looks {
+            looks if looks >= looks_max => Sign::Stuck,
+            looks if looks >= looks_max.div_ceil(2) => Sign::Late,
+            _ => Sign::Alive,
+        }
+    }
+}
+
+/// Watches the threads until all are over. One that shows no sign of life for `limit` ends the process.
+pub(super) fn watch(threads: &[Arc<Heartbeat>], limit: Duration, health: &Health, fatal: &FatalSender) {
+    let looks_max = limit.as_secs().max(1);
+    let mut silences: Vec<Silence> = threads.iter().map(|_| Silence { beats: 0, looks: 0 }).collect();
+    let mut is_late = false;
+    loop {
+        std::thread::sleep(LOOK_INTERVAL);
+        let mut late = None;
+        let mut watched = 0;
+        for (thread, silence) in threads.iter().zip(&mut silences) {
+            if thread.is_over.load(Ordering::Relaxed) {
+                continue;
+            }
+            watched += 1;
+            match silence.look(thread.beats.load(Ordering::Relaxed), looks_max) {
+                Sign::Alive => {}
+                Sign::Late => late = Some((thread, silence.looks)),
+                Sign::Stuck => return end_process(thread, silence.looks, health, fatal),
+            }
+        }
+        if watched == 0 {
+            return;
+        }
+        match late {
+            Some((thread, seconds)) => {
+                is_late = true;
+                health
+                    .not_ready(COMPONENT, format!("thread {} has shown no sign of life for {seconds} s", thread.name));
+            }
+            None if is_late => {
+                is_late = false;
+                health.ready(COMPONENT);
+            }
+            None => {}
+        }
+    }
+}
+
+fn end_process(thread: &Heartbeat, seconds: u64, health: &Health, fatal: &FatalSender) {
+    events::thread_stuck(&thread.name, seconds);
+    health.not_ready(COMPONENT, format!("thread {} is stuck; the process ends", thread.name));
+    fatal.send(Fatal::ThreadStuck { thread: thread.name.clone(), seconds });
+    std::thread::sleep(LAST_GRACE);
+    // Whoever was to end the process is stuck as well.
+    std::process::exit(EXIT_STUCK);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_grows_by_looks_and_ends_with_a_beat() {
+        let mut silence = Silence { beats: 0, looks: 0 };
+        assert_eq!(silence.look(1, 4), Sign::Alive);
+        assert_eq!(silence.look(1, 4), Sign::Alive);
+        assert_eq!(silence.look(1, 4), Sign::Late);
+        assert_eq!(silence.look(2, 4), Sign::Alive);
+        for _ in 0..3 {
+            assert_ne!(silence.look(2, 4), Sign::Stuck);
+        }
+        assert_eq!(silence.look(2, 4), Sign::Stuck);
+    }
+}

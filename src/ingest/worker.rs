@@ -1,0 +1,365 @@
+//! A worker thread: it owns its lanes by value, feeds them the batches of its queue, and listens to its inbox all the
+//! while, also while a lane waits for a load and while it must not read.
+//!
+//! It writes nothing itself and decides about no partition: rows leave by [`ToWorker::Drain`], lanes come and go by
+//! message.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use rdkafka::error::RDKafkaErrorCode;
+use tokio::sync::oneshot;
+
+use super::batch::Group;
+use super::client::Client;
+use super::consumer::{ConsumerHandle, ToConsumer};
+use super::librdkafka::{Batch, Message, PartitionEvent, Queue, cached_high_watermark};
+use super::load::Loader;
+use super::rebalance::Tenure;
+use super::seek::seek;
+use super::slot::Slot;
+use super::start::Opening;
+use super::watchdog::Heartbeat;
+use super::{Fatal, FatalSender};
+use crate::config;
+use crate::core::decode::decode;
+use crate::core::lane::Applied;
+use crate::core::load::{Loaded, Missing};
+use crate::core::rollup::{LaneRows, Progress};
+use crate::telemetry::metrics::{SeekCause, WorkerState};
+use crate::telemetry::{events, metrics};
+
+/// How long a worker that does not read waits for a message before it shows a sign of life again.
+const LISTEN_WAIT: Duration = Duration::from_millis(100);
+
+/// The pause before a seek that failed is tried again.
+const SEEK_RETRY: Duration = Duration::from_millis(200);
+
+/// Bytes of rejected payloads that may wait for a flush in one worker; rows alone do not bound them.
+const REJECTED_BYTES_MAX: usize = 64 << 20;
+
+/// What a worker is told.
+pub(super) enum ToWorker {
+    /// A partition of its queue starts: open its lane, seek and resume.
+    Open(Tenure, Box<Opening>),
+    /// These lanes apply nothing more, and wait for their last flush.
+    Freeze(BTreeSet<Tenure>),
+    /// These lanes are gone.
+    Forget(BTreeSet<Tenure>),
+    /// Yield the rows of every lane.
+    Drain(oneshot::Sender<Vec<LaneReport>>),
+    /// The last drain of these lanes is stored.
+    Flushed(BTreeSet<Tenure>),
+    /// What a lane lacked has come.
+    Loaded(Tenure, Box<(Missing, Loaded)>),
+    /// A look at the log has shown that `[from, to)` holds nothing.
+    SkipTo { tenure: Tenure, from: u64, to: u64 },
+    /// A look at the log has shown a record where the lane waits for one.
+    Reread(Tenure),
+    /// End the thread; lanes that are left are dropped as they are.
+    Exit,
+}
+
+/// One lane at a drain, and what it yields.
+pub(super) struct LaneReport {
+    pub(super) lane: DrainedLane,
+    pub(super) rows: LaneRows,
+}
+
+/// One lane at a drain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DrainedLane {
+    pub(super) tenure: Tenure,
+    pub(super) worker: usize,
+    /// Where the lane stood when it was opened.
+    pub(super) opened: Progress,
+    pub(super) high_watermark: u64,
+    /// The log goes on, but nothing comes: its rest may hold nothing.
+    pub(super) is_stalled: bool,
+}
+
+/// Sends messages to a worker.
+#[derive(Clone)]
+pub(super) struct WorkerHandle(pub(super) Sender<ToWorker>);
+
+impl WorkerHandle {
+    /// Sends a message. A worker that is gone has told why it went.
+    pub(super) fn send(&self, message: ToWorker) {
+        let _ = self.0.send(message);
+    }
+}
+
+/// One worker thread's state.
+pub(super) struct Worker {
+    pub(super) number: usize,
+    pub(super) client: Arc<Client>,
+    pub(super) topic: Arc<str>,
+    pub(super) topic_c: CString,
+    pub(super) inbox: Receiver<ToWorker>,
+    pub(super) consumer: ConsumerHandle,
+    pub(super) loader: Loader,
+    pub(super) limits: config::Ingest,
+    pub(super) heartbeat: Arc<Heartbeat>,
+    pub(super) fatal: FatalSender,
+    pub(super) state: State,
+}
+
+/// What changes while the worker runs.
+#[derive(Default)]
+pub(super) struct State {
+    slots: BTreeMap<u32, Slot>,
+    /// So many rows wait for a flush that nothing more is read.
+    is_full: bool,
+    is_over: bool,
+}
+
+impl Worker {
+    /// Works until it is told to exit.
+    pub(super) fn run(mut self, mut queue: Queue) {
+        loop {
+            self.heartbeat.beat();
+            while let Ok(message) = self.inbox.try_recv() {
+                self.handle(message);
+            }
+            if self.state.is_over {
+                return;
+            }
+            self.retry_seeks();
+            self.update_fullness();
+            if self.state.is_full || self.state.slots.is_empty() {
+                self.listen();
+                continue;
+            }
+            let batch = queue.take(self.limits.batch_records_max, self.limits.batch_wait);
+            if batch.len() > 0 {
+                self.process(&batch);
+            }
+        }
+    }
+
+    /// Waits for one message, but not for long.
+    fn listen(&mut self) {
+        match self.inbox.recv_timeout(LISTEN_WAIT) {
+            Ok(message) => self.handle(message),
+            Err(RecvTimeoutError::Timeout) => {}
+            // Everybody who could say something is gone.
+            Err(RecvTimeoutError::Disconnected) => self.state.is_over = true,
+        }
+    }
+
+    fn handle(&mut self, message: ToWorker) {
+        match message {
+            ToWorker::Open(tenure, opening) => self.open(tenure, &opening),
+            ToWorker::Freeze(tenures) => {
+                for slot in self.state.slots.values_mut().filter(|slot| tenures.contains(&slot.tenure)) {
+                    slot.is_frozen = true;
+                }
+            }
+            ToWorker::Forget(tenures) => self.state.slots.retain(|_, slot| !tenures.contains(&slot.tenure)),
+            ToWorker::Drain(reply) => {
+                let reports = self.drain();
+                // The coordinator went away only if the process ends.
+                let _ = reply.send(reports);
+            }
+            ToWorker::Flushed(tenures) => self.flushed(&tenures),
+            ToWorker::Loaded(tenure, answer) => {
+                if let Some(slot) = self.slot(tenure) {
+                    let (missing, loaded) = *answer;
+                    slot.lane.admit(&missing, loaded);
+                    slot.end_load();
+                }
+            }
+            ToWorker::SkipTo { tenure, from, to } => {
+                if let Some(slot) = self.slot(tenure).filter(|slot| slot.lane.next_offset() == from) {
+                    events::tail_skipped(slot.lane.source(), from, to);
+                    slot.lane.skip_to(to);
+                }
+            }
+            ToWorker::Reread(tenure) => {
+                if let Some(slot) = self.slot(tenure).filter(|slot| !slot.is_frozen) {
+                    slot.seek_due = Some((Instant::now(), SeekCause::Stalled));
+                }
+            }
+            ToWorker::Exit => self.state.is_over = true,
+        }
+    }
+
+    fn slot(&mut self, tenure: Tenure) -> Option<&mut Slot> {
+        self.state.slots.get_mut(&tenure.partition).filter(|slot| slot.tenure == tenure)
+    }
+
+    fn open(&mut self, tenure: Tenure, opening: &Opening) {
+        let mut slot = Slot::new(tenure, opening, Instant::now());
+        slot.seek_due = Some((Instant::now(), SeekCause::Start));
+        events::lane_opened(slot.lane.source(), slot.lane.next_offset(), slot.read_from(), opening.marks.high);
+        if opening.lost() > 0 {
+            metrics::offsets_lost(opening.lost());
+            events::offsets_lost(&opening.source, opening.progress.next_offset, opening.marks.low);
+        }
+        self.state.slots.insert(tenure.partition, slot);
+        self.retry_seeks();
+    }
+
+    /// Seeks every partition whose seek is due.
+    fn retry_seeks(&mut self) {
+        let now = Instant::now();
+        for slot in self.state.slots.values_mut() {
+            let Some((due, cause)) = slot.seek_due else { continue };
+            if due > now || slot.is_frozen {
+                continue;
+            }
+            match seek(&self.client, &self.topic, slot.tenure.partition, slot.read_from()) {
+                Ok(()) => {
+                    metrics::sought(cause);
+                    slot.seek_due = None;
+                    match cause {
+                        SeekCause::Gap => slot.lane.sought(),
+                        SeekCause::Start | SeekCause::Stalled => slot.lane.doubt(),
+                    }
+                }
+                Err(error) => {
+                    events::seek_failed(slot.lane.source(), slot.read_from(), &error.to_string());
+                    slot.seek_due = Some((now + SEEK_RETRY, cause));
+                }
+            }
+        }
+    }
+
+    fn process(&mut self, batch: &Batch<'_>) {
+        let mut groups = self.group(batch);
+        for group in &mut groups {
+            self.advance(group);
+        }
+        while groups.iter().any(|group| group.is_waiting) && !self.state.is_over {
+            self.heartbeat.beat();
+            self.listen();
+            for group in groups.iter_mut().filter(|group| group.is_waiting) {
+                if !self.slot(group.tenure).is_some_and(|slot| slot.is_loading()) {
+                    self.advance(group);
+                }
+            }
+        }
+        // A gap found in the middle of a batch is sought once the batch is through.
+        self.retry_seeks();
+    }
+
+    /// Decodes a batch and sorts it by lane. What belongs to no lane that reads is dropped.
+    fn group<'b>(&mut self, batch: &'b Batch<'_>) -> Vec<Group<'b>> {
+        let now = Instant::now();
+        let mut groups: Vec<Group<'b>> = Vec::with_capacity(self.state.slots.len());
+        let mut last = 0;
+        for message in batch.messages() {
+            let (partition, record) = match message {
+                Message::Record { partition, record } => (partition, record),
+                Message::Event(event) => {
+                    self.partition_event(&event);
+                    continue;
+                }
+            };
+            let Some(slot) = self.state.slots.get_mut(&partition).filter(|slot| !slot.is_frozen) else { continue };
+            let decoded = decode(&record);
+            if slot.take_warming(&record, &decoded, now) {
+                continue;
+            }
+            // Records come in runs of one partition.
+            if groups.get(last).is_none_or(|group| group.tenure != slot.tenure) {
+                last = groups.iter().position(|group| group.tenure == slot.tenure).unwrap_or_else(|| {
+                    groups.push(Group::new(slot.tenure));
+                    groups.len() - 1
+                });
+            }
+            groups[last].records.push((record, decoded));
+        }
+        groups
+    }
+
+    /// Applies what is left of a group, as far as it goes.
+    fn advance(&mut self, group: &mut Group<'_>) {
+        group.is_waiting = false;
+        let Some(slot) = self.slot(group.tenure).filter(|slot| !slot.is_frozen) else { return };
+        match slot.lane.apply(&group.records[group.next..]) {
+            Applied::All => slot.made_headway(),
+            // The rest of the lane's records are dropped: the seek brings them again.
+            Applied::Gap { .. } => slot.seek_due = Some((Instant::now(), SeekCause::Gap)),
+            Applied::Blocked { index } => {
+                if index > 0 {
+                    slot.made_headway();
+                }
+                group.next += index;
+                group.is_waiting = true;
+                let missing = slot.lane.missing(&group.records[group.next..]);
+                let source = slot.lane.source().clone();
+                let offset = slot.lane.next_offset();
+                let load = self.loader.load(group.tenure, source.clone(), missing);
+                let is_hopeful = self.slot(group.tenure).is_some_and(|slot| slot.begin_load(load));
+                if !is_hopeful {
+                    self.fatal.send(Fatal::LaneStuck { source: source.to_string(), offset });
+                    self.state.is_over = true;
+                }
+            }
+        }
+    }
+
+    fn partition_event(&mut self, event: &PartitionEvent) {
+        let Some(slot) = self.state.slots.get_mut(&event.partition) else { return };
+        // After an error librdkafka may go on anywhere, so the next gap is not believed without a look.
+        slot.lane.doubt();
+        events::partition_error(slot.lane.source(), event.offset, &event.text);
+        match event.code {
+            // The client has given the partition up, and only a new assignment starts it again.
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                self.consumer.send(ToConsumer::Broken(slot.tenure));
+            }
+            _ => self.consumer.send(ToConsumer::LookAtTopic),
+        }
+    }
+
+    fn drain(&mut self) -> Vec<LaneReport> {
+        let now = Instant::now();
+        let (client, topic) = (&self.client, &self.topic_c);
+        let is_full = self.state.is_full;
+        let mut state = WorkerState::default();
+        let reports = self.state.slots.values_mut().map(|slot| {
+            let seen = cached_high_watermark(client, topic, slot.tenure.partition).unwrap_or(0);
+            slot.high_watermark = slot.high_watermark.max(seen).max(slot.lane.next_offset());
+            let rows = slot.drain();
+            state.pending_rows += slot.waiting_rows();
+            state.held_entries += slot.lane.held_entries();
+            state.remembered_ids += slot.lane.remembered_ids();
+            let lane = DrainedLane {
+                tenure: slot.tenure,
+                worker: self.number,
+                opened: slot.opened(),
+                high_watermark: slot.high_watermark,
+                is_stalled: !is_full && slot.is_stalled(now),
+            };
+            LaneReport { lane, rows }
+        });
+        let reports = reports.collect();
+        metrics::worker_state(self.number, state);
+        reports
+    }
+
+    /// Acknowledges the last drain, and forgets what is idle beyond the bound.
+    fn flushed(&mut self, tenures: &BTreeSet<Tenure>) {
+        let share = self.limits.held_entries_max / self.state.slots.len().max(1);
+        for slot in self.state.slots.values_mut().filter(|slot| tenures.contains(&slot.tenure)) {
+            slot.flushed();
+            metrics::evicted(slot.lane.evict(share));
+        }
+    }
+
+    fn update_fullness(&mut self) {
+        let rows: usize = self.state.slots.values().map(Slot::waiting_rows).sum();
+        let bytes: usize = self.state.slots.values().map(|slot| slot.lane.pending_rejected_bytes()).sum();
+        let is_full = rows >= self.limits.pending_rows_max || bytes >= REJECTED_BYTES_MAX;
+        if is_full != self.state.is_full {
+            self.state.is_full = is_full;
+            events::worker_fullness(self.number, is_full, rows);
+            if is_full { metrics::worker_stopped_reading() } else { metrics::worker_reads_again() }
+        }
+    }
+}

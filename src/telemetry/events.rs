@@ -1,0 +1,161 @@
+//! Every log event by name: one function each, so that its words and fields stand in one place.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::RDKafkaErrorCode;
+use tracing::{debug, error, info, warn};
+
+use crate::core::rollup::Source;
+
+/// A line of librdkafka's own.
+pub fn librdkafka(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            warn!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Warning => info!(target: "librdkafka", facility, "{message}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+            debug!(target: "librdkafka", facility, "{message}");
+        }
+    }
+}
+
+/// The Kafka client complains; it goes on by itself.
+pub fn client_error(code: Option<RDKafkaErrorCode>, text: &str) {
+    debug!(code = code.map(tracing::field::debug), "Kafka client: {text}");
+}
+
+/// Something outside does not work, and is tried again; told when it begins and when the reason changes.
+pub fn waiting(component: &str, trouble: &str, reason: &str) {
+    warn!(component, "{trouble}, trying again: {reason}");
+}
+
+/// What was waited for works again.
+pub fn waiting_ended(component: &str) {
+    info!(component, "works again");
+}
+
+/// The topic is there.
+pub fn topic_found(topic: &str, id: &str, partitions: u32) {
+    info!(topic, id, partitions, "counting topic");
+}
+
+/// The topic has another number of partitions than before.
+pub fn partitions_changed(topic: &str, before: u32, now: u32) {
+    warn!(topic, before, now, "the topic's number of partitions changed; all partitions are started anew");
+}
+
+/// The group gave us partitions.
+pub fn assigned(partitions: &[u32]) {
+    info!(?partitions, "partitions assigned");
+}
+
+/// The group wants partitions back.
+pub fn revoked(partitions: &[u32]) {
+    info!(?partitions, "partitions revoked; flushing them");
+}
+
+/// The group has given our partitions to others already.
+pub fn lost(partitions: &[u32]) {
+    warn!(?partitions, "partitions lost; their new owner counts on from the recorded progress");
+}
+
+/// Partitions were not flushed before they had to be given back.
+pub fn revoke_deadline_passed(partitions: &[u32], deadline: Duration) {
+    warn!(?partitions, ?deadline, "revoked partitions were not flushed in time; their new owner counts the rest again");
+}
+
+/// Partitions are started anew.
+pub fn reopening(partitions: &[u32]) {
+    info!(?partitions, "starting partitions anew");
+}
+
+/// librdkafka did not take the answer to a rebalance.
+pub fn rebalance_failed(error: &str) {
+    warn!("the Kafka client did not let go of partitions: {error}");
+}
+
+/// A partition could not be paused.
+pub fn pause_failed(partition: u32, error: &str) {
+    warn!(partition, "cannot pause a partition that is not counted: {error}");
+}
+
+/// A message came where none should.
+pub fn stray_message(partition: u32) {
+    error!(partition, "a message came past its worker's queue; the partition is started anew");
+}
+
+/// A lane was opened.
+pub fn lane_opened(source: &Source, next_offset: u64, read_from: u64, high_watermark: u64) {
+    info!(%source, next_offset, read_from, high_watermark, "counting partition");
+}
+
+/// Retention deleted records that were not counted yet.
+pub fn offsets_lost(source: &Source, next_offset: u64, low_watermark: u64) {
+    error!(
+        %source, next_offset, low_watermark,
+        "retention deleted {} offsets before they were counted; they are recorded as absent",
+        low_watermark - next_offset
+    );
+}
+
+/// The log was found to hold nothing between two offsets at its end.
+pub fn tail_skipped(source: &Source, from: u64, to: u64) {
+    debug!(%source, from, to, "the rest of the log holds no records");
+}
+
+/// A look at the end of a log failed; it is tried again.
+pub fn tail_look_failed(error: &str) {
+    debug!("cannot look at the end of the log: {error}");
+}
+
+/// A partition is not counted.
+pub fn refused(refusal: &dyn Display) {
+    error!("partition refused: {refusal}");
+}
+
+/// A partition reports an error; librdkafka goes on by itself where it can.
+pub fn partition_error(source: &Source, offset: Option<u64>, text: &str) {
+    warn!(%source, offset, "partition error: {text}");
+}
+
+/// A seek failed and is tried again.
+pub fn seek_failed(source: &Source, offset: u64, error: &str) {
+    debug!(%source, offset, "cannot seek, trying again: {error}");
+}
+
+/// A worker stops reading because of what waits to be flushed, or goes on.
+pub fn worker_fullness(worker: usize, is_full: bool, rows: usize) {
+    if is_full {
+        info!(worker, rows, "not reading: so many rows wait for a flush");
+    } else {
+        info!(worker, rows, "reading again");
+    }
+}
+
+/// Kafka did not take a commit; no count depends on it.
+pub fn commit_failed(error: &str) {
+    debug!("cannot commit offsets to Kafka: {error}");
+}
+
+/// A thread shows no sign of life.
+pub fn thread_stuck(thread: &str, seconds: u64) {
+    error!(thread, seconds, "thread shows no sign of life; the process ends");
+}
+
+/// The worker stops in order.
+pub fn stopping() {
+    info!("stopping: flushing what was read");
+}
+
+/// The Kafka client is still in use by somebody, and cannot leave the group.
+pub fn client_still_used(users: usize) {
+    warn!(users, "ending without leaving the consumer group");
+}
+
+/// Leaving the group took too long.
+pub fn leaving_timed_out(limit: Duration) {
+    warn!(?limit, "ending without waiting any longer for the consumer group");
+}

@@ -1,0 +1,223 @@
+//! Every metric by name.
+//!
+//! Names and labels are part of the interface: dashboards and alerts are built on them. No label ever holds an account, a
+//! user or an organization. Recording before [`install`], or without it, does nothing.
+
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+use super::latency::LatencyWindow;
+use crate::core::event::RejectReason;
+use crate::core::rollup::Progress;
+
+const RECORDS: &str = "seatmeter_records_total";
+const REJECTS: &str = "seatmeter_rejected_records_total";
+const LOST_OFFSETS: &str = "seatmeter_lost_offsets_total";
+const LAG: &str = "seatmeter_partition_lag_records";
+const ASSIGNED: &str = "seatmeter_assigned_partitions";
+const REFUSED: &str = "seatmeter_refused_partitions";
+const FLUSH_ROWS: &str = "seatmeter_flush_rows_total";
+const FLUSH_BYTES: &str = "seatmeter_flush_bytes_total";
+const FLUSH_SECONDS: &str = "seatmeter_flush_duration_seconds";
+const PENDING_ROWS: &str = "seatmeter_pending_rows";
+const WORKERS_FULL: &str = "seatmeter_workers_not_reading";
+const HELD_ENTRIES: &str = "seatmeter_held_entries";
+const REMEMBERED_IDS: &str = "seatmeter_remembered_event_ids";
+const EVICTED: &str = "seatmeter_evicted_entries_total";
+const LOADS: &str = "seatmeter_loads_total";
+const LOAD_SECONDS: &str = "seatmeter_load_duration_seconds";
+const RETRIES: &str = "seatmeter_retries_total";
+const SEEKS: &str = "seatmeter_seeks_total";
+const REBALANCES: &str = "seatmeter_rebalances_total";
+const COMMIT_FAILURES: &str = "seatmeter_commit_failures_total";
+const LATENCY: &str = "seatmeter_end_to_end_latency_seconds";
+
+/// Upper bounds of the duration histograms, seconds.
+const DURATION_BOUNDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+
+/// Quantiles of the end-to-end latency, with the label that each goes by.
+const LATENCY_QUANTILES: [(f64, &str); 3] = [(0.5, "0.5"), (0.99, "0.99"), (0.999, "0.999")];
+
+/// Installs the process's recorder and answers the handle that renders it as Prometheus text. Fails if there is one.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &DURATION_BOUNDS)?
+        .install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    describe_counter!(RECORDS, "Offsets passed and durably recorded, by outcome; every record has exactly one");
+    describe_counter!(REJECTS, "Records that are no events, by reason");
+    describe_counter!(LOST_OFFSETS, "Offsets that retention deleted before they were counted");
+    describe_gauge!(LAG, "Offsets between a partition's progress and the end of its log");
+    describe_gauge!(ASSIGNED, "Partitions that are assigned to this process");
+    describe_gauge!(
+        REFUSED,
+        "Assigned partitions that are not counted because their log is not the one counted before"
+    );
+    describe_counter!(FLUSH_ROWS, "Rows written, by table");
+    describe_counter!(FLUSH_BYTES, Unit::Bytes, "Bytes written before compression, by table");
+    describe_histogram!(FLUSH_SECONDS, Unit::Seconds, "From the drain to the acknowledged progress");
+    describe_gauge!(PENDING_ROWS, "Rows that wait for a flush or its acknowledgement, by worker");
+    describe_gauge!(WORKERS_FULL, "Workers that do not read because too many rows wait");
+    describe_gauge!(HELD_ENTRIES, "Accounts, users and counters held, by worker");
+    describe_gauge!(REMEMBERED_IDS, "Event ids that the duplicate filters remember, by worker");
+    describe_counter!(EVICTED, "Idle entries that were forgotten to stay within bounds");
+    describe_counter!(LOADS, "Loads of entries that were not held");
+    describe_histogram!(LOAD_SECONDS, Unit::Seconds, "Duration of these loads, retries included");
+    describe_counter!(RETRIES, "Failed attempts that were retried, by what was tried");
+    describe_counter!(SEEKS, "Seeks back to a lane's next offset, by cause");
+    describe_counter!(REBALANCES, "Decisions of the consumer group, by kind");
+    describe_counter!(COMMIT_FAILURES, "Commits of Kafka offsets that failed; no count depends on them");
+    describe_gauge!(LATENCY, Unit::Seconds, "From the record's timestamp to its durable rollup, over the last minutes");
+}
+
+/// Progress was recorded: counts what lies between.
+pub fn progress_recorded(before: &Progress, after: &Progress) {
+    let outcomes = [
+        ("accepted", before.accepted, after.accepted),
+        ("rejected", before.rejected, after.rejected),
+        ("duplicate", before.duplicates, after.duplicates),
+        ("skipped", before.skipped, after.skipped),
+        ("absent", before.absent, after.absent),
+    ];
+    for (outcome, before, after) in outcomes {
+        counter!(RECORDS, "outcome" => outcome).increment(after.saturating_sub(before));
+    }
+}
+
+/// Records were written to `rejected_events`.
+pub fn rejected(reason: RejectReason, records: u64) {
+    counter!(REJECTS, "reason" => reason.as_str()).increment(records);
+}
+
+/// Retention deleted offsets that were not counted yet.
+pub fn offsets_lost(offsets: u64) {
+    counter!(LOST_OFFSETS).increment(offsets);
+}
+
+/// How far a partition's progress is behind the end of its log.
+pub fn lag(partition: u32, records: u64) {
+    gauge!(LAG, "partition" => partition.to_string()).set(records as f64);
+}
+
+/// A partition went to another process; its lag is that one's to tell.
+pub fn partition_gone(partition: u32) {
+    gauge!(LAG, "partition" => partition.to_string()).set(0.0);
+}
+
+/// How many partitions are assigned, and how many of them refused.
+pub fn partitions(assigned: usize, refused: usize) {
+    gauge!(ASSIGNED).set(small(assigned));
+    gauge!(REFUSED).set(small(refused));
+}
+
+/// A table's share of a flush.
+pub fn table_flushed(table: &'static str, rows: u64, bytes: u64) {
+    counter!(FLUSH_ROWS, "table" => table).increment(rows);
+    counter!(FLUSH_BYTES, "table" => table).increment(bytes);
+}
+
+/// A flush ended.
+pub fn flush_finished(duration: Duration) {
+    histogram!(FLUSH_SECONDS).record(duration);
+}
+
+/// What a worker holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerState {
+    /// Rows that wait for a flush or for its acknowledgement.
+    pub pending_rows: usize,
+    /// Accounts, users and counters.
+    pub held_entries: usize,
+    /// Ids in the duplicate filters.
+    pub remembered_ids: usize,
+}
+
+/// A worker's state at a drain.
+pub fn worker_state(worker: usize, state: WorkerState) {
+    let label = worker.to_string();
+    gauge!(PENDING_ROWS, "worker" => label.clone()).set(small(state.pending_rows));
+    gauge!(HELD_ENTRIES, "worker" => label.clone()).set(small(state.held_entries));
+    gauge!(REMEMBERED_IDS, "worker" => label).set(small(state.remembered_ids));
+}
+
+/// A worker stopped reading because it is full.
+pub fn worker_stopped_reading() {
+    gauge!(WORKERS_FULL).increment(1.0);
+}
+
+/// It reads again.
+pub fn worker_reads_again() {
+    gauge!(WORKERS_FULL).decrement(1.0);
+}
+
+/// Idle entries were forgotten.
+pub fn evicted(entries: usize) {
+    counter!(EVICTED).increment(entries as u64);
+}
+
+/// Entries were loaded.
+pub fn loaded(duration: Duration) {
+    counter!(LOADS).increment(1);
+    histogram!(LOAD_SECONDS).record(duration);
+}
+
+/// Something failed and is tried again.
+pub fn retried(operation: &'static str) {
+    counter!(RETRIES, "operation" => operation).increment(1);
+}
+
+/// Why a partition was sought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeekCause {
+    /// It was just assigned.
+    Start,
+    /// Offsets seemed to be missing.
+    Gap,
+    /// Nothing came although there are records.
+    Stalled,
+}
+
+/// A partition was sought.
+pub fn sought(cause: SeekCause) {
+    let cause = match cause {
+        SeekCause::Start => "start",
+        SeekCause::Gap => "gap",
+        SeekCause::Stalled => "stalled",
+    };
+    counter!(SEEKS, "cause" => cause).increment(1);
+}
+
+/// The group decided: `kind` is `assigned`, `revoked` or `lost`.
+pub fn rebalanced(kind: &'static str) {
+    counter!(REBALANCES, "kind" => kind).increment(1);
+}
+
+/// Kafka did not take a commit.
+pub fn commit_failed() {
+    counter!(COMMIT_FAILURES).increment(1);
+}
+
+/// Records became durable at `now_ms`: (Kafka's timestamp in milliseconds, records) of each.
+pub fn made_durable(now_ms: i64, record_times: impl IntoIterator<Item = (i64, u64)>) {
+    static WINDOW: LazyLock<Mutex<LatencyWindow>> = LazyLock::new(|| Mutex::new(LatencyWindow::new(Instant::now())));
+    // A histogram is whole between any two calls, so a panic elsewhere has not broken it.
+    let mut window = WINDOW.lock().unwrap_or_else(PoisonError::into_inner);
+    window.turn(Instant::now());
+    for (timestamp_ms, records) in record_times {
+        window.record(now_ms.saturating_sub(timestamp_ms), records);
+    }
+    for (quantile, label) in LATENCY_QUANTILES {
+        gauge!(LATENCY, "quantile" => label).set(window.quantile(quantile).as_secs_f64());
+    }
+}
+
+fn small(figure: usize) -> f64 {
+    figure as f64
+}
