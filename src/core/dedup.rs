@@ -58,8 +58,12 @@ impl DuplicateFilter {
         false
     }
 
-    /// Remembers an event, counted or not. Offsets must ascend from call to call.
+    /// Remembers an event, counted or not. One that does not lie beyond all that are remembered was delivered twice, and
+    /// is remembered already: once more, behind later ones, it would stay longer than its offset may.
     pub fn remember(&mut self, id: u128, offset: u64, timestamp_ms: Option<i64>) {
+        if self.seen.back().is_some_and(|newest| newest.offset >= offset) {
+            return;
+        }
         self.forget_before(offset.saturating_sub(WINDOW_OFFSETS));
         let timestamp_ms = timestamp_ms.unwrap_or(i64::MAX);
         let previous = self.find(id);
@@ -161,6 +165,16 @@ mod tests {
     #[test]
     fn an_entry_stamped_later_leaves_with_its_offset() {
         assert_eq!(check(&[(1, 0, 100), (1, 500_000, 10), (1, 1_000_001, 50)]), [false, true, false]);
+    }
+
+    #[test]
+    fn an_entry_that_is_delivered_twice_leaves_with_its_offset() {
+        let mut filter = DuplicateFilter::default();
+        for (id, offset) in [(1, 10), (2, 11), (1, 10)] {
+            filter.remember(id, offset, Some(0));
+        }
+        assert!(filter.is_duplicate(1, 10 + WINDOW_OFFSETS, Some(0)));
+        assert!(!filter.is_duplicate(1, 11 + WINDOW_OFFSETS, Some(0)));
     }
 
     #[test]

@@ -124,7 +124,8 @@ impl Lane {
         self.progress.next_offset.saturating_sub(WINDOW_OFFSETS)
     }
 
-    /// Remembers the id of a record below the next offset, and does nothing else. Offsets must ascend.
+    /// Remembers the id of a record below the next offset, and does nothing else. One that lies before another that
+    /// was given is dropped, so an error between them means a new lane: what was passed over would be missed.
     pub fn warm(&mut self, record: &Record<'_>, decoded: &Decoded<'_>) {
         if record.offset >= self.progress.next_offset {
             return;
