@@ -1,0 +1,145 @@
+//! What may go wrong, and the mutants: shells and lanes with one rule of exactness dropped, which the simulation has to
+//! notice.
+
+use std::fmt;
+
+use super::dice::Dice;
+
+/// Something that goes wrong now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A worker dies, at any point, and starts again.
+    Crash,
+    /// An INSERT fails; none, some or all of its rows are there nevertheless.
+    FailedWrite,
+    /// An INSERT arrives much later, or again.
+    LateWrite,
+    /// A partition moves to another worker, after a flush or without one.
+    Rebalance,
+    /// A former owner does not notice that its partition moved, and goes on.
+    Zombie,
+    /// A lane forgets what the store holds.
+    Eviction,
+    /// Records are delivered twice.
+    Redelivery,
+    /// After an error, a pause or the like, delivery passes over records that exist.
+    FalseGap,
+    /// A load fails, perhaps after half of its answer.
+    FailedLoad,
+    /// The oldest records are deleted, read or not.
+    Retention,
+}
+
+impl Fault {
+    pub(super) const ALL: [Self; 10] = [
+        Self::Crash,
+        Self::FailedWrite,
+        Self::LateWrite,
+        Self::Rebalance,
+        Self::Zombie,
+        Self::Eviction,
+        Self::Redelivery,
+        Self::FalseGap,
+        Self::FailedLoad,
+        Self::Retention,
+    ];
+}
+
+/// The faults that may happen in a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Those of a seed: some runs get along without some, so that lanes live long now and then.
+    pub(super) fn of_seed(seed: u64) -> Self {
+        let mut dice = Dice::new(seed, 2);
+        let percent = *dice.pick(&[100, 80, 50]);
+        Self(Fault::ALL.into_iter().filter(|_| dice.chance(percent)).collect())
+    }
+
+    pub(super) fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn contains(&self, fault: Fault) -> bool {
+        self.0.contains(&fault)
+    }
+
+    pub(super) fn without(&self, fault: Fault) -> Self {
+        Self(self.0.iter().copied().filter(|other| *other != fault).collect())
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+/// A rule of exactness that is dropped. Each is put around the lane, in what the driver gives it and takes from it: the
+/// lane itself has no switch for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mutant {
+    /// Stored counters look as if they covered nothing.
+    DropsUpto,
+    /// Counters go out as differences, and the tables add them up.
+    WritesDeltas,
+    /// Facts of the lane's own source at or beyond its position look like earlier ones.
+    JudgesByLaterFacts,
+    /// The progress is written while one INSERT of its flush is not acknowledged.
+    WritesProgressEarly,
+    /// When an INSERT failed, what was counted since is sent with it, under the old `upto`.
+    ResendsNewerValues,
+    /// A record that is delivered again is taken for the next one.
+    CountsBelowPosition,
+    /// Counters that the store holds are not loaded.
+    TakesUnheldAsZero,
+    /// A gap is believed without a seek.
+    BelievesFalseGaps,
+    /// Nobody tells the lane that the next gap is to be doubted.
+    NeverDoubts,
+    /// The next flush starts before the last one is acknowledged.
+    OverlapsFlushes,
+    /// What came before a load broke off is taken for all of it.
+    AdmitsTruncatedLoads,
+    /// The answer to a load is older than the last flush, as from a replica that lags.
+    LoadsStaleRows,
+    /// The ids before the position are not replayed after an assignment.
+    SkipsWarmUp,
+    /// Half of them are.
+    WarmsHalfTheWindow,
+    /// After an error, the replay of ids goes on where the client stands.
+    TrustsTheReplay,
+    /// A failed INSERT is taken for a success.
+    IgnoresFailedWrites,
+    /// Facts of other partitions are not loaded.
+    ForgetsOtherSources,
+    /// A lane lives on while accounts move away and come back, and still holds what it held of them.
+    KeepsMovedAccounts,
+    /// Kafka's offset is committed when the flush starts.
+    CommitsEarly,
+}
+
+impl Mutant {
+    pub(super) const ALL: [Self; 19] = [
+        Self::DropsUpto,
+        Self::WritesDeltas,
+        Self::JudgesByLaterFacts,
+        Self::WritesProgressEarly,
+        Self::ResendsNewerValues,
+        Self::CountsBelowPosition,
+        Self::TakesUnheldAsZero,
+        Self::BelievesFalseGaps,
+        Self::NeverDoubts,
+        Self::OverlapsFlushes,
+        Self::AdmitsTruncatedLoads,
+        Self::LoadsStaleRows,
+        Self::SkipsWarmUp,
+        Self::WarmsHalfTheWindow,
+        Self::TrustsTheReplay,
+        Self::IgnoresFailedWrites,
+        Self::ForgetsOtherSources,
+        Self::KeepsMovedAccounts,
+        Self::CommitsEarly,
+    ];
+}

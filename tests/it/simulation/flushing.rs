@@ -1,0 +1,179 @@
+//! The driver's flushes: every row, then the progress, then the commit; each INSERT may fail in every way there is.
+
+use anyhow::{Result, bail, ensure};
+use seatmeter::core::rollup::{LaneRows, Progress};
+
+use super::driver::Driver;
+use super::faults::{Fault, Mutant};
+use super::memory_store::{Row, Statement, statements};
+use super::stats::Happened;
+
+/// What one drain of a worker's lanes yielded, on its way into the tables.
+pub(super) struct Flush {
+    /// By index of the partition.
+    members: Vec<(usize, Progress)>,
+    /// Not acknowledged yet.
+    unwritten: Vec<Statement>,
+    progress: Statement,
+    is_progress_written: bool,
+}
+
+impl Driver<'_> {
+    /// Starts a flush, or takes the next step of the one under way.
+    pub(super) fn flush_step(&mut self, worker: usize) -> Result<()> {
+        let under_way = self.workers[worker].flushes.len();
+        let limit = if self.is_mutant(Mutant::OverlapsFlushes) { 2 } else { 1 };
+        if under_way == 0 || (under_way < limit && self.dice.chance(20)) {
+            return self.start_flush(worker);
+        }
+        let at = self.dice.below(under_way);
+        let mut flush = self.workers[worker].flushes.remove(at);
+        let is_done = self.write_next(worker, &mut flush);
+        if !is_done {
+            self.workers[worker].flushes.insert(at, flush);
+            return Ok(());
+        }
+        self.finish_flush(worker, &flush);
+        Ok(())
+    }
+
+    /// Flushes everything that the worker holds now.
+    pub(super) fn flush_whole(&mut self, worker: usize) -> Result<()> {
+        for is_new in [false, true] {
+            if is_new {
+                self.start_flush(worker)?;
+            }
+            for _ in 0..100 {
+                if self.workers[worker].flushes.is_empty() {
+                    break;
+                }
+                self.flush_step(worker)?;
+            }
+            if !self.workers[worker].flushes.is_empty() && self.mutant != Some(Mutant::OverlapsFlushes) {
+                bail!("a flush that nothing disturbs does not end");
+            }
+        }
+        Ok(())
+    }
+
+    fn start_flush(&mut self, worker: usize) -> Result<()> {
+        let mut drains = Vec::new();
+        let mut members = Vec::new();
+        for held in &mut self.workers[worker].lanes {
+            let mut rows = held.lane.drain();
+            check_drain(&rows, held.lane.progress())?;
+            if self.mutant == Some(Mutant::WritesDeltas) {
+                held.deltas.subtract(&mut rows);
+            }
+            members.push((held.index, rows.progress));
+            drains.push(rows);
+        }
+        let rows = drains.iter().map(|drain| Row::Progress(drain.source.clone(), drain.progress)).collect();
+        let progress = Statement { rows };
+        let flush = Flush { members, unwritten: statements(&drains), progress, is_progress_written: false };
+        if self.is_mutant(Mutant::CommitsEarly) {
+            self.commit(worker, &flush);
+        }
+        self.workers[worker].flushes.push(flush);
+        Ok(())
+    }
+
+    /// Sends one INSERT of the flush. True once all of it is acknowledged.
+    fn write_next(&mut self, worker: usize, flush: &mut Flush) -> bool {
+        let is_early = self.is_mutant(Mutant::WritesProgressEarly) && flush.unwritten.len() == 1;
+        if !flush.is_progress_written && (flush.unwritten.is_empty() || is_early) {
+            flush.is_progress_written = self.send(&flush.progress);
+        } else if !flush.unwritten.is_empty() {
+            let at = self.dice.below(flush.unwritten.len());
+            if self.send(&flush.unwritten[at]) {
+                flush.unwritten.swap_remove(at);
+            } else if self.is_mutant(Mutant::ResendsNewerValues) {
+                self.restamp(worker, flush);
+            }
+        }
+        flush.unwritten.is_empty() && flush.is_progress_written
+    }
+
+    /// Sends an INSERT; true if it is acknowledged.
+    fn send(&mut self, statement: &Statement) -> bool {
+        let salt = self.dice.salt();
+        let is_late = self.happens(Fault::LateWrite, 10);
+        let is_failure = self.happens(Fault::FailedWrite, 30);
+        let how = self.dice.below(3);
+        if is_late {
+            self.stats.count(Happened::SentLate);
+            self.late.push(statement.clone());
+        }
+        if !is_failure {
+            self.store.write(statement.rows.iter().cloned());
+            return true;
+        }
+        match how {
+            0 => self.stats.count(Happened::WriteRefused),
+            1 => {
+                self.stats.count(Happened::WrittenInPart);
+                self.store.write(statement.rows.iter().filter(|row| row.lot(salt) % 2 == 0).cloned());
+            }
+            _ => {
+                self.stats.count(Happened::WrittenButFailed);
+                self.store.write(statement.rows.iter().cloned());
+            }
+        }
+        self.is_mutant(Mutant::IgnoresFailedWrites)
+    }
+
+    fn finish_flush(&mut self, worker: usize, flush: &Flush) {
+        for held in &mut self.workers[worker].lanes {
+            held.lane.flushed();
+            if held.is_former {
+                self.stats.count(Happened::FormerOwnerFlushed);
+            }
+        }
+        self.commit(worker, flush);
+    }
+
+    /// Commits to Kafka, which refuses it to a former owner. A commit that fails is not tried again.
+    fn commit(&mut self, worker: usize, flush: &Flush) {
+        for (index, progress) in &flush.members {
+            let is_sent = self.dice.chance(80);
+            if is_sent && self.partitions[*index].owner == worker {
+                self.partitions[*index].committed = Some(progress.next_offset);
+            }
+        }
+    }
+
+    /// Of [`Mutant::ResendsNewerValues`].
+    fn restamp(&mut self, worker: usize, flush: &mut Flush) {
+        for held in &mut self.workers[worker].lanes {
+            let Some((_, then)) = flush.members.iter().find(|(index, _)| *index == held.index) else { continue };
+            let mut rows = held.lane.drain();
+            rows.test_executions.iter_mut().for_each(|row| row.upto = then.next_offset);
+            rows.quota_usage.iter_mut().for_each(|row| row.upto = then.next_offset);
+            flush.unwritten.extend(statements(&[rows]));
+        }
+    }
+
+    /// The worker is gone: what it had sent may still arrive, the progress only if everything before it was acknowledged.
+    pub(super) fn abandon_flushes(&mut self, worker: usize) {
+        for flush in std::mem::take(&mut self.workers[worker].flushes) {
+            self.stats.count(Happened::CrashedInFlush);
+            let rows_are_written = flush.unwritten.is_empty();
+            let sent = if rows_are_written { vec![flush.progress] } else { flush.unwritten };
+            for statement in sent {
+                if self.happens(Fault::LateWrite, 40) {
+                    self.late.push(statement);
+                }
+            }
+        }
+    }
+}
+
+/// All that a drain stamps is the lane's position.
+fn check_drain(rows: &LaneRows, progress: Progress) -> Result<()> {
+    ensure!(rows.progress == progress, "drained at {progress:?}, stamped {:?}", rows.progress);
+    let uptos = rows.test_executions.iter().map(|row| row.upto).chain(rows.quota_usage.iter().map(|row| row.upto));
+    for upto in uptos {
+        ensure!(upto == progress.next_offset, "a counter drained at {progress:?} is stamped {upto}");
+    }
+    Ok(())
+}

@@ -1,0 +1,388 @@
+//! The naive fold: what product.md, sections 1 and 2, says of a log, worked out by walking it once, in order, and looking
+//! everything up by scanning what went before. It shares no code with the core.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use seatmeter::core::rollup::Progress;
+
+use super::log::{Kind, Log, LogRecord, Meaning, PartitionLog, SimEvent, Test};
+use super::naive_calendar::{day_of, month_of, text};
+use super::view::{View, or_none};
+
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
+/// Where a fact stands among those of its kind: (time, source, offset).
+pub(super) type Order = (i64, String, u64);
+
+#[derive(Clone, Debug)]
+struct SeatFact {
+    order: Order,
+    /// How many events the walk met before.
+    sequence: usize,
+    is_assigned: bool,
+    project: Option<String>,
+    license_source: Option<String>,
+}
+
+/// A seat: account, organization, user.
+type Seat = (String, String, String);
+
+/// An activity of a user.
+struct Activity {
+    time_ms: i64,
+    /// How many events the walk met before.
+    sequence: usize,
+    /// The starts of the intervals that it fell in as they were known then, by organization.
+    starts_ms: Vec<(String, i64)>,
+}
+
+#[derive(Default)]
+struct Executions {
+    run: u64,
+    uploaded: u64,
+    duration_ms: u64,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Accepted,
+    Rejected,
+    Duplicate,
+    Skipped,
+}
+
+/// Everything that the log says so far.
+#[derive(Default)]
+pub(super) struct Fold {
+    zones: BTreeMap<String, Vec<(Order, Tz)>>,
+    /// By account and organization.
+    anchors: BTreeMap<(String, String), Vec<i64>>,
+    seats: BTreeMap<Seat, Vec<SeatFact>>,
+    /// Of a user, by account.
+    activities: BTreeMap<(String, String), Vec<Activity>>,
+    active_users: BTreeMap<(String, String, NaiveDate), BTreeSet<u64>>,
+    executions: BTreeMap<(String, String, String, NaiveDate), Executions>,
+    quota: BTreeMap<(String, String, i64, u32, NaiveDate), u64>,
+    organizations: BTreeSet<(String, String)>,
+    /// By account, entity and field.
+    directory: BTreeMap<(String, String, &'static str), (Order, String)>,
+    /// How many events the walk has met.
+    sequence: usize,
+    /// Rows that no other record can change.
+    rows: View,
+    /// Per partition, of each record that was not lost.
+    outcomes: Vec<Vec<(u64, Outcome)>>,
+}
+
+/// A user's 64-bit key in bitmaps.
+fn user_key(user: &str) -> u64 {
+    match user.parse::<i64>() {
+        Ok(number) if number.to_string() == user && number >= 0 => number.unsigned_abs(),
+        _ => xxhash_rust::xxh3::xxh3_64(user.as_bytes()) | 1 << 63,
+    }
+}
+
+/// The intervals of a seat: each assignment with its end.
+fn intervals(facts: &[SeatFact]) -> Vec<(SeatFact, Option<i64>)> {
+    let mut facts = facts.to_vec();
+    facts.sort_by(|a, b| a.order.cmp(&b.order));
+    let mut intervals = Vec::new();
+    for (index, fact) in facts.iter().enumerate() {
+        if fact.is_assigned {
+            intervals.push((fact.clone(), facts.get(index + 1).map(|next| next.order.0)));
+        }
+    }
+    intervals
+}
+
+fn lies_in(time_ms: i64, start_ms: i64, end_ms: Option<i64>) -> bool {
+    start_ms <= time_ms && end_ms.is_none_or(|end_ms| time_ms < end_ms)
+}
+
+fn tests_of(record: &LogRecord) -> Option<(&str, &Test)> {
+    match &record.meaning {
+        Meaning::Event(SimEvent { account, kind: Kind::Test(test), .. }) => Some((account, test)),
+        _ => None,
+    }
+}
+
+/// True if `later` is a duplicate because of `earlier`, which stands before it in the partition.
+pub(super) fn makes_duplicate(earlier: &LogRecord, later: &LogRecord) -> bool {
+    let (Some((account, test)), Some((later_account, later_test))) = (tests_of(earlier), tests_of(later)) else {
+        return false;
+    };
+    let is_same = account == later_account
+        && (&test.event_source, &test.event_id) == (&later_test.event_source, &later_test.event_id);
+    let is_near = match (earlier.timestamp_ms, later.timestamp_ms) {
+        (Some(earlier_ms), Some(later_ms)) => later_ms - earlier_ms <= DAY_MS,
+        // The contract speaks of stamped records; one without a stamp is taken as near to any other.
+        _ => true,
+    };
+    is_same && later.offset - earlier.offset <= 1_000_000 && is_near
+}
+
+/// Folds the log. Records that are `lost`, by index of the partition and offset, were deleted before anyone read them.
+pub(super) fn fold(log: &Log, lost: &BTreeSet<(usize, u64)>) -> Fold {
+    let mut fold = Fold { outcomes: log.partitions.iter().map(|_| Vec::new()).collect(), ..Fold::default() };
+    for phase in 0..log.phases {
+        for (index, partition) in log.partitions.iter().enumerate() {
+            let start = if phase == 0 { 0 } else { partition.phase_ends[phase - 1].records };
+            for at in start..partition.phase_ends[phase].records {
+                if !lost.contains(&(index, partition.records[at].offset)) {
+                    let outcome = fold.record(log, index, at, lost);
+                    fold.outcomes[index].push((partition.records[at].offset, outcome));
+                }
+            }
+        }
+    }
+    fold
+}
+
+/// The source's name, as the simulation names it.
+pub(super) fn source_name(partition: &PartitionLog) -> String {
+    format!("usage-events/Kx9_/{}", partition.partition)
+}
+
+impl Fold {
+    fn record(&mut self, log: &Log, index: usize, at: usize, lost: &BTreeSet<(usize, u64)>) -> Outcome {
+        let partition = &log.partitions[index];
+        let (source, record) = (source_name(partition), &partition.records[at]);
+        match &record.meaning {
+            Meaning::Tombstone => Outcome::Skipped,
+            Meaning::Rejected(reason, path) => {
+                let payload = String::from_utf8_lossy(record.payload.as_ref().expect("only a tombstone has none"));
+                let key = record.key.as_ref().map(|key| String::from_utf8_lossy(key));
+                let stamp = or_none(record.timestamp_ms.as_ref());
+                let value = format!("{reason} {} stamped {stamp}, key {key:?}, {payload}", path.unwrap_or_default());
+                self.rows.insert(format!("rejected {source} {}", record.offset), value);
+                Outcome::Rejected
+            }
+            Meaning::Event(event) => {
+                let is_lost = |earlier: &LogRecord| lost.contains(&(index, earlier.offset));
+                let mut before = partition.records[..at].iter();
+                if before.any(|earlier| !is_lost(earlier) && makes_duplicate(earlier, record)) {
+                    return Outcome::Duplicate;
+                }
+                self.event(event, &source, record.offset);
+                Outcome::Accepted
+            }
+        }
+    }
+
+    fn event(&mut self, event: &SimEvent, source: &str, offset: u64) {
+        let SimEvent { time_ms, account, kind } = event;
+        let order: Order = (*time_ms, source.to_owned(), offset);
+        let place = format!("{} {source} {offset}", text(*time_ms));
+        self.sequence += 1;
+        let sequence = self.sequence;
+        self.organizations.insert((account.clone(), String::new()));
+        match kind {
+            Kind::Activity { organization, user } => self.activity(account, organization.as_ref(), user, *time_ms),
+            Kind::Test(test) => self.test(account, test, *time_ms, source),
+            Kind::Purchased { seats } => {
+                self.rows.insert(format!("license {account}/ {place}"), seats.to_string());
+            }
+            Kind::Allocated { organization, seats } => {
+                self.name(account, organization);
+                self.rows.insert(format!("license {account}/{organization} {place}"), seats.to_string());
+            }
+            Kind::Assigned { organization, user, project, license_source } => {
+                let license_source = Some(license_source.as_ref().unwrap_or(account).clone());
+                let fact = SeatFact { order, sequence, is_assigned: true, project: project.clone(), license_source };
+                self.seat_fact(account, organization, user, fact);
+            }
+            Kind::Revoked { organization, user } => {
+                let fact = SeatFact { order, sequence, is_assigned: false, project: None, license_source: None };
+                self.seat_fact(account, organization, user, fact);
+            }
+            Kind::Plan { kind, organization, plan, monthly_quota } => {
+                self.name(account, organization);
+                let value = format!("{kind} {plan} {}", or_none(monthly_quota.as_ref()));
+                self.rows.insert(format!("plan {account}/{organization} {place}"), value);
+                if *kind != "adjusted" {
+                    self.anchors.entry((account.clone(), organization.clone())).or_default().push(*time_ms);
+                }
+            }
+            Kind::Account { name, zone } => {
+                self.describe(account, "account".to_owned(), "name", name.as_ref(), &order);
+                if let Some(zone) = zone {
+                    self.rows.insert(format!("zone {account} {place}"), zone.to_string());
+                    self.zones.entry(account.clone()).or_default().push((order, *zone));
+                }
+            }
+            Kind::Organization { organization, name, parent } => {
+                self.name(account, organization);
+                let entity = format!("organization {organization}");
+                self.describe(account, entity.clone(), "name", name.as_ref(), &order);
+                if let Some(parent) = parent {
+                    if let Some(parent) = parent {
+                        self.name(account, parent);
+                    }
+                    let value = parent.clone().unwrap_or_default();
+                    self.latest((account.clone(), entity, "parent"), order, value);
+                }
+            }
+            Kind::User { user, name, email } => {
+                self.describe(account, format!("user {user}"), "name", name.as_ref(), &order);
+                self.describe(account, format!("user {user}"), "email", email.as_ref(), &order);
+            }
+            Kind::Project { organization, project, name } => {
+                self.name(account, organization);
+                self.describe(account, format!("project {organization}/{project}"), "name", name.as_ref(), &order);
+            }
+        }
+    }
+
+    fn name(&mut self, account: &str, organization: &str) {
+        self.organizations.insert((account.to_owned(), organization.to_owned()));
+    }
+
+    fn latest(&mut self, key: (String, String, &'static str), order: Order, value: String) {
+        match self.directory.get(&key) {
+            Some((known, _)) if *known > order => {}
+            _ => {
+                self.directory.insert(key, (order, value));
+            }
+        }
+    }
+
+    /// A directory field; an empty text says nothing.
+    fn describe(&mut self, account: &str, entity: String, field: &'static str, value: Option<&String>, order: &Order) {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            self.latest((account.to_owned(), entity, field), order.clone(), value.clone());
+        }
+    }
+
+    fn seat_fact(&mut self, account: &str, organization: &str, user: &str, fact: SeatFact) {
+        self.name(account, organization);
+        let seat = (account.to_owned(), organization.to_owned(), user.to_owned());
+        let facts = self.seats.entry(seat).or_default();
+        // Facts of the same kind at the same time are one, the first in the log.
+        let same = |other: &SeatFact| other.order.0 == fact.order.0 && other.is_assigned == fact.is_assigned;
+        if !facts.iter().any(same) {
+            facts.push(fact);
+        }
+    }
+
+    /// The zone that records are judged by now: the latest known, wherever its time lies.
+    fn zone(&self, account: &str) -> Tz {
+        let latest = self.zones.get(account).and_then(|facts| facts.iter().max_by_key(|(order, _)| order.clone()));
+        latest.map_or(Tz::UTC, |(_, zone)| *zone)
+    }
+
+    fn activity(&mut self, account: &str, organization: Option<&String>, user: &str, time_ms: i64) {
+        if let Some(organization) = organization {
+            self.name(account, organization);
+        }
+        let day = day_of(self.zone(account), time_ms);
+        let place = (account.to_owned(), organization.cloned().unwrap_or_default(), day);
+        self.active_users.entry(place).or_default().insert(user_key(user));
+        let mut starts_ms = Vec::new();
+        for ((seat_account, seat_organization, seat_user), facts) in &self.seats {
+            if seat_account == account && seat_user == user {
+                let within =
+                    intervals(facts).into_iter().find(|(fact, end_ms)| lies_in(time_ms, fact.order.0, *end_ms));
+                starts_ms.extend(within.map(|(fact, _)| (seat_organization.clone(), fact.order.0)));
+            }
+        }
+        let activity = Activity { time_ms, sequence: self.sequence, starts_ms };
+        self.activities.entry((account.to_owned(), user.to_owned())).or_default().push(activity);
+    }
+
+    fn test(&mut self, account: &str, test: &Test, time_ms: i64, source: &str) {
+        self.name(account, &test.organization);
+        if let Some(user) = &test.user {
+            self.activity(account, Some(&test.organization), user, time_ms);
+        }
+        let (zone, organization) = (self.zone(account), test.organization.clone());
+        let day = day_of(zone, time_ms);
+        let project = format!("{} by {source}", test.project.as_deref().unwrap_or_default());
+        let key = (account.to_owned(), organization.clone(), project, day);
+        let executions = self.executions.entry(key).or_default();
+        executions.duration_ms += test.duration_ms;
+        if test.is_upload {
+            executions.uploaded += test.tests;
+            return;
+        }
+        executions.run += test.tests;
+        let anchors = self.anchors.get(&(account.to_owned(), organization.clone()));
+        let anchor_ms = anchors.and_then(|times| times.iter().copied().filter(|anchor| *anchor <= time_ms).max());
+        if let Some(anchor_ms) = anchor_ms {
+            let month = month_of(zone, anchor_ms, time_ms);
+            let key = (account.to_owned(), organization, anchor_ms, month, day);
+            self.quota.entry(key).or_default().add_assign(test.tests);
+        }
+    }
+
+    /// What a partition's progress has to be once `next_offset` is reached.
+    pub(super) fn progress_at(&self, log: &Log, index: usize, next_offset: u64) -> Progress {
+        let mut progress = Progress { next_offset, ..Progress::default() };
+        for (_, outcome) in self.outcomes[index].iter().filter(|(offset, _)| *offset < next_offset) {
+            match outcome {
+                Outcome::Accepted => progress.accepted += 1,
+                Outcome::Rejected => progress.rejected += 1,
+                Outcome::Duplicate => progress.duplicates += 1,
+                Outcome::Skipped => progress.skipped += 1,
+            }
+        }
+        let passed = next_offset - log.partitions[index].first_offset;
+        progress.absent = passed - progress.accepted - progress.rejected - progress.duplicates - progress.skipped;
+        progress
+    }
+
+    /// What a reader has to find.
+    pub(super) fn view(&self) -> View {
+        let mut view = self.rows.clone();
+        for ((account, organization, day), users) in &self.active_users {
+            view.insert(format!("active_users {account}/{organization} {day}"), format!("{users:?}"));
+        }
+        for ((account, organization, project, day), counts) in &self.executions {
+            let Executions { run, uploaded, duration_ms } = counts;
+            let key = format!("executions {account}/{organization}/{project} {day}");
+            view.insert(key, format!("{run} run, {uploaded} uploaded, {duration_ms} ms"));
+        }
+        for ((account, organization, anchor_ms, month, day), tests) in &self.quota {
+            let key = format!("quota {account}/{organization} month {month} from {} {day}", text(*anchor_ms));
+            view.insert(key, tests.to_string());
+        }
+        for (account, organization) in &self.organizations {
+            view.insert(format!("named {account}/{organization}"), String::new());
+        }
+        for ((account, entity, field), ((time_ms, source, offset), value)) in &self.directory {
+            let value = format!("{value:?} since {} {source} {offset}", text(*time_ms));
+            view.insert(format!("directory {account} {entity} {field}"), value);
+        }
+        for ((account, organization, user), facts) in &self.seats {
+            self.view_seat(&mut view, (account, organization, user), facts);
+        }
+        view
+    }
+
+    fn view_seat(&self, view: &mut View, (account, organization, user): (&str, &str, &str), facts: &[SeatFact]) {
+        for (fact, end_ms) in intervals(facts) {
+            let start_ms = fact.order.0;
+            let none = Vec::new();
+            let activities = self.activities.get(&(account.to_owned(), user.to_owned())).unwrap_or(&none);
+            // The interval is activated by the facts of now, and was last used by the facts known at each activity.
+            let activates =
+                |activity: &&Activity| activity.sequence > fact.sequence && lies_in(activity.time_ms, start_ms, end_ms);
+            let first_ms = activities.iter().filter(activates).map(|activity| activity.time_ms).min();
+            let uses = |activity: &&Activity| activity.starts_ms.contains(&(organization.to_owned(), start_ms));
+            let last_ms = activities.iter().filter(uses).map(|activity| activity.time_ms).max();
+            let last_ms = last_ms.map(|last_ms| end_ms.map_or(last_ms, |end_ms| last_ms.min(end_ms)));
+            let used = first_ms.map_or_else(
+                || "never used".to_owned(),
+                |first_ms| format!("used from {} to {}", text(first_ms), last_ms.map_or_else(String::new, text)),
+            );
+            let end = end_ms.map_or_else(|| "open".to_owned(), text);
+            let (project, license_source) = (or_none(fact.project.as_ref()), or_none(fact.license_source.as_ref()));
+            let place = format!("{} {}", fact.order.1, fact.order.2);
+            let key = format!("seat {account}/{organization}/{user} from {}", text(start_ms));
+            view.insert(key, format!("to {end}, project {project}, source {license_source}, by {place}, {used}"));
+        }
+    }
+}

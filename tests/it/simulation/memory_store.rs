@@ -1,0 +1,394 @@
+//! The tables in memory, merged as ClickHouse merges them: union, `max`, `min`, and rows that replace their equals. Nothing
+//! is ever taken back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use roaring::RoaringTreemap;
+use seatmeter::core::calendar::Day;
+use seatmeter::core::event::PlanKind;
+use seatmeter::core::id::Id;
+use seatmeter::core::load::{Loaded, Missing};
+use seatmeter::core::rollup::{
+    ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact,
+    Progress, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions, ZoneFact,
+};
+
+use super::naive_calendar::{calendar_month, from_days, text};
+use super::view::{View, or_none};
+
+/// A row of any table, with the source where the row's type leaves it to the drain.
+#[derive(Clone, Debug)]
+pub(super) enum Row {
+    ActiveUsers(ActiveUsers),
+    Executions(Source, TestExecutions),
+    Quota(Source, QuotaUsage),
+    SeatFact(SeatFact),
+    SeatUsage(SeatUsage),
+    License(LicenseFact),
+    Plan(PlanFact),
+    Zone(ZoneFact),
+    Directory(DirectoryEntry),
+    Organization(OrganizationSeen),
+    Rejected(Source, RejectedRecord),
+    Progress(Source, Progress),
+}
+
+/// The rows of one INSERT, all of one table.
+#[derive(Clone, Debug)]
+pub(super) struct Statement {
+    pub(super) rows: Vec<Row>,
+}
+
+/// The INSERTs that write these drains: one per table that has rows, progress apart.
+pub(super) fn statements(drains: &[LaneRows]) -> Vec<Statement> {
+    let mut tables: [Vec<Row>; 11] = Default::default();
+    for drain in drains {
+        let source = || drain.source.clone();
+        tables[0].extend(drain.active_users.iter().cloned().map(Row::ActiveUsers));
+        tables[1].extend(drain.test_executions.iter().cloned().map(|row| Row::Executions(source(), row)));
+        tables[2].extend(drain.quota_usage.iter().cloned().map(|row| Row::Quota(source(), row)));
+        tables[3].extend(drain.seat_facts.iter().cloned().map(Row::SeatFact));
+        tables[4].extend(drain.seat_usage.iter().cloned().map(Row::SeatUsage));
+        tables[5].extend(drain.license_facts.iter().cloned().map(Row::License));
+        tables[6].extend(drain.plan_facts.iter().cloned().map(Row::Plan));
+        tables[7].extend(drain.zone_facts.iter().cloned().map(Row::Zone));
+        tables[8].extend(drain.directory.iter().cloned().map(Row::Directory));
+        tables[9].extend(drain.organizations.iter().cloned().map(Row::Organization));
+        tables[10].extend(drain.rejected.iter().cloned().map(|row| Row::Rejected(source(), row)));
+    }
+    tables.into_iter().filter(|rows| !rows.is_empty()).map(|rows| Statement { rows }).collect()
+}
+
+impl Row {
+    /// A hash of the row that does not depend on where it stands among the others: a lane may yield them in any order.
+    pub(super) fn lot(&self, salt: u64) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (salt, format!("{self:?}")).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+type Name = Arc<str>;
+type FactKey = (Id, Option<Id>, i64, Name, u64);
+type SeatKey = (Id, Id, Id);
+type ExecutionsKey = (Id, Id, Option<Id>, Day, Source);
+type QuotaKey = (Id, Id, i64, u32, Day, Source);
+type DirectoryKey = (Id, String, &'static str);
+/// With its `upto`.
+type Counter<V> = (V, u64);
+
+/// The tables.
+#[derive(Clone, Default)]
+pub(super) struct MemoryStore {
+    /// Counters are added up rather than merged by `max`. Only a mutant wants that.
+    adds_counters: bool,
+    active_users: BTreeMap<(Id, Option<Id>, Day), RoaringTreemap>,
+    executions: BTreeMap<ExecutionsKey, Counter<ExecutionCount>>,
+    quota: BTreeMap<QuotaKey, Counter<u64>>,
+    seat_facts: BTreeMap<(SeatKey, i64, SeatFactKind, Name, u64), SeatFact>,
+    seat_usage: BTreeMap<(SeatKey, i64), (i64, i64)>,
+    licenses: BTreeMap<FactKey, u64>,
+    plans: BTreeMap<FactKey, (PlanKind, Id, Option<u64>)>,
+    zones: BTreeMap<FactKey, Tz>,
+    directory: BTreeMap<DirectoryKey, (i64, Name, u64, String)>,
+    organizations: BTreeSet<(Id, Option<Id>)>,
+    rejected: BTreeMap<(Source, u64), RejectedRecord>,
+    progress: BTreeMap<Source, Progress>,
+}
+
+/// Replaces a row by its equal; one that is not equal would leave the reader with either.
+fn replace<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(table: &mut BTreeMap<K, V>, key: K, value: V) {
+    let Some(known) = table.get(&key) else {
+        table.insert(key, value);
+        return;
+    };
+    assert!(*known == value, "the rows of {key:?} differ: {known:?} and {value:?}");
+}
+
+impl MemoryStore {
+    /// Empty tables.
+    pub(super) fn new(adds_counters: bool) -> Self {
+        Self { adds_counters, ..Self::default() }
+    }
+
+    /// An INSERT of which every row arrives.
+    pub(super) fn write(&mut self, rows: impl IntoIterator<Item = Row>) {
+        for row in rows {
+            self.write_row(row);
+        }
+    }
+
+    fn write_row(&mut self, row: Row) {
+        match row {
+            Row::ActiveUsers(row) => {
+                *self.active_users.entry((row.account, row.organization, row.day)).or_default() |= row.users;
+            }
+            Row::Executions(source, row) => self.write_executions(source, row),
+            Row::Quota(source, row) => self.write_quota(source, row),
+            Row::SeatFact(row) => {
+                let seat = (row.account.clone(), row.organization.clone(), row.user.clone());
+                replace(&mut self.seat_facts, (seat, row.time_ms, row.kind, row.source.clone(), row.offset), row);
+            }
+            Row::SeatUsage(row) => {
+                let key = ((row.account, row.organization, row.user), row.start_ms);
+                let (first_ms, last_ms) = self.seat_usage.entry(key).or_insert((i64::MAX, i64::MIN));
+                *first_ms = row.first_active_ms.min(*first_ms);
+                *last_ms = row.last_active_ms.max(*last_ms);
+            }
+            Row::License(row) => {
+                let key = (row.account, row.organization, row.time_ms, row.source, row.offset);
+                replace(&mut self.licenses, key, row.seats);
+            }
+            Row::Plan(row) => {
+                let key = (row.account, Some(row.organization), row.time_ms, row.source, row.offset);
+                replace(&mut self.plans, key, (row.kind, row.plan, row.monthly_quota));
+            }
+            Row::Zone(row) => {
+                replace(&mut self.zones, (row.account, None, row.time_ms, row.source, row.offset), row.zone);
+            }
+            Row::Directory(row) => self.write_directory(row),
+            Row::Organization(row) => {
+                self.organizations.insert((row.account, row.organization));
+            }
+            Row::Rejected(source, row) => replace(&mut self.rejected, (source, row.offset), row),
+            Row::Progress(source, row) => {
+                let known = self.progress.entry(source).or_default();
+                known.next_offset = known.next_offset.max(row.next_offset);
+                known.accepted = known.accepted.max(row.accepted);
+                known.rejected = known.rejected.max(row.rejected);
+                known.duplicates = known.duplicates.max(row.duplicates);
+                known.skipped = known.skipped.max(row.skipped);
+                known.absent = known.absent.max(row.absent);
+            }
+        }
+    }
+
+    fn write_executions(&mut self, source: Source, row: TestExecutions) {
+        let key = (row.account, row.organization, row.project, row.day, source);
+        let (known, upto) = self.executions.entry(key).or_default();
+        *upto = row.upto.max(*upto);
+        if self.adds_counters {
+            *known += row.count;
+            return;
+        }
+        known.run = known.run.max(row.count.run);
+        known.uploaded = known.uploaded.max(row.count.uploaded);
+        known.duration_ms = known.duration_ms.max(row.count.duration_ms);
+    }
+
+    fn write_quota(&mut self, source: Source, row: QuotaUsage) {
+        let key = (row.account, row.organization, row.anchor_ms, row.month, row.day, source);
+        let (known, upto) = self.quota.entry(key).or_default();
+        *upto = row.upto.max(*upto);
+        *known = if self.adds_counters { *known + row.tests } else { row.tests.max(*known) };
+    }
+
+    fn write_directory(&mut self, row: DirectoryEntry) {
+        let entity = match row.entity {
+            Entity::Account => "account".to_owned(),
+            Entity::Organization(id) => format!("organization {id}"),
+            Entity::User(id) => format!("user {id}"),
+            Entity::Project { organization, project } => format!("project {organization}/{project}"),
+        };
+        let field = match row.field {
+            Field::Name => "name",
+            Field::Email => "email",
+            Field::Parent => "parent",
+        };
+        let value = (row.time_ms, row.source, row.offset, row.value);
+        let known = self.directory.entry((row.account, entity, field)).or_insert_with(|| value.clone());
+        if value > *known {
+            *known = value;
+        }
+    }
+
+    /// The progress that is recorded of a source.
+    pub(super) fn progress(&self, source: &Source) -> Option<Progress> {
+        self.progress.get(source).copied()
+    }
+
+    /// The part of an answer that comes from the first `queries` tables; each is asked on its own, and what is written
+    /// between two of them is seen by the later one alone.
+    pub(super) fn load_table(&self, query: usize, source: &Source, missing: &Missing, loaded: &mut Loaded) {
+        let is_needed = |account: &Id, user: &Id| missing.users.iter().any(|(a, u)| a == account && u == user);
+        match query {
+            0 => loaded.zone_facts.extend(
+                self.zones.iter().filter(|((account, ..), _)| missing.accounts.contains(account)).map(|(key, zone)| {
+                    let (account, _, time_ms, source, offset) = key.clone();
+                    ZoneFact { account, time_ms, source, offset, zone: *zone }
+                }),
+            ),
+            1 => loaded.plan_facts.extend(
+                self.plans.iter().filter(|((account, ..), _)| missing.accounts.contains(account)).map(|(key, row)| {
+                    let (account, organization, time_ms, source, offset) = key.clone();
+                    let organization = organization.expect("plans belong to organizations");
+                    let (kind, plan, monthly_quota) = row.clone();
+                    PlanFact { account, organization, time_ms, source, offset, kind, plan, monthly_quota }
+                }),
+            ),
+            2 => loaded.organizations.extend(
+                self.organizations.iter().filter(|(account, _)| missing.accounts.contains(account)).map(|key| {
+                    let (account, organization) = key.clone();
+                    OrganizationSeen { account, organization }
+                }),
+            ),
+            3 => {
+                let rows = self.seat_facts.values().filter(|row| is_needed(&row.account, &row.user));
+                loaded.seat_facts.extend(rows.cloned());
+            }
+            4 => {
+                let rows = self.seat_usage.iter().filter(|(((account, _, user), _), _)| is_needed(account, user));
+                loaded.seat_usage.extend(rows.map(|(key, (first_active_ms, last_active_ms))| {
+                    let ((account, organization, user), start_ms) = key.clone();
+                    let (first_active_ms, last_active_ms) = (*first_active_ms, *last_active_ms);
+                    SeatUsage { account, organization, user, start_ms, first_active_ms, last_active_ms }
+                }));
+            }
+            5 => {
+                for ((account, organization, project, day, by), (count, upto)) in &self.executions {
+                    if by == source && names_counter(missing, account, organization, *day) {
+                        let (account, organization) = (account.clone(), organization.clone());
+                        let (project, day, count, upto) = (project.clone(), *day, *count, *upto);
+                        loaded.test_executions.push(TestExecutions {
+                            account,
+                            organization,
+                            project,
+                            day,
+                            count,
+                            upto,
+                        });
+                    }
+                }
+            }
+            _ => {
+                for ((account, organization, anchor_ms, month, day, by), (tests, upto)) in &self.quota {
+                    if by == source && names_counter(missing, account, organization, *day) {
+                        let (account, organization) = (account.clone(), organization.clone());
+                        let (anchor_ms, month, day, tests, upto) = (*anchor_ms, *month, *day, *tests, *upto);
+                        loaded.quota_usage.push(QuotaUsage {
+                            account,
+                            organization,
+                            anchor_ms,
+                            month,
+                            day,
+                            tests,
+                            upto,
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a reader finds.
+    pub(super) fn view(&self) -> View {
+        let mut view = View::default();
+        for ((account, organization, day), users) in &self.active_users {
+            let users: BTreeSet<u64> = users.iter().collect();
+            let organization = organization.as_ref().map_or_else(String::new, Id::to_string);
+            view.insert(format!("active_users {account}/{organization} {}", from_days(day.0)), format!("{users:?}"));
+        }
+        for ((account, organization, project, day, source), (count, _)) in &self.executions {
+            let project = project.as_ref().map_or_else(String::new, Id::to_string);
+            let key = format!("executions {account}/{organization}/{project} by {source} {}", from_days(day.0));
+            let ExecutionCount { run, uploaded, duration_ms } = count;
+            view.insert(key, format!("{run} run, {uploaded} uploaded, {duration_ms} ms"));
+        }
+        self.view_quota(&mut view);
+        self.view_facts(&mut view);
+        for (account, organization) in &self.organizations {
+            let organization = organization.as_ref().map_or_else(String::new, Id::to_string);
+            view.insert(format!("named {account}/{organization}"), String::new());
+        }
+        for ((account, entity, field), (time_ms, source, offset, value)) in &self.directory {
+            let value = format!("{value:?} since {} {source} {offset}", text(*time_ms));
+            view.insert(format!("directory {account} {entity} {field}"), value);
+        }
+        for ((source, offset), row) in &self.rejected {
+            let payload = String::from_utf8_lossy(&row.payload);
+            assert_eq!(row.payload_bytes, row.payload.len() as u64, "simulated payloads are short");
+            let key = row.key.as_ref().map(|key| String::from_utf8_lossy(key));
+            let (reason, stamp) = (row.reject.reason.as_str(), or_none(row.timestamp_ms.as_ref()));
+            // The contract names a path for these two alone.
+            let path = if reason.ends_with("_field") { row.reject.path } else { "" };
+            let value = format!("{reason} {path} stamped {stamp}, key {key:?}, {payload}");
+            view.insert(format!("rejected {source} {offset}"), value);
+        }
+        for seat in self.seat_facts.keys().map(|(seat, ..)| seat).collect::<BTreeSet<_>>() {
+            self.view_seat(&mut view, seat);
+        }
+        view
+    }
+
+    /// A reader adds up what the sources have counted.
+    fn view_quota(&self, view: &mut View) {
+        let mut used: BTreeMap<_, u64> = BTreeMap::new();
+        for ((account, organization, anchor_ms, month, day, _), (tests, _)) in &self.quota {
+            *used.entry((account, organization, anchor_ms, month, day)).or_default() += tests;
+        }
+        for ((account, organization, anchor_ms, month, day), tests) in used {
+            let (start, day) = (text(*anchor_ms), from_days(day.0));
+            view.insert(format!("quota {account}/{organization} month {month} from {start} {day}"), tests.to_string());
+        }
+    }
+
+    fn view_facts(&self, view: &mut View) {
+        for ((account, organization, time_ms, source, offset), seats) in &self.licenses {
+            let organization = organization.as_ref().map_or_else(String::new, Id::to_string);
+            let key = format!("license {account}/{organization} {} {source} {offset}", text(*time_ms));
+            view.insert(key, seats.to_string());
+        }
+        for ((account, organization, time_ms, source, offset), (kind, plan, monthly_quota)) in &self.plans {
+            let organization = organization.as_ref().map_or_else(String::new, Id::to_string);
+            let key = format!("plan {account}/{organization} {} {source} {offset}", text(*time_ms));
+            view.insert(key, format!("{} {plan} {}", kind.as_str(), or_none(monthly_quota.as_ref())));
+        }
+        for ((account, _, time_ms, source, offset), zone) in &self.zones {
+            view.insert(format!("zone {account} {} {source} {offset}", text(*time_ms)), zone.to_string());
+        }
+    }
+
+    fn view_seat(&self, view: &mut View, seat: &SeatKey) {
+        let (account, organization, user) = seat;
+        let mut facts: Vec<&SeatFact> = Vec::new();
+        for row in self.seat_facts.iter().filter(|((of, ..), _)| of == seat).map(|(_, row)| row) {
+            match facts.iter_mut().find(|fact| (fact.time_ms, fact.kind) == (row.time_ms, row.kind)) {
+                Some(fact) if (&row.source, row.offset) < (&fact.source, fact.offset) => *fact = row,
+                Some(_) => {}
+                None => facts.push(row),
+            }
+        }
+        facts.sort_by_key(|fact| (fact.time_ms, fact.source.clone(), fact.offset));
+        for (index, fact) in facts.iter().enumerate().filter(|(_, fact)| fact.kind == SeatFactKind::Assigned) {
+            let end_ms = facts.get(index + 1).map(|next| next.time_ms);
+            let usage = self.seat_usage.get(&(seat.clone(), fact.time_ms)).copied();
+            let usage = usage.filter(|(first_ms, _)| end_ms.is_none_or(|end_ms| *first_ms < end_ms));
+            let used = usage.map_or_else(
+                || "never used".to_owned(),
+                |(first_ms, last_ms)| {
+                    let last_ms = end_ms.map_or(last_ms, |end_ms| last_ms.min(end_ms));
+                    format!("used from {} to {}", text(first_ms), text(last_ms))
+                },
+            );
+            let end = end_ms.map_or_else(|| "open".to_owned(), text);
+            let (project, license_source) = (or_none(fact.project.as_ref()), or_none(fact.license_source.as_ref()));
+            let place = format!("{} {}", fact.source, fact.offset);
+            let key = format!("seat {account}/{organization}/{user} from {}", text(fact.time_ms));
+            view.insert(key, format!("to {end}, project {project}, source {license_source}, by {place}, {used}"));
+        }
+    }
+}
+
+/// How many queries an answer takes.
+pub(super) const LOAD_QUERIES: usize = 7;
+
+fn names_counter(missing: &Missing, account: &Id, organization: &Id, day: Day) -> bool {
+    let month = calendar_month(from_days(day.0));
+    missing
+        .counters
+        .iter()
+        .any(|block| block.account == *account && block.organization == *organization && block.month.0 == month)
+}

@@ -1,0 +1,83 @@
+//! What happened in the runs: a simulation in which nothing goes wrong proves nothing.
+
+/// Something that a run may meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Happened {
+    Crashed,
+    CrashedInFlush,
+    MovedAfterFlush,
+    MovedWithoutFlush,
+    MovedUnnoticed,
+    FormerOwnerFlushed,
+    Evicted,
+    WriteRefused,
+    WrittenInPart,
+    WrittenButFailed,
+    SentLate,
+    LandedLate,
+    LoadFailed,
+    Redelivered,
+    SkippedRecords,
+    GapDoubted,
+    Blocked,
+    RewoundPastStart,
+    Retained,
+    RetainedUnread,
+    Lost,
+    Duplicate,
+    TailPassed,
+    ResumedBehindRows,
+}
+
+impl Happened {
+    pub(super) const ALL: [Self; 24] = [
+        Self::Crashed,
+        Self::CrashedInFlush,
+        Self::MovedAfterFlush,
+        Self::MovedWithoutFlush,
+        Self::MovedUnnoticed,
+        Self::FormerOwnerFlushed,
+        Self::Evicted,
+        Self::WriteRefused,
+        Self::WrittenInPart,
+        Self::WrittenButFailed,
+        Self::SentLate,
+        Self::LandedLate,
+        Self::LoadFailed,
+        Self::Redelivered,
+        Self::SkippedRecords,
+        Self::GapDoubted,
+        Self::Blocked,
+        Self::RewoundPastStart,
+        Self::Retained,
+        Self::RetainedUnread,
+        Self::Lost,
+        Self::Duplicate,
+        Self::TailPassed,
+        Self::ResumedBehindRows,
+    ];
+}
+
+/// How often each happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stats([u64; Happened::ALL.len()]);
+
+impl Stats {
+    pub(super) fn count(&mut self, happened: Happened) {
+        self.add(happened, 1);
+    }
+
+    pub(super) fn add(&mut self, happened: Happened, times: u64) {
+        self.0[happened as usize] += times;
+    }
+
+    pub(super) fn of(&self, happened: Happened) -> u64 {
+        self.0[happened as usize]
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (sum, times) in self.0.iter_mut().zip(other.0) {
+            *sum += times;
+        }
+    }
+}
