@@ -1,3 +1,4 @@
+-- Reading in the order of the key and taking the first row of each finds the latest value without a hash table.
 CREATE VIEW IF NOT EXISTS organizations /*on cluster*/
 (
     account_id String COMMENT 'Account',
@@ -21,16 +22,35 @@ FROM
     WHERE seen.organization_id != ''
     UNION ALL
     SELECT
-        directory.account_id AS account_id,
-        directory.entity_id AS organization_id,
-        if(directory.field = 'name', tupleElement(max(directory.latest), 'value'), '') AS name,
-        if(directory.field = 'parent', tupleElement(max(directory.latest), 'value'), '') AS parent_id
-    FROM directory_state AS directory
-    WHERE directory.entity = 'organization'
-    GROUP BY
-        directory.account_id,
-        directory.entity_id,
-        directory.field
+        described.account_id AS account_id,
+        described.entity_id AS organization_id,
+        if(described.field = 'name', described.value, '') AS name,
+        if(described.field = 'parent', described.value, '') AS parent_id
+    FROM
+    (
+        SELECT
+            directory.account_id AS account_id,
+            directory.entity_id AS entity_id,
+            directory.field AS field,
+            tupleElement(directory.latest, 'value') AS value
+        FROM directory_state AS directory
+        WHERE directory.entity = 'organization'
+        ORDER BY
+            directory.account_id,
+            directory.entity,
+            directory.organization_id,
+            directory.entity_id,
+            directory.field,
+            tupleElement(directory.latest, 'time') DESC,
+            tupleElement(directory.latest, 'source') DESC,
+            tupleElement(directory.latest, 'offset') DESC
+        LIMIT 1 BY
+            directory.account_id,
+            directory.entity,
+            directory.organization_id,
+            directory.entity_id,
+            directory.field
+    ) AS described
 ) AS o
 GROUP BY
     o.account_id,

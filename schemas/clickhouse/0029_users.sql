@@ -1,3 +1,4 @@
+-- Reading in the order of the key and taking the first row of each finds the latest value without a hash table.
 CREATE VIEW IF NOT EXISTS users /*on cluster*/
 (
     account_id String COMMENT 'Account',
@@ -26,16 +27,35 @@ FROM
     FROM seat_facts AS fact
     UNION ALL
     SELECT
-        directory.account_id AS account_id,
-        directory.entity_id AS user_id,
-        if(directory.field = 'name', tupleElement(max(directory.latest), 'value'), '') AS name,
-        if(directory.field = 'email', tupleElement(max(directory.latest), 'value'), '') AS email
-    FROM directory_state AS directory
-    WHERE directory.entity = 'user'
-    GROUP BY
-        directory.account_id,
-        directory.entity_id,
-        directory.field
+        described.account_id AS account_id,
+        described.entity_id AS user_id,
+        if(described.field = 'name', described.value, '') AS name,
+        if(described.field = 'email', described.value, '') AS email
+    FROM
+    (
+        SELECT
+            directory.account_id AS account_id,
+            directory.entity_id AS entity_id,
+            directory.field AS field,
+            tupleElement(directory.latest, 'value') AS value
+        FROM directory_state AS directory
+        WHERE directory.entity = 'user'
+        ORDER BY
+            directory.account_id,
+            directory.entity,
+            directory.organization_id,
+            directory.entity_id,
+            directory.field,
+            tupleElement(directory.latest, 'time') DESC,
+            tupleElement(directory.latest, 'source') DESC,
+            tupleElement(directory.latest, 'offset') DESC
+        LIMIT 1 BY
+            directory.account_id,
+            directory.entity,
+            directory.organization_id,
+            directory.entity_id,
+            directory.field
+    ) AS described
 ) AS u
 GROUP BY
     u.account_id,

@@ -1,3 +1,4 @@
+-- Reading in the order of the key and taking the first row of each finds the latest value without a hash table.
 CREATE VIEW IF NOT EXISTS projects /*on cluster*/
 (
     account_id String COMMENT 'Account',
@@ -29,16 +30,35 @@ FROM
     WHERE fact.project_id != ''
     UNION ALL
     SELECT
-        directory.account_id AS account_id,
-        directory.organization_id AS organization_id,
-        directory.entity_id AS project_id,
-        tupleElement(max(directory.latest), 'value') AS name
-    FROM directory_state AS directory
-    WHERE directory.entity = 'project' AND directory.field = 'name'
-    GROUP BY
-        directory.account_id,
-        directory.organization_id,
-        directory.entity_id
+        named.account_id AS account_id,
+        named.organization_id AS organization_id,
+        named.entity_id AS project_id,
+        named.value AS name
+    FROM
+    (
+        SELECT
+            directory.account_id AS account_id,
+            directory.organization_id AS organization_id,
+            directory.entity_id AS entity_id,
+            tupleElement(directory.latest, 'value') AS value
+        FROM directory_state AS directory
+        WHERE directory.entity = 'project' AND directory.field = 'name'
+        ORDER BY
+            directory.account_id,
+            directory.entity,
+            directory.organization_id,
+            directory.entity_id,
+            directory.field,
+            tupleElement(directory.latest, 'time') DESC,
+            tupleElement(directory.latest, 'source') DESC,
+            tupleElement(directory.latest, 'offset') DESC
+        LIMIT 1 BY
+            directory.account_id,
+            directory.entity,
+            directory.organization_id,
+            directory.entity_id,
+            directory.field
+    ) AS named
 ) AS p
 GROUP BY
     p.account_id,

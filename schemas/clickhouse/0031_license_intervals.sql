@@ -1,5 +1,5 @@
--- Facts and use meet by a union and one aggregation instead of a join: a filter on the account then reaches both tables,
--- and the reader's join settings change nothing. Facts of the same kind at the same time are one, the first in the log.
+-- Facts of the same kind at the same time are one, the first in the log: redeliveries change nothing. Reading in the order
+-- of the key and taking the first row of each finds them without a hash table, and a filter on the account reaches the key.
 CREATE VIEW IF NOT EXISTS license_intervals /*on cluster*/
 (
     account_id String COMMENT 'Account',
@@ -12,6 +12,7 @@ CREATE VIEW IF NOT EXISTS license_intervals /*on cluster*/
     activated Bool COMMENT 'Whether the user was active while holding it',
     first_active Nullable(DateTime64(3, 'UTC')) COMMENT 'Activation: earliest activity while holding it, null if not activated',
     last_active Nullable(DateTime64(3, 'UTC')) COMMENT 'Last active use while holding it, null if not activated',
+    latest Bool COMMENT 'Whether it is the latest seat of this user in this organization',
     source String COMMENT 'Kafka partition of the assignment; with offset it orders records of the same time',
     offset UInt64 COMMENT 'Offset of the assignment'
 )
@@ -23,83 +24,80 @@ AS SELECT
     i.next_time AS end,
     i.project_id AS project_id,
     i.license_source AS license_source,
-    isNotNull(i.first_active) AND (isNull(i.next_time) OR assumeNotNull(i.first_active) < assumeNotNull(i.next_time)) AS activated,
-    if(activated, i.first_active, NULL) AS first_active,
-    if(activated, least(assumeNotNull(i.last_active), ifNull(i.next_time, assumeNotNull(i.last_active))), NULL) AS last_active,
+    toBool(u.used AND (isNull(i.next_time) OR u.first_active < assumeNotNull(i.next_time))) AS activated,
+    if(activated, u.first_active, NULL) AS first_active,
+    if(activated, least(u.last_active, ifNull(i.next_time, u.last_active)), NULL) AS last_active,
+    toBool(i.time = i.last_assigned) AS latest,
     i.source AS source,
     i.offset AS offset
 FROM
 (
     SELECT
-        k.account_id AS account_id,
-        k.user_id AS user_id,
-        k.organization_id AS organization_id,
-        k.time AS time,
-        k.kind AS kind,
-        tupleElement(k.record, 1) AS source,
-        tupleElement(k.record, 2) AS offset,
-        k.project_id AS project_id,
-        k.license_source AS license_source,
-        k.first_active AS first_active,
-        k.last_active AS last_active,
-        leadInFrame(toNullable(k.time)) OVER (
-            PARTITION BY k.account_id, k.user_id, k.organization_id
-            ORDER BY k.time, k.record
+        f.account_id AS account_id,
+        f.user_id AS user_id,
+        f.organization_id AS organization_id,
+        f.time AS time,
+        f.kind AS kind,
+        f.source AS source,
+        f.offset AS offset,
+        f.project_id AS project_id,
+        f.license_source AS license_source,
+        leadInFrame(toNullable(f.time)) OVER (
+            PARTITION BY f.account_id, f.user_id, f.organization_id
+            ORDER BY f.time, f.source, f.offset
             ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
-        ) AS next_time
+        ) AS next_time,
+        maxIf(f.time, f.kind = 'assigned') OVER (
+            PARTITION BY f.account_id, f.user_id, f.organization_id
+            ORDER BY f.time, f.source, f.offset
+            ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+        ) AS last_assigned
     FROM
     (
         SELECT
-            u.account_id AS account_id,
-            u.user_id AS user_id,
-            u.organization_id AS organization_id,
-            u.time AS time,
-            u.kind AS kind,
-            minIf((u.source, u.offset), u.fact) AS record,
-            argMinIf(u.project_id, (u.source, u.offset), u.fact) AS project_id,
-            argMinIf(u.license_source, (u.source, u.offset), u.fact) AS license_source,
-            min(u.first_active) AS first_active,
-            max(u.last_active) AS last_active
-        FROM
-        (
-            SELECT
-                f.account_id AS account_id,
-                f.user_id AS user_id,
-                f.organization_id AS organization_id,
-                f.time AS time,
-                f.kind AS kind,
-                true AS fact,
-                toString(f.source) AS source,
-                f.offset AS offset,
-                f.project_id AS project_id,
-                f.license_source AS license_source,
-                CAST(NULL, 'Nullable(DateTime64(3, \'UTC\'))') AS first_active,
-                CAST(NULL, 'Nullable(DateTime64(3, \'UTC\'))') AS last_active
-            FROM seat_facts AS f
-            UNION ALL
-            SELECT
-                s.account_id AS account_id,
-                s.user_id AS user_id,
-                s.organization_id AS organization_id,
-                s.start AS time,
-                CAST('assigned', 'Enum8(\'assigned\' = 1, \'revoked\' = 2)') AS kind,
-                false AS fact,
-                '' AS source,
-                0 AS offset,
-                '' AS project_id,
-                '' AS license_source,
-                toNullable(s.first_active) AS first_active,
-                toNullable(s.last_active) AS last_active
-            FROM seat_usage_state AS s
-        ) AS u
-        GROUP BY
-            u.account_id,
-            u.user_id,
-            u.organization_id,
-            u.time,
-            u.kind
-        HAVING max(u.fact)
-    ) AS k
+            fact.account_id AS account_id,
+            fact.user_id AS user_id,
+            fact.organization_id AS organization_id,
+            fact.time AS time,
+            fact.kind AS kind,
+            fact.source AS source,
+            fact.offset AS offset,
+            fact.project_id AS project_id,
+            fact.license_source AS license_source
+        FROM seat_facts AS fact
+        ORDER BY
+            fact.account_id,
+            fact.user_id,
+            fact.organization_id,
+            fact.time,
+            fact.kind,
+            fact.source,
+            fact.offset
+        LIMIT 1 BY
+            fact.account_id,
+            fact.user_id,
+            fact.organization_id,
+            fact.time,
+            fact.kind
+    ) AS f
 ) AS i
+LEFT JOIN
+(
+    SELECT
+        usage.account_id AS account_id,
+        usage.user_id AS user_id,
+        usage.organization_id AS organization_id,
+        usage.start AS start,
+        min(usage.first_active) AS first_active,
+        max(usage.last_active) AS last_active,
+        true AS used
+    FROM seat_usage_state AS usage
+    GROUP BY
+        usage.account_id,
+        usage.user_id,
+        usage.organization_id,
+        usage.start
+) AS u ON u.account_id = i.account_id AND u.user_id = i.user_id AND u.organization_id = i.organization_id AND u.start = i.time
 WHERE i.kind = 'assigned'
+SETTINGS join_use_nulls = 0
 COMMENT 'Every seat ever held, from assignment to the next assignment or revocation'

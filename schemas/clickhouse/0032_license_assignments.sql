@@ -28,22 +28,10 @@ AS SELECT
     i.last_active AS last_active_use,
     i.activated AS activated,
     if(isNull(i.end), 'active', 'revoked') AS status
-FROM
-(
-    SELECT *
-    FROM license_intervals AS every
-    ORDER BY
-        every.account_id,
-        every.user_id,
-        every.organization_id,
-        every.start DESC
-    LIMIT 1 BY
-        every.account_id,
-        every.user_id,
-        every.organization_id
-) AS i
+FROM license_intervals AS i
 LEFT JOIN users AS u ON u.account_id = i.account_id AND u.user_id = i.user_id
 LEFT JOIN organization_paths AS o ON o.account_id = i.account_id AND o.organization_id = i.organization_id
 LEFT JOIN projects AS p ON p.account_id = i.account_id AND p.organization_id = i.organization_id AND p.project_id = i.project_id
+WHERE i.latest
 SETTINGS join_use_nulls = 0
 COMMENT 'The latest seat of each user in each organization'

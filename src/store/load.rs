@@ -1,5 +1,6 @@
 //! Loads what a lane lacks: one query per table, rows merged in SQL by their full key, never by background merges.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono_tz::Tz;
@@ -64,7 +65,7 @@ SELECT s.account_id AS account_id, s.organization_id AS organization_id, s.proje
     toInt32(s.day) AS day, max(s.run) AS run, max(s.uploaded) AS uploaded, max(s.duration_ms) AS duration_ms, \
     max(s.upto) AS upto \
 FROM test_executions_state AS s \
-WHERE (s.account_id, s.organization_id) IN arrayMap(key -> (key.1, key.2), {keys:Array(Tuple(String, String, Int32))}) \
+WHERE (s.account_id, s.organization_id) IN {owners:Array(Tuple(String, String))} \
     AND (s.account_id, s.organization_id, toInt32(toYear(s.day)) * 12 + toMonth(s.day) - 1) \
         IN {keys:Array(Tuple(String, String, Int32))} \
     AND s.source = {source:String} \
@@ -74,7 +75,7 @@ const QUOTA_USAGE: &str = "\
 SELECT s.account_id AS account_id, s.organization_id AS organization_id, toUnixTimestamp64Milli(s.anchor) AS anchor_ms, \
     s.month AS month, toInt32(s.day) AS day, max(s.tests) AS tests, max(s.upto) AS upto \
 FROM quota_usage_state AS s \
-WHERE (s.account_id, s.organization_id) IN arrayMap(key -> (key.1, key.2), {keys:Array(Tuple(String, String, Int32))}) \
+WHERE (s.account_id, s.organization_id) IN {owners:Array(Tuple(String, String))} \
     AND (s.account_id, s.organization_id, toInt32(toYear(s.day)) * 12 + toMonth(s.day) - 1) \
         IN {keys:Array(Tuple(String, String, Int32))} \
     AND s.source = {source:String} \
@@ -97,13 +98,13 @@ impl Store {
             .map(|block| (block.account.to_string(), block.organization.to_string(), block.month.0))
             .collect();
         let (zones, plans, organizations, facts, usage, executions, quota) = tokio::try_join!(
-            self.load_table::<_, ZoneRow>(ZONE_FACTS, &accounts, source),
-            self.load_table::<_, PlanRow>(PLAN_FACTS, &accounts, source),
-            self.load_table::<_, OrganizationRow>(ORGANIZATIONS, &accounts, source),
-            self.load_table::<_, SeatFactRow>(SEAT_FACTS, &users, source),
-            self.load_table::<_, SeatUsageRow>(SEAT_USAGE, &users, source),
-            self.load_table::<_, ExecutionsRow>(TEST_EXECUTIONS, &counters, source),
-            self.load_table::<_, QuotaRow>(QUOTA_USAGE, &counters, source),
+            self.load_facts::<_, ZoneRow>(ZONE_FACTS, &accounts),
+            self.load_facts::<_, PlanRow>(PLAN_FACTS, &accounts),
+            self.load_facts::<_, OrganizationRow>(ORGANIZATIONS, &accounts),
+            self.load_facts::<_, SeatFactRow>(SEAT_FACTS, &users),
+            self.load_facts::<_, SeatUsageRow>(SEAT_USAGE, &users),
+            self.load_counters::<ExecutionsRow>(TEST_EXECUTIONS, &counters, source),
+            self.load_counters::<QuotaRow>(QUOTA_USAGE, &counters, source),
         )?;
         Ok(Loaded {
             zone_facts: zones.into_iter().map(|row| self.zone_fact(row)).collect::<Result<_, _>>()?,
@@ -117,15 +118,33 @@ impl Store {
     }
 
     /// Runs a query for all keys, in as many requests as their size asks for.
-    async fn load_table<K: Key, R: RowOwned + RowRead>(
+    async fn load_facts<K: Key, R: RowOwned + RowRead>(
         &self,
         sql: &'static str,
         keys: &[K],
+    ) -> Result<Vec<R>, StoreError> {
+        let mut rows = Vec::new();
+        for chunk in chunks(keys) {
+            rows.extend(self.fetch_all::<R>(self.query(sql).param("keys", chunk)).await?);
+        }
+        Ok(rows)
+    }
+
+    /// The same for counters, which are of one source, and whose organizations lead the primary key.
+    async fn load_counters<R: RowOwned + RowRead>(
+        &self,
+        sql: &'static str,
+        keys: &[(String, String, i32)],
         source: &Source,
     ) -> Result<Vec<R>, StoreError> {
         let mut rows = Vec::new();
         for chunk in chunks(keys) {
-            let query = self.query(sql).param("keys", chunk).param("source", source.as_str());
+            let owners: BTreeSet<_> = chunk.iter().map(|(account, organization, _)| (account, organization)).collect();
+            let query = self
+                .query(sql)
+                .param("keys", chunk)
+                .param("owners", owners.into_iter().collect::<Vec<_>>())
+                .param("source", source.as_str());
             rows.extend(self.fetch_all::<R>(query).await?);
         }
         Ok(rows)
