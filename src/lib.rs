@@ -19,6 +19,7 @@ pub mod app;
 pub mod config;
 pub mod core;
 pub mod embedded;
+pub mod generate;
 pub mod http;
 pub mod ingest;
 pub mod report;

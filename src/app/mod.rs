@@ -4,14 +4,21 @@
 //! 1 and one line that says what is wrong and the way out; wrong usage is status 2.
 
 mod check_config;
+mod generate;
 mod logging;
+mod migrate;
 mod output;
+mod produce;
+mod progress;
+mod sender;
+mod shutdown;
 mod token;
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
 
 use self::output::OutputClosed;
 use crate::config::{self, Config};
@@ -30,6 +37,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Migrate(migrate::Args),
+    Produce(produce::Args),
+    Generate(generate::Args),
     CheckConfig(check_config::Args),
     Token(token::Args),
 }
@@ -43,10 +53,42 @@ enum Command {
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let load = || load_config(cli.config);
     let result = match cli.command {
+        Command::Migrate(_) => with_runtime(load, async |config, _| migrate::run(&config).await),
+        Command::Produce(args) => {
+            with_runtime(load, async |config, stop| blocking(move || produce::run(&args, &config, &stop)).await)
+        }
+        Command::Generate(args) => within_runtime(async {
+            let stop = shutdown::on_signals()?;
+            blocking(move || generate::run(&args, load, &stop)).await
+        }),
         Command::CheckConfig(args) => check_config::run(&args, load),
         Command::Token(args) => token::run(&args, load),
     };
     result.or_else(|error| if error.is::<OutputClosed>() { Ok(()) } else { Err(error) })
+}
+
+/// Loads the configuration, starts logging and runs the command until it is done; the token asks it to stop earlier.
+fn with_runtime(
+    load: impl FnOnce() -> anyhow::Result<Config>,
+    command: impl AsyncFnOnce(Config, CancellationToken) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let config = load()?;
+    logging::init(&config.log)?;
+    within_runtime(async { command(config, shutdown::on_signals()?).await })
+}
+
+/// Runs the future to its end. Threads that are still about, stuck ones perhaps, do not keep the process from ending.
+fn within_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")?;
+    let result = runtime.block_on(command);
+    runtime.shutdown_background();
+    result
+}
+
+/// Runs work that blocks, while signals are listened to.
+async fn blocking(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(work).await.context("the command broke down")?
 }
 
 /// The configuration from the file, if one is named, and the environment.
@@ -54,9 +96,4 @@ fn load_config(file: Option<PathBuf>) -> anyhow::Result<Config> {
     // An empty SEATMETER_CONFIG means none, as an empty variable does for most programs.
     let file = file.filter(|path| !path.as_os_str().is_empty());
     Ok(config::load(file.as_deref(), std::env::vars_os())?)
-}
-
-/// The runtime of the commands that wait for more than one thing.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")
 }

@@ -1,6 +1,8 @@
 //! Every integration test, in one binary: linking librdkafka once is slow enough.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on is a failed test")]
+#![allow(clippy::unwrap_used, reason = "a test that meets an error fails by panicking, in its support code too")]
 
+mod cli;
+mod config;
 mod contract;
 mod simulation;

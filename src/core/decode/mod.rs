@@ -19,6 +19,7 @@ use self::data::EventType;
 use self::envelope::{Data, Envelope};
 use self::value::{nonempty_text, required, text};
 use super::event::{Decoded, Event, Record, Reject, RejectReason};
+use super::id::IdRef;
 
 /// The longest value that is read, bytes. Its equal in the contract is "1 MiB".
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
@@ -39,6 +40,14 @@ pub fn decode<'a>(record: &Record<'a>) -> Decoded<'a> {
         Ok(event) => Decoded::Event(event),
         Err(reject) => Decoded::Rejected(reject),
     }
+}
+
+/// The account that a payload names, which is the key that its record has to carry; `None` where it names none, or none that
+/// is well-formed. Whatever else is wrong with the payload does not matter here.
+pub fn account_key(payload: &[u8]) -> Option<IdRef<'_>> {
+    let mut envelope = Envelope::default();
+    envelope.fill(std::str::from_utf8(payload).ok()?)?;
+    value::id(envelope.fields.account_id)
 }
 
 /// The steps are in the contract's order, which decides which of several reasons is given.

@@ -1,0 +1,227 @@
+//! `seatmeter generate`.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use chrono::Utc;
+use clap::ValueEnum;
+use indicatif::HumanCount;
+use tokio_util::sync::CancellationToken;
+
+use super::output::written;
+use super::produce;
+use super::progress::Progress;
+use super::sender::Sender;
+use crate::config::Config;
+use crate::core::calendar::{Day, day_start};
+use crate::generate::{Generator, Load, Shares};
+
+/// Progress is shown, and a wish to stop heard, after this many lines.
+const SHOW_LINES: u64 = 1_024;
+
+/// Make realistic usage events: NDJSON on standard output, in a file, or straight to the topic
+///
+/// The same seed, dates and numbers yield the same events; name --from and --to for that. Example:
+/// seatmeter generate --from 2026-01-01 --to 2026-03-31 --seed 7 --output events.ndjson
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What the accounts are like; the flags below change it
+    #[arg(long, value_enum, default_value_t = Profile::Ordinary)]
+    profile: Profile,
+
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// First day, UTC [default: 92 days before --to; 3 years for large-account]
+    #[arg(long, value_name = "DATE")]
+    from: Option<Day>,
+
+    /// Last day, UTC; events more than an hour ahead of their sending are rejected [default: until now]
+    #[arg(long, value_name = "DATE")]
+    to: Option<Day>,
+
+    /// Stop after this many lines
+    #[arg(long, value_name = "LINES")]
+    count: Option<u64>,
+
+    /// Lines per second, at most [default: as fast as can be]
+    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+
+    /// Accounts [default: by profile]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    accounts: Option<u32>,
+
+    /// Organizations of each account [default: by profile]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    organizations: Option<u32>,
+
+    /// Users of each account [default: by profile]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    users: Option<u32>,
+
+    /// Share of test.executed events that are delivered twice, 0 to 1 [default: by profile]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    duplicates: Option<f64>,
+
+    /// Share of events that come minutes to weeks late, 0 to 1 [default: by profile]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    late: Option<f64>,
+
+    /// Malformed lines added per event, 0 to 1 [default: by profile]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    malformed: Option<f64>,
+
+    /// Write to this file instead of standard output
+    #[arg(long, value_name = "FILE", conflicts_with = "to_kafka")]
+    output: Option<PathBuf>,
+
+    /// Send to the configured topic instead of writing
+    #[arg(long)]
+    to_kafka: bool,
+}
+
+/// What the accounts are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Profile {
+    /// 3 accounts of 12 organizations and 160 users each
+    Ordinary,
+    /// 1 account of 2,000 organizations and about 100,000 seats
+    LargeAccount,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "expected a number from 0 to 1".to_owned())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("expected a number from 0 to 1".to_owned()) }
+}
+
+/// Generates until the end, or until it is told to stop; blocks.
+pub(super) fn run(
+    args: &Args,
+    load_config: impl FnOnce() -> anyhow::Result<Config>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let load = load(args)?;
+    let limit = args.count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
+    let mut pace = Pace::new(args.rate);
+    let lines = Generator::new(&load).map(|line| line.json).take(limit).take_while(|_| pace.wait(stop)).zip(1..);
+    if args.to_kafka {
+        to_kafka(lines, args.count, &load_config()?, stop)
+    } else if let Some(path) = &args.output {
+        to_file(lines, args.count, path).with_context(|| format!("cannot write {}", path.display()))
+    } else {
+        // Where lines come slowly, a reader wants each of them at once.
+        to_stdout(lines, args.rate.is_some())
+    }
+}
+
+type NumberedLine = (Vec<u8>, u64);
+
+fn to_kafka(
+    lines: impl Iterator<Item = NumberedLine>,
+    total: Option<u64>,
+    config: &Config,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut sender = Sender::connect(&config.kafka)?;
+    let mut progress = Progress::new("sending", total);
+    for (line, number) in lines {
+        sender.send(number, &line, stop)?;
+        if number.is_multiple_of(SHOW_LINES) {
+            progress.set(number, number);
+        }
+    }
+    produce::finish(&sender, progress, None)
+}
+
+fn to_file(lines: impl Iterator<Item = NumberedLine>, total: Option<u64>, path: &Path) -> anyhow::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    let mut progress = Progress::new("generating", total);
+    let mut count = 0;
+    for (line, number) in lines {
+        file.write_all(&line)?;
+        file.write_all(b"\n")?;
+        count = number;
+        if number.is_multiple_of(SHOW_LINES) {
+            progress.set(number, number);
+        }
+    }
+    file.flush()?;
+    progress.finish(&format!("{} lines written to {}", HumanCount(count), path.display()));
+    Ok(())
+}
+
+fn to_stdout(lines: impl Iterator<Item = NumberedLine>, flush_each: bool) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for (line, _) in lines {
+        written(out.write_all(&line).and_then(|()| out.write_all(b"\n")))?;
+        if flush_each {
+            written(out.flush())?;
+        }
+    }
+    written(out.flush())
+}
+
+/// The load that the flags describe.
+fn load(args: &Args) -> anyhow::Result<Load> {
+    let to_ms = args.to.map_or_else(|| Utc::now().timestamp_millis(), |day| utc_midnight(day.plus_days(1)));
+    let days = match args.profile {
+        Profile::Ordinary => 92,
+        Profile::LargeAccount => 3 * 365,
+    };
+    let from_ms = args.from.map_or(to_ms - days * 86_400_000, utc_midnight);
+    if from_ms >= to_ms {
+        bail!("--from must be before --to, and not in the future");
+    }
+    let load = match args.profile {
+        Profile::Ordinary => Load::ordinary(from_ms, to_ms),
+        Profile::LargeAccount => Load::large_account(from_ms, to_ms),
+    };
+    Ok(Load {
+        seed: args.seed,
+        accounts: args.accounts.unwrap_or(load.accounts),
+        organizations: args.organizations.unwrap_or(load.organizations),
+        users: args.users.unwrap_or(load.users),
+        shares: Shares {
+            duplicates: args.duplicates.unwrap_or(load.shares.duplicates),
+            late: args.late.unwrap_or(load.shares.late),
+            malformed: args.malformed.unwrap_or(load.shares.malformed),
+        },
+        ..load
+    })
+}
+
+fn utc_midnight(day: Day) -> i64 {
+    day_start(chrono_tz::Tz::UTC, day)
+}
+
+/// Keeps to a rate.
+struct Pace {
+    interval: Option<Duration>,
+    next: Instant,
+}
+
+impl Pace {
+    fn new(rate: Option<u32>) -> Self {
+        Self { interval: rate.map(|rate| Duration::from_secs(1) / rate), next: Instant::now() }
+    }
+
+    /// Waits until the next line is due; false where it was told to stop.
+    fn wait(&mut self, stop: &CancellationToken) -> bool {
+        if let Some(interval) = self.interval {
+            // Sleeps are as coarse as a millisecond, so what is due is caught up with.
+            while let Some(rest) = self.next.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) {
+                if stop.is_cancelled() {
+                    return false;
+                }
+                std::thread::sleep(rest.min(Duration::from_millis(100)));
+            }
+            self.next += interval;
+        }
+        !stop.is_cancelled()
+    }
+}

@@ -1,0 +1,87 @@
+//! How far long work has come: a bar on a terminal, a plain line now and then elsewhere. Always on standard error.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+
+/// Time between plain lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How far one piece of work has come.
+pub(super) struct Progress {
+    /// What is being done, such as `sending`.
+    action: &'static str,
+    /// The position that means done; `None` where nobody knows.
+    total: Option<u64>,
+    started: Instant,
+    shown: Shown,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Lines { last: Instant },
+}
+
+impl Progress {
+    /// Starts at position 0.
+    pub(super) fn new(action: &'static str, total: Option<u64>) -> Self {
+        let started = Instant::now();
+        let shown = if std::io::stderr().is_terminal() {
+            Shown::Bar(bar(action, total))
+        } else {
+            Shown::Lines { last: started }
+        };
+        Self { action, total, started, shown }
+    }
+
+    /// Work has come to `position` of the total, which is `records` records.
+    pub(super) fn set(&mut self, position: u64, records: u64) {
+        let seconds = self.started.elapsed().as_secs().max(1);
+        let message = format!("{} records, {} per second", HumanCount(records), HumanCount(records / seconds));
+        match &mut self.shown {
+            Shown::Bar(bar) => {
+                bar.set_message(message);
+                bar.set_position(position);
+            }
+            Shown::Lines { last } if last.elapsed() >= LINE_INTERVAL => {
+                *last = Instant::now();
+                match self.total {
+                    Some(total) => {
+                        let percent = u128::from(position) * 100 / u128::from(total.max(1));
+                        say(&format!("{}: {percent} %, {message}", self.action));
+                    }
+                    None => say(&format!("{}: {message}", self.action)),
+                }
+            }
+            Shown::Lines { .. } => {}
+        }
+    }
+
+    /// Takes the bar away and says how the work ended.
+    pub(super) fn finish(self, summary: &str) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.finish_and_clear();
+        }
+        say(summary);
+    }
+
+    /// How long the work has taken so far.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+fn bar(action: &'static str, total: Option<u64>) -> ProgressBar {
+    let (bar, template) = match total {
+        Some(total) => (ProgressBar::new(total), "{prefix} [{wide_bar}] {percent:>3} % {msg}, {eta} left"),
+        None => (ProgressBar::new_spinner(), "{prefix} {spinner} {msg}"),
+    };
+    let style = ProgressStyle::with_template(template).expect("the templates above are well-formed");
+    bar.with_style(style.progress_chars("=> ")).with_prefix(action)
+}
+
+/// A line for whoever watches. Where standard error is gone, nobody does.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

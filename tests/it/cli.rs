@@ -1,0 +1,203 @@
+//! The command line: what it prints where, its exit status, and that each failure is one line that says what to do.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Value, json};
+
+/// The program with these arguments, free of whatever the surrounding environment configures.
+fn seatmeter(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seatmeter"));
+    let ours = |(name, _): &(std::ffi::OsString, _)| name.to_string_lossy().starts_with("SEATMETER");
+    for (name, _) in std::env::vars_os().filter(ours) {
+        command.env_remove(name);
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// What the command printed, which must have succeeded.
+#[track_caller]
+fn succeeds(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(status.success(), "{status}: {}", text(&stderr));
+    text(&stdout).to_owned()
+}
+
+/// The one line with which the command failed.
+#[track_caller]
+fn fails(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert_eq!(status.code(), Some(1), "{}", text(&stderr));
+    assert_eq!(text(&stdout), "");
+    let line = text(&stderr).strip_suffix('\n').unwrap();
+    assert!(!line.contains('\n'), "{line}");
+    line.strip_prefix("seatmeter: ").unwrap().to_owned()
+}
+
+/// A port of this machine where nobody listens.
+fn closed_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn help_names_every_command() {
+    let help = succeeds(&mut seatmeter(&["--help"]));
+    let commands = ["migrate", "produce", "generate", "check-config", "token"];
+    for command in commands {
+        assert!(help.contains(&format!("  {command} ")), "{command} is not in\n{help}");
+        succeeds(&mut seatmeter(&[command, "--help"]));
+    }
+}
+
+#[test]
+fn wrong_usage_has_its_own_exit_status() {
+    for arguments in [&["frobnicate"][..], &["produce"], &["generate", "--late", "2"], &[]] {
+        let output = seatmeter(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
+#[test]
+fn check_config_prints_what_is_in_effect_and_what_there_is() {
+    let command = &mut seatmeter(&["check-config"]);
+    let shown = succeeds(command.env("SEATMETER__CLICKHOUSE__PASSWORD", "hunter2"));
+    assert!(shown.contains("topic = \"usage-events\""), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let defaults = succeeds(&mut seatmeter(&["check-config", "--defaults"]));
+    assert_eq!(defaults, seatmeter::config::DEFAULTS);
+}
+
+#[test]
+fn a_wrong_configuration_is_told_by_key_value_and_range() {
+    let command = &mut seatmeter(&["check-config"]);
+    let line = fails(command.env("SEATMETER__INGEST__BATCH_WAIT_MS", "0"));
+    assert_eq!(line, "configuration: ingest.batch_wait_ms = 0: allowed are 1 to 1000");
+    let line = fails(&mut seatmeter(&["--config", "/nonexistent.toml", "migrate"]));
+    assert!(line.starts_with("configuration: /nonexistent.toml: the configuration file cannot be read: "), "{line}");
+}
+
+#[test]
+fn a_missing_clickhouse_or_broker_is_told_by_address() {
+    let port = closed_port();
+    let command = &mut seatmeter(&["migrate"]);
+    let line = fails(command.env("SEATMETER__CLICKHOUSE__URL", format!("http://127.0.0.1:{port}")));
+    assert!(line.starts_with(&format!("ClickHouse at http://127.0.0.1:{port} cannot be reached: ")), "{line}");
+
+    let events = events_file("{}\n");
+    let command = &mut seatmeter(&["produce", events.path().to_str().unwrap()]);
+    let line = fails(command.env("SEATMETER__KAFKA__BROKERS", format!("127.0.0.1:{port}")));
+    assert!(line.starts_with(&format!("cannot reach Kafka at 127.0.0.1:{port} (kafka.brokers): ")), "{line}");
+    assert!(line.contains("Connection refused"), "{line}");
+}
+
+#[test]
+fn a_missing_events_file_is_told() {
+    let line = fails(&mut seatmeter(&["produce", "/nonexistent.ndjson"]));
+    assert_eq!(line, "cannot read /nonexistent.ndjson: No such file or directory (os error 2)");
+    let line = fails(&mut seatmeter(&["produce", "/"]));
+    assert_eq!(line, "/ is a directory; name a file of events");
+}
+
+fn events_file(content: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(content.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn generate_is_the_same_for_the_same_seed_on_standard_output_and_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join("events.ndjson");
+    let arguments = ["generate", "--from", "2026-01-01", "--to", "2026-01-03", "--users", "20", "--seed"];
+    let to_stdout = |seed| succeeds(seatmeter(&arguments).arg(seed));
+    succeeds(seatmeter(&arguments).arg("7").arg("--output").arg(&path));
+    assert_eq!(to_stdout("7"), std::fs::read_to_string(&path).unwrap());
+    assert_ne!(to_stdout("7"), to_stdout("8"));
+    assert_eq!(succeeds(seatmeter(&arguments).args(["7", "--count", "5"])).lines().count(), 5);
+
+    let line = fails(seatmeter(&["generate", "--from", "2026-01-02", "--to", "2026-01-01"]).arg("--seed=1"));
+    assert_eq!(line, "--from must be before --to, and not in the future");
+    let line = fails(&mut seatmeter(&["generate", "--output", "/nonexistent/events"]));
+    assert_eq!(line, "cannot write /nonexistent/events: No such file or directory (os error 2)");
+}
+
+#[test]
+fn generate_ends_quietly_when_its_reader_leaves() {
+    let mut child = seatmeter(&["generate", "--from", "2026-01-01", "--to", "2026-03-31"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("{\"specversion\":\"1.0\""), "{first}");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
+/// The claims of a token that the arguments mint, checked by the key.
+fn claims(arguments: &[&str], environment: &[(&str, &str)], algorithm: Algorithm, key: &DecodingKey) -> Value {
+    let token = succeeds(seatmeter(arguments).envs(environment.iter().copied()));
+    let mut validation = Validation::new(algorithm);
+    validation.validate_aud = false;
+    jsonwebtoken::decode::<Value>(token.trim(), key, &validation).unwrap().claims
+}
+
+#[test]
+fn token_mints_what_the_configuration_accepts() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let environment = [
+        ("SEATMETER__AUTH__MODE", "jwt"),
+        ("SEATMETER__AUTH__HS256_SECRETS", secret),
+        ("SEATMETER__AUTH__ISSUER", "https://issuer.example"),
+        ("SEATMETER__AUTH__AUDIENCE", "seatmeter"),
+    ];
+    let key = DecodingKey::from_secret(secret.as_bytes());
+    let arguments = ["token", "--account", "acme", "--organization", "42", "--role", "billing_manager"];
+    let claims = claims(&arguments, &environment, Algorithm::HS256, &key);
+    assert_eq!(claims["grants"], json!([{"account": "acme", "organization": "42", "role": "billing_manager"}]));
+    assert_eq!((&claims["iss"], &claims["aud"]), (&json!("https://issuer.example"), &json!("seatmeter")));
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
+}
+
+#[test]
+fn token_signs_with_private_keys() {
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/keys");
+    let read = |name: &str| std::fs::read(keys.join(name)).unwrap();
+    let ed25519 = DecodingKey::from_ed_pem(&read("ed25519.public.pem")).unwrap();
+    let rsa = DecodingKey::from_rsa_pem(&read("rsa.public.pem")).unwrap();
+    for (name, algorithm, key) in [("ed25519", Algorithm::EdDSA, ed25519), ("rsa", Algorithm::RS256, rsa)] {
+        let path = keys.join(format!("{name}.private.pem"));
+        let arguments = ["token", "--private-key", path.to_str().unwrap(), "--grants", "[]", "--expires-in", "60"];
+        assert_eq!(claims(&arguments, &[], algorithm, &key)["grants"], json!([]));
+    }
+}
+
+#[test]
+fn token_says_what_it_lacks() {
+    let check = |arguments: &[&str], expected: &str| {
+        let line = fails(seatmeter(&["token"]).args(arguments));
+        assert!(line.starts_with(expected), "{line}");
+    };
+    check(&["--account", "acme", "--role", "account_admin"], "no key to sign with: ");
+    let secret = events_file("0123456789abcdef0123456789abcdef\n");
+    let secret = ["--secret-file", secret.path().to_str().unwrap()];
+    let with_secret = |arguments: &[&'static str]| [arguments, &secret[..]].concat();
+    check(&with_secret(&["--account", "a", "--role", "owner"]), "this role is of one organization: ");
+    check(
+        &with_secret(&["--account", "a", "--role", "account_admin", "--organization", "1"]),
+        "the role account_admin ",
+    );
+    check(&with_secret(&["--grants", "{}"]), "--grants must be a JSON array");
+    check(&with_secret(&["--grants", "["]), "--grants is not JSON");
+    check(&["--grants", "[]", "--private-key", "/dev/null"], "/dev/null holds no RSA or Ed25519 private key");
+}
