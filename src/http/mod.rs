@@ -1,1 +1,30 @@
 //! The HTTP API: routes, access, problem documents.
+//!
+//! Handlers are thin: they parse the request into a type of [`crate::report`], ask the store, assemble the report and
+//! reply. Who may call what is decided in one place, before any handler runs, from the table in [`route`]; nothing here
+//! computes a figure, and the text of an inner error never reaches a client.
+
+mod assignments;
+mod auth;
+mod index;
+mod ingest;
+mod licenses;
+mod log;
+mod openapi;
+mod operations;
+mod organizations;
+mod params;
+mod path;
+mod problem;
+mod quota;
+mod reply;
+mod route;
+mod server;
+mod state;
+mod test_activity;
+
+pub use auth::Auth;
+pub use openapi::document as openapi_document;
+pub use route::{Access, Endpoint, endpoints, router};
+pub use server::serve;
+pub use state::ApiState;

@@ -57,6 +57,15 @@ static FILES: &[(&str, &str)] = &embed! {
     "0030_projects"
     "0031_license_intervals"
     "0032_license_assignments"
+    "0033_organization_tree"
+    "0034_organization_children"
+    "0035_license_history"
+    "0036_license_usage"
+    "0037_license_history_by_organization"
+    "0038_license_usage_by_organization"
+    "0039_account_license_assignments"
+    "0040_quota_months"
+    "0041_test_activity"
 };
 
 /// One file of the schema.

@@ -9,6 +9,9 @@ mod error;
 mod load;
 mod migrate;
 mod progress;
+mod reports;
+mod reports_assignments;
+mod reports_licenses;
 mod row_binary;
 mod rows;
 mod write;
@@ -17,6 +20,7 @@ pub use client::{ServerVersion, Store, VERSION_MIN};
 pub use error::StoreError;
 pub use migrate::{MigrateError, Migration, MigrationReport, migrations};
 pub use progress::{ProgressRow, StoredProgress};
+pub use reports_assignments::AssignmentStream;
 pub use write::{TableWritten, Written};
 
 /// Every table that rollups, facts and progress are written to.

@@ -2,5 +2,6 @@
 
 pub mod events;
 pub mod health;
+pub mod http;
 pub mod latency;
 pub mod metrics;

@@ -1,0 +1,324 @@
+//! Who calls, and what they may read.
+//!
+//! A token is judged by the keys of its own algorithm alone, so that a public key can never pass for a secret, and `none`
+//! is no algorithm here. Access is decided from the token and the path before anything is read: a refusal cannot tell
+//! whether the thing exists.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use anyhow::Context as _;
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::Next;
+use axum::response::Response;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+
+use super::problem::Problem;
+use super::route::Access;
+use super::state::ApiState;
+use crate::config;
+use crate::report::organizations::Visible;
+
+/// The longest token that is looked at, bytes.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+const CHALLENGE: &str = "Bearer realm=\"seatmeter\"";
+const CHALLENGE_INVALID: &str = "Bearer realm=\"seatmeter\", error=\"invalid_token\"";
+
+/// How callers are known.
+pub struct Auth {
+    mode: Mode,
+}
+
+enum Mode {
+    /// Everybody may read everything.
+    Off,
+    Jwt(Verifier),
+}
+
+/// The keys that tokens are judged by.
+struct Verifier {
+    keys: Vec<Key>,
+    /// Its algorithms are set for each key in turn.
+    validation: Validation,
+}
+
+struct Key {
+    algorithm: Algorithm,
+    /// Only of keys from a JWKS file.
+    id: Option<String>,
+    key: DecodingKey,
+}
+
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Caller {
+    Anyone,
+    Bearer(Vec<Grant>),
+}
+
+/// A role that a token grants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Grant {
+    AccountAdmin {
+        account: String,
+    },
+    /// `owner`, `admin` and `billing_manager` may read the same.
+    OrganizationRole {
+        account: String,
+        organization: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(default)]
+    grants: Vec<GrantClaim>,
+}
+
+#[derive(Deserialize)]
+struct GrantClaim {
+    account: IdClaim,
+    organization: Option<IdClaim>,
+    role: String,
+}
+
+/// An identifier is a text or a number, as in events.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum IdClaim {
+    Text(String),
+    Number(u64),
+}
+
+impl IdClaim {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(number) => number.to_string(),
+        }
+    }
+}
+
+impl GrantClaim {
+    /// What it grants; `None` for a role that this program does not know, or one that lacks its organization.
+    fn grant(self) -> Option<Grant> {
+        let account = self.account.into_text();
+        match (self.role.as_str(), self.organization) {
+            ("account_admin", None) => Some(Grant::AccountAdmin { account }),
+            ("owner" | "admin" | "billing_manager", Some(organization)) => {
+                Some(Grant::OrganizationRole { account, organization: organization.into_text() })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Auth {
+    /// Reads the configured keys.
+    ///
+    /// # Errors
+    /// Where a key file cannot be read or holds no usable key.
+    pub fn new(config: &config::Auth) -> anyhow::Result<Self> {
+        let mode = match &config.mode {
+            config::AuthMode::Off => Mode::Off,
+            config::AuthMode::Jwt(jwt) => Mode::Jwt(Verifier::new(jwt)?),
+        };
+        Ok(Self { mode })
+    }
+
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        match &self.mode {
+            Mode::Off => Ok(Caller::Anyone),
+            Mode::Jwt(verifier) => verifier.verify(bearer_token(headers)?).map(Caller::Bearer),
+        }
+    }
+}
+
+/// The token of the only `Authorization` header.
+fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(Problem::unauthenticated("This needs a bearer token.", CHALLENGE));
+    };
+    let text = value.to_str().unwrap_or_default();
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(Problem::unauthenticated("This needs a bearer token.", CHALLENGE)),
+    }
+}
+
+impl Verifier {
+    fn new(config: &config::Jwt) -> anyhow::Result<Self> {
+        let mut keys = Vec::new();
+        for secret in &config.hs256_secrets {
+            let key = DecodingKey::from_secret(secret.expose_secret().as_bytes());
+            keys.push(Key { algorithm: Algorithm::HS256, id: None, key });
+        }
+        for path in &config.rs256_public_key_files {
+            let key = DecodingKey::from_rsa_pem(&read(path)?)
+                .with_context(|| format!("{} is no PEM file of an RSA public key", path.display()))?;
+            keys.push(Key { algorithm: Algorithm::RS256, id: None, key });
+        }
+        for path in &config.eddsa_public_key_files {
+            let key = DecodingKey::from_ed_pem(&read(path)?)
+                .with_context(|| format!("{} is no PEM file of an Ed25519 public key", path.display()))?;
+            keys.push(Key { algorithm: Algorithm::EdDSA, id: None, key });
+        }
+        for path in &config.jwks_files {
+            keys.extend(jwks_keys(path)?);
+        }
+        anyhow::ensure!(!keys.is_empty(), "auth.mode = \"jwt\" needs at least one key");
+        Ok(Self { keys, validation: validation(config) })
+    }
+
+    fn verify(&self, token: &str) -> Result<Vec<Grant>, Problem> {
+        let refused = |detail| Problem::unauthenticated(detail, CHALLENGE_INVALID);
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(refused("The token is too long."));
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| refused("The token is not a JWT that we take."))?;
+        if header.extras.inner().contains_key("crit") {
+            return Err(refused("The token demands extensions that we do not know."));
+        }
+        let mut validation = self.validation.clone();
+        validation.algorithms = vec![header.alg];
+        let mut detail = "No key of ours signed the token.";
+        for candidate in self.keys.iter().filter(|key| key.may_have_signed(header.alg, header.kid.as_deref())) {
+            match jsonwebtoken::decode::<Claims>(token, &candidate.key, &validation) {
+                Ok(data) => return Ok(data.claims.grants.into_iter().filter_map(GrantClaim::grant).collect()),
+                Err(error) => detail = refusal(&error).unwrap_or(detail),
+            }
+        }
+        Err(refused(detail))
+    }
+}
+
+/// What a caller is told of a token whose signature is good; `None` where it is not.
+fn refusal(error: &jsonwebtoken::errors::Error) -> Option<&'static str> {
+    use jsonwebtoken::errors::ErrorKind;
+    match error.kind() {
+        ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm | ErrorKind::InvalidKeyFormat => None,
+        ErrorKind::ExpiredSignature => Some("The token has expired."),
+        ErrorKind::ImmatureSignature => Some("The token is not valid yet."),
+        ErrorKind::InvalidIssuer => Some("The token is of another issuer."),
+        ErrorKind::InvalidAudience => Some("The token is for another audience."),
+        ErrorKind::MissingRequiredClaim(_) => Some("The token lacks a claim."),
+        _ => Some("The token's claims cannot be read."),
+    }
+}
+
+impl Key {
+    fn may_have_signed(&self, algorithm: Algorithm, id: Option<&str>) -> bool {
+        let named = match (&self.id, id) {
+            (Some(own), Some(wanted)) => own == wanted,
+            _ => true,
+        };
+        self.algorithm == algorithm && named
+    }
+}
+
+/// Expiry and not-before are judged where a token has them; issuer and audience are required where they are configured.
+fn validation(config: &config::Jwt) -> Validation {
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.leeway = config.leeway.as_secs();
+    validation.validate_nbf = true;
+    validation.validate_aud = config.audience.is_some();
+    let mut required: Vec<&str> = Vec::new();
+    if let Some(issuer) = &config.issuer {
+        validation.set_issuer(&[issuer]);
+        required.push("iss");
+    }
+    if let Some(audience) = &config.audience {
+        validation.set_audience(&[audience]);
+        required.push("aud");
+    }
+    validation.set_required_spec_claims(&required);
+    validation
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read the key file {}", path.display()))
+}
+
+/// The keys of a JWKS file that can be used here; others, such as those for encryption, are left alone.
+fn jwks_keys(path: &Path) -> anyhow::Result<Vec<Key>> {
+    let set: JwkSet =
+        serde_json::from_slice(&read(path)?).with_context(|| format!("{} is no JWKS file", path.display()))?;
+    let mut keys = Vec::new();
+    for jwk in &set.keys {
+        let Some(algorithm) = jwk_algorithm(jwk) else { continue };
+        let key = DecodingKey::from_jwk(jwk).with_context(|| format!("{} holds a broken key", path.display()))?;
+        keys.push(Key { algorithm, id: jwk.common.key_id.clone(), key });
+    }
+    anyhow::ensure!(!keys.is_empty(), "{} holds no key for HS256, RS256 or EdDSA (Ed25519)", path.display());
+    Ok(keys)
+}
+
+fn jwk_algorithm(jwk: &Jwk) -> Option<Algorithm> {
+    if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
+        return None;
+    }
+    let (algorithm, own_name) = match &jwk.algorithm {
+        AlgorithmParameters::OctetKey(_) => (Algorithm::HS256, KeyAlgorithm::HS256),
+        AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
+        }
+        _ => return None,
+    };
+    let named = jwk.common.key_algorithm.is_none_or(|name| name == own_name);
+    named.then_some(algorithm)
+}
+
+/// Lets a request through to its handler if the caller may make it; the handler finds [`Visible`] in its extensions.
+pub(super) async fn guard(
+    State((state, access)): State<(ApiState, Access)>,
+    path: RawPathParams,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if access == Access::Public {
+        return Ok(next.run(request).await);
+    }
+    let caller = state.auth().authenticate(request.headers())?;
+    let named = |wanted: &str| path.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let visible =
+        caller.visible(access, named("account_id"), named("organization_id")).ok_or_else(Problem::forbidden)?;
+    request.extensions_mut().insert(visible);
+    Ok(next.run(request).await)
+}
+
+impl Caller {
+    /// Which organizations of the account the caller may see on an endpoint of this access; `None` where the caller may
+    /// not use it.
+    fn visible(&self, access: Access, account: Option<&str>, organization: Option<&str>) -> Option<Visible> {
+        let Self::Bearer(grants) = self else { return Some(Visible::All) };
+        let account_admin = grants.iter().any(|grant| match grant {
+            Grant::AccountAdmin { account: granted } => Some(granted.as_str()) == account,
+            Grant::OrganizationRole { .. } => false,
+        });
+        let organizations: HashSet<String> = grants
+            .iter()
+            .filter_map(|grant| match grant {
+                Grant::OrganizationRole { account: granted, organization } if Some(granted.as_str()) == account => {
+                    Some(organization.clone())
+                }
+                _ => None,
+            })
+            .collect();
+        let allowed = match access {
+            Access::Public | Access::AnyToken => true,
+            Access::AccountAdmin => account_admin,
+            Access::AnyRoleInAccount => account_admin || !organizations.is_empty(),
+            Access::OrganizationRole => organization.is_some_and(|id| organizations.contains(id)),
+        };
+        let visible = if account_admin { Visible::All } else { Visible::Only(organizations) };
+        allowed.then_some(visible)
+    }
+}

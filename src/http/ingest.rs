@@ -1,0 +1,31 @@
+//! `GET /v1/ingest`.
+
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use super::problem::Problem;
+use super::reply;
+use super::state::ApiState;
+use crate::report::ingest::IngestReport;
+use crate::report::query::Query;
+use crate::report::subject::Answer;
+
+/// What has been counted so far
+#[utoipa::path(
+    get,
+    path = "/v1/ingest",
+    tag = "operations",
+    responses((status = 200, description = "What became of the records, by partition", body = Answer<IngestReport>)),
+    security(("bearer" = []))
+)]
+pub(super) async fn report(
+    State(state): State<ApiState>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Query::parse(query.as_deref())?.finish()?;
+    let body = state.ingest().await?;
+    let data_through = body.data_through();
+    reply::json(&headers, body, data_through)
+}

@@ -1,0 +1,105 @@
+//! `GET A/licenses/history` and `GET A/licenses/usage`.
+
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use super::params::{GroupByParam, OrganizationParam, RangeParams};
+use super::path::Account;
+use super::problem::Problem;
+use super::reply;
+use super::state::{ApiState, Context};
+use crate::report::licenses::{
+    HistoryReport, HistoryRequest, LicenseUsage, UsageByOrganizationReport, UsageReport, UsageRequest, UsageRows,
+    Wanted, check_series,
+};
+use crate::report::period::Period;
+use crate::report::query::Query;
+use crate::report::subject::Answer;
+
+/// Seats purchased, assigned and activated over time
+#[utoipa::path(
+    get,
+    path = "/v1/accounts/{account_id}/licenses/history",
+    tag = "licenses",
+    params(("account_id" = String, Path, description = "The account", min_length = 1, max_length = 64), OrganizationParam, RangeParams),
+    responses((status = 200, description = "The license history", body = Answer<HistoryReport>)),
+    security(("bearer" = []))
+)]
+pub(super) async fn history(
+    State(state): State<ApiState>,
+    Account(account): Account,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let request = HistoryRequest::parse(Query::parse(query.as_deref())?)?;
+    let report = state.begin_report()?;
+    let context = state.context(&account).await?;
+    let zone = context.account.zone;
+    let period = request.period.resolve(zone, report.now_ms)?;
+    let counts = state.store().license_history(&account, request.organization.as_deref(), &period.edges_ms()).await?;
+    let body = HistoryReport::assemble(&account, &request, zone, &period, &counts);
+    reply::json(&headers, body, context.data_through)
+}
+
+/// Seats and the users who really use them over time
+#[utoipa::path(
+    get,
+    path = "/v1/accounts/{account_id}/licenses/usage",
+    tag = "licenses",
+    params(("account_id" = String, Path, description = "The account", min_length = 1, max_length = 64), OrganizationParam, RangeParams, GroupByParam),
+    responses((status = 200, description = "The license usage, or one series per organization", body = Answer<LicenseUsage>)),
+    security(("bearer" = []))
+)]
+pub(super) async fn usage(
+    State(state): State<ApiState>,
+    Account(account): Account,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let request = UsageRequest::parse(Query::parse(query.as_deref())?)?;
+    let report = state.begin_report()?;
+    let context = state.context(&account).await?;
+    let period = request.period.resolve(context.account.zone, report.now_ms)?;
+    let body = if request.by_organization {
+        LicenseUsage::ByOrganization(by_organization(&state, &account, &request, &context, &period).await?)
+    } else {
+        LicenseUsage::Total(total(&state, &account, &request, &context, &period).await?)
+    };
+    reply::json(&headers, body, context.data_through)
+}
+
+async fn total(
+    state: &ApiState,
+    account: &str,
+    request: &UsageRequest,
+    context: &Context,
+    period: &Period,
+) -> Result<UsageReport, Problem> {
+    let wanted = Wanted::by(period);
+    let organization = request.organization.as_deref();
+    let (seats, active) = tokio::try_join!(
+        state.store().license_history(account, organization, &wanted.edges_ms),
+        state.store().active_users(account, organization, wanted.days.as_ref()),
+    )?;
+    let assigned = seats.iter().map(|count| (count.edge_ms, count.assigned)).collect();
+    Ok(UsageReport::assemble(account, request, context.account.zone, period, &UsageRows { assigned, active }))
+}
+
+async fn by_organization(
+    state: &ApiState,
+    account: &str,
+    request: &UsageRequest,
+    context: &Context,
+    period: &Period,
+) -> Result<UsageByOrganizationReport, Problem> {
+    let wanted = Wanted::by(period);
+    let organization = request.organization.as_deref();
+    let children = state.store().child_organizations(account, organization).await?;
+    check_series(children.len(), period)?;
+    let rows = state
+        .store()
+        .license_usage_by_organization(account, organization, &wanted.edges_ms, wanted.days.as_ref())
+        .await?;
+    Ok(UsageByOrganizationReport::assemble(account, request, context.account.zone, period, children, &rows))
+}

@@ -1,0 +1,89 @@
+//! `/healthz`, `/readyz`, `/metrics` and `/openapi.json`.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::openapi;
+use super::state::ApiState;
+
+/// How long `/readyz` waits for ClickHouse.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Whether the process works.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Status {
+    /// `ok`, `ready` or `waiting`.
+    #[schema(example = "ready")]
+    status: &'static str,
+    /// What it waits for.
+    waiting_for: Vec<Waiting>,
+}
+
+/// A component that is not ready.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Waiting {
+    #[schema(example = "clickhouse")]
+    component: &'static str,
+    /// Why, for an operator.
+    #[schema(example = "does not answer")]
+    reason: String,
+}
+
+/// The process is alive
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "Alive", body = Status)))]
+pub(super) async fn healthz() -> Json<Status> {
+    Json(Status { status: "ok", waiting_for: Vec::new() })
+}
+
+/// The process can do its work
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "operations",
+    responses(
+        (status = 200, description = "Ready", body = Status),
+        (status = 503, description = "Not ready, and why", body = Status),
+    )
+)]
+pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
+    let mut waiting: Vec<Waiting> =
+        state.health().waiting_for().into_iter().map(|(component, reason)| Waiting { component, reason }).collect();
+    let answers = matches!(tokio::time::timeout(PING_TIMEOUT, state.store().ping()).await, Ok(Ok(())));
+    if !answers && !waiting.iter().any(|waiting| waiting.component == "clickhouse") {
+        waiting.push(Waiting { component: "clickhouse", reason: "does not answer".to_owned() });
+    }
+    if waiting.is_empty() {
+        Json(Status { status: "ready", waiting_for: waiting }).into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(Status { status: "waiting", waiting_for: waiting })).into_response()
+    }
+}
+
+/// Metrics in Prometheus' text format
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operations",
+    responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"))
+)]
+pub(super) async fn metrics(State(state): State<ApiState>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics().render())
+}
+
+/// This description
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "operations",
+    responses((status = 200, description = "The OpenAPI 3.1 document", body = serde_json::Value))
+)]
+pub(super) async fn openapi() -> impl IntoResponse {
+    Json(openapi::document())
+}

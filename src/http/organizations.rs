@@ -1,0 +1,40 @@
+//! `GET A/organizations`.
+
+use axum::Extension;
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use super::path::Account;
+use super::problem::Problem;
+use super::reply;
+use super::state::ApiState;
+use crate::report::organizations::{OrganizationsReport, Visible};
+use crate::report::query::Query;
+use crate::report::subject::Answer;
+
+/// The organizations of an account
+///
+/// An account admin sees all of them, anybody else those that the token names.
+#[utoipa::path(
+    get,
+    path = "/v1/accounts/{account_id}/organizations",
+    tag = "organizations",
+    params(("account_id" = String, Path, description = "The account", min_length = 1, max_length = 64)),
+    responses((status = 200, description = "Every organization that any event has named", body = Answer<OrganizationsReport>)),
+    security(("bearer" = []))
+)]
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    Extension(visible): Extension<Visible>,
+    Account(account): Account,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Query::parse(query.as_deref())?.finish()?;
+    let _report = state.begin_report()?;
+    let context = state.context(&account).await?;
+    let organizations = state.store().organizations(&account).await?;
+    let body = OrganizationsReport::assemble(&account, context.account.zone, &visible, organizations);
+    reply::json(&headers, body, context.data_through)
+}

@@ -1,0 +1,230 @@
+//! Which form of a report is asked for, and the description of the parameters for the OpenAPI document.
+
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::report::query::{BadParameter, Query};
+use crate::report::subject::IntervalName;
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    Csv,
+}
+
+impl Format {
+    /// Takes `format`; without it the `Accept` header decides.
+    pub(super) fn take(query: &mut Query, headers: &HeaderMap) -> Result<Self, BadParameter> {
+        let named = query.take_parsed("format", |value| match value {
+            "json" => Ok(Self::Json),
+            "csv" => Ok(Self::Csv),
+            _ => Err("Neither json nor csv.".to_owned()),
+        })?;
+        Ok(named.unwrap_or_else(|| Self::accepted(headers)))
+    }
+
+    /// CSV where the caller names it and likes it at least as well as JSON.
+    fn accepted(headers: &HeaderMap) -> Self {
+        let ranges: Vec<(String, f32)> = headers
+            .get_all(ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(media_range)
+            .collect();
+        let liking = |names: &[&str]| {
+            names.iter().find_map(|name| ranges.iter().find(|(range, _)| range == name)).map_or(0.0, |(_, q)| *q)
+        };
+        let csv = liking(&["text/csv"]);
+        let json = liking(&["application/json", "application/*"]);
+        if csv > 0.0 && csv >= json { Self::Csv } else { Self::Json }
+    }
+}
+
+/// A media range of an `Accept` header, in lower case and without its parameters, and its weight.
+fn media_range(text: &str) -> (String, f32) {
+    let mut parts = text.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |weight| weight.parse().ok());
+    (name, weight.unwrap_or(0.0))
+}
+
+/// The organization and the range of a license report.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
+pub(super) struct RangeParams {
+    /// First day of the report, in the account's zone; by default it covers 30 days.
+    #[param(format = Date, example = "2026-03-01")]
+    from: Option<String>,
+    /// Last day, inclusive; by default the day of `as_of`.
+    #[param(format = Date, example = "2026-03-31")]
+    to: Option<String>,
+    /// The calendar unit of the buckets, of which there may be 1,000; by default `day`.
+    #[param(inline)]
+    interval: Option<IntervalName>,
+    /// The instant as of which the report is made, in the years 1970 to 2199; by default now.
+    #[param(format = DateTime, example = "2026-04-01T00:00:00Z")]
+    as_of: Option<String>,
+}
+
+/// Limits a license report to an organization and all below it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
+pub(super) struct OrganizationParam {
+    /// Only this organization and all below it; an unknown one is empty.
+    #[param(min_length = 1, max_length = 64, example = "42")]
+    organization_id: Option<String>,
+}
+
+/// `as_of` alone.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
+pub(super) struct AsOfParam {
+    /// The instant as of which the report is made, in the years 1970 to 2199; by default now.
+    #[param(format = DateTime, example = "2026-04-01T00:00:00Z")]
+    as_of: Option<String>,
+}
+
+/// The comparison by organization.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
+pub(super) struct GroupByParam {
+    /// `organization`: `series` instead of `points`, one per direct child of the chosen organization (per top-level
+    /// organization if none is chosen).
+    #[param(inline)]
+    group_by: Option<GroupBy>,
+}
+
+/// The project of a test activity report.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
+pub(super) struct ProjectParam {
+    /// Only this project.
+    #[param(min_length = 1, max_length = 64, example = "7")]
+    project_id: Option<String>,
+}
+
+/// The form of the answer.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
+pub(super) struct FormatParam {
+    /// `csv` for a CSV export; `Accept: text/csv` asks for the same.
+    #[param(inline)]
+    format: Option<FormatName>,
+}
+
+/// Filters, order and page of the assignments.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
+pub(super) struct AssignmentParams {
+    /// Only seats taken from this licence.
+    #[param(min_length = 1, max_length = 64, example = "acme")]
+    license_source: Option<String>,
+    /// Part of the user's name, any case.
+    #[param(max_length = 1024)]
+    user: Option<String>,
+    /// Part of the e-mail address, any case.
+    #[param(max_length = 1024)]
+    email: Option<String>,
+    /// Whether the seats are still held; by default `active`.
+    #[param(inline)]
+    status: Option<StatusName>,
+    /// Whether their users were active while holding them.
+    activated: Option<bool>,
+    /// Only seats that were never used, or last before `as_of` less that many times 24 hours.
+    #[param(minimum = 0, maximum = 100_000, example = 30)]
+    inactive_days: Option<u32>,
+    /// The order, `-` first for descending; by default `user`. Nulls come last, ties go by user id, then organization id.
+    #[param(inline)]
+    sort: Option<SortName>,
+    /// How many rows a page has at most; by default 100. Not of CSV, which holds all rows.
+    #[param(minimum = 1, maximum = 1000, example = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before, of the same account and query. Not of CSV.
+    cursor: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its description is used")]
+enum GroupBy {
+    Organization,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its description is used")]
+enum FormatName {
+    Json,
+    Csv,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its description is used")]
+enum StatusName {
+    Active,
+    Revoked,
+    All,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its description is used")]
+enum SortName {
+    #[schema(rename = "user")]
+    User,
+    #[schema(rename = "-user")]
+    UserDescending,
+    #[schema(rename = "email")]
+    Email,
+    #[schema(rename = "-email")]
+    EmailDescending,
+    #[schema(rename = "organization")]
+    Organization,
+    #[schema(rename = "-organization")]
+    OrganizationDescending,
+    #[schema(rename = "last_assignment")]
+    LastAssignment,
+    #[schema(rename = "-last_assignment")]
+    LastAssignmentDescending,
+    #[schema(rename = "last_active_use")]
+    LastActiveUse,
+    #[schema(rename = "-last_active_use")]
+    LastActiveUseDescending,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn check(query: &str, accept: &str, expected: Format) {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
+        let mut query = Query::parse(Some(query)).unwrap();
+        assert_eq!(Format::take(&mut query, &headers), Ok(expected), "{accept}");
+    }
+
+    #[test]
+    fn csv_is_answered_to_whoever_asks_for_it() {
+        check("", "", Format::Json);
+        check("", "*/*", Format::Json);
+        check("", "text/csv", Format::Csv);
+        check("", "Text/CSV; charset=utf-8, */*;q=0.1", Format::Csv);
+        check("", "application/json, text/csv;q=0.5", Format::Json);
+        check("", "application/json;q=0.4, text/csv;q=0.5", Format::Csv);
+        check("", "text/csv;q=0", Format::Json);
+        check("", "text/csv;q=x", Format::Json);
+        check("format=json", "text/csv", Format::Json);
+        check("format=csv", "application/json", Format::Csv);
+    }
+}

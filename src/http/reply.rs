@@ -1,0 +1,117 @@
+//! Replies: JSON with an entity tag, and CSV.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::problem::Problem;
+use crate::report::csv::Table;
+use crate::report::subject::Answer;
+use crate::report::value::Instant;
+
+/// The media type of CSV exports.
+pub(super) const CSV: &str = "text/csv; charset=utf-8; header=present";
+
+/// A report as JSON, or 304 where the caller has it already. The entity tag is a hash of the report without
+/// `data_through`, which moves with every flush; it is a weak one for that reason.
+pub(super) fn json<T: Serialize>(
+    headers: &HeaderMap,
+    report: T,
+    data_through: Option<Instant>,
+) -> Result<Response, Problem> {
+    let tag = entity_tag(&serialized(&report)?);
+    if is_known(headers, &tag) {
+        return Ok(not_modified(&tag));
+    }
+    let body = serialized(&Answer { report, data_through })?;
+    Ok(tagged(&tag, (StatusCode::OK, [(CONTENT_TYPE, "application/json")], body)))
+}
+
+/// A whole table as CSV, or 304 where the caller has it already.
+pub(super) fn csv(headers: &HeaderMap, file_name: &str, mut table: Table) -> Response {
+    let body = table.take_bytes();
+    let tag = entity_tag(&body);
+    if is_known(headers, &tag) {
+        return not_modified(&tag);
+    }
+    tagged(&tag, csv_response(file_name, Body::from(body)))
+}
+
+/// A CSV whose lines come one after another.
+pub(super) fn csv_stream(file_name: &str, body: Body) -> Response {
+    let mut response = csv_response(file_name, body);
+    revalidated(&mut response);
+    response
+}
+
+fn csv_response(file_name: &str, body: Body) -> Response {
+    let disposition = format!("attachment; filename=\"{file_name}\"");
+    (StatusCode::OK, [(CONTENT_TYPE, CSV), (CONTENT_DISPOSITION, &disposition)], body).into_response()
+}
+
+fn serialized<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(value).map_err(|error| {
+        tracing::error!(%error, "a report cannot be written as JSON");
+        Problem::internal()
+    })
+}
+
+fn entity_tag(bytes: &[u8]) -> String {
+    format!("W/\"{}\"", hex::encode(&Sha256::digest(bytes)[..16]))
+}
+
+/// Whether `If-None-Match` names the tag; the comparison is weak, as RFC 9110 (13.1.2) asks for.
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|candidate| candidate.trim() == "*" || strong(candidate) == strong(tag))
+}
+
+fn not_modified(tag: &str) -> Response {
+    tagged(tag, StatusCode::NOT_MODIFIED)
+}
+
+fn tagged(tag: &str, response: impl IntoResponse) -> Response {
+    let mut response = response.into_response();
+    if let Ok(value) = HeaderValue::from_str(tag) {
+        response.headers_mut().insert(ETAG, value);
+    }
+    revalidated(&mut response);
+    response
+}
+
+/// A caller's cache may keep the answer for itself, and has to ask before it uses it.
+fn revalidated(response: &mut Response) {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    response.headers_mut().insert(VARY, HeaderValue::from_static("authorization, accept"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_compared_weakly() {
+        let tag = entity_tag(b"{}");
+        let known = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_NONE_MATCH, HeaderValue::from_str(value).unwrap());
+            is_known(&headers, &tag)
+        };
+        let strong = tag.trim_start_matches("W/");
+        assert!(known(&tag));
+        assert!(known(strong));
+        assert!(known("*"));
+        assert!(known(&format!("\"other\", {tag}")));
+        assert!(!known("\"other\""));
+        assert!(!known(strong.trim_matches('"')));
+        assert!(!is_known(&HeaderMap::new(), &tag));
+    }
+}

@@ -1,0 +1,133 @@
+//! The table of endpoints: path, access, handler. A route that is not in it does not exist.
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, Method};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::problem::Problem;
+use super::state::ApiState;
+use super::{assignments, auth, index, ingest, licenses, log, operations, organizations, quota, test_activity};
+
+/// Who may use an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, without a token.
+    Public,
+    /// The bearer of any valid token.
+    AnyToken,
+    /// Account admins of the account in the path.
+    AccountAdmin,
+    /// Whoever has any role in the account in the path; what they see depends on it.
+    AnyRoleInAccount,
+    /// Owners, admins and billing managers of the organization in the path.
+    OrganizationRole,
+}
+
+/// One endpoint.
+pub struct Endpoint {
+    /// Its path, with parameters in braces.
+    pub path: &'static str,
+    /// Who may use it.
+    pub access: Access,
+    handler: MethodRouter<ApiState>,
+}
+
+impl Endpoint {
+    fn new(path: &'static str, access: Access, handler: MethodRouter<ApiState>) -> Self {
+        Self { path, access, handler }
+    }
+}
+
+/// Every endpoint.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new("/v1/accounts/{account_id}/licenses/history", Access::AccountAdmin, get(licenses::history)),
+        Endpoint::new("/v1/accounts/{account_id}/licenses/usage", Access::AccountAdmin, get(licenses::usage)),
+        Endpoint::new("/v1/accounts/{account_id}/licenses/assignments", Access::AccountAdmin, get(assignments::list)),
+        Endpoint::new("/v1/accounts/{account_id}/organizations", Access::AnyRoleInAccount, get(organizations::list)),
+        Endpoint::new(
+            "/v1/accounts/{account_id}/organizations/{organization_id}/quota",
+            Access::OrganizationRole,
+            get(quota::current),
+        ),
+        Endpoint::new(
+            "/v1/accounts/{account_id}/organizations/{organization_id}/quota/history",
+            Access::OrganizationRole,
+            get(quota::history),
+        ),
+        Endpoint::new(
+            "/v1/accounts/{account_id}/organizations/{organization_id}/test-activity",
+            Access::OrganizationRole,
+            get(test_activity::report),
+        ),
+        Endpoint::new("/v1/ingest", Access::AnyToken, get(ingest::report)),
+        Endpoint::new("/healthz", Access::Public, get(operations::healthz)),
+        Endpoint::new("/readyz", Access::Public, get(operations::readyz)),
+        Endpoint::new("/metrics", Access::Public, get(operations::metrics)),
+        Endpoint::new("/openapi.json", Access::Public, get(operations::openapi)),
+        Endpoint::new("/", Access::Public, get(index::page)),
+    ]
+}
+
+/// The whole API. From the outside in: a request gets its id and its line in the access log, CORS is settled, the answer
+/// is compressed, the time limit runs; then the endpoint's access is decided, and its handler runs.
+pub fn router(state: ApiState) -> Router {
+    let mut router = Router::new();
+    for endpoint in endpoints() {
+        let guard = from_fn_with_state((state.clone(), endpoint.access), auth::guard);
+        router = router.route(endpoint.path, endpoint.handler.route_layer(guard));
+    }
+    let layers = ServiceBuilder::new()
+        .layer(from_fn(log::record))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(cors(state.cors_origins()))
+        .layer(CompressionLayer::new())
+        .layer(from_fn_with_state(state.clone(), limit_time));
+    router
+        .fallback(async || Problem::not_found("There is no such endpoint; /openapi.json lists them."))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(layers)
+        .with_state(state)
+}
+
+/// Origins that a browser may call from; none is the default.
+fn cors(origins: &[String]) -> CorsLayer {
+    let allowed = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(allowed))
+        .allow_methods([Method::GET, Method::HEAD])
+        .allow_headers([AUTHORIZATION, IF_NONE_MATCH])
+        .expose_headers([ETAG, RETRY_AFTER, HeaderName::from_static(log::REQUEST_ID)])
+}
+
+/// Gives up an answer that takes longer than the request timeout. The rows of an export may take longer: it limits the
+/// wait for the first.
+async fn limit_time(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    match tokio::time::timeout(state.request_timeout(), next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::warn!(waited_ms = log::elapsed_ms(started), "an answer took longer than http.request_timeout_ms");
+            Problem::timed_out().into_response()
+        }
+    }
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("unknown"), "a handler panicked");
+    Problem::internal().into_response()
+}

@@ -1,0 +1,113 @@
+//! What every handler shares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::auth::Auth;
+use super::problem::Problem;
+use crate::config::Config;
+use crate::report::ingest::IngestReport;
+use crate::report::subject::AccountContext;
+use crate::report::value::Instant;
+use crate::store::Store;
+use crate::telemetry::health::Health;
+
+/// What every handler shares. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    topic: String,
+    auth: Auth,
+    health: Arc<Health>,
+    metrics: PrometheusHandle,
+    reports: Arc<Semaphore>,
+    request_timeout: Duration,
+    cors_origins: Vec<String>,
+}
+
+/// A report being made: it holds one of the places for report queries until it is dropped.
+pub(super) struct Report {
+    /// The instant that stands in for an `as_of` that was not given, milliseconds since 1970 UTC.
+    pub(super) now_ms: i64,
+    /// Its place among the report queries that may run at once.
+    _place: OwnedSemaphorePermit,
+}
+
+/// What is known before a report's data is read, so that the data is at least as fresh.
+pub(super) struct Context {
+    pub(super) account: AccountContext,
+    pub(super) data_through: Option<Instant>,
+}
+
+impl ApiState {
+    /// The state of an API that reads from the store.
+    ///
+    /// # Errors
+    /// Where a key of `auth` cannot be read.
+    pub fn new(config: &Config, store: Store, health: Arc<Health>, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+        let shared = Shared {
+            store,
+            topic: config.kafka.topic.clone(),
+            auth: Auth::new(&config.auth)?,
+            health,
+            metrics,
+            reports: Arc::new(Semaphore::new(config.http.concurrent_queries_max)),
+            request_timeout: config.http.request_timeout,
+            cors_origins: config.http.cors_origins.clone(),
+        };
+        crate::telemetry::http::describe();
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    pub(super) fn auth(&self) -> &Auth {
+        &self.shared.auth
+    }
+
+    pub(super) fn health(&self) -> &Health {
+        &self.shared.health
+    }
+
+    pub(super) fn metrics(&self) -> &PrometheusHandle {
+        &self.shared.metrics
+    }
+
+    pub(super) fn request_timeout(&self) -> Duration {
+        self.shared.request_timeout
+    }
+
+    pub(super) fn cors_origins(&self) -> &[String] {
+        &self.shared.cors_origins
+    }
+
+    /// Takes a place among the report queries that may run at once. Where all are taken the request is shed rather than
+    /// queued: a poll comes again by itself, and a queue would only make every answer late.
+    pub(super) fn begin_report(&self) -> Result<Report, Problem> {
+        let place = Arc::clone(&self.shared.reports).try_acquire_owned().map_err(|_| Problem::busy())?;
+        Ok(Report { now_ms: Utc::now().timestamp_millis(), _place: place })
+    }
+
+    /// What is known of the account, and how fresh the figures are.
+    pub(super) async fn context(&self, account: &str) -> Result<Context, Problem> {
+        let (account, progress) =
+            tokio::try_join!(self.store().account_context(account), self.store().ingest_progress(&self.shared.topic))?;
+        let account = account.ok_or_else(|| Problem::not_found("No event has named this account."))?;
+        Ok(Context { account, data_through: IngestReport::assemble(progress).data_through() })
+    }
+
+    /// What has been counted so far.
+    pub(super) async fn ingest(&self) -> Result<IngestReport, Problem> {
+        Ok(IngestReport::assemble(self.store().ingest_progress(&self.shared.topic).await?))
+    }
+}

@@ -1,0 +1,184 @@
+//! Queries of the license history and the license usage.
+
+use std::collections::HashMap;
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::client::Store;
+use super::error::StoreError;
+use super::reports::{instant, with_days};
+use crate::core::calendar::Day;
+use crate::report::licenses::{ActiveUsers, SeatCounts, UsageRows};
+use crate::report::period::DayRanges;
+
+const LICENSE_HISTORY: &str = "\
+SELECT toUnixTimestamp64Milli(h.edge) AS edge_ms, h.purchased AS purchased, h.assigned AS assigned, \
+    h.activated AS activated \
+FROM license_history(account = {account:String}, organization = {organization:String}, \
+    edges = {edges:Array(DateTime64(3, 'UTC'))}) AS h";
+
+const LICENSE_HISTORY_BY_ORGANIZATION: &str = "\
+SELECT h.organization_id AS organization_id, toUnixTimestamp64Milli(h.edge) AS edge_ms, h.assigned AS assigned \
+FROM license_history_by_organization(account = {account:String}, organization = {organization:String}, \
+    edges = {edges:Array(DateTime64(3, 'UTC'))}) AS h";
+
+const LICENSE_USAGE: &str = "\
+SELECT toInt32(u.first_day) AS first_day, u.active_users AS active_users, \
+    u.peak_daily_active_users AS peak_daily, u.active_user_days AS user_days \
+FROM license_usage(account = {account:String}, organization = {organization:String}, \
+    first_days = {first_days:Array(Date)}, last_day = {last_day:Date}) AS u";
+
+const LICENSE_USAGE_BY_ORGANIZATION: &str = "\
+SELECT u.organization_id AS organization_id, toInt32(u.first_day) AS first_day, u.active_users AS active_users, \
+    u.peak_daily_active_users AS peak_daily, u.active_user_days AS user_days \
+FROM license_usage_by_organization(account = {account:String}, organization = {organization:String}, \
+    first_days = {first_days:Array(Date)}, last_day = {last_day:Date}) AS u";
+
+const CHILDREN: &str = "\
+SELECT o.organization_id AS organization_id FROM organizations AS o \
+WHERE o.account_id = {account:String} AND ifNull(o.parent_id, '') = {organization:String}";
+
+#[derive(Row, Deserialize)]
+struct HistoryRow {
+    edge_ms: i64,
+    purchased: u64,
+    assigned: u64,
+    activated: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct SeriesSeatsRow {
+    organization_id: String,
+    edge_ms: i64,
+    assigned: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct UsageRow {
+    first_day: i32,
+    active_users: u64,
+    peak_daily: u64,
+    user_days: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct SeriesUsageRow {
+    organization_id: String,
+    first_day: i32,
+    active_users: u64,
+    peak_daily: u64,
+    user_days: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct ChildRow {
+    organization_id: String,
+}
+
+impl Store {
+    /// Seats as they stood at each of the instants (milliseconds since 1970 UTC): of the organization and all below it,
+    /// or of the whole account.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn license_history(
+        &self,
+        account: &str,
+        organization: Option<&str>,
+        edges_ms: &[i64],
+    ) -> Result<Vec<SeatCounts>, StoreError> {
+        if edges_ms.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = self.report_query(LICENSE_HISTORY, account, organization).param("edges", instants(edges_ms));
+        let rows: Vec<HistoryRow> = self.fetch_all(query).await?;
+        let counts = rows.into_iter().map(|row| SeatCounts {
+            edge_ms: row.edge_ms,
+            purchased: row.purchased,
+            assigned: row.assigned,
+            activated: row.activated,
+        });
+        Ok(counts.collect())
+    }
+
+    /// Active users of the days: of the organization and all below it, or of the whole account.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn active_users(
+        &self,
+        account: &str,
+        organization: Option<&str>,
+        days: Option<&DayRanges>,
+    ) -> Result<Vec<ActiveUsers>, StoreError> {
+        let Some(days) = days else { return Ok(Vec::new()) };
+        let query = with_days(self.report_query(LICENSE_USAGE, account, organization), days);
+        let rows: Vec<UsageRow> = self.fetch_all(query).await?;
+        let users = rows.into_iter().map(|row| ActiveUsers {
+            first_day: Day(row.first_day),
+            active_users: row.active_users,
+            peak_daily: row.peak_daily,
+            user_days: row.user_days,
+        });
+        Ok(users.collect())
+    }
+
+    /// The direct children of the organization, or the top-level organizations of the account; in no order.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn child_organizations(
+        &self,
+        account: &str,
+        organization: Option<&str>,
+    ) -> Result<Vec<String>, StoreError> {
+        let rows: Vec<ChildRow> = self.fetch_all(self.report_query(CHILDREN, account, organization)).await?;
+        Ok(rows.into_iter().map(|row| row.organization_id).collect())
+    }
+
+    /// Seats and active users by direct child of the organization, or by top-level organization. Organizations without
+    /// any may be missing.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn license_usage_by_organization(
+        &self,
+        account: &str,
+        organization: Option<&str>,
+        edges_ms: &[i64],
+        days: Option<&DayRanges>,
+    ) -> Result<HashMap<String, UsageRows>, StoreError> {
+        let seats = async {
+            if edges_ms.is_empty() {
+                return Ok(Vec::new());
+            }
+            let query = self.report_query(LICENSE_HISTORY_BY_ORGANIZATION, account, organization);
+            self.fetch_all::<SeriesSeatsRow>(query.param("edges", instants(edges_ms))).await
+        };
+        let users = async {
+            let Some(days) = days else { return Ok(Vec::new()) };
+            let query = self.report_query(LICENSE_USAGE_BY_ORGANIZATION, account, organization);
+            self.fetch_all::<SeriesUsageRow>(with_days(query, days)).await
+        };
+        let (seats, users) = tokio::try_join!(seats, users)?;
+        let mut series: HashMap<String, UsageRows> = HashMap::new();
+        for row in seats {
+            series.entry(row.organization_id).or_default().assigned.push((row.edge_ms, row.assigned));
+        }
+        for row in users {
+            series.entry(row.organization_id).or_default().active.push(ActiveUsers {
+                first_day: Day(row.first_day),
+                active_users: row.active_users,
+                peak_daily: row.peak_daily,
+                user_days: row.user_days,
+            });
+        }
+        Ok(series)
+    }
+}
+
+/// Instants as ClickHouse reads them as a parameter of `DateTime64(3, 'UTC')`.
+fn instants(times_ms: &[i64]) -> Vec<String> {
+    times_ms.iter().map(|&time_ms| instant(time_ms)).collect()
+}

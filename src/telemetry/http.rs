@@ -1,0 +1,23 @@
+//! Metrics and log events of the HTTP API.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+
+/// The target of the access log's lines.
+pub const ACCESS_LOG: &str = "seatmeter::access";
+
+const REQUESTS: &str = "seatmeter_http_requests_total";
+const REQUEST_DURATION: &str = "seatmeter_http_request_duration_seconds";
+
+/// Describes the metrics to the exporter.
+pub fn describe() {
+    describe_counter!(REQUESTS, Unit::Count, "Requests answered, by route and status");
+    describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Time from a request's head to its answer's, by route");
+}
+
+/// A request was answered. `route` is the endpoint's pattern, never the path, which names accounts.
+pub fn request_served(route: &str, status: u16, elapsed: Duration) {
+    counter!(REQUESTS, "route" => route.to_owned(), "status" => status.to_string()).increment(1);
+    histogram!(REQUEST_DURATION, "route" => route.to_owned()).record(elapsed.as_secs_f64());
+}
