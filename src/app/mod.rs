@@ -11,6 +11,7 @@ mod output;
 mod produce;
 mod progress;
 mod sender;
+mod service;
 mod shutdown;
 mod token;
 
@@ -37,6 +38,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Worker(service::WorkerArgs),
     Migrate(migrate::Args),
     Produce(produce::Args),
     Generate(generate::Args),
@@ -53,6 +55,7 @@ enum Command {
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let load = || load_config(cli.config);
     let result = match cli.command {
+        Command::Worker(_) => with_runtime(load, async |config, stop| service::run(&config, stop).await),
         Command::Migrate(_) => with_runtime(load, async |config, _| migrate::run(&config).await),
         Command::Produce(args) => {
             with_runtime(load, async |config, stop| blocking(move || produce::run(&args, &config, &stop)).await)

@@ -78,9 +78,9 @@ pub(super) fn finish(sender: &Sender, progress: Progress, interrupted_at: Option
 }
 
 /// The lines of the file, and its size where it has one.
-pub(super) fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead>, Option<u64>)> {
+pub(super) fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead + Send>, Option<u64>)> {
     if path == Path::new("-") {
-        return Ok((Box::new(std::io::stdin().lock()), None));
+        return Ok((Box::new(BufReader::new(std::io::stdin())), None));
     }
     let cannot_read = || format!("cannot read {}", path.display());
     let file = File::open(path).with_context(cannot_read)?;
@@ -93,7 +93,7 @@ pub(super) fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead>, Option<u64>
 }
 
 /// Reads the next line into `line`; false at the end.
-fn read_line(lines: &mut dyn BufRead, line: &mut Vec<u8>, position: &mut u64) -> anyhow::Result<bool> {
+pub(super) fn read_line(lines: &mut dyn BufRead, line: &mut Vec<u8>, position: &mut u64) -> anyhow::Result<bool> {
     line.clear();
     let bytes = lines.read_until(b'\n', line).context("cannot read the events")?;
     *position += u64::try_from(bytes).unwrap_or(0);
@@ -101,7 +101,7 @@ fn read_line(lines: &mut dyn BufRead, line: &mut Vec<u8>, position: &mut u64) ->
 }
 
 /// The line without its end; empty for a blank one.
-fn trimmed(line: &[u8]) -> &[u8] {
+pub(super) fn trimmed(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.trim_ascii().is_empty() { &[] } else { line }

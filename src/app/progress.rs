@@ -1,12 +1,17 @@
-//! How far long work has come: a bar on a terminal, a plain line now and then elsewhere. Always on standard error.
+//! How far long work has come: a bar on a terminal, a plain line now and then elsewhere. Always on standard error, which
+//! it shares with the logs: both go through here, so that neither tears the other.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 
 /// Time between plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Every bar that is shown.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// How far one piece of work has come.
 pub(super) struct Progress {
@@ -27,11 +32,8 @@ impl Progress {
     /// Starts at position 0.
     pub(super) fn new(action: &'static str, total: Option<u64>) -> Self {
         let started = Instant::now();
-        let shown = if std::io::stderr().is_terminal() {
-            Shown::Bar(bar(action, total))
-        } else {
-            Shown::Lines { last: started }
-        };
+        let shown =
+            if io::stderr().is_terminal() { Shown::Bar(bar(action, total)) } else { Shown::Lines { last: started } };
         Self { action, total, started, shown }
     }
 
@@ -60,9 +62,7 @@ impl Progress {
 
     /// Takes the bar away and says how the work ended.
     pub(super) fn finish(self, summary: &str) {
-        if let Shown::Bar(bar) = &self.shown {
-            bar.finish_and_clear();
-        }
+        drop(self);
         say(summary);
     }
 
@@ -72,16 +72,46 @@ impl Progress {
     }
 }
 
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.finish_and_clear();
+            BARS.remove(bar);
+        }
+    }
+}
+
 fn bar(action: &'static str, total: Option<u64>) -> ProgressBar {
     let (bar, template) = match total {
-        Some(total) => (ProgressBar::new(total), "{prefix} [{wide_bar}] {percent:>3} % {msg}, {eta} left"),
+        Some(total) => (ProgressBar::new(total), "{prefix} [{bar:30}] {percent:>3} %  {msg}"),
         None => (ProgressBar::new_spinner(), "{prefix} {spinner} {msg}"),
     };
     let style = ProgressStyle::with_template(template).expect("the templates above are well-formed");
-    bar.with_style(style.progress_chars("=> ")).with_prefix(action)
+    let bar = BARS.add(bar.with_style(style.progress_chars("=> ")).with_prefix(action));
+    // Shown at once, and alive while nothing moves.
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
-/// A line for whoever watches. Where standard error is gone, nobody does.
+/// A line for whoever watches.
 pub(super) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    // Where standard error is gone, nobody watches.
+    let _ = writeln!(StandardError, "{line}");
+}
+
+/// Standard error beside the bars: they step aside while something else is written.
+pub(super) struct StandardError;
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        BARS.suspend(|| io::stderr().lock().write(bytes))
+    }
+
+    fn write_fmt(&mut self, text: std::fmt::Arguments<'_>) -> io::Result<()> {
+        BARS.suspend(|| io::stderr().lock().write_fmt(text))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }

@@ -50,7 +50,7 @@ use self::consumer::{ConsumerHandle, ConsumerThread, ToConsumer};
 use self::flush::{Books, Coordinator, FlushRequest, Unwritten};
 use self::librdkafka::{Queue, QueueTarget};
 use self::load::Loader;
-use self::retry::Dependency;
+pub(crate) use self::retry::Dependency;
 use self::start::Starter;
 use self::topic::{Topic, wait_for_topic, watch_topic};
 use self::watchdog::Heartbeat;

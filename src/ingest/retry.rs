@@ -16,7 +16,7 @@ const DELAY_MAX: Duration = Duration::from_secs(5);
 
 /// Something that this process depends on, shared by all who wait for it.
 #[derive(Debug)]
-pub(super) struct Dependency {
+pub(crate) struct Dependency {
     /// Its name on `/readyz` and in metrics.
     component: &'static str,
     /// What cannot be done without it, as in "cannot write to ClickHouse".
@@ -32,12 +32,12 @@ struct State {
 }
 
 impl Dependency {
-    pub(super) fn new(component: &'static str, trouble: &'static str, health: Arc<Health>) -> Arc<Self> {
+    pub(crate) fn new(component: &'static str, trouble: &'static str, health: Arc<Health>) -> Arc<Self> {
         Arc::new(Self { component, trouble, health, state: Mutex::default() })
     }
 
     /// Tries until it works.
-    pub(super) async fn until_ok<T, E, F>(self: &Arc<Self>, mut attempt: impl FnMut() -> F) -> T
+    pub(crate) async fn until_ok<T, E, F>(self: &Arc<Self>, mut attempt: impl FnMut() -> F) -> T
     where
         E: Display,
         F: Future<Output = Result<T, E>>,
