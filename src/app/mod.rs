@@ -4,6 +4,7 @@
 //! 1 and one line that says what is wrong and the way out; wrong usage is status 2.
 
 mod check_config;
+mod clickhouse;
 mod generate;
 mod logging;
 mod migrate;
@@ -43,6 +44,7 @@ enum Command {
     Produce(produce::Args),
     Generate(generate::Args),
     CheckConfig(check_config::Args),
+    Clickhouse(clickhouse::Args),
     Token(token::Args),
 }
 
@@ -65,6 +67,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             blocking(move || generate::run(&args, load, &stop)).await
         }),
         Command::CheckConfig(args) => check_config::run(&args, load),
+        Command::Clickhouse(args) => clickhouse::run(args),
         Command::Token(args) => token::run(&args, load),
     };
     result.or_else(|error| if error.is::<OutputClosed>() { Ok(()) } else { Err(error) })

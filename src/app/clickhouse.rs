@@ -1,0 +1,56 @@
+//! `seatmeter clickhouse`: the embedded ClickHouse on its own, as an HTTP server.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use secrecy::SecretString;
+
+use super::logging;
+use crate::config::Log;
+use crate::embedded::clickhouse::{ServeOptions, serve};
+use crate::embedded::provision::engine_library;
+
+/// Serve the embedded ClickHouse over HTTP
+///
+/// curl, Grafana and ClickHouse's clients use it as they use a server. The user is `default`. Example:
+/// curl 'http://127.0.0.1:8123/?query=SHOW+DATABASES'
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Address to listen on; port 0 takes a free one. Without a password only loopback addresses are allowed
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8123")]
+    listen: SocketAddr,
+
+    /// Where the data is kept; by default in the user's data folder
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// The engine's library, libchdb.so 26.7 or newer; by default it is fetched by npm, once
+    #[arg(long, value_name = "FILE")]
+    library: Option<PathBuf>,
+
+    /// Password of the user
+    #[arg(long, env = "SEATMETER_ENGINE_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
+    password: Option<SecretString>,
+
+    /// Stop when standard input is closed, so as not to outlive the process at its other end
+    #[arg(long)]
+    stop_with_stdin: bool,
+}
+
+pub(super) fn run(args: Args) -> anyhow::Result<()> {
+    logging::init(&Log { filter: "info".into(), json: false })?;
+    let data_dir = match args.data_dir {
+        Some(named) => named,
+        None => dirs::data_dir()
+            .context("this user has no data folder; name one by --data-dir")?
+            .join("seatmeter/clickhouse"),
+    };
+    serve(&ServeOptions {
+        library: engine_library(args.library.as_deref())?,
+        data_dir,
+        listen: args.listen,
+        password: args.password,
+        stop_with_stdin: args.stop_with_stdin,
+    })
+}

@@ -1,0 +1,73 @@
+//! One process on a data directory.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+/// Its name in the data directory. It stays there; what counts is the lock on it, which the system drops with the process.
+const LOCK_FILE: &str = "seatmeter.lock";
+
+/// Keeps other engine processes off a data directory as long as it lives.
+#[derive(Debug)]
+pub(super) struct DataDirLock {
+    _file: File,
+}
+
+impl DataDirLock {
+    /// Creates the directory where missing, and locks it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be created or written to, or another process holds it.
+    pub(super) fn take(data_dir: &Path) -> Result<DataDirLock> {
+        std::fs::create_dir_all(data_dir)
+            .with_context(|| format!("cannot create the data directory {}", data_dir.display()))?;
+        let path = data_dir.join(LOCK_FILE);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .with_context(|| format!("cannot write to the data directory {}", data_dir.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let known = file.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
+                let holder = if known { format!(" (process {})", holder.trim()) } else { String::new() };
+                bail!(
+                    "the data directory {} is in use by another engine{holder}; stop it, or choose another --data-dir",
+                    data_dir.display()
+                );
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+        }
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .with_context(|| format!("cannot write to {}", path.display()))?;
+        Ok(DataDirLock { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_taken_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path().join("new/data");
+        let held = DataDirLock::take(&data_dir).unwrap();
+        let refused = DataDirLock::take(&data_dir).unwrap_err().to_string();
+        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        assert!(refused.contains(&data_dir.display().to_string()), "{refused}");
+        drop(held);
+        DataDirLock::take(&data_dir).unwrap();
+    }
+}

@@ -1,0 +1,230 @@
+//! The engine as a child process.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::embedded::provision;
+
+/// How long an engine may take to start; loading a large data directory takes seconds.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long an engine may take to stop when told to, before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// Lines of its stderr that are kept for the message of a failed start.
+const STDERR_LINES_MAX: usize = 20;
+/// What the engine prints before its address.
+const READY_PREFIX: &str = "listening on http://";
+
+/// How to start an engine.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// The seatmeter binary.
+    pub exe: PathBuf,
+    pub data_dir: PathBuf,
+    /// Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// A `libchdb.so` to use instead of the provisioned one.
+    pub library: Option<PathBuf>,
+}
+
+/// A running engine. It stops when this is dropped, and when this process ends in whatever way: its standard input is a
+/// pipe from here.
+#[derive(Debug)]
+pub struct EngineProcess {
+    options: EngineOptions,
+    library: PathBuf,
+    running: Option<Running>,
+    address: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+}
+
+impl EngineProcess {
+    /// Starts an engine on a free loopback port and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// The library cannot be provisioned, or the engine does not start; its own words are part of the message.
+    pub fn spawn(exe: &Path, data_dir: &Path) -> Result<EngineProcess> {
+        EngineProcess::start(EngineOptions {
+            exe: exe.to_owned(),
+            data_dir: data_dir.to_owned(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            library: None,
+        })
+    }
+
+    /// Starts an engine as `options` say and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// As for [`spawn`](EngineProcess::spawn).
+    pub fn start(options: EngineOptions) -> Result<EngineProcess> {
+        let library = provision::engine_library(options.library.as_deref())?;
+        let (running, address) = launch(&options, &library, options.listen)?;
+        Ok(EngineProcess { options, library, running: Some(running), address })
+    }
+
+    /// Where it answers, such as `http://127.0.0.1:40123`. A restart keeps it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its process id; `None` while it is down.
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(|running| running.child.id())
+    }
+
+    /// Kills it on the spot (SIGKILL), as a crash would.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refuses.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut running) = self.running.take() {
+            running.child.kill().context("cannot kill the engine")?;
+            running.child.wait().context("cannot wait for the engine to end")?;
+        }
+        Ok(())
+    }
+
+    /// Asks it to stop, waits, and kills it if it does not. Its exit status, if it was running.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refuses.
+    pub fn stop(&mut self) -> Result<Option<ExitStatus>> {
+        let Some(mut running) = self.running.take() else { return Ok(None) };
+        drop(running.stdin.take());
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        loop {
+            if let Some(status) = running.child.try_wait().context("cannot wait for the engine to end")? {
+                return Ok(Some(status));
+            }
+            if Instant::now() >= deadline {
+                running.child.kill().context("cannot kill the engine")?;
+                return running.child.wait().map(Some).context("cannot wait for the engine to end");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Starts it again after [`kill`](EngineProcess::kill) or [`stop`](EngineProcess::stop), on the same data and address.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn restart(&mut self) -> Result<()> {
+        self.stop()?;
+        let (running, address) = launch(&self.options, &self.library, self.address)?;
+        self.running = Some(running);
+        self.address = address;
+        Ok(())
+    }
+}
+
+impl Drop for EngineProcess {
+    fn drop(&mut self) {
+        // Data is safe either way: what was acknowledged is written. So there is nothing to wait for.
+        if let Some(mut running) = self.running.take() {
+            let ended = running.child.kill().and_then(|()| running.child.wait());
+            if let Err(error) = ended {
+                tracing::warn!(%error, "the engine process could not be stopped");
+            }
+        }
+    }
+}
+
+fn launch(options: &EngineOptions, library: &Path, listen: SocketAddr) -> Result<(Running, SocketAddr)> {
+    let mut child = Command::new(&options.exe)
+        .arg("clickhouse")
+        .arg("--data-dir")
+        .arg(&options.data_dir)
+        .arg("--library")
+        .arg(library)
+        .args(["--listen", &listen.to_string(), "--stop-with-stdin"])
+        // The engine takes its own time zone from here; in UTC, what it prints is the same on every machine.
+        .env("TZ", "UTC")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", options.exe.display()))?;
+    let stdin = child.stdin.take();
+    let complaints = Complaints::collect(child.stderr.take().context("the engine process has no stderr")?);
+    let stdout = child.stdout.take().context("the engine process has no stdout")?;
+    let mut running = Running { child, stdin };
+    match wait_until_ready(stdout) {
+        Ok(address) => Ok((running, address)),
+        Err(error) => {
+            running.child.kill().context("cannot kill the engine")?;
+            let status = running.child.wait().context("cannot wait for the engine to end")?;
+            bail!("the embedded ClickHouse does not start: {error:#} ({status}); it says: {}", complaints.text());
+        }
+    }
+}
+
+fn wait_until_ready(stdout: impl Read + Send + 'static) -> Result<SocketAddr> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let mut reader = BufReader::new(stdout);
+        let outcome = reader.read_line(&mut line).map(|_| line);
+        // Nobody waits any more after the timeout.
+        drop(sender.send(outcome));
+    });
+    let line = match receiver.recv_timeout(START_TIMEOUT) {
+        Ok(line) => line.context("cannot read its output")?,
+        Err(RecvTimeoutError::Timeout) => bail!("it is not ready after {} s", START_TIMEOUT.as_secs()),
+        Err(RecvTimeoutError::Disconnected) => bail!("its output cannot be read"),
+    };
+    let address = line.trim().strip_prefix(READY_PREFIX).and_then(|address| address.parse().ok());
+    address.with_context(|| {
+        if line.is_empty() { "it ended at once".to_owned() } else { format!("unexpected output {:?}", line.trim()) }
+    })
+}
+
+/// The last lines of a child's stderr. They go to the log too.
+#[derive(Debug)]
+struct Complaints {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Complaints {
+    fn collect(stderr: impl Read + Send + 'static) -> Complaints {
+        let lines = Arc::new(Mutex::new(VecDeque::new()));
+        let kept = Arc::clone(&lines);
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                tracing::warn!(target: "seatmeter::engine", "{line}");
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                if kept.len() == STDERR_LINES_MAX {
+                    kept.pop_front();
+                }
+                kept.push_back(line);
+            }
+        });
+        Complaints { lines, reader }
+    }
+
+    /// All of it, once the child has ended.
+    fn text(self) -> String {
+        // A reader that panicked has kept what it had read.
+        drop(self.reader.join());
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.make_contiguous().join("\n")
+    }
+}

@@ -1,0 +1,188 @@
+//! A request of ClickHouse's HTTP interface, parsed: what its URL, headers and form fields ask for.
+//!
+//! Sessions, external tables, roles and compressed bodies are refused by name, never ignored.
+
+use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING};
+use axum::http::{HeaderMap, Method};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::super::libchdb::EngineError;
+
+/// Everything but the body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Parsed {
+    /// The statement, or its beginning, from the URL or a form field.
+    pub(super) query: String,
+    pub(super) database: Option<String>,
+    /// The output format of statements that name none.
+    pub(super) default_format: Option<String>,
+    /// Settings of this query, in order.
+    pub(super) settings: Vec<(String, String)>,
+    /// Values of `{name:Type}` placeholders, in ClickHouse's escaped form.
+    pub(super) parameters: Vec<(String, String)>,
+    /// Nothing is sent before the query is over, so that its failure always has an HTTP status.
+    pub(super) wait_end_of_query: bool,
+    /// Reads only, as any GET.
+    pub(super) readonly: bool,
+    pub(super) credentials: Credentials,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Credentials {
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+}
+
+/// Parses method, query string and headers.
+///
+/// # Errors
+///
+/// A parameter that this server does not take, with the code that ClickHouse would give.
+pub(super) fn parse(method: &Method, query_string: &str, headers: &HeaderMap) -> Result<Parsed, EngineError> {
+    let mut parsed = Parsed {
+        readonly: method == Method::GET || method == Method::HEAD,
+        database: header(headers, "x-clickhouse-database"),
+        default_format: header(headers, "x-clickhouse-format"),
+        credentials: from_headers(headers)?,
+        ..Parsed::default()
+    };
+    if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        return Err(not_implemented(&format!("request bodies with Content-Encoding {encoding:?}; send it plain")));
+    }
+    for (name, value) in url::form_urlencoded::parse(query_string.as_bytes()) {
+        parsed.take(&name, value.into_owned())?;
+    }
+    Ok(parsed)
+}
+
+impl Parsed {
+    /// Takes one parameter, of the URL or a form.
+    pub(super) fn take(&mut self, name: &str, value: String) -> Result<(), EngineError> {
+        match name {
+            "query" => self.query = value,
+            "database" => self.database = Some(value),
+            "default_format" => self.default_format = Some(value),
+            "user" => self.credentials.user = Some(value),
+            "password" => self.credentials.password = Some(value),
+            "wait_end_of_query" => self.wait_end_of_query = is_on(&value),
+            // Of no consequence here: the engine names queries itself, and buffers are ours.
+            "query_id" | "quota_key" | "buffer_size" | "stacktrace" | "close_session" | "session_timeout"
+            | "session_check" => {}
+            "compress" | "decompress" if is_on(&value) => {
+                return Err(not_implemented(&format!("{name}={value}; turn compression off in the client")));
+            }
+            "compress" | "decompress" => {}
+            "client_protocol_version" if value != "0" => {
+                return Err(not_implemented("client_protocol_version other than 0"));
+            }
+            "client_protocol_version" => {}
+            "session_id" => return Err(not_implemented("sessions (session_id); each request stands alone")),
+            "role" => return Err(not_implemented("roles (role)")),
+            _ => match name.strip_prefix("param_") {
+                Some(parameter) => self.parameters.push((parameter.to_owned(), value)),
+                None if is_setting_name(name) => self.settings.push((name.to_owned(), value)),
+                None => {
+                    return Err(EngineError::new(115, "UNKNOWN_SETTING", &format!("Unknown setting '{name}'")));
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+/// What the engine cannot do, as ClickHouse says it.
+pub(super) fn not_implemented(what: &str) -> EngineError {
+    EngineError::new(48, "NOT_IMPLEMENTED", &format!("The embedded engine does not take {what}"))
+}
+
+fn is_on(value: &str) -> bool {
+    !matches!(value, "" | "0" | "false")
+}
+
+fn is_setting_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.')
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+fn from_headers(headers: &HeaderMap) -> Result<Credentials, EngineError> {
+    let Some(authorization) = headers.get(AUTHORIZATION) else {
+        return Ok(Credentials {
+            user: header(headers, "x-clickhouse-user"),
+            password: header(headers, "x-clickhouse-key"),
+        });
+    };
+    let bad = || EngineError::new(516, "AUTHENTICATION_FAILED", "Invalid authentication: only HTTP Basic is taken");
+    let encoded = authorization.to_str().ok().and_then(|value| {
+        let (scheme, encoded) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("basic").then_some(encoded.trim())
+    });
+    let decoded = BASE64.decode(encoded.ok_or_else(bad)?).map_err(|_| bad())?;
+    let text = String::from_utf8(decoded).map_err(|_| bad())?;
+    let (user, password) = text.split_once(':').ok_or_else(bad)?;
+    Ok(Credentials { user: Some(user.to_owned()), password: Some(password.to_owned()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn parsed(query_string: &str) -> Parsed {
+        parse(&Method::POST, query_string, &HeaderMap::new()).unwrap()
+    }
+
+    fn check_refused(query_string: &str, code: u32, part: &str) {
+        let error = parse(&Method::POST, query_string, &HeaderMap::new()).unwrap_err();
+        assert_eq!(error.code, code, "{error}");
+        assert!(error.message.contains(part), "{error}");
+    }
+
+    #[test]
+    fn parameters_find_their_places() {
+        let found = parsed(
+            "query=SELECT+1&database=d&default_format=JSON&param_x=a%5Ctb&max_threads=2&wait_end_of_query=1&query_id=q",
+        );
+        assert_eq!(found.query, "SELECT 1");
+        assert_eq!(found.database.as_deref(), Some("d"));
+        assert_eq!(found.default_format.as_deref(), Some("JSON"));
+        assert_eq!(found.parameters, [("x".to_owned(), "a\\tb".to_owned())]);
+        assert_eq!(found.settings, [("max_threads".to_owned(), "2".to_owned())]);
+        assert!(found.wait_end_of_query && !found.readonly);
+    }
+
+    #[test]
+    fn a_get_only_reads() {
+        assert!(parse(&Method::GET, "", &HeaderMap::new()).unwrap().readonly);
+    }
+
+    #[test]
+    fn what_it_does_not_do_is_refused() {
+        check_refused("compress=1", 48, "compress=1");
+        check_refused("session_id=x", 48, "session_id");
+        check_refused("role=r", 48, "role");
+        check_refused("a%27b=1", 115, "a'b");
+        assert_eq!(parsed("compress=0&decompress=0"), Parsed::default());
+    }
+
+    #[test]
+    fn credentials_come_from_basic_or_headers_or_url() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-clickhouse-user", HeaderValue::from_static("u"));
+        headers.insert("x-clickhouse-key", HeaderValue::from_static("k"));
+        let found = from_headers(&headers).unwrap();
+        assert_eq!((found.user.as_deref(), found.password.as_deref()), (Some("u"), Some("k")));
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic ZGVmYXVsdDphOmI="));
+        let found = from_headers(&headers).unwrap();
+        assert_eq!((found.user.as_deref(), found.password.as_deref()), (Some("default"), Some("a:b")));
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer x"));
+        assert_eq!(from_headers(&headers).unwrap_err().code, 516);
+        let found = parsed("user=default&password=p").credentials;
+        assert_eq!((found.user.as_deref(), found.password.as_deref()), (Some("default"), Some("p")));
+    }
+}

@@ -1,0 +1,341 @@
+//! What a request's text asks for: an INSERT with data behind it, or a statement that stands alone.
+//!
+//! The engine takes the data of an INSERT and the name of a format apart from the statement, while a request has them in
+//! one text. Taking the `FORMAT` clause out and handing its name over by itself also makes sure that the format this server
+//! frames a result by is the one that the engine writes. It never changes anything else of a statement.
+
+use std::ops::Range;
+
+use super::lexer::{Token, Tokens};
+
+/// A text may hold at most this much before the data of an INSERT begins.
+pub(super) const HEAD_BYTES_MAX: usize = 1024 * 1024;
+
+/// What the beginning of a request's text is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Scan {
+    /// More of the text is needed to tell.
+    More,
+    /// An INSERT whose data begins at `data_at`.
+    Insert(Insert),
+    /// A statement without data behind it: all of the text belongs to it.
+    Alone,
+}
+
+/// An INSERT without its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Insert {
+    /// The statement without its `FORMAT` clause.
+    pub(super) sql: Vec<u8>,
+    /// The format of the data.
+    pub(super) format: String,
+    /// Where in the text the data begins.
+    pub(super) data_at: usize,
+}
+
+/// Looks at a text that begins with a statement; `complete` if nothing follows it.
+pub(super) fn scan(text: &[u8], complete: bool) -> Scan {
+    let mut tokens = Depths::new(text);
+    let is_insert = match tokens.next() {
+        None if !complete => return Scan::More,
+        Some(Item { end, .. }) if end == text.len() && !complete => return Scan::More,
+        Some(item) => item.is(text, "INSERT"),
+        None => false,
+    };
+    if !is_insert {
+        return Scan::Alone;
+    }
+    let undecided = if complete { Scan::Alone } else { Scan::More };
+    if !skip_target(&mut tokens, text) {
+        return undecided;
+    }
+    while let Some(item) = tokens.next() {
+        let cut_off = item.end == text.len() && !complete;
+        if item.token == Token::Unterminated || cut_off {
+            return undecided;
+        }
+        if item.depth > 0 || item.token != Token::Word {
+            continue;
+        }
+        if item.is(text, "VALUES") {
+            return Scan::Insert(Insert {
+                sql: text[..item.start].to_vec(),
+                format: "Values".into(),
+                data_at: item.end,
+            });
+        }
+        if item.is(text, "FORMAT") {
+            return match tokens.next() {
+                Some(name) if name.token == Token::Word => with_format(text, &item, &name, complete),
+                Some(_) => Scan::Alone,
+                None => undecided,
+            };
+        }
+        if ["SELECT", "WITH", "FROM", "WATCH"].iter().any(|word| item.is(text, word)) {
+            return Scan::Alone;
+        }
+    }
+    // An INSERT that names no format takes VALUES, whose keyword may be left out.
+    if complete {
+        return Scan::Insert(Insert { sql: text.to_vec(), format: "Values".into(), data_at: text.len() });
+    }
+    Scan::More
+}
+
+/// Steps over `[INTO] [TABLE | FUNCTION] [database .] name`, so that a table called `values` or `format` is no keyword.
+fn skip_target(tokens: &mut Depths<'_>, text: &[u8]) -> bool {
+    let Some(mut item) = tokens.next() else { return false };
+    for keyword in ["INTO", "TABLE", "FUNCTION"] {
+        if item.is(text, keyword) {
+            match tokens.next() {
+                Some(next) => item = next,
+                None => return false,
+            }
+        }
+    }
+    while tokens.peek_is_dot() {
+        tokens.next();
+        if tokens.next().is_none() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Where the data begins after `FORMAT name`: after blanks and at most one line break, as in ClickHouse.
+fn with_format(text: &[u8], keyword: &Item, name: &Item, complete: bool) -> Scan {
+    let mut data_at = name.end;
+    while matches!(text.get(data_at), Some(b' ' | b'\t' | 0x0c)) {
+        data_at += 1;
+    }
+    if text.get(data_at) == Some(&b'\r') {
+        data_at += 1;
+    }
+    match text.get(data_at) {
+        Some(b'\n') => data_at += 1,
+        // The line break may be the next byte to come.
+        None if !complete => return Scan::More,
+        _ => {}
+    }
+    let format = String::from_utf8_lossy(&text[name.start..name.end]).into_owned();
+    Scan::Insert(Insert { sql: text[..keyword.start].to_vec(), format, data_at })
+}
+
+/// A statement that stands alone, ready for the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Alone {
+    /// The statement without its `FORMAT` clause.
+    pub(super) sql: Vec<u8>,
+    /// The format of that clause.
+    pub(super) format: Option<String>,
+    /// It is a SELECT whose result may be fetched in chunks.
+    pub(super) may_stream: bool,
+    /// More than one statement.
+    pub(super) is_many: bool,
+}
+
+/// Takes the `FORMAT` clause out of a statement.
+pub(super) fn alone(text: &[u8]) -> Alone {
+    let items: Vec<Item> = Depths::new(text).collect();
+    let many =
+        items.windows(2).any(|pair| pair[0].token == Token::Symbol(b';') && pair[1].token != Token::Symbol(b';'));
+    let clause = format_clause(text, &items);
+    let sql = match &clause {
+        Some((range, _)) => [&text[..range.start], &text[range.end..]].concat(),
+        None => text.to_vec(),
+    };
+    let starts_select = items.first().is_some_and(|first| {
+        first.token == Token::Open || ["SELECT", "WITH", "FROM"].iter().any(|word| first.is(text, word))
+    });
+    // Totals and the brackets of an array of rows stand around the rows, so chunks of them cannot be strung together.
+    let is_framed = items
+        .iter()
+        .any(|item| ["TOTALS", "extremes", "output_format_json_array_of_rows"].iter().any(|word| item.is(text, word)));
+    Alone { sql, format: clause.map(|(_, name)| name), may_stream: starts_select && !is_framed, is_many: many }
+}
+
+/// `FORMAT name` outside of all brackets, followed by nothing but `SETTINGS` or the end.
+fn format_clause(text: &[u8], items: &[Item]) -> Option<(Range<usize>, String)> {
+    let at = items
+        .windows(2)
+        .rposition(|pair| pair[0].depth == 0 && pair[0].is(text, "FORMAT") && pair[1].token == Token::Word)?;
+    let ends = match items.get(at + 2) {
+        None => true,
+        Some(next) => next.token == Token::Symbol(b';') || next.is(text, "SETTINGS"),
+    };
+    // In `SELECT 1 AS format settings`, or `x.format`, the word is a name.
+    let is_name = at == 0 || items[at - 1].is(text, "AS") || items[at - 1].token == Token::Symbol(b'.');
+    (ends && !is_name).then(|| {
+        let name = &items[at + 1];
+        (items[at].start..name.end, String::from_utf8_lossy(&text[name.start..name.end]).into_owned())
+    })
+}
+
+/// A token, where it is, and how many brackets are open around it.
+#[derive(Clone, Debug)]
+struct Item {
+    token: Token,
+    start: usize,
+    end: usize,
+    depth: usize,
+}
+
+impl Item {
+    fn is(&self, text: &[u8], word: &str) -> bool {
+        self.token == Token::Word && text[self.start..self.end].eq_ignore_ascii_case(word.as_bytes())
+    }
+}
+
+struct Depths<'text> {
+    text: &'text [u8],
+    tokens: Tokens<'text>,
+    depth: usize,
+    at: usize,
+}
+
+impl<'text> Depths<'text> {
+    fn new(text: &'text [u8]) -> Depths<'text> {
+        Depths { text, tokens: Tokens::new(text), depth: 0, at: 0 }
+    }
+
+    fn peek_is_dot(&self) -> bool {
+        let next = Tokens::new(&self.text[self.at..]).next();
+        matches!(next, Some((Token::Symbol(b'.'), _)))
+    }
+}
+
+impl Iterator for Depths<'_> {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        let (token, range) = self.tokens.next()?;
+        self.at = range.end;
+        if token == Token::Close {
+            self.depth = self.depth.saturating_sub(1);
+        }
+        let item = Item { token, start: range.start, end: range.end, depth: self.depth };
+        if token == Token::Open {
+            self.depth += 1;
+        }
+        Some(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks a text of statement and data, in every possible way of being cut in two.
+    fn check_insert(statement: &str, sql: &str, format: &str, data: &str) {
+        let text = [statement, data].concat();
+        let expected = Scan::Insert(Insert { sql: sql.into(), format: format.into(), data_at: statement.len() });
+        assert_eq!(scan(text.as_bytes(), true), expected, "{text}");
+        for cut in 0..text.len() {
+            let early = scan(&text.as_bytes()[..cut], false);
+            assert!(early == Scan::More || early == expected, "{text}, cut at {cut}: {early:?}");
+        }
+    }
+
+    fn check_alone(text: &str) {
+        assert_eq!(scan(text.as_bytes(), true), Scan::Alone, "{text}");
+    }
+
+    #[test]
+    fn data_follows_the_format() {
+        check_insert("INSERT INTO t(a) FORMAT RowBinary\n", "INSERT INTO t(a) ", "RowBinary", "\n\0FORMAT x");
+        check_insert("INSERT INTO t FORMAT CSV\r\n", "INSERT INTO t ", "CSV", "\n1");
+        check_insert("insert into d.`t`  format TSV  ", "insert into d.`t`  ", "TSV", "1\t2");
+        check_insert("INSERT INTO t SETTINGS a=1 FORMAT TSV\n", "INSERT INTO t SETTINGS a=1 ", "TSV", "1");
+    }
+
+    #[test]
+    fn data_follows_values() {
+        check_insert("INSERT INTO t VALUES", "INSERT INTO t ", "Values", " (1), ('a')");
+        check_insert("INSERT INTO t (a, b) VALUES", "INSERT INTO t (a, b) ", "Values", "(1, 2)");
+        check_insert(
+            "INSERT INTO FUNCTION file('FORMAT', CSV) VALUES",
+            "INSERT INTO FUNCTION file('FORMAT', CSV) ",
+            "Values",
+            "(1)",
+        );
+    }
+
+    #[test]
+    fn names_are_no_keywords() {
+        check_insert("INSERT INTO values VALUES", "INSERT INTO values ", "Values", "(1)");
+        check_insert(
+            "INSERT INTO format.values (values, format) FORMAT CSV\n",
+            "INSERT INTO format.values (values, format) ",
+            "CSV",
+            "1",
+        );
+        check_insert("INSERT INTO t /* FORMAT CSV */ FORMAT TSV\n", "INSERT INTO t /* FORMAT CSV */ ", "TSV", "1");
+    }
+
+    #[test]
+    fn statements_without_data_stand_alone() {
+        for text in [
+            "INSERT INTO t SELECT 1",
+            "INSERT INTO t (a) WITH 1 AS x SELECT x",
+            "INSERT INTO t FROM INFILE 'x' FORMAT CSV",
+            "SELECT 1 FORMAT CSV",
+            "CREATE TABLE insert (a Int8)",
+            "",
+            "-- nothing",
+        ] {
+            check_alone(text);
+        }
+    }
+
+    #[test]
+    fn other_statements_are_known_by_their_first_word() {
+        assert_eq!(scan(b"SELECT ", false), Scan::Alone);
+        assert_eq!(scan(b"INSER", false), Scan::More);
+        assert_eq!(scan(b"  /* INSERT", false), Scan::More);
+    }
+
+    fn check_format(text: &str, sql: &str, format: Option<&str>) {
+        let found = alone(text.as_bytes());
+        assert_eq!((String::from_utf8(found.sql).unwrap().as_str(), found.format.as_deref()), (sql, format), "{text}");
+    }
+
+    #[test]
+    fn the_format_clause_is_taken_out() {
+        check_format("SELECT 1 FORMAT JSON", "SELECT 1 ", Some("JSON"));
+        check_format("SELECT 1 FORMAT JSON SETTINGS max_threads=1", "SELECT 1  SETTINGS max_threads=1", Some("JSON"));
+        check_format("SELECT 1 format Null;", "SELECT 1 ;", Some("Null"));
+        check_format("SELECT formatDateTime(now(), 'FORMAT x')", "SELECT formatDateTime(now(), 'FORMAT x')", None);
+    }
+
+    #[test]
+    fn names_are_no_format_clause() {
+        for text in [
+            "SELECT 1 AS format",
+            "SELECT 1 AS format SETTINGS max_threads=1",
+            "SELECT format FROM t",
+            "SELECT x.format y",
+            "SELECT (SELECT 1 FORMAT CSV)",
+        ] {
+            check_format(text, text, None);
+        }
+    }
+
+    #[test]
+    fn only_unframed_selects_stream() {
+        let streams = |text: &str| alone(text.as_bytes()).may_stream;
+        assert!(streams("SELECT 1"));
+        assert!(streams("(SELECT 1) UNION ALL SELECT 2"));
+        assert!(streams("/* a */ WITH 1 AS x SELECT x"));
+        assert!(!streams("SHOW TABLES"));
+        assert!(!streams("SELECT a, count() FROM t GROUP BY a WITH TOTALS"));
+        assert!(!streams("SELECT 1 SETTINGS extremes = 1"));
+    }
+
+    #[test]
+    fn several_statements_are_seen() {
+        let many = |text: &str| alone(text.as_bytes()).is_many;
+        assert!(many("SELECT 1; SELECT 2"));
+        assert!(!many("SELECT 1;"));
+        assert!(!many("SELECT ';', 2 ;; -- end"));
+    }
+}

@@ -1,0 +1,537 @@
+//! `libchdb`, the ClickHouse engine as a shared library: loading it, and a safe face for the part of its C interface that
+//! the HTTP server needs.
+//!
+//! A [`Connection`] runs one statement at a time, which the borrow checker enforces: a running query or insert borrows it
+//! mutably. Connections are cheap (0.4 ms) and carry the session (`SET`, `USE`, temporary tables), so the server opens one
+//! per request; the engine itself starts with the first and stops with the last one.
+//!
+//! This module never interprets SQL, never retries, and is the only one of the embedded engine with `unsafe`.
+#![allow(unsafe_code, reason = "calls a C interface through function pointers")]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::ptr::{self, NonNull};
+
+/// The engine's own error: ClickHouse's error code and its message, `Code: N. DB::Exception: ...`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct EngineError {
+    /// A code of `system.errors`, such as 62 for a syntax error.
+    pub code: u32,
+    /// The whole message, as a ClickHouse server would send it.
+    pub message: String,
+}
+
+impl EngineError {
+    /// The code of an error that does not say one: `STD_EXCEPTION`.
+    const UNKNOWN: u32 = 1001;
+
+    /// Builds the message that a ClickHouse server would give: `Code: 62. DB::Exception: text. (NAME)`.
+    pub fn new(code: u32, name: &str, text: &str) -> EngineError {
+        EngineError { code, message: format!("Code: {code}. DB::Exception: {text}. ({name})") }
+    }
+
+    fn from_message(message: String) -> EngineError {
+        let digits = message.strip_prefix("Code: ").and_then(|rest| rest.split('.').next());
+        let code = digits.and_then(|digits| digits.parse().ok()).unwrap_or(EngineError::UNKNOWN);
+        EngineError { code, message }
+    }
+}
+
+/// Why the library cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("cannot load the ClickHouse library {path}: {reason}")]
+    Open { path: PathBuf, reason: String },
+    #[error(
+        "{path} is not a usable libchdb: it has no symbol {symbol}; libchdb 26.7 or newer with the C interface is needed"
+    )]
+    Symbol { path: PathBuf, symbol: &'static str },
+}
+
+/// Figures that the engine reports of a finished statement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Rows read from storage.
+    pub read_rows: u64,
+    /// Bytes read from storage.
+    pub read_bytes: u64,
+    /// Rows written, those of materialized views included.
+    pub written_rows: u64,
+    /// Bytes written, those of materialized views included.
+    pub written_bytes: u64,
+    /// Rows of the result.
+    pub result_rows: u64,
+    /// Bytes of the result.
+    pub result_bytes: u64,
+}
+
+/// A whole result, or one chunk of a streamed one, in the output format that was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    pub bytes: Vec<u8>,
+    pub summary: Summary,
+}
+
+/// Named query parameters; values are in ClickHouse's escaped (TSV) form, as its HTTP interface takes them.
+pub type Parameters = [(String, String)];
+
+// chdb_connect hands out a pointer to a connection handle, which is itself a pointer.
+type ConnectionHandle = *mut c_void;
+type ResultHandle = *mut c_void;
+type InsertHandle = *mut c_void;
+type Text = *const c_char;
+
+type Connect = unsafe extern "C" fn(c_int, *mut *mut c_char) -> *mut ConnectionHandle;
+type CloseConnection = unsafe extern "C" fn(*mut ConnectionHandle);
+type RunWithParameters = unsafe extern "C" fn(
+    ConnectionHandle,
+    Text,
+    usize,
+    Text,
+    usize,
+    *const Text,
+    *const usize,
+    *const Text,
+    *const usize,
+    usize,
+) -> *mut c_void;
+type Fetch = unsafe extern "C" fn(ConnectionHandle, ResultHandle) -> ResultHandle;
+type Cancel = unsafe extern "C" fn(ConnectionHandle, ResultHandle);
+type Dispose = unsafe extern "C" fn(*mut c_void);
+type Message = unsafe extern "C" fn(*mut c_void) -> Text;
+type Figure = unsafe extern "C" fn(ResultHandle) -> u64;
+type Length = unsafe extern "C" fn(ResultHandle) -> usize;
+type Append = unsafe extern "C" fn(InsertHandle, *const c_void, usize) -> c_int;
+type Finish = unsafe extern "C" fn(InsertHandle) -> ResultHandle;
+type Version = unsafe extern "C" fn() -> Text;
+type Switch = unsafe extern "C" fn(c_int);
+
+struct Symbols {
+    version: Version,
+    set_signal_handlers_enabled: Switch,
+    connect: Connect,
+    close_connection: CloseConnection,
+    query: RunWithParameters,
+    stream_query: RunWithParameters,
+    stream_fetch: Fetch,
+    stream_cancel: Cancel,
+    stream_insert: RunWithParameters,
+    insert_append: Append,
+    insert_done: Finish,
+    insert_cancel: Dispose,
+    insert_error: Message,
+    destroy_insert: Dispose,
+    destroy_result: Dispose,
+    result_error: Message,
+    result_buffer: Message,
+    result_length: Length,
+    result_rows: Figure,
+    result_bytes: Figure,
+    storage_rows_read: Figure,
+    storage_bytes_read: Figure,
+    rows_written: Figure,
+    bytes_written: Figure,
+}
+
+/// The loaded library. It is never unloaded: the engine's threads run its code until the process ends.
+#[derive(Clone, Copy)]
+pub struct Library {
+    symbols: &'static Symbols,
+}
+
+impl std::fmt::Debug for Library {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Library").field("version", &self.version()).finish()
+    }
+}
+
+impl Library {
+    /// Loads the library at `path` and keeps its signal handlers from being installed: they would hang a crashing process
+    /// for minutes, and SIGTERM is ours.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be loaded, or lacks a function of the C interface.
+    pub fn load(path: &Path) -> Result<Library, LoadError> {
+        // SAFETY: loading runs the library's initializers. The file is libchdb by the caller's word (a pinned hash, or a
+        // file that the user named); there is no way to check more before it runs.
+        let opened = unsafe { libloading::Library::new(path) };
+        let library = opened
+            .map_err(|error| LoadError::Open { path: path.to_owned(), reason: reason_of(&error) })
+            .map(|library| &*Box::leak(Box::new(library)))?;
+        let symbols: &'static Symbols = Box::leak(Box::new(Symbols::resolve(library, path)?));
+        // SAFETY: the signature is that of chdb.h; it sets a flag and may be called at any time.
+        unsafe { (symbols.set_signal_handlers_enabled)(0) };
+        Ok(Library { symbols })
+    }
+
+    /// The library's release, such as `26.7.3`.
+    pub fn version(&self) -> String {
+        // SAFETY: chdb_version returns a static, NUL-terminated string.
+        unsafe { text((self.symbols.version)()) }.unwrap_or_default()
+    }
+
+    /// Opens a connection; the first one starts the engine on the `--path` among `arguments`, and later ones share it.
+    ///
+    /// # Errors
+    ///
+    /// The engine does not start (its reason goes to stderr), or refuses an argument.
+    pub fn connect(&self, arguments: &[String]) -> Result<Connection, EngineError> {
+        let refused = |text: &str| EngineError::new(EngineError::UNKNOWN, "STD_EXCEPTION", text);
+        let arguments: Result<Vec<CString>, _> =
+            std::iter::once("clickhouse").chain(arguments.iter().map(String::as_str)).map(CString::new).collect();
+        let arguments = arguments.map_err(|_| refused("an argument of the engine contains a NUL byte"))?;
+        let mut pointers: Vec<*mut c_char> = arguments.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
+        let count = c_int::try_from(pointers.len()).map_err(|_| refused("too many arguments for the engine"))?;
+        // SAFETY: argc and argv describe live NUL-terminated strings, which the engine copies and does not write to.
+        let handle = unsafe { (self.symbols.connect)(count, pointers.as_mut_ptr()) };
+        let handle = NonNull::new(handle).ok_or_else(|| refused("the engine does not open a connection"))?;
+        Ok(Connection { symbols: self.symbols, handle, not_send: PhantomData })
+    }
+}
+
+fn reason_of(error: &libloading::Error) -> String {
+    // The loader's own words are in the source: `cannot open shared object file: No such file or directory`.
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+impl Symbols {
+    fn resolve(library: &'static libloading::Library, path: &Path) -> Result<Symbols, LoadError> {
+        fn symbol<T: Copy>(library: &libloading::Library, path: &Path, name: &'static str) -> Result<T, LoadError> {
+            // SAFETY: every T below is the function pointer type that chdb.h declares for the name.
+            let found = unsafe { library.get::<T>(name) };
+            found.map(|symbol| *symbol).map_err(|_| LoadError::Symbol { path: path.to_owned(), symbol: name })
+        }
+        macro_rules! symbols {
+            ($($field:ident = $name:literal),* $(,)?) => { Symbols { $($field: symbol(library, path, $name)?),* } };
+        }
+        Ok(symbols! {
+            version = "chdb_version",
+            set_signal_handlers_enabled = "chdb_set_signal_handlers_enabled",
+            connect = "chdb_connect",
+            close_connection = "chdb_close_conn",
+            query = "chdb_query_with_params_n",
+            stream_query = "chdb_stream_query_with_params_n",
+            stream_fetch = "chdb_stream_fetch_result",
+            stream_cancel = "chdb_stream_cancel_query",
+            stream_insert = "chdb_stream_insert_with_params_n",
+            insert_append = "chdb_stream_append",
+            insert_done = "chdb_stream_done",
+            insert_cancel = "chdb_stream_cancel_insert",
+            insert_error = "chdb_stream_insert_error",
+            destroy_insert = "chdb_destroy_insert_stream",
+            destroy_result = "chdb_destroy_query_result",
+            result_error = "chdb_result_error",
+            result_buffer = "chdb_result_buffer",
+            result_length = "chdb_result_length",
+            result_rows = "chdb_result_rows_read",
+            result_bytes = "chdb_result_bytes_read",
+            storage_rows_read = "chdb_result_storage_rows_read",
+            storage_bytes_read = "chdb_result_storage_bytes_read",
+            rows_written = "chdb_result_rows_written",
+            bytes_written = "chdb_result_bytes_written",
+        })
+    }
+
+    /// Copies a result out of the engine and frees it, so that nothing outlives its connection.
+    fn take(&self, handle: ResultHandle) -> Result<Output, EngineError> {
+        if handle.is_null() {
+            return Err(EngineError::new(EngineError::UNKNOWN, "STD_EXCEPTION", "the engine returned no result"));
+        }
+        // SAFETY: the handle is a live result of this library, used by this thread alone; the buffer is read before the
+        // result is destroyed, and the handle is not used afterwards.
+        unsafe {
+            let outcome = match text((self.result_error)(handle)).filter(|message| !message.is_empty()) {
+                Some(message) => Err(EngineError::from_message(message)),
+                None => Ok(self.copy(handle)),
+            };
+            (self.destroy_result)(handle);
+            outcome
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `handle` is a live, successful result of this library.
+    unsafe fn copy(&self, handle: ResultHandle) -> Output {
+        // SAFETY: the buffer holds `length` bytes as long as the result lives.
+        let bytes = unsafe {
+            let (buffer, length) = ((self.result_buffer)(handle), (self.result_length)(handle));
+            if buffer.is_null() || length == 0 {
+                Vec::new()
+            } else {
+                std::slice::from_raw_parts(buffer.cast::<u8>(), length).to_vec()
+            }
+        };
+        // SAFETY: plain accessors of a live result.
+        let summary = unsafe {
+            Summary {
+                read_rows: (self.storage_rows_read)(handle),
+                read_bytes: (self.storage_bytes_read)(handle),
+                written_rows: (self.rows_written)(handle),
+                written_bytes: (self.bytes_written)(handle),
+                result_rows: (self.result_rows)(handle),
+                result_bytes: (self.result_bytes)(handle),
+            }
+        };
+        Output { bytes, summary }
+    }
+}
+
+/// # Safety
+///
+/// `pointer` is null or a NUL-terminated string that lives during the call.
+unsafe fn text(pointer: Text) -> Option<String> {
+    // SAFETY: by the contract above.
+    (!pointer.is_null()).then(|| unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned())
+}
+
+/// A session with the engine, for one thread; closed on drop.
+#[derive(Debug)]
+pub struct Connection {
+    symbols: &'static Symbols,
+    handle: NonNull<ConnectionHandle>,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl std::fmt::Debug for Symbols {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Symbols")
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // SAFETY: the handle came from chdb_connect and is closed once; running statements borrow the connection, so none
+        // is left.
+        unsafe { (self.symbols.close_connection)(self.handle.as_ptr()) };
+    }
+}
+
+impl Connection {
+    /// Runs a statement to its end and returns the whole result.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    pub fn query(&mut self, sql: &[u8], format: &str, parameters: &Parameters) -> Result<Output, EngineError> {
+        let handle = self.run(self.symbols.query, sql, format, parameters);
+        self.symbols.take(handle)
+    }
+
+    /// Starts a `SELECT` whose result is fetched chunk by chunk. Each chunk is a document of its own in `format`: headers
+    /// and footers, where the format has any, are repeated.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says; code 36, and nothing has run, for statements other than `SELECT`.
+    pub fn stream(
+        &mut self,
+        sql: &[u8],
+        format: &str,
+        parameters: &Parameters,
+    ) -> Result<ResultStream<'_>, EngineError> {
+        let handle = self.run(self.symbols.stream_query, sql, format, parameters);
+        if handle.is_null() {
+            return Err(EngineError::new(EngineError::UNKNOWN, "STD_EXCEPTION", "the engine returned no result"));
+        }
+        let stream = ResultStream { connection: self, handle, finished: false };
+        // SAFETY: the handle is live until the stream is dropped.
+        match unsafe { text((stream.connection.symbols.result_error)(handle)) } {
+            Some(message) if !message.is_empty() => {
+                let mut stream = stream;
+                stream.finished = true;
+                Err(EngineError::from_message(message))
+            }
+            _ => Ok(stream),
+        }
+    }
+
+    /// Starts an INSERT whose data follows in chunks. `sql` has neither a `FORMAT` clause nor data.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says of the statement: a syntax error, an unknown table or format.
+    pub fn insert(
+        &mut self,
+        sql: &[u8],
+        format: &str,
+        parameters: &Parameters,
+    ) -> Result<InsertStream<'_>, EngineError> {
+        let handle = self.run(self.symbols.stream_insert, sql, format, parameters);
+        if handle.is_null() {
+            return Err(EngineError::new(EngineError::UNKNOWN, "STD_EXCEPTION", "the engine started no insert"));
+        }
+        let stream = InsertStream { symbols: self.symbols, handle, connection: PhantomData };
+        match stream.error() {
+            Some(error) => Err(error),
+            None => Ok(stream),
+        }
+    }
+
+    fn run(&mut self, function: RunWithParameters, sql: &[u8], format: &str, parameters: &Parameters) -> *mut c_void {
+        let names: Vec<Text> = parameters.iter().map(|(name, _)| name.as_ptr().cast()).collect();
+        let name_lengths: Vec<usize> = parameters.iter().map(|(name, _)| name.len()).collect();
+        let values: Vec<Text> = parameters.iter().map(|(_, value)| value.as_ptr().cast()).collect();
+        let value_lengths: Vec<usize> = parameters.iter().map(|(_, value)| value.len()).collect();
+        // SAFETY: the connection is open and used by this thread alone (&mut self). Every buffer is passed with its length
+        // and lives during the call; the engine copies what it keeps.
+        unsafe {
+            function(
+                *self.handle.as_ptr(),
+                sql.as_ptr().cast(),
+                sql.len(),
+                format.as_ptr().cast(),
+                format.len(),
+                pointer_of(&names),
+                pointer_of(&name_lengths),
+                pointer_of(&values),
+                pointer_of(&value_lengths),
+                parameters.len(),
+            )
+        }
+    }
+}
+
+/// The engine tells "no parameters" by null, while an empty Vec's pointer dangles.
+fn pointer_of<T>(items: &[T]) -> *const T {
+    if items.is_empty() { ptr::null() } else { items.as_ptr() }
+}
+
+/// A running `SELECT`; dropping it before its end cancels the query.
+#[derive(Debug)]
+pub struct ResultStream<'connection> {
+    connection: &'connection mut Connection,
+    handle: ResultHandle,
+    finished: bool,
+}
+
+impl ResultStream<'_> {
+    /// The next chunk; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says; the query is over then.
+    pub fn next_chunk(&mut self) -> Result<Option<Output>, EngineError> {
+        if self.finished {
+            return Ok(None);
+        }
+        let symbols = self.connection.symbols;
+        // SAFETY: connection and stream are live, and used by this thread alone (&mut self).
+        let chunk = unsafe { (symbols.stream_fetch)(*self.connection.handle.as_ptr(), self.handle) };
+        match symbols.take(chunk) {
+            Ok(output) if output.bytes.is_empty() => {
+                self.finished = true;
+                Ok(None)
+            }
+            Ok(output) => Ok(Some(output)),
+            Err(error) => {
+                self.finished = true;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for ResultStream<'_> {
+    fn drop(&mut self) {
+        let symbols = self.connection.symbols;
+        // SAFETY: the handle is live and destroyed once; a cancel is valid for a stream that has not ended.
+        unsafe {
+            if !self.finished {
+                (symbols.stream_cancel)(*self.connection.handle.as_ptr(), self.handle);
+            }
+            (symbols.destroy_result)(self.handle);
+        }
+    }
+}
+
+/// A running INSERT; dropping it without [`finish`](InsertStream::finish) cancels it, and nothing of its last block is
+/// written.
+#[derive(Debug)]
+pub struct InsertStream<'connection> {
+    symbols: &'static Symbols,
+    handle: InsertHandle,
+    connection: PhantomData<&'connection mut Connection>,
+}
+
+impl InsertStream<'_> {
+    /// Hands a piece of the data to the engine, which copies it; waits while the engine is behind.
+    ///
+    /// # Errors
+    ///
+    /// The engine has given up on the INSERT: bad data, a full disk.
+    pub fn append(&mut self, data: &[u8]) -> Result<(), EngineError> {
+        // SAFETY: the stream is live and used by this thread alone; the data is copied during the call.
+        match unsafe { (self.symbols.insert_append)(self.handle, data.as_ptr().cast(), data.len()) } {
+            0 => Ok(()),
+            // The reason, if the engine has not recorded it yet, comes with chdb_stream_done.
+            _ => Err(self.error().map_or_else(|| self.done().err(), Some).unwrap_or_else(|| {
+                EngineError::new(EngineError::UNKNOWN, "STD_EXCEPTION", "the engine refused the data of an INSERT")
+            })),
+        }
+    }
+
+    /// Ends the data and waits until the engine has written all of it.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says; the INSERT is not acknowledged then, though blocks of it may have been written.
+    pub fn finish(mut self) -> Result<Summary, EngineError> {
+        self.done()
+    }
+
+    fn done(&mut self) -> Result<Summary, EngineError> {
+        // SAFETY: the stream is live and used by this thread alone; the engine allows done once per stream, and `append`
+        // calls it only when the INSERT has failed, after which callers drop the stream.
+        let result = unsafe { (self.symbols.insert_done)(self.handle) };
+        self.symbols.take(result).map(|output| output.summary)
+    }
+
+    fn error(&self) -> Option<EngineError> {
+        // SAFETY: the stream is live.
+        let message = unsafe { text((self.symbols.insert_error)(self.handle)) };
+        message.filter(|message| !message.is_empty()).map(EngineError::from_message)
+    }
+}
+
+impl Drop for InsertStream<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the stream is live and destroyed once; cancelling a finished or failed stream is a no-op.
+        unsafe {
+            (self.symbols.insert_cancel)(self.handle);
+            (self.symbols.destroy_insert)(self.handle);
+        }
+    }
+}
+
+/// Ends the process without running destructors: the engine's threads still run, and libchdb's own ones abort under them.
+pub fn exit_process(code: i32) -> ! {
+    // SAFETY: _exit has no preconditions; buffered output was flushed by the caller.
+    unsafe { libc::_exit(code) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_knows_its_code() {
+        let error = EngineError::from_message("Code: 62. DB::Exception: Syntax error".into());
+        assert_eq!(error.code, 62);
+        assert_eq!(EngineError::from_message("no code here".into()).code, EngineError::UNKNOWN);
+        assert_eq!(
+            EngineError::new(36, "BAD_ARGUMENTS", "no such thing").message,
+            "Code: 36. DB::Exception: no such thing. (BAD_ARGUMENTS)"
+        );
+    }
+
+    #[test]
+    fn a_missing_or_foreign_library_is_refused_by_name() {
+        let missing = Library::load(Path::new("/nonexistent/libchdb.so")).unwrap_err().to_string();
+        assert!(missing.contains("/nonexistent/libchdb.so"), "{missing}");
+        assert!(missing.contains("No such file"), "{missing}");
+    }
+}

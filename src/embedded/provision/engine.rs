@@ -1,0 +1,193 @@
+//! `libchdb`, the ClickHouse engine, from its npm package.
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::read::GzDecoder;
+use sha2::Sha512;
+
+use super::hash;
+use super::progress::Step;
+use super::staging::ensure_folder;
+
+/// The release of the packages, and of the engine in them.
+const VERSION: &str = "26.7.3-stable.1";
+/// The library's name in the packages of all platforms.
+const LIBRARY_FILE: &str = "libchdb.so";
+/// What else a user may do.
+const WAY_OUT: &str =
+    "or name a libchdb.so of your own by --library FILE, or use an external ClickHouse (clickhouse.url)";
+
+/// Where a platform's library comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Package {
+    name: &'static str,
+    /// npm's `sha512-` integrity of the package file. `None` where no copy could be had to take it from: npm then still
+    /// checks the file against its registry's word, and the user is told.
+    integrity: Option<&'static str>,
+}
+
+/// The package for an operating system and processor, as `std::env::consts` names them.
+fn package(os: &str, arch: &str) -> Option<Package> {
+    let (name, integrity) = match (os, arch) {
+        ("linux", "x86_64") => (
+            "@chdb/lib-linux-x64-gnu",
+            Some("sha512-XP97mMqnc5tZpKQywR8N7cLTsHNiTmHr30pC5mzo3jWmukjKn2IBa60c2B/gWUNcuFjOMjWoorQICCqBVj5wpw=="),
+        ),
+        ("linux", "aarch64") => ("@chdb/lib-linux-arm64-gnu", None),
+        ("macos", "x86_64") => ("@chdb/lib-darwin-x64", None),
+        ("macos", "aarch64") => ("@chdb/lib-darwin-arm64", None),
+        _ => return None,
+    };
+    Some(Package { name, integrity })
+}
+
+/// The engine's library: `override_file` if the user named one, else the pinned one from the cache folder, fetched by npm
+/// (180 MB, unpacked 570 MB) if it is not there yet.
+///
+/// # Errors
+///
+/// The named file does not exist; there is no package for this platform; npm is missing or fails; the package is not the
+/// pinned one; the cache folder cannot be written to. Each says what to do.
+pub fn engine_library(override_file: Option<&Path>) -> Result<PathBuf> {
+    if let Some(file) = override_file {
+        if !file.is_file() {
+            bail!("there is no library file {}", file.display());
+        }
+        return Ok(file.to_owned());
+    }
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    let Some(package) = package(os, arch) else {
+        bail!("there is no embedded ClickHouse for {os} on {arch}: {WAY_OUT}");
+    };
+    let folder =
+        ensure_folder(&super::cache_dir()?, &format!("chdb-{VERSION}-{os}-{arch}"), |staging| fetch(package, staging))?;
+    Ok(folder.join(LIBRARY_FILE))
+}
+
+fn fetch(package: Package, staging: &Path) -> Result<()> {
+    let specification = format!("{}@{VERSION}", package.name);
+    let step = Step::start(&format!("fetching the embedded ClickHouse, {specification} (180 MB, once)"));
+    let file = npm_pack(&specification, staging)?;
+    let integrity = integrity_of(&file)?;
+    match package.integrity {
+        Some(pinned) if pinned != integrity => {
+            bail!("{specification} is not the package that it should be: its hash is {integrity}, not {pinned}");
+        }
+        Some(_) => {}
+        None => tracing::warn!(
+            package = specification,
+            integrity,
+            "no hash of this platform's package is pinned; npm has checked it against its registry"
+        ),
+    }
+    unpack(&file, staging)?;
+    fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+    step.done(&format!("fetched the embedded ClickHouse {VERSION}"));
+    Ok(())
+}
+
+/// Has npm put the package into `folder`, as the only file there.
+fn npm_pack(specification: &str, folder: &Path) -> Result<PathBuf> {
+    let output = Command::new("npm")
+        .args(["pack", specification, "--loglevel=error", "--ignore-scripts", "--pack-destination"])
+        .arg(folder)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output();
+    let output = match output {
+        Ok(output) => output,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!(
+                "npm is needed to fetch the embedded ClickHouse once, and is not installed: install Node.js (Debian: \
+                 apt install npm; macOS: brew install node), {WAY_OUT}"
+            );
+        }
+        Err(error) => return Err(error).context("cannot start npm"),
+    };
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        bail!("npm could not fetch {specification} ({}): {reason}; try again, {WAY_OUT}", output.status);
+    }
+    let mut files = fs::read_dir(folder).context("cannot read the cache folder")?;
+    let file = files.find_map(|entry| {
+        let path = entry.ok()?.path();
+        (path.extension()? == "tgz").then_some(path)
+    });
+    file.with_context(|| format!("npm pack {specification} left no package file"))
+}
+
+/// npm's integrity string of a file.
+fn integrity_of(file: &Path) -> Result<String> {
+    Ok(format!("sha512-{}", BASE64.encode(hash::of_file::<Sha512>(file)?)))
+}
+
+/// Takes the library, and nothing else, out of the package.
+fn unpack(file: &Path, folder: &Path) -> Result<()> {
+    let reader = BufReader::new(File::open(file).with_context(|| format!("cannot read {}", file.display()))?);
+    let mut archive = tar::Archive::new(GzDecoder::new(reader));
+    for entry in archive.entries().context("the package is no tar archive")? {
+        let mut entry = entry.context("the package is damaged")?;
+        let is_library = entry.path().is_ok_and(|path| path.ends_with(LIBRARY_FILE));
+        if is_library {
+            let target = folder.join(LIBRARY_FILE);
+            entry
+                .unpack(&target)
+                .with_context(|| format!("cannot unpack the library to {} (it takes 570 MB)", target.display()))?;
+            return Ok(());
+        }
+    }
+    bail!("the package holds no {LIBRARY_FILE}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_platforms_have_a_package() {
+        for (os, arch) in [("linux", "x86_64"), ("linux", "aarch64"), ("macos", "x86_64"), ("macos", "aarch64")] {
+            assert!(package(os, arch).is_some(), "{os} {arch}");
+        }
+        assert_eq!(package("windows", "x86_64"), None);
+        assert_eq!(package("linux", "riscv64"), None);
+    }
+
+    #[test]
+    fn a_named_file_must_exist() {
+        let error = engine_library(Some(Path::new("/nonexistent/libchdb.so"))).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/libchdb.so"), "{error}");
+    }
+
+    #[test]
+    fn a_package_is_hashed_and_unpacked() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("p.tgz");
+        let mut builder =
+            tar::Builder::new(flate2::write::GzEncoder::new(File::create(&file).unwrap(), flate2::Compression::fast()));
+        for (name, data) in [("package/index.js", "no"), ("package/libchdb.so", "library")] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(u64::try_from(data.len()).unwrap());
+            header.set_mode(0o755);
+            builder.append_data(&mut header, name, data.as_bytes()).unwrap();
+        }
+        builder.into_inner().unwrap().finish().unwrap();
+        unpack(&file, folder.path()).unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join(LIBRARY_FILE)).unwrap(), "library");
+        assert!(!folder.path().join("index.js").exists());
+
+        let empty = folder.path().join("empty");
+        fs::write(&empty, "").unwrap();
+        // The SHA-512 of nothing.
+        assert_eq!(
+            integrity_of(&empty).unwrap(),
+            "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg=="
+        );
+        assert!(unpack(&empty, folder.path()).is_err());
+    }
+}
