@@ -8,61 +8,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::client::{Client, assign, is_cooperative, is_fatal, unassign};
-use super::flush::FlushRequest;
-use super::librdkafka::{QueueTarget, TopicDescription, forward_partition};
+use super::librdkafka::{QueueTarget, forward_partition};
+use super::messages::{Fatal, FatalSender, FlushRequest, ToConsumer, ToWorker, WorkerHandle};
 use super::rebalance::{GroupEvent, Holding, Holdings, Release, ReleaseReason, Tenure};
 use super::seek::{partition_list, pause};
 use super::start::{Opening, Refusal, Starter};
+use super::topic::TopicDescription;
 use super::watchdog::Heartbeat;
-use super::worker::{ToWorker, WorkerHandle};
-use super::{Fatal, FatalSender};
 use crate::telemetry::health::Health;
 use crate::telemetry::{events, metrics};
 
 /// How long one poll waits. Messages from other threads wait for its end.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 
+/// How long others may go on using the client once it is to be closed: longer than a question to a broker may take.
+const LAST_USE_TIMEOUT: Duration = Duration::from_secs(7);
+
 /// The component on `/readyz`.
 const COMPONENT: &str = "partitions";
-
-/// What the consumer thread is told.
-pub(super) enum ToConsumer {
-    /// Join the group, to read the topic as it is.
-    Subscribe(TopicDescription),
-    /// It is known where a partition starts, or why it does not.
-    Started { tenure: Tenure, outcome: Result<Opening, Refusal> },
-    /// The lanes of this release are flushed.
-    Released(u64),
-    /// What the brokers say about the topic.
-    TopicSeen(TopicDescription),
-    /// Something is odd: look at the topic soon.
-    LookAtTopic,
-    /// The client has given this partition up.
-    Broken(Tenure),
-    /// The process ends: freeze all lanes, begin nothing new, and answer.
-    Finish(oneshot::Sender<()>),
-    /// Leave the group and end the thread.
-    Close,
-}
-
-/// Sends messages to the consumer thread.
-#[derive(Clone)]
-pub(super) struct ConsumerHandle(pub(super) Sender<ToConsumer>);
-
-impl ConsumerHandle {
-    /// Sends a message. A consumer thread that is gone has told why it went.
-    pub(super) fn send(&self, message: ToConsumer) {
-        let _ = self.0.send(message);
-    }
-}
 
 /// The consumer thread's state.
 pub(super) struct ConsumerThread {
@@ -445,10 +416,20 @@ impl ConsumerThread {
         if let Err(error) = let_go_of_all(&client, &topic) {
             events::rebalance_failed(&error.to_string());
         }
-        match Arc::try_unwrap(client) {
-            Ok(client) => drop(client),
-            Err(client) => events::client_still_used(Arc::strong_count(&client) - 1),
-        }
+        close(client);
+    }
+}
+
+/// Closes the client once nobody else uses it. A question to a broker that nobody waits for any more may take a while.
+fn close(mut client: Arc<Client>) {
+    let deadline = Instant::now() + LAST_USE_TIMEOUT;
+    loop {
+        client = match Arc::try_unwrap(client) {
+            Ok(client) => return drop(client),
+            Err(client) if Instant::now() < deadline => client,
+            Err(client) => return events::client_still_used(Arc::strong_count(&client) - 1),
+        };
+        std::thread::sleep(POLL_WAIT);
     }
 }
 

@@ -20,14 +20,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::client::Client;
-use super::consumer::{ConsumerHandle, ToConsumer};
-use super::librdkafka::TopicDescription;
+use super::messages::{ConsumerHandle, DrainedLane, FlushRequest, LaneReport, ToConsumer, ToWorker, WorkerHandle};
 use super::rebalance::Tenure;
 use super::retry::{Dependency, Wait};
 use super::seek::partition_list;
 use super::tail::Stalled;
-use super::topic::{AskError, Topic};
-use super::worker::{DrainedLane, LaneReport, ToWorker, WorkerHandle};
+use super::topic::{AskError, Topic, TopicDescription};
 use crate::core::rollup::{LaneRows, Progress};
 use crate::store::{ProgressRow, Store};
 use crate::telemetry::{events, metrics};
@@ -37,14 +35,6 @@ const COMMIT_WAIT: Duration = Duration::from_secs(3);
 
 /// A stalled lane is looked at no more often than this.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-
-/// What the coordinator is asked for besides its ticks.
-pub(super) enum FlushRequest {
-    /// Flush and commit, then tell the consumer thread that this release is done.
-    Release(u64),
-    /// Flush and commit for the last time.
-    Finish,
-}
 
 /// What a last flush left unwritten.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@
     reason = "the batch queue, queue forwarding and DescribeTopics exist only in librdkafka's C interface"
 )]
 
-use std::ffi::{CStr, CString, NulError};
+use std::ffi::{CStr, CString};
 use std::os::raw::{c_char, c_int};
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -26,6 +26,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::client::Client;
+use super::topic::{DescribeError, TopicDescription};
 use crate::core::event::Record;
 
 /// A native queue, destroyed when the last who uses it lets go.
@@ -248,47 +249,16 @@ pub(super) fn cached_high_watermark(client: &Client, topic: &CStr, partition: u3
     (error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| u64::try_from(high).ok()).flatten()
 }
 
-/// What the brokers say about a topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TopicDescription {
-    /// Kafka's id of this incarnation of the topic; empty where the brokers have no topic ids.
-    pub(super) id: String,
-    pub(super) partitions: u32,
-}
-
-/// Why a topic could not be described.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum DescribeError {
-    /// The brokers know no such topic.
-    #[error("topic {0} does not exist")]
-    Missing(String),
-    /// The brokers are too old to be asked.
-    #[error("the brokers cannot describe topics")]
-    Unsupported,
-    /// Any other answer, or none in time.
-    #[error("{text}")]
-    Failed {
-        /// librdkafka's or the broker's code.
-        code: RDKafkaErrorCode,
-        /// Its words.
-        text: String,
-    },
-}
-
-impl From<NulError> for DescribeError {
-    fn from(error: NulError) -> Self {
-        Self::Failed { code: RDKafkaErrorCode::InvalidTopic, text: error.to_string() }
-    }
-}
-
-/// Asks the brokers for a topic's id and partitions, and waits for the answer for at most `timeout`.
+/// Asks a broker for a topic's id and partitions, and waits for the answer for at most `timeout`. The broker is named,
+/// because librdkafka would ask the controller, which may be away (and which its mock cluster does not have).
 pub(super) fn describe_topic(
     client: &Client,
+    broker: i32,
     topic: &str,
     timeout: Duration,
 ) -> Result<TopicDescription, DescribeError> {
     let name = CString::new(topic)?;
-    let request = DescribeRequest::new(client, &name, timeout);
+    let request = DescribeRequest::new(client, broker, &name, timeout)?;
     // SAFETY: all four pointers are valid; librdkafka copies what it needs of topics and options. The reply comes to the
     // queue that `request` holds.
     unsafe {
@@ -315,31 +285,35 @@ struct DescribeRequest {
 }
 
 impl DescribeRequest {
-    fn new(client: &Client, name: &CStr, timeout: Duration) -> Self {
+    fn new(client: &Client, broker: i32, name: &CStr, timeout: Duration) -> Result<Self, DescribeError> {
         let client = client.client().native_ptr();
         let mut names = [name.as_ptr()];
-        let mut error = [0; 256];
-        // SAFETY: the client is valid; the names are copied; the error buffer is as long as said. Each constructor
-        // allocates or aborts. A refused timeout would leave librdkafka's default of one minute, and the poll of the
-        // reply ends earlier than that anyway.
-        unsafe {
-            let options = native::rd_kafka_AdminOptions_new(
-                client,
-                native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
-            );
-            native::rd_kafka_AdminOptions_set_request_timeout(
-                options,
-                timeout_ms(timeout),
-                error.as_mut_ptr(),
-                error.len(),
-            );
+        let mut text = [0; 256];
+        // SAFETY: the client is valid; the names are copied; each constructor allocates or aborts.
+        let request = unsafe {
+            let operation = native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
             Self {
                 client,
                 topics: native::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
-                options,
+                options: native::rd_kafka_AdminOptions_new(client, operation),
                 reply_to: native::rd_kafka_queue_new(client),
             }
+        };
+        // SAFETY: the options are valid, and the buffer is as long as said.
+        let set = unsafe {
+            let (options, timeout) = (request.options, timeout_ms(timeout));
+            match native::rd_kafka_AdminOptions_set_broker(options, broker, text.as_mut_ptr(), text.len()) {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                    native::rd_kafka_AdminOptions_set_request_timeout(options, timeout, text.as_mut_ptr(), text.len())
+                }
+                refused => refused,
+            }
+        };
+        if set == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Ok(request);
         }
+        // SAFETY: librdkafka has written a text into the buffer.
+        Err(DescribeError::Failed { code: set.into(), text: unsafe { text_of(text.as_ptr()) } })
     }
 }
 
@@ -431,3 +405,6 @@ unsafe fn topic_id(id: *const native::rd_kafka_Uuid_t) -> String {
 fn timeout_ms(timeout: Duration) -> c_int {
     c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX)
 }
+
+#[cfg(test)]
+mod tests;

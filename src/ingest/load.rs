@@ -6,9 +6,9 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use super::messages::{ToWorker, WorkerHandle};
 use super::rebalance::Tenure;
 use super::retry::Dependency;
-use super::worker::{ToWorker, WorkerHandle};
 use crate::core::load::Missing;
 use crate::core::rollup::Source;
 use crate::store::Store;

@@ -6,13 +6,16 @@ use std::fmt::Display;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::telemetry::health::Health;
 use crate::telemetry::{events, metrics};
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// A reason that changes is logged no more often than this; `/readyz` always has the latest.
+const TELL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Something that this process depends on, shared by all who wait for it.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct Dependency {
 struct State {
     waiting: usize,
     reason: String,
+    /// When the reason was logged last.
+    told_at: Option<Instant>,
 }
 
 impl Dependency {
@@ -65,11 +70,16 @@ impl Dependency {
     fn failed(&self, reason: String, is_first: bool) {
         let mut state = self.state();
         state.waiting += usize::from(is_first);
-        if state.reason != reason {
-            events::waiting(self.component, self.trouble, &reason);
-            self.health.not_ready(self.component, format!("{}: {reason}", self.trouble));
-            state.reason = reason;
+        if state.reason == reason {
+            return;
         }
+        self.health.not_ready(self.component, format!("{}: {reason}", self.trouble));
+        // Some reasons count attempts or milliseconds and are never the same twice.
+        if state.told_at.is_none_or(|told_at| told_at.elapsed() >= TELL_INTERVAL) {
+            state.told_at = Some(Instant::now());
+            events::waiting(self.component, self.trouble, &reason);
+        }
+        state.reason = reason;
     }
 
     fn ended(&self) {
@@ -77,6 +87,7 @@ impl Dependency {
         state.waiting = state.waiting.saturating_sub(1);
         if state.waiting == 0 {
             state.reason.clear();
+            state.told_at = None;
             self.health.ready(self.component);
             events::waiting_ended(self.component);
         }

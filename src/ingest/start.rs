@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::consumer::{ConsumerHandle, ToConsumer};
+use super::messages::{ConsumerHandle, ToConsumer};
 use super::rebalance::Tenure;
 use super::retry::Dependency;
 use super::topic::{Topic, Watermarks};

@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Context, probe_properties};
 use super::librdkafka::{Message, Queue, forward_partition};
+use super::messages::{ToWorker, WorkerHandle};
 use super::rebalance::Tenure;
 use super::seek::partition_list;
-use super::worker::{ToWorker, WorkerHandle};
 use crate::config;
 use crate::telemetry::events;
 

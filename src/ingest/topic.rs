@@ -1,6 +1,8 @@
 //! What the brokers say about the topic: whether it exists, which incarnation it is, and how many partitions it has.
 
+use std::ffi::NulError;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
@@ -10,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::IngestError;
 use super::client::Client;
-use super::consumer::{ConsumerHandle, ToConsumer};
-use super::librdkafka::{DescribeError, TopicDescription, describe_topic};
+use super::librdkafka::describe_topic;
+use super::messages::{ConsumerHandle, ToConsumer};
 use super::retry::{Dependency, Wait};
 
 /// How long a broker may take to answer a question.
@@ -24,12 +26,24 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// unknown to some brokers for a moment.
 const MISSING_ATTEMPTS_MAX: u32 = 4;
 
+/// Stands for no broker.
+const NO_BROKER: i32 = -1;
+
 /// The subscribed topic, as its brokers know it.
 #[derive(Clone)]
 pub(super) struct Topic {
     pub(super) name: Arc<str>,
     brokers: Arc<str>,
     client: Arc<Client>,
+    /// The broker that answered last.
+    answering: Arc<AtomicI32>,
+}
+
+/// A broker to be asked.
+struct Found {
+    broker: i32,
+    /// Partitions of the topic, as it said on the way.
+    partitions: u32,
 }
 
 /// The beginning and the end of a partition's log.
@@ -39,6 +53,39 @@ pub(super) struct Watermarks {
     pub(super) low: u64,
     /// The offset that the next record gets; behind the last stable one where transactions are open.
     pub(super) high: u64,
+}
+
+/// What the brokers say about a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TopicDescription {
+    /// Kafka's id of this incarnation of the topic; empty where the brokers have no topic ids.
+    pub(super) id: String,
+    pub(super) partitions: u32,
+}
+
+/// Why a topic could not be described.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DescribeError {
+    /// The brokers know no such topic.
+    #[error("topic {0} does not exist")]
+    Missing(String),
+    /// The brokers are too old to be asked.
+    #[error("the brokers cannot describe topics")]
+    Unsupported,
+    /// Any other answer, or none in time.
+    #[error("{text}")]
+    Failed {
+        /// librdkafka's or the broker's code.
+        code: RDKafkaErrorCode,
+        /// Its words.
+        text: String,
+    },
+}
+
+impl From<NulError> for DescribeError {
+    fn from(error: NulError) -> Self {
+        Self::Failed { code: RDKafkaErrorCode::InvalidTopic, text: error.to_string() }
+    }
 }
 
 /// Why the brokers gave no answer.
@@ -54,7 +101,7 @@ pub(super) enum AskError {
 
 impl Topic {
     pub(super) fn new(name: &str, brokers: &str, client: Arc<Client>) -> Self {
-        Self { name: name.into(), brokers: brokers.into(), client }
+        Self { name: name.into(), brokers: brokers.into(), client, answering: Arc::new(AtomicI32::new(NO_BROKER)) }
     }
 
     /// Asks for the topic's id and its number of partitions. Brokers without topic ids answer an empty one; every other
@@ -66,27 +113,42 @@ impl Topic {
     }
 
     fn describe_blocking(&self) -> Result<TopicDescription, AskError> {
-        match describe_topic(&self.client, &self.name, ANSWER_TIMEOUT) {
+        let broker = match self.answering.load(Ordering::Relaxed) {
+            NO_BROKER => self.find_broker()?.broker,
+            broker => broker,
+        };
+        match describe_topic(&self.client, broker, &self.name, ANSWER_TIMEOUT) {
             Ok(description) => {
+                self.answering.store(broker, Ordering::Relaxed);
                 self.client.context().forget_error();
                 Ok(description)
             }
             Err(DescribeError::Missing(topic)) => Err(AskError::Missing(topic)),
-            Err(DescribeError::Unsupported) => self.describe_without_id(),
-            Err(DescribeError::Failed { text, .. }) => Err(self.failed(text)),
+            Err(DescribeError::Unsupported) => {
+                Ok(TopicDescription { id: String::new(), partitions: self.find_broker()?.partitions })
+            }
+            Err(DescribeError::Failed { text, .. }) => {
+                self.answering.store(NO_BROKER, Ordering::Relaxed);
+                Err(self.failed(text))
+            }
         }
     }
 
-    fn describe_without_id(&self) -> Result<TopicDescription, AskError> {
-        let metadata = self
-            .client
-            .fetch_metadata(Some(&self.name), ANSWER_TIMEOUT)
-            .map_err(|error| self.failed(error.to_string()))?;
+    /// A broker that answers, and what brokers of any age can tell about the topic.
+    fn find_broker(&self) -> Result<Found, AskError> {
+        let metadata = self.client.fetch_metadata(Some(&self.name), ANSWER_TIMEOUT);
+        let metadata = metadata.map_err(|error| self.failed(error.to_string()))?;
         let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
         if partitions == 0 {
             return Err(AskError::Missing(self.name.to_string()));
         }
-        Ok(TopicDescription { id: String::new(), partitions: u32::try_from(partitions).unwrap_or(u32::MAX) })
+        // The answer may come over a connection from before the brokers' ids were known.
+        let broker = match metadata.orig_broker_id() {
+            NO_BROKER => metadata.brokers().first().map(|broker| broker.id()),
+            broker => Some(broker),
+        };
+        let broker = broker.ok_or_else(|| self.failed("the cluster names no brokers".to_owned()))?;
+        Ok(Found { broker, partitions: u32::try_from(partitions).unwrap_or(u32::MAX) })
     }
 
     /// Asks for the beginning and the end of a partition's log.

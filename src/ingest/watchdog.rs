@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{Fatal, FatalSender};
+use super::messages::{Fatal, FatalSender};
 use crate::telemetry::events;
 use crate::telemetry::health::Health;
 

@@ -9,26 +9,22 @@ use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rdkafka::error::RDKafkaErrorCode;
-use tokio::sync::oneshot;
 
 use super::batch::Group;
 use super::client::Client;
-use super::consumer::{ConsumerHandle, ToConsumer};
 use super::librdkafka::{Batch, Message, PartitionEvent, Queue, cached_high_watermark};
 use super::load::Loader;
+use super::messages::{ConsumerHandle, DrainedLane, Fatal, FatalSender, LaneReport, ToConsumer, ToWorker};
 use super::rebalance::Tenure;
 use super::seek::seek;
 use super::slot::Slot;
 use super::start::Opening;
 use super::watchdog::Heartbeat;
-use super::{Fatal, FatalSender};
 use crate::config;
 use crate::core::decode::decode;
 use crate::core::lane::Applied;
-use crate::core::load::{Loaded, Missing};
-use crate::core::rollup::{LaneRows, Progress};
 use crate::telemetry::metrics::{SeekCause, WorkerState};
 use crate::telemetry::{events, metrics};
 
@@ -40,57 +36,6 @@ const SEEK_RETRY: Duration = Duration::from_millis(200);
 
 /// Bytes of rejected payloads that may wait for a flush in one worker; rows alone do not bound them.
 const REJECTED_BYTES_MAX: usize = 64 << 20;
-
-/// What a worker is told.
-pub(super) enum ToWorker {
-    /// A partition of its queue starts: open its lane, seek and resume.
-    Open(Tenure, Box<Opening>),
-    /// These lanes apply nothing more, and wait for their last flush.
-    Freeze(BTreeSet<Tenure>),
-    /// These lanes are gone.
-    Forget(BTreeSet<Tenure>),
-    /// Yield the rows of every lane.
-    Drain(oneshot::Sender<Vec<LaneReport>>),
-    /// The last drain of these lanes is stored.
-    Flushed(BTreeSet<Tenure>),
-    /// What a lane lacked has come.
-    Loaded(Tenure, Box<(Missing, Loaded)>),
-    /// A look at the log has shown that `[from, to)` holds nothing.
-    SkipTo { tenure: Tenure, from: u64, to: u64 },
-    /// A look at the log has shown a record where the lane waits for one.
-    Reread(Tenure),
-    /// End the thread; lanes that are left are dropped as they are.
-    Exit,
-}
-
-/// One lane at a drain, and what it yields.
-pub(super) struct LaneReport {
-    pub(super) lane: DrainedLane,
-    pub(super) rows: LaneRows,
-}
-
-/// One lane at a drain.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct DrainedLane {
-    pub(super) tenure: Tenure,
-    pub(super) worker: usize,
-    /// Where the lane stood when it was opened.
-    pub(super) opened: Progress,
-    pub(super) high_watermark: u64,
-    /// The log goes on, but nothing comes: its rest may hold nothing.
-    pub(super) is_stalled: bool,
-}
-
-/// Sends messages to a worker.
-#[derive(Clone)]
-pub(super) struct WorkerHandle(pub(super) Sender<ToWorker>);
-
-impl WorkerHandle {
-    /// Sends a message. A worker that is gone has told why it went.
-    pub(super) fn send(&self, message: ToWorker) {
-        let _ = self.0.send(message);
-    }
-}
 
 /// One worker thread's state.
 pub(super) struct Worker {
