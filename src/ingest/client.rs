@@ -15,11 +15,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use secrecy::ExposeSecret;
-use tokio::sync::watch;
 
 use super::rebalance::GroupEvent;
 use crate::config;
-use crate::telemetry::{events, metrics};
+use crate::telemetry::events;
 
 /// A consumer with our context.
 pub(super) type Client = BaseConsumer<Context>;
@@ -74,25 +73,12 @@ fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
 }
 
 /// What librdkafka's callbacks have said since the last look.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Context {
     events: Mutex<VecDeque<GroupEvent>>,
     last_error: Mutex<Option<String>>,
     /// Rebalances are answered at once: nothing is left to drain.
     closing: AtomicBool,
-    /// Commits that the broker has answered, one way or the other.
-    commits_answered: watch::Sender<u64>,
-}
-
-impl Default for Context {
-    fn default() -> Self {
-        Self {
-            events: Mutex::default(),
-            last_error: Mutex::default(),
-            closing: AtomicBool::new(false),
-            commits_answered: watch::Sender::new(0),
-        }
-    }
 }
 
 impl Context {
@@ -114,11 +100,6 @@ impl Context {
     /// From now on rebalances are answered within the callback, so that closing the consumer ends.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Release);
-    }
-
-    /// Counts the commits that the broker has answered.
-    pub(super) fn commits_answered(&self) -> watch::Receiver<u64> {
-        self.commits_answered.subscribe()
     }
 }
 
@@ -161,15 +142,6 @@ impl ConsumerContext for Context {
             _ => GroupEvent::Lost(numbers),
         };
         lock(&self.events).push_back(event);
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        if let Err(error) = result {
-            // Nothing depends on it but the figures of lag monitors, and the next flush commits again.
-            metrics::commit_failed();
-            events::commit_failed(&error.to_string());
-        }
-        self.commits_answered.send_modify(|answered| *answered += 1);
     }
 }
 

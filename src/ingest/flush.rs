@@ -15,23 +15,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rdkafka::consumer::{CommitMode, Consumer};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
-use super::client::Client;
+use super::commit::Committer;
 use super::messages::{ConsumerHandle, DrainedLane, FlushRequest, LaneReport, ToConsumer, ToWorker, WorkerHandle};
 use super::rebalance::Tenure;
 use super::retry::{Dependency, Wait};
-use super::seek::partition_list;
 use super::tail::Stalled;
 use super::topic::{AskError, Topic, TopicDescription};
 use crate::core::rollup::{LaneRows, Progress};
 use crate::store::{ProgressRow, Store};
-use crate::telemetry::{events, metrics};
-
-/// How long a last commit is waited for. No count depends on it.
-const COMMIT_WAIT: Duration = Duration::from_secs(3);
+use crate::telemetry::metrics;
 
 /// A stalled lane is looked at no more often than this.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
@@ -51,10 +46,10 @@ pub(super) struct Coordinator {
     pub(super) clickhouse: Arc<Dependency>,
     pub(super) kafka: Arc<Dependency>,
     pub(super) topic: Topic,
-    pub(super) client: Arc<Client>,
     pub(super) workers: Vec<WorkerHandle>,
     pub(super) consumer: ConsumerHandle,
     pub(super) tails: mpsc::Sender<Vec<Stalled>>,
+    pub(super) committer: Committer,
     pub(super) idle_flush_interval: Duration,
     pub(super) books: Books,
 }
@@ -65,7 +60,6 @@ pub(super) struct Books {
     lanes: BTreeMap<Tenure, Book>,
     /// Partitions of the flush that is under way.
     unwritten: BTreeSet<u32>,
-    commits_sent: u64,
 }
 
 /// A lane's last flush.
@@ -114,11 +108,11 @@ impl Coordinator {
             match request {
                 None => {}
                 Some(FlushRequest::Release(release)) => {
-                    self.await_commits().await;
+                    self.committer.settle().await;
                     self.consumer.send(ToConsumer::Released(release));
                 }
                 Some(FlushRequest::Finish) => {
-                    self.await_commits().await;
+                    self.committer.settle().await;
                     return Ok(());
                 }
             }
@@ -139,7 +133,7 @@ impl Coordinator {
             let (lanes, rows): (Vec<DrainedLane>, Vec<LaneRows>) =
                 reports.into_iter().map(|report| (report.lane, report.rows)).unzip();
             self.write(&lanes, &rows).await;
-            self.commit(&lanes, &rows);
+            self.commit(&lanes, &rows).await;
             self.books.close(&lanes, &rows, began);
             metrics::flush_finished(began.elapsed());
         }
@@ -207,30 +201,11 @@ impl Coordinator {
         metrics::made_durable(now_ms(), rows.iter().flat_map(|rows| rows.record_times.iter().copied()));
     }
 
-    /// Commits the recorded progress to Kafka, for lag monitors.
-    fn commit(&mut self, lanes: &[DrainedLane], rows: &[LaneRows]) {
+    /// Commits the recorded progress to Kafka.
+    async fn commit(&mut self, lanes: &[DrainedLane], rows: &[LaneRows]) {
         let moved = lanes.iter().zip(rows).filter(|(lane, rows)| self.books.has_moved(lane.tenure, &rows.progress));
         let offsets = moved.map(|(lane, rows)| (lane.tenure.partition, rows.progress.next_offset));
-        let committed = partition_list(&self.topic.name, offsets).and_then(|list| {
-            if list.count() == 0 {
-                return Ok(());
-            }
-            self.client.commit(&list, CommitMode::Async)?;
-            self.books.commits_sent += 1;
-            Ok(())
-        });
-        if let Err(error) = committed {
-            metrics::commit_failed();
-            events::commit_failed(&error.to_string());
-        }
-    }
-
-    /// Waits until the brokers have answered every commit, but not for long.
-    async fn await_commits(&self) {
-        let mut answered = self.client.context().commits_answered();
-        let all = answered.wait_for(|answered| *answered >= self.books.commits_sent);
-        // A commit without an answer costs nothing: the next owner starts from the recorded progress.
-        let _ = tokio::time::timeout(COMMIT_WAIT, all).await;
+        self.committer.recorded(offsets).await;
     }
 
     fn look_at_tails(&mut self, reports: &[LaneReport], now: Instant) {

@@ -20,6 +20,7 @@
 
 mod batch;
 mod client;
+mod commit;
 mod consumer;
 mod flush;
 mod librdkafka;

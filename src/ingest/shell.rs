@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::IngestError;
 use super::client::{Client, Context, consumer_properties};
+use super::commit::Committer;
 use super::consumer::{self, ConsumerThread};
 use super::flush::{Books, Coordinator, Unwritten};
 use super::librdkafka::{Queue, QueueTarget};
@@ -80,7 +81,7 @@ impl Shell {
             clickhouse,
             kafka: Arc::clone(&kafka),
             topic: topic.clone(),
-            client: Arc::clone(&client),
+            committer: Committer::new(Arc::clone(&client), Arc::clone(&topic.name)),
             workers: workers.clone(),
             consumer: consumer.clone(),
             tails,
