@@ -5,6 +5,8 @@
 
 mod check_config;
 mod clickhouse;
+mod demo;
+mod feed;
 mod generate;
 mod logging;
 mod migrate;
@@ -23,6 +25,7 @@ use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use self::output::OutputClosed;
+use self::service::Role;
 use crate::config::{self, Config};
 
 /// Exact metering of seats and test quota: Kafka in, ClickHouse rollups, reports out.
@@ -39,7 +42,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
+    Run(service::RunArgs),
     Worker(service::WorkerArgs),
+    Api(service::ApiArgs),
     Migrate(migrate::Args),
     Produce(produce::Args),
     Generate(generate::Args),
@@ -57,7 +63,13 @@ enum Command {
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let load = || load_config(cli.config);
     let result = match cli.command {
-        Command::Worker(_) => with_runtime(load, async |config, stop| service::run(&config, stop).await),
+        Command::Demo(args) => {
+            let load = || demo::configure(&args, load()?);
+            with_runtime(load, async |config, stop| demo::run(&args, config, stop).await)
+        }
+        Command::Run(_) => serve(load, Role::WorkerAndApi),
+        Command::Worker(_) => serve(load, Role::Worker),
+        Command::Api(_) => serve(load, Role::Api),
         Command::Migrate(_) => with_runtime(load, async |config, _| migrate::run(&config).await),
         Command::Produce(args) => {
             with_runtime(load, async |config, stop| blocking(move || produce::run(&args, &config, &stop)).await)
@@ -71,6 +83,10 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(args) => token::run(&args, load),
     };
     result.or_else(|error| if error.is::<OutputClosed>() { Ok(()) } else { Err(error) })
+}
+
+fn serve(load: impl FnOnce() -> anyhow::Result<Config>, role: Role) -> anyhow::Result<()> {
+    with_runtime(load, async |config, stop| service::run(&config, role, stop).await)
 }
 
 /// Loads the configuration, starts logging and runs the command until it is done; the token asks it to stop earlier.

@@ -1,36 +1,108 @@
-//! `seatmeter worker`: the long-running process that counts.
+//! `seatmeter run`, `worker` and `api`: the long-running processes.
 //!
-//! What a person has got wrong is found first (password, schema), then the worker joins its group. At the end it drains,
-//! flushes, commits and leaves.
+//! Start: what a person has got wrong is found first (port, keys, password, schema), then the API answers `/readyz`, then
+//! the worker joins its group. Stop: the worker drains, flushes, commits and leaves while the API still answers; the API
+//! goes last.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::http::{self, ApiState};
 use crate::ingest::{self, Dependency};
 use crate::store::{MigrateError, Store, StoreError};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics;
 
-/// Count the topic's events
+/// Count the topic's events and serve the report API, in one process
 ///
 /// Needs the schema: run `seatmeter migrate` first.
 #[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {}
+
+/// Count the topic's events; serves /healthz, /readyz and /metrics
+#[derive(Debug, clap::Args)]
 pub(super) struct WorkerArgs {}
 
+/// Serve the report API
+#[derive(Debug, clap::Args)]
+pub(super) struct ApiArgs {}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Worker,
+    Api,
+    WorkerAndApi,
+}
+
 /// Runs until `stop` is cancelled or something fails for good.
-pub(super) async fn run(config: &Config, stop: CancellationToken) -> anyhow::Result<()> {
-    metrics::install().context("cannot record metrics")?;
+pub(super) async fn run(config: &Config, role: Role, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener = listen(config.http.listen, "http.listen").await?;
     let store = Store::connect(&config.clickhouse)?;
-    let health = Arc::new(Health::new());
-    tokio::select! {
-        () = stop.cancelled() => return Ok(()),
-        ready = wait_for_schema(&store, &health) => ready?,
+    Service::new(config, role, listener, store)?.run(stop).await
+}
+
+/// Takes the API's address, which `option` names.
+pub(super) async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another address by {option}"))
+}
+
+/// A worker, an API or both, ready to run.
+pub(super) struct Service<'a> {
+    config: &'a Config,
+    role: Role,
+    listener: TcpListener,
+    store: Store,
+    health: Arc<Health>,
+    state: ApiState,
+}
+
+impl<'a> Service<'a> {
+    pub(super) fn new(config: &'a Config, role: Role, listener: TcpListener, store: Store) -> anyhow::Result<Self> {
+        let metrics = metrics::install().context("cannot record metrics")?;
+        let health = Arc::new(Health::new());
+        let state = ApiState::new(config, store.clone(), Arc::clone(&health), metrics)?;
+        Ok(Self { config, role, listener, store, health, state })
     }
-    ingest::run(config, store, health, stop).await?;
-    Ok(())
+
+    /// Runs until `stop` is cancelled or something fails for good.
+    pub(super) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self { config, role, listener, store, health, state } = self;
+        let close = CancellationToken::new();
+        let token = close.clone();
+        let mut serving = tokio::spawn(async move {
+            match role {
+                Role::Worker => http::serve_operations(listener, state, token).await,
+                Role::Api | Role::WorkerAndApi => http::serve(listener, state, token).await,
+            }
+        });
+        let work = async {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                ready = wait_for_schema(&store, &health) => ready?,
+            }
+            match role {
+                Role::Api => stop.cancelled().await,
+                Role::Worker | Role::WorkerAndApi => ingest::run(config, store, health, stop.clone()).await?,
+            }
+            Ok(())
+        };
+        tokio::select! {
+            worked = work => {
+                close.cancel();
+                let served = serving.await.context("the API broke down")?;
+                worked.and(served)
+            }
+            served = &mut serving => served.context("the API broke down")?,
+        }
+    }
 }
 
 /// Waits until ClickHouse answers. Whatever waiting cannot heal (a wrong password, a missing schema) is an error at once.

@@ -26,5 +26,5 @@ mod test_activity;
 pub use auth::Auth;
 pub use openapi::document as openapi_document;
 pub use route::{Access, Endpoint, endpoints, router};
-pub use server::serve;
+pub use server::{serve, serve_operations};
 pub use state::ApiState;

@@ -82,8 +82,18 @@ pub fn endpoints() -> Vec<Endpoint> {
 /// The whole API. From the outside in: a request gets its id and its line in the access log, CORS is settled, the answer
 /// is compressed, the time limit runs; then the endpoint's access is decided, and its handler runs.
 pub fn router(state: ApiState) -> Router {
+    router_of(endpoints(), state)
+}
+
+/// Health and metrics alone, for a process that serves no reports.
+pub(super) fn operations_router(state: ApiState) -> Router {
+    const PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+    router_of(endpoints().into_iter().filter(|endpoint| PATHS.contains(&endpoint.path)), state)
+}
+
+fn router_of(endpoints: impl IntoIterator<Item = Endpoint>, state: ApiState) -> Router {
     let mut router = Router::new();
-    for endpoint in endpoints() {
+    for endpoint in endpoints {
         let guard = from_fn_with_state((state.clone(), endpoint.access), auth::guard);
         router = router.route(endpoint.path, endpoint.handler.route_layer(guard));
     }

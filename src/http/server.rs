@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -10,7 +11,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::route::router;
+use super::route::{operations_router, router};
 use super::state::ApiState;
 
 /// How long a client may take to send a request's head, and how long an idle connection is kept. It bounds what a client
@@ -31,9 +32,25 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// Where the listener's address cannot be told.
 pub async fn serve(listener: TcpListener, state: ApiState, shutdown: CancellationToken) -> anyhow::Result<()> {
+    serve_router(listener, router(state), shutdown).await
+}
+
+/// As [`serve`], but health and metrics alone.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_operations(
+    listener: TcpListener,
+    state: ApiState,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    serve_router(listener, operations_router(state), shutdown).await
+}
+
+async fn serve_router(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the API's listener has no address")?;
-    tracing::info!(%address, "the API listens");
-    let service = TowerToHyperService::new(router(state));
+    tracing::info!(%address, "listening");
+    let service = TowerToHyperService::new(router);
     let graceful = GracefulShutdown::new();
     loop {
         let stream = tokio::select! {
@@ -56,7 +73,7 @@ pub async fn serve(listener: TcpListener, state: ApiState, shutdown: Cancellatio
     Ok(())
 }
 
-fn serve_connection(stream: TcpStream, service: TowerToHyperService<axum::Router>, graceful: &GracefulShutdown) {
+fn serve_connection(stream: TcpStream, service: TowerToHyperService<Router>, graceful: &GracefulShutdown) {
     // Answers are small and polled for; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();

@@ -50,7 +50,8 @@ fn closed_port() -> u16 {
 #[test]
 fn help_names_every_command() {
     let help = succeeds(&mut seatmeter(&["--help"]));
-    let commands = ["migrate", "produce", "generate", "check-config", "token"];
+    let commands =
+        ["demo", "run", "worker", "api", "migrate", "clickhouse", "produce", "generate", "check-config", "token"];
     for command in commands {
         assert!(help.contains(&format!("  {command} ")), "{command} is not in\n{help}");
         succeeds(&mut seatmeter(&[command, "--help"]));

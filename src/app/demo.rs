@@ -1,0 +1,149 @@
+//! `seatmeter demo`: everything on one machine with nothing installed. An embedded broker and an embedded ClickHouse, the
+//! worker, the API, and events to look at.
+//!
+//! The broker starts empty each time, so the database is emptied at the start too; nothing else is ever emptied.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+
+use super::feed::{self, Feed};
+use super::output::written;
+use super::service::{self, Role, Service};
+use crate::config::{AuthMode, Config};
+use crate::embedded::clickhouse::{EngineOptions, EngineProcess};
+use crate::embedded::kafka::MockBroker;
+use crate::store::Store;
+
+/// Partitions of the demo's topic.
+const PARTITIONS: i32 = 4;
+
+/// The filter that `[log]` has by default, which is chatty for a demo.
+const LOG_FILTER_DEFAULT: &str = "info";
+
+/// Run everything on this machine, with nothing installed: broker, ClickHouse, worker, API, on generated data
+///
+/// Three months of made-up history, then a live trickle; or the events of a file. Each start empties the demo's own
+/// database and begins anew.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Count the events of this file instead: NDJSON, one event a line; - is standard input
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+
+    /// Address of the API; a loopback one, since no token is needed
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// Address of ClickHouse's HTTP interface; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    clickhouse_listen: SocketAddr,
+
+    /// Where ClickHouse keeps the demo's data, in a folder `demo`; by default in the user's data folder
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// The ClickHouse engine's library, libchdb.so; by default it is fetched by npm, once
+    #[arg(long, value_name = "FILE")]
+    clickhouse_library: Option<PathBuf>,
+}
+
+/// The demo's view of the configuration: its own broker, ClickHouse and access, quieter logs; the rest as configured.
+pub(super) fn configure(args: &Args, mut config: Config) -> anyhow::Result<Config> {
+    if !args.listen.ip().is_loopback() {
+        bail!("--listen {} is not a loopback address, and the demo needs no token: listen on 127.0.0.1", args.listen);
+    }
+    config.http.listen = args.listen;
+    config.auth.mode = AuthMode::Off;
+    config.kafka.properties.clear();
+    config.clickhouse.user = "default".to_owned();
+    config.clickhouse.password = SecretString::default();
+    config.clickhouse.cluster = None;
+    config.clickhouse.insert_quorum = 0;
+    config.clickhouse.ca_file = None;
+    if config.log.filter == LOG_FILTER_DEFAULT {
+        config.log.filter = "warn".to_owned();
+    }
+    Ok(config)
+}
+
+/// Runs until `stop` is cancelled or something fails for good.
+pub(super) async fn run(args: &Args, mut config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let feed = Feed::open(args.events.as_deref())?;
+    let listener = service::listen(config.http.listen, "--listen").await?;
+    let address = listener.local_addr().context("the API has no address")?;
+    // A folder of its own, so that it never empties the database of another engine that keeps its data there.
+    let data_dir = args.data_dir.clone().map_or_else(default_data_dir, Ok)?.join("demo");
+    let mut engine = start_engine(args, data_dir.clone()).await?;
+    let broker = MockBroker::start(&config.kafka.topic, PARTITIONS)?;
+    config.clickhouse.url = engine.url();
+    config.kafka.brokers = broker.bootstrap_servers();
+
+    let store = Store::connect(&config.clickhouse)?;
+    store.check_server().await?;
+    store.reset_database().await?;
+    store.migrate().await?;
+    let service = Service::new(&config, Role::WorkerAndApi, listener, store.clone())?;
+    written(std::io::stdout().lock().write_all(banner(address, &config, &data_dir).as_bytes()))?;
+
+    let feeding = feed::start(feed, config.kafka.clone(), store, stop.clone());
+    let failed = async {
+        match feeding.await.context("the demo broke down") {
+            Ok(Ok(())) => std::future::pending().await,
+            Ok(Err(error)) | Err(error) => error,
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = service.run(stop.clone()) => outcome,
+        error = failed => Err(error),
+    };
+    stop.cancel();
+    // The engine goes last, and is told to before the broker vanishes under a client that is still about.
+    tokio::task::spawn_blocking(move || engine.stop()).await.context("the demo broke down")??;
+    drop(broker);
+    outcome
+}
+
+async fn start_engine(args: &Args, data_dir: PathBuf) -> anyhow::Result<EngineProcess> {
+    let options = EngineOptions {
+        exe: std::env::current_exe().context("cannot tell which program this is")?,
+        data_dir,
+        listen: args.clickhouse_listen,
+        library: args.clickhouse_library.clone(),
+    };
+    tokio::task::spawn_blocking(move || EngineProcess::start(options)).await.context("the demo broke down")?
+}
+
+fn default_data_dir() -> anyhow::Result<PathBuf> {
+    let folder = dirs::data_local_dir().context("this user has no data folder: name one by --data-dir")?;
+    Ok(folder.join("seatmeter"))
+}
+
+/// What to do now.
+fn banner(api: SocketAddr, config: &Config, data_dir: &Path) -> String {
+    let clickhouse = &config.clickhouse.url;
+    let database = &config.clickhouse.database;
+    format!(
+        "
+seatmeter demo
+
+  API         http://{api}   (no token needed)
+  ClickHouse  {clickhouse}   (user default, no password, database {database})
+  Data        {data_dir}   (emptied at each start)
+
+  What is counted so far:
+    curl http://{api}/v1/ingest
+  Active users by day, in SQL:
+    curl '{clickhouse}/?database={database}' --data-binary \\
+      'SELECT account_id, day, active_users FROM daily_active_users_by_account ORDER BY day DESC LIMIT 9 FORMAT PrettyCompact'
+
+  Ctrl-C stops it.
+
+",
+        data_dir = data_dir.display()
+    )
+}
