@@ -8,6 +8,7 @@ use serde_json::json;
 use super::dice::Dice;
 use super::encode::{envelope, payload};
 use super::log::{Kind, Log, LogRecord, Meaning, PartitionLog, PhaseEnd, SimEvent, Test};
+use super::naive_calendar::month_start;
 
 const SECOND_MS: i64 = 1000;
 const HOUR_MS: i64 = 3600 * SECOND_MS;
@@ -61,16 +62,21 @@ impl Universe {
         let steps = [1, 30 * 60 * SECOND_MS, HOUR_MS, 23 * HOUR_MS, DAY_MS, 25 * HOUR_MS, 28 * DAY_MS, 30 * DAY_MS];
         let far = [31 * DAY_MS, 61 * DAY_MS, 92 * DAY_MS, 365 * DAY_MS];
         let mut instants_ms = vec![odd_ms];
-        for _ in 0..8 {
+        for _ in 0..6 {
             let instant_ms = dice.pick(&instants_ms) + dice.pick(&steps) * dice.between(-1, 1);
             instants_ms.push(instant_ms);
         }
         instants_ms.push(odd_ms + dice.pick(&far));
         instants_ms.push(odd_ms - dice.pick(&far));
+        let zones = vec![zone, dice.pick(&ODDITIES).0, Tz::UTC];
+        // Where a month ends in one zone, and has long ended or still runs in another.
+        for zone in &zones {
+            let edge_ms = month_start(*zone, *dice.pick(&instants_ms), *dice.pick(&[2, 2, 3]));
+            instants_ms.push(edge_ms - dice.between(0, 1));
+        }
         if dice.chance(20) {
             instants_ms.push(OLDEST_MS);
         }
-        let zones = vec![zone, dice.pick(&ODDITIES).0, Tz::UTC];
         let accounts = ["acme", "42", "0x"][..dice.below(3) + 1].to_vec();
         Self { accounts, zones, instants_ms, stamps_from_ms: odd_ms + 800 * DAY_MS }
     }

@@ -35,7 +35,9 @@ impl<'l> Driver<'l> {
         let (from, end) = (log.index_at(held.position.max(start_offset)), log.index_at(next_offset));
         let to = end.min(from + 1 + self.dice.below(20));
         let first = log.index_at(held.lane.rewind_offset().max(start_offset));
-        for at in self.with_redelivered((from..to).collect(), first) {
+        // A batch may go beyond the position; those records are read again, and are to be counted then.
+        let beyond = to..self.partitions[held.index].visible.records.min(to + self.dice.below(3)).max(to);
+        for at in self.with_redelivered((from..to).chain(beyond).collect(), first) {
             let (record, decoded) = &self.records[held.index][at];
             held.lane.warm(record, decoded);
         }
