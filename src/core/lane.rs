@@ -273,7 +273,7 @@ impl Lane {
 
     fn note_record_time(&mut self, timestamp_ms: Option<i64>) {
         let Some(timestamp_ms) = timestamp_ms else { return };
-        let grain = timestamp_ms - timestamp_ms.rem_euclid(RECORD_TIME_GRAIN_MS);
+        let grain = timestamp_ms.div_euclid(RECORD_TIME_GRAIN_MS).saturating_mul(RECORD_TIME_GRAIN_MS);
         let times = &mut self.rows.record_times;
         let is_full = times.len() >= RECORD_TIMES_MAX;
         match times.last_mut() {

@@ -5,4 +5,5 @@
 mod cli;
 mod config;
 mod contract;
+mod mutations;
 mod simulation;

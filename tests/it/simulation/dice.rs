@@ -1,41 +1,41 @@
-//! Chance, from a seed: the only source of it in a simulation, so that a seed reproduces a run.
+//! Chance, from a seed: the only source of it in seeded tests, so that a seed reproduces a run.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A seeded generator with the few questions that the simulation asks.
-pub(super) struct Dice(ChaCha8Rng);
+/// A seeded generator with the few questions that such tests ask.
+pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {
     /// `stream` keeps the log apart from the schedule: dropping a record from a log then leaves the rest of it alone.
-    pub(super) fn new(seed: u64, stream: u64) -> Self {
+    pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         generator.set_stream(stream);
         Self(generator)
     }
 
     /// A number below `bound`, which is not 0.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0.random_range(0..bound)
     }
 
     /// A number in `low..=high`.
-    pub(super) fn between(&mut self, low: i64, high: i64) -> i64 {
+    pub(crate) fn between(&mut self, low: i64, high: i64) -> i64 {
         self.0.random_range(low..=high)
     }
 
     /// True in `percent` of 100 cases.
-    pub(super) fn chance(&mut self, percent: u32) -> bool {
+    pub(crate) fn chance(&mut self, percent: u32) -> bool {
         self.0.random_range(0..100) < percent
     }
 
     /// One of the choices.
-    pub(super) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.below(choices.len())]
     }
 
     /// The index of one of the weights, each as likely as it weighs.
-    pub(super) fn weighted(&mut self, weights: &[usize]) -> usize {
+    pub(crate) fn weighted(&mut self, weights: &[usize]) -> usize {
         let mut left = self.below(weights.iter().sum());
         for (index, &weight) in weights.iter().enumerate() {
             if left < weight {
@@ -47,14 +47,14 @@ impl Dice {
     }
 
     /// In any order.
-    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for index in (1..items.len()).rev() {
             items.swap(index, self.below(index + 1));
         }
     }
 
     /// Any number.
-    pub(super) fn salt(&mut self) -> u64 {
+    pub(crate) fn salt(&mut self) -> u64 {
         self.0.random()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `SEATMETER_SIM_SEEDS` says how many seeds to try, `SEATMETER_SIM_SEED` replays one.
 
-mod dice;
+pub(crate) mod dice;
 mod driver;
 mod encode;
 mod faults;
