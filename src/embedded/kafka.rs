@@ -2,19 +2,29 @@
 //!
 //! It lives in this process, keeps records in memory (5 MiB a partition, then the oldest go), and starts empty each time.
 
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::JoinHandle;
+
 use anyhow::{Context as _, Result};
+use rdkafka::error::KafkaResult;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
 /// A cluster of one broker on a free loopback port; gone when dropped.
+///
+/// The handle of librdkafka may not leave its thread, so a thread of its own holds it.
+#[derive(Debug)]
 pub struct MockBroker {
-    cluster: MockCluster<'static, DefaultProducerContext>,
+    bootstrap_servers: String,
+    requests: Option<SyncSender<CreateTopic>>,
+    owner: Option<JoinHandle<()>>,
 }
 
-impl std::fmt::Debug for MockBroker {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("MockBroker").field("bootstrap_servers", &self.bootstrap_servers()).finish()
-    }
+/// A topic to be created, and where to say how that went.
+struct CreateTopic {
+    topic: String,
+    partitions: i32,
+    reply: SyncSender<KafkaResult<()>>,
 }
 
 impl MockBroker {
@@ -22,10 +32,19 @@ impl MockBroker {
     ///
     /// # Errors
     ///
-    /// librdkafka cannot start it: no free port, no memory.
+    /// librdkafka cannot start it: no free port, no memory; or it refuses the topic.
     pub fn start(topic: &str, partitions: i32) -> Result<MockBroker> {
-        let cluster = MockCluster::new(1).context("cannot start the embedded Kafka broker")?;
-        let broker = MockBroker { cluster };
+        let (requests, inbox) = mpsc::sync_channel(1);
+        let (started_sender, started) = mpsc::sync_channel(1);
+        let owner = std::thread::Builder::new()
+            .name("mock-broker".into())
+            .spawn(move || own(&started_sender, &inbox))
+            .context("cannot start a thread for the embedded Kafka broker")?;
+        let bootstrap_servers = started
+            .recv()
+            .context("the embedded Kafka broker broke off")?
+            .context("cannot start the embedded Kafka broker")?;
+        let broker = MockBroker { bootstrap_servers, requests: Some(requests), owner: Some(owner) };
         broker.create_topic(topic, partitions)?;
         Ok(broker)
     }
@@ -36,13 +55,56 @@ impl MockBroker {
     ///
     /// librdkafka refuses: the topic exists, or the name or number is not valid.
     pub fn create_topic(&self, topic: &str, partitions: i32) -> Result<()> {
-        self.cluster
-            .create_topic(topic, partitions, 1)
+        let (reply, outcome) = mpsc::sync_channel(1);
+        let request = CreateTopic { topic: topic.to_owned(), partitions, reply };
+        let requests = self.requests.as_ref().context("the embedded Kafka broker has stopped")?;
+        requests.send(request).ok().context("the embedded Kafka broker has stopped")?;
+        outcome
+            .recv()
+            .context("the embedded Kafka broker has stopped")?
             .with_context(|| format!("cannot create the topic {topic} in the embedded Kafka broker"))
     }
 
     /// `host:port` of the broker.
     pub fn bootstrap_servers(&self) -> String {
-        self.cluster.bootstrap_servers()
+        self.bootstrap_servers.clone()
+    }
+}
+
+impl Drop for MockBroker {
+    fn drop(&mut self) {
+        // The owner ends when nobody can send it requests any more.
+        drop(self.requests.take());
+        if self.owner.take().is_some_and(|owner| owner.join().is_err()) {
+            tracing::warn!("the thread of the embedded Kafka broker has panicked");
+        }
+    }
+}
+
+/// Holds the cluster as long as requests can come.
+fn own(started: &SyncSender<KafkaResult<String>>, inbox: &Receiver<CreateTopic>) {
+    let cluster = match MockCluster::<DefaultProducerContext>::new(1) {
+        Ok(cluster) => cluster,
+        // Whoever started it waits for this; if not, nobody needs it.
+        Err(error) => return drop(started.send(Err(error))),
+    };
+    if started.send(Ok(cluster.bootstrap_servers())).is_err() {
+        return;
+    }
+    while let Ok(request) = inbox.recv() {
+        drop(request.reply.send(cluster.create_topic(&request.topic, request.partitions, 1)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_cannot_be_is_refused() {
+        let broker = MockBroker::start("t", 4).unwrap();
+        let error = broker.create_topic("none", 0).unwrap_err();
+        assert!(error.to_string().contains("none"), "{error}");
+        assert!(broker.bootstrap_servers().contains(':'));
     }
 }

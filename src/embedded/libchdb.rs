@@ -507,12 +507,6 @@ impl Drop for InsertStream<'_> {
     }
 }
 
-/// Ends the process without running destructors: the engine's threads still run, and libchdb's own ones abort under them.
-pub fn exit_process(code: i32) -> ! {
-    // SAFETY: _exit has no preconditions; buffered output was flushed by the caller.
-    unsafe { libc::_exit(code) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

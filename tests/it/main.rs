@@ -5,5 +5,7 @@
 mod cli;
 mod config;
 mod contract;
+mod embedded;
 mod mutations;
 mod simulation;
+mod support;

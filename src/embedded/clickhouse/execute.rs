@@ -10,15 +10,18 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::framing::Framing;
 use super::request::Parsed;
+use super::sentinel::Sentinel;
+use super::statement::Kind;
 use crate::embedded::libchdb::{Connection, EngineError, Library, Output, ResultStream, Summary};
 
 /// Chunks of a result that wait for a slow client, at most; each is about 65,000 rows.
 const CHUNKS_WAITING_MAX: usize = 2;
 
 /// Settings of every connection, before the request's own. INSERTs are acknowledged when they are written, times without a
-/// zone are UTC on any machine, and the engine's extras beyond a server's SQL are off.
-const BASE_SETTINGS: &str =
-    "SET async_insert = 0, session_timezone = 'UTC', implicit_select = 0, allow_introspection_functions = 0";
+/// zone are UTC on any machine, the engine's extras beyond a server's SQL are off, and INSERTs fail (code 243) while 64 MiB
+/// of the disk are still free.
+const BASE_SETTINGS: &str = "SET async_insert = 0, session_timezone = 'UTC', implicit_select = 0, allow_introspection_functions = 0, \
+     min_free_disk_bytes_to_perform_insert = 67108864";
 
 /// The engine's refusal of a streaming SELECT for a statement of another kind, before it has run anything.
 const NOT_STREAMABLE: &str = "Streaming query is not supported";
@@ -39,7 +42,7 @@ pub(super) struct Job {
 /// What to run.
 pub(super) enum Statement {
     /// A statement that stands alone, with the format of its result.
-    Alone { sql: Vec<u8>, format: String, may_stream: bool },
+    Alone { sql: Vec<u8>, format: String, kind: Kind },
     /// An INSERT, with the format of its data.
     Insert { sql: Vec<u8>, format: String, data: mpsc::Receiver<Data> },
 }
@@ -79,7 +82,9 @@ impl Engine {
     }
 
     /// Runs a job and answers by `reply`; returns when the statement is over or nobody waits for it any more.
-    pub(super) fn run(&self, job: Job, reply: oneshot::Sender<Result<Reply, EngineError>>) {
+    ///
+    /// What may have written is acknowledged only when the sentinel confirms it.
+    pub(super) fn run(&self, job: Job, sentinel: &Sentinel, reply: oneshot::Sender<Result<Reply, EngineError>>) {
         let mut connection = match self.session(&job.request) {
             Ok(connection) => connection,
             Err(error) => return answer(reply, Err(error)),
@@ -89,10 +94,12 @@ impl Engine {
             Statement::Insert { sql, format, mut data } => {
                 let outcome = insert(&mut connection, &sql, &format, parameters, &mut data);
                 drop(connection);
+                let outcome = outcome.and_then(|summary| sentinel.confirm().map(|()| summary));
                 answer(reply, outcome.map(|summary| Reply::Whole(Output { bytes: Vec::new(), summary })));
             }
-            Statement::Alone { sql, format, may_stream } => {
-                let framing = Framing::of(&format).filter(|_| may_stream && !job.request.wait_end_of_query);
+            Statement::Alone { sql, format, kind } => {
+                let may_stream = kind == Kind::StreamedSelect && !job.request.wait_end_of_query;
+                let framing = Framing::of(&format).filter(|_| may_stream);
                 if let Some(framing) = framing {
                     match connection.stream(&sql, &format, parameters) {
                         Ok(stream) => return stream_out(stream, framing, reply),
@@ -102,7 +109,9 @@ impl Engine {
                 }
                 let outcome = connection.query(&sql, &format, parameters);
                 drop(connection);
-                answer(reply, outcome.map(Reply::Whole));
+                let only_reads = kind != Kind::Other || job.request.readonly;
+                let confirmed = |output| if only_reads { Ok(output) } else { sentinel.confirm().map(|()| output) };
+                answer(reply, outcome.and_then(confirmed).map(Reply::Whole));
             }
         }
     }

@@ -6,7 +6,7 @@
 //! Each request stands alone, on a connection of its own. An INSERT is streamed into the engine and acknowledged when it is
 //! written; one whose body breaks off is cancelled. A SELECT is streamed out chunk by chunk where its format allows, and in
 //! constant memory; with `wait_end_of_query=1`, and in formats that frame the rows (JSON, Parquet, Pretty), it is held whole.
-//! A failed statement has ClickHouse's HTTP status, code header and message.
+//! A failed statement has ClickHouse's HTTP status, code header and message. A write that the disk refuses ends the process.
 //!
 //! It never keeps sessions, knows one user (`default`), and does no compression: what it does not do, it refuses by name.
 //! Whoever may talk to it may read files with its rights (`file()`), so it listens on loopback, or asks for a password.
@@ -18,6 +18,7 @@ mod lexer;
 mod lock;
 mod process;
 mod request;
+mod sentinel;
 mod server;
 mod statement;
 

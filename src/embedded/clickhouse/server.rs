@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -27,6 +28,7 @@ use super::answer;
 use super::execute::{Data, Engine, Job, Reply, Statement};
 use super::lock::DataDirLock;
 use super::request::{self, Parsed, not_implemented};
+use super::sentinel::Sentinel;
 use super::statement::{self, HEAD_BYTES_MAX, Insert, Scan};
 use crate::embedded::libchdb::{EngineError, Library};
 
@@ -79,18 +81,44 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
     let library = Library::load(&options.library)
         .context("give a libchdb.so by --library FILE, or use an external ClickHouse (clickhouse.url)")?;
     let engine = Engine::new(library, &options.data_dir);
-    // Held to the end: closing the last connection would stop the engine, and it starts only once in a process.
-    let anchor = engine.connect().map_err(|error| start_failure(&options.data_dir, &error))?;
+    let stop = Stop::default();
+    let on_failure = stop.clone();
+    let sentinel = Sentinel::start(engine.clone(), move || on_failure.because_of_failure())
+        .map_err(|error| start_failure(&options.data_dir, &error))?;
+    let sentinel = Arc::new(sentinel);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(STATEMENTS_MAX + 8)
         .thread_name("engine-http")
         .build()
         .context("cannot start the threads of the HTTP server")?;
-    let outcome = runtime.block_on(listen(options, engine));
+    let outcome = runtime.block_on(listen(options, engine, Arc::clone(&sentinel), &stop));
     runtime.shutdown_timeout(Duration::from_secs(1));
-    drop(anchor);
+    if stop.failed.load(Ordering::Acquire) {
+        // Closing the engine would write more.
+        std::mem::forget(sentinel);
+        bail!(
+            "the ClickHouse engine could not write to {} and has stopped, so that nothing is lost: free some space on the \
+             disk and start it again; what was acknowledged is kept",
+            options.data_dir.display()
+        );
+    }
     outcome
+}
+
+/// The reason to stop.
+#[derive(Clone, Debug, Default)]
+struct Stop {
+    token: CancellationToken,
+    /// A write has failed.
+    failed: Arc<AtomicBool>,
+}
+
+impl Stop {
+    fn because_of_failure(&self) {
+        self.failed.store(true, Ordering::Release);
+        self.token.cancel();
+    }
 }
 
 fn start_failure(data_dir: &Path, error: &EngineError) -> anyhow::Error {
@@ -101,18 +129,19 @@ fn start_failure(data_dir: &Path, error: &EngineError) -> anyhow::Error {
     )
 }
 
-async fn listen(options: &ServeOptions, engine: Engine) -> Result<()> {
+async fn listen(options: &ServeOptions, engine: Engine, sentinel: Arc<Sentinel>, stop: &Stop) -> Result<()> {
     let listener = TcpListener::bind(options.listen).await.with_context(|| {
         format!("cannot listen on {}; is the port in use? choose another by --listen", options.listen)
     })?;
     let address = listener.local_addr().context("the listening socket has no address")?;
-    let stop = CancellationToken::new();
+    let stop = &stop.token;
     stop_on_signals(stop.clone())?;
     if options.stop_with_stdin {
         stop_with_stdin(stop.clone());
     }
     let server = Arc::new(Server {
         engine: engine.clone(),
+        sentinel,
         permits: Arc::new(Semaphore::new(STATEMENTS_MAX)),
         password: options.password.as_ref().map(|password| digest(password.expose_secret())),
     });
@@ -171,6 +200,7 @@ fn stop_with_stdin(stop: CancellationToken) {
 
 struct Server {
     engine: Engine,
+    sentinel: Arc<Sentinel>,
     permits: Arc<Semaphore>,
     /// SHA-256, so that comparing takes the same time for any guess.
     password: Option<[u8; 32]>,
@@ -241,11 +271,13 @@ impl Server {
 
     async fn run_alone(&self, parsed: Parsed, text: &[u8], started: Instant) -> Result<Response<Body>, EngineError> {
         let alone = statement::alone(text);
-        if alone.is_many {
-            return Err(EngineError::new(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)"));
+        match alone.count {
+            0 => return Err(EngineError::new(62, "SYNTAX_ERROR", "Syntax error: Empty query")),
+            1 => {}
+            _ => return Err(EngineError::new(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")),
         }
         let format = alone.format.or_else(|| parsed.default_format.clone()).unwrap_or_else(|| "TabSeparated".into());
-        let statement = Statement::Alone { sql: alone.sql, format: format.clone(), may_stream: alone.may_stream };
+        let statement = Statement::Alone { sql: alone.sql, format: format.clone(), kind: alone.kind };
         match self.start(Job { request: parsed, statement }).await?.await {
             Ok(Ok(Reply::Whole(output))) => Ok(answer::whole(output, &format, started.elapsed())),
             Ok(Ok(Reply::Chunks(receiver))) => Ok(answer::chunks(receiver, &format)),
@@ -286,9 +318,9 @@ impl Server {
     async fn start(&self, job: Job) -> Result<oneshot::Receiver<Result<Reply, EngineError>>, EngineError> {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| broke_off())?;
         let (sender, receiver) = oneshot::channel();
-        let engine = self.engine.clone();
+        let (engine, sentinel) = (self.engine.clone(), Arc::clone(&self.sentinel));
         tokio::task::spawn_blocking(move || {
-            engine.run(job, sender);
+            engine.run(job, &sentinel, sender);
             drop(permit);
         });
         Ok(receiver)

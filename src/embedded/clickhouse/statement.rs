@@ -128,17 +128,27 @@ pub(super) struct Alone {
     pub(super) sql: Vec<u8>,
     /// The format of that clause.
     pub(super) format: Option<String>,
-    /// It is a SELECT whose result may be fetched in chunks.
-    pub(super) may_stream: bool,
-    /// More than one statement.
-    pub(super) is_many: bool,
+    pub(super) kind: Kind,
+    /// How many statements the text holds: one, if all is well.
+    pub(super) count: usize,
+}
+
+/// What matters of a statement for running it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A SELECT whose result may be fetched in chunks.
+    StreamedSelect,
+    /// A SELECT with something around its rows.
+    FramedSelect,
+    /// Any other statement; it may write.
+    Other,
 }
 
 /// Takes the `FORMAT` clause out of a statement.
 pub(super) fn alone(text: &[u8]) -> Alone {
     let items: Vec<Item> = Depths::new(text).collect();
-    let many =
-        items.windows(2).any(|pair| pair[0].token == Token::Symbol(b';') && pair[1].token != Token::Symbol(b';'));
+    let is_separator = |item: &Item| item.token == Token::Symbol(b';');
+    let count = items.split(is_separator).filter(|statement| !statement.is_empty()).count();
     let clause = format_clause(text, &items);
     let sql = match &clause {
         Some((range, _)) => [&text[..range.start], &text[range.end..]].concat(),
@@ -151,7 +161,14 @@ pub(super) fn alone(text: &[u8]) -> Alone {
     let is_framed = items
         .iter()
         .any(|item| ["TOTALS", "extremes", "output_format_json_array_of_rows"].iter().any(|word| item.is(text, word)));
-    Alone { sql, format: clause.map(|(_, name)| name), may_stream: starts_select && !is_framed, is_many: many }
+    // ClickHouse also takes WITH before an INSERT.
+    let is_insert = items.iter().any(|item| item.depth == 0 && item.is(text, "INSERT"));
+    let kind = match (starts_select && !is_insert, is_framed) {
+        (true, false) => Kind::StreamedSelect,
+        (true, true) => Kind::FramedSelect,
+        (false, _) => Kind::Other,
+    };
+    Alone { sql, format: clause.map(|(_, name)| name), kind, count }
 }
 
 /// `FORMAT name` outside of all brackets, followed by nothing but `SETTINGS` or the end.
@@ -320,22 +337,31 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_unframed_selects_stream() {
-        let streams = |text: &str| alone(text.as_bytes()).may_stream;
-        assert!(streams("SELECT 1"));
-        assert!(streams("(SELECT 1) UNION ALL SELECT 2"));
-        assert!(streams("/* a */ WITH 1 AS x SELECT x"));
-        assert!(!streams("SHOW TABLES"));
-        assert!(!streams("SELECT a, count() FROM t GROUP BY a WITH TOTALS"));
-        assert!(!streams("SELECT 1 SETTINGS extremes = 1"));
+    fn check_kind(text: &str, kind: Kind) {
+        assert_eq!(alone(text.as_bytes()).kind, kind, "{text}");
     }
 
     #[test]
-    fn several_statements_are_seen() {
-        let many = |text: &str| alone(text.as_bytes()).is_many;
-        assert!(many("SELECT 1; SELECT 2"));
-        assert!(!many("SELECT 1;"));
-        assert!(!many("SELECT ';', 2 ;; -- end"));
+    fn only_unframed_selects_stream() {
+        check_kind("SELECT 1", Kind::StreamedSelect);
+        check_kind("(SELECT 1) UNION ALL SELECT 2", Kind::StreamedSelect);
+        check_kind("/* a */ WITH 1 AS insert_me SELECT insert_me", Kind::StreamedSelect);
+        check_kind("SELECT a, count() FROM t GROUP BY a WITH TOTALS", Kind::FramedSelect);
+        check_kind("SELECT 1 SETTINGS extremes = 1", Kind::FramedSelect);
+    }
+
+    #[test]
+    fn what_may_write_is_no_select() {
+        check_kind("SHOW TABLES", Kind::Other);
+        check_kind("INSERT INTO t SELECT 1", Kind::Other);
+        check_kind("WITH 1 AS x INSERT INTO t SELECT x", Kind::Other);
+    }
+
+    #[test]
+    fn statements_are_counted() {
+        let count = |text: &str| alone(text.as_bytes()).count;
+        assert_eq!(count("SELECT 1; SELECT 2"), 2);
+        assert_eq!(count("SELECT ';', 2 ;; -- end"), 1);
+        assert_eq!(count(" -- a\n;"), 0);
     }
 }

@@ -1,0 +1,105 @@
+//! The embedded ClickHouse for tests.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use seatmeter::config;
+use seatmeter::embedded::clickhouse::EngineProcess;
+use secrecy::SecretString;
+use tempfile::TempDir;
+
+use super::{process_folder, unique};
+
+/// The program that the engine is a command of.
+pub(crate) fn exe() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_seatmeter"))
+}
+
+/// A database of one test in the engine that all tests share. It is dropped with this value.
+#[derive(Debug)]
+pub(crate) struct Database {
+    pub(crate) url: String,
+    pub(crate) name: String,
+}
+
+/// A fresh database in the shared engine. It does not exist yet: what is tested creates it, or [`Database::create`].
+pub(crate) fn engine() -> Database {
+    static ENGINE: OnceLock<EngineProcess> = OnceLock::new();
+    let engine = ENGINE.get_or_init(|| EngineProcess::spawn(exe(), &process_folder("engine")).unwrap());
+    Database { url: engine.url(), name: unique("test") }
+}
+
+impl Database {
+    /// Creates it.
+    #[track_caller]
+    pub(crate) fn create(self) -> Database {
+        execute(&self.url, &format!("CREATE DATABASE {}", self.name));
+        self
+    }
+
+    /// The configuration that leads to it.
+    pub(crate) fn config(&self) -> config::ClickHouse {
+        let mut config = config::load(None, std::iter::empty()).unwrap().clickhouse;
+        config.url.clone_from(&self.url);
+        config.database.clone_from(&self.name);
+        config.password = SecretString::from("");
+        config
+    }
+
+    /// A client of the `clickhouse` crate, for this database.
+    pub(crate) fn client(&self) -> clickhouse::Client {
+        clickhouse::Client::default()
+            .with_url(&self.url)
+            .with_database(&self.name)
+            .with_compression(clickhouse::Compression::None)
+    }
+
+    /// Runs a statement in it and returns the result as tab-separated text.
+    #[track_caller]
+    pub(crate) fn query(&self, sql: &str) -> String {
+        execute(&format!("{}/?database={}", self.url, self.name), sql)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // A test that killed its engine has nothing to drop; the data folder goes as a whole anyhow.
+        let _ = ureq::post(&self.url).send(format!("DROP DATABASE IF EXISTS {}", self.name));
+    }
+}
+
+/// Posts a statement and returns the body; a failure is a panic with the engine's words.
+#[track_caller]
+pub(crate) fn execute(url: &str, sql: &str) -> String {
+    let (status, text) = post(url, sql);
+    assert_eq!(status, 200, "{text}");
+    text
+}
+
+/// Posts a body and returns the status and the answer.
+#[track_caller]
+pub(crate) fn post(url: &str, body: impl ureq::AsSendBody) -> (u16, String) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut response = agent.post(url).send(body).unwrap();
+    (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+}
+
+/// An engine of one test, with data of its own.
+#[derive(Debug)]
+pub(crate) struct PrivateEngine {
+    pub(crate) process: EngineProcess,
+    pub(crate) data: TempDir,
+}
+
+impl PrivateEngine {
+    #[track_caller]
+    pub(crate) fn start() -> PrivateEngine {
+        let data = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        PrivateEngine { process: EngineProcess::spawn(exe(), data.path()).unwrap(), data }
+    }
+
+    /// A fresh database in it, not created yet.
+    pub(crate) fn database(&self) -> Database {
+        Database { url: self.process.url(), name: unique("test") }
+    }
+}

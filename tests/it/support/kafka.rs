@@ -1,0 +1,338 @@
+//! Apache Kafka for tests: one broker in KRaft mode, on free ports, started from the jars in the cache folder.
+//!
+//! Where Java or Maven is missing, librdkafka's mock cluster takes its place and says so. With `SEATMETER_REQUIRE_KAFKA=1`
+//! (CI) the tests fail instead.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaResult;
+use seatmeter::embedded::kafka::MockBroker;
+use seatmeter::embedded::provision;
+use tempfile::TempDir;
+
+use super::{is_required, process_folder, signal, unique};
+
+/// How long a broker may take to answer after its start; it takes about 5 s on an idle machine.
+const START_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long an administrative request may take.
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// One process, few topics: a small heap and the fast compiler start quickest.
+const JVM_OPTIONS: [&str; 4] = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
+/// Any id will do; each broker is a cluster of its own.
+const CLUSTER_ID: &str = "MkU3OEVBNTcwNTJENDM2Qg";
+
+/// Runs Java as a child of a shell that kills it when its own standard input closes: with this process, in whatever way
+/// that ends. A shell's background job has no standard input of its own. The process id is the first line of its output.
+const GUARD: &str = r#""$@" & pid=$!; echo $pid; read -r _; kill -9 $pid; wait $pid"#;
+
+/// A Kafka cluster of one broker.
+pub(crate) struct Kafka {
+    bootstrap_servers: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Real(Box<Broker>),
+    Mock(MockBroker),
+}
+
+/// A real broker, on data of its own.
+struct Broker {
+    jars: PathBuf,
+    folder: PathBuf,
+    /// Removes the folder of a private broker.
+    _owned: Option<TempDir>,
+    running: Option<Running>,
+}
+
+struct Running {
+    guard: Child,
+    stdin: Option<ChildStdin>,
+    java_pid: u32,
+}
+
+impl Kafka {
+    /// The broker that all tests share, each with topics of its own. Nobody stops it.
+    pub(crate) fn shared() -> &'static Kafka {
+        static KAFKA: OnceLock<Kafka> = OnceLock::new();
+        KAFKA.get_or_init(|| Kafka::in_folder(process_folder("kafka"), None))
+    }
+
+    /// A broker of one test, which may stop and restart it; killed when dropped.
+    #[track_caller]
+    pub(crate) fn start() -> Kafka {
+        let owned = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Kafka::in_folder(owned.path().to_owned(), Some(owned))
+    }
+
+    #[track_caller]
+    fn in_folder(folder: PathBuf, owned: Option<TempDir>) -> Kafka {
+        match needs().and_then(|()| provision::kafka_jars()) {
+            Ok(jars) => Kafka::real(jars, folder, owned),
+            Err(error) if is_required("SEATMETER_REQUIRE_KAFKA") => panic!("Apache Kafka is required here: {error:#}"),
+            Err(error) => {
+                // Not by eprintln!, which is kept back while tests pass.
+                let warning = "WARNING: no Apache Kafka, testing with librdkafka's mock cluster instead";
+                let _ = writeln!(std::io::stderr(), "{warning}: {error:#}");
+                let mock = MockBroker::start(&unique("unused"), 1).unwrap();
+                Kafka { bootstrap_servers: mock.bootstrap_servers(), kind: Kind::Mock(mock) }
+            }
+        }
+    }
+
+    #[track_caller]
+    fn real(jars: PathBuf, folder: PathBuf, owned: Option<TempDir>) -> Kafka {
+        let [port, controller_port] = free_ports();
+        std::fs::write(folder.join("server.properties"), properties(&folder, port, controller_port)).unwrap();
+        let formatted = java(&jars)
+            .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+            .arg(folder.join("server.properties"))
+            .output()
+            .unwrap();
+        assert!(formatted.status.success(), "cannot format Kafka's storage: {formatted:?}");
+        let mut broker = Broker { jars, folder, _owned: owned, running: None };
+        broker.launch();
+        let kafka = Kafka { bootstrap_servers: format!("127.0.0.1:{port}"), kind: Kind::Real(Box::new(broker)) };
+        kafka.wait_until_ready();
+        kafka
+    }
+
+    /// `host:port`, the same after a restart.
+    pub(crate) fn bootstrap_servers(&self) -> &str {
+        &self.bootstrap_servers
+    }
+
+    /// Whether this is only the mock cluster: without topic ids, transactions' markers, retention, compaction and restarts.
+    pub(crate) fn is_mock(&self) -> bool {
+        matches!(self.kind, Kind::Mock(_))
+    }
+
+    /// A client configuration that leads here.
+    pub(crate) fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap_servers);
+        config
+    }
+
+    /// Creates a topic with topic properties, such as `("retention.ms", "1000")`.
+    #[track_caller]
+    pub(crate) fn create_topic(&self, name: &str, partitions: i32, properties: &[(&str, &str)]) {
+        if let Kind::Mock(mock) = &self.kind {
+            return mock.create_topic(name, partitions).unwrap();
+        }
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in properties {
+            topic = topic.set(key, value);
+        }
+        let created = self.administer(async |admin, options| admin.create_topics([&topic], options).await);
+        assert_eq!(created, [Ok(name.to_owned())]);
+    }
+
+    /// A fresh topic.
+    #[track_caller]
+    pub(crate) fn topic(&self, prefix: &str, partitions: i32) -> String {
+        let name = unique(prefix);
+        self.create_topic(&name, partitions, &[]);
+        name
+    }
+
+    #[track_caller]
+    pub(crate) fn delete_topic(&self, name: &str) {
+        let deleted = self.administer(async |admin, options| admin.delete_topics(&[name], options).await);
+        assert_eq!(deleted, [Ok(name.to_owned())]);
+    }
+
+    /// Raises the number of partitions of a topic.
+    #[track_caller]
+    pub(crate) fn add_partitions(&self, name: &str, total: usize) {
+        let added = self.administer(async |admin, options| {
+            admin.create_partitions([&NewPartitions::new(name, total)], options).await
+        });
+        assert_eq!(added, [Ok(name.to_owned())]);
+    }
+
+    /// Deletes the records of a partition below an offset, as retention does.
+    #[track_caller]
+    pub(crate) fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        let mut offsets = rdkafka::TopicPartitionList::new();
+        offsets.add_partition_offset(topic, partition, rdkafka::Offset::Offset(before)).unwrap();
+        self.administer(async |admin, options| admin.delete_records(&offsets, options).await);
+    }
+
+    /// Forgets the committed offsets of a consumer group, and the group.
+    #[track_caller]
+    pub(crate) fn delete_group(&self, group_id: &str) {
+        let deleted = self.administer(async |admin, options| admin.delete_groups(&[group_id], options).await);
+        assert_eq!(deleted, [Ok(group_id.to_owned())]);
+    }
+
+    /// First and next offset of a partition.
+    #[track_caller]
+    pub(crate) fn watermarks(&self, topic: &str, partition: i32) -> (i64, i64) {
+        let consumer: BaseConsumer = self.client_config().create().unwrap();
+        consumer.fetch_watermarks(topic, partition, ADMIN_TIMEOUT).unwrap()
+    }
+
+    /// Kills the broker on the spot (SIGKILL).
+    #[track_caller]
+    pub(crate) fn kill(&mut self) {
+        self.broker_mut().running = None;
+    }
+
+    /// Starts the broker again after [`kill`](Kafka::kill), on the same data and port.
+    #[track_caller]
+    pub(crate) fn restart(&mut self) {
+        let broker = self.broker_mut();
+        broker.running = None;
+        broker.launch();
+        self.wait_until_ready();
+    }
+
+    /// Sends a signal to the broker, such as `STOP` and `CONT`.
+    #[track_caller]
+    pub(crate) fn signal(&mut self, name: &str) {
+        let pid = self.broker_mut().running.as_ref().unwrap().java_pid;
+        signal(pid, name);
+    }
+
+    #[track_caller]
+    fn broker_mut(&mut self) -> &mut Broker {
+        match &mut self.kind {
+            Kind::Real(broker) => broker,
+            Kind::Mock(_) => panic!("the mock cluster cannot be stopped; ask is_mock() first"),
+        }
+    }
+
+    /// Runs an administrative request on a runtime of its own, so that async tests may call too.
+    #[track_caller]
+    fn administer<T: Send>(
+        &self,
+        request: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> KafkaResult<T> + Send,
+    ) -> T {
+        std::thread::scope(|scope| {
+            let run = || {
+                let admin: AdminClient<_> = self.client_config().create().unwrap();
+                let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT));
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(request(&admin, &options)).unwrap()
+            };
+            scope.spawn(run).join().unwrap()
+        })
+    }
+
+    #[track_caller]
+    fn wait_until_ready(&self) {
+        let deadline = Instant::now() + START_TIMEOUT;
+        let consumer: BaseConsumer =
+            self.client_config().set("log_level", "0").set("reconnect.backoff.max.ms", "100").create().unwrap();
+        while consumer.fetch_metadata(None, Duration::from_millis(500)).is_err() {
+            assert!(Instant::now() < deadline, "Kafka does not start; its last words:\n{}", self.log_tail());
+        }
+    }
+
+    fn log_tail(&self) -> String {
+        let Kind::Real(broker) = &self.kind else { return String::new() };
+        let log = std::fs::read_to_string(broker.folder.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+impl Broker {
+    #[track_caller]
+    fn launch(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
+        let java = java(&self.jars);
+        let mut guard = Command::new("sh")
+            .args(["-c", GUARD, "sh"])
+            .arg(java.get_program())
+            .args(java.get_args())
+            .arg("kafka.Kafka")
+            .arg(self.folder.join("server.properties"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(guard.stdout.take().unwrap());
+        let mut first_line = String::new();
+        stdout.read_line(&mut first_line).unwrap();
+        // The broker writes here too; reading on keeps its pipe open and empty.
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        let stdin = guard.stdin.take();
+        self.running = Some(Running { guard, stdin, java_pid: first_line.trim().parse().unwrap() });
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut stdin) = self.stdin.take() {
+            let _ = stdin.write_all(b"\n");
+        }
+        // The guard kills Java and waits for it.
+        let _ = self.guard.wait();
+    }
+}
+
+/// Fails where a program that Kafka needs is missing.
+fn needs() -> anyhow::Result<()> {
+    let found = Command::new("java").arg("-version").output().is_ok_and(|output| output.status.success());
+    anyhow::ensure!(found, "Java is not installed (Debian: apt install openjdk-17-jre-headless)");
+    Ok(())
+}
+
+fn java(jars: &Path) -> Command {
+    let mut command = Command::new("java");
+    command.args(JVM_OPTIONS).arg("-cp").arg(jars.join("*"));
+    command
+}
+
+/// Ports that were free a moment ago.
+fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// The broker's configuration: one partition for each internal topic, short waits, retention and compaction at once.
+fn properties(folder: &Path, port: u16, controller_port: u16) -> String {
+    let data = folder.join("data").display().to_string();
+    let quorum = format!("1@127.0.0.1:{controller_port}");
+    let listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}");
+    let advertised = format!("PLAINTEXT://127.0.0.1:{port}");
+    let lines: HashMap<&str, &str> = HashMap::from([
+        ("process.roles", "broker,controller"),
+        ("node.id", "1"),
+        ("controller.quorum.voters", quorum.as_str()),
+        ("controller.listener.names", "CONTROLLER"),
+        ("listeners", listeners.as_str()),
+        ("advertised.listeners", advertised.as_str()),
+        ("log.dirs", data.as_str()),
+        ("auto.create.topics.enable", "false"),
+        ("offsets.topic.num.partitions", "1"),
+        ("offsets.topic.replication.factor", "1"),
+        ("transaction.state.log.num.partitions", "1"),
+        ("transaction.state.log.replication.factor", "1"),
+        ("transaction.state.log.min.isr", "1"),
+        ("share.coordinator.state.topic.num.partitions", "1"),
+        ("share.coordinator.state.topic.replication.factor", "1"),
+        ("group.initial.rebalance.delay.ms", "0"),
+        ("group.min.session.timeout.ms", "500"),
+        ("log.initial.task.delay.ms", "500"),
+        ("log.retention.check.interval.ms", "1000"),
+        ("log.cleaner.backoff.ms", "200"),
+        ("log.cleaner.dedupe.buffer.size", "4194304"),
+        ("num.network.threads", "2"),
+        ("num.io.threads", "2"),
+    ]);
+    lines.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
+}

@@ -1,0 +1,74 @@
+//! What integration tests run against: the embedded engine, real Apache Kafka, and the program itself as a child process.
+//!
+//! One engine and one broker are shared by all tests of the binary, each test with a database and topics of its own; tests
+//! that kill or restart them start private ones. Everything ends with the test process, however that ends.
+
+#![allow(dead_code, reason = "each test module uses some of it")]
+
+pub(crate) mod engine;
+pub(crate) mod kafka;
+pub(crate) mod program;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+pub(crate) use engine::{Database, PrivateEngine, engine};
+pub(crate) use kafka::Kafka;
+pub(crate) use program::Program;
+
+/// A name that no other test, and no other run, uses: `prefix`, process, counter; fit for databases, topics and groups.
+pub(crate) fn unique(prefix: &str) -> String {
+    static NAMES: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}_{}_{}", std::process::id(), NAMES.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Asks again and again until the answer is there, and fails the test when it does not come in time.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + timeout;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "still not after {} s: {what}", timeout.as_secs());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether what CI must not do without may be replaced or left out here.
+pub(crate) fn is_required(variable: &str) -> bool {
+    std::env::var(variable).is_ok_and(|value| value == "1")
+}
+
+/// A folder in the target folder for servers that live as long as this process. Static values are never dropped, so those
+/// of earlier processes are removed here.
+fn process_folder(kind: &str) -> PathBuf {
+    let parent = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(&parent).unwrap();
+    for entry in std::fs::read_dir(&parent).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(kind).and_then(|rest| rest.strip_prefix('-')).map(str::to_owned);
+        if owner.is_some_and(|pid| !is_running(&pid)) {
+            // Another test process may be removing it too.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let folder = parent.join(format!("{kind}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Whether a process with this id exists.
+pub(crate) fn is_running(pid: &str) -> bool {
+    Command::new("kill").args(["-0", pid]).output().is_ok_and(|output| output.status.success())
+}
+
+/// Sends a signal, such as `STOP`, by its name.
+#[track_caller]
+pub(crate) fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
+    assert!(sent.success(), "cannot send SIG{name} to {pid}");
+}
