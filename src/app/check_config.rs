@@ -2,22 +2,68 @@
 
 use std::io::Write as _;
 
+use anyhow::bail;
+
 use super::output::written;
+use super::progress::say;
+use super::topic_settings::{self, Finding};
+use super::within_runtime;
 use crate::config::{self, Config};
+use crate::http::Auth;
+use crate::store::{MigrateError, Store, StoreError};
 
 /// Validate the configuration and print what is in effect, secrets masked
+///
+/// Kafka and ClickHouse are looked at too: the topic and how long it keeps its records, the server's version, the schema.
+/// What cannot be reached is named, and is no failure.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Print every option with its default and a comment instead
     #[arg(long)]
     defaults: bool,
+
+    /// Do not look at Kafka and ClickHouse
+    #[arg(long)]
+    offline: bool,
 }
 
 pub(super) fn run(args: &Args, load: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
     if args.defaults {
-        return written(out.write_all(config::DEFAULTS.as_bytes()));
+        return written(std::io::stdout().lock().write_all(config::DEFAULTS.as_bytes()));
     }
-    let effective = load()?.to_string();
-    written(out.write_all(effective.as_bytes()))
+    let config = load()?;
+    // The files of public keys are read now, as the API would.
+    Auth::new(&config.auth)?;
+    written(std::io::stdout().lock().write_all(config.to_string().as_bytes()))?;
+    if args.offline {
+        return Ok(());
+    }
+    let store = Store::connect(&config.clickhouse)?;
+    within_runtime(async {
+        let mut findings = topic_settings::look(&config.kafka).await;
+        findings.push(look_at_store(&store).await);
+        findings.iter().for_each(|finding| say(&finding.to_string()));
+        let errors = findings.iter().filter(|finding| matches!(finding, Finding::Error(_))).count();
+        match errors {
+            0 => Ok(()),
+            1 => bail!("1 error, see above"),
+            errors => bail!("{errors} errors, see above"),
+        }
+    })
+}
+
+/// Looks at the server and the schema.
+async fn look_at_store(store: &Store) -> Finding {
+    let version = match store.check_server().await {
+        Ok(version) => version,
+        Err(error @ (StoreError::Unreachable { .. } | StoreError::TimedOut { .. })) => {
+            return Finding::NotChecked(error.to_string());
+        }
+        Err(error) => return Finding::Error(error.to_string()),
+    };
+    match store.check_schema().await {
+        Ok(()) => Finding::Good(format!("ClickHouse {version} has the schema")),
+        Err(error @ MigrateError::Outdated { .. }) => Finding::Warning(error.to_string()),
+        Err(error) => Finding::Error(error.to_string()),
+    }
 }

@@ -17,6 +17,7 @@ mod sender;
 mod service;
 mod shutdown;
 mod token;
+mod topic_settings;
 
 use std::path::PathBuf;
 

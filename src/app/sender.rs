@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -20,7 +20,7 @@ use crate::core::decode::account_key;
 use crate::core::id::IdRef;
 
 /// How long the brokers may take to say which topics there are.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long to wait for room in the queue before looking whether to stop.
 const ROOM_TIMEOUT: Duration = Duration::from_millis(100);
@@ -56,30 +56,35 @@ struct Deliveries {
     last_error: Mutex<Option<String>>,
 }
 
+/// Why nothing can be sent.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("the Kafka client refuses its configuration: {0}; see [kafka.properties]")]
+    Client(#[from] KafkaError),
+    #[error("cannot reach Kafka at {brokers} (kafka.brokers): {reason}")]
+    Unreachable { brokers: String, reason: String },
+    #[error("Kafka at {brokers} has no topic {topic:?} that this client may see; create it, or set kafka.topic")]
+    NoTopic { brokers: String, topic: String },
+}
+
 impl Sender {
     /// Connects, and makes sure that the topic is there.
-    ///
-    /// # Errors
-    ///
-    /// Where no broker answers, or none knows the topic.
-    pub(super) fn connect(kafka: &config::Kafka) -> anyhow::Result<Self> {
-        let producer: BaseProducer<Deliveries> = properties(kafka)
-            .create_with_context(Deliveries::default())
-            .map_err(|error| anyhow!("cannot make a Kafka producer: {error}"))?;
+    pub(super) fn connect(kafka: &config::Kafka) -> Result<Self, ConnectError> {
+        let producer: BaseProducer<Deliveries> = properties(kafka).create_with_context(Deliveries::default())?;
+        let brokers = kafka.brokers.clone();
+        let topic = kafka.topic.clone();
         // All topics: a broker that creates topics on demand would do so for a topic that is asked for by name.
-        let metadata = producer.client().fetch_metadata(None, METADATA_TIMEOUT).map_err(|error| {
-            producer.poll(ROOM_TIMEOUT);
-            let reason = lock(&producer.context().last_error).take().unwrap_or_else(|| error.to_string());
-            anyhow!("cannot reach Kafka at {} (kafka.brokers): {reason}", kafka.brokers)
-        })?;
-        if metadata.topics().iter().all(|topic| topic.name() != kafka.topic) {
-            bail!(
-                "Kafka at {} has no topic {:?} that this client may see; create it, or set kafka.topic",
-                kafka.brokers,
-                kafka.topic
-            );
+        match producer.client().fetch_metadata(None, METADATA_TIMEOUT) {
+            Ok(metadata) if metadata.topics().iter().any(|known| known.name() == topic) => {
+                Ok(Self { producer, topic, sent: 0 })
+            }
+            Ok(_) => Err(ConnectError::NoTopic { brokers, topic }),
+            Err(error) => {
+                producer.poll(ROOM_TIMEOUT);
+                let reason = lock(&producer.context().last_error).take().unwrap_or_else(|| error.to_string());
+                Err(ConnectError::Unreachable { brokers, reason })
+            }
         }
-        Ok(Self { producer, topic: kafka.topic.clone(), sent: 0 })
     }
 
     /// Queues one record; `number` names it in the report. Waits while the queue is full; returns false, with the record
@@ -148,7 +153,8 @@ impl Sender {
     }
 }
 
-fn properties(kafka: &config::Kafka) -> ClientConfig {
+/// The client's properties.
+pub(super) fn properties(kafka: &config::Kafka) -> ClientConfig {
     let mut properties = ClientConfig::new();
     properties.set_log_level(RDKafkaLogLevel::Warning);
     // Defaults of ours that a user may change.

@@ -109,7 +109,10 @@ impl AccountStream {
         let user = (0..32).map(|_| random_index(rng, &self.account.users)).find(is_active).unwrap_or(0);
         let organization = random_index(rng, &self.account.organizations);
         let happening = match rng.random_range(0..100) {
-            0..25 => Happening::Test(Test { tests: rng.random_range(1..=3), ..test(&self.account, organization, rng) }),
+            0..25 => Happening::Test(Test {
+                tests: rng.random_range(1..=3),
+                ..test(&self.account, organization, today, rng)
+            }),
             25..40 => Happening::Login { user },
             _ => Happening::Action { user, action: ACTIONS.choose(rng).copied().unwrap_or("dashboard.viewed") },
         };
@@ -248,7 +251,7 @@ impl AccountStream {
             let runs = (self.rng.random_range(0..=2 * mean) + self.rng.random_range(0..100)) / 100;
             for _ in 0..runs {
                 let time_ms = midnight_ms + random_time_of_day(&mut self.rng);
-                let test = test(&self.account, number, &mut self.rng);
+                let test = test(&self.account, number, day, &mut self.rng);
                 self.planned.push_back((time_ms, Happening::Test(test)));
             }
         }
@@ -264,16 +267,17 @@ impl AccountStream {
 }
 
 /// One `test.executed` event of the organization.
-fn test(account: &Account, organization: u32, rng: &mut ChaCha8Rng) -> Test {
+fn test(account: &Account, organization: u32, day: Day, rng: &mut ChaCha8Rng) -> Test {
     let Organization { projects, tests_per_run, .. } = &account.organizations[index(organization)];
     let tests = rng.random_range(1..=2 * tests_per_run);
-    // Some are started by a person, most by a build.
+    // Some are started by a person of the organization, most by a build.
     let starter = random_index(rng, &account.users);
-    let in_organization = account.users[index(starter)].organization == index(organization);
+    let user = &account.users[index(starter)];
+    let is_by_user = user.organization == index(organization) && user.attendance > 0 && user.is_there(day);
     Test {
         organization,
         project: random_index(rng, projects),
-        user: in_organization.then_some(starter),
+        user: is_by_user.then_some(starter),
         origin: if rng.random_ratio(7, 10) { Origin::Run } else { Origin::Upload },
         tests,
         duration_ms: u64::from(tests) * rng.random_range(200..4_000),

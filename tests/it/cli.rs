@@ -69,12 +69,27 @@ fn wrong_usage_has_its_own_exit_status() {
 
 #[test]
 fn check_config_prints_what_is_in_effect_and_what_there_is() {
-    let command = &mut seatmeter(&["check-config"]);
+    let command = &mut seatmeter(&["check-config", "--offline"]);
     let shown = succeeds(command.env("SEATMETER__CLICKHOUSE__PASSWORD", "hunter2"));
     assert!(shown.contains("topic = \"usage-events\""), "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
     let defaults = succeeds(&mut seatmeter(&["check-config", "--defaults"]));
     assert_eq!(defaults, seatmeter::config::DEFAULTS);
+}
+
+#[test]
+fn check_config_says_what_it_could_not_look_at() {
+    let port = closed_port();
+    let output = seatmeter(&["check-config"])
+        .env("SEATMETER__KAFKA__BROKERS", format!("127.0.0.1:{port}"))
+        .env("SEATMETER__CLICKHOUSE__URL", format!("http://127.0.0.1:{port}"))
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let told: Vec<_> = text(&output.stderr).lines().collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with(&format!("not checked: cannot reach Kafka at 127.0.0.1:{port}")), "{told:?}");
+    assert!(told[1].starts_with(&format!("not checked: ClickHouse at http://127.0.0.1:{port} cannot be")), "{told:?}");
 }
 
 #[test]

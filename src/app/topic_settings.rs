@@ -1,0 +1,147 @@
+//! Whether the topic is set up so that its events can be counted exactly: duplicates are recognized by the records of the
+//! last 24 hours, which must be there to be read again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::client::DefaultClientContext;
+
+use super::sender::{self, ConnectError, Sender};
+use crate::config;
+
+/// How long the brokers may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The window in which duplicates are recognized, milliseconds.
+const DUPLICATE_WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    Good(String),
+    /// It works, but not for sure or not for ever.
+    Warning(String),
+    /// Counts would be wrong, or nothing would be counted.
+    Error(String),
+    /// What could not be looked at, and why.
+    NotChecked(String),
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Good(text) => write!(f, "ok: {text}"),
+            Self::Warning(text) => write!(f, "warning: {text}"),
+            Self::Error(text) => write!(f, "error: {text}"),
+            Self::NotChecked(text) => write!(f, "not checked: {text}"),
+        }
+    }
+}
+
+/// Looks at the topic.
+pub(super) async fn look(kafka: &config::Kafka) -> Vec<Finding> {
+    let own = kafka.clone();
+    // What a producer finds wrong at its start is what there is to be found: no broker, no access, no topic.
+    match tokio::task::spawn_blocking(move || Sender::connect(&own).map(drop)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error @ ConnectError::Unreachable { .. })) => return vec![Finding::NotChecked(error.to_string())],
+        Ok(Err(error)) => return vec![Finding::Error(error.to_string())],
+        Err(error) => return vec![Finding::NotChecked(error.to_string())],
+    }
+    match settings(kafka).await {
+        Ok(settings) => judge(&kafka.topic, &settings),
+        Err(reason) => {
+            vec![Finding::NotChecked(format!(
+                "the brokers do not tell the settings of topic {:?}: {reason}",
+                kafka.topic
+            ))]
+        }
+    }
+}
+
+/// The topic's settings by name.
+async fn settings(kafka: &config::Kafka) -> Result<BTreeMap<String, String>, String> {
+    let admin: AdminClient<DefaultClientContext> =
+        sender::properties(kafka).create().map_err(|error| error.to_string())?;
+    let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
+    let asked = [ResourceSpecifier::Topic(&kafka.topic)];
+    let answers = admin.describe_configs(&asked, &options).await.map_err(|error| error.to_string())?;
+    let topic = answers.into_iter().next().ok_or("no answer")?.map_err(|code| code.to_string())?;
+    Ok(topic.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
+}
+
+/// Judges the settings.
+fn judge(topic: &str, settings: &BTreeMap<String, String>) -> Vec<Finding> {
+    let setting = |name: &str| settings.get(name).map(String::as_str).unwrap_or_default();
+    let number = |name: &str| setting(name).parse::<i64>().ok();
+    let mut findings = Vec::new();
+    // The key is the account, so compaction would keep one event of each account.
+    if setting("cleanup.policy").split(',').any(|policy| policy.trim() == "compact") {
+        findings.push(Finding::Error(format!(
+            "topic {topic:?} has cleanup.policy = {}: compaction deletes all but the last event of an account; set it to \
+             delete",
+            setting("cleanup.policy")
+        )));
+    }
+    match number("retention.ms") {
+        // -1 is for ever.
+        Some(retention_ms) if (0..=DUPLICATE_WINDOW_MS).contains(&retention_ms) => findings.push(Finding::Error(format!(
+            "topic {topic:?} has retention.ms = {retention_ms}: it must be greater than {DUPLICATE_WINDOW_MS} (24 hours), \
+             or redelivered events may be counted twice after a restart"
+        ))),
+        Some(_) => {}
+        None => findings.push(Finding::NotChecked(format!("topic {topic:?}: the brokers tell no retention.ms"))),
+    }
+    if let Some(bytes) = number("retention.bytes").filter(|&bytes| bytes >= 0) {
+        findings.push(Finding::Warning(format!(
+            "topic {topic:?} has retention.bytes = {bytes}: make sure that a partition never writes that much in 24 hours, \
+             or set it to -1"
+        )));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::Good(format!("topic {topic:?} keeps its records for longer than 24 hours")));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(settings: &[(&str, &str)], expected: &[&str]) {
+        let defaults = [("cleanup.policy", "delete"), ("retention.ms", "604800000"), ("retention.bytes", "-1")];
+        let settings = defaults.iter().chain(settings).map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        let found: Vec<_> = judge("t", &settings.collect()).iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found}");
+        }
+    }
+
+    #[test]
+    fn records_must_be_kept_for_longer_than_the_window_in_which_duplicates_are_recognized() {
+        check(&[], &["ok: topic \"t\" keeps its records"]);
+        check(&[("retention.ms", "-1")], &["ok: "]);
+        check(&[("retention.ms", "86400001")], &["ok: "]);
+        check(&[("retention.ms", "86400000")], &["error: topic \"t\" has retention.ms = 86400000: it must be greater"]);
+        check(&[("retention.ms", "0")], &["error: topic \"t\" has retention.ms = 0: "]);
+        check(&[("retention.ms", "?")], &["not checked: topic \"t\": the brokers tell no retention.ms"]);
+    }
+
+    #[test]
+    fn a_bound_in_bytes_is_a_warning() {
+        check(&[("retention.bytes", "1000")], &["warning: topic \"t\" has retention.bytes = 1000: "]);
+    }
+
+    #[test]
+    fn a_compacted_topic_is_an_error() {
+        check(&[("cleanup.policy", "compact")], &["error: topic \"t\" has cleanup.policy = compact: "]);
+        check(
+            &[("cleanup.policy", "delete, compact"), ("retention.ms", "5")],
+            &["error: topic \"t\" has cleanup.policy", "error: topic \"t\" has retention.ms = 5: "],
+        );
+    }
+}
