@@ -27,14 +27,7 @@ FROM
         every.activated AS activated,
         every.last_active AS last_active
     FROM license_intervals AS every
-    WHERE every.account_id = {account:String}
-    ORDER BY
-        every.user_id,
-        every.organization_id,
-        every.start DESC
-    LIMIT 1 BY
-        every.user_id,
-        every.organization_id
+    WHERE every.account_id = {account:String} AND every.latest
 ) AS i
 LEFT JOIN
 (

@@ -10,7 +10,7 @@ use axum::response::Response;
 use futures_util::stream;
 use tokio::sync::mpsc;
 
-use super::params::{AsOfParam, AssignmentParams, Format, FormatParam, OrganizationParam};
+use super::params::{AccountParam, AsOfParam, AssignmentParams, Format, FormatParam, OrganizationParam};
 use super::path::Account;
 use super::problem::Problem;
 use super::reply;
@@ -31,18 +31,20 @@ const CHUNKS_WAITING_MAX: usize = 2;
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/licenses/assignments",
+    operation_id = "listLicenseAssignments",
     tag = "licenses",
     params(
-        ("account_id" = String, Path, description = "The account", min_length = 1, max_length = 64),
+        AccountParam,
         OrganizationParam,
         AsOfParam,
         AssignmentParams,
         FormatParam,
     ),
-    responses((status = 200, description = "A page of the latest seats of each user in each organization; as CSV all of them", content(
-        (Answer<AssignmentsReport> = "application/json"),
-        (String = "text/csv"),
-    ))),
+    responses((
+        status = 200,
+        description = "A page of the latest seats of each user in each organization; as CSV all of them",
+        content((Answer<AssignmentsReport> = "application/json"), (String = "text/csv")),
+    )),
     security(("bearer" = []))
 )]
 pub(super) async fn list(
@@ -81,7 +83,8 @@ async fn export(state: &ApiState, account: &str, query: Query) -> Result<Respons
 }
 
 /// Writes the rows as they come, in constant memory. An error, or a reader that takes nothing for the request timeout,
-/// ends it; the answer then breaks off instead of looking whole. The place among the report queries is held until the end.
+/// ends it; the answer then breaks off instead of looking whole. The place among the report queries is held until the
+/// end.
 async fn write_lines(
     _report: Report,
     first: Option<Assignment>,

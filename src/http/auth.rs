@@ -1,13 +1,14 @@
 //! Who calls, and what they may read.
 //!
-//! A token is judged by the keys of its own algorithm alone, so that a public key can never pass for a secret, and `none`
-//! is no algorithm here. Access is decided from the token and the path before anything is read: a refusal cannot tell
-//! whether the thing exists.
+//! A token is judged by the keys of its own algorithm alone, so that a public key can never pass for a secret, and
+//! `none` is no algorithm here. Access is decided from the token and the path before anything is read: a refusal cannot
+//! tell whether the thing exists.
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Context as _;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -27,9 +28,6 @@ use crate::report::organizations::Visible;
 /// The longest token that is looked at, bytes.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
-const CHALLENGE: &str = "Bearer realm=\"seatmeter\"";
-const CHALLENGE_INVALID: &str = "Bearer realm=\"seatmeter\", error=\"invalid_token\"";
-
 /// How callers are known.
 pub struct Auth {
     mode: Mode,
@@ -38,7 +36,7 @@ pub struct Auth {
 enum Mode {
     /// Everybody may read everything.
     Off,
-    Jwt(Verifier),
+    Jwt(Box<Verifier>),
 }
 
 /// The keys that tokens are judged by.
@@ -127,7 +125,7 @@ impl Auth {
     pub fn new(config: &config::Auth) -> anyhow::Result<Self> {
         let mode = match &config.mode {
             config::AuthMode::Off => Mode::Off,
-            config::AuthMode::Jwt(jwt) => Mode::Jwt(Verifier::new(jwt)?),
+            config::AuthMode::Jwt(jwt) => Mode::Jwt(Box::new(Verifier::new(jwt)?)),
         };
         Ok(Self { mode })
     }
@@ -144,12 +142,12 @@ impl Auth {
 fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(Problem::unauthenticated("This needs a bearer token.", CHALLENGE));
+        return Err(Problem::unauthenticated());
     };
     let text = value.to_str().unwrap_or_default();
     match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
-        _ => Err(Problem::unauthenticated("This needs a bearer token.", CHALLENGE)),
+        _ => Err(Problem::unauthenticated()),
     }
 }
 
@@ -178,13 +176,13 @@ impl Verifier {
     }
 
     fn verify(&self, token: &str) -> Result<Vec<Grant>, Problem> {
-        let refused = |detail| Problem::unauthenticated(detail, CHALLENGE_INVALID);
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(refused("The token is too long."));
+            return Err(Problem::invalid_token("The token is too long."));
         }
-        let header = jsonwebtoken::decode_header(token).map_err(|_| refused("The token is not a JWT that we take."))?;
-        if header.extras.inner().contains_key("crit") {
-            return Err(refused("The token demands extensions that we do not know."));
+        let header = jsonwebtoken::decode_header(token)
+            .map_err(|_| Problem::invalid_token("The token is not a JWT that we take."))?;
+        if header.crit.is_some() {
+            return Err(Problem::invalid_token("The token demands extensions that we do not know."));
         }
         let mut validation = self.validation.clone();
         validation.algorithms = vec![header.alg];
@@ -195,7 +193,7 @@ impl Verifier {
                 Err(error) => detail = refusal(&error).unwrap_or(detail),
             }
         }
-        Err(refused(detail))
+        Err(Problem::invalid_token(detail))
     }
 }
 
@@ -279,7 +277,7 @@ fn jwk_algorithm(jwk: &Jwk) -> Option<Algorithm> {
 /// Lets a request through to its handler if the caller may make it; the handler finds [`Visible`] in its extensions.
 pub(super) async fn guard(
     State((state, access)): State<(ApiState, Access)>,
-    path: RawPathParams,
+    path: Result<RawPathParams, RawPathParamsRejection>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -287,7 +285,9 @@ pub(super) async fn guard(
         return Ok(next.run(request).await);
     }
     let caller = state.auth().authenticate(request.headers())?;
-    let named = |wanted: &str| path.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    // A path that is not UTF-8 names nothing that anybody was granted.
+    let path = path.ok();
+    let named = |wanted: &str| path.iter().flatten().find(|(name, _)| *name == wanted).map(|(_, value)| value);
     let visible =
         caller.visible(access, named("account_id"), named("organization_id")).ok_or_else(Problem::forbidden)?;
     request.extensions_mut().insert(visible);

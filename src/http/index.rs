@@ -17,8 +17,14 @@ const HEAD: &str = "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\"
 #[utoipa::path(
     get,
     path = "/",
+    operation_id = "getIndex",
     tag = "operations",
-    responses((status = 200, description = "A page that lists the endpoints", body = String, content_type = "text/html"))
+    responses((
+        status = 200,
+        description = "A page that lists the endpoints",
+        body = String,
+        content_type = "text/html",
+    ))
 )]
 pub(super) async fn page() -> Response {
     let mut html = HEAD.to_owned();

@@ -15,6 +15,7 @@ use crate::report::subject::Answer;
 #[utoipa::path(
     get,
     path = "/v1/ingest",
+    operation_id = "getIngest",
     tag = "operations",
     responses((status = 200, description = "What became of the records, by partition", body = Answer<IngestReport>)),
     security(("bearer" = []))

@@ -4,7 +4,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::params::{GroupByParam, OrganizationParam, RangeParams};
+use super::params::{AccountParam, GroupByParam, OrganizationParam, RangeParams};
 use super::path::Account;
 use super::problem::Problem;
 use super::reply;
@@ -21,8 +21,9 @@ use crate::report::subject::Answer;
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/licenses/history",
+    operation_id = "getLicenseHistory",
     tag = "licenses",
-    params(("account_id" = String, Path, description = "The account", min_length = 1, max_length = 64), OrganizationParam, RangeParams),
+    params(AccountParam, OrganizationParam, RangeParams),
     responses((status = 200, description = "The license history", body = Answer<HistoryReport>)),
     security(("bearer" = []))
 )]
@@ -46,9 +47,14 @@ pub(super) async fn history(
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/licenses/usage",
+    operation_id = "getLicenseUsage",
     tag = "licenses",
-    params(("account_id" = String, Path, description = "The account", min_length = 1, max_length = 64), OrganizationParam, RangeParams, GroupByParam),
-    responses((status = 200, description = "The license usage, or one series per organization", body = Answer<LicenseUsage>)),
+    params(AccountParam, OrganizationParam, RangeParams, GroupByParam),
+    responses((
+        status = 200,
+        description = "The license usage, or one series per organization",
+        body = Answer<LicenseUsage>,
+    )),
     security(("bearer" = []))
 )]
 pub(super) async fn usage(

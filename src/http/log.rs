@@ -34,7 +34,8 @@ pub(super) async fn record(request: Request, next: Next) -> Response {
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
     span.in_scope(|| {
-        tracing::info!(target: http::ACCESS_LOG, method = %method, path, status, elapsed_ms = elapsed_ms(started), "request");
+        let elapsed_ms = elapsed_ms(started);
+        tracing::info!(target: http::ACCESS_LOG, method = %method, path, status, elapsed_ms, "request");
     });
     http::request_served(route.as_deref().unwrap_or("none"), status, elapsed);
     if let Ok(value) = HeaderValue::from_str(&id) {

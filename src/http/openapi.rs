@@ -4,13 +4,15 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::problem::{self, Problem};
+use super::problem::{self, ProblemDocument};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "seatmeter",
-        description = "Who holds a seat, who really uses it, and how many tests may still run.\n\nDays are calendar days in the account's time zone. Every report carries an `ETag`, a hash of the answer without `data_through`, and answers `If-None-Match` with 304.",
+        description = "Who holds a seat, who really uses it, and how many tests may still run.\n\n\
+            Days are calendar days in the account's time zone. Every report carries an `ETag`, a hash of the answer \
+            without `data_through`, and answers `If-None-Match` with 304.",
     ),
     paths(
         super::licenses::history,
@@ -27,7 +29,7 @@ use super::problem::{self, Problem};
         super::operations::openapi,
         super::index::page,
     ),
-    components(schemas(Problem)),
+    components(schemas(ProblemDocument)),
     modifiers(&Common),
     tags(
         (name = "licenses", description = "Seats of an account; for account admins"),

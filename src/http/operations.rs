@@ -37,7 +37,13 @@ pub(super) struct Waiting {
 }
 
 /// The process is alive
-#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "Alive", body = Status)))]
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "getHealth",
+    tag = "operations",
+    responses((status = 200, description = "Alive", body = Status))
+)]
 pub(super) async fn healthz() -> Json<Status> {
     Json(Status { status: "ok", waiting_for: Vec::new() })
 }
@@ -46,6 +52,7 @@ pub(super) async fn healthz() -> Json<Status> {
 #[utoipa::path(
     get,
     path = "/readyz",
+    operation_id = "getReadiness",
     tag = "operations",
     responses(
         (status = 200, description = "Ready", body = Status),
@@ -70,6 +77,7 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
 #[utoipa::path(
     get,
     path = "/metrics",
+    operation_id = "getMetrics",
     tag = "operations",
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"))
 )]
@@ -81,6 +89,7 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> impl IntoResponse 
 #[utoipa::path(
     get,
     path = "/openapi.json",
+    operation_id = "getOpenApi",
     tag = "operations",
     responses((status = 200, description = "The OpenAPI 3.1 document", body = serde_json::Value))
 )]

@@ -5,6 +5,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use super::params::AccountParam;
 use super::path::Account;
 use super::problem::Problem;
 use super::reply;
@@ -19,9 +20,14 @@ use crate::report::subject::Answer;
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/organizations",
+    operation_id = "listOrganizations",
     tag = "organizations",
-    params(("account_id" = String, Path, description = "The account", min_length = 1, max_length = 64)),
-    responses((status = 200, description = "Every organization that any event has named", body = Answer<OrganizationsReport>)),
+    params(AccountParam),
+    responses((
+        status = 200,
+        description = "Every organization that any event has named",
+        body = Answer<OrganizationsReport>,
+    )),
     security(("bearer" = []))
 )]
 pub(super) async fn list(

@@ -51,7 +51,27 @@ fn media_range(text: &str) -> (String, f32) {
     (name, weight.unwrap_or(0.0))
 }
 
-/// The organization and the range of a license report.
+/// The account of a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of super::path")]
+pub(super) struct AccountParam {
+    /// The account.
+    #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "acme")]
+    account_id: String,
+}
+
+/// The organization of a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of super::path")]
+pub(super) struct OwnOrganizationParam {
+    /// The organization, alone: not those below it.
+    #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "42")]
+    organization_id: String,
+}
+
+/// The range of a report.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
@@ -76,7 +96,7 @@ pub(super) struct RangeParams {
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
 pub(super) struct OrganizationParam {
     /// Only this organization and all below it; an unknown one is empty.
-    #[param(min_length = 1, max_length = 64, example = "42")]
+    #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "42")]
     organization_id: Option<String>,
 }
 
@@ -107,7 +127,7 @@ pub(super) struct GroupByParam {
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
 pub(super) struct ProjectParam {
     /// Only this project.
-    #[param(min_length = 1, max_length = 64, example = "7")]
+    #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "7")]
     project_id: Option<String>,
 }
 
@@ -127,7 +147,7 @@ pub(super) struct FormatParam {
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
 pub(super) struct AssignmentParams {
     /// Only seats taken from this licence.
-    #[param(min_length = 1, max_length = 64, example = "acme")]
+    #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "acme")]
     license_source: Option<String>,
     /// Part of the user's name, any case.
     #[param(max_length = 1024)]
@@ -143,7 +163,8 @@ pub(super) struct AssignmentParams {
     /// Only seats that were never used, or last before `as_of` less that many times 24 hours.
     #[param(minimum = 0, maximum = 100_000, example = 30)]
     inactive_days: Option<u32>,
-    /// The order, `-` first for descending; by default `user`. Nulls come last, ties go by user id, then organization id.
+    /// The order, `-` first for descending; by default `user`. Nulls come last, ties go by user id, then organization
+    /// id.
     #[param(inline)]
     sort: Option<SortName>,
     /// How many rows a page has at most; by default 100. Not of CSV, which holds all rows.

@@ -1,5 +1,7 @@
 //! What went wrong, as an RFC 9457 problem document. Nothing of an inner error is in it.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -14,8 +16,36 @@ use crate::store::StoreError;
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
+    kind: Kind,
+    detail: Cow<'static, str>,
+    parameter: Option<String>,
+}
+
+/// The kinds of problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    InvalidParameter,
+    /// No bearer token.
+    Unauthenticated,
+    /// A bearer token that is not good.
+    InvalidToken,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    Internal,
+    /// More reports are being made than may run at once.
+    Busy,
+    /// The store cannot be asked right now.
+    Unavailable,
+    TimedOut,
+}
+
+/// A problem as it is sent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemDocument<'a> {
     /// Which kind of problem it is: a URN that stays the same.
     #[serde(rename = "type")]
     #[schema(example = "urn:seatmeter:problem:invalid-parameter")]
@@ -28,83 +58,105 @@ pub(crate) struct Problem {
     status: u16,
     /// What is wrong with this request, for a person.
     #[schema(example = "Not a date of the form YYYY-MM-DD.")]
-    detail: String,
+    detail: &'a str,
     /// The parameter at fault, where one is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "from", nullable = false)]
-    parameter: Option<String>,
-    #[serde(skip)]
-    header: Option<(HeaderName, &'static str)>,
+    parameter: Option<&'a str>,
+}
+
+impl Kind {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidParameter => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The URN and the words.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::InvalidParameter => ("urn:seatmeter:problem:invalid-parameter", "Invalid parameter"),
+            Self::Unauthenticated => ("urn:seatmeter:problem:unauthenticated", "Not authenticated"),
+            Self::InvalidToken => ("urn:seatmeter:problem:invalid-token", "Invalid token"),
+            Self::Forbidden => ("urn:seatmeter:problem:forbidden", "Forbidden"),
+            Self::NotFound => ("urn:seatmeter:problem:not-found", "Not found"),
+            Self::MethodNotAllowed => ("urn:seatmeter:problem:method-not-allowed", "Method not allowed"),
+            Self::Internal => ("urn:seatmeter:problem:internal", "Internal error"),
+            Self::Busy => ("urn:seatmeter:problem:busy", "Busy"),
+            Self::Unavailable => ("urn:seatmeter:problem:unavailable", "Unavailable"),
+            Self::TimedOut => ("urn:seatmeter:problem:timed-out", "Timed out"),
+        }
+    }
+
+    /// The header that tells a client what to do about it.
+    const fn header(self) -> Option<(HeaderName, &'static str)> {
+        match self {
+            Self::Unauthenticated => Some((WWW_AUTHENTICATE, "Bearer realm=\"seatmeter\"")),
+            Self::InvalidToken => Some((WWW_AUTHENTICATE, "Bearer realm=\"seatmeter\", error=\"invalid_token\"")),
+            Self::MethodNotAllowed => Some((ALLOW, "GET, HEAD")),
+            Self::Busy => Some((RETRY_AFTER, "1")),
+            Self::Unavailable => Some((RETRY_AFTER, "5")),
+            _ => None,
+        }
+    }
 }
 
 impl Problem {
-    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, title, status: status.as_u16(), detail: detail.into(), parameter: None, header: None }
+    fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into(), parameter: None }
     }
 
-    fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, value));
-        self
+    /// 401: no bearer token.
+    pub(super) fn unauthenticated() -> Self {
+        Self::new(Kind::Unauthenticated, "This needs a bearer token.")
     }
 
-    /// 401: no token, or one that is not good.
-    pub(super) fn unauthenticated(detail: &'static str, challenge: &'static str) -> Self {
-        let problem =
-            Self::new(StatusCode::UNAUTHORIZED, "urn:seatmeter:problem:unauthenticated", "Not authenticated", detail);
-        problem.with_header(WWW_AUTHENTICATE, challenge)
+    /// 401: a token that is not good.
+    pub(super) fn invalid_token(detail: &'static str) -> Self {
+        Self::new(Kind::InvalidToken, detail)
     }
 
     /// 403: the token does not open this. The same text whether or not the thing exists.
     pub(super) fn forbidden() -> Self {
-        let detail = "The token grants no role that may read this.";
-        Self::new(StatusCode::FORBIDDEN, "urn:seatmeter:problem:forbidden", "Forbidden", detail)
+        Self::new(Kind::Forbidden, "The token grants no role that may read this.")
     }
 
     /// 404.
     pub(super) fn not_found(detail: &'static str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "urn:seatmeter:problem:not-found", "Not found", detail)
+        Self::new(Kind::NotFound, detail)
     }
 
     /// 405.
     pub(super) fn method_not_allowed() -> Self {
-        let kind = "urn:seatmeter:problem:method-not-allowed";
-        let detail = "Everything here is read by GET.";
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, kind, "Method not allowed", detail).with_header(ALLOW, "GET, HEAD")
+        Self::new(Kind::MethodNotAllowed, "Everything here is read by GET.")
     }
 
     /// 503: more reports are being made than may run at once.
     pub(super) fn busy() -> Self {
-        let detail = "Too many reports are being made right now; ask again shortly.";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "urn:seatmeter:problem:busy", "Busy", detail)
-            .with_header(RETRY_AFTER, "1")
-    }
-
-    /// 503: the store cannot be asked right now.
-    fn unavailable() -> Self {
-        let detail = "The figures cannot be read right now; ask again shortly.";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "urn:seatmeter:problem:unavailable", "Unavailable", detail)
-            .with_header(RETRY_AFTER, "5")
+        Self::new(Kind::Busy, "Too many reports are being made right now; ask again shortly.")
     }
 
     /// 504: the answer took too long.
     pub(super) fn timed_out() -> Self {
-        let detail = "The answer took too long; ask for a shorter range or a longer interval.";
-        Self::new(StatusCode::GATEWAY_TIMEOUT, "urn:seatmeter:problem:timed-out", "Timed out", detail)
+        Self::new(Kind::TimedOut, "The answer took too long; ask for a shorter range or a longer interval.")
     }
 
     /// 500: a fault of ours.
     pub(super) fn internal() -> Self {
-        let detail = "Something is wrong on our side; the log tells more under this request's id.";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "urn:seatmeter:problem:internal", "Internal error", detail)
+        Self::new(Kind::Internal, "Something is wrong on our side; the log tells more under this request's id.")
     }
 }
 
 impl From<BadParameter> for Problem {
     fn from(fault: BadParameter) -> Self {
-        let kind = "urn:seatmeter:problem:invalid-parameter";
-        let mut problem = Self::new(StatusCode::BAD_REQUEST, kind, "Invalid parameter", fault.detail);
-        problem.parameter = Some(fault.parameter);
-        problem
+        Self { kind: Kind::InvalidParameter, detail: fault.detail.into(), parameter: Some(fault.parameter) }
     }
 }
 
@@ -112,21 +164,29 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let problem = match &error {
             StoreError::TimedOut { .. } => Self::timed_out(),
-            _ if error.is_retryable() => Self::unavailable(),
+            _ if error.is_retryable() => {
+                Self::new(Kind::Unavailable, "The figures cannot be read right now; ask again shortly.")
+            }
             _ => Self::internal(),
         };
-        tracing::error!(error = %error, status = problem.status, "a report query failed");
+        tracing::error!(error = %error, status = problem.kind.status().as_u16(), "a report query failed");
         problem
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let header = self.header.clone();
-        let mut response = (status, Json(self)).into_response();
+        let (status, (kind, title)) = (self.kind.status(), self.kind.names());
+        let document = ProblemDocument {
+            kind,
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            parameter: self.parameter.as_deref(),
+        };
+        let mut response = (status, Json(document)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        if let Some((name, value)) = header {
+        if let Some((name, value)) = self.kind.header() {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response

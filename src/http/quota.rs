@@ -4,7 +4,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::params::{AsOfParam, Format, FormatParam};
+use super::params::{AccountParam, AsOfParam, Format, FormatParam, OwnOrganizationParam};
 use super::path::Organization;
 use super::problem::Problem;
 use super::reply;
@@ -44,10 +44,11 @@ fn no_plan() -> Problem {
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/organizations/{organization_id}/quota",
+    operation_id = "getQuota",
     tag = "quota",
     params(
-        ("account_id" = String, Path, description = "The account", min_length = 1, max_length = 64),
-        ("organization_id" = String, Path, description = "The organization, alone", min_length = 1, max_length = 64),
+        AccountParam,
+        OwnOrganizationParam,
         AsOfParam,
     ),
     responses((status = 200, description = "The quota, and what is used of it", body = Answer<QuotaReport>)),
@@ -69,10 +70,11 @@ pub(super) async fn current(
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/organizations/{organization_id}/quota/history",
+    operation_id = "getQuotaHistory",
     tag = "quota",
     params(
-        ("account_id" = String, Path, description = "The account", min_length = 1, max_length = 64),
-        ("organization_id" = String, Path, description = "The organization, alone", min_length = 1, max_length = 64),
+        AccountParam,
+        OwnOrganizationParam,
         AsOfParam,
         FormatParam,
     ),

@@ -79,8 +79,8 @@ pub fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// The whole API. From the outside in: a request gets its id and its line in the access log, CORS is settled, the answer
-/// is compressed, the time limit runs; then the endpoint's access is decided, and its handler runs.
+/// The whole API. From the outside in: a request gets its id and its line in the access log, CORS is settled, the
+/// answer is compressed, the time limit runs; then the endpoint's access is decided, and its handler runs.
 pub fn router(state: ApiState) -> Router {
     router_of(endpoints(), state)
 }

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::route::{operations_router, router};
 use super::state::ApiState;
 
-/// How long a client may take to send a request's head, and how long an idle connection is kept. It bounds what a client
-/// that sends nothing can hold.
+/// How long a client may take to send a request's head, and how long an idle connection is kept. It bounds what a
+/// client that sends nothing can hold.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest request head, bytes; a longer one is answered with 431.
@@ -27,7 +27,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after an `accept` that failed, as it does when file descriptors run out: without it the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the API until `shutdown` is cancelled; then accepts no more, and waits for the open requests, but not for ever.
+/// Serves the API until `shutdown` is cancelled; then accepts no more, and waits for the open requests, but not for
+/// ever.
 ///
 /// # Errors
 /// Where the listener's address cannot be told.

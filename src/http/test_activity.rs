@@ -4,7 +4,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::params::{Format, FormatParam, ProjectParam, RangeParams};
+use super::params::{AccountParam, Format, FormatParam, OwnOrganizationParam, ProjectParam, RangeParams};
 use super::path::Organization;
 use super::problem::Problem;
 use super::reply;
@@ -17,10 +17,11 @@ use crate::report::test_activity::{TestActivityReport, TestActivityRequest, Want
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/organizations/{organization_id}/test-activity",
+    operation_id = "getTestActivity",
     tag = "tests",
     params(
-        ("account_id" = String, Path, description = "The account", min_length = 1, max_length = 64),
-        ("organization_id" = String, Path, description = "The organization, alone", min_length = 1, max_length = 64),
+        AccountParam,
+        OwnOrganizationParam,
         RangeParams,
         ProjectParam,
         FormatParam,

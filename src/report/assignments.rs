@@ -194,7 +194,7 @@ pub struct Assignment {
     #[schema(example = "Ada Lovelace")]
     pub user: String,
     /// The user's e-mail address.
-    #[schema(example = "ada@example.com")]
+    #[schema(example = "ada@example.com", required = true)]
     pub email: Option<String>,
     /// The licence that the seat is taken from.
     #[schema(example = "acme")]
@@ -206,14 +206,15 @@ pub struct Assignment {
     #[schema(example = "Acme / Quality")]
     pub organization: String,
     /// The project that the assignment named.
-    #[schema(example = "7")]
+    #[schema(example = "7", required = true)]
     pub project_id: Option<String>,
     /// Its name, the id until it has one.
-    #[schema(example = "Checkout")]
+    #[schema(example = "Checkout", required = true)]
     pub project: Option<String>,
     /// When the seat was last assigned.
     pub last_assignment: Instant,
     /// The last activity while holding it.
+    #[schema(required = true)]
     pub last_active_use: Option<Instant>,
     /// Whether the user was active while holding it.
     pub activated: bool,
@@ -239,6 +240,7 @@ pub struct AssignmentsReport {
     #[schema(example = 1)]
     pub total: u64,
     /// `cursor` of the next page; null on the last one.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
 

@@ -169,8 +169,8 @@ pub struct UsageByOrganizationReport {
     pub subject: Subject,
     #[serde(flatten)]
     pub range: Range,
-    /// One series per direct child of the chosen organization (per top-level organization if none is chosen), ordered by
-    /// id.
+    /// One series per direct child of the chosen organization (per top-level organization if none is chosen), ordered
+    /// by id.
     pub series: Vec<UsageSeries>,
 }
 
@@ -226,7 +226,8 @@ impl UsageReport {
 }
 
 impl UsageByOrganizationReport {
-    /// Puts the report together. `children` are the organizations to compare; those without rows have seats and users 0.
+    /// Puts the report together. `children` are the organizations to compare; those without rows have seats and users
+    /// 0.
     pub fn assemble(
         account: &str,
         request: &UsageRequest,

@@ -18,7 +18,7 @@ pub struct Organization {
     #[schema(example = "Quality")]
     pub name: String,
     /// The organization above it; null at top level.
-    #[schema(example = "7")]
+    #[schema(example = "7", required = true)]
     pub parent_id: Option<String>,
     /// The names from the top of the tree down to it, joined by ` / `.
     #[schema(example = "Acme / Quality")]

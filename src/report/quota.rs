@@ -79,21 +79,22 @@ pub struct QuotaMonth {
     pub plan: String,
     pub window: QuotaWindow,
     /// Tests a month; null is unlimited.
-    #[schema(example = 1000)]
+    #[schema(example = 1000, required = true)]
     pub monthly_quota: Option<u64>,
     /// Tests that may run in it: the quota, or 130 % of it in the first three months from the anchor.
-    #[schema(example = 1300)]
+    #[schema(example = 1300, required = true)]
     pub allowance: Option<u64>,
     /// Tests that ran in it; whole days, up to and including that of `as_of`.
     #[schema(example = 870)]
     pub used: u64,
     /// The allowance less what is used, at least 0.
-    #[schema(example = 430)]
+    #[schema(example = 430, required = true)]
     pub remaining: Option<u64>,
     /// The quota less what is used; negative where more was used.
-    #[schema(example = 130)]
+    #[schema(example = 130, required = true)]
     pub balance: Option<i64>,
     /// What is used, in percent of the quota. Of a quota of 0 it is 0 while nothing is used, else 100.
+    #[schema(required = true)]
     pub percent_used: Option<Hundredths>,
     pub status: QuotaStatus,
     /// Whether more tests may run.

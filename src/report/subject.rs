@@ -21,7 +21,7 @@ pub struct Subject {
     #[schema(example = "acme")]
     pub account_id: String,
     /// The organization that the report is limited to; null for the whole account.
-    #[schema(example = "42")]
+    #[schema(example = "42", required = true)]
     pub organization_id: Option<String>,
     /// IANA name of the account's time zone of now, in which days begin and end.
     #[schema(example = "Europe/Berlin")]
@@ -72,5 +72,6 @@ pub struct Answer<T> {
     #[serde(flatten)]
     pub report: T,
     /// ClickHouse's time of the last completed flush, of the partition whose last one is oldest; null before the first.
+    #[schema(required = true)]
     pub data_through: Option<Instant>,
 }

@@ -73,7 +73,8 @@ impl Hundredths {
         Self((numerator * 200 + denominator) / (denominator * 2))
     }
 
-    /// `part` as a percentage of `whole` to two decimals, half up. Of a whole of 0 it is 0 while the part is 0, else 100.
+    /// `part` as a percentage of `whole` to two decimals, half up. Of a whole of 0 it is 0 while the part is 0, else
+    /// 100.
     pub fn percent(part: u64, whole: u64) -> Self {
         match (part, u128::from(whole)) {
             (0, 0) => Self(0),

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that meets an error fails by panicking, in its support code too")]
 
+mod api;
 mod cli;
 mod config;
 mod contract;
 mod embedded;
 mod mutations;
+mod scenarios;
 mod simulation;
 mod support;

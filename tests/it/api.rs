@@ -1,0 +1,13 @@
+//! The report API over HTTP, on the embedded engine: access, hostile input, entity tags, exports, and the days and
+//! months that break others.
+
+mod access;
+mod calendar;
+mod contract;
+mod exports;
+mod hostile;
+mod operations;
+mod paging;
+mod polling;
+mod seats;
+pub(crate) mod support;

@@ -1,0 +1,154 @@
+//! CSV exports.
+
+use std::sync::LazyLock;
+
+use serde_json::json;
+
+use super::support::{Api, event};
+
+static EXPORTED: LazyLock<Api> = LazyLock::new(|| {
+    let api = Api::open();
+    let user = |id: &str, name: &str, email: Option<&str>| {
+        event(
+            "user.updated",
+            "2026-01-01T00:00:00Z",
+            &json!({"account_id": "a", "user_id": id, "name": name, "email": email}),
+        )
+    };
+    let assigned = |user: &str, project: Option<&str>, license_source: &str| {
+        let data = json!({"account_id": "a", "organization_id": "o", "user_id": user, "project_id": project, "license_source": license_source});
+        event("license.assigned", "2026-01-02T03:04:05.678Z", &data)
+    };
+    api.count(&[
+        event(
+            "organization.updated",
+            "2026-01-01T00:00:00Z",
+            &json!({"account_id": "a", "organization_id": "o", "name": "Quality, \"Q\""}),
+        ),
+        event(
+            "project.updated",
+            "2026-01-01T00:00:00Z",
+            &json!({"account_id": "a", "organization_id": "o", "project_id": "7", "name": "@SUM(A1)"}),
+        ),
+        user("1", "=cmd|' /C calc'!A0", Some("+1@example.com")),
+        user("2", "two\nlines", None),
+        assigned("1", Some("7"), "-reseller"),
+        assigned("2", None, "a"),
+        assigned("3", None, "a"),
+        event("user.login", "2026-01-03T00:00:00Z", &json!({"account_id": "a", "user_id": "2"})),
+        event(
+            "license.revoked",
+            "2026-01-04T00:00:00Z",
+            &json!({"account_id": "a", "organization_id": "o", "user_id": "3"}),
+        ),
+        event(
+            "plan.started",
+            "2026-01-01T00:00:00Z",
+            &json!({"account_id": "a", "organization_id": "o", "plan": "=plan", "monthly_quota": 10}),
+        ),
+        event(
+            "plan.upgraded",
+            "2026-01-10T12:00:00Z",
+            &json!({"account_id": "a", "organization_id": "o", "plan": "big", "monthly_quota": null}),
+        ),
+        event(
+            "test.executed",
+            "2026-01-05T00:00:00Z",
+            &json!({"account_id": "a", "organization_id": "o", "origin": "run", "tests": 184, "duration_ms": 5}),
+        ),
+        event(
+            "test.executed",
+            "2026-01-06T00:00:00Z",
+            &json!({"account_id": "a", "organization_id": "o", "origin": "upload", "tests": 3, "duration_ms": 7}),
+        ),
+    ]);
+    api
+});
+
+#[test]
+fn assignments_come_with_formulas_defused() {
+    let answer = EXPORTED.get("/v1/accounts/a/licenses/assignments?format=csv");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.header("content-type").unwrap().starts_with("text/csv"));
+    assert_eq!(answer.header("content-disposition"), Some("attachment; filename=\"license-assignments.csv\""));
+    assert_eq!(
+        answer.text(),
+        "User,Email,License Source,Organization,TestOps Project,Last Assignment,Last Active Use\r\n\
+         '=cmd|' /C calc'!A0,'+1@example.com,'-reseller,\"Quality, \"\"Q\"\"\",'@SUM(A1),2026-01-02T03:04:05.678Z,\r\n\
+         \"two\nlines\",,a,\"Quality, \"\"Q\"\"\",,2026-01-02T03:04:05.678Z,2026-01-03T00:00:00.000Z\r\n"
+    );
+}
+
+#[test]
+fn the_accept_header_asks_for_csv_too() {
+    let path = "/v1/accounts/a/licenses/assignments?status=all&sort=-user";
+    let by_header = EXPORTED.request("GET", path, &[("accept", "text/csv")]);
+    let by_parameter = EXPORTED.get(&format!("{path}&format=csv"));
+    assert_eq!(by_header.body, by_parameter.body);
+    let users: Vec<String> =
+        csv::Reader::from_reader(&by_header.body[..]).records().map(|row| row.unwrap()[0].to_owned()).collect();
+    assert_eq!(users, ["two\nlines", "'=cmd|' /C calc'!A0", "3"], "all filtered rows, in the order asked for");
+    let json = EXPORTED.request("GET", &format!("{path}&format=json"), &[("accept", "text/csv")]);
+    assert_eq!(json.json()["total"], 3);
+}
+
+#[test]
+fn an_export_has_no_pages() {
+    for parameter in ["limit", "cursor"] {
+        let answer = EXPORTED.get(&format!("/v1/accounts/a/licenses/assignments?format=csv&{parameter}=1"));
+        assert_eq!(
+            (answer.status, answer.json()["parameter"].as_str().unwrap().to_owned()),
+            (400, parameter.to_owned())
+        );
+    }
+    let answer = EXPORTED.get("/v1/accounts/nobody/licenses/assignments?format=csv");
+    assert_eq!((answer.status, answer.header("content-type")), (404, Some("application/problem+json")));
+}
+
+#[test]
+fn an_empty_export_has_its_header() {
+    let answer = EXPORTED.get("/v1/accounts/a/licenses/assignments?format=csv&user=unheard-of");
+    assert_eq!(
+        answer.text(),
+        "User,Email,License Source,Organization,TestOps Project,Last Assignment,Last Active Use\r\n"
+    );
+}
+
+#[test]
+fn the_quota_history_keeps_its_numbers() {
+    let answer = EXPORTED.get("/v1/accounts/a/organizations/o/quota/history?format=csv&as_of=2026-01-20T00:00:00Z");
+    assert_eq!(
+        answer.text(),
+        "Start,End,Plan,Monthly Quota,Allowance,Used,Balance,Status\r\n\
+         2026-01-10T12:00:00.000Z,2026-02-10T00:00:00.000Z,big,,,0,,within\r\n\
+         2026-01-01T00:00:00.000Z,2026-01-10T12:00:00.000Z,'=plan,10,13,184,-174,exhausted\r\n"
+    );
+}
+
+#[test]
+fn the_usage_report_has_a_line_per_bucket() {
+    let answer = EXPORTED.get("/v1/accounts/a/organizations/o/test-activity?format=csv&from=2026-01-05&to=2026-01-07");
+    assert_eq!(
+        answer.text(),
+        "Date,Tests Run,Tests Uploaded,Test Duration (ms)\r\n\
+         2026-01-05,184,0,5\r\n2026-01-06,0,3,7\r\n2026-01-07,0,0,0\r\n"
+    );
+}
+
+#[test]
+fn an_export_of_many_rows_arrives_whole_and_in_order() {
+    let api = Api::open();
+    let users = 2_345;
+    let events: Vec<String> = (0..users)
+        .map(|user| {
+            let data = json!({"account_id": "a", "organization_id": "o", "user_id": format!("u{user:05}")});
+            event("license.assigned", "2026-01-02T00:00:00Z", &data)
+        })
+        .collect();
+    api.count(&events);
+    let answer = api.get("/v1/accounts/a/licenses/assignments?format=csv");
+    let lines: Vec<String> =
+        csv::Reader::from_reader(&answer.body[..]).records().map(|row| row.unwrap()[0].to_owned()).collect();
+    let expected: Vec<String> = (0..users).map(|user| format!("u{user:05}")).collect();
+    assert_eq!(lines, expected);
+}

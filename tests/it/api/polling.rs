@@ -1,0 +1,172 @@
+//! Entity tags: a poll costs little, and never shows something old.
+
+use serde_json::{Value, json};
+
+use super::support::{Answer, Api, event};
+
+const REPORTS: [&str; 9] = [
+    "/v1/accounts/a/licenses/history",
+    "/v1/accounts/a/licenses/usage",
+    "/v1/accounts/a/licenses/usage?group_by=organization",
+    "/v1/accounts/a/licenses/assignments",
+    "/v1/accounts/a/organizations",
+    "/v1/accounts/a/organizations/o/quota",
+    "/v1/accounts/a/organizations/o/quota/history",
+    "/v1/accounts/a/organizations/o/quota/history?format=csv",
+    "/v1/accounts/a/organizations/o/test-activity?from=2026-03-01&to=2026-03-31",
+];
+
+/// The time at which the reports are asked for again and again, so that no midnight comes between.
+const AS_OF: &str = "as_of=2026-04-01T00:00:00Z";
+
+fn at(path: &str) -> String {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    if path.ends_with("/organizations") { path.to_owned() } else { format!("{path}{separator}{AS_OF}") }
+}
+
+fn poll(api: &Api, path: &str, tag: &str) -> Answer {
+    api.request("GET", path, &[("if-none-match", tag)])
+}
+
+fn counted() -> Api {
+    let api = Api::open();
+    api.count(&[
+        event(
+            "plan.started",
+            "2026-03-01T00:00:00Z",
+            &json!({"account_id": "a", "organization_id": "o", "plan": "free", "monthly_quota": 10}),
+        ),
+        event(
+            "license.assigned",
+            "2026-03-01T00:00:00Z",
+            &json!({"account_id": "a", "organization_id": "o", "user_id": "u"}),
+        ),
+    ]);
+    api
+}
+
+#[test]
+fn an_unchanged_report_is_answered_with_304() {
+    let api = counted();
+    for path in REPORTS {
+        let path = at(path);
+        let first = api.get(&path);
+        assert_eq!(first.status, 200, "{path}");
+        let tag = first.header("etag").unwrap().to_owned();
+        assert!(tag.starts_with("W/\""), "it is the same for answers that differ in data_through: {tag}");
+        assert_eq!(first.header("cache-control"), Some("private, no-cache"));
+        for known in [tag.clone(), tag.trim_start_matches("W/").to_owned(), "*".to_owned(), format!("\"x\", {tag}")] {
+            let again = poll(&api, &path, &known);
+            assert_eq!(again.status, 304, "{path} {known}");
+            assert!(again.body.is_empty());
+            assert_eq!(again.header("etag"), Some(tag.as_str()));
+        }
+        assert_eq!(poll(&api, &path, "\"something else\"").status, 200);
+    }
+}
+
+#[test]
+fn a_flush_that_changes_nothing_of_the_account_moves_data_through_alone() {
+    let api = counted();
+    let path = at("/v1/accounts/a/licenses/history");
+    let first = api.get(&path);
+    let tag = first.header("etag").unwrap();
+    // Another partition, another account.
+    api.count(&[event("license.purchased", "2026-03-01T00:00:00Z", &json!({"account_id": "b", "seats": 5}))]);
+    assert_eq!(poll(&api, &path, tag).status, 304);
+    let second = api.get(&path);
+    assert_eq!(second.header("etag"), Some(tag));
+    let without = |answer: &Answer| -> Value {
+        let mut body = answer.json();
+        body.as_object_mut().unwrap().remove("data_through").expect("every report says how fresh it is");
+        body
+    };
+    assert_eq!(without(&first), without(&second));
+}
+
+#[test]
+fn a_change_is_never_hidden_by_a_tag() {
+    let api = counted();
+    let tags: Vec<(String, String)> = REPORTS
+        .iter()
+        .map(|path| {
+            let path = at(path);
+            let tag = api.get(&path).header("etag").unwrap().to_owned();
+            (path, tag)
+        })
+        .collect();
+    api.count(&[
+        event("license.purchased", "2026-03-02T00:00:00Z", &json!({"account_id": "a", "seats": 5})),
+        event(
+            "license.assigned",
+            "2026-03-02T00:00:00Z",
+            &json!({"account_id": "a", "organization_id": "p", "user_id": "u"}),
+        ),
+        event(
+            "user.login",
+            "2026-03-31T00:00:00Z",
+            &json!({"account_id": "a", "organization_id": "o", "user_id": "u"}),
+        ),
+        event(
+            "plan.upgraded",
+            "2026-03-02T00:00:00Z",
+            &json!({"account_id": "a", "organization_id": "o", "plan": "team", "monthly_quota": 20}),
+        ),
+        event(
+            "test.executed",
+            "2026-03-03T00:00:00Z",
+            &json!({"account_id": "a", "organization_id": "o", "origin": "run"}),
+        ),
+    ]);
+    for (path, tag) in tags {
+        let answer = poll(&api, &path, &tag);
+        assert_eq!(answer.status, 200, "{path}");
+        assert_ne!(answer.header("etag"), Some(tag.as_str()));
+    }
+}
+
+#[test]
+fn a_half_written_flush_shows_up_as_soon_as_its_rows_do() {
+    use seatmeter::core::id::Id;
+    use seatmeter::core::rollup::{LaneRows, LicenseFact, Progress, Source};
+    let api = counted();
+    let path = at("/v1/accounts/a/licenses/history");
+    let tag = api.get(&path).header("etag").unwrap().to_owned();
+    let source = Source::new("usage-events", "", 4_000_000);
+    let mut rows = LaneRows::new(source.clone(), Progress::default());
+    rows.license_facts.push(LicenseFact {
+        account: Id::from_text("a"),
+        organization: None,
+        time_ms: 1_772_323_200_000,
+        source: source.name(),
+        offset: 0,
+        seats: 9,
+    });
+    // The rows are there, the progress is not.
+    super::support::RUNTIME.block_on(api.store.write_rows(&[rows])).unwrap();
+    let answer = poll(&api, &path, &tag);
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["points"][29]["purchased"], 9);
+}
+
+#[test]
+fn a_midnight_changes_the_answer_of_an_unchanged_account() {
+    let api = counted();
+    let tag = |as_of: &str| {
+        let answer = api.get(&format!("/v1/accounts/a/licenses/history?as_of={as_of}"));
+        answer.header("etag").unwrap().to_owned()
+    };
+    assert_eq!(tag("2026-03-31T10:00:00Z"), tag("2026-03-31T11:00:00Z"));
+    assert_ne!(tag("2026-03-31T23:59:59.999Z"), tag("2026-04-01T00:00:00Z"));
+}
+
+#[test]
+fn forms_of_a_report_have_tags_of_their_own() {
+    let api = counted();
+    let path = "/v1/accounts/a/organizations/o/quota/history?as_of=2026-04-01T00:00:00Z";
+    let json = api.get(path);
+    let csv = poll(&api, &format!("{path}&format=csv"), json.header("etag").unwrap());
+    assert_eq!(csv.status, 200);
+    assert_ne!(csv.header("etag"), json.header("etag"));
+    assert!(csv.header("vary").unwrap().contains("accept"));
+}

@@ -1,0 +1,252 @@
+//! An API in this process, over a database of its own that real lanes have filled.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use seatmeter::config::{Auth, AuthMode, Config};
+use seatmeter::core::decode::decode;
+use seatmeter::core::event::{Decoded, Record};
+use seatmeter::core::lane::{Applied, Lane};
+use seatmeter::core::rollup::{Progress, Source};
+use seatmeter::http::{ApiState, serve};
+use seatmeter::store::{ProgressRow, Store};
+use seatmeter::telemetry::health::Health;
+use serde_json::Value;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::support::{Database, engine, unique};
+
+/// The topic that the API is asked about.
+const TOPIC: &str = "usage-events";
+
+/// When all records were sent, milliseconds since 1970 UTC: after every event that a test sends on purpose.
+pub(crate) const SENT_AT_MS: i64 = 1_798_761_600_000;
+
+/// Runs the servers, and whatever a test awaits.
+pub(crate) static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime starts")
+});
+
+static PARTITIONS: AtomicU32 = AtomicU32::new(0);
+
+/// An API over a database of its own.
+pub(crate) struct Api {
+    pub(crate) store: Store,
+    pub(crate) health: Arc<Health>,
+    config: Config,
+    base: String,
+    _serving: DropGuard,
+    _database: Option<Database>,
+}
+
+/// An account of one test, in the database that such tests share.
+pub(crate) struct Account {
+    pub(crate) id: String,
+}
+
+/// The API that tests with an account of their own share.
+static SHARED: LazyLock<Api> = LazyLock::new(Api::open);
+
+impl Account {
+    /// A new account with these events, each as type, time and data; all of them have to be good.
+    #[track_caller]
+    pub(crate) fn counted(events: &[(&str, &str, Value)]) -> Self {
+        let account = Self { id: unique("account") };
+        let with_account = |(kind, time, data): &(&str, &str, Value)| {
+            let mut data = data.clone();
+            data["account_id"] = account.id.as_str().into();
+            event(kind, time, &data)
+        };
+        let log: Vec<String> = events.iter().map(with_account).collect();
+        let progress = SHARED.count(&log);
+        assert_eq!(progress.accepted, log.len() as u64, "an event of the test is not good");
+        account
+    }
+
+    /// Gets a path below the account's.
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        SHARED.get(&format!("/v1/accounts/{}{path}", self.id))
+    }
+
+    /// Gets a path below the account's that has to be answered with 200 and JSON.
+    #[track_caller]
+    pub(crate) fn report(&self, path: &str) -> Value {
+        SHARED.report(&format!("/v1/accounts/{}{path}", self.id))
+    }
+}
+
+/// An answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: ureq::http::HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body, which has to be JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("headers of ours are text"))
+    }
+}
+
+impl Api {
+    /// An API without access control over an empty database.
+    pub(crate) fn open() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// An API over an empty database, configured as the test likes.
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let database = engine();
+        let mut config = config(&database);
+        change(&mut config);
+        let store = RUNTIME.block_on(async {
+            let store = Store::connect(&config.clickhouse).expect("the URL is one");
+            store.migrate().await.expect("the schema applies");
+            store
+        });
+        Self { _database: Some(database), ..Self::over(store, config) }
+    }
+
+    /// Another API over the same database.
+    pub(crate) fn beside(&self, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = self.config.clone();
+        change(&mut config);
+        let store = Store::connect(&config.clickhouse).expect("the URL is one");
+        Self::over(store, config)
+    }
+
+    fn over(store: Store, config: Config) -> Self {
+        let health = Arc::new(Health::new());
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let state = ApiState::new(&config, store.clone(), Arc::clone(&health), metrics).expect("the keys are good");
+        let shutdown = CancellationToken::new();
+        let listening = RUNTIME.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+            let address: SocketAddr = listener.local_addr().expect("it listens");
+            tokio::spawn(serve(listener, state, shutdown.clone()));
+            address
+        });
+        let base = format!("http://{listening}");
+        Self { store, health, config, base, _serving: shutdown.drop_guard(), _database: None }
+    }
+
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
+    /// Gets a path, query included.
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, &[])
+    }
+
+    /// Gets a path that has to be answered with 200 and JSON.
+    #[track_caller]
+    pub(crate) fn report(&self, path: &str) -> Value {
+        let answer = self.get(path);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.json()
+    }
+
+    /// Makes a request with headers.
+    #[track_caller]
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build()
+            .into();
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).expect("the request is one");
+        let mut response = agent.run(request).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().expect("the body arrives whole");
+        Answer { status: response.status().as_u16(), headers: response.headers().clone(), body }
+    }
+
+    /// Counts events, one JSON text each, as a partition of their own. Each is keyed by its account.
+    pub(crate) fn count(&self, events: &[impl AsRef<str>]) -> Progress {
+        RUNTIME.block_on(self.count_async(events))
+    }
+
+    async fn count_async(&self, events: &[impl AsRef<str>]) -> Progress {
+        let source = Source::new(TOPIC, "", PARTITIONS.fetch_add(1, Ordering::Relaxed));
+        let mut lane = Lane::new(source.clone(), Progress::default());
+        let keys: Vec<Option<String>> = events.iter().map(|event| key(event.as_ref())).collect();
+        let batch: Vec<(Record<'_>, Decoded<'_>)> = events
+            .iter()
+            .zip(&keys)
+            .enumerate()
+            .map(|(offset, (event, key))| {
+                let record = Record {
+                    offset: offset as u64,
+                    timestamp_ms: Some(SENT_AT_MS),
+                    key: key.as_ref().map(String::as_bytes),
+                    payload: Some(event.as_ref().as_bytes()),
+                };
+                let decoded = decode(&record);
+                (record, decoded)
+            })
+            .collect();
+        let mut rest = &batch[..];
+        loop {
+            let missing = lane.missing(rest);
+            let loaded = self.store.load(&source, &missing).await.expect("the store loads");
+            lane.admit(&missing, loaded);
+            match lane.apply(rest) {
+                Applied::All => break,
+                Applied::Blocked { index } | Applied::Gap { index } => rest = &rest[index..],
+            }
+        }
+        let rows = lane.drain();
+        let progress = rows.progress;
+        self.store.write_rows(&[rows]).await.expect("the rows are written");
+        let row = ProgressRow { source, progress, high_watermark: progress.next_offset };
+        self.store.write_progress(&[row]).await.expect("the progress is written");
+        progress
+    }
+}
+
+/// The account that an event names, as a record key.
+fn key(event: &str) -> Option<String> {
+    let event: Value = serde_json::from_str(event).ok()?;
+    match event.get("data")?.get("account_id")? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// The defaults, on the test engine, without access control.
+fn config(database: &Database) -> Config {
+    let mut config = seatmeter::config::load(None, std::iter::empty()).expect("the defaults are valid");
+    config.clickhouse = database.config();
+    config.kafka.topic = TOPIC.to_owned();
+    config.auth = Auth { mode: AuthMode::Off };
+    config
+}
+
+/// An event with an id of its own.
+pub(crate) fn event(kind: &str, time: &str, data: &Value) -> String {
+    static IDS: AtomicU32 = AtomicU32::new(0);
+    let id = IDS.fetch_add(1, Ordering::Relaxed);
+    serde_json::json!({"specversion": "1.0", "id": id.to_string(), "source": "/test", "type": kind, "time": time, "data": data})
+        .to_string()
+}

@@ -1,0 +1,88 @@
+//! Whole logs, counted and reported: every answer that a scenario expects.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::api::support::Api;
+
+/// Fields that depend on when and in which order a log was counted.
+const NOT_COMPARED: [&str; 2] = ["data_through", "next_cursor"];
+
+/// Where the answers of a scenario first differ from what is expected; `None` where they agree. Fields beyond the
+/// expected ones are not compared, and numbers with decimals within rounding.
+fn difference(expected: &Value, found: &Value, at: &str) -> Option<String> {
+    match (expected, found) {
+        (Value::Object(expected), Value::Object(found)) => expected.iter().find_map(|(name, value)| {
+            if NOT_COMPARED.contains(&name.as_str()) {
+                return None;
+            }
+            let at = format!("{at}.{name}");
+            found.get(name).map_or_else(|| Some(format!("{at}: missing")), |found| difference(value, found, &at))
+        }),
+        (Value::Array(expected), Value::Array(found)) if expected.len() == found.len() => expected
+            .iter()
+            .zip(found)
+            .enumerate()
+            .find_map(|(index, (expected, found))| difference(expected, found, &format!("{at}[{index}]"))),
+        (Value::Number(expected), Value::Number(found)) if expected.is_f64() || found.is_f64() => {
+            let (expected, found) = (expected.as_f64()?, found.as_f64()?);
+            ((expected - found).abs() > 0.005).then(|| format!("{at}: expected {expected}, found {found}"))
+        }
+        _ => (expected != found).then(|| format!("{at}: expected {expected}, found {found}")),
+    }
+}
+
+/// Counts a scenario's log in a database of its own and compares every answer.
+fn check(events: &Path, expected: &Path) {
+    let read =
+        |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let log = read(events);
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+    let cases: Vec<Value> = serde_json::from_str(&read(expected)).expect("the expectations are JSON");
+    let api = Api::open();
+    let progress = api.count(&lines);
+    assert_eq!(progress.next_offset, lines.len() as u64);
+    let mut faults = Vec::new();
+    for case in &cases {
+        let path = case["path"].as_str().expect("a case has a path");
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in case["query"].as_object().expect("a case has a query") {
+            query.append_pair(name, value.as_str().expect("values of a query are texts"));
+        }
+        let query = query.finish();
+        let answer = api.get(&format!("{path}?{query}"));
+        let status = case["status"].as_u64().expect("a case has a status");
+        let fault = if u64::from(answer.status) != status {
+            Some(format!("expected status {status}, found {}: {}", answer.status, answer.text()))
+        } else if case["body"].is_null() {
+            None
+        } else {
+            difference(&case["body"], &answer.json(), "")
+        };
+        faults.extend(fault.map(|fault| format!("{path}?{query}\n    {fault}")));
+    }
+    assert!(faults.is_empty(), "{} of {} differ:\n{}", faults.len(), cases.len(), faults.join("\n"));
+    assert!(!cases.is_empty());
+}
+
+/// Scenarios that live beside a checkout of the project, where there are any.
+fn beside_the_checkout(name: &str) -> Option<(PathBuf, PathBuf)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/scenarios");
+    let files = (folder.join(format!("{name}.events.ndjson")), folder.join(format!("{name}.expected.json")));
+    (files.0.exists() && files.1.exists()).then_some(files)
+}
+
+#[test]
+fn the_tiny_scenario_of_the_workplace() {
+    if let Some((events, expected)) = beside_the_checkout("tiny") {
+        check(&events, &expected);
+    }
+}
+
+#[test]
+fn the_small_scenario_of_the_workplace() {
+    if let Some((events, expected)) = beside_the_checkout("small") {
+        check(&events, &expected);
+    }
+}
