@@ -100,7 +100,7 @@ impl Coordinator {
             let given_up = tokio::select! {
                 biased;
                 () = self.flush() => None,
-                () = passed(&mut deadline) => Some(dependencies.iter().find_map(|dependency| dependency.reason())),
+                reason = reason_when_passed(&mut deadline, &dependencies) => Some(reason),
             };
             if let Some(reason) = given_up {
                 return Err(Unwritten { partitions: self.books.unwritten.len(), reason });
@@ -175,7 +175,10 @@ impl Coordinator {
         let mut wait = Wait::new(Arc::clone(&self.kafka));
         loop {
             match self.topic.describe().await {
-                Ok(description) => return Some(description),
+                Ok(description) => {
+                    wait.succeeded();
+                    return Some(description);
+                }
                 Err(AskError::Missing(_)) => return None,
                 Err(error) => wait.after(&error).await,
             }
@@ -301,6 +304,15 @@ async fn passed(deadline: &mut watch::Receiver<Option<Instant>>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits as [`passed`] does, and answers what the flush waits for at that moment.
+async fn reason_when_passed(
+    deadline: &mut watch::Receiver<Option<Instant>>,
+    dependencies: &[Arc<Dependency>],
+) -> Option<String> {
+    passed(deadline).await;
+    dependencies.iter().find_map(|dependency| dependency.reason())
 }
 
 /// Milliseconds since 1970 UTC, for the latency metric alone.

@@ -50,7 +50,10 @@ impl Dependency {
         let mut wait = Wait::new(Arc::clone(self));
         loop {
             match attempt().await {
-                Ok(value) => return value,
+                Ok(value) => {
+                    wait.succeeded();
+                    return value;
+                }
                 Err(error) => wait.after(&error).await,
             }
         }
@@ -82,13 +85,15 @@ impl Dependency {
         state.reason = reason;
     }
 
-    fn ended(&self) {
+    fn ended(&self, is_success: bool) {
         let mut state = self.state();
         state.waiting = state.waiting.saturating_sub(1);
-        if state.waiting == 0 {
-            state.reason.clear();
-            state.told_at = None;
-            self.health.ready(self.component);
+        if state.waiting > 0 {
+            return;
+        }
+        *state = State::default();
+        self.health.ready(self.component);
+        if is_success {
             events::waiting_ended(self.component);
         }
     }
@@ -99,11 +104,12 @@ impl Dependency {
 pub(super) struct Wait {
     dependency: Arc<Dependency>,
     failures: u32,
+    is_success: bool,
 }
 
 impl Wait {
     pub(super) fn new(dependency: Arc<Dependency>) -> Self {
-        Self { dependency, failures: 0 }
+        Self { dependency, failures: 0, is_success: false }
     }
 
     /// An attempt failed: tells it, and waits before the next one.
@@ -114,12 +120,17 @@ impl Wait {
         self.failures = self.failures.saturating_add(1);
         tokio::time::sleep(delay).await;
     }
+
+    /// What was tried has worked.
+    pub(super) fn succeeded(&mut self) {
+        self.is_success = true;
+    }
 }
 
 impl Drop for Wait {
     fn drop(&mut self) {
         if self.failures > 0 {
-            self.dependency.ended();
+            self.dependency.ended(self.is_success);
         }
     }
 }

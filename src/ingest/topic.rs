@@ -188,7 +188,10 @@ pub(super) async fn wait_for_topic(topic: &Topic, kafka: &Arc<Dependency>) -> Re
     let mut missing = 0;
     loop {
         match topic.describe().await {
-            Ok(description) => return Ok(description),
+            Ok(description) => {
+                wait.succeeded();
+                return Ok(description);
+            }
             Err(AskError::Missing(name)) if missing + 1 >= MISSING_ATTEMPTS_MAX => {
                 return Err(IngestError::TopicMissing { topic: name, brokers: topic.brokers.to_string() });
             }

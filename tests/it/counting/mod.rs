@@ -1,0 +1,237 @@
+//! A topic, a database and workers between them, and logs whose counts are known.
+
+mod log;
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+pub(crate) use self::log::{Counted, Record, Writer};
+use crate::support::program::command;
+use crate::support::{Database, Kafka, Program, engine, eventually, unique};
+
+/// How long counting a test's log may take; the machine may be busy with other tests.
+pub(crate) const COUNT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long a worker may take to stop.
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// A topic, and the database that it is counted into.
+pub(crate) struct Setup<'k> {
+    pub(crate) kafka: &'k Kafka,
+    pub(crate) topic: String,
+    pub(crate) database: Database,
+    pub(crate) group: String,
+    options: BTreeMap<&'static str, String>,
+}
+
+/// A setup without its broker, which can so be stopped.
+pub(crate) struct Parts {
+    topic: String,
+    database: Database,
+    group: String,
+    options: BTreeMap<&'static str, String>,
+}
+
+impl Parts {
+    /// The setup again, once the broker is back.
+    pub(crate) fn with(self, kafka: &Kafka) -> Setup<'_> {
+        let Parts { topic, database, group, options } = self;
+        Setup { kafka, topic, database, group, options }
+    }
+}
+
+/// The progress of all partitions together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Accepted, rejected, duplicates, skipped.
+    pub(crate) outcomes: [u64; 4],
+    pub(crate) absent: u64,
+    pub(crate) next_offsets: u64,
+    pub(crate) lag: u64,
+}
+
+impl Setup<'static> {
+    /// A fresh topic of the shared broker, and a fresh database of the shared engine with the schema in it.
+    pub(crate) fn new(partitions: i32) -> Setup<'static> {
+        Setup::between(Kafka::shared(), engine(), partitions)
+    }
+}
+
+impl<'k> Setup<'k> {
+    /// A fresh topic of this broker, and this database with the schema in it.
+    pub(crate) fn between(kafka: &'k Kafka, database: Database, partitions: i32) -> Setup<'k> {
+        let topic = kafka.topic("counted", partitions);
+        let setup = Setup { kafka, topic, database, group: unique("group"), options: BTreeMap::new() };
+        let migrated = setup.command(&["migrate"]).output().unwrap();
+        assert!(migrated.status.success(), "{migrated:?}");
+        setup
+    }
+
+    /// Lets go of the broker.
+    pub(crate) fn apart(self) -> Parts {
+        let Setup { kafka: _, topic, database, group, options } = self;
+        Parts { topic, database, group, options }
+    }
+
+    /// Workers that are started from now on have this option, such as `INGEST__FLUSH_INTERVAL_MS`.
+    pub(crate) fn set(&mut self, option: &'static str, value: impl ToString) {
+        self.options.insert(option, value.to_string());
+    }
+
+    /// A command of the program, configured for this topic and database.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(arguments);
+        let defaults = [
+            ("KAFKA__BROKERS", self.kafka.bootstrap_servers()),
+            ("KAFKA__TOPIC", &self.topic),
+            ("KAFKA__GROUP_ID", &self.group),
+            ("KAFKA__SESSION_TIMEOUT_MS", "6000"),
+            ("INGEST__REVOKE_DEADLINE_MS", "4000"),
+            ("INGEST__FLUSH_INTERVAL_MS", "100"),
+            ("INGEST__IDLE_FLUSH_INTERVAL_MS", "1000"),
+            ("CLICKHOUSE__URL", &self.database.url),
+            ("CLICKHOUSE__DATABASE", &self.database.name),
+            ("LOG__FILTER", "info"),
+        ];
+        for (option, value) in defaults {
+            command.env(format!("SEATMETER__{option}"), value);
+        }
+        for (option, value) in &self.options {
+            command.env(format!("SEATMETER__{option}"), value);
+        }
+        command
+    }
+
+    /// Starts a worker.
+    #[track_caller]
+    pub(crate) fn worker(&self) -> Program {
+        Program::spawn(&mut self.command(&["worker"]))
+    }
+
+    /// Starts a worker and waits until the group has given it partitions, if only none.
+    #[track_caller]
+    pub(crate) fn joined_worker(&self) -> Program {
+        let mut worker = self.worker();
+        worker.wait_for_line("partitions assigned", COUNT_TIMEOUT);
+        worker
+    }
+
+    /// Appends records, as the producers of the contract do.
+    #[track_caller]
+    pub(crate) fn produce(&self, records: &[Record]) {
+        produce(&self.producer(&[]), &self.topic, records);
+    }
+
+    /// A producer with these properties.
+    #[track_caller]
+    pub(crate) fn producer(&self, properties: &[(&str, &str)]) -> BaseProducer {
+        let mut config = self.kafka.client_config();
+        config.set("partitioner", "murmur2_random").set("queue.buffering.max.messages", "200000");
+        for (name, value) in properties {
+            config.set(*name, *value);
+        }
+        config.create().unwrap()
+    }
+
+    /// The recorded progress.
+    #[track_caller]
+    pub(crate) fn progress(&self) -> Progress {
+        let sums = self.database.query(
+            "SELECT sum(accepted), sum(rejected), sum(duplicates), sum(skipped), sum(absent), sum(next_offset), sum(lag) \
+             FROM ingest_progress",
+        );
+        let sums: Vec<u64> = sums.split_whitespace().map(|sum| sum.parse().unwrap()).collect();
+        Progress {
+            outcomes: [sums[0], sums[1], sums[2], sums[3]],
+            absent: sums[4],
+            next_offsets: sums[5],
+            lag: sums[6],
+        }
+    }
+
+    /// The ends of all partitions' logs, summed.
+    #[track_caller]
+    pub(crate) fn log_ends(&self) -> u64 {
+        (0..self.partitions()).map(|partition| self.log_end(partition)).sum()
+    }
+
+    /// The end of a partition's log.
+    #[track_caller]
+    pub(crate) fn log_end(&self, partition: i32) -> u64 {
+        u64::try_from(self.kafka.watermarks(&self.topic, partition).1).unwrap()
+    }
+
+    /// How many partitions the topic has; 0 where it does not exist.
+    #[track_caller]
+    pub(crate) fn partitions(&self) -> i32 {
+        let consumer: BaseConsumer = self.kafka.client_config().create().unwrap();
+        let metadata = consumer.fetch_metadata(Some(&self.topic), Duration::from_secs(30)).unwrap();
+        i32::try_from(metadata.topics()[0].partitions().len()).unwrap()
+    }
+
+    /// Waits until everything that the log holds is counted, and the lag is 0.
+    #[track_caller]
+    pub(crate) fn wait_until_counted(&self) -> Progress {
+        let ends = self.log_ends();
+        eventually("everything is counted", COUNT_TIMEOUT, || {
+            let progress = self.progress();
+            (progress.next_offsets == ends && progress.lag == 0).then_some(progress)
+        })
+    }
+
+    /// Waits until so many records at least are counted.
+    #[track_caller]
+    pub(crate) fn wait_until_passed(&self, records: u64) {
+        eventually("some records are counted", COUNT_TIMEOUT, || {
+            (self.progress().next_offsets >= records).then_some(())
+        });
+    }
+
+    /// What the database says was counted.
+    #[track_caller]
+    pub(crate) fn counted(&self) -> Counted {
+        let lines = |sql: &str| {
+            let mut lines: Vec<String> = self.database.query(sql).lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        Counted {
+            outcomes: self.progress().outcomes,
+            executions: lines(
+                "SELECT account_id, organization_id, project_id, day, run, uploaded, duration_ms FROM test_executions_daily",
+            ),
+            active_users: lines("SELECT account_id, day, active_users FROM daily_active_users_by_account"),
+            quota: lines("SELECT account_id, organization_id, used FROM quota_usage"),
+            seats: lines("SELECT account_id, organization_id, user_id, activated, status FROM license_assignments"),
+        }
+    }
+
+    /// Waits until everything is counted, and compares it with what was written.
+    #[track_caller]
+    pub(crate) fn check(&self, writer: &Writer) -> Progress {
+        let progress = self.wait_until_counted();
+        self.counted().assert_is(&writer.counted());
+        let passed: u64 = progress.outcomes.iter().sum();
+        assert_eq!(passed + progress.absent, progress.next_offsets, "every offset is counted once: {progress:?}");
+        let rejected: u64 = self.database.query("SELECT count() FROM rejected_events").trim().parse().unwrap();
+        assert_eq!(rejected, progress.outcomes[1], "every rejected record can be looked at");
+        progress
+    }
+}
+
+/// Appends records with this producer.
+#[track_caller]
+pub(crate) fn produce(producer: &BaseProducer, topic: &str, records: &[Record]) {
+    for record in records {
+        let mut message: BaseRecord<'_, str, [u8]> = BaseRecord::to(topic);
+        message.key = record.key.as_deref();
+        message.payload = record.value.as_deref();
+        producer.send(message).map_err(|(error, _)| error).unwrap();
+        producer.poll(Duration::ZERO);
+    }
+    producer.flush(Duration::from_secs(60)).unwrap();
+}
