@@ -95,6 +95,8 @@ impl<'k> Setup<'k> {
             ("INGEST__IDLE_FLUSH_INTERVAL_MS", "1000"),
             ("CLICKHOUSE__URL", &self.database.url),
             ("CLICKHOUSE__DATABASE", &self.database.name),
+            // A free port.
+            ("HTTP__LISTEN", "127.0.0.1:0"),
             ("LOG__FILTER", "info"),
         ];
         for (option, value) in defaults {
