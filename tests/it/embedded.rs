@@ -461,8 +461,10 @@ fn it_stops_when_told_to_and_when_its_parent_is_gone() {
     let url = engine.process.url();
     assert_eq!(execute(&url, "SELECT 1"), "1\n");
     crate::support::signal(engine.process.pid().unwrap(), "TERM");
-    eventually("it has stopped", LONG, || TcpStream::connect(url.strip_prefix("http://").unwrap()).err());
-    assert!(engine.process.stop().unwrap().unwrap().success());
+    let failure = eventually("it has stopped", LONG, || engine.process.failure().unwrap());
+    assert!(failure.contains("exit status: 0"), "{failure}");
+    assert!(TcpStream::connect(url.strip_prefix("http://").unwrap()).is_err());
+    assert!(engine.process.stop().unwrap().is_none());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -49,6 +50,7 @@ pub struct EngineProcess {
 struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
+    complaints: Complaints,
 }
 
 impl EngineProcess {
@@ -85,6 +87,20 @@ impl EngineProcess {
     /// Its process id; `None` while it is down.
     pub fn pid(&self) -> Option<u32> {
         self.running.as_ref().map(|running| running.child.id())
+    }
+
+    /// Why it is down, if it has ended by itself; `None` while it runs.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refuses.
+    pub fn failure(&mut self) -> Result<Option<String>> {
+        let Some(running) = self.running.as_mut() else { return Ok(None) };
+        let Some(status) = running.child.try_wait().context("cannot ask for the engine's state")? else {
+            return Ok(None);
+        };
+        let last_words = self.running.take().map(|running| running.complaints.text()).unwrap_or_default();
+        Ok(Some(format!("the embedded ClickHouse has ended ({status}): {last_words}")))
     }
 
     /// Kills it on the spot (SIGKILL), as a crash would.
@@ -157,6 +173,8 @@ fn launch(options: &EngineOptions, library: &Path, listen: SocketAddr) -> Result
         .args(["--listen", &listen.to_string(), "--stop-with-stdin"])
         // The engine takes its own time zone from here; in UTC, what it prints is the same on every machine.
         .env("TZ", "UTC")
+        // Ctrl-C goes to the whole group of the terminal. The engine must outlast the process that flushes into it.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -165,13 +183,16 @@ fn launch(options: &EngineOptions, library: &Path, listen: SocketAddr) -> Result
     let stdin = child.stdin.take();
     let complaints = Complaints::collect(child.stderr.take().context("the engine process has no stderr")?);
     let stdout = child.stdout.take().context("the engine process has no stdout")?;
-    let mut running = Running { child, stdin };
+    let mut running = Running { child, stdin, complaints };
     match wait_until_ready(stdout) {
         Ok(address) => Ok((running, address)),
         Err(error) => {
             running.child.kill().context("cannot kill the engine")?;
             let status = running.child.wait().context("cannot wait for the engine to end")?;
-            bail!("the embedded ClickHouse does not start: {error:#} ({status}); it says: {}", complaints.text());
+            bail!(
+                "the embedded ClickHouse does not start: {error:#} ({status}); it says: {}",
+                running.complaints.text()
+            );
         }
     }
 }
