@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use chrono::Utc;
-use indicatif::HumanCount;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::produce;
-use super::progress::Progress;
+use super::progress::{Progress, count_of};
 use super::sender::Sender;
 use crate::config;
 use crate::generate::{Generator, Load};
@@ -178,7 +177,7 @@ impl Chunks {
     fn finish(&mut self, progress: Progress) -> anyhow::Result<()> {
         if self.wait_until_counted()? {
             let seconds = progress.elapsed().as_secs_f64();
-            progress.finish(&format!("{} records counted in {seconds:.1} s", HumanCount(self.sent)));
+            progress.finish(&format!("{} counted in {seconds:.1} s", count_of(self.sent, "record")));
         }
         Ok(())
     }

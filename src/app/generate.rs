@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use chrono::Utc;
 use clap::ValueEnum;
-use indicatif::HumanCount;
 use tokio_util::sync::CancellationToken;
 
 use super::output::written;
 use super::produce;
-use super::progress::Progress;
+use super::progress::{Progress, count_of};
 use super::sender::Sender;
 use crate::config::Config;
 use crate::core::calendar::{Day, day_start};
@@ -151,7 +150,7 @@ fn to_file(lines: impl Iterator<Item = NumberedLine>, total: Option<u64>, path: 
         }
     }
     file.flush()?;
-    progress.finish(&format!("{} lines written to {}", HumanCount(count), path.display()));
+    progress.finish(&format!("{} written to {}", count_of(count, "line"), path.display()));
     Ok(())
 }
 

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use indicatif::HumanCount;
 use tokio_util::sync::CancellationToken;
 
-use super::progress::{Progress, say};
+use super::progress::{Progress, count_of, say};
 use super::sender::Sender;
 use crate::config::Config;
 
@@ -67,9 +66,9 @@ pub(super) fn finish(sender: &Sender, progress: Progress, interrupted_at: Option
     }
     let report = sender.report();
     let seconds = progress.elapsed().as_secs_f64();
-    progress.finish(&format!("{} records sent in {seconds:.1} s", HumanCount(report.delivered)));
+    progress.finish(&format!("{} sent in {seconds:.1} s", count_of(report.delivered, "record")));
     if let Some((number, reason)) = report.first_failure {
-        bail!("{} records were not delivered; the first is record {number}: {reason}", HumanCount(report.failed));
+        bail!("not delivered: {}; the first is record {number}: {reason}", count_of(report.failed, "record"));
     }
     if let Some(number) = interrupted_at {
         bail!("interrupted at record {number}");

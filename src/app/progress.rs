@@ -40,7 +40,7 @@ impl Progress {
     /// Work has come to `position` of the total, which is `records` records.
     pub(super) fn set(&mut self, position: u64, records: u64) {
         let seconds = self.started.elapsed().as_secs().max(1);
-        let message = format!("{} records, {} per second", HumanCount(records), HumanCount(records / seconds));
+        let message = format!("{}, {} per second", count_of(records, "record"), HumanCount(records / seconds));
         match &mut self.shown {
             Shown::Bar(bar) => {
                 bar.set_message(message);
@@ -91,6 +91,11 @@ fn bar(action: &'static str, total: Option<u64>) -> ProgressBar {
     // Shown at once, and alive while nothing moves.
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+/// `1 record`, `2,000 records`.
+pub(super) fn count_of(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", HumanCount(number), if number == 1 { "" } else { "s" })
 }
 
 /// A line for whoever watches.

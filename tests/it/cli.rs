@@ -8,14 +8,12 @@ use std::process::{Command, Output, Stdio};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 
-/// The program with these arguments, free of whatever the surrounding environment configures.
+use crate::support::program::command;
+
+/// The program with these arguments, and with nothing on standard input.
 fn seatmeter(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seatmeter"));
-    let ours = |(name, _): &(std::ffi::OsString, _)| name.to_string_lossy().starts_with("SEATMETER");
-    for (name, _) in std::env::vars_os().filter(ours) {
-        command.env_remove(name);
-    }
-    command.args(arguments).stdin(Stdio::null());
+    let mut command = command(arguments);
+    command.stdin(Stdio::null());
     command
 }
 
@@ -52,9 +50,9 @@ fn help_names_every_command() {
     let help = succeeds(&mut seatmeter(&["--help"]));
     let commands =
         ["demo", "run", "worker", "api", "migrate", "clickhouse", "produce", "generate", "check-config", "token"];
-    for command in commands {
-        assert!(help.contains(&format!("  {command} ")), "{command} is not in\n{help}");
-        succeeds(&mut seatmeter(&[command, "--help"]));
+    for name in commands {
+        assert!(help.contains(&format!("  {name} ")), "{name} is not in\n{help}");
+        succeeds(&mut seatmeter(&[name, "--help"]));
     }
 }
 
