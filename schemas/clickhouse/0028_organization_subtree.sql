@@ -1,28 +1,24 @@
--- Parameterized: organization_subtree(account = 'acme', organization = '42').
+-- Parameterized: organization_subtree(account = 'acme', organization = '42'). Each round of the walk goes one step down, and
+-- never to an organization that it came from; the account's tree is a constant of the query, so that no round reads a table.
 CREATE VIEW IF NOT EXISTS organization_subtree /*on cluster*/
 AS WITH RECURSIVE
-    tree AS
     (
-        SELECT
-            o.organization_id AS organization_id,
-            o.parent_id AS parent_id
+        SELECT (groupArray(o.organization_id), groupArray(ifNull(o.parent_id, '')))
         FROM organizations AS o
         WHERE o.account_id = {account:String}
-    ),
+    ) AS tree,
     walk AS
     (
         SELECT
-            t.organization_id AS organization_id,
-            [t.organization_id] AS ancestors
-        FROM tree AS t
-        WHERE t.organization_id = {organization:String}
+            {organization:String} AS organization_id,
+            [organization_id] AS ancestors
+        WHERE has(tree.1, {organization:String})
         UNION ALL
         SELECT
-            t.organization_id AS organization_id,
-            arrayPushBack(w.ancestors, t.organization_id) AS ancestors
+            child AS organization_id,
+            arrayPushBack(w.ancestors, child) AS ancestors
         FROM walk AS w
-        INNER JOIN tree AS t ON t.parent_id = w.organization_id
-        WHERE NOT has(w.ancestors, t.organization_id)
+        ARRAY JOIN arrayFilter((id, parent) -> parent = w.organization_id AND NOT has(w.ancestors, id), tree.1, tree.2) AS child
     )
 SELECT
     walk.organization_id AS organization_id,

@@ -85,8 +85,8 @@ impl Migration {
         hex::encode(Sha256::digest(&self.sql))
     }
 
-    /// The statement for a server, or for all replicas of a cluster.
-    fn render(&self, cluster: Option<&str>) -> String {
+    /// The statement as it is run: for one server, or for all replicas of a cluster.
+    pub fn statement(&self, cluster: Option<&str>) -> String {
         let Some(cluster) = cluster else {
             return self.sql.clone();
         };
@@ -266,11 +266,9 @@ impl Store {
 
     async fn apply(&self, migration: &Migration) -> Result<(), MigrateError> {
         let Migration { version, name, .. } = migration;
-        self.execute_ddl(&migration.render(self.cluster()), true).await.map_err(|source| MigrateError::Statement {
-            version: *version,
-            name: name.clone(),
-            source,
-        })?;
+        self.execute_ddl(&migration.statement(self.cluster()), true)
+            .await
+            .map_err(|source| MigrateError::Statement { version: *version, name: name.clone(), source })?;
         let query = self
             .query(
                 "INSERT INTO schema_migrations (version, name, checksum) \
@@ -320,7 +318,7 @@ mod tests {
             assert_eq!(migration.sql.matches(ON_CLUSTER).count(), 1, "{name}");
             let engines = migration.sql.matches("ENGINE =").count();
             assert_eq!(migration.sql.matches(REPLICATED).count(), engines, "{name}");
-            let rendered = migration.render(Some("m`1"));
+            let rendered = migration.statement(Some("m`1"));
             assert!(rendered.contains("ON CLUSTER `m\\`1`"), "{rendered}");
             assert_eq!(rendered.matches("ENGINE = Replicated").count(), engines, "{rendered}");
         }

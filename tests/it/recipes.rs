@@ -1,0 +1,268 @@
+//! The README's SQL recipes, run as they stand there, on data small enough to reckon by hand.
+
+use seatmeter::core::event::{PlanKind, Reject, RejectReason};
+use seatmeter::core::id::Id;
+use seatmeter::core::rollup::{
+    ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact,
+    QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions,
+};
+
+use crate::store::{TestDatabase, day, hour, id, rows, source};
+
+/// What each recipe answers, with the names of its columns; in the README's order.
+const ANSWERS: [(&str, &str); 10] = [
+    (
+        "1. Daily active users of an organization and all below it",
+        "day\tactive_users\n2026-03-02\t3\n2026-03-03\t1\n2026-03-10\t1\n",
+    ),
+    (
+        "2. Weekly active users of an organization and all below it",
+        "week\tactive_users\n2026-03-02\t3\n2026-03-09\t1\n2026-03-30\t1\n",
+    ),
+    (
+        "3. Monthly active users, and how many of them come on a day",
+        "month\tactive_users\tstickiness\n2026-03-01\t3\t55.56\n2026-04-01\t1\t100\n",
+    ),
+    ("4. Users who were active in March and not in April", "user_id\tname\temail\n3\t3\t\\N\nu-ben\tBen\t\\N\n"),
+    (
+        "5. Seats that nobody uses",
+        "user\temail\torganization\tlast_assignment\tlast_active_use\n\
+         3\t\\N\tQuality / Mobile\t2026-03-01 00:00:00.000\t\\N\n\
+         Ben\t\\N\tQuality\t2026-02-10 00:00:00.000\t2026-03-10 10:00:00.000\n",
+    ),
+    (
+        "6. Seats purchased, assigned and activated, month by month",
+        "month_end\tpurchased\tassigned\tactivated\n2026-02-28\t5\t2\t0\n2026-03-31\t8\t4\t2\n2026-04-30\t8\t3\t2\n",
+    ),
+    (
+        "7. Seats allocated to each organization against seats in use",
+        "organization\tallocated\tassigned\tactivated\n7\t0\t0\t0\nQuality\t3\t2\t2\nQuality / Mobile\t0\t1\t0\n",
+    ),
+    (
+        "8. Quota burn: how the latest quota month fills up",
+        "day\tused\tused_so_far\tpercent_used\n2026-04-01\t35\t35\t35\n2026-04-03\t45\t80\t80\n",
+    ),
+    (
+        "9. The longest tests by project",
+        "project\texecutions\taverage_ms\tduration_ms\nCheckout\t80\t1250\t100000\n(none)\t50\t200\t10000\n",
+    ),
+    (
+        "10. Why records were rejected, with an example of each",
+        "reason\tpath\trecords\tfirst_offset\texample\nmissing_field\tid\t2\t4\t{}\ninvalid_json\t\t1\t3\t{\n",
+    ),
+];
+
+#[tokio::test]
+async fn every_recipe_of_the_readme_answers_as_expected() {
+    let database = TestDatabase::migrated().await;
+    // Views are exact before any merge, and whatever is written twice.
+    database.execute("SYSTEM STOP MERGES");
+    for _ in 0..2 {
+        database.store().write_rows(&[acme(&source(0)), second_source(&source(1))]).await.unwrap();
+    }
+    let recipes = recipes();
+    assert_eq!(
+        recipes.iter().map(|(title, _)| title.as_str()).collect::<Vec<_>>(),
+        ANSWERS.map(|(title, _)| title),
+        "every recipe has its answer here"
+    );
+    for ((title, sql), (_, answer)) in recipes.iter().zip(ANSWERS) {
+        assert_eq!(database.text(&format!("{sql} FORMAT TabSeparatedWithNames")), answer, "{title}");
+    }
+}
+
+/// Title and statement of every recipe in the README.
+fn recipes() -> Vec<(String, String)> {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, section) = readme.split_once("\n## SQL recipes\n").expect("the README has a section 'SQL recipes'");
+    let section = section.split("\n## ").next().unwrap();
+    section
+        .split("\n### ")
+        .skip(1)
+        .map(|recipe| {
+            let (title, rest) = recipe.split_once('\n').unwrap();
+            let (_, rest) = rest.split_once("```sql\n").unwrap_or_else(|| panic!("'{title}' has no statement"));
+            let (sql, _) = rest.split_once("```").unwrap();
+            (title.to_owned(), sql.to_owned())
+        })
+        .collect()
+}
+
+fn acme(source: &Source) -> LaneRows {
+    let mut rows = rows(source, 1_000);
+    rows.organizations = ["42", "43", "7"].map(|o| seen("acme", Some(o))).to_vec();
+    rows.organizations.extend([seen("acme", None), seen("other", Some("42"))]);
+    rows.directory = vec![
+        described(source, organization("42"), Field::Name, "Quality"),
+        described(source, organization("43"), Field::Name, "Mobile"),
+        described(source, organization("43"), Field::Parent, "42"),
+        described(source, Entity::User(id("1")), Field::Name, "Ann"),
+        described(source, Entity::User(id("1")), Field::Email, "ann@acme.example"),
+        described(source, Entity::User(id("u-ben")), Field::Name, "Ben"),
+        described(source, Entity::Project { organization: id("42"), project: id("p1") }, Field::Name, "Checkout"),
+    ];
+    rows.active_users = vec![
+        active(Some("42"), 1, &["1", "u-ben"]),
+        active(Some("43"), 1, &["1", "3"]),
+        active(Some("7"), 1, &["4"]),
+        active(None, 2, &["5"]),
+        active(Some("43"), 2, &["1"]),
+        active(Some("42"), 9, &["u-ben"]),
+        active(Some("42"), 31, &["1"]),
+        active(Some("7"), 32, &["4"]),
+        // User 5 was active in both months, but only the account knows.
+        active(None, 35, &["5"]),
+    ];
+    rows.seat_facts = vec![
+        assigned(source, 1, "42", "1", -19 * 24, Some("p1")),
+        assigned(source, 2, "42", "u-ben", -19 * 24, None),
+        assigned(source, 3, "43", "3", 0, None),
+        assigned(source, 4, "7", "4", 4 * 24, None),
+        SeatFact { kind: SeatFactKind::Revoked, license_source: None, ..assigned(source, 5, "7", "4", 40 * 24, None) },
+    ];
+    rows.seat_usage = vec![
+        used("42", "1", -19 * 24, 24 + 9, 31 * 24 + 10),
+        used("42", "u-ben", -19 * 24, 24 + 9, 9 * 24 + 10),
+        used("7", "4", 4 * 24, 32 * 24 + 10, 32 * 24 + 10),
+    ];
+    rows.license_facts = vec![
+        purchased(source, 1, None, -28 * 24, 5),
+        purchased(source, 2, None, 14 * 24, 8),
+        purchased(source, 3, Some("42"), -28 * 24, 3),
+    ];
+    rows.plan_facts = vec![PlanFact {
+        account: id("acme"),
+        organization: id("42"),
+        time_ms: hour(12),
+        source: source.name(),
+        offset: 6,
+        kind: PlanKind::Started,
+        plan: id("pro"),
+        monthly_quota: Some(100),
+    }];
+    rows.quota_usage = vec![quota(1, 1, 40), quota(2, 31, 30), quota(2, 33, 45)];
+    rows.test_executions = vec![
+        executed(Some("p1"), 1, 40, 0, 80_000),
+        executed(Some("p1"), 31, 30, 10, 20_000),
+        executed(None, 33, 45, 5, 10_000),
+    ];
+    rows.rejected = vec![
+        rejected(3, b"{", RejectReason::InvalidJson, ""),
+        rejected(4, b"{}", RejectReason::MissingField, "id"),
+        rejected(5, b"{} ", RejectReason::MissingField, "id"),
+    ];
+    rows
+}
+
+/// Another partition counted the same organization, before the topic got more partitions.
+fn second_source(source: &Source) -> LaneRows {
+    let mut rows = rows(source, 10);
+    rows.quota_usage = vec![quota(2, 31, 5)];
+    rows
+}
+
+fn seen(account: &str, organization: Option<&str>) -> OrganizationSeen {
+    OrganizationSeen { account: id(account), organization: organization.map(Id::from_text) }
+}
+
+fn organization(organization: &str) -> Entity {
+    Entity::Organization(id(organization))
+}
+
+fn described(source: &Source, entity: Entity, field: Field, value: &str) -> DirectoryEntry {
+    DirectoryEntry {
+        account: id("acme"),
+        entity,
+        field,
+        time_ms: hour(0),
+        source: source.name(),
+        offset: 7,
+        value: value.into(),
+    }
+}
+
+fn active(organization: Option<&str>, days: i32, users: &[&str]) -> ActiveUsers {
+    ActiveUsers {
+        account: id("acme"),
+        organization: organization.map(Id::from_text),
+        day: day(days),
+        users: users.iter().map(|user| id(user).user_key()).collect(),
+    }
+}
+
+fn assigned(
+    source: &Source,
+    offset: u64,
+    organization: &str,
+    user: &str,
+    hours: i64,
+    project: Option<&str>,
+) -> SeatFact {
+    SeatFact {
+        account: id("acme"),
+        organization: id(organization),
+        user: id(user),
+        time_ms: hour(hours),
+        kind: SeatFactKind::Assigned,
+        source: source.name(),
+        offset,
+        project: project.map(Id::from_text),
+        license_source: Some(id("acme")),
+    }
+}
+
+fn used(organization: &str, user: &str, start: i64, first: i64, last: i64) -> SeatUsage {
+    SeatUsage {
+        account: id("acme"),
+        organization: id(organization),
+        user: id(user),
+        start_ms: hour(start),
+        first_active_ms: hour(first),
+        last_active_ms: hour(last),
+    }
+}
+
+fn purchased(source: &Source, offset: u64, organization: Option<&str>, hours: i64, seats: u64) -> LicenseFact {
+    LicenseFact {
+        account: id("acme"),
+        organization: organization.map(Id::from_text),
+        time_ms: hour(hours),
+        source: source.name(),
+        offset,
+        seats,
+    }
+}
+
+fn quota(month: u32, days: i32, tests: u64) -> QuotaUsage {
+    QuotaUsage {
+        account: id("acme"),
+        organization: id("42"),
+        anchor_ms: hour(12),
+        month,
+        day: day(days),
+        tests,
+        upto: 1_000,
+    }
+}
+
+fn executed(project: Option<&str>, days: i32, run: u64, uploaded: u64, duration_ms: u64) -> TestExecutions {
+    TestExecutions {
+        account: id("acme"),
+        organization: id("42"),
+        project: project.map(Id::from_text),
+        day: day(days),
+        count: ExecutionCount { run, uploaded, duration_ms },
+        upto: 1_000,
+    }
+}
+
+fn rejected(offset: u64, payload: &[u8], reason: RejectReason, path: &'static str) -> RejectedRecord {
+    RejectedRecord {
+        offset,
+        timestamp_ms: None,
+        key: Some(b"acme".to_vec()),
+        payload: payload.to_vec(),
+        payload_bytes: u64::try_from(payload.len()).unwrap(),
+        reject: Reject { reason, path },
+    }
+}

@@ -1,0 +1,177 @@
+//! The migrations on the real engine: applied once, twice, at once, and refused where they would do harm.
+
+use seatmeter::store::{MigrateError, Migration, Store, TABLES, migrations};
+
+use crate::store::TestDatabase;
+
+fn newest() -> u32 {
+    migrations().last().unwrap().version
+}
+
+#[tokio::test]
+async fn migrating_twice_does_no_harm() {
+    let database = TestDatabase::absent();
+    let store = database.store();
+    let first = store.migrate().await.unwrap();
+    assert_eq!(first.applied, (1..=newest()).collect::<Vec<_>>());
+    assert_eq!(first.version, newest());
+    store.check_schema().await.unwrap();
+    let second = store.migrate().await.unwrap();
+    assert_eq!(second.applied, Vec::<u32>::new());
+    assert_eq!(second.version, newest());
+    store.check_schema().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_migration_that_was_applied_but_not_recorded_is_applied_again() {
+    let database = TestDatabase::migrated().await;
+    database.execute("INSERT INTO organizations_seen VALUES ('acme', '42')");
+    database.execute("TRUNCATE TABLE schema_migrations");
+    let report = database.store().migrate().await.unwrap();
+    assert_eq!(report.applied.len(), migrations().len());
+    assert_eq!(database.text("SELECT organization_id FROM organizations"), "42\n");
+}
+
+#[tokio::test]
+async fn two_processes_that_migrate_at_once_do_no_harm() {
+    let database = TestDatabase::absent();
+    let other = Store::connect(&database.config()).unwrap();
+    let (one, two) = tokio::join!(database.store().migrate(), other.migrate());
+    assert_eq!(one.unwrap().version, newest());
+    assert_eq!(two.unwrap().version, newest());
+    database.store().check_schema().await.unwrap();
+    let recorded = database.text("SELECT uniqExact(version), uniqExact(version, checksum) FROM schema_migrations");
+    assert_eq!(recorded, format!("{0}\t{0}\n", newest()));
+}
+
+#[tokio::test]
+async fn a_gap_is_refused() {
+    let database = TestDatabase::absent();
+    let known = migrations();
+    database.store().migrate_to(&known[..2]).await.unwrap();
+    record(&database, &known[3]);
+    for result in [database.store().migrate().await.map(drop), database.store().check_schema().await] {
+        let error = result.unwrap_err();
+        assert!(matches!(error, MigrateError::Gap { missing: 3, found: 4, .. }), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "database '{}' has schema version 4, but migration 3 was never applied to it: its schema_migrations \
+                 table is damaged; restore it, or point clickhouse.database elsewhere",
+                database.name()
+            )
+        );
+    }
+    assert_eq!(database.text("EXISTS TABLE active_users_state"), "0\n", "nothing is applied over a gap");
+}
+
+#[tokio::test]
+async fn a_schema_newer_than_the_program_is_refused() {
+    let database = TestDatabase::migrated().await;
+    let future = Migration { version: 9_999, name: "tomorrow".into(), sql: "SELECT 1".into() };
+    record(&database, &future);
+    for result in [database.store().migrate().await.map(drop), database.store().check_schema().await] {
+        let error = result.unwrap_err();
+        assert!(matches!(error, MigrateError::Newer { found: 9_999, .. }), "{error:?}");
+        assert!(error.to_string().contains("run a newer seatmeter"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_migration_is_refused() {
+    let database = TestDatabase::absent();
+    let mut known = migrations();
+    database.store().migrate_to(&known).await.unwrap();
+    known[1].sql.push_str("-- edited\n");
+    let error = database.store().migrate_to(&known).await.unwrap_err();
+    assert!(matches!(error, MigrateError::Changed { version: 2, .. }), "{error:?}");
+    assert!(error.to_string().contains("was applied from another file"), "{error}");
+}
+
+#[tokio::test]
+async fn an_older_schema_is_told_apart_from_a_current_one() {
+    let database = TestDatabase::absent();
+    let known = migrations();
+    for applied in [0, 5] {
+        let error = match applied {
+            0 => database.store().check_schema().await.unwrap_err(),
+            _ => {
+                database.store().migrate_to(&known[..applied]).await.unwrap();
+                database.store().check_schema().await.unwrap_err()
+            }
+        };
+        let MigrateError::Outdated { found, needed, .. } = error else { panic!("{error:?}") };
+        assert_eq!((usize::try_from(found).unwrap(), needed), (applied, newest()));
+    }
+    let rest = database.store().migrate().await.unwrap();
+    assert_eq!(rest.applied, (6..=newest()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_failing_statement_is_named_and_not_recorded() {
+    let database = TestDatabase::absent();
+    let mut known = migrations();
+    known.truncate(2);
+    known.push(Migration {
+        version: 3,
+        name: "broken".into(),
+        sql: "CREATE TABLE IF NOT EXISTS t (a Nonsense)".into(),
+    });
+    let error = database.store().migrate_to(&known).await.unwrap_err();
+    assert!(error.to_string().starts_with("migration 3 (broken) failed: ClickHouse at "), "{error}");
+    assert_eq!(database.text("SELECT max(version) FROM schema_migrations"), "2\n");
+}
+
+#[tokio::test]
+async fn resetting_leaves_an_empty_database() {
+    let database = TestDatabase::migrated().await;
+    database.store().reset_database().await.unwrap();
+    assert_eq!(database.text("SHOW TABLES"), "");
+    database.store().reset_database().await.unwrap();
+    database.store().migrate().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_table_view_and_column_is_described() {
+    let database = TestDatabase::migrated().await;
+    let silent = "SELECT name FROM system.tables WHERE database = currentDatabase() AND comment = '' ORDER BY name";
+    assert_eq!(database.text(silent), "");
+    // The columns of a parameterized view, and of a materialized one, are described by its own comment.
+    let silent = "SELECT table, name FROM system.columns AS c WHERE database = currentDatabase() AND comment = '' \
+                  AND table NOT IN (SELECT name FROM system.tables WHERE database = currentDatabase() \
+                      AND (engine = 'MaterializedView' OR comment LIKE '%for parameter%')) ORDER BY ALL";
+    assert_eq!(database.text(silent), "");
+}
+
+#[tokio::test]
+async fn tables_merge_by_value_and_have_neither_partitions_nor_ttl() {
+    let database = TestDatabase::migrated().await;
+    let tables = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' \
+                  AND name != 'schema_migrations' ORDER BY name";
+    assert_eq!(database.text(tables), TABLES.map(|table| format!("{table}\n")).concat());
+    let odd = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' \
+               AND (partition_key != '' OR create_table_query LIKE '%TTL%' \
+                   OR engine NOT IN ('AggregatingMergeTree', 'ReplacingMergeTree'))";
+    assert_eq!(database.text(odd), "");
+}
+
+#[tokio::test]
+async fn the_statements_for_a_cluster_are_sound() {
+    let database = TestDatabase::migrated().await;
+    for migration in migrations() {
+        let statement = migration.statement(Some("main"));
+        let formatted = database.text_of("SELECT formatQuery({sql:String})", &[("sql", &statement)]);
+        assert!(formatted.contains("ON CLUSTER main"), "{formatted}");
+        if statement.contains("ENGINE") {
+            assert!(formatted.contains("ENGINE = Replicated"), "{formatted}");
+        }
+    }
+}
+
+fn record(database: &TestDatabase, migration: &Migration) {
+    let Migration { version, name, .. } = migration;
+    let checksum = migration.checksum();
+    database.execute(&format!(
+        "INSERT INTO schema_migrations (version, name, checksum) VALUES ({version}, '{name}', '{checksum}')"
+    ));
+}

@@ -1,0 +1,71 @@
+//! A database of one test in the shared engine, with a store on it.
+
+use seatmeter::config;
+use seatmeter::store::Store;
+
+use crate::support::{Database, engine};
+
+/// A database that no other test has; dropped at the end of the test.
+pub(crate) struct TestDatabase {
+    database: Database,
+    store: Store,
+}
+
+impl TestDatabase {
+    /// Only a name; nothing is created.
+    pub(crate) fn absent() -> Self {
+        let database = engine();
+        let store = Store::connect(&database.config()).unwrap();
+        Self { database, store }
+    }
+
+    /// With the whole schema.
+    pub(crate) async fn migrated() -> Self {
+        let database = Self::absent();
+        database.store.migrate().await.unwrap();
+        database
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.database.name
+    }
+
+    /// A store on it.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The configuration that leads to it.
+    pub(crate) fn config(&self) -> config::ClickHouse {
+        self.database.config()
+    }
+
+    /// What a statement answers, as tab-separated text; over plain HTTP, as an analyst would ask.
+    #[track_caller]
+    pub(crate) fn text(&self, sql: &str) -> String {
+        self.text_of(sql, &[])
+    }
+
+    /// The same with parameters.
+    #[track_caller]
+    pub(crate) fn text_of(&self, sql: &str, parameters: &[(&str, &str)]) -> String {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut request = agent.post(&self.database.url).query("database", &self.database.name);
+        for (name, value) in parameters {
+            // A parameter travels in the escaped form of tab-separated text.
+            let value = value.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n");
+            request = request.query(format!("param_{name}"), value);
+        }
+        let mut answer = request.send(sql).unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        assert_eq!(answer.status(), 200, "{sql}: {text}");
+        text
+    }
+
+    /// Runs a statement.
+    #[track_caller]
+    pub(crate) fn execute(&self, sql: &str) {
+        self.text(sql);
+    }
+}

@@ -1,0 +1,254 @@
+//! What the operator is told when ClickHouse is away, refuses, or is not what it should be.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use seatmeter::config;
+use seatmeter::core::id::Id;
+use seatmeter::core::load::Missing;
+use seatmeter::store::{Store, StoreError, VERSION_MIN};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::{TestDatabase, rows, source};
+
+/// Never to be seen in a message.
+const PASSWORD: &str = "s3cret?&p@ss";
+
+fn config(url: &str) -> config::ClickHouse {
+    config::ClickHouse {
+        url: url.into(),
+        database: "usage".into(),
+        user: "meter".into(),
+        password: PASSWORD.into(),
+        cluster: None,
+        insert_quorum: 0,
+        request_timeout: Duration::from_secs(10),
+        ca_file: None,
+    }
+}
+
+async fn check_server(config: &config::ClickHouse) -> StoreError {
+    let error = Store::connect(config).unwrap().check_server().await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains(PASSWORD), "{error:?}");
+    assert!(!error.to_string().contains('\n'), "{error}");
+    error
+}
+
+/// What `SELECT version()` answers, in the format that the client asks for.
+fn version_answer(version: &str) -> Vec<u8> {
+    let text = |text: &str| {
+        let mut bytes = vec![u8::try_from(text.len()).unwrap()];
+        bytes.extend_from_slice(text.as_bytes());
+        bytes
+    };
+    [vec![1], text("version()"), text("String"), text(version)].concat()
+}
+
+fn http_answer(status: &str, body: &[u8]) -> Vec<u8> {
+    let mut answer =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).into_bytes();
+    answer.extend_from_slice(body);
+    answer
+}
+
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) {
+    let mut request = vec![0; 64 * 1024];
+    let _ = stream.read(&mut request).await;
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.shutdown().await;
+}
+
+/// A server that answers every request with these bytes; with none it never answers.
+async fn server(bytes: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            if bytes.is_empty() {
+                silent.push(stream);
+            } else {
+                answer(stream, &bytes).await;
+            }
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_named_and_waited_for() {
+    // Bound and dropped: nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    let error = check_server(&config(&url)).await;
+    assert!(error.is_retryable());
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "ClickHouse at {url} cannot be reached: Connection refused (os error 111); check clickhouse.url and that \
+             the server is up"
+        )
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_host_is_named() {
+    let error = check_server(&config("http://no-such-host.invalid:8123")).await;
+    assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+    assert!(
+        error.to_string().starts_with("ClickHouse at http://no-such-host.invalid:8123 cannot be reached: "),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_refused_user_is_told_which_keys_to_check() {
+    let database = TestDatabase::absent();
+    let refused = config::ClickHouse { url: database.config().url, ..config("") };
+    let error = check_server(&refused).await;
+    assert!(!error.is_retryable());
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "ClickHouse at {} does not let user 'meter' in: check clickhouse.user and clickhouse.password",
+            database.config().url.trim_end_matches('/')
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_password_in_the_url_is_not_repeated() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let error = check_server(&config(&format!("http://meter:s3cret-too@127.0.0.1:{port}"))).await;
+    assert!(!format!("{error:?}").contains("s3cret-too"), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_old_server_is_refused_and_a_current_one_is_not() {
+    let url = server(http_answer("200 OK", &version_answer("24.3.5.46"))).await;
+    let error = check_server(&config(&url)).await;
+    assert!(!error.is_retryable());
+    assert_eq!(
+        error.to_string(),
+        format!("ClickHouse at {url} is version 24.3, and seatmeter needs {VERSION_MIN} or newer: upgrade the server")
+    );
+    let url = server(http_answer("200 OK", &version_answer("25.8.1.1"))).await;
+    let version = Store::connect(&config(&url)).unwrap().check_server().await.unwrap();
+    assert_eq!(version, VERSION_MIN);
+    let database = TestDatabase::absent();
+    assert!(database.store().check_server().await.unwrap() >= VERSION_MIN);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_clickhouse_is_told_so() {
+    let url = server(http_answer("502 Bad Gateway", b"<html>\n<h1>Bad Gateway</h1></html>")).await;
+    let error = check_server(&config(&url)).await;
+    assert!(error.is_retryable(), "a proxy may come to its senses");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{url} did not answer as ClickHouse does: <html> <h1>Bad Gateway</h1></html>; clickhouse.url must name its \
+             HTTP interface (8123 or 8443)"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_silent_server_is_given_up_after_the_request_timeout() {
+    let url = server(Vec::new()).await;
+    let quick = config::ClickHouse { request_timeout: Duration::from_millis(300), ..config(&url) };
+    let error = check_server(&quick).await;
+    assert!(error.is_retryable());
+    let expected = format!("ClickHouse at {url} did not answer within 300 ms, the request timeout");
+    assert_eq!(error.to_string(), expected);
+    let rows = super::one_of_each(&source(0));
+    let error = Store::connect(&quick).unwrap().write_rows(&[rows]).await.unwrap_err();
+    assert_eq!(error.to_string(), expected, "writes are given up, too");
+}
+
+#[tokio::test]
+async fn a_missing_schema_asks_for_migrate() {
+    let database = TestDatabase::absent();
+    let missing = Missing { accounts: vec![Id::from_text("acme")], ..Missing::default() };
+    let without_database = database.store().load(&source(0), &missing).await.unwrap_err();
+    database.store().migrate_to(&[]).await.unwrap();
+    let without_tables = database.store().write_rows(&[super::one_of_each(&source(0))]).await.unwrap_err();
+    for error in [without_database, without_tables] {
+        assert!(matches!(error, StoreError::NotMigrated { .. }), "{error:?}");
+        assert!(error.to_string().contains("lacks the schema: run `seatmeter migrate`"), "{error}");
+        assert!(!error.is_retryable());
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_the_server_does_not_know_is_refused() {
+    let database = TestDatabase::absent();
+    let clustered = config::ClickHouse { cluster: Some("no such cluster".into()), ..database.config() };
+    let error = check_server(&clustered).await;
+    assert!(!error.is_retryable());
+    assert!(error.to_string().starts_with("clickhouse.cluster = 'no such cluster' on ClickHouse at "), "{error}");
+    assert!(error.to_string().contains("the server knows no such cluster"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_insert_names_its_cause_and_the_rest_is_still_written() {
+    let database = TestDatabase::migrated().await;
+    database.execute("DROP TABLE zone_facts");
+    let error = database.store().write_rows(&[super::one_of_each(&source(0))]).await.unwrap_err();
+    assert!(error.to_string().contains("zone_facts"), "{error}");
+    assert_eq!(database.text("SELECT count() FROM plan_facts"), "8\n", "every other INSERT has run to its end");
+    let nothing = database.store().write_rows(&[rows(&source(0), 1)]).await.unwrap();
+    assert_eq!(nothing.tables, [], "without rows there is nothing to insert");
+}
+
+fn key_file(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/keys")).join(name)
+}
+
+/// An HTTPS server with a certificate of the tests' own authority.
+async fn tls_server(bytes: Vec<u8>) -> String {
+    let certificate = CertificateDer::from_pem_file(key_file("tls.cert.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(key_file("tls.private.pem")).unwrap();
+    let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                answer(stream, &bytes).await;
+            }
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_private_authority_is_trusted_only_when_configured() {
+    let url = tls_server(http_answer("200 OK", &version_answer("26.7.1.1"))).await;
+    let error = check_server(&config(&url)).await;
+    assert!(error.to_string().contains("invalid peer certificate: UnknownIssuer"), "{error}");
+    let trusting = config::ClickHouse { ca_file: Some(key_file("tls.ca.pem")), ..config(&url) };
+    Store::connect(&trusting).unwrap().check_server().await.unwrap();
+}
+
+#[test]
+fn a_ca_file_that_is_none_is_refused_at_once() {
+    for (file, cause) in
+        [("no-such-file.pem", "No such file or directory"), ("tls.private.pem", "it holds no PEM certificate")]
+    {
+        let config = config::ClickHouse { ca_file: Some(key_file(file)), ..config("https://127.0.0.1:1") };
+        let error = format!("{:#}", Store::connect(&config).unwrap_err());
+        assert!(error.contains("clickhouse.ca_file = "), "{error}");
+        assert!(error.contains(file) && error.contains(cause), "{error}");
+    }
+}

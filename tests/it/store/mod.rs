@@ -1,0 +1,177 @@
+//! The store on the real engine: what is written comes back, whatever is written twice, late, or by two sources.
+
+mod database;
+mod errors;
+mod load;
+mod views;
+mod write;
+
+use seatmeter::core::calendar::{Day, YearMonth};
+use seatmeter::core::event::{PlanKind, Reject, RejectReason};
+use seatmeter::core::id::Id;
+use seatmeter::core::load::{CounterBlock, Loaded, Missing};
+use seatmeter::core::rollup::{
+    ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, OrganizationSeen, PlanFact, Progress,
+    QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions, ZoneFact,
+};
+
+pub(crate) use database::TestDatabase;
+
+/// 2026-03-01, the first day of most rows here.
+const MARCH: i32 = 20_513;
+
+pub(crate) fn id(text: &str) -> Id {
+    Id::from_text(text)
+}
+
+pub(crate) fn day(offset: i32) -> Day {
+    Day(MARCH + offset)
+}
+
+/// Milliseconds since 1970 of an hour after 2026-03-01 00:00 UTC.
+pub(crate) fn hour(hours: i64) -> i64 {
+    (i64::from(MARCH) * 24 + hours) * 3_600_000
+}
+
+pub(crate) fn source(partition: u32) -> Source {
+    Source::new("usage-events", "", partition)
+}
+
+/// Rows of a lane that has counted up to `upto`.
+pub(crate) fn rows(source: &Source, upto: u64) -> LaneRows {
+    LaneRows::new(source.clone(), Progress { next_offset: upto, accepted: upto, ..Progress::default() })
+}
+
+/// Ids that would break a query, a parameter or a format that does not escape them.
+const ODD_IDS: [&str; 8] =
+    ["o'brien", "back\\slash", "quote\"d", "`tick`", "é–漢字–🙂", "{x:String}", "a?b??c", "%00 ; DROP TABLE users --"];
+
+/// One row of every type, with ids that need escaping.
+fn one_of_each(source: &Source) -> LaneRows {
+    let mut rows = rows(source, 100);
+    for (index, odd) in (0..).zip(ODD_IDS) {
+        let account = id("acme");
+        let fact = (source.name(), u64::try_from(index).unwrap());
+        rows.test_executions.push(TestExecutions {
+            account: account.clone(),
+            organization: id(odd),
+            project: (index % 2 == 0).then(|| id(odd)),
+            day: day(index),
+            count: ExecutionCount { run: 1, uploaded: u64::MAX, duration_ms: 1_000_000_000_000 },
+            upto: 100,
+        });
+        rows.quota_usage.push(QuotaUsage {
+            account: account.clone(),
+            organization: id(odd),
+            anchor_ms: hour(0) + 1,
+            month: 1,
+            day: day(index),
+            tests: 7,
+            upto: 100,
+        });
+        rows.seat_facts.push(SeatFact {
+            account: account.clone(),
+            organization: id(odd),
+            user: id(odd),
+            time_ms: hour(0),
+            kind: if index % 2 == 0 { SeatFactKind::Assigned } else { SeatFactKind::Revoked },
+            source: fact.0.clone(),
+            offset: fact.1,
+            project: (index % 3 == 0).then(|| id(odd)),
+            license_source: (index % 2 == 0).then(|| id("acme")),
+        });
+        rows.seat_usage.push(SeatUsage {
+            account: account.clone(),
+            organization: id(odd),
+            user: id(odd),
+            start_ms: hour(0),
+            first_active_ms: hour(1),
+            last_active_ms: hour(2),
+        });
+        rows.plan_facts.push(PlanFact {
+            account: account.clone(),
+            organization: id(odd),
+            time_ms: hour(index.into()),
+            source: fact.0.clone(),
+            offset: fact.1,
+            kind: [PlanKind::Started, PlanKind::Upgraded, PlanKind::Adjusted][usize::try_from(index).unwrap() % 3],
+            plan: id(odd),
+            monthly_quota: (index % 2 == 0).then_some(1_000_000_000_000),
+        });
+        rows.organizations.push(OrganizationSeen { account, organization: Some(id(odd)) });
+    }
+    rows.zone_facts.push(ZoneFact {
+        account: id("acme"),
+        time_ms: hour(5),
+        source: source.name(),
+        offset: 5,
+        zone: chrono_tz::Asia::Kathmandu,
+    });
+    rows.organizations.push(OrganizationSeen { account: id("acme"), organization: None });
+    rows
+}
+
+/// Everything that [`one_of_each`] wrote.
+fn everything() -> Missing {
+    let counters = ODD_IDS.iter().map(|odd| block("acme", odd, 2026, 3));
+    Missing {
+        accounts: vec![id("acme")],
+        users: ODD_IDS.iter().map(|odd| (id("acme"), id(odd))).collect(),
+        counters: counters.collect(),
+    }
+}
+
+fn block(account: &str, organization: &str, year: i32, month: i32) -> CounterBlock {
+    CounterBlock { account: id(account), organization: id(organization), month: YearMonth(year * 12 + month - 1) }
+}
+
+/// ClickHouse answers in any order.
+fn sorted(mut loaded: Loaded) -> Loaded {
+    loaded.zone_facts.sort_by_key(|row| row.offset);
+    loaded.plan_facts.sort_by_key(|row| (row.source.clone(), row.offset));
+    loaded.organizations.sort_by_key(|row| row.organization.as_ref().map(Id::to_string));
+    loaded.seat_facts.sort_by_key(|row| (row.source.clone(), row.offset));
+    loaded.seat_usage.sort_by_key(|row| row.user.to_string());
+    loaded.test_executions.sort_by_key(|row| (row.day, row.organization.to_string()));
+    loaded.quota_usage.sort_by_key(|row| (row.day, row.organization.to_string()));
+    loaded
+}
+
+fn as_loaded(rows: &LaneRows) -> Loaded {
+    sorted(Loaded {
+        zone_facts: rows.zone_facts.clone(),
+        plan_facts: rows.plan_facts.clone(),
+        organizations: rows.organizations.clone(),
+        seat_facts: rows.seat_facts.clone(),
+        seat_usage: rows.seat_usage.clone(),
+        test_executions: rows.test_executions.clone(),
+        quota_usage: rows.quota_usage.clone(),
+    })
+}
+
+fn active(organization: &str, day: Day, users: impl IntoIterator<Item = u64>) -> ActiveUsers {
+    ActiveUsers { account: id("acme"), organization: Some(id(organization)), day, users: users.into_iter().collect() }
+}
+
+fn rejected(offset: u64, payload: &[u8]) -> RejectedRecord {
+    RejectedRecord {
+        offset,
+        timestamp_ms: Some(hour(1)),
+        key: Some(b"acme".to_vec()),
+        payload: payload.to_vec(),
+        payload_bytes: u64::try_from(payload.len()).unwrap(),
+        reject: Reject { reason: RejectReason::InvalidJson, path: "" },
+    }
+}
+
+fn name_of(entity: Entity, hours: i64, offset: u64, value: &str) -> DirectoryEntry {
+    DirectoryEntry {
+        account: id("acme"),
+        entity,
+        field: Field::Name,
+        time_ms: hour(hours),
+        source: source(0).name(),
+        offset,
+        value: value.into(),
+    }
+}
