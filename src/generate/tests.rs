@@ -1,3 +1,5 @@
+//! What the generated load looks like, and that the program counts it as meant.
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono_tz::Tz;

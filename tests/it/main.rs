@@ -19,3 +19,4 @@ mod schema;
 mod simulation;
 mod store;
 mod support;
+mod tidy;
