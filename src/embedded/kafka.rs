@@ -5,7 +5,7 @@
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use rdkafka::error::KafkaResult;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -53,8 +53,10 @@ impl MockBroker {
     ///
     /// # Errors
     ///
-    /// librdkafka refuses: the topic exists, or the name or number is not valid.
+    /// The topic exists, or would have no partition.
     pub fn create_topic(&self, topic: &str, partitions: i32) -> Result<()> {
+        // librdkafka would take it, and then answer nothing for the topic.
+        ensure!(partitions > 0, "the topic {topic} needs at least one partition");
         let (reply, outcome) = mpsc::sync_channel(1);
         let request = CreateTopic { topic: topic.to_owned(), partitions, reply };
         let requests = self.requests.as_ref().context("the embedded Kafka broker has stopped")?;
@@ -103,8 +105,10 @@ mod tests {
     #[test]
     fn a_topic_that_cannot_be_is_refused() {
         let broker = MockBroker::start("t", 4).unwrap();
-        let error = broker.create_topic("none", 0).unwrap_err();
-        assert!(error.to_string().contains("none"), "{error}");
+        for (topic, partitions) in [("none", 0), ("t", 4)] {
+            let error = broker.create_topic(topic, partitions).unwrap_err().to_string();
+            assert!(error.contains(&format!("topic {topic}")), "{error}");
+        }
         assert!(broker.bootstrap_servers().contains(':'));
     }
 }

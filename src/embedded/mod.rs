@@ -6,4 +6,5 @@
 pub mod clickhouse;
 pub mod kafka;
 pub mod libchdb;
+mod outcome;
 pub mod provision;

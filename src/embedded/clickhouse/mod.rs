@@ -12,8 +12,10 @@
 //! Whoever may talk to it may read files with its rights (`file()`), so it listens on loopback, or asks for a password.
 
 mod answer;
+mod body;
 mod execute;
 mod framing;
+mod handler;
 mod lexer;
 mod lock;
 mod process;

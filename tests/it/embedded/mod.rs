@@ -1,23 +1,18 @@
 //! The embedded parts, used as the rest of the program and its users use them.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+mod brokers;
+mod faults;
+mod provision;
+
+use std::io::Read as _;
 use std::time::Duration;
 
 use clickhouse::Row;
-use rdkafka::Message as _;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use roaring::RoaringTreemap;
-use seatmeter::embedded::kafka::MockBroker;
 use serde::{Deserialize, Serialize};
 
-use crate::support::engine::{exe, execute, post};
-use crate::support::program::command;
-use crate::support::{Database, Kafka, PrivateEngine, Program, engine, eventually};
+use crate::support::engine::{execute, post};
+use crate::support::{Database, PrivateEngine, engine};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -205,90 +200,6 @@ fn many_clients_work_at_once_and_share_nothing_but_data() {
 }
 
 #[test]
-fn what_was_acknowledged_survives_kill_9() {
-    let mut engine = PrivateEngine::start();
-    let database = engine.database().create();
-    database.query("CREATE TABLE batches (writer UInt8, batch UInt64, row UInt16) ENGINE = MergeTree ORDER BY batch");
-    let mut acknowledged = [0u64; 4];
-    for _ in 0..3 {
-        let stop = AtomicBool::new(false);
-        let total = AtomicU64::new(0);
-        std::thread::scope(|scope| {
-            for (writer, acknowledged) in acknowledged.iter_mut().enumerate() {
-                let (stop, total, database) = (&stop, &total, &database);
-                scope.spawn(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        let sql = format!(
-                            "INSERT INTO batches SELECT {writer}, {}, number FROM numbers(1000)",
-                            *acknowledged
-                        );
-                        let url = format!("{}/?database={}", database.url, database.name);
-                        // The engine dies under some of them: those are not acknowledged.
-                        match ureq::post(&url).send(sql) {
-                            Ok(response) if response.status() == 200 => *acknowledged += 1,
-                            _ => return,
-                        }
-                        total.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-            }
-            eventually("batches are written", LONG, || (total.load(Ordering::Relaxed) >= 20).then_some(()));
-            engine.process.kill().unwrap();
-            stop.store(true, Ordering::Relaxed);
-        });
-        engine.process.restart().unwrap();
-        for (writer, acknowledged) in acknowledged.iter_mut().enumerate() {
-            // One INSERT of one block is one part: it is there whole or not at all, even if nobody was told.
-            let stored = database.query(&format!(
-                "SELECT countIf(batch < {acknowledged}), count(), max(batch) + 1, min(rows) FROM \
-                 (SELECT batch, count() AS rows FROM batches WHERE writer = {writer} GROUP BY batch)"
-            ));
-            let unacknowledged = if stored.contains(&format!("\t{}\t", *acknowledged + 1)) { 1 } else { 0 };
-            let total = *acknowledged + unacknowledged;
-            assert_eq!(stored, format!("{acknowledged}\t{total}\t{total}\t1000\n"), "writer {writer}");
-            *acknowledged = total;
-        }
-    }
-}
-
-#[test]
-fn an_insert_that_breaks_off_writes_nothing() {
-    let database = engine().create();
-    database.query("CREATE TABLE numbers (n UInt64) ENGINE = MergeTree ORDER BY n");
-    let address = database.url.strip_prefix("http://").unwrap();
-    let mut connection = TcpStream::connect(address).unwrap();
-    let head = format!(
-        "POST /?database={}&query=INSERT+INTO+numbers+FORMAT+TSV HTTP/1.1\r\nHost: {address}\r\n\
-         Transfer-Encoding: chunked\r\n\r\n4\r\n1\n2\n\r\n",
-        database.name
-    );
-    connection.write_all(head.as_bytes()).unwrap();
-    eventually("the INSERT runs", LONG, || {
-        let running = database.query("SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO numbers%'");
-        (running == "1\n").then_some(())
-    });
-    drop(connection);
-    eventually("the INSERT is cancelled", LONG, || {
-        let running = database.query("SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO numbers%'");
-        (running == "0\n").then_some(())
-    });
-    assert_eq!(database.query("SELECT count() FROM numbers"), "0\n");
-}
-
-#[test]
-fn a_second_process_on_the_same_data_is_refused() {
-    let engine = PrivateEngine::start();
-    let mut second =
-        Program::spawn(command(&["clickhouse", "--listen", "127.0.0.1:0", "--data-dir"]).arg(engine.data.path()));
-    assert_eq!(second.wait(LONG).code(), Some(1));
-    let pid = engine.process.pid().unwrap();
-    let stderr = second.stderr();
-    assert!(stderr.contains("is in use by another engine") && stderr.contains(&format!("process {pid}")), "{stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    assert_eq!(execute(&engine.process.url(), "SELECT 1"), "1\n");
-}
-
-#[test]
 fn failures_have_the_statuses_of_a_server() {
     let database = engine().create();
     database.query("CREATE TABLE numbers (n UInt64) ENGINE = MergeTree ORDER BY n");
@@ -395,163 +306,10 @@ fn large_results_stream_in_constant_memory() {
     assert!(grown < 200_000, "640 MB of result took {grown} KiB more memory");
 }
 
-/// Starts an engine that can write no file beyond 4 MB, as on a full disk: writes fail in the middle of an INSERT.
-fn limited_engine(data: &Path) -> (Program, String) {
-    let library = seatmeter::embedded::provision::engine_library(None).unwrap();
-    let mut engine = Program::spawn(
-        Command::new("sh")
-            .args(["-c", "ulimit -f 8000; trap '' XFSZ; exec \"$@\"", "sh"])
-            .arg(exe())
-            .args(["clickhouse", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data)
-            .arg("--library")
-            .arg(library),
-    );
-    let line = engine.wait_for_line("listening on ", LONG);
-    let url = line.strip_prefix("listening on ").unwrap().to_owned();
-    (engine, url)
-}
-
-#[test]
-fn a_write_that_fails_is_never_acknowledged() {
-    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let (mut engine, url) = limited_engine(data.path());
-    execute(&url, "CREATE DATABASE d");
-    execute(&url, "CREATE TABLE d.t (n UInt64 CODEC(NONE)) ENGINE = MergeTree ORDER BY n");
-    execute(&url, "INSERT INTO d.t SELECT number FROM numbers(1000)");
-    let rows: String = (0..1_000_000).map(|n| format!("{n}\n")).collect();
-    let (status, text) = post(&format!("{url}/?query=INSERT+INTO+d.t+FORMAT+TSV"), rows);
-    assert_eq!(status, 500, "{text}");
-    assert!(text.contains("Code: 75."), "{text}");
-    // It stops, since it holds a part that is cut short, and says why in one line.
-    assert_eq!(engine.wait(LONG).code(), Some(1));
-    let stderr = engine.stderr();
-    assert!(stderr.contains("could not write to") && stderr.lines().count() == 1, "{stderr}");
-
-    let (mut engine, url) = limited_engine(data.path());
-    assert_eq!(execute(&url, "SELECT count(), sum(n) FROM d.t"), "1000\t499500\n");
-    let (status, text) = post(&url, "INSERT INTO d.t SELECT number FROM numbers(1000000)");
-    assert_eq!(status, 500, "{text}");
-    assert_eq!(engine.wait(LONG).code(), Some(1));
-}
-
-#[test]
-fn a_library_that_cannot_be_used_is_named() {
-    let data = tempfile::tempdir().unwrap();
-    let foreign = data.path().join("libchdb.so");
-    std::fs::write(&foreign, "not a library").unwrap();
-    for library in ["/nonexistent/libchdb.so", foreign.to_str().unwrap()] {
-        let mut engine = Program::spawn(
-            command(&["clickhouse", "--listen", "127.0.0.1:0", "--library", library, "--data-dir"]).arg(data.path()),
-        );
-        assert_eq!(engine.wait(LONG).code(), Some(1));
-        let stderr = engine.stderr();
-        assert!(stderr.contains(library) && stderr.lines().count() == 1, "{stderr}");
-    }
-}
-
-#[test]
-fn it_stops_when_told_to_and_when_its_parent_is_gone() {
-    let mut engine = PrivateEngine::start();
-    let pid = engine.process.pid().unwrap();
-    let status = engine.process.stop().unwrap().unwrap();
-    assert!(status.success(), "{status}");
-    assert!(!crate::support::is_running(&pid.to_string()));
-    engine.process.restart().unwrap();
-    let url = engine.process.url();
-    assert_eq!(execute(&url, "SELECT 1"), "1\n");
-    crate::support::signal(engine.process.pid().unwrap(), "TERM");
-    let failure = eventually("it has stopped", LONG, || engine.process.failure().unwrap());
-    assert!(failure.contains("exit status: 0"), "{failure}");
-    assert!(TcpStream::connect(url.strip_prefix("http://").unwrap()).is_err());
-    assert!(engine.process.stop().unwrap().is_none());
-}
-
-#[test]
-fn strangers_are_kept_out() {
-    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let start = |listen: &str, password: &str| {
-        let mut command = command(&["clickhouse", "--listen", listen, "--data-dir"]);
-        Program::spawn(command.arg(data.path()).env("SEATMETER_ENGINE_PASSWORD", password))
-    };
-    let mut engine = start("127.0.0.1:0", "secret");
-    let line = engine.wait_for_line("listening on ", LONG);
-    let url = line.strip_prefix("listening on ").unwrap();
-    let ask = |header: (&str, &str)| {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        agent.post(url).header(header.0, header.1).send("SELECT 1").unwrap().status().as_u16()
-    };
-    assert_eq!(ask(("X-ClickHouse-Key", "secret")), 200);
-    assert_eq!(ask(("Authorization", "Basic ZGVmYXVsdDpzZWNyZXQ=")), 200);
-    assert_eq!(ask(("X-ClickHouse-Key", "Secret")), 403);
-    assert_eq!(ask(("Accept", "*/*")), 403);
-    drop(engine);
-
-    let shared = crate::support::engine();
-    let page = ureq::post(&shared.url).header("Origin", "http://evil.example").send("SELECT 1");
-    assert!(matches!(page, Err(ureq::Error::StatusCode(403))), "{page:?}");
-    let renamed = ureq::get(format!("{}/?query=SELECT+1", shared.url)).header("Host", "evil.example").call();
-    assert!(matches!(renamed, Err(ureq::Error::StatusCode(403))), "{renamed:?}");
-}
-
-#[test]
-fn without_a_password_it_listens_on_loopback_only() {
-    let data = tempfile::tempdir().unwrap();
-    let mut engine = Program::spawn(command(&["clickhouse", "--listen", "0.0.0.0:0", "--data-dir"]).arg(data.path()));
-    assert_eq!(engine.wait(LONG).code(), Some(1));
-    assert!(engine.stderr().contains("0.0.0.0:0"), "{}", engine.stderr());
-}
-
 #[test]
 fn a_get_changes_nothing() {
     let database: Database = engine().create();
     let url = format!("{}/?database={}&query=CREATE+TABLE+t+(a+Int8)+ENGINE=Memory", database.url, database.name);
     assert!(matches!(ureq::get(&url).call(), Err(ureq::Error::StatusCode(500))));
     assert_eq!(database.query("SHOW TABLES"), "");
-}
-
-/// Sends records and reads them back.
-fn check_broker(bootstrap_servers: &str, topic: &str) {
-    let mut config = rdkafka::ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap_servers).set("group.id", topic).set("auto.offset.reset", "earliest");
-    let producer: BaseProducer = config.create().unwrap();
-    for n in 0..10 {
-        producer.send(BaseRecord::to(topic).key("k").payload(&format!("{n}"))).unwrap();
-    }
-    producer.flush(LONG).unwrap();
-    let consumer: BaseConsumer = config.create().unwrap();
-    consumer.subscribe(&[topic]).unwrap();
-    let read = (0..10).map(|_| {
-        let message = eventually("the next record", LONG, || consumer.poll(Duration::from_millis(100)));
-        String::from_utf8(message.unwrap().payload().unwrap().to_vec()).unwrap()
-    });
-    assert_eq!(read.collect::<Vec<_>>(), (0..10).map(|n| n.to_string()).collect::<Vec<_>>());
-}
-
-#[test]
-fn the_mock_broker_takes_and_gives_records() {
-    let broker = MockBroker::start("usage-events", 4).unwrap();
-    check_broker(&broker.bootstrap_servers(), "usage-events");
-}
-
-#[test]
-fn kafka_takes_and_gives_records() {
-    let kafka = Kafka::shared();
-    check_broker(kafka.bootstrap_servers(), &kafka.topic("usage-events", 1));
-}
-
-#[test]
-fn kafka_keeps_its_records_over_a_crash() {
-    let mut kafka = Kafka::start();
-    if kafka.is_mock() {
-        return;
-    }
-    let topic = kafka.topic("usage-events", 2);
-    check_broker(kafka.bootstrap_servers(), &topic);
-    kafka.kill();
-    kafka.restart();
-    let held: i64 = (0..2).map(|partition| kafka.watermarks(&topic, partition).1).sum();
-    assert_eq!(held, 10);
-    kafka.add_partitions(&topic, 3);
-    kafka.delete_topic(&topic);
 }

@@ -1,0 +1,124 @@
+//! Reading a request's body: the statement, the data behind it, or a form.
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+
+use super::request::{Parsed, not_implemented};
+use super::statement::{self, HEAD_BYTES_MAX, Insert, Scan};
+use crate::embedded::libchdb::EngineError;
+
+/// The text of a statement that stands alone, at most (the engine's own `max_query_size` is 256 KiB unless raised).
+const STATEMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long a client may fall silent within a request's body.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+/// How much of a body is still read after its INSERT has failed, so that the client comes to read the answer.
+const DRAINED_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// The text of a request: its statement, and what is known of the data behind it.
+pub(super) enum Text {
+    Alone(Vec<u8>),
+    Insert { insert: Insert, first: Bytes },
+}
+
+/// Reads as much of the body as belongs to the statement. A line break stands between the URL's part of a statement and the
+/// body, as in ClickHouse.
+pub(super) async fn read_statement(query: &str, body: &mut Incoming) -> Result<Text, EngineError> {
+    let mut text = query.as_bytes().to_vec();
+    let mut piece = body.next().await?;
+    if !text.is_empty() && piece.is_some() {
+        text.push(b'\n');
+    }
+    loop {
+        if let Some(piece) = &piece {
+            text.extend_from_slice(piece);
+        }
+        let complete = piece.is_none();
+        match statement::scan(&text, complete) {
+            Scan::Insert(insert) => {
+                let first = Bytes::copy_from_slice(&text[insert.data_at..]);
+                return Ok(Text::Insert { insert, first });
+            }
+            Scan::Alone if complete => return Ok(Text::Alone(text)),
+            Scan::More if text.len() > HEAD_BYTES_MAX => {
+                let message = format!("The head of an INSERT is longer than {HEAD_BYTES_MAX} bytes");
+                return Err(EngineError::new(62, "SYNTAX_ERROR", &message));
+            }
+            Scan::Alone => {
+                return read_rest(text, body).await.map(Text::Alone);
+            }
+            Scan::More => piece = body.next().await?,
+        }
+    }
+}
+
+async fn read_rest(mut text: Vec<u8>, body: &mut Incoming) -> Result<Vec<u8>, EngineError> {
+    while let Some(piece) = body.next().await? {
+        text.extend_from_slice(&piece);
+        if text.len() > STATEMENT_BYTES_MAX {
+            let message = format!("A statement is longer than {STATEMENT_BYTES_MAX} bytes");
+            return Err(EngineError::new(229, "QUERY_IS_TOO_LARGE", &message));
+        }
+    }
+    Ok(text)
+}
+
+/// The boundary of a form, if the body is one.
+pub(super) fn boundary(headers: &HeaderMap) -> Option<String> {
+    headers.get(CONTENT_TYPE)?.to_str().ok().and_then(|value| multer::parse_boundary(value).ok())
+}
+
+/// Takes the fields of a `multipart/form-data` body for parameters, the statement among them.
+pub(super) async fn read_form(parsed: &mut Parsed, body: &mut Incoming, boundary: String) -> Result<(), EngineError> {
+    let bytes = read_rest(Vec::new(), body).await?;
+    let stream = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(Bytes::from(bytes)) });
+    let mut form = multer::Multipart::new(stream, boundary);
+    let bad = |error: multer::Error| EngineError::new(36, "BAD_ARGUMENTS", &format!("Bad form data: {error}"));
+    while let Some(field) = form.next_field().await.map_err(bad)? {
+        if field.file_name().is_some() {
+            return Err(not_implemented("files in a form (external tables)"));
+        }
+        let name = field.name().unwrap_or("").to_owned();
+        let value = field.text().await.map_err(bad)?;
+        parsed.take(&name, value)?;
+    }
+    Ok(())
+}
+
+/// A request's body.
+pub(super) struct Incoming {
+    stream: BodyDataStream,
+}
+
+impl Incoming {
+    pub(super) fn new(body: Body) -> Incoming {
+        Incoming { stream: body.into_data_stream() }
+    }
+
+    /// The next piece; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, EngineError> {
+        match tokio::time::timeout(IDLE_MAX, self.stream.next()).await {
+            Ok(Some(Ok(piece))) => Ok(Some(piece)),
+            Ok(None) => Ok(None),
+            Ok(Some(Err(error))) => {
+                Err(EngineError::new(210, "NETWORK_ERROR", &format!("The request's body broke off: {error}")))
+            }
+            Err(_) => Err(EngineError::new(209, "SOCKET_TIMEOUT", "The request's body stopped coming")),
+        }
+    }
+
+    /// Reads on for a while and forgets what comes.
+    pub(super) async fn drain(&mut self) {
+        let mut drained_bytes = 0;
+        while let Ok(Some(piece)) = self.next().await {
+            drained_bytes += piece.len();
+            if drained_bytes > DRAINED_BYTES_MAX {
+                return;
+            }
+        }
+    }
+}

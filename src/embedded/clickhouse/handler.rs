@@ -1,0 +1,205 @@
+//! Answering one request: who may ask, what is asked, and handing it to the engine.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::response::IntoResponse as _;
+use bytes::Bytes;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::answer;
+use super::body::{Incoming, Text, boundary, read_form, read_statement};
+use super::execute::{Data, Engine, Job, Reply, Statement};
+use super::request::{self, Parsed};
+use super::sentinel::Sentinel;
+use super::statement::{self, Insert};
+use crate::embedded::libchdb::EngineError;
+
+/// Statements that run at once; further ones wait.
+pub(super) const STATEMENTS_MAX: usize = 64;
+/// Pieces of an INSERT's data that wait for the engine.
+const PIECES_WAITING_MAX: usize = 4;
+
+/// What requests are answered from.
+pub(super) struct Server {
+    engine: Engine,
+    sentinel: Arc<Sentinel>,
+    permits: Arc<Semaphore>,
+    /// SHA-256, so that comparing takes the same time for any guess.
+    password: Option<[u8; 32]>,
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+/// Answers a request to the query interface.
+pub(super) async fn answer_request(State(server): State<Arc<Server>>, http: Request) -> Response<Body> {
+    match server.answer(http).await {
+        Ok(response) => response,
+        Err(error) => answer::failure(&error),
+    }
+}
+
+impl Server {
+    /// Without a password, everybody who can connect may ask; web pages may not.
+    pub(super) fn new(engine: Engine, sentinel: Arc<Sentinel>, password: Option<&SecretString>) -> Server {
+        Server {
+            engine,
+            sentinel,
+            permits: Arc::new(Semaphore::new(STATEMENTS_MAX)),
+            password: password.map(|password| digest(password.expose_secret())),
+        }
+    }
+
+    async fn answer(&self, http: Request) -> Result<Response<Body>, EngineError> {
+        let started = Instant::now();
+        let (head, body) = http.into_parts();
+        if !matches!(head.method, Method::GET | Method::HEAD | Method::POST) {
+            return Ok(StatusCode::METHOD_NOT_ALLOWED.into_response());
+        }
+        self.refuse_web_pages(&head.headers)?;
+        let mut parsed = request::parse(&head.method, head.uri.query().unwrap_or(""), &head.headers)?;
+        let mut body = Incoming::new(body);
+        if let Some(boundary) = boundary(&head.headers) {
+            read_form(&mut parsed, &mut body, boundary).await?;
+            body = Incoming::new(Body::empty());
+        }
+        self.check_password(&parsed)?;
+        if head.method == Method::GET && head.uri.path() == "/" && parsed.query.is_empty() {
+            return Ok("Ok.\n".into_response());
+        }
+        match read_statement(&parsed.query, &mut body).await? {
+            Text::Insert { insert, first } => self.insert(parsed, insert, first, body, started).await,
+            Text::Alone(text) => self.run_alone(parsed, &text, started).await,
+        }
+    }
+
+    /// A page in the user's own browser can reach a loopback port. It cannot hide its origin, nor, if it renamed itself to
+    /// 127.0.0.1 by DNS, the name that it was loaded from.
+    fn refuse_web_pages(&self, headers: &HeaderMap) -> Result<(), EngineError> {
+        if self.password.is_some() {
+            return Ok(());
+        }
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        if headers.contains_key(ORIGIN) || !is_local_name(host) {
+            let text = "Requests from web pages are refused as long as the engine has no password";
+            return Err(EngineError::new(497, "ACCESS_DENIED", text));
+        }
+        Ok(())
+    }
+
+    fn check_password(&self, parsed: &Parsed) -> Result<(), EngineError> {
+        let user = parsed.credentials.user.as_deref().filter(|user| !user.is_empty()).unwrap_or("default");
+        let given = parsed.credentials.password.as_deref().unwrap_or("");
+        let accepted = match self.password {
+            Some(expected) => digest(given) == expected,
+            None => true,
+        };
+        if user == "default" && accepted {
+            return Ok(());
+        }
+        let text = format!("{user}: Authentication failed: password is incorrect, or there is no user with such name");
+        Err(EngineError::new(516, "AUTHENTICATION_FAILED", &text))
+    }
+
+    async fn run_alone(&self, parsed: Parsed, text: &[u8], started: Instant) -> Result<Response<Body>, EngineError> {
+        let alone = statement::alone(text);
+        match alone.count {
+            0 => return Err(EngineError::new(62, "SYNTAX_ERROR", "Syntax error: Empty query")),
+            1 => {}
+            _ => return Err(EngineError::new(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")),
+        }
+        let format = alone.format.or_else(|| parsed.default_format.clone()).unwrap_or_else(|| "TabSeparated".into());
+        let statement = Statement::Alone { sql: alone.sql, format: format.clone(), kind: alone.kind };
+        match self.start(Job { request: parsed, statement }).await?.await {
+            Ok(Ok(Reply::Whole(output))) => Ok(answer::whole(output, &format, started.elapsed())),
+            Ok(Ok(Reply::Chunks(receiver))) => Ok(answer::chunks(receiver, &format)),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(broke_off()),
+        }
+    }
+
+    async fn insert(
+        &self,
+        parsed: Parsed,
+        insert: Insert,
+        first: Bytes,
+        mut body: Incoming,
+        started: Instant,
+    ) -> Result<Response<Body>, EngineError> {
+        let (sender, data) = mpsc::channel(PIECES_WAITING_MAX);
+        let statement = Statement::Insert { sql: insert.sql, format: insert.format.clone(), data };
+        let mut reply = self.start(Job { request: parsed, statement }).await?;
+        let mut piece = Some(first);
+        while let Some(bytes) = piece {
+            if !bytes.is_empty() && sender.send(Data::Piece(bytes)).await.is_err() {
+                // The engine has given up. A client reads the answer only when it has sent its body.
+                body.drain().await;
+                return Err(failure_of(reply.await));
+            }
+            // An error here drops the sender without an end, which cancels the INSERT.
+            piece = body.next().await?;
+        }
+        // If the engine has given up meanwhile, its reply says why.
+        drop(sender.send(Data::End).await);
+        match (&mut reply).await {
+            Ok(Ok(Reply::Whole(output))) => Ok(answer::whole(output, &insert.format, started.elapsed())),
+            outcome => Err(failure_of(outcome)),
+        }
+    }
+
+    async fn start(&self, job: Job) -> Result<oneshot::Receiver<Result<Reply, EngineError>>, EngineError> {
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| broke_off())?;
+        let (sender, receiver) = oneshot::channel();
+        let (engine, sentinel) = (self.engine.clone(), Arc::clone(&self.sentinel));
+        tokio::task::spawn_blocking(move || {
+            engine.run(job, &sentinel, sender);
+            drop(permit);
+        });
+        Ok(receiver)
+    }
+}
+
+/// A host name of a request that no DNS server has made up: an address, or localhost.
+fn is_local_name(host: &str) -> bool {
+    // An address with a port, or either without one; IPv6 is in brackets.
+    let without_port = match host.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() => name,
+        _ => host,
+    };
+    let name = without_port.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(without_port);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
+}
+
+fn broke_off() -> EngineError {
+    EngineError::new(1001, "STD_EXCEPTION", "The engine broke off the statement")
+}
+
+fn failure_of(outcome: Result<Result<Reply, EngineError>, oneshot::error::RecvError>) -> EngineError {
+    match outcome {
+        Ok(Err(error)) => error,
+        _ => broke_off(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_dns_cannot_give_are_local() {
+        for host in ["localhost", "LOCALHOST:8123", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:8123"] {
+            assert!(is_local_name(host), "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example:8123", "", "[::1].evil", "127.0.0.1.evil:80"] {
+            assert!(!is_local_name(host), "{host}");
+        }
+    }
+}
