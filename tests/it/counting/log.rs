@@ -98,6 +98,15 @@ impl Writer {
         std::mem::take(&mut self.records)
     }
 
+    /// Writes so many records that are no events: each becomes a row, and none needs anything to be loaded.
+    pub(crate) fn write_rejects(&mut self, records: usize) -> Vec<Record> {
+        for _ in 0..records {
+            let account = format!("acct-{}", self.rng.random_range(0..ACCOUNTS));
+            self.reject(&account);
+        }
+        std::mem::take(&mut self.records)
+    }
+
     /// From now on no test is sent again that was written before: its first record can be found no more, because the log
     /// was cut off or its account moved to another partition.
     pub(crate) fn forget_sent_tests(&mut self) {
