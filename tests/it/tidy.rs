@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::CommandFactory as _;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The most lines of a Rust file.
@@ -281,4 +282,24 @@ fn each_migration_is_one_statement_that_may_be_repeated() {
         let may_be_repeated = ["IF NOT EXISTS", "OR REPLACE", "IF EXISTS"].iter().any(|words| code.contains(words));
         assert!(may_be_repeated, "{} fails when it is applied again", file.display());
     }
+}
+
+#[test]
+fn the_readme_names_every_command() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let command = seatmeter::app::Cli::command();
+    let names: Vec<_> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    assert!(names.len() >= 10, "only {names:?}");
+    let is_named = |name: &str| {
+        let after = |start: &str| {
+            readme
+                .split(start)
+                .skip(1)
+                .any(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '-'))
+        };
+        after(&format!("`{name}")) || after(&format!("seatmeter {name}"))
+    };
+    let missing: Vec<_> = names.iter().filter(|name| !is_named(name)).collect();
+    assert!(missing.is_empty(), "README.md does not name {missing:?}");
+    assert!(!is_named("no-such-command"));
 }
