@@ -85,7 +85,7 @@ pub(super) struct RangeParams {
     /// The calendar unit of the buckets, of which there may be 1,000; by default `day`.
     #[param(inline)]
     interval: Option<IntervalName>,
-    /// The instant as of which the report is made, in the years 1970 to 2199; by default now.
+    /// The instant as of which the report is made; by default now.
     #[param(format = DateTime, example = "2026-04-01T00:00:00Z")]
     as_of: Option<String>,
 }
@@ -105,7 +105,7 @@ pub(super) struct OrganizationParam {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
 pub(super) struct AsOfParam {
-    /// The instant as of which the report is made, in the years 1970 to 2199; by default now.
+    /// The instant as of which the report is made; by default now.
     #[param(format = DateTime, example = "2026-04-01T00:00:00Z")]
     as_of: Option<String>,
 }

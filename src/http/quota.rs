@@ -12,19 +12,26 @@ use super::state::{ApiState, Context};
 use crate::core::calendar::day_of;
 use crate::report::period::stored_day;
 use crate::report::query::Query;
-use crate::report::quota::{QuotaHistoryReport, QuotaReport, QuotaRequest, QuotaUsed};
+use crate::report::quota::{Figures, QuotaHistoryReport, QuotaReport, QuotaRequest, QuotaUsed};
 use crate::report::subject::Answer;
 use crate::report::window::PlanRecord;
 
 /// What both reports are made of.
-struct Figures {
+struct Read {
     context: Context,
     records: Vec<PlanRecord>,
     used: Vec<QuotaUsed>,
     as_of_ms: i64,
 }
 
-async fn figures(state: &ApiState, account: &str, request: &QuotaRequest) -> Result<Figures, Problem> {
+impl Read {
+    fn figures(&self) -> Figures<'_> {
+        let zone = self.context.account.zone;
+        Figures { zone, records: &self.records, used: &self.used, as_of_ms: self.as_of_ms }
+    }
+}
+
+async fn read(state: &ApiState, account: &str, request: &QuotaRequest) -> Result<Read, Problem> {
     let report = state.begin_report()?;
     let context = state.context(account).await?;
     let as_of_ms = request.as_of_ms(report.now_ms);
@@ -33,7 +40,7 @@ async fn figures(state: &ApiState, account: &str, request: &QuotaRequest) -> Res
         state.store().plan_records(account, &request.organization),
         state.store().quota_used(account, &request.organization, as_of_day),
     )?;
-    Ok(Figures { context, records, used, as_of_ms })
+    Ok(Read { context, records, used, as_of_ms })
 }
 
 fn no_plan() -> Problem {
@@ -61,9 +68,9 @@ pub(super) async fn current(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = QuotaRequest::parse(organization, Query::parse(query.as_deref())?)?;
-    let Figures { context, records, used, as_of_ms } = figures(&state, &account, &request).await?;
-    let body = QuotaReport::assemble(&account, &request, context.account.zone, &records, &used, as_of_ms);
-    reply::json(&headers, body.ok_or_else(no_plan)?, context.data_through)
+    let read = read(&state, &account, &request).await?;
+    let body = QuotaReport::assemble(&account, &request, &read.figures()).ok_or_else(no_plan)?;
+    reply::json(&headers, body, read.context.data_through)
 }
 
 /// The quota of an organization, month by month
@@ -93,11 +100,10 @@ pub(super) async fn history(
     let mut query = Query::parse(query.as_deref())?;
     let format = Format::take(&mut query, &headers)?;
     let request = QuotaRequest::parse(organization, query)?;
-    let Figures { context, records, used, as_of_ms } = figures(&state, &account, &request).await?;
-    let body = QuotaHistoryReport::assemble(&account, &request, context.account.zone, &records, &used, as_of_ms);
-    let body = body.ok_or_else(no_plan)?;
+    let read = read(&state, &account, &request).await?;
+    let body = QuotaHistoryReport::assemble(&account, &request, &read.figures())?.ok_or_else(no_plan)?;
     match format {
-        Format::Json => reply::json(&headers, body, context.data_through),
+        Format::Json => reply::json(&headers, body, read.context.data_through),
         Format::Csv => Ok(reply::csv(&headers, "quota-history.csv", body.table())),
     }
 }

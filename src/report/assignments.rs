@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::csv::{Cell, Table};
 use super::cursor::{Position, SortValue};
+use super::period::EVENT_TIME_MAX_MS;
 use super::query::{BadParameter, Query};
 use super::subject::Subject;
 use super::value::Instant;
@@ -153,8 +154,8 @@ impl AssignmentsRequest {
     /// inactivity is not asked for.
     pub fn inactive_before_ms(&self, now_ms: i64) -> Option<i64> {
         let days = i64::from(self.inactive_days?);
-        // No use lies before 1970, so an earlier instant asks for the same.
-        Some((self.as_of_ms.unwrap_or(now_ms) - days * DAY_MS).max(0))
+        // No use lies outside, so an instant beyond asks for the same.
+        Some((self.as_of_ms.unwrap_or(now_ms) - days * DAY_MS).clamp(0, EVENT_TIME_MAX_MS))
     }
 
     /// Names the account and everything that decides which rows there are and how they are ordered.

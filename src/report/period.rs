@@ -19,7 +19,7 @@ const EVENT_DAY_MAX: Day = Day(47_483);
 
 /// 2101-01-01 UTC, after the last event, milliseconds since 1970 UTC. Instants beyond it would leave ClickHouse's
 /// `DateTime64`.
-const EVENT_TIME_MAX_MS: i64 = 4_133_980_800_000;
+pub(super) const EVENT_TIME_MAX_MS: i64 = 4_133_980_800_000;
 
 /// The parameters of a range, as the request gave them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,7 +190,6 @@ mod tests {
         assert_eq!(EVENT_DAY_MIN, day("1999-12-31"));
         assert_eq!(EVENT_DAY_MAX, day("2100-01-02"));
         assert_eq!(EVENT_TIME_MAX_MS, ms("2101-01-01T00:00:00Z"));
-        assert_eq!(super::super::query::AS_OF_MAX_MS, ms("2199-12-31T23:59:59.999Z"));
     }
 
     #[test]

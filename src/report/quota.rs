@@ -1,7 +1,5 @@
 //! Quota: how many tests an organization has run in its quota months, and how many it may still run.
 
-use std::collections::HashMap;
-
 use chrono_tz::Tz;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,7 +8,7 @@ use super::csv::{Cell, Table};
 use super::query::{BadParameter, Query};
 use super::subject::Subject;
 use super::value::{Hundredths, Instant};
-use super::window::{PlanRecord, Window, grace_until_ms, windows};
+use super::window::{PlanRecord, Plans, WINDOWS_MAX, Window, grace_until_ms};
 
 /// How many quota months from the anchor have the grace.
 pub const GRACE_MONTHS: u32 = 3;
@@ -197,48 +195,49 @@ fn balance(quota: u64, used: u64) -> i64 {
     i64::try_from(i128::from(quota) - i128::from(used)).unwrap_or(if quota > used { i64::MAX } else { i64::MIN })
 }
 
-/// All quota months that have begun at `as_of_ms`, oldest first.
-fn months(zone: Tz, records: &[PlanRecord], used: &[QuotaUsed], as_of_ms: i64) -> Vec<QuotaMonth> {
-    let counted: HashMap<(i64, u32), &QuotaUsed> = used.iter().map(|row| ((row.anchor_ms, row.month), row)).collect();
-    windows(zone, records, as_of_ms)
-        .iter()
-        .map(|window| {
-            let row = counted.get(&(window.anchor_ms, window.month));
-            let used = row.map_or(0, |row| if window.running { row.used_to_as_of } else { row.used });
-            QuotaMonth::new(zone, window, used)
-        })
-        .collect()
+/// What the store knows of an organization's plans and of what it used, for one instant.
+pub struct Figures<'a> {
+    /// The account's zone of now.
+    pub zone: Tz,
+    /// In the order of (time, source, offset).
+    pub records: &'a [PlanRecord],
+    /// In no order.
+    pub used: &'a [QuotaUsed],
+    /// Milliseconds since 1970 UTC.
+    pub as_of_ms: i64,
+}
+
+impl Figures<'_> {
+    fn month(&self, window: &Window<'_>) -> QuotaMonth {
+        let row = self.used.iter().find(|row| (row.anchor_ms, row.month) == (window.anchor_ms, window.month));
+        let used = row.map_or(0, |row| if window.running { row.used_to_as_of } else { row.used });
+        QuotaMonth::new(self.zone, window, used)
+    }
 }
 
 impl QuotaReport {
-    /// Puts the report together; `None` where no plan had started at `as_of_ms`.
-    pub fn assemble(
-        account: &str,
-        request: &QuotaRequest,
-        zone: Tz,
-        records: &[PlanRecord],
-        used: &[QuotaUsed],
-        as_of_ms: i64,
-    ) -> Option<Self> {
-        let quota = months(zone, records, used, as_of_ms).pop()?;
-        Some(Self { subject: Subject::new(account, Some(&request.organization), zone), quota })
+    /// Puts the report together; `None` where no plan had started.
+    pub fn assemble(account: &str, request: &QuotaRequest, figures: &Figures<'_>) -> Option<Self> {
+        let window = Plans::new(figures.zone, figures.records, figures.as_of_ms).running()?;
+        let subject = Subject::new(account, Some(&request.organization), figures.zone);
+        Some(Self { subject, quota: figures.month(&window) })
     }
 }
 
 impl QuotaHistoryReport {
-    /// Puts the report together; `None` where no plan had started at `as_of_ms`.
+    /// Puts the report together; `None` where no plan had started. Fails where `as_of` lies so far ahead that the history
+    /// would have more than [`WINDOWS_MAX`] months.
     pub fn assemble(
         account: &str,
         request: &QuotaRequest,
-        zone: Tz,
-        records: &[PlanRecord],
-        used: &[QuotaUsed],
-        as_of_ms: i64,
-    ) -> Option<Self> {
-        let mut windows = months(zone, records, used, as_of_ms);
-        windows.reverse();
-        let subject = Subject::new(account, Some(&request.organization), zone);
-        (!windows.is_empty()).then_some(Self { subject, windows })
+        figures: &Figures<'_>,
+    ) -> Result<Option<Self>, BadParameter> {
+        let windows = Plans::new(figures.zone, figures.records, figures.as_of_ms).windows().ok_or_else(|| {
+            BadParameter::new("as_of", format!("The history would have more than {WINDOWS_MAX} months until then."))
+        })?;
+        let windows: Vec<QuotaMonth> = windows.iter().rev().map(|window| figures.month(window)).collect();
+        let subject = Subject::new(account, Some(&request.organization), figures.zone);
+        Ok((!windows.is_empty()).then_some(Self { subject, windows }))
     }
 
     /// The history as CSV: one line per quota month; cells that a quota bounds are empty where it is unlimited.
@@ -277,7 +276,9 @@ mod tests {
         let request = QuotaRequest { organization: "o".to_owned(), as_of_ms: None };
         let month = u32::try_from(as_of_day / 31 + 1).unwrap();
         let rows = [QuotaUsed { anchor_ms: 0, month, used: 1_000_000, used_to_as_of: used }];
-        let report = QuotaReport::assemble("a", &request, Tz::UTC, &started(quota), &rows, as_of_day * DAY_MS).unwrap();
+        let records = started(quota);
+        let figures = Figures { zone: Tz::UTC, records: &records, used: &rows, as_of_ms: as_of_day * DAY_MS };
+        let report = QuotaReport::assemble("a", &request, &figures).unwrap();
         assert_eq!(report.quota.window.month, month);
         report.quota
     }
@@ -327,8 +328,9 @@ mod tests {
         let row = |month| QuotaUsed { anchor_ms: 0, month, used: 20, used_to_as_of: 7 };
         let gone = QuotaUsed { anchor_ms: 5, month: 1, used: 99, used_to_as_of: 99 };
         let rows = [row(1), row(2), gone];
-        let report =
-            QuotaHistoryReport::assemble("a", &request, Tz::UTC, &started(Some(10)), &rows, 40 * DAY_MS).unwrap();
+        let records = started(Some(10));
+        let figures = Figures { zone: Tz::UTC, records: &records, used: &rows, as_of_ms: 40 * DAY_MS };
+        let report = QuotaHistoryReport::assemble("a", &request, &figures).unwrap().unwrap();
         let used: Vec<_> = report.windows.iter().map(|month| (month.window.month, month.used)).collect();
         assert_eq!(used, [(2, 7), (1, 20)]);
         assert_eq!(report.windows[1].balance, Some(-10));
@@ -337,7 +339,9 @@ mod tests {
     #[test]
     fn the_csv_leaves_unlimited_cells_empty() {
         let request = QuotaRequest { organization: "o".to_owned(), as_of_ms: None };
-        let report = QuotaHistoryReport::assemble("a", &request, Tz::UTC, &started(None), &[], DAY_MS).unwrap();
+        let records = started(None);
+        let figures = Figures { zone: Tz::UTC, records: &records, used: &[], as_of_ms: DAY_MS };
+        let report = QuotaHistoryReport::assemble("a", &request, &figures).unwrap().unwrap();
         let text = String::from_utf8(report.table().take_bytes()).unwrap();
         assert_eq!(
             text,

@@ -6,7 +6,7 @@
 
 use chrono_tz::Tz;
 
-use crate::core::calendar::quota_month_start;
+use crate::core::calendar::{quota_month_of, quota_month_start};
 use crate::core::event::PlanKind;
 
 /// A plan record, as the store gives it.
@@ -39,27 +39,60 @@ pub struct Window<'a> {
     pub terms: &'a PlanRecord,
 }
 
-/// All quota months that have begun at `as_of_ms`, oldest first. `records` are in the order of (time, source, offset).
-/// Empty where no plan has started.
-pub fn windows(zone: Tz, records: &[PlanRecord], as_of_ms: i64) -> Vec<Window<'_>> {
-    let mut anchors: Vec<i64> =
-        records.iter().filter(|record| record.kind.anchors()).map(|record| record.time_ms).collect();
-    anchors.retain(|&anchor_ms| anchor_ms <= as_of_ms);
-    anchors.dedup();
-    let mut windows = Vec::new();
-    for (index, &anchor_ms) in anchors.iter().enumerate() {
-        let cut_ms = anchors.get(index + 1).copied().unwrap_or(i64::MAX);
-        for month in 1.. {
-            let start_ms = quota_month_start(zone, anchor_ms, month);
-            if start_ms >= cut_ms || start_ms > as_of_ms {
-                break;
-            }
-            let end_ms = quota_month_start(zone, anchor_ms, month + 1).min(cut_ms);
-            let Some(terms) = terms(records, anchor_ms, end_ms.min(as_of_ms)) else { break };
-            windows.push(Window { anchor_ms, month, start_ms, end_ms, running: end_ms > as_of_ms, terms });
-        }
+/// The most quota months that a history has: more than eight centuries of one plan.
+pub const WINDOWS_MAX: usize = 10_000;
+
+/// The plan records of an organization, as they are known at an instant.
+pub struct Plans<'a> {
+    zone: Tz,
+    /// In the order of (time, source, offset).
+    records: &'a [PlanRecord],
+    as_of_ms: i64,
+    /// The anchors that have begun, ascending, each once.
+    anchors_ms: Vec<i64>,
+}
+
+impl<'a> Plans<'a> {
+    /// The plans as of `as_of_ms`. `records` are in the order of (time, source, offset).
+    pub fn new(zone: Tz, records: &'a [PlanRecord], as_of_ms: i64) -> Self {
+        let anchoring = records.iter().filter(|record| record.kind.anchors() && record.time_ms <= as_of_ms);
+        let mut anchors_ms: Vec<i64> = anchoring.map(|record| record.time_ms).collect();
+        anchors_ms.dedup();
+        Self { zone, records, as_of_ms, anchors_ms }
     }
-    windows
+
+    /// The quota month that runs; `None` where no plan has started.
+    pub fn running(&self) -> Option<Window<'a>> {
+        let &anchor_ms = self.anchors_ms.last()?;
+        self.window(anchor_ms, quota_month_of(self.zone, anchor_ms, self.as_of_ms), i64::MAX)
+    }
+
+    /// All quota months that have begun, oldest first; `None` where they are more than [`WINDOWS_MAX`]. Empty where no
+    /// plan has started.
+    pub fn windows(&self) -> Option<Vec<Window<'a>>> {
+        let mut windows = Vec::new();
+        for (index, &anchor_ms) in self.anchors_ms.iter().enumerate() {
+            let cut_ms = self.anchors_ms.get(index + 1).copied().unwrap_or(i64::MAX);
+            for window in (1..).map_while(|month| self.window(anchor_ms, month, cut_ms)) {
+                if windows.len() == WINDOWS_MAX {
+                    return None;
+                }
+                windows.push(window);
+            }
+        }
+        Some(windows)
+    }
+
+    /// The quota month; `None` where it has not begun, or not before a later anchor at `cut_ms`.
+    fn window(&self, anchor_ms: i64, month: u32, cut_ms: i64) -> Option<Window<'a>> {
+        let start_ms = quota_month_start(self.zone, anchor_ms, month);
+        if start_ms >= cut_ms || start_ms > self.as_of_ms {
+            return None;
+        }
+        let end_ms = quota_month_start(self.zone, anchor_ms, month + 1).min(cut_ms);
+        let terms = terms(self.records, anchor_ms, end_ms.min(self.as_of_ms))?;
+        Some(Window { anchor_ms, month, start_ms, end_ms, running: end_ms > self.as_of_ms, terms })
+    }
 }
 
 /// The latest record before `bound_ms`. The record that anchors a month is in force from the month's first instant on,
@@ -89,7 +122,10 @@ mod tests {
 
     /// Each expected window is (start, end, month, quota, running), oldest first.
     fn check(zone: Tz, records: &[PlanRecord], as_of: &str, expected: &[(&str, &str, u32, u64, bool)]) {
-        let found: Vec<_> = windows(zone, records, ms(as_of))
+        let plans = Plans::new(zone, records, ms(as_of));
+        let found = plans.windows().unwrap();
+        assert_eq!(plans.running(), found.last().copied(), "as of {as_of}");
+        let found: Vec<_> = found
             .into_iter()
             .map(|window| {
                 let quota = window.terms.monthly_quota.unwrap();
@@ -193,5 +229,13 @@ mod tests {
                 ("2028-03-31T00:00:00Z", "2028-04-30T00:00:00Z", 3, 10, true),
             ],
         );
+    }
+
+    #[test]
+    fn a_history_is_bounded() {
+        let records = [record("2026-01-31T12:00:00Z", Started, 10)];
+        assert_eq!(Plans::new(Tz::UTC, &records, ms("9999-12-31T23:59:59Z")).windows(), None);
+        let far = Plans::new(Tz::UTC, &records, ms("2859-05-01T00:00:00Z"));
+        assert_eq!(far.windows().unwrap().last().copied(), far.running());
     }
 }

@@ -107,7 +107,8 @@ fn bad_values_are_named() {
         ("/licenses/assignments", "sort=user,email", "sort"),
         ("/licenses/assignments", "format=xml", "format"),
         ("/organizations/o/test-activity", "project_id=%0a", "project_id"),
-        ("/organizations/o/quota", "as_of=9999-12-31T23:59:59Z", "as_of"),
+        ("/organizations/o/quota/history", "as_of=9999-12-31T23:59:59Z", "as_of"),
+        ("/organizations/o/quota", "as_of=10000-01-01T00:00:00Z", "as_of"),
     ];
     for (path, query, parameter) in cases {
         problem(&TARGET.get(&format!("{ACCOUNT}{path}?{query}")), 400, Some(parameter));
@@ -170,7 +171,15 @@ fn far_dates_are_answered() {
     assert_eq!(quota["windows"].as_array().unwrap().len(), 174 * 12);
     TARGET.report(&format!("{ACCOUNT}/organizations/o/test-activity?from=0001-01-01&to=0999-01-01&interval=year"));
     TARGET.report(&format!("{ACCOUNT}/licenses/assignments?inactive_days=100000&as_of=1970-01-01T00:00:00Z"));
-    problem(&TARGET.get(&format!("{ACCOUNT}/organizations/o/quota?as_of=1970-01-01T00:00:00Z")), 404, None);
+    for far in ["as_of=0001-01-01T00:00:00Z", "as_of=9999-12-31T23:59:59Z"] {
+        for path in ["licenses/history", "licenses/usage", "licenses/assignments", "organizations/o/test-activity"] {
+            TARGET.report(&format!("{ACCOUNT}/{path}?{far}"));
+        }
+        TARGET.report(&format!("{ACCOUNT}/licenses/assignments?inactive_days=1&{far}"));
+    }
+    let month = TARGET.report(&format!("{ACCOUNT}/organizations/o/quota?as_of=9999-12-31T00:00:00Z"))["window"].clone();
+    assert_eq!(month["month"], 7974 * 12);
+    problem(&TARGET.get(&format!("{ACCOUNT}/organizations/o/quota?as_of=0001-01-01T00:00:00Z")), 404, None);
 }
 
 #[test]
