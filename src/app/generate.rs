@@ -87,7 +87,7 @@ pub(super) struct Args {
 /// What the accounts are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Profile {
-    /// 3 accounts of 12 organizations and 160 users each
+    /// 4 accounts of 12 organizations and 160 users each
     Ordinary,
     /// 1 account of 2,000 organizations and about 100,000 seats
     LargeAccount,

@@ -61,7 +61,7 @@ impl Load {
             seed: 1,
             from_ms,
             to_ms,
-            accounts: 3,
+            accounts: 4,
             organizations: 12,
             users: 160,
             attendance_percent: 100,
