@@ -66,6 +66,30 @@ fn check(events: &Path, expected: &Path) {
     assert!(!cases.is_empty());
 }
 
+#[test]
+fn the_comparison_notices_what_it_should() {
+    use serde_json::json;
+    let expected = json!({"a": [1, {"b": null}], "c": 0.33, "data_through": "x"});
+    let check = |found: Value, at: Option<&str>| {
+        let difference = difference(&expected, &found, "");
+        let path = difference.as_ref().map(|text| text.split(':').next().unwrap_or_default());
+        assert_eq!(path, at, "{found}");
+    };
+    check(json!({"a": [1, {"b": null, "more": 1}], "c": 0.333, "data_through": "y"}), None);
+    check(json!({"a": [1, {"b": 0}], "c": 0.33}), Some(".a[1].b"));
+    check(json!({"a": [1, {}], "c": 0.33}), Some(".a[1].b"));
+    check(json!({"a": [1], "c": 0.33}), Some(".a"));
+    check(json!({"a": ["1", {"b": null}], "c": 0.33}), Some(".a[0]"));
+    check(json!({"a": [1, {"b": null}], "c": 0.34}), Some(".c"));
+}
+
+/// A log whose answers were worked out by hand from the contract.
+#[test]
+fn the_scenario_of_the_project() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
+    check(&folder.join("own.events.ndjson"), &folder.join("own.expected.json"));
+}
+
 /// Scenarios that live beside a checkout of the project, where there are any.
 fn beside_the_checkout(name: &str) -> Option<(PathBuf, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/scenarios");
