@@ -150,6 +150,10 @@ impl ConsumerThread {
     }
 
     fn group_decided(&mut self, event: GroupEvent) {
+        // librdkafka may have delivered around the change, and lanes that stay do not start anew.
+        for (_, worker) in self.workers.iter() {
+            worker.send(ToWorker::Doubt);
+        }
         match event {
             GroupEvent::Assigned(partitions) => {
                 metrics::rebalanced("assigned");

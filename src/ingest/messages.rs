@@ -17,6 +17,8 @@ pub(super) enum ToWorker {
     Open(Tenure, Box<Opening>),
     /// These lanes apply nothing more, and wait for their last flush.
     Freeze(BTreeSet<Tenure>),
+    /// The group has moved partitions: the next gap of any lane is doubted, also of those that stay.
+    Doubt,
     /// These lanes are gone.
     Forget(BTreeSet<Tenure>),
     /// Yield the rows of every lane.

@@ -105,6 +105,17 @@ impl Slot {
         self.fruitless_loads = 0;
     }
 
+    /// True while only ids are read.
+    pub(super) fn is_warming(&self) -> bool {
+        self.warm_next.is_some()
+    }
+
+    /// False where the next records are not wanted: the lane reads no more, or its warming is to go back first, so that no
+    /// id is passed over.
+    pub(super) fn takes_records(&self) -> bool {
+        !self.is_frozen && !(self.is_warming() && self.seek_due.is_some())
+    }
+
     pub(super) fn is_loading(&self) -> bool {
         self.loading.is_some()
     }
@@ -159,4 +170,42 @@ fn row_count(rows: &LaneRows) -> usize {
         + rows.directory.len()
         + rows.organizations.len()
         + rows.rejected.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::rollup::Source;
+    use crate::ingest::topic::Watermarks;
+
+    fn opening(next_offset: u64) -> Opening {
+        Opening {
+            source: Source::new("t", "", 0),
+            progress: Progress { next_offset, accepted: next_offset, ..Progress::default() },
+            marks: Watermarks { low: 0, high: 10 },
+        }
+    }
+
+    fn slot(next_offset: u64) -> Slot {
+        Slot::new(Tenure { partition: 0, number: 1 }, &opening(next_offset), Instant::now())
+    }
+
+    #[test]
+    fn warming_that_has_to_go_back_takes_nothing_until_it_has() {
+        let mut slot = slot(5);
+        let tombstone = |offset| Record { offset, timestamp_ms: None, key: None, payload: None };
+        assert!(slot.take_warming(&tombstone(2), &Decoded::Tombstone, Instant::now()));
+        slot.seek_due = Some((Instant::now(), SeekCause::Start));
+        assert!(!slot.takes_records());
+        assert_eq!(slot.read_from(), 3);
+        slot.seek_due = None;
+        assert!(slot.takes_records());
+    }
+
+    #[test]
+    fn a_lane_that_counts_goes_on_while_a_seek_is_due() {
+        let mut slot = slot(0);
+        slot.seek_due = Some((Instant::now(), SeekCause::Stalled));
+        assert!(slot.takes_records(), "records below its position are dropped, and a gap is doubted");
+    }
 }

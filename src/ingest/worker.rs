@@ -103,6 +103,7 @@ impl Worker {
                     slot.is_frozen = true;
                 }
             }
+            ToWorker::Doubt => self.state.slots.values_mut().for_each(|slot| slot.lane.doubt()),
             ToWorker::Forget(tenures) => self.state.slots.retain(|_, slot| !tenures.contains(&slot.tenure)),
             ToWorker::Drain(reply) => {
                 let reports = self.drain();
@@ -204,7 +205,7 @@ impl Worker {
                     continue;
                 }
             };
-            let Some(slot) = self.state.slots.get_mut(&partition).filter(|slot| !slot.is_frozen) else { continue };
+            let Some(slot) = self.state.slots.get_mut(&partition).filter(|slot| slot.takes_records()) else { continue };
             let decoded = decode(&record);
             if slot.take_warming(&record, &decoded, now) {
                 continue;
@@ -250,8 +251,12 @@ impl Worker {
 
     fn partition_event(&mut self, event: &PartitionEvent) {
         let Some(slot) = self.state.slots.get_mut(&event.partition) else { return };
-        // After an error librdkafka may go on anywhere, so the next gap is not believed without a look.
+        // After an error librdkafka may go on anywhere, so the next gap is not believed without a look. While the duplicate
+        // filter is warmed there is no gap to be seen: reading goes back to where the warming stands.
         slot.lane.doubt();
+        if slot.is_warming() {
+            slot.seek_due = Some((Instant::now(), SeekCause::Start));
+        }
         events::partition_error(slot.lane.source(), event.offset, &event.text);
         match event.code {
             // The client has given the partition up, and only a new assignment starts it again.
