@@ -113,7 +113,8 @@ impl Slot {
     /// False where the next records are not wanted: the lane reads no more, or its warming is to go back first, so that no
     /// id is passed over.
     pub(super) fn takes_records(&self) -> bool {
-        !self.is_frozen && !(self.is_warming() && self.seek_due.is_some())
+        let goes_back = self.is_warming() && self.seek_due.is_some();
+        !(self.is_frozen || goes_back)
     }
 
     pub(super) fn is_loading(&self) -> bool {
