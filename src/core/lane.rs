@@ -250,15 +250,7 @@ impl Lane {
 
     /// Rows that the next drain will yield, about.
     pub fn pending_rows(&self) -> usize {
-        let rows = &self.rows;
-        self.merged_rows
-            + rows.seat_facts.len()
-            + rows.license_facts.len()
-            + rows.plan_facts.len()
-            + rows.zone_facts.len()
-            + rows.directory.len()
-            + rows.organizations.len()
-            + rows.rejected.len()
+        self.merged_rows + self.rows.row_count()
     }
 
     /// Bytes of rejected payloads that wait for the next drain: up to 64 KiB a row, so rows alone do not bound them.

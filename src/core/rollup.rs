@@ -126,6 +126,21 @@ impl LaneRows {
             record_times: Vec::new(),
         }
     }
+
+    /// Rows of all tables together.
+    pub fn row_count(&self) -> usize {
+        self.active_users.len()
+            + self.test_executions.len()
+            + self.quota_usage.len()
+            + self.seat_facts.len()
+            + self.seat_usage.len()
+            + self.license_facts.len()
+            + self.plan_facts.len()
+            + self.zone_facts.len()
+            + self.directory.len()
+            + self.organizations.len()
+            + self.rejected.len()
+    }
 }
 
 /// Users active on a day, new since the last drain. Merged by union.

@@ -124,7 +124,7 @@ impl Slot {
     /// Yields the rows of the next flush.
     pub(super) fn drain(&mut self) -> LaneRows {
         let rows = self.lane.drain();
-        self.unacknowledged_rows += row_count(&rows);
+        self.unacknowledged_rows += rows.row_count();
         rows
     }
 
@@ -156,21 +156,6 @@ impl Drop for Slot {
             load.abort();
         }
     }
-}
-
-/// All rows of a drain.
-fn row_count(rows: &LaneRows) -> usize {
-    rows.active_users.len()
-        + rows.test_executions.len()
-        + rows.quota_usage.len()
-        + rows.seat_facts.len()
-        + rows.seat_usage.len()
-        + rows.license_facts.len()
-        + rows.plan_facts.len()
-        + rows.zone_facts.len()
-        + rows.directory.len()
-        + rows.organizations.len()
-        + rows.rejected.len()
 }
 
 #[cfg(test)]

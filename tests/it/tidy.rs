@@ -11,10 +11,6 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// The most lines of a Rust file.
 const FILE_LINES_MAX: usize = 500;
 
-/// Files that may be longer, and how long: the one that binds the engine's C interface keeps all of its unsafe code in
-/// sight of one another, and the tests of the embedded engine share what they start.
-const LONGER_FILES: [(&str, usize); 2] = [("src/embedded/libchdb.rs", 540), ("tests/it/embedded.rs", 560)];
-
 /// The only modules that speak to C, and so the only ones that may be unsafe.
 const UNSAFE_MODULES: [&str; 2] = ["src/embedded/libchdb", "src/ingest/librdkafka"];
 
@@ -148,10 +144,8 @@ fn violations(source: &Source) -> Vec<String> {
     let mut violations = Vec::new();
     let mut violation = |text: String| violations.push(format!("{}: {text}", source.path));
     let lines = source.text.lines().count();
-    let longer = LONGER_FILES.iter().find(|(path, _)| *path == source.path);
-    let lines_max = longer.map_or(FILE_LINES_MAX, |(_, lines_max)| *lines_max);
-    if lines > lines_max {
-        violation(format!("{lines} lines; {lines_max} at most"));
+    if lines > FILE_LINES_MAX {
+        violation(format!("{lines} lines; {FILE_LINES_MAX} at most"));
     }
     if !source.text.starts_with("//!") {
         violation("no module documentation".to_owned());
