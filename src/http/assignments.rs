@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use tokio::sync::mpsc;
 
 use super::params::{AccountParam, AsOfParam, AssignmentParams, Format, FormatParam, OrganizationParam};
@@ -78,7 +78,8 @@ async fn export(state: &ApiState, account: &str, query: Query) -> Result<Respons
     let first = rows.next().await?;
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
     tokio::spawn(write_lines(report, first, rows, sender, state.request_timeout()));
-    let chunks = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
+    // The compression layer polls a body again after its end, which an unfold answers with a panic.
+    let chunks = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver))).fuse();
     Ok(reply::csv_stream("license-assignments.csv", Body::from_stream(chunks)))
 }
 

@@ -1,7 +1,9 @@
 //! CSV exports.
 
+use std::io::Read as _;
 use std::sync::LazyLock;
 
+use flate2::read::GzDecoder;
 use serde_json::json;
 
 use super::support::{Api, event};
@@ -146,9 +148,16 @@ fn an_export_of_many_rows_arrives_whole_and_in_order() {
         })
         .collect();
     api.count(&events);
-    let answer = api.get("/v1/accounts/a/licenses/assignments?format=csv");
+    let path = "/v1/accounts/a/licenses/assignments?format=csv";
+    let answer = api.get(path);
     let lines: Vec<String> =
         csv::Reader::from_reader(&answer.body[..]).records().map(|row| row.unwrap()[0].to_owned()).collect();
     let expected: Vec<String> = (0..users).map(|user| format!("u{user:05}")).collect();
     assert_eq!(lines, expected);
+    // As every browser asks for it. The compression polls the lines once more after their end.
+    let packed = api.request("GET", path, &[("accept-encoding", "gzip, deflate, br")]);
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+    let mut text = Vec::new();
+    GzDecoder::new(&packed.body[..]).read_to_end(&mut text).expect("the compressed answer is whole");
+    assert!(text == answer.body, "compression changes nothing");
 }
