@@ -6,7 +6,7 @@
 
 mod assignments;
 mod auth;
-mod index;
+mod dashboard;
 mod ingest;
 mod licenses;
 mod log;

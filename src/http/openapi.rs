@@ -27,7 +27,7 @@ use super::problem::{self, ProblemDocument};
         super::operations::readyz,
         super::operations::metrics,
         super::operations::openapi,
-        super::index::page,
+        super::dashboard::page,
     ),
     components(schemas(ProblemDocument)),
     modifiers(&Common),

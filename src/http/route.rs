@@ -1,4 +1,4 @@
-//! The table of endpoints: path, access, handler. A route that is not in it does not exist.
+//! The table of endpoints: path, access, handler. But for the dashboard's files, a route that is not in it does not exist.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::problem::Problem;
 use super::state::ApiState;
-use super::{assignments, auth, index, ingest, licenses, log, operations, organizations, quota, test_activity};
+use super::{assignments, auth, dashboard, ingest, licenses, log, operations, organizations, quota, test_activity};
 
 /// Who may use an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,24 +75,23 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::new("/readyz", Access::Public, get(operations::readyz)),
         Endpoint::new("/metrics", Access::Public, get(operations::metrics)),
         Endpoint::new("/openapi.json", Access::Public, get(operations::openapi)),
-        Endpoint::new("/", Access::Public, get(index::page)),
+        Endpoint::new("/", Access::Public, get(dashboard::page)),
     ]
 }
 
 /// The whole API. From the outside in: a request gets its id and its line in the access log, CORS is settled, the
 /// answer is compressed, the time limit runs; then the endpoint's access is decided, and its handler runs.
 pub fn router(state: ApiState) -> Router {
-    router_of(endpoints(), state)
+    router_of(dashboard::assets(), endpoints(), state)
 }
 
 /// Health and metrics alone, for a process that serves no reports.
 pub(super) fn operations_router(state: ApiState) -> Router {
     const PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
-    router_of(endpoints().into_iter().filter(|endpoint| PATHS.contains(&endpoint.path)), state)
+    router_of(Router::new(), endpoints().into_iter().filter(|endpoint| PATHS.contains(&endpoint.path)), state)
 }
 
-fn router_of(endpoints: impl IntoIterator<Item = Endpoint>, state: ApiState) -> Router {
-    let mut router = Router::new();
+fn router_of(mut router: Router<ApiState>, endpoints: impl IntoIterator<Item = Endpoint>, state: ApiState) -> Router {
     for endpoint in endpoints {
         let guard = from_fn_with_state((state.clone(), endpoint.access), auth::guard);
         router = router.route(endpoint.path, endpoint.handler.route_layer(guard));

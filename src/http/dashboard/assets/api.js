@@ -1,0 +1,111 @@
+// The report API. Answers are kept with their ETag, so that polling costs a 304 as long as nothing has changed.
+
+const TOKEN = 'seatmeter.token';
+const KEPT_MAX = 60;
+
+/** Why a request brought no report. */
+export class ApiError extends Error {
+  /** `kind` is unauthorized, forbidden, not_found, bad_request, busy, server or away. */
+  constructor(kind, status, problem) {
+    super(problem?.detail ?? problem?.title ?? kind);
+    this.kind = kind;
+    this.status = status;
+    this.problem = problem;
+  }
+
+  /** Whether trying again may help, so that the last figures may stay on the page. */
+  get passing() {
+    return this.kind === 'away' || this.kind === 'server' || this.kind === 'busy';
+  }
+}
+
+/** The token of this tab, or null. */
+export function token() {
+  return sessionStorage.getItem(TOKEN);
+}
+
+/** Keeps the token for this tab alone, or forgets it. Answers that it opened are forgotten with it. */
+export function setToken(text) {
+  kept.clear();
+  if (text) sessionStorage.setItem(TOKEN, text);
+  else sessionStorage.removeItem(TOKEN);
+}
+
+/** Takes a token out of the address's fragment (`#token=…`), where no server and no log sees it. Returns whether. */
+export function takeTokenFromFragment() {
+  const given = new URLSearchParams(location.hash.slice(1)).get('token');
+  if (given === null) return false;
+  setToken(given.trim());
+  history.replaceState(history.state, '', location.pathname + location.search);
+  return true;
+}
+
+/** The accounts that the token's grants name. Nothing but a suggestion: what it really opens is the API's to say. */
+export function grantedAccounts() {
+  try {
+    const payload = token().split('.')[1].replaceAll('-', '+').replaceAll('_', '/');
+    const claims = JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(payload), (letter) => letter.charCodeAt(0))));
+    return [...new Set(claims.grants.map(({ account }) => String(account)))];
+  } catch {
+    return [];
+  }
+}
+
+/** The path of a report, with its query; fields without a value are left out. */
+export function url(path, query = {}) {
+  const fields = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== null && value !== '') fields.set(name, value);
+  }
+  const text = fields.toString();
+  return text ? `${path}?${text}` : path;
+}
+
+const kept = new Map();
+
+/** The report at the URL; the very same object as before where it has not changed. */
+export async function get(address, signal) {
+  const before = kept.get(address);
+  const response = await request(address, 'application/json', before?.etag, signal);
+  if (response.status === 304 && before) return before.body;
+  const body = await response.json().catch((cause) => { throw asAway(cause); });
+  kept.delete(address);
+  const etag = response.headers.get('ETag');
+  if (etag) kept.set(address, { etag, body });
+  if (kept.size > KEPT_MAX) kept.delete(kept.keys().next().value);
+  return body;
+}
+
+/** The report at the URL as CSV, saved as a file of that name. */
+export async function download(address, name) {
+  const response = await request(address, 'text/csv');
+  const file = URL.createObjectURL(await response.blob().catch((cause) => { throw asAway(cause); }));
+  const link = document.createElement('a');
+  link.href = file;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(file), 60_000);
+}
+
+async function request(address, accept, etag, signal) {
+  const headers = { Accept: accept };
+  if (token()) headers.Authorization = `Bearer ${token()}`;
+  if (etag) headers['If-None-Match'] = etag;
+  let response;
+  try {
+    response = await fetch(address, { headers, signal, cache: 'no-store', credentials: 'omit', redirect: 'error' });
+  } catch (cause) {
+    throw asAway(cause);
+  }
+  if (response.ok || response.status === 304) return response;
+  throw new ApiError(kindOf(response.status), response.status, await response.json().catch(() => null));
+}
+
+function kindOf(status) {
+  const known = { 400: 'bad_request', 401: 'unauthorized', 403: 'forbidden', 404: 'not_found', 429: 'busy', 503: 'busy' };
+  return known[status] ?? 'server';
+}
+
+function asAway(cause) {
+  return cause.name === 'AbortError' ? cause : new ApiError('away', 0, null);
+}

@@ -1,0 +1,90 @@
+// The filter bar that the views share.
+
+import { h } from './dom.js';
+import { day } from './format.js';
+import { organizationField } from './organizations.js';
+import { INTERVALS, PRESETS, fits } from './range.js';
+
+/** A labelled select whose choice becomes the field `name` of the address. */
+export function choice(label, name, value, options) {
+  return h('label', { class: 'field', 'data-key': `field-${name}` }, h('span', { class: 'label' }, label),
+    h('select', { 'data-field': name, id: `field-${name}` },
+      options.map(([option, text, disabled]) => h('option', { value: option, selected: option === (value ?? ''), disabled }, text))));
+}
+
+/** A labelled text field whose content becomes the field `name` of the address while it is typed. */
+export function text(label, name, value, attributes = {}) {
+  return h('label', { class: 'field', 'data-key': `field-${name}` }, h('span', { class: 'label' }, label),
+    h('input', { type: 'search', autocomplete: 'off', spellcheck: 'false', 'data-field': name, id: `field-${name}`, value: value ?? '', ...attributes }));
+}
+
+/** A row of buttons of which at most one is pressed. */
+export function chips(label, name, value, options) {
+  return h('fieldset', { class: 'chips', 'data-key': `field-${name}` }, h('legend', { class: 'label' }, label),
+    h('div', { class: 'chip-row' }, options.map(([option, words]) => h('button', {
+      type: 'button', class: 'chip', 'data-action': 'choose', 'data-name': name, 'data-value': option,
+      'aria-pressed': String(option === value),
+    }, words))));
+}
+
+const narrow = matchMedia('(max-width: 40rem)');
+
+/** The bar that holds the fields. In the hand it is closed at first, so that the report comes before it. */
+export function filterBar(...fields) {
+  return h('details', { class: 'filter-box', 'data-key': 'filters', open: !narrow.matches },
+    h('summary', null, 'Filters'),
+    h('form', { class: 'filters', 'aria-label': 'Filters', 'data-form': 'none' }, fields));
+}
+
+// Without the summary nobody could open it.
+narrow.addEventListener('change', () => {
+  for (const box of document.querySelectorAll('.filter-box')) box.open = !narrow.matches;
+});
+
+/** Organization, range and interval. `whole` names the choice of no organization; null where one is needed. */
+export function filters({ state, organizations, range, automatic }, { whole, extra = [] }) {
+  return filterBar(
+    organizationField({ chosen: state.organization_id, organizations, whole }),
+    chips('Period', 'range', state.from ? undefined : state.range, PRESETS),
+    dates(state, range),
+    intervals(state, range, automatic),
+    extra,
+    asOf(state));
+}
+
+// No event lies outside of these.
+const DAYS = { min: '1999-12-31', max: '2100-12-31' };
+
+function dates(state, range) {
+  return h('div', { class: 'pair', 'data-key': 'dates' },
+    h('label', { class: 'field' }, h('span', { class: 'label' }, 'From'),
+      h('input', { type: 'date', id: 'field-from', 'data-date': 'from', ...DAYS, value: range?.from ?? '' })),
+    h('label', { class: 'field' }, h('span', { class: 'label' }, 'To'),
+      h('input', { type: 'date', id: 'field-to', 'data-date': 'to', ...DAYS, value: range?.to ?? '' })));
+}
+
+function intervals(state, range, automatic) {
+  return choice('Interval', 'interval', state.interval, [
+    ['', `Automatic (${automatic})`],
+    ...INTERVALS.map(([name, words]) => [name, words, Boolean(range?.days) && !fits(name, range.days)]),
+  ]);
+}
+
+/** The moment that the reports speak of, where it is not now. */
+export function asOf(state) {
+  return h('label', { class: 'field', 'data-key': 'as-of' }, h('span', { class: 'label' }, 'As of (UTC)'),
+    h('input', { type: 'datetime-local', id: 'field-as_of', 'data-instant': 'as_of', min: '2000-01-01T00:00', max: '2100-12-31T23:59', value: state.as_of ? inUtc(state.as_of) : '' }));
+}
+
+function inUtc(instant) {
+  return new Date(instant).toISOString().slice(0, 16);
+}
+
+/** One line that says what the report covers; what is printed instead of the filters. */
+export function summary({ state, organizations, range, timezone }, chosen) {
+  const organization = chosen ? organizations?.byId.get(chosen)?.path ?? chosen : 'All organizations';
+  return h('p', { class: 'summary', 'data-key': 'summary' },
+    [organization, range?.from && range.to ? `${day(range.from)} – ${day(range.to)}` : null, timezone].filter(Boolean).join(' · '),
+    state.as_of ? [' · ', h('strong', null, `as of ${new Date(state.as_of).toISOString().slice(0, 16).replace('T', ' ')} UTC`), ' ',
+      h('button', { type: 'button', class: 'quiet small', 'data-action': 'now' }, 'Back to now')] : null);
+}

@@ -1,0 +1,42 @@
+// Small pieces that the views are made of.
+
+import { h } from './dom.js';
+
+/** A figure with its name and a remark. `tone` is good, warn or bad. */
+export function figureCard({ id, name, value, remark, tone }) {
+  return h('div', { class: `card stat ${tone ? `tone-${tone}` : ''}`, 'data-key': `stat-${id}`, id: `stat-${id}` },
+    h('dt', null, name), h('dd', { class: 'stat-value' }, value), remark ? h('dd', { class: 'stat-remark' }, remark) : null);
+}
+
+/** A row of such figures. */
+export function figureCards(...cards) {
+  return h('dl', { class: 'stats', 'data-key': 'stats' }, cards);
+}
+
+/** The heading of a view, with what can be done on the right. */
+export function heading(title, ...actions) {
+  return h('div', { class: 'view-head', 'data-key': 'heading' }, h('h1', { id: 'title', tabindex: '-1' }, title),
+    actions.length > 0 ? h('div', { class: 'actions' }, actions) : null);
+}
+
+/** A button that fetches the report as CSV. */
+export function exportButton(name, what) {
+  return h('button', { type: 'button', class: 'button', 'data-action': 'export', 'data-name': name, id: `export-${name}` },
+    'Export CSV', what ? h('span', { class: 'unseen' }, ` of ${what}`) : null);
+}
+
+/** A state that stands instead of a report. */
+export function stateCard({ title, text, key = 'state', level = 'h2' }, ...more) {
+  return h('section', { class: 'card state', 'data-key': key }, h(level, null, title), h('p', null, text), more);
+}
+
+/** What stands where a report will be. */
+export function loading(what) {
+  return h('section', { class: 'card state loading', 'data-key': 'loading', role: 'status' },
+    h('p', null, `Loading ${what}…`), h('div', { class: 'bar', 'aria-hidden': 'true' }), h('div', { class: 'bar short', 'aria-hidden': 'true' }));
+}
+
+/** A line that tells something about the figures below it. */
+export function notice(words, tone = 'warn') {
+  return h('p', { class: `notice tone-${tone}`, role: 'status', 'data-key': 'notice' }, words);
+}

@@ -1,0 +1,111 @@
+// The frame around the views: account, freshness, navigation, token.
+
+import { grantedAccounts, token } from './api.js';
+import { h, patch } from './dom.js';
+import { ago, clock, count, plural } from './format.js';
+import { VIEWS, address, forView } from './state.js';
+
+const RECENT = 'seatmeter.accounts';
+const RECENT_MAX = 8;
+// An idle partition completes a flush every 10 seconds, so figures that are older than this wait for something.
+const BEHIND_AFTER_S = 60;
+
+/** Accounts that were opened in this browser, the last one first. */
+export function recentAccounts() {
+  try {
+    const stored = JSON.parse(localStorage.getItem(RECENT));
+    return Array.isArray(stored) ? stored.filter((id) => typeof id === 'string') : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Puts the account first among them. A browser that stores nothing just does not remember. */
+export function rememberAccount(account) {
+  const recent = [account, ...recentAccounts().filter((id) => id !== account)].slice(0, RECENT_MAX);
+  try {
+    localStorage.setItem(RECENT, JSON.stringify(recent));
+  } catch {
+    return;
+  }
+}
+
+/** Accounts to offer: those of the token, then those of before. */
+export function knownAccounts() {
+  return [...new Set([...grantedAccounts(), ...recentAccounts()])];
+}
+
+/** Draws account field and navigation. An organization that nobody chose does not go along to other views. */
+export function drawShell(state, { organizationIsOurs }) {
+  const carried = organizationIsOurs ? { ...state, organization_id: undefined } : state;
+  patch(document.getElementById('account'),
+    state.account ? accountForm(state.account) : null,
+    token() ? h('button', { type: 'button', class: 'quiet small', 'data-action': 'forget-token', 'data-key': 'token' }, 'Forget token') : null);
+  patch(document.getElementById('views'), state.account ? h('ul', null, Object.entries(VIEWS).map(([view, name]) => h('li', null,
+    h('a', {
+      href: address(view === state.view ? state : forView(carried, view)), 'data-action': 'link',
+      'aria-current': view === state.view ? 'page' : null,
+    }, name)))) : null);
+  document.title = state.account ? `${VIEWS[state.view]} · ${state.account} · seatmeter` : 'seatmeter';
+}
+
+function accountForm(account) {
+  return h('form', { class: 'account-form', 'data-form': 'account', 'data-key': 'form' },
+    h('label', { for: 'account-id' }, 'Account'),
+    h('input', { id: 'account-id', name: 'account', value: account ?? '', list: 'accounts', autocomplete: 'off', spellcheck: 'false', required: true, placeholder: 'Account id' }),
+    h('datalist', { id: 'accounts' }, knownAccounts().map((id) => h('option', { value: id }))),
+    h('button', { type: 'submit', class: 'button small' }, 'Open'));
+}
+
+/** Draws how fresh the figures are. `heard` is when the API last answered, in milliseconds. */
+export function drawFreshness(state, { body, error, busy }, heard) {
+  const target = document.getElementById('freshness');
+  if (!state.account || (busy && !body)) return patch(target);
+  const { tone, words, detail } = freshness(state, body, error, heard);
+  const paused = state.refresh === '0';
+  return patch(target,
+    h('p', { class: `fresh tone-${tone}`, id: 'fresh', title: detail }, h('span', { class: 'dot', 'aria-hidden': 'true' }), words, h('span', { class: 'unseen' }, `. ${detail}`)),
+    h('button', { type: 'button', class: 'quiet small', 'data-action': 'pause', 'aria-pressed': String(paused), id: 'pause' },
+      paused ? 'Resume' : 'Pause', h('span', { class: 'unseen' }, ' live updates')));
+}
+
+function freshness(state, body, error, heard) {
+  if (error?.passing) {
+    return { tone: 'bad', words: heard ? `No answer since ${clock(heard)}` : 'No answer', detail: 'The API does not answer. This page goes on asking.' };
+  }
+  if (!body) return { tone: 'warn', words: 'Freshness unknown', detail: 'The API does not tell this token how far it has counted.' };
+  if (!body.data_through) return { tone: 'warn', words: 'Nothing counted yet', detail: 'No flush has been completed so far.' };
+  const seconds = Math.max(0, (Date.now() - Date.parse(body.data_through)) / 1000);
+  const detail = `Counted through ${body.data_through}; ${plural(body.lag, 'record waits', 'records wait')}.`;
+  if (state.refresh === '0') return { tone: 'warn', words: `Paused · counted ${ago(seconds)}`, detail };
+  if (seconds >= BEHIND_AFTER_S) {
+    const waiting = body.lag > 0 ? ` · ${count(body.lag)} waiting` : '';
+    return { tone: 'warn', words: `Behind: counted ${ago(seconds)}${waiting}`, detail };
+  }
+  return { tone: 'good', words: `Live · counted ${ago(seconds)}`, detail };
+}
+
+/** What stands on the page before an account is chosen. */
+export function welcome() {
+  const known = knownAccounts();
+  return h('section', { class: 'card state', 'data-key': 'welcome' },
+    h('h1', { id: 'title', tabindex: '-1' }, 'Which account?'),
+    h('p', null, 'Enter the id of an account, as its events carry it, to see its seats and its test quota.'),
+    accountForm(null),
+    known.length > 0 ? h('div', { class: 'chip-row' }, known.map((id) => h('a', {
+      class: 'chip', href: address(forView({ account: id }, 'license-history')), 'data-action': 'link',
+    }, id))) : null);
+}
+
+/** What stands on the page while a token is needed. */
+export function tokenForm(tried) {
+  return h('section', { class: 'card state', 'data-key': 'token-form' },
+    h('h1', { id: 'title', tabindex: '-1' }, tried ? 'This token does not work' : 'A token is needed'),
+    h('p', null, tried
+      ? 'The API does not accept the token: it may have expired, or it was made for another place. Enter another one.'
+      : 'These reports are for people who may see them. Enter the token that you were given; it stays in this tab and is forgotten with it.'),
+    h('form', { class: 'token-form', 'data-form': 'token' },
+      h('label', { class: 'field' }, h('span', { class: 'label' }, 'Token'),
+        h('input', { type: 'password', id: 'token', name: 'token', autocomplete: 'off', required: true })),
+      h('button', { type: 'submit', class: 'button primary' }, 'Continue')));
+}

@@ -1,0 +1,89 @@
+// What the page shows is written in its address, so that a link, a bookmark and the back button show it again. The token
+// never is.
+
+import { INTERVALS, PRESETS, isDay } from './range.js';
+
+/** The views by their name in the address. */
+export const VIEWS = {
+  'license-history': 'License history',
+  'license-usage': 'License usage',
+  assignments: 'Assignments',
+  usage: 'Usage',
+};
+
+const oneOf = (...values) => (text) => values.includes(text);
+const number = (least, most) => (text) => /^\d{1,6}$/.test(text) && Number(text) >= least && Number(text) <= most;
+const anything = (text) => text !== '' && text.length <= 400;
+
+// Each field of the address: how it is checked, what it is without being there, and whether it goes along to other views.
+const FIELDS = {
+  view: { valid: oneOf(...Object.keys(VIEWS)), usual: 'license-history', common: true },
+  account: { valid: anything, common: true },
+  organization_id: { valid: anything, common: true },
+  range: { valid: oneOf(...PRESETS.map(([name]) => name)), common: true },
+  from: { valid: isDay, common: true },
+  to: { valid: isDay, common: true },
+  interval: { valid: oneOf(...INTERVALS.map(([name]) => name)), common: true },
+  as_of: { valid: (text) => !Number.isNaN(Date.parse(text)) && /^\d{4}-\d{2}-\d{2}T/.test(text), common: true },
+  refresh: { valid: number(0, 3600), usual: '10', common: true },
+  period: { valid: isDay },
+  project_id: { valid: anything },
+  user: { valid: anything },
+  email: { valid: anything },
+  license_source: { valid: anything },
+  status: { valid: oneOf('active', 'revoked', 'all'), usual: 'active' },
+  activated: { valid: oneOf('true', 'false') },
+  inactive_days: { valid: number(1, 100_000) },
+  sort: { valid: (text) => /^-?(user|email|organization|last_assignment|last_active_use)$/.test(text), usual: 'user' },
+  limit: { valid: number(1, 1000), usual: '25' },
+  cursor: { valid: (text) => text !== '' && text.length <= 4000 },
+  page: { valid: number(1, 100_000), usual: '1' },
+  person: { valid: anything },
+  person_name: { valid: anything },
+};
+
+/** The filters of the assignments table, which Reset Filters clears. */
+export const ASSIGNMENT_FILTERS = ['organization_id', 'user', 'email', 'license_source', 'status', 'activated', 'inactive_days'];
+
+/** Reads the query of an address. Fields that are unknown or make no sense are dropped. */
+export function parse(search) {
+  const state = {};
+  for (const [name, value] of new URLSearchParams(search)) {
+    if (FIELDS[name]?.valid(value)) state[name] = value;
+  }
+  for (const [name, { usual }] of Object.entries(FIELDS)) state[name] ??= usual;
+  if (!state.from) {
+    state.to = undefined;
+    state.range ??= '30d';
+  } else state.range = undefined;
+  return state;
+}
+
+/** The address of a state, with everything left out that goes without saying. */
+export function address(state) {
+  const query = new URLSearchParams();
+  for (const [name, { usual }] of Object.entries(FIELDS)) {
+    const value = state[name];
+    if (value === undefined || value === null || value === '' || value === usual) continue;
+    if (name === 'range' && value === '30d') continue;
+    query.set(name, value);
+  }
+  const text = query.toString();
+  return text ? `/?${text}` : '/';
+}
+
+/** The state with some fields changed. A change of anything but the page begins again at the first one. */
+export function change(state, changes) {
+  const next = { ...state, ...changes };
+  if (!('cursor' in changes) && !('person' in changes)) Object.assign(next, { cursor: undefined, page: '1' });
+  if ('range' in changes && changes.range) Object.assign(next, { from: undefined, to: undefined });
+  if ('from' in changes && changes.from) next.range = undefined;
+  return next;
+}
+
+/** The state of another view: what is common to all goes along. */
+export function forView(state, view) {
+  const next = { view };
+  for (const [name, { common }] of Object.entries(FIELDS)) if (common && name !== 'view') next[name] = state[name];
+  return next;
+}

@@ -1,0 +1,140 @@
+// Exact figures by pointer, touch and keyboard. A drawn chart is a slider over its periods: arrow keys, Home and End move
+// along it, a screen reader says the figures of each, Escape puts the tooltip away.
+
+import { h, patch } from './dom.js';
+import { swatch, valuesAt } from './figure.js';
+
+const LINGER_MS = 250;
+const charts = new WeakMap();
+
+/** Gives the drawn chart its tooltip. Called again after each drawing. */
+export function attach(plot, chart) {
+  const state = charts.get(plot) ?? { at: null };
+  state.chart = chart;
+  plot.setAttribute('role', 'slider');
+  plot.setAttribute('tabindex', '0');
+  plot.setAttribute('aria-label', `${chart.title}: move through it with the arrow keys`);
+  plot.setAttribute('aria-valuemin', '0');
+  plot.setAttribute('aria-valuemax', String(chart.labels.length - 1));
+  plot.setAttribute('aria-orientation', chart.horizontal ? 'vertical' : 'horizontal');
+  if (!charts.has(plot)) {
+    charts.set(plot, state);
+    listen(plot);
+  }
+  state.at = state.at === null ? null : Math.min(state.at, chart.labels.length - 1);
+  announce(plot, state.at ?? chart.labels.length - 1);
+  if (state.at !== null) show(plot, state.at);
+}
+
+function listen(plot) {
+  const tooltip = tooltipOf(plot);
+  const point = (event) => {
+    if (event.target.closest('.tooltip')) return;
+    const index = placeAt(plot, event);
+    if (index === null) lingerThenHide(plot);
+    else show(plot, index);
+  };
+  plot.addEventListener('pointermove', point);
+  plot.addEventListener('pointerdown', point);
+  plot.addEventListener('pointerleave', () => lingerThenHide(plot));
+  // The pointer may move onto the tooltip, which then stays.
+  tooltip.addEventListener('pointerenter', () => clearTimeout(charts.get(plot).timer));
+  tooltip.addEventListener('pointerleave', () => lingerThenHide(plot));
+  plot.addEventListener('focus', () => {
+    if (plot.matches(':focus-visible')) show(plot, charts.get(plot).at ?? charts.get(plot).chart.labels.length - 1);
+  });
+  plot.addEventListener('blur', () => hide(plot));
+  plot.addEventListener('keydown', (event) => move(plot, event));
+}
+
+document.addEventListener('keydown', (event) => {
+  if (event.key !== 'Escape') return;
+  for (const frame of document.querySelectorAll('.frame.pointing')) hide(frame.querySelector('.plot'));
+});
+
+const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, PageUp: -7, PageDown: 7 };
+
+function move(plot, event) {
+  const { chart, at } = charts.get(plot);
+  const last = chart.labels.length - 1;
+  let index;
+  if (event.key === 'Home') index = 0;
+  else if (event.key === 'End') index = last;
+  else if (STEPS[event.key]) index = (at ?? last) + STEPS[event.key];
+  else return;
+  event.preventDefault();
+  show(plot, Math.max(0, Math.min(last, index)));
+}
+
+// The plot area lies within the margins that plotly.js has settled on, and every place has the same share of it.
+function placeAt(plot, event) {
+  const { chart } = charts.get(plot);
+  const { l, t, w, h: tall } = plot._fullLayout._size;
+  const box = plot.getBoundingClientRect();
+  const along = chart.horizontal ? (event.clientY - box.top - t) / tall : (event.clientX - box.left - l) / w;
+  const beside = event.clientY - box.top - t > tall + 40;
+  if (along < -0.02 || along > 1.02 || beside) return null;
+  return Math.max(0, Math.min(chart.labels.length - 1, Math.floor(along * chart.labels.length)));
+}
+
+function show(plot, index) {
+  const state = charts.get(plot);
+  clearTimeout(state.timer);
+  state.at = index;
+  const tooltip = tooltipOf(plot);
+  patch(tooltip, ...content(state.chart, index));
+  tooltip.hidden = false;
+  position(plot, tooltip, index);
+  announce(plot, index);
+}
+
+function content(chart, index) {
+  return [
+    h('p', { class: 'tooltip-title' }, chart.labels[index]),
+    h('dl', null, valuesAt(chart, index).map(({ name, text, color, shape }) => h('div', null,
+      h('dt', null, color ? swatch(color, shape) : null, name), h('dd', null, text)))),
+  ];
+}
+
+function announce(plot, index) {
+  const { chart } = charts.get(plot);
+  const said = valuesAt(chart, index).map(({ name, text }) => `${name} ${text}`).join(', ');
+  plot.setAttribute('aria-valuenow', String(index));
+  plot.setAttribute('aria-valuetext', `${chart.labels[index]}: ${said}`);
+}
+
+// Above the place it speaks of, within the chart's width: moving straight up reaches it.
+function position(plot, tooltip, index) {
+  const { chart } = charts.get(plot);
+  const { l, t, w, h: tall } = plot._fullLayout._size;
+  const share = (index + 0.5) / chart.labels.length;
+  const centre = chart.horizontal ? l + w / 2 : l + share * w;
+  const left = Math.max(0, Math.min(plot.clientWidth - tooltip.offsetWidth, centre - tooltip.offsetWidth / 2));
+  const above = chart.horizontal ? plot.clientHeight - t - (share - 0.5 / chart.labels.length) * tall : plot.clientHeight - t;
+  tooltip.style.setProperty('left', `${left}px`);
+  tooltip.style.setProperty('bottom', `${above}px`);
+  const frame = plot.parentElement;
+  frame.classList.add('pointing');
+  frame.style.setProperty('--at', `${chart.horizontal ? t + share * tall : centre}px`);
+  frame.style.setProperty('--start', `${chart.horizontal ? l : t}px`);
+  frame.style.setProperty('--length', `${chart.horizontal ? w : tall}px`);
+}
+
+function lingerThenHide(plot) {
+  const state = charts.get(plot);
+  clearTimeout(state.timer);
+  state.timer = setTimeout(() => hide(plot), LINGER_MS);
+}
+
+function hide(plot) {
+  const state = charts.get(plot);
+  clearTimeout(state.timer);
+  state.at = null;
+  const tooltip = tooltipOf(plot);
+  if (tooltip) tooltip.hidden = true;
+  plot.parentElement?.classList.remove('pointing');
+}
+
+function tooltipOf(plot) {
+  return document.getElementById(plot.id.replace('plot-', 'tooltip-'));
+}

@@ -1,0 +1,355 @@
+//! The dashboard: one page and its files, served from the binary.
+//!
+//! The page is plain HTML, CSS and ES modules in `assets/`; it draws with the plotly.js that the `plotly` crate carries,
+//! and asks the report API for everything else. Files live below a hash of their content, so a browser may keep them for
+//! ever. Nothing here reads a report, knows an account or a token, or changes with a request: the policy below lets the
+//! page load scripts and styles from this server alone, none of them inline.
+
+use std::io::{self, Write};
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+/// What the page may do: load from this server, and talk to it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
+
+/// Content below a hash never changes.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+/// The page names the hashes, so it is asked for each time; its `ETag` makes that cheap.
+const ASK_EACH_TIME: &str = "no-cache";
+
+const PAGE: &str = include_str!("assets/index.html");
+
+macro_rules! assets {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_bytes!(concat!("assets/", $name)).as_slice())),+]
+    };
+}
+
+/// Our own files, by name. They name each other relatively, so all of them share one hash.
+const ASSETS: &[(&str, &[u8])] = assets![
+    "api.js",
+    "base.css",
+    "chart.js",
+    "dom.js",
+    "figure.js",
+    "filters.js",
+    "format.js",
+    "icon.svg",
+    "loader.js",
+    "main.js",
+    "messages.js",
+    "organizations.js",
+    "parts.css",
+    "parts.js",
+    "person.js",
+    "plotly.css",
+    "print.css",
+    "quota.js",
+    "range.js",
+    "shell.js",
+    "state.js",
+    "tooltip.js",
+    "view-assignments.js",
+    "view-history.js",
+    "view-quota.js",
+    "view-usage.js",
+];
+
+const PLOTLY: &str = "plotly.min.js";
+
+static SITE: LazyLock<Site> = LazyLock::new(Site::new);
+
+/// The files that the page loads, at `/assets/{hash}/{name}`. Everybody may have them: they hold no data.
+pub(super) fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new().route("/assets/{hash}/{name}", get(asset))
+}
+
+/// The dashboard, for people
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "getDashboard",
+    tag = "operations",
+    responses((status = 200, description = "The dashboard", body = String, content_type = "text/html"))
+)]
+pub(super) async fn page(headers: HeaderMap) -> Response {
+    aside(move || SITE.page.answer(&headers, ASK_EACH_TIME)).await
+}
+
+async fn asset(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
+    aside(move || match SITE.file(&hash, &name) {
+        Some(file) => file.answer(&headers, FOR_EVER),
+        None => StatusCode::NOT_FOUND.into_response(),
+    })
+    .await
+}
+
+/// Hashing and compressing some megabytes, once each, must not hold up the API's requests.
+async fn aside(answer: impl FnOnce() -> Response + Send + 'static) -> Response {
+    tokio::task::spawn_blocking(answer).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+/// Everything that is served.
+struct Site {
+    page: File,
+    /// Our own files and their hash.
+    assets: Vec<(&'static str, File)>,
+    assets_hash: String,
+    plotly: File,
+    plotly_hash: String,
+}
+
+impl Site {
+    fn new() -> Self {
+        let assets_hash = hash(ASSETS.iter().flat_map(|(name, content)| [name.as_bytes(), content]));
+        let plotly = plotly_js();
+        let plotly_hash = hash([plotly.as_bytes()]);
+        let base = format!("/assets/{assets_hash}");
+        let modules: Vec<String> = ASSETS
+            .iter()
+            .filter(|(name, _)| name.ends_with(".js"))
+            .map(|(name, _)| format!(r#"<link rel="modulepreload" href="{base}/{name}">"#))
+            .collect();
+        let page = PAGE
+            .replace("{{assets}}", &base)
+            .replace("{{modules}}", &modules.join("\n  "))
+            .replace("{{plotly}}", &format!("/assets/{plotly_hash}/{PLOTLY}"));
+        Self {
+            page: File::new("text/html; charset=utf-8", Bytes::from(page)),
+            assets: ASSETS
+                .iter()
+                .map(|&(name, content)| (name, File::new(media_type(name), Bytes::from_static(content))))
+                .collect(),
+            assets_hash,
+            plotly: File::new(media_type(PLOTLY), Bytes::from(plotly)),
+            plotly_hash,
+        }
+    }
+
+    fn file(&self, hash: &str, name: &str) -> Option<&File> {
+        if hash == self.plotly_hash && name == PLOTLY {
+            return Some(&self.plotly);
+        }
+        let (_, file) = self.assets.iter().find(|(known, _)| *known == name)?;
+        (hash == self.assets_hash).then_some(file)
+    }
+}
+
+/// Content, as it is and compressed, with all that its headers need.
+struct File {
+    content: Bytes,
+    /// Made when it is first asked for: plotly.js takes a tenth of a second.
+    compressed: LazyLock<Option<Bytes>, Box<dyn FnOnce() -> Option<Bytes> + Send>>,
+    media_type: &'static str,
+    etag: String,
+}
+
+impl File {
+    fn new(media_type: &'static str, content: Bytes) -> Self {
+        let etag = format!("\"{}\"", hash([content.as_ref()]));
+        let source = content.clone();
+        let compressed: Box<dyn FnOnce() -> Option<Bytes> + Send> = Box::new(move || gzip(&source).ok());
+        Self { content, compressed: LazyLock::new(compressed), media_type, etag }
+    }
+
+    fn answer(&self, request: &HeaderMap, cache_control: &'static str) -> Response {
+        let etag = HeaderValue::from_str(&self.etag).expect("an etag is hexadecimal digits in quotes");
+        let common: [(HeaderName, HeaderValue); 6] = [
+            (ETAG, etag),
+            (CACHE_CONTROL, HeaderValue::from_static(cache_control)),
+            (VARY, HeaderValue::from_static("accept-encoding")),
+            (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+            (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        ];
+        if lists(request, &IF_NONE_MATCH, |known| known.trim_start_matches("W/") == self.etag) {
+            return (StatusCode::NOT_MODIFIED, common).into_response();
+        }
+        let media_type = [(CONTENT_TYPE, HeaderValue::from_static(self.media_type))];
+        if lists(request, &ACCEPT_ENCODING, accepts_gzip)
+            && let Some(compressed) = self.compressed.as_ref()
+        {
+            let encoding = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+            return (common, media_type, encoding, compressed.clone()).into_response();
+        }
+        (common, media_type, self.content.clone()).into_response()
+    }
+}
+
+/// Whether one of the comma-separated entries of the header is such.
+fn lists(headers: &HeaderMap, name: &HeaderName, is_such: impl Fn(&str) -> bool) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|entry| is_such(entry.trim()))
+}
+
+/// An entry of `Accept-Encoding` that names gzip and does not refuse it by a weight of zero.
+fn accepts_gzip(entry: &str) -> bool {
+    let mut parts = entry.split(';').map(str::trim);
+    parts.next() == Some("gzip") && parts.all(|weight| !matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+}
+
+fn gzip(content: &[u8]) -> io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(content)?;
+    Ok(encoder.finish()?.into())
+}
+
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit_once('.') {
+        Some((_, "js")) => "text/javascript; charset=utf-8",
+        Some((_, "css")) => "text/css; charset=utf-8",
+        Some((_, "svg")) => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
+}
+
+/// Sixteen hexadecimal digits that change with the content. Each part counts with its length, so that no two lists of
+/// parts look alike.
+fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part.len().to_le_bytes());
+        hasher.update(part);
+    }
+    hex::encode(&hasher.finalize()[..8])
+}
+
+/// The plotly.js that the `plotly` crate carries. The crate hands it out between script tags, followed by MathJax, which
+/// we have no use for.
+fn plotly_js() -> String {
+    let tags = plotly::Plot::offline_js_sources();
+    let begun = tags.find('>').map_or(0, |tag| tag + 1);
+    let ended = tags.find("</script>").unwrap_or(tags.len());
+    tags[begun..ended].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::io::Read;
+
+    use axum::body::Body;
+    use axum::http::Request;
+    use flate2::read::GzDecoder;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(path: &str, headers: &[(HeaderName, &str)]) -> (StatusCode, HeaderMap, Bytes) {
+        let mut request = Request::get(path);
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        let response =
+            assets::<()>().route("/", get(page)).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        (parts.status, parts.headers, body.collect().await.unwrap().to_bytes())
+    }
+
+    fn addresses(page: &str) -> BTreeSet<&str> {
+        page.split('"').filter(|text| text.starts_with("/assets/")).collect()
+    }
+
+    #[tokio::test]
+    async fn every_file_that_the_page_names_is_there_for_ever() {
+        let (status, headers, page) = ask("/", &[]).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(headers[CACHE_CONTROL], "no-cache");
+        let page = String::from_utf8(page.to_vec()).unwrap();
+        assert!(!page.contains("{{"), "a placeholder is left in the page");
+        let addresses = addresses(&page);
+        assert!(addresses.len() > 20, "{addresses:?}");
+        for address in addresses {
+            let (status, headers, content) = ask(address, &[]).await;
+            assert_eq!(status, StatusCode::OK, "{address}");
+            assert_eq!(headers[CACHE_CONTROL], FOR_EVER, "{address}");
+            assert_eq!(headers[CONTENT_SECURITY_POLICY], POLICY, "{address}");
+            assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff", "{address}");
+            assert_ne!(headers[CONTENT_TYPE], "application/octet-stream", "{address}");
+            assert!(!content.is_empty(), "{address}");
+        }
+    }
+
+    #[test]
+    fn every_file_in_the_folder_is_served() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/dashboard/assets");
+        let mut present: BTreeSet<String> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(present.remove("index.html"));
+        assert_eq!(present, ASSETS.iter().map(|(name, _)| (*name).to_owned()).collect());
+    }
+
+    #[test]
+    fn the_page_has_nothing_that_its_policy_forbids() {
+        for inline in ["<style", " style=", " onclick=", " onload=", "javascript:", "http://", "https://"] {
+            assert!(!PAGE.contains(inline), "{inline}");
+        }
+        assert_eq!(PAGE.matches("<script").count(), PAGE.matches(r#"<script type="module" src="#).count());
+        for (name, content) in ASSETS.iter().filter(|(name, _)| name.ends_with(".js")) {
+            let script = std::str::from_utf8(content).unwrap();
+            for unsafe_way in
+                ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"]
+            {
+                assert!(!script.contains(unsafe_way), "{name}: {unsafe_way}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_browser_has_is_not_sent_again() {
+        let (_, headers, _) = ask("/", &[]).await;
+        let etag = headers[ETAG].to_str().unwrap();
+        let (status, _, content) = ask("/", &[(IF_NONE_MATCH, etag)]).await;
+        assert_eq!((status, content.len()), (StatusCode::NOT_MODIFIED, 0));
+        let (status, _, _) = ask("/", &[(IF_NONE_MATCH, "\"of another day\"")]).await;
+        assert_eq!(status, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn plotly_comes_from_its_crate_and_compressed() {
+        let address = format!("/assets/{}/{PLOTLY}", SITE.plotly_hash);
+        let (_, headers, plain) = ask(&address, &[(ACCEPT_ENCODING, "gzip;q=0, identity")]).await;
+        assert!(!headers.contains_key(CONTENT_ENCODING));
+        let text = std::str::from_utf8(&plain).unwrap().trim_start();
+        assert!(text.starts_with("/**\n* plotly.js v3."), "{}", &text[..60]);
+        assert!(text.trim_end().ends_with("return Plotly;\n}));"), "{}", &text[text.len() - 60..]);
+        let (_, headers, compressed) = ask(&address, &[(ACCEPT_ENCODING, "br, gzip")]).await;
+        assert_eq!(headers[CONTENT_ENCODING], "gzip");
+        assert!(compressed.len() * 2 < plain.len());
+        let mut unpacked = Vec::new();
+        GzDecoder::new(compressed.as_ref()).read_to_end(&mut unpacked).unwrap();
+        assert_eq!(unpacked, plain);
+    }
+
+    #[tokio::test]
+    async fn no_other_name_and_no_other_hash() {
+        let known = &SITE.assets_hash;
+        for address in [
+            "/assets/0000000000000000/main.js".to_owned(),
+            format!("/assets/{known}/nothing.js"),
+            format!("/assets/{known}/{PLOTLY}"),
+        ] {
+            assert_eq!(ask(&address, &[]).await.0, StatusCode::NOT_FOUND, "{address}");
+        }
+    }
+}
