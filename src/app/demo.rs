@@ -73,7 +73,8 @@ pub(super) fn configure(args: &Args, mut config: Config) -> anyhow::Result<Confi
 
 /// Runs until `stop` is cancelled or something fails for good.
 pub(super) async fn run(args: &Args, mut config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let feed = Feed::open(args.events.as_deref())?;
+    let mut feed = Feed::open(args.events.as_deref())?;
+    let account = feed.account()?;
     let listener = service::listen(config.http.listen, "--listen").await?;
     let address = listener.local_addr().context("the API has no address")?;
     // A folder of its own, so that it never empties the database of another engine that keeps its data there.
@@ -88,7 +89,7 @@ pub(super) async fn run(args: &Args, mut config: Config, stop: CancellationToken
     store.reset_database().await?;
     store.migrate().await?;
     let service = Service::new(&config, Role::WorkerAndApi, listener, store.clone())?;
-    written(std::io::stdout().lock().write_all(banner(address, &config, &data_dir).as_bytes()))?;
+    written(std::io::stdout().lock().write_all(banner(address, account.as_deref(), &config, &data_dir).as_bytes()))?;
 
     let feeding = feed::start(feed, config.kafka.clone(), store, stop.clone());
     let failed = async {
@@ -124,13 +125,18 @@ fn default_data_dir() -> anyhow::Result<PathBuf> {
 }
 
 /// What to do now.
-fn banner(api: SocketAddr, config: &Config, data_dir: &Path) -> String {
+fn banner(api: SocketAddr, account: Option<&str>, config: &Config, data_dir: &Path) -> String {
+    // The dashboard asks for an account where its address names none.
+    let query = account.map_or_else(String::new, |id| {
+        format!("?{}", url::form_urlencoded::Serializer::new(String::new()).append_pair("account", id).finish())
+    });
     let clickhouse = &config.clickhouse.url;
     let database = &config.clickhouse.database;
     format!(
         "
 seatmeter demo
 
+  Dashboard   http://{api}/{query}
   API         http://{api}   (no token needed)
   ClickHouse  {clickhouse}   (user default, no password, database {database})
   Data        {data_dir}   (emptied at each start)

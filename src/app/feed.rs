@@ -17,6 +17,7 @@ use super::produce;
 use super::progress::{Progress, count_of};
 use super::sender::Sender;
 use crate::config;
+use crate::core::decode::account_key;
 use crate::generate::{Generator, Load};
 use crate::store::Store;
 
@@ -48,6 +49,23 @@ impl Feed {
         };
         let (lines, bytes) = produce::open(path)?;
         Ok(Self::File { lines, bytes })
+    }
+
+    /// An account that there will be something to see of: that of the first line that names one. A pipe is not looked into,
+    /// because its first line may be long in coming.
+    pub(super) fn account(&mut self) -> anyhow::Result<Option<String>> {
+        let account = |line: &[u8]| account_key(line).map(|id| id.to_string());
+        match self {
+            Self::File { bytes: None, .. } => Ok(None),
+            // Only what the buffer holds, which is left in it.
+            Self::File { lines, .. } => {
+                let begun = lines.fill_buf().context("cannot read the events")?;
+                Ok(begun.split(|byte| *byte == b'\n').find_map(account))
+            }
+            Self::Generated { from_ms, to_ms } => {
+                Ok(Generator::new(&Load::ordinary(*from_ms, *to_ms)).find_map(|line| account(&line.json)))
+            }
+        }
     }
 }
 

@@ -17,6 +17,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 struct Demo {
     program: Program,
     data: tempfile::TempDir,
+    dashboard: String,
     api: String,
     clickhouse: String,
 }
@@ -31,8 +32,8 @@ impl Demo {
             let line = program.wait_for_line(name, LONG);
             line.split_whitespace().nth(1).unwrap().to_owned()
         };
-        let (api, clickhouse) = (address("  API "), address("  ClickHouse "));
-        Self { program, data, api, clickhouse }
+        let (dashboard, api, clickhouse) = (address("  Dashboard "), address("  API "), address("  ClickHouse "));
+        Self { program, data, dashboard, api, clickhouse }
     }
 
     /// What `GET /v1/ingest` answers.
@@ -72,6 +73,9 @@ fn it_counts_a_file_and_begins_anew_each_time() {
     let path = events_file(folder.path(), &[LOGIN, "", TEST, TEST, "  ", "not JSON"]);
     let events = ["--events", path.to_str().unwrap()];
     let mut demo = Demo::start(&events);
+    assert_eq!(demo.dashboard, format!("{}/?account=acme", demo.api), "the account of the first event");
+    let page = ureq::get(&demo.dashboard).call().unwrap().body_mut().read_to_string().unwrap();
+    assert!(page.contains("<title>seatmeter</title>"), "{page}");
     let ingest = demo.wait_until_counted(4);
     let outcomes = ["events", "rejected", "duplicates", "skipped", "absent"].map(|name| ingest[name].as_u64().unwrap());
     assert_eq!(outcomes, [2, 1, 1, 0, 0]);
