@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod contract;
 mod counting;
+mod dashboard;
 mod demo;
 mod embedded;
 mod end_to_end;

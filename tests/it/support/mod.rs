@@ -44,7 +44,7 @@ pub(crate) fn is_required(variable: &str) -> bool {
 
 /// A folder in the target folder for servers that live as long as this process. Static values are never dropped, so those
 /// of earlier processes are removed here.
-fn process_folder(kind: &str) -> PathBuf {
+pub(crate) fn process_folder(kind: &str) -> PathBuf {
     let parent = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(&parent).unwrap();
     for entry in std::fs::read_dir(&parent).unwrap().flatten() {

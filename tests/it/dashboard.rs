@@ -1,0 +1,15 @@
+//! The dashboard in a real browser: Chromium, on the whole service with the scenario `tiny`.
+//!
+//! Without `chromium` and `chromedriver` these tests say so and pass; `SEATMETER_REQUIRE_BROWSER=1` makes them fail then.
+
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "a test that is skipped says so, and pictures are named")]
+
+mod access;
+mod axe;
+mod browser;
+mod expected;
+mod figures;
+mod interaction;
+mod live;
+mod screenshots;
+mod site;

@@ -1,0 +1,102 @@
+//! Tokens: asked for, refused, taken from the fragment, kept in the tab alone; and what a role does not open.
+
+use serde_json::json;
+
+use super::browser::{Browser, LIGHT};
+use super::expected::cases;
+use super::site::{Site, token};
+
+#[test]
+fn a_token_is_entered_once() {
+    let Some(mut browser) = Browser::open(LIGHT) else { return };
+    browser.expect("401 (Unauthorized)");
+    let site = Site::tiny();
+    let api = site.listen(true, None);
+    browser.goto(&api.page("account=1000"));
+    browser.wait_for_text("h1", "A token is needed");
+    browser.is_accessible("the token's form");
+    browser.type_into("#token", "no token at all");
+    browser.click(".token-form button");
+    browser.wait_for_text("h1", "This token does not work");
+
+    let good = token(&json!([
+        { "account": "1000", "role": "account_admin" },
+        { "account": "1000", "organization": "101", "role": "billing_manager" },
+    ]));
+    browser.clear("#token");
+    browser.type_into("#token", &good);
+    browser.click(".token-form button");
+    browser.wait_for_text("h1", "License history");
+    browser.settled();
+    assert!(!browser.table("#table-seats").is_empty());
+    assert_eq!(browser.eval("return sessionStorage.getItem('seatmeter.token')"), json!(good));
+    assert!(
+        !browser
+            .eval("return JSON.stringify(localStorage) + document.cookie + document.documentElement.outerHTML")
+            .as_str()
+            .unwrap()
+            .contains(&good)
+    );
+
+    // The next view does not ask again.
+    browser.eval("document.querySelector('#views li:last-child a').click()");
+    browser.wait_for_text("h1", "Usage");
+    browser.settled();
+    browser.wait("the address names the organization", "return location.search.includes('organization_id=')");
+    assert!(!browser.address().contains(&good));
+
+    browser.click("[data-action='forget-token']");
+    browser.wait_for_text("h1", "A token is needed");
+    assert_eq!(browser.eval("return sessionStorage.length"), 0);
+    browser.console_is_clean();
+    api.stop(site);
+}
+
+#[test]
+fn a_token_in_the_fragment_leaves_the_address() {
+    let Some(browser) = Browser::open(LIGHT) else { return };
+    let site = Site::tiny();
+    let api = site.listen(true, None);
+    let good = token(&json!([{ "account": "1000", "role": "account_admin" }]));
+    // Its grants name the account, so nobody has to.
+    browser.goto(&format!("{}#token={good}", api.page("view=assignments")));
+    browser.wait_for_text("h1", "Assignments");
+    browser.settled();
+    assert_eq!(browser.eval("return location.hash"), "");
+    assert!(browser.address().ends_with("?view=assignments&account=1000"), "{}", browser.address());
+    browser.back();
+    assert!(!browser.eval("return location.href").as_str().unwrap().contains(&good));
+    browser.console_is_clean();
+    api.stop(site);
+}
+
+#[test]
+fn a_role_opens_its_own_views() {
+    let Some(mut browser) = Browser::open(LIGHT) else { return };
+    browser.expect("403 (Forbidden)");
+    let site = Site::tiny();
+    let api = site.listen(true, None);
+    let owner = token(&json!([{ "account": "1000", "organization": "org-0-0", "role": "owner" }]));
+    let as_of = "as_of=2026-06-20T12:00:00Z";
+    browser.goto(&format!("{}#token={owner}", api.page(&format!("account=1000&{as_of}"))));
+    browser.wait_for_words("Your token does not open this");
+    browser.is_accessible("a view that the token does not open");
+
+    browser.eval("[...document.querySelectorAll('main a')].find((a) => a.innerText === 'See the usage of your organizations').click()");
+    browser.wait_for_text("h1", "Usage");
+    browser.settled();
+    let quota =
+        cases("tiny", "org-0-0/quota").into_iter().find(|case| case.query["as_of"] == "2026-06-20T12:00:00Z").unwrap();
+    browser.wait_for_text("#quota-used", &quota.body["used"].to_string());
+    assert_eq!(browser.text("#organization-name"), "Org org-0-0");
+
+    // Another organization of the account is as closed as one that does not exist.
+    for organization in ["101", "unheard-of"] {
+        browser.goto(&api.page(&format!("view=usage&account=1000&organization_id={organization}&{as_of}")));
+        browser.wait_for_words("Your token does not open this");
+    }
+    browser.goto(&api.page("account=another"));
+    browser.wait_for_words("Your token does not open this");
+    browser.console_is_clean();
+    api.stop(site);
+}
