@@ -23,7 +23,7 @@ use super::retry::Dependency;
 use super::start::Starter;
 use super::tail::watch_tails;
 use super::topic::{Topic, wait_for_topic, watch_topic};
-use super::watchdog::{self, Heartbeat};
+use super::watchdog::{self, Heartbeat, beating};
 use super::worker::{self, Worker};
 use crate::config::Config;
 use crate::store::Store;
@@ -88,7 +88,9 @@ impl Shell {
             idle_flush_interval: config.ingest.idle_flush_interval,
             books: Books::default(),
         };
-        let coordinator = tokio::spawn(coordinator.run(config.ingest.flush_interval, flush_inbox, deadline));
+        let flushes = Heartbeat::new("flush".to_owned());
+        let coordinator = coordinator.run(config.ingest.flush_interval, flush_inbox, deadline);
+        let coordinator = tokio::spawn(beating(Arc::clone(&flushes), coordinator));
         tasks.spawn(watch_tails(config.kafka.clone(), workers.clone(), tail_requests, stop.clone()));
         let starter = Starter {
             store,
@@ -99,7 +101,7 @@ impl Shell {
         };
         let heartbeat = Heartbeat::new("kafka-poll".to_owned());
         let mut heartbeats = crew.heartbeats;
-        heartbeats.push(Arc::clone(&heartbeat));
+        heartbeats.extend([flushes, Arc::clone(&heartbeat)]);
         let thread = ConsumerThread {
             client,
             topic: topic.name.clone(),

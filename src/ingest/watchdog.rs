@@ -1,15 +1,23 @@
-//! Ends a process one of whose threads is stuck.
+//! Ends a process one of whose threads is stuck, or whose flushes are.
 //!
 //! The Kafka client polls on a thread of its own, so the group keeps a member whose workers do nothing: nobody else would
 //! notice. A restart is safe at any moment, since nothing is lost.
+//!
+//! What has blocked the others may block whoever tells of it: a log that nobody reads blocks every thread that writes to
+//! it. So the end is arranged first, and told then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
+
 use super::messages::{Fatal, FatalSender};
 use crate::telemetry::events;
 use crate::telemetry::health::Health;
+
+/// How often a task shows a sign of life.
+const BEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often the heartbeats are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,6 +58,24 @@ impl Heartbeat {
     /// No more signs are to be expected.
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Does the work, with signs of life for as long as its task is run at all: not while it blocks its thread, and not while
+/// others block all threads of the runtime. Waiting is a sign of life, whatever for.
+pub(super) async fn beating<T>(heartbeat: Arc<Heartbeat>, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let mut beats = tokio::time::interval(BEAT_INTERVAL);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => {
+                heartbeat.end();
+                return done;
+            }
+            _ = beats.tick() => heartbeat.beat(),
+        }
     }
 }
 
@@ -120,9 +146,10 @@ pub(super) fn watch(threads: &[Arc<Heartbeat>], limit: Duration, health: &Health
 }
 
 fn end_process(thread: &Heartbeat, seconds: u64, health: &Health, fatal: &FatalSender) {
-    events::thread_stuck(&thread.name, seconds);
     health.not_ready(COMPONENT, format!("thread {} is stuck; the process ends", thread.name));
     fatal.send(Fatal::ThreadStuck { thread: thread.name.clone(), seconds });
+    let name = thread.name.clone();
+    std::thread::spawn(move || events::thread_stuck(&name, seconds));
     std::thread::sleep(LAST_GRACE);
     // Whoever was to end the process is stuck as well.
     std::process::exit(EXIT_STUCK);
@@ -143,5 +170,20 @@ mod tests {
             assert_ne!(silence.look(2, 4), Sign::Stuck);
         }
         assert_eq!(silence.look(2, 4), Sign::Stuck);
+    }
+
+    #[tokio::test]
+    async fn work_that_waits_beats_and_work_that_blocks_does_not() {
+        let heartbeat = Heartbeat::new("work".to_owned());
+        let beats = || heartbeat.beats.load(Ordering::Relaxed);
+        beating(Arc::clone(&heartbeat), async {
+            tokio::time::sleep(BEAT_INTERVAL * 2).await;
+            let waited = beats();
+            assert!(waited > 0);
+            std::thread::sleep(BEAT_INTERVAL * 2);
+            assert_eq!(beats(), waited);
+        })
+        .await;
+        assert!(heartbeat.is_over.load(Ordering::Relaxed));
     }
 }

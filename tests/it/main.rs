@@ -11,7 +11,7 @@ mod dashboard;
 mod demo;
 mod embedded;
 mod end_to_end;
-mod kafka;
+mod faults;
 mod mutations;
 mod produce;
 mod recipes;

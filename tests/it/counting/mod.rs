@@ -28,22 +28,6 @@ pub(crate) struct Setup<'k> {
     options: BTreeMap<&'static str, String>,
 }
 
-/// A setup without its broker, which can so be stopped.
-pub(crate) struct Parts {
-    topic: String,
-    database: Database,
-    group: String,
-    options: BTreeMap<&'static str, String>,
-}
-
-impl Parts {
-    /// The setup again, once the broker is back.
-    pub(crate) fn with(self, kafka: &Kafka) -> Setup<'_> {
-        let Parts { topic, database, group, options } = self;
-        Setup { kafka, topic, database, group, options }
-    }
-}
-
 /// The progress of all partitions together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
@@ -69,12 +53,6 @@ impl<'k> Setup<'k> {
         let migrated = setup.command(&["migrate"]).output().unwrap();
         assert!(migrated.status.success(), "{migrated:?}");
         setup
-    }
-
-    /// Lets go of the broker.
-    pub(crate) fn apart(self) -> Parts {
-        let Setup { kafka: _, topic, database, group, options } = self;
-        Parts { topic, database, group, options }
     }
 
     /// Workers that are started from now on have this option, such as `INGEST__FLUSH_INTERVAL_MS`.
@@ -207,8 +185,10 @@ impl<'k> Setup<'k> {
                 "SELECT account_id, organization_id, project_id, day, run, uploaded, duration_ms FROM test_executions_daily",
             ),
             active_users: lines("SELECT account_id, day, active_users FROM daily_active_users_by_account"),
+            organization_users: lines("SELECT account_id, organization_id, day, active_users FROM daily_active_users"),
             quota: lines("SELECT account_id, organization_id, used FROM quota_usage"),
             seats: lines("SELECT account_id, organization_id, user_id, activated, status FROM license_assignments"),
+            licenses: lines("SELECT account_id, organization_id, seats FROM license_purchases WHERE isNull(end)"),
         }
     }
 
@@ -236,4 +216,14 @@ pub(crate) fn produce(producer: &BaseProducer, topic: &str, records: &[Record]) 
         producer.poll(Duration::ZERO);
     }
     producer.flush(Duration::from_secs(60)).unwrap();
+}
+
+/// What a worker answers under this path: status and body.
+#[track_caller]
+pub(crate) fn ask(worker: &mut Program, path: &str) -> (u16, String) {
+    let line = worker.wait_for_line("listening", STOP_TIMEOUT);
+    let address = line.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut answer = agent.get(format!("http://{address}{path}")).call().unwrap();
+    (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
 }

@@ -42,7 +42,7 @@ fn kafka_takes_and_gives_records() {
 
 #[test]
 fn kafka_keeps_its_records_over_a_crash() {
-    let mut kafka = Kafka::start();
+    let kafka = Kafka::start();
     if kafka.is_mock() {
         return;
     }

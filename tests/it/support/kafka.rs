@@ -9,11 +9,13 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
@@ -21,6 +23,7 @@ use seatmeter::embedded::kafka::MockBroker;
 use seatmeter::embedded::provision;
 use tempfile::TempDir;
 
+use super::tcp_proxy::TcpProxy;
 use super::{is_required, process_folder, signal, unique};
 
 /// How long a broker may take to answer after its start; it takes about 5 s on an idle machine.
@@ -53,7 +56,7 @@ struct Broker {
     folder: PathBuf,
     /// Removes the folder of a private broker.
     _owned: Option<TempDir>,
-    running: Option<Running>,
+    running: Mutex<Option<Running>>,
 }
 
 struct Running {
@@ -66,20 +69,27 @@ impl Kafka {
     /// The broker that all tests share, each with topics of its own. Nobody stops it.
     pub(crate) fn shared() -> &'static Kafka {
         static KAFKA: OnceLock<Kafka> = OnceLock::new();
-        KAFKA.get_or_init(|| Kafka::in_folder(process_folder("kafka"), None))
+        KAFKA.get_or_init(|| Kafka::in_folder(process_folder("kafka"), None, None))
     }
 
     /// A broker of one test, which may stop and restart it; killed when dropped.
     #[track_caller]
     pub(crate) fn start() -> Kafka {
         let owned = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        Kafka::in_folder(owned.path().to_owned(), Some(owned))
+        Kafka::in_folder(owned.path().to_owned(), Some(owned), None)
+    }
+
+    /// A broker of one test that is reached through a proxy alone: it gives its clients the proxy's address.
+    #[track_caller]
+    pub(crate) fn start_behind(proxy: &TcpProxy) -> Kafka {
+        let owned = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Kafka::in_folder(owned.path().to_owned(), Some(owned), Some(proxy))
     }
 
     #[track_caller]
-    fn in_folder(folder: PathBuf, owned: Option<TempDir>) -> Kafka {
+    fn in_folder(folder: PathBuf, owned: Option<TempDir>, proxy: Option<&TcpProxy>) -> Kafka {
         match needs().and_then(|()| provision::kafka_jars()) {
-            Ok(jars) => Kafka::real(jars, folder, owned),
+            Ok(jars) => Kafka::real(jars, folder, owned, proxy),
             Err(error) if is_required("SEATMETER_REQUIRE_KAFKA") => panic!("Apache Kafka is required here: {error:#}"),
             Err(error) => {
                 // Not by eprintln!, which is kept back while tests pass.
@@ -92,18 +102,23 @@ impl Kafka {
     }
 
     #[track_caller]
-    fn real(jars: PathBuf, folder: PathBuf, owned: Option<TempDir>) -> Kafka {
+    fn real(jars: PathBuf, folder: PathBuf, owned: Option<TempDir>, proxy: Option<&TcpProxy>) -> Kafka {
         let [port, controller_port] = free_ports();
-        std::fs::write(folder.join("server.properties"), properties(&folder, port, controller_port)).unwrap();
+        let public_port = proxy.map_or(port, TcpProxy::port);
+        if let Some(proxy) = proxy {
+            proxy.forward_to(port);
+        }
+        let properties = properties(&folder, port, public_port, controller_port);
+        std::fs::write(folder.join("server.properties"), properties).unwrap();
         let formatted = java(&jars)
             .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
             .arg(folder.join("server.properties"))
             .output()
             .unwrap();
         assert!(formatted.status.success(), "cannot format Kafka's storage: {formatted:?}");
-        let mut broker = Broker { jars, folder, _owned: owned, running: None };
+        let broker = Broker { jars, folder, _owned: owned, running: Mutex::new(None) };
         broker.launch();
-        let kafka = Kafka { bootstrap_servers: format!("127.0.0.1:{port}"), kind: Kind::Real(Box::new(broker)) };
+        let kafka = Kafka { bootstrap_servers: format!("127.0.0.1:{public_port}"), kind: Kind::Real(Box::new(broker)) };
         kafka.wait_until_ready();
         kafka
     }
@@ -170,6 +185,14 @@ impl Kafka {
         self.administer(async |admin, options| admin.delete_records(&offsets, options).await);
     }
 
+    /// Changes one property of a topic; the others go back to their defaults.
+    #[track_caller]
+    pub(crate) fn configure_topic(&self, name: &str, property: &str, value: &str) {
+        let config = AlterConfig::new(ResourceSpecifier::Topic(name)).set(property, value);
+        let altered = self.administer(async |admin, options| admin.alter_configs([&config], options).await);
+        assert!(altered.iter().all(Result::is_ok), "{altered:?}");
+    }
+
     /// Forgets the committed offsets of a consumer group, and the group.
     #[track_caller]
     pub(crate) fn delete_group(&self, group_id: &str) {
@@ -186,29 +209,28 @@ impl Kafka {
 
     /// Kills the broker on the spot (SIGKILL).
     #[track_caller]
-    pub(crate) fn kill(&mut self) {
-        self.broker_mut().running = None;
+    pub(crate) fn kill(&self) {
+        *self.broker().running.lock().unwrap() = None;
     }
 
     /// Starts the broker again after [`kill`](Kafka::kill), on the same data and port.
     #[track_caller]
-    pub(crate) fn restart(&mut self) {
-        let broker = self.broker_mut();
-        broker.running = None;
-        broker.launch();
+    pub(crate) fn restart(&self) {
+        self.kill();
+        self.broker().launch();
         self.wait_until_ready();
     }
 
     /// Sends a signal to the broker, such as `STOP` and `CONT`.
     #[track_caller]
-    pub(crate) fn signal(&mut self, name: &str) {
-        let pid = self.broker_mut().running.as_ref().unwrap().java_pid;
-        signal(pid, name);
+    pub(crate) fn signal(&self, name: &str) {
+        let running = self.broker().running.lock().unwrap();
+        signal(running.as_ref().unwrap().java_pid, name);
     }
 
     #[track_caller]
-    fn broker_mut(&mut self) -> &mut Broker {
-        match &mut self.kind {
+    fn broker(&self) -> &Broker {
+        match &self.kind {
             Kind::Real(broker) => broker,
             Kind::Mock(_) => panic!("the mock cluster cannot be stopped; ask is_mock() first"),
         }
@@ -251,7 +273,7 @@ impl Kafka {
 
 impl Broker {
     #[track_caller]
-    fn launch(&mut self) {
+    fn launch(&self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
         let java = java(&self.jars);
         let mut guard = Command::new("sh")
@@ -273,7 +295,7 @@ impl Broker {
         // The broker writes here too; reading on keeps its pipe open and empty.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         let stdin = guard.stdin.take();
-        self.running = Some(Running { guard, stdin, java_pid: first_line.trim().parse().unwrap() });
+        *self.running.lock().unwrap() = Some(Running { guard, stdin, java_pid: first_line.trim().parse().unwrap() });
     }
 }
 
@@ -307,11 +329,11 @@ fn free_ports() -> [u16; 2] {
 }
 
 /// The broker's configuration: one partition for each internal topic, short waits, retention and compaction at once.
-fn properties(folder: &Path, port: u16, controller_port: u16) -> String {
+fn properties(folder: &Path, port: u16, public_port: u16, controller_port: u16) -> String {
     let data = folder.join("data").display().to_string();
     let quorum = format!("1@127.0.0.1:{controller_port}");
     let listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}");
-    let advertised = format!("PLAINTEXT://127.0.0.1:{port}");
+    let advertised = format!("PLAINTEXT://127.0.0.1:{public_port}");
     let lines: HashMap<&str, &str> = HashMap::from([
         ("process.roles", "broker,controller"),
         ("node.id", "1"),

@@ -6,8 +6,10 @@
 #![allow(dead_code, reason = "each test module uses some of it")]
 
 pub(crate) mod engine;
+pub(crate) mod http_proxy;
 pub(crate) mod kafka;
 pub(crate) mod program;
+pub(crate) mod tcp_proxy;
 
 use std::path::PathBuf;
 use std::process::Command;

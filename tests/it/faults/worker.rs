@@ -1,0 +1,49 @@
+//! What can become of a worker's process.
+
+use std::time::Duration;
+
+use crate::counting::{STOP_TIMEOUT, Setup, Writer};
+use crate::support::http_proxy::{HttpProxy, Meddling, Rule};
+
+const KILLS: u32 = 20;
+
+/// Rows go out first, then the progress, alone. A kill between the two leaves rows of events that the next start counts
+/// again; every request is delayed a little, so that many kills hit that moment.
+#[test]
+fn kills_in_the_middle_of_flushes_change_nothing() {
+    let mut setup = Setup::new(4);
+    // The group gives up a killed member soon.
+    setup.set("KAFKA__SESSION_TIMEOUT_MS", 1_000);
+    setup.set("INGEST__REVOKE_DEADLINE_MS", 900);
+    let proxy = HttpProxy::to(&setup.database.url);
+    proxy.set(Rule { meddling: Meddling::Delay(Duration::from_millis(40)), every: 1, only_inserts: true });
+    setup.set("CLICKHOUSE__URL", &proxy.url);
+    setup.set("INGEST__FLUSH_INTERVAL_MS", 50);
+    let mut writer = Writer::new(3);
+    setup.produce(&writer.write(2_000));
+    let mut half_written = 0;
+    for kill in 0..KILLS {
+        let mut worker = setup.worker();
+        worker.wait_for_line("counting partition", STOP_TIMEOUT);
+        for _ in 0..5 {
+            setup.produce(&writer.write(100));
+            std::thread::sleep(Duration::from_millis(u64::from(20 + 3 * kill)));
+        }
+        worker.kill();
+        half_written += u32::from(is_half_written(&setup));
+    }
+    assert!(half_written > 0, "no kill has hit the middle of a flush, so this test shows nothing");
+    proxy.clear();
+    let mut worker = setup.worker();
+    setup.check(&writer);
+    assert!(worker.terminate(STOP_TIMEOUT).success());
+}
+
+/// Whether rows are stored that no progress covers.
+fn is_half_written(setup: &Setup<'_>) -> bool {
+    let beyond = setup.database.query(
+        "SELECT count() FROM (SELECT source, max(upto) AS upto FROM test_executions_state GROUP BY source) AS rows \
+         LEFT JOIN ingest_progress AS progress ON progress.source = rows.source WHERE rows.upto > progress.next_offset",
+    );
+    beyond.trim() != "0"
+}

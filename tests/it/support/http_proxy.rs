@@ -1,0 +1,186 @@
+//! An HTTP proxy between a program and ClickHouse, which does to requests what networks, load balancers and overloaded
+//! servers do: delays them, refuses them, cuts them half way, or loses the answer to what was done.
+
+use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meddling {
+    /// It is held back for so long.
+    Delay(Duration),
+    /// It is answered 503, and goes no further.
+    Refuse,
+    /// The server gets half of it, then both connections break.
+    CutRequest,
+    /// It is done, but the client gets half of the answer's bytes, or none, and the connection breaks.
+    CutAnswer,
+    /// It is done, but nobody ever hears of it: the connection breaks.
+    SwallowAnswer,
+    /// It is done, and the connection stays open without a word.
+    Hang,
+}
+
+/// How often, and to which requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) meddling: Meddling,
+    /// Every so many requests; 1 means each.
+    pub(crate) every: u64,
+    /// INSERTs alone; else all requests.
+    pub(crate) only_inserts: bool,
+}
+
+/// Forwards HTTP from a loopback port to a server, as long as this process lives.
+#[derive(Clone)]
+pub(crate) struct HttpProxy {
+    pub(crate) url: String,
+    state: Arc<State>,
+}
+
+struct State {
+    target: String,
+    rule: Mutex<Option<Rule>>,
+    asked: AtomicU64,
+    meddled: AtomicU64,
+}
+
+impl HttpProxy {
+    /// Stands in front of a server such as `http://127.0.0.1:8123`.
+    #[track_caller]
+    pub(crate) fn to(url: &str) -> HttpProxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url_here = format!("http://{}", listener.local_addr().unwrap());
+        let target = url.strip_prefix("http://").unwrap().to_owned();
+        let state =
+            Arc::new(State { target, rule: Mutex::default(), asked: AtomicU64::new(0), meddled: AtomicU64::new(0) });
+        let serving = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let state = Arc::clone(&serving);
+                // A connection that breaks is what this is about.
+                std::thread::spawn(move || drop(state.serve(client)));
+            }
+        });
+        HttpProxy { url: url_here, state }
+    }
+
+    /// Requests from now on are meddled with.
+    pub(crate) fn set(&self, rule: Rule) {
+        *self.state.rule.lock().unwrap() = Some(rule);
+    }
+
+    /// Requests from now on pass.
+    pub(crate) fn clear(&self) {
+        *self.state.rule.lock().unwrap() = None;
+    }
+
+    /// How many requests were meddled with so far.
+    pub(crate) fn meddled(&self) -> u64 {
+        self.state.meddled.load(Ordering::Relaxed)
+    }
+}
+
+impl State {
+    /// Serves one connection, until something breaks it.
+    fn serve(&self, client: TcpStream) -> std::io::Result<()> {
+        let mut client = BufReader::new(client);
+        let mut server: Option<BufReader<TcpStream>> = None;
+        loop {
+            let request = read_message(&mut client)?;
+            let meddling = self.meddling(&request);
+            match meddling {
+                Some(Meddling::Refuse) => {
+                    let answer = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 9\r\n\r\nnot today";
+                    client.get_mut().write_all(answer.as_bytes())?;
+                    continue;
+                }
+                Some(Meddling::Delay(delay)) => std::thread::sleep(delay),
+                _ => {}
+            }
+            if server.is_none() {
+                server = Some(BufReader::new(TcpStream::connect(&self.target)?));
+            }
+            let Some(upstream) = &mut server else { continue };
+            if meddling == Some(Meddling::CutRequest) {
+                upstream.get_mut().write_all(&request[..request.len() / 2])?;
+                upstream.get_mut().shutdown(Shutdown::Both)?;
+                return client.get_mut().shutdown(Shutdown::Both);
+            }
+            upstream.get_mut().write_all(&request)?;
+            let answer = read_message(upstream)?;
+            match meddling {
+                Some(Meddling::SwallowAnswer) => return client.get_mut().shutdown(Shutdown::Both),
+                Some(Meddling::CutAnswer) => {
+                    client.get_mut().write_all(&answer[..answer.len() / 2])?;
+                    return client.get_mut().shutdown(Shutdown::Both);
+                }
+                // Until the client loses patience and closes.
+                Some(Meddling::Hang) => return read_message(&mut client).map(drop),
+                _ => client.get_mut().write_all(&answer)?,
+            }
+        }
+    }
+
+    fn meddling(&self, request: &[u8]) -> Option<Meddling> {
+        let rule = (*self.rule.lock().unwrap())?;
+        let line = request.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let is_insert = line.windows(6).any(|word| word == b"INSERT");
+        if rule.only_inserts && !is_insert {
+            return None;
+        }
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        if !number.is_multiple_of(rule.every) {
+            return None;
+        }
+        self.meddled.fetch_add(1, Ordering::Relaxed);
+        Some(rule.meddling)
+    }
+}
+
+/// Reads a request or an answer whole: its head, and a body of either kind.
+fn read_message(stream: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
+    let mut message = Vec::new();
+    let (mut length, mut is_chunked) = (0, false);
+    loop {
+        let line = read_line(stream, &mut message)?;
+        let line = line.trim_end().to_ascii_lowercase();
+        if let Some(text) = line.strip_prefix("content-length:") {
+            length = text.trim().parse().map_err(|_| ErrorKind::InvalidData)?;
+        }
+        is_chunked |= line.starts_with("transfer-encoding:") && line.ends_with("chunked");
+        if line.is_empty() {
+            break;
+        }
+    }
+    if !is_chunked {
+        read_bytes(stream, length, &mut message)?;
+        return Ok(message);
+    }
+    loop {
+        let line = read_line(stream, &mut message)?;
+        let size = usize::from_str_radix(line.trim_end(), 16).map_err(|_| ErrorKind::InvalidData)?;
+        // The chunk, or the end of all chunks; a line end follows either.
+        read_bytes(stream, size + 2, &mut message)?;
+        if size == 0 {
+            return Ok(message);
+        }
+    }
+}
+
+fn read_line(stream: &mut BufReader<TcpStream>, message: &mut Vec<u8>) -> std::io::Result<String> {
+    let start = message.len();
+    if stream.read_until(b'\n', message)? == 0 {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    Ok(String::from_utf8_lossy(&message[start..]).into_owned())
+}
+
+fn read_bytes(stream: &mut BufReader<TcpStream>, length: usize, message: &mut Vec<u8>) -> std::io::Result<()> {
+    let start = message.len();
+    message.resize(start + length, 0);
+    stream.read_exact(&mut message[start..])
+}
