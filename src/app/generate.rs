@@ -15,8 +15,9 @@ use super::produce;
 use super::progress::{Progress, count_of};
 use super::sender::Sender;
 use crate::config::Config;
-use crate::core::calendar::{Day, day_start};
-use crate::generate::{Generator, Load, Shares};
+use crate::core::calendar::{Day, day_of, day_start};
+use crate::core::decode::{TIME_END_MS, TIME_MIN_MS};
+use crate::generate::{Generator, Load, PLAN_AGE_DAYS_MAX, Shares};
 
 /// Progress is shown, and a wish to stop heard, after this many lines.
 const SHOW_LINES: u64 = 1_024;
@@ -176,6 +177,7 @@ fn load(args: &Args) -> anyhow::Result<Load> {
     if from_ms >= to_ms {
         bail!("--from must be before --to, and not in the future");
     }
+    check_times(from_ms, to_ms)?;
     let load = match args.profile {
         Profile::Ordinary => Load::ordinary(from_ms, to_ms),
         Profile::LargeAccount => Load::large_account(from_ms, to_ms),
@@ -192,6 +194,22 @@ fn load(args: &Args) -> anyhow::Result<Load> {
         },
         ..load
     })
+}
+
+/// Refuses days whose events would all be rejected for their time.
+fn check_times(from_ms: i64, to_ms: i64) -> anyhow::Result<()> {
+    let first_ms = TIME_MIN_MS + i64::from(PLAN_AGE_DAYS_MAX) * 86_400_000;
+    if from_ms < first_ms {
+        bail!(
+            "--from must be {} or later: plans start up to {PLAN_AGE_DAYS_MAX} days before it, and events before \
+             2000-01-01 are rejected",
+            day_of(chrono_tz::Tz::UTC, first_ms)
+        );
+    }
+    if to_ms > TIME_END_MS {
+        bail!("--to must be 2099-12-31 or earlier: later events are rejected");
+    }
+    Ok(())
 }
 
 fn utc_midnight(day: Day) -> i64 {

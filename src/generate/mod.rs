@@ -18,6 +18,9 @@ use rand_chacha::ChaCha8Rng;
 use self::account::AccountStream;
 use self::noise::Noise;
 
+/// How many days before the first instant a plan may have started, at most.
+pub const PLAN_AGE_DAYS_MAX: i32 = 199;
+
 /// What to generate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {

@@ -4,7 +4,7 @@ use chrono_tz::Tz;
 use rand::{RngExt as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::Load;
+use super::{Load, PLAN_AGE_DAYS_MAX};
 use crate::core::calendar::{Day, day_of};
 use crate::core::id::Id;
 
@@ -185,7 +185,7 @@ fn organization(load: &Load, number: u32, span: Span, rng: &mut ChaCha8Rng) -> O
         tests_per_run,
         plan,
         monthly_quota,
-        plan_age_days: if rng.random_ratio(1, 2) { rng.random_range(0..200) } else { 0 },
+        plan_age_days: if rng.random_ratio(1, 2) { rng.random_range(0..=PLAN_AGE_DAYS_MAX) } else { 0 },
         upgraded_on: (runs_hot && rng.random_ratio(1, 2)).then(|| span.random_day(rng)),
     }
 }

@@ -1,31 +1,25 @@
 //! `GET A/licenses/assignments`, as pages of JSON and as one CSV.
 
-use std::io;
-use std::time::Duration;
-
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use futures_util::{StreamExt as _, stream};
-use tokio::sync::mpsc;
+use futures_util::Stream;
+use futures_util::stream::try_unfold;
 
 use super::params::{AccountParam, AsOfParam, AssignmentParams, Format, FormatParam, OrganizationParam};
 use super::path::Account;
 use super::problem::Problem;
-use super::reply;
-use super::state::{ApiState, Report};
+use super::state::ApiState;
+use super::{reply, stream};
 use crate::report::assignments::{Assignment, AssignmentsReport, AssignmentsRequest, cells, table};
 use crate::report::csv::Table;
 use crate::report::query::Query;
 use crate::report::subject::Answer;
-use crate::store::AssignmentStream;
+use crate::store::{AssignmentStream, StoreError};
 
 /// Lines of CSV that are sent at once, at most.
 const CHUNK_LINES_MAX: usize = 500;
-
-/// Chunks that wait for a slow reader, at most.
-const CHUNKS_WAITING_MAX: usize = 2;
 
 /// Who holds a seat, and who really uses it
 #[utoipa::path(
@@ -56,7 +50,7 @@ pub(super) async fn list(
     let mut query = Query::parse(query.as_deref())?;
     match Format::take(&mut query, &headers)? {
         Format::Json => page(&state, &account, query, &headers).await,
-        Format::Csv => export(&state, &account, query).await,
+        Format::Csv => export(&state, &account, query, &headers).await,
     }
 }
 
@@ -69,65 +63,49 @@ async fn page(state: &ApiState, account: &str, query: Query, headers: &HeaderMap
     reply::json(headers, body, context.data_through)
 }
 
-async fn export(state: &ApiState, account: &str, query: Query) -> Result<Response, Problem> {
+async fn export(state: &ApiState, account: &str, query: Query, headers: &HeaderMap) -> Result<Response, Problem> {
     let request = AssignmentsRequest::parse_all(query)?;
     let report = state.begin_report()?;
     state.context(account).await?;
+    // Read before the rows: they may be newer than their tag, and are then sent once more to whoever asks again.
+    let rows_hash = state.store().assignments_hash(account, &request, report.now_ms).await?;
+    let tag = reply::entity_tag(format!("csv {} {rows_hash:?}", request.order()).as_bytes());
+    if reply::is_known(headers, &tag) {
+        return Ok(reply::not_modified(&tag));
+    }
     let mut rows = state.store().assignment_stream(account, &request, report.now_ms)?;
     // With the first row at hand a query that fails at once is still answered by a problem document.
-    let first = rows.next().await?;
-    let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
-    tokio::spawn(write_lines(report, first, rows, sender, state.request_timeout()));
-    // The compression layer polls a body again after its end, which an unfold answers with a panic.
-    let chunks = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver))).fuse();
-    Ok(reply::csv_stream("license-assignments.csv", Body::from_stream(chunks)))
+    let next = rows.next().await?;
+    let lines = Lines { table: table(), header_written: false, next, rows };
+    let body = stream::body(report, lines.chunks(), state.request_timeout());
+    Ok(reply::csv_stream(&tag, "license-assignments.csv", body))
 }
 
-/// Writes the rows as they come, in constant memory. An error, or a reader that takes nothing for the request timeout,
-/// ends it; the answer then breaks off instead of looking whole. The place among the report queries is held until the
-/// end.
-async fn write_lines(
-    _report: Report,
-    first: Option<Assignment>,
-    mut rows: AssignmentStream,
-    sender: mpsc::Sender<io::Result<Bytes>>,
-    patience: Duration,
-) {
-    let mut table = table();
-    let mut next = first;
-    loop {
-        let more = match fill(&mut table, next.take(), &mut rows).await {
-            Ok(more) => more,
-            Err(error) => {
-                tracing::error!(%error, "an export breaks off");
-                let _ = sender.send_timeout(Err(io::Error::other("the export broke off")), patience).await;
-                return;
-            }
-        };
-        if sender.send_timeout(Ok(table.take_bytes().into()), patience).await.is_err() {
-            tracing::info!("an export was given up by its reader");
-            return;
-        }
-        match more {
-            Some(row) => next = Some(row),
-            None => return,
-        }
-    }
+/// The lines of an export that are still to be written.
+struct Lines {
+    /// Holds the header at first.
+    table: Table,
+    header_written: bool,
+    next: Option<Assignment>,
+    rows: AssignmentStream,
 }
 
-/// Adds lines until the chunk is full; returns the row that comes next, if there is one.
-async fn fill(
-    table: &mut Table,
-    first: Option<Assignment>,
-    rows: &mut AssignmentStream,
-) -> Result<Option<Assignment>, crate::store::StoreError> {
-    let Some(first) = first else { return Ok(None) };
-    table.row(cells(first));
-    for _ in 1..CHUNK_LINES_MAX {
-        match rows.next().await? {
-            Some(row) => table.row(cells(row)),
-            None => return Ok(None),
-        }
+impl Lines {
+    fn chunks(self) -> impl Stream<Item = Result<Bytes, StoreError>> {
+        try_unfold(self, async |mut lines| Ok(lines.chunk().await?.map(|chunk| (chunk, lines))))
     }
-    rows.next().await
+
+    /// The next lines; `None` after the last.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
+        if self.header_written && self.next.is_none() {
+            return Ok(None);
+        }
+        self.header_written = true;
+        for _ in 0..CHUNK_LINES_MAX {
+            let Some(row) = self.next.take() else { break };
+            self.table.row(cells(row));
+            self.next = self.rows.next().await?;
+        }
+        Ok(Some(self.table.take_bytes().into()))
+    }
 }

@@ -7,11 +7,12 @@ use axum::response::Response;
 use super::params::{AccountParam, GroupByParam, OrganizationParam, RangeParams};
 use super::path::Account;
 use super::problem::Problem;
-use super::reply;
+use super::series::Comparison;
 use super::state::{ApiState, Context};
+use super::{reply, series};
 use crate::report::licenses::{
     HistoryReport, HistoryRequest, LicenseUsage, UsageByOrganizationReport, UsageReport, UsageRequest, UsageRows,
-    Wanted, check_series,
+    Wanted, fits_memory,
 };
 use crate::report::period::Period;
 use crate::report::query::Query;
@@ -68,7 +69,13 @@ pub(super) async fn usage(
     let context = state.context(&account).await?;
     let period = request.period.resolve(context.account.zone, report.now_ms)?;
     let body = if request.by_organization {
-        LicenseUsage::ByOrganization(by_organization(&state, &account, &request, &context, &period).await?)
+        let children = state.store().child_organizations(&account, request.organization.as_deref()).await?;
+        if !fits_memory(children.len(), &period) {
+            let (zone, data_through) = (context.account.zone, context.data_through);
+            let comparison = Comparison { account, request, zone, period, children, data_through };
+            return series::answer(&state, report, &headers, comparison).await;
+        }
+        LicenseUsage::ByOrganization(by_organization(&state, &account, &request, &context, &period, children).await?)
     } else {
         LicenseUsage::Total(total(&state, &account, &request, &context, &period).await?)
     };
@@ -98,11 +105,10 @@ async fn by_organization(
     request: &UsageRequest,
     context: &Context,
     period: &Period,
+    children: Vec<String>,
 ) -> Result<UsageByOrganizationReport, Problem> {
     let wanted = Wanted::by(period);
     let organization = request.organization.as_deref();
-    let children = state.store().child_organizations(account, organization).await?;
-    check_series(children.len(), period)?;
     let rows = state
         .store()
         .license_usage_by_organization(account, organization, &wanted.edges_ms, wanted.days.as_ref())

@@ -19,8 +19,10 @@ mod problem;
 mod quota;
 mod reply;
 mod route;
+mod series;
 mod server;
 mod state;
+mod stream;
 mod test_activity;
 
 pub use auth::Auth;

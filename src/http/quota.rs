@@ -101,7 +101,7 @@ pub(super) async fn history(
     let format = Format::take(&mut query, &headers)?;
     let request = QuotaRequest::parse(organization, query)?;
     let read = read(&state, &account, &request).await?;
-    let body = QuotaHistoryReport::assemble(&account, &request, &read.figures())?.ok_or_else(no_plan)?;
+    let body = QuotaHistoryReport::assemble(&account, &request, &read.figures()).ok_or_else(no_plan)?;
     match format {
         Format::Json => reply::json(&headers, body, read.context.data_through),
         Format::Csv => Ok(reply::csv(&headers, "quota-history.csv", body.table())),

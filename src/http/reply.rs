@@ -23,11 +23,30 @@ pub(super) fn json<T: Serialize>(
     data_through: Option<Instant>,
 ) -> Result<Response, Problem> {
     let tag = entity_tag(&serialized(&report)?);
-    if is_known(headers, &tag) {
-        return Ok(not_modified(&tag));
+    tagged_json(headers, &tag, report, data_through)
+}
+
+/// As [`json`], for a report that tells in other places too how fresh it is: `undated` is what the tag is a hash of.
+pub(super) fn json_tagged_by<T: Serialize>(
+    headers: &HeaderMap,
+    undated: &impl Serialize,
+    report: T,
+    data_through: Option<Instant>,
+) -> Result<Response, Problem> {
+    tagged_json(headers, &entity_tag(&serialized(undated)?), report, data_through)
+}
+
+fn tagged_json<T: Serialize>(
+    headers: &HeaderMap,
+    tag: &str,
+    report: T,
+    data_through: Option<Instant>,
+) -> Result<Response, Problem> {
+    if is_known(headers, tag) {
+        return Ok(not_modified(tag));
     }
     let body = serialized(&Answer { report, data_through })?;
-    Ok(tagged(&tag, (StatusCode::OK, [(CONTENT_TYPE, "application/json")], body)))
+    Ok(tagged(tag, (StatusCode::OK, [(CONTENT_TYPE, "application/json")], body)))
 }
 
 /// A whole table as CSV, or 304 where the caller has it already.
@@ -41,10 +60,13 @@ pub(super) fn csv(headers: &HeaderMap, file_name: &str, mut table: Table) -> Res
 }
 
 /// A CSV whose lines come one after another.
-pub(super) fn csv_stream(file_name: &str, body: Body) -> Response {
-    let mut response = csv_response(file_name, body);
-    revalidated(&mut response);
-    response
+pub(super) fn csv_stream(tag: &str, file_name: &str, body: Body) -> Response {
+    tagged(tag, csv_response(file_name, body))
+}
+
+/// A report as JSON that is written as its rows come.
+pub(super) fn json_stream(tag: &str, body: Body) -> Response {
+    tagged(tag, (StatusCode::OK, [(CONTENT_TYPE, "application/json")], body))
 }
 
 fn csv_response(file_name: &str, body: Body) -> Response {
@@ -52,19 +74,25 @@ fn csv_response(file_name: &str, body: Body) -> Response {
     (StatusCode::OK, [(CONTENT_TYPE, CSV), (CONTENT_DISPOSITION, &disposition)], body).into_response()
 }
 
-fn serialized<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
+pub(super) fn serialized<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
     serde_json::to_vec(value).map_err(|error| {
         tracing::error!(%error, "a report cannot be written as JSON");
         Problem::internal()
     })
 }
 
-fn entity_tag(bytes: &[u8]) -> String {
-    format!("W/\"{}\"", hex::encode(&Sha256::digest(bytes)[..16]))
+/// The tag of an answer with these bytes.
+pub(super) fn entity_tag(bytes: &[u8]) -> String {
+    tag_of(Sha256::new_with_prefix(bytes))
+}
+
+/// The tag of an answer whose bytes have been hashed.
+pub(super) fn tag_of(hash: Sha256) -> String {
+    format!("W/\"{}\"", hex::encode(&hash.finalize()[..16]))
 }
 
 /// Whether `If-None-Match` names the tag; the comparison is weak, as RFC 9110 (13.1.2) asks for.
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     headers
         .get_all(IF_NONE_MATCH)
@@ -74,7 +102,8 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
         .any(|candidate| candidate.trim() == "*" || strong(candidate) == strong(tag))
 }
 
-fn not_modified(tag: &str) -> Response {
+/// 304, for a caller who has the answer already.
+pub(super) fn not_modified(tag: &str) -> Response {
     tagged(tag, StatusCode::NOT_MODIFIED)
 }
 

@@ -158,6 +158,11 @@ impl AssignmentsRequest {
         Some((self.as_of_ms.unwrap_or(now_ms) - days * DAY_MS).clamp(0, EVENT_TIME_MAX_MS))
     }
 
+    /// The order of the rows, in words that differ from those of any other.
+    pub fn order(&self) -> String {
+        format!("{:?}", self.sort)
+    }
+
     /// Names the account and everything that decides which rows there are and how they are ordered.
     fn scope(&self, account: &str) -> String {
         let fields: [&dyn std::fmt::Debug; 10] = [
@@ -179,7 +184,7 @@ impl AssignmentsRequest {
         let is_text = matches!(self.sort.key, SortKey::User | SortKey::Email | SortKey::Organization);
         match value {
             SortValue::Null => matches!(self.sort.key, SortKey::Email | SortKey::LastActiveUse),
-            SortValue::Text(_) => is_text,
+            SortValue::Text(_) | SortValue::Beginning(_) => is_text,
             SortValue::Time(_) => !is_text,
         }
     }
@@ -264,7 +269,7 @@ impl AssignmentsReport {
 }
 
 fn position_of(row: &Assignment, key: SortKey) -> Position {
-    let text = |text: &String| SortValue::Text(text.clone());
+    let text = |text: &String| SortValue::text(text);
     let key = match key {
         SortKey::User => text(&row.user),
         SortKey::Email => row.email.as_ref().map_or(SortValue::Null, text),

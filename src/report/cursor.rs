@@ -7,8 +7,12 @@ use sha2::{Digest, Sha256};
 /// How many bytes of the checksum a cursor carries.
 const CHECKSUM_BYTES: usize = 16;
 
-/// The longest cursor that is looked at, bytes.
-const CURSOR_BYTES_MAX: usize = 32 * 1024;
+/// The longest text that a cursor carries whole, bytes. A name may be as long as a record, and an address may not: of a
+/// longer one the cursor carries the beginning.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// The longest cursor that is looked at, bytes: a text and two ids, each of whose bytes may take six as JSON, in base64.
+const CURSOR_BYTES_MAX: usize = 8 * 1024;
 
 /// Where a page ended: the last row's place in the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +30,20 @@ pub struct Position {
 pub enum SortValue {
     Null,
     Text(String),
+    /// The beginning of a text that is too long for a cursor. The row's ids tell the rest.
+    Beginning(String),
     /// Milliseconds since 1970 UTC.
     Time(i64),
+}
+
+impl SortValue {
+    /// A text, or its beginning where it is too long for a cursor.
+    pub fn text(text: &str) -> Self {
+        if text.len() <= TEXT_BYTES_MAX {
+            return Self::Text(text.to_owned());
+        }
+        Self::Beginning(text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned())
+    }
 }
 
 impl Position {
@@ -36,6 +52,7 @@ impl Position {
         let key = match &self.key {
             SortValue::Null => serde_json::Value::Null,
             SortValue::Text(text) => text.as_str().into(),
+            SortValue::Beginning(text) => serde_json::json!([text]),
             SortValue::Time(time_ms) => (*time_ms).into(),
         };
         let payload = serde_json::json!([key, self.user_id, self.organization_id]).to_string();
@@ -59,6 +76,10 @@ impl Position {
             serde_json::Value::Null => SortValue::Null,
             serde_json::Value::String(text) => SortValue::Text(text),
             serde_json::Value::Number(number) => SortValue::Time(number.as_i64()?),
+            serde_json::Value::Array(beginning) => {
+                let [serde_json::Value::String(text)] = <[_; 1]>::try_from(beginning).ok()? else { return None };
+                SortValue::Beginning(text)
+            }
             _ => return None,
         };
         Some(Self { key, user_id, organization_id })
@@ -69,7 +90,7 @@ impl Position {
 /// read anyway.
 fn checksum(scope: &str, payload: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let mut hash = Sha256::new();
-    hash.update(b"seatmeter assignments cursor 1\0");
+    hash.update(b"seatmeter assignments cursor 2\0");
     hash.update(u64::try_from(scope.len()).unwrap_or(u64::MAX).to_be_bytes());
     hash.update(scope.as_bytes());
     hash.update(payload);
@@ -87,11 +108,28 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_back_in_its_own_scope_alone() {
-        for key in [SortValue::Null, SortValue::Text("=cmd".to_owned()), SortValue::Time(1_772_356_353_123)] {
+        let long = SortValue::text(&"é".repeat(100_000));
+        for key in [SortValue::Null, SortValue::text("=cmd"), long, SortValue::Time(1_772_356_353_123)] {
             let cursor = position(key.clone()).encode("a");
             assert_eq!(Position::decode(&cursor, "a"), Some(position(key)));
             assert_eq!(Position::decode(&cursor, "b"), None);
         }
+    }
+
+    #[test]
+    fn a_cursor_is_short_whatever_the_row_is_called() {
+        let longest = "\u{1}".repeat(1 << 20);
+        let key = SortValue::text(&longest);
+        assert_eq!(key, SortValue::Beginning(longest[..TEXT_BYTES_MAX].to_owned()));
+        let ids = |bytes| "\"".repeat(bytes);
+        let position = Position { key, user_id: ids(128), organization_id: ids(64) };
+        let cursor = position.encode("a");
+        assert!(cursor.len() < CURSOR_BYTES_MAX, "{}", cursor.len());
+        assert_eq!(Position::decode(&cursor, "a"), Some(position));
+        assert_eq!(
+            SortValue::text(&format!("a{}", "é".repeat(200))),
+            SortValue::Beginning(format!("a{}", "é".repeat(127)))
+        );
     }
 
     #[test]

@@ -101,6 +101,17 @@ impl IngestReport {
         Self { counts, partitions }
     }
 
+    /// The report without the times of the flushes, which move while nothing is counted.
+    pub fn undated(&self) -> impl Serialize + use<> {
+        let partitions = self.partitions.iter();
+        let partitions: Vec<_> = partitions
+            .map(|partition| {
+                (partition.topic.clone(), partition.partition, partition.next_offset, partition.counts.clone())
+            })
+            .collect();
+        (self.counts.clone(), partitions)
+    }
+
     /// When the partition was flushed whose last flush is oldest; `None` before the first.
     pub fn data_through(&self) -> Option<Instant> {
         self.partitions.iter().map(|partition| partition.data_through).min()

@@ -12,7 +12,8 @@ use super::subject::{Range, Subject};
 use super::value::{Date, Hundredths};
 use crate::core::calendar::Day;
 
-/// The most points that a comparison by organization has, over all organizations.
+/// The most points, over all organizations, with which a comparison by organization is put together in memory; a larger
+/// one is written as its rows come.
 pub const SERIES_POINTS_MAX: usize = 250_000;
 
 /// A parsed request for the license history.
@@ -239,8 +240,8 @@ impl UsageByOrganizationReport {
         let none = UsageRows::default();
         children.sort_unstable();
         let series = children.into_iter().map(|organization_id| {
-            let points = usage_points(period, rows.get(&organization_id).unwrap_or(&none));
-            UsageSeries { organization_id, points }
+            let rows = rows.get(&organization_id).unwrap_or(&none);
+            UsageSeries::assemble(organization_id, period, rows)
         });
         Self {
             subject: Subject::new(account, request.organization.as_deref(), zone),
@@ -250,17 +251,16 @@ impl UsageByOrganizationReport {
     }
 }
 
-/// Refuses a comparison of so many organizations over so many buckets that the answer would not fit into memory.
-pub fn check_series(children: usize, period: &Period) -> Result<(), BadParameter> {
-    let points = children.saturating_mul(period.slices.len());
-    if points <= SERIES_POINTS_MAX {
-        return Ok(());
+impl UsageSeries {
+    /// Puts one organization's series together.
+    pub fn assemble(organization_id: String, period: &Period, rows: &UsageRows) -> Self {
+        Self { organization_id, points: usage_points(period, rows) }
     }
-    let detail = format!(
-        "{children} organizations by {} buckets are more than {SERIES_POINTS_MAX} points; choose a longer one.",
-        period.slices.len()
-    );
-    Err(BadParameter::new("interval", detail))
+}
+
+/// Whether a comparison of so many organizations fits into memory.
+pub fn fits_memory(children: usize, period: &Period) -> bool {
+    children.saturating_mul(period.slices.len()) <= SERIES_POINTS_MAX
 }
 
 fn usage_points(period: &Period, rows: &UsageRows) -> Vec<UsagePoint> {

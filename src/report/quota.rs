@@ -1,5 +1,7 @@
 //! Quota: how many tests an organization has run in its quota months, and how many it may still run.
 
+use std::collections::HashMap;
+
 use chrono_tz::Tz;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,7 +10,7 @@ use super::csv::{Cell, Table};
 use super::query::{BadParameter, Query};
 use super::subject::Subject;
 use super::value::{Hundredths, Instant};
-use super::window::{PlanRecord, Plans, WINDOWS_MAX, Window, grace_until_ms};
+use super::window::{PlanRecord, Plans, Window, grace_until_ms};
 
 /// How many quota months from the anchor have the grace.
 pub const GRACE_MONTHS: u32 = 3;
@@ -208,8 +210,13 @@ pub struct Figures<'a> {
 }
 
 impl Figures<'_> {
-    fn month(&self, window: &Window<'_>) -> QuotaMonth {
-        let row = self.used.iter().find(|row| (row.anchor_ms, row.month) == (window.anchor_ms, window.month));
+    /// What was used by anchor and number of the month.
+    fn by_month(&self) -> HashMap<(i64, u32), &QuotaUsed> {
+        self.used.iter().map(|row| ((row.anchor_ms, row.month), row)).collect()
+    }
+
+    fn month(&self, window: &Window<'_>, used: &HashMap<(i64, u32), &QuotaUsed>) -> QuotaMonth {
+        let row = used.get(&(window.anchor_ms, window.month));
         let used = row.map_or(0, |row| if window.running { row.used_to_as_of } else { row.used });
         QuotaMonth::new(self.zone, window, used)
     }
@@ -220,24 +227,18 @@ impl QuotaReport {
     pub fn assemble(account: &str, request: &QuotaRequest, figures: &Figures<'_>) -> Option<Self> {
         let window = Plans::new(figures.zone, figures.records, figures.as_of_ms).running()?;
         let subject = Subject::new(account, Some(&request.organization), figures.zone);
-        Some(Self { subject, quota: figures.month(&window) })
+        Some(Self { subject, quota: figures.month(&window, &figures.by_month()) })
     }
 }
 
 impl QuotaHistoryReport {
-    /// Puts the report together; `None` where no plan had started. Fails where `as_of` lies so far ahead that the history
-    /// would have more than [`WINDOWS_MAX`] months.
-    pub fn assemble(
-        account: &str,
-        request: &QuotaRequest,
-        figures: &Figures<'_>,
-    ) -> Result<Option<Self>, BadParameter> {
-        let windows = Plans::new(figures.zone, figures.records, figures.as_of_ms).windows().ok_or_else(|| {
-            BadParameter::new("as_of", format!("The history would have more than {WINDOWS_MAX} months until then."))
-        })?;
-        let windows: Vec<QuotaMonth> = windows.iter().rev().map(|window| figures.month(window)).collect();
+    /// Puts the report together; `None` where no plan had started.
+    pub fn assemble(account: &str, request: &QuotaRequest, figures: &Figures<'_>) -> Option<Self> {
+        let windows = Plans::new(figures.zone, figures.records, figures.as_of_ms).windows();
+        let used = figures.by_month();
+        let windows: Vec<QuotaMonth> = windows.iter().rev().map(|window| figures.month(window, &used)).collect();
         let subject = Subject::new(account, Some(&request.organization), figures.zone);
-        Ok((!windows.is_empty()).then_some(Self { subject, windows }))
+        (!windows.is_empty()).then_some(Self { subject, windows })
     }
 
     /// The history as CSV: one line per quota month; cells that a quota bounds are empty where it is unlimited.
@@ -330,7 +331,7 @@ mod tests {
         let rows = [row(1), row(2), gone];
         let records = started(Some(10));
         let figures = Figures { zone: Tz::UTC, records: &records, used: &rows, as_of_ms: 40 * DAY_MS };
-        let report = QuotaHistoryReport::assemble("a", &request, &figures).unwrap().unwrap();
+        let report = QuotaHistoryReport::assemble("a", &request, &figures).unwrap();
         let used: Vec<_> = report.windows.iter().map(|month| (month.window.month, month.used)).collect();
         assert_eq!(used, [(2, 7), (1, 20)]);
         assert_eq!(report.windows[1].balance, Some(-10));
@@ -341,7 +342,7 @@ mod tests {
         let request = QuotaRequest { organization: "o".to_owned(), as_of_ms: None };
         let records = started(None);
         let figures = Figures { zone: Tz::UTC, records: &records, used: &[], as_of_ms: DAY_MS };
-        let report = QuotaHistoryReport::assemble("a", &request, &figures).unwrap().unwrap();
+        let report = QuotaHistoryReport::assemble("a", &request, &figures).unwrap();
         let text = String::from_utf8(report.table().take_bytes()).unwrap();
         assert_eq!(
             text,

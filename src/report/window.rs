@@ -39,9 +39,6 @@ pub struct Window<'a> {
     pub terms: &'a PlanRecord,
 }
 
-/// The most quota months that a history has: more than eight centuries of one plan.
-pub const WINDOWS_MAX: usize = 10_000;
-
 /// The plan records of an organization, as they are known at an instant.
 pub struct Plans<'a> {
     zone: Tz,
@@ -67,20 +64,23 @@ impl<'a> Plans<'a> {
         self.window(anchor_ms, quota_month_of(self.zone, anchor_ms, self.as_of_ms), i64::MAX)
     }
 
-    /// All quota months that have begun, oldest first; `None` where they are more than [`WINDOWS_MAX`]. Empty where no
-    /// plan has started.
-    pub fn windows(&self) -> Option<Vec<Window<'a>>> {
+    /// All quota months that have begun, oldest first. Empty where no plan has started. Instants end with the year 9999, so
+    /// they are 96,000 at most, and one for each anchor besides.
+    pub fn windows(&self) -> Vec<Window<'a>> {
         let mut windows = Vec::new();
         for (index, &anchor_ms) in self.anchors_ms.iter().enumerate() {
             let cut_ms = self.anchors_ms.get(index + 1).copied().unwrap_or(i64::MAX);
+            let mut begun_ms = i64::MIN;
+            // Behind the year 9999 no day begins, so no month does.
             for window in (1..).map_while(|month| self.window(anchor_ms, month, cut_ms)) {
-                if windows.len() == WINDOWS_MAX {
-                    return None;
+                if window.start_ms <= begun_ms {
+                    break;
                 }
+                begun_ms = window.start_ms;
                 windows.push(window);
             }
         }
-        Some(windows)
+        windows
     }
 
     /// The quota month; `None` where it has not begun, or not before a later anchor at `cut_ms`.
@@ -100,7 +100,9 @@ impl<'a> Plans<'a> {
 fn terms(records: &[PlanRecord], anchor_ms: i64, bound_ms: i64) -> Option<&PlanRecord> {
     let known =
         |record: &&PlanRecord| record.time_ms < bound_ms || (record.time_ms == anchor_ms && record.kind.anchors());
-    records.iter().rev().find(known)
+    // No record after both is known, and they are many where plans change often.
+    let end = records.partition_point(|record| record.time_ms < bound_ms || record.time_ms <= anchor_ms);
+    records[..end].iter().rev().find(known)
 }
 
 /// The first instant of the fourth quota month, if nothing cuts the first three: the end of the grace.
@@ -123,7 +125,7 @@ mod tests {
     /// Each expected window is (start, end, month, quota, running), oldest first.
     fn check(zone: Tz, records: &[PlanRecord], as_of: &str, expected: &[(&str, &str, u32, u64, bool)]) {
         let plans = Plans::new(zone, records, ms(as_of));
-        let found = plans.windows().unwrap();
+        let found = plans.windows();
         assert_eq!(plans.running(), found.last().copied(), "as of {as_of}");
         let found: Vec<_> = found
             .into_iter()
@@ -232,10 +234,24 @@ mod tests {
     }
 
     #[test]
-    fn a_history_is_bounded() {
+    fn a_history_goes_on_to_the_last_instant_that_can_be_named() {
         let records = [record("2026-01-31T12:00:00Z", Started, 10)];
-        assert_eq!(Plans::new(Tz::UTC, &records, ms("9999-12-31T23:59:59Z")).windows(), None);
-        let far = Plans::new(Tz::UTC, &records, ms("2859-05-01T00:00:00Z"));
-        assert_eq!(far.windows().unwrap().last().copied(), far.running());
+        let far = Plans::new(Tz::UTC, &records, ms("9999-12-31T23:59:59Z"));
+        let windows = far.windows();
+        assert_eq!(windows.len(), (9_999 - 2_026) * 12 + 12);
+        assert_eq!(windows.last().map(|window| window.start_ms), far.running().map(|window| window.start_ms));
+    }
+
+    #[test]
+    fn terms_are_found_among_many_changes() {
+        let mut records = vec![record("2026-01-01T00:00:00Z", Started, 0)];
+        records.extend((1..20_000).map(|hours: i64| PlanRecord {
+            time_ms: ms("2026-01-01T00:00:00Z") + hours * 3_600_000,
+            ..record("2026-01-01T00:00:00Z", Adjusted, u64::try_from(hours).unwrap())
+        }));
+        let plans = Plans::new(Tz::UTC, &records, ms("2027-01-15T00:30:00Z"));
+        let quotas: Vec<_> = plans.windows().iter().map(|window| window.terms.monthly_quota.unwrap()).collect();
+        assert_eq!(quotas[..2], [31 * 24 - 1, (31 + 28) * 24 - 1]);
+        assert_eq!(quotas[12], 379 * 24);
     }
 }

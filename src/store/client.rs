@@ -209,6 +209,22 @@ impl Store {
         self.connection.client.query(sql)
     }
 
+    /// A query that only reads. It takes no longer than anybody waits for it: a server stops it when the connection is
+    /// closed, and in any case at the end of the request timeout.
+    pub(super) fn read(&self, sql: &str) -> Query {
+        let limit_s = self.target().request_timeout.as_secs_f64();
+        self.query(sql)
+            .with_setting("readonly", "2")
+            .with_setting("cancel_http_readonly_queries_on_client_close", "1")
+            .with_setting("max_execution_time", limit_s.to_string())
+    }
+
+    /// As [`Self::read`], for rows that are passed on as they come: the server need not keep them all, and the reader may
+    /// take longer than the request timeout.
+    pub(super) fn streamed(query: Query) -> Query {
+        query.with_setting("wait_end_of_query", "0").with_setting("max_execution_time", "0")
+    }
+
     /// All rows of a query.
     pub(super) async fn fetch_all<T: RowOwned + RowRead>(&self, query: Query) -> Result<Vec<T>, StoreError> {
         self.within(query.fetch_all()).await

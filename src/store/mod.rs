@@ -12,6 +12,7 @@ mod progress;
 mod reports;
 mod reports_assignments;
 mod reports_licenses;
+mod reports_series;
 mod row_binary;
 mod rows;
 mod write;
@@ -20,7 +21,8 @@ pub use client::{ServerVersion, Store, VERSION_MIN};
 pub use error::StoreError;
 pub use migrate::{MigrateError, Migration, MigrationReport, migrations};
 pub use progress::{ProgressRow, StoredProgress};
-pub use reports_assignments::AssignmentStream;
+pub use reports_assignments::{AssignmentStream, AssignmentsHash};
+pub use reports_series::SeriesStream;
 pub use write::{TableWritten, Written};
 
 /// Every table that rollups, facts and progress are written to.

@@ -85,7 +85,7 @@ impl Store {
     /// # Errors
     /// Where ClickHouse cannot be asked.
     pub async fn account_context(&self, account: &str) -> Result<Option<AccountContext>, StoreError> {
-        let rows: Vec<AccountRow> = self.fetch_all(self.query(ACCOUNT).param("account", account)).await?;
+        let rows: Vec<AccountRow> = self.fetch_all(self.read(ACCOUNT).param("account", account)).await?;
         let Some(row) = rows.into_iter().next() else { return Ok(None) };
         let zone: Tz = row
             .timezone
@@ -99,7 +99,7 @@ impl Store {
     /// # Errors
     /// Where ClickHouse cannot be asked.
     pub async fn organizations(&self, account: &str) -> Result<Vec<Organization>, StoreError> {
-        let rows: Vec<OrganizationRow> = self.fetch_all(self.query(ORGANIZATIONS).param("account", account)).await?;
+        let rows: Vec<OrganizationRow> = self.fetch_all(self.read(ORGANIZATIONS).param("account", account)).await?;
         let organizations = rows.into_iter().map(|row| Organization {
             organization_id: row.organization_id,
             name: row.name,
@@ -177,7 +177,7 @@ impl Store {
     /// # Errors
     /// Where it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.fetch_all::<u8>(self.query("SELECT toUInt8(1)")).await.map(drop)
+        self.fetch_all::<u8>(self.read("SELECT toUInt8(1)")).await.map(drop)
     }
 
     /// The progress of every partition of the topic, of all its incarnations.
@@ -198,7 +198,7 @@ impl Store {
 
     /// A report's query; no organization is the empty one, as in the views.
     pub(super) fn report_query(&self, sql: &str, account: &str, organization: Option<&str>) -> Query {
-        self.query(sql).param("account", account).param("organization", organization.unwrap_or_default())
+        self.read(sql).param("account", account).param("organization", organization.unwrap_or_default())
     }
 }
 

@@ -18,8 +18,20 @@ SELECT r.user_id AS user_id, r.user AS user, r.email AS email, r.license_source 
     toUnixTimestamp64Milli(r.last_active_use) AS last_active_use_ms, r.activated AS activated, \
     r.status = 'active' AS active, r.total AS total";
 
+const HASH: &str = "\
+SELECT toUInt64(count()) AS rows, groupBitXor(reinterpretAsUInt128(sipHash128(toString((a.user_id, a.user, a.email, \
+    a.license_source, a.organization_id, a.organization, a.project, a.last_assignment, a.last_active_use))))) AS hash \
+FROM account_license_assignments(account = {account:String}) AS a";
+
 const FILTERED: &str = "\
 FROM (SELECT a.*, count() OVER () AS total FROM account_license_assignments(account = {account:String}) AS a";
+
+/// What tells a set of assignments from any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Row, Deserialize)]
+pub struct AssignmentsHash {
+    rows: u64,
+    hash: u128,
+}
 
 #[derive(Row, Deserialize)]
 struct AssignmentRow {
@@ -111,10 +123,25 @@ impl Store {
         now_ms: i64,
     ) -> Result<AssignmentStream, StoreError> {
         let query = self.assignment_query(account, request, None, now_ms, "");
-        // The rows are passed on as they come, so the server need not keep them all.
-        let cursor = query.with_setting("wait_end_of_query", "0").fetch::<AssignmentRow>();
+        let cursor = Self::streamed(query).fetch::<AssignmentRow>();
         let cursor = cursor.map_err(|error| self.target().classify(error))?;
         Ok(AssignmentStream { store: self.clone(), cursor })
+    }
+
+    /// A hash of all of the account's assignments that are asked for, whatever their order; no two of them are alike.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn assignments_hash(
+        &self,
+        account: &str,
+        request: &AssignmentsRequest,
+        now_ms: i64,
+    ) -> Result<AssignmentsHash, StoreError> {
+        let inactive_before_ms = request.inactive_before_ms(now_ms);
+        let sql = format!("{HASH}{}", filters(request, inactive_before_ms.is_some()));
+        let query = with_filters(self.read(&sql), account, request, inactive_before_ms);
+        self.within(query.fetch_one()).await
     }
 
     async fn assignment_rows(
@@ -142,32 +169,38 @@ impl Store {
             after.map_or_else(String::new, |position| format!(" WHERE {}", continuation(request.sort, position)));
         let order = order(request.sort);
         let sql = format!("{COLUMNS} {FILTERED}{filters}) AS r{continued} ORDER BY {order}{limit}");
-        let mut query = self.query(&sql).param("account", account);
-        let texts = [
-            ("organization", &request.organization),
-            ("license_source", &request.license_source),
-            ("user_part", &request.user_part),
-            ("email_part", &request.email_part),
-        ];
-        for (name, value) in texts {
-            if let Some(value) = value {
-                query = query.param(name, value);
-            }
-        }
-        if let Some(before_ms) = inactive_before_ms {
-            query = query.param("inactive_before", instant(before_ms));
-        }
+        let mut query = with_filters(self.read(&sql), account, request, inactive_before_ms);
         if let Some(position) = after {
             query = query.param("after_user_id", &position.user_id);
             query = query.param("after_organization_id", &position.organization_id);
             query = match &position.key {
                 SortValue::Null => query,
-                SortValue::Text(text) => query.param("after_key", text),
+                SortValue::Text(text) | SortValue::Beginning(text) => query.param("after_key", text),
                 SortValue::Time(time_ms) => query.param("after_key", instant(*time_ms)),
             };
         }
         query
     }
+}
+
+/// Binds what [`filters`] refers to.
+fn with_filters(query: Query, account: &str, request: &AssignmentsRequest, inactive_before_ms: Option<i64>) -> Query {
+    let mut query = query.param("account", account);
+    let texts = [
+        ("organization", &request.organization),
+        ("license_source", &request.license_source),
+        ("user_part", &request.user_part),
+        ("email_part", &request.email_part),
+    ];
+    for (name, value) in texts {
+        if let Some(value) = value {
+            query = query.param(name, value);
+        }
+    }
+    if let Some(before_ms) = inactive_before_ms {
+        query = query.param("inactive_before", instant(before_ms));
+    }
+    query
 }
 
 /// The condition that the rows meet.
@@ -231,7 +264,23 @@ fn continuation(sort: Sort, position: &Position) -> String {
         return format!("isNull({column}) AND {TIES}");
     }
     let beyond = if sort.descending { "<" } else { ">" };
-    let key = format!("{{after_key:{kind}}}");
+    let key = match position.key {
+        SortValue::Beginning(_) => whole_text(sort),
+        _ => format!("{{after_key:{kind}}}"),
+    };
     let rest = format!("{column} {beyond} {key} OR ({column} = {key} AND {TIES})");
     if nullable { format!("(isNull({column}) OR {rest})") } else { format!("({rest})") }
+}
+
+/// The text that the row of a position is sorted by, where the cursor holds but its beginning. If it begins otherwise by
+/// now, the place is where the beginning would lie, on the side on which no row is left out; no text holds a byte 0xFF.
+fn whole_text(sort: Sort) -> String {
+    let (column, _, _) = sort_column(sort.key);
+    let column = column.replacen("r.", "k.", 1);
+    let elsewhere = if sort.descending { "concat({after_key:String}, char(255))" } else { "{after_key:String}" };
+    format!(
+        "(SELECT if(startsWith(max(ifNull({column}, '')), {{after_key:String}}), max(ifNull({column}, '')), {elsewhere}) \
+         FROM account_license_assignments(account = {{account:String}}) AS k \
+         WHERE k.user_id = {{after_user_id:String}} AND k.organization_id = {{after_organization_id:String}})"
+    )
 }

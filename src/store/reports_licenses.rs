@@ -18,7 +18,7 @@ SELECT toUnixTimestamp64Milli(h.edge) AS edge_ms, h.purchased AS purchased, h.as
 FROM license_history(account = {account:String}, organization = {organization:String}, \
     edges = {edges:Array(DateTime64(3, 'UTC'))}) AS h";
 
-const LICENSE_HISTORY_BY_ORGANIZATION: &str = "\
+pub(super) const LICENSE_HISTORY_BY_ORGANIZATION: &str = "\
 SELECT h.organization_id AS organization_id, toUnixTimestamp64Milli(h.edge) AS edge_ms, h.assigned AS assigned \
 FROM license_history_by_organization(account = {account:String}, organization = {organization:String}, \
     edges = {edges:Array(DateTime64(3, 'UTC'))}) AS h";
@@ -29,7 +29,7 @@ SELECT toInt32(u.first_day) AS first_day, u.active_users AS active_users, \
 FROM license_usage(account = {account:String}, organization = {organization:String}, \
     first_days = {first_days:Array(Date)}, last_day = {last_day:Date}) AS u";
 
-const LICENSE_USAGE_BY_ORGANIZATION: &str = "\
+pub(super) const LICENSE_USAGE_BY_ORGANIZATION: &str = "\
 SELECT u.organization_id AS organization_id, toInt32(u.first_day) AS first_day, u.active_users AS active_users, \
     u.peak_daily_active_users AS peak_daily, u.active_user_days AS user_days \
 FROM license_usage_by_organization(account = {account:String}, organization = {organization:String}, \
@@ -48,10 +48,10 @@ struct HistoryRow {
 }
 
 #[derive(Row, Deserialize)]
-struct SeriesSeatsRow {
-    organization_id: String,
-    edge_ms: i64,
-    assigned: u64,
+pub(super) struct SeriesSeatsRow {
+    pub(super) organization_id: String,
+    pub(super) edge_ms: i64,
+    pub(super) assigned: u64,
 }
 
 #[derive(Row, Deserialize)]
@@ -63,12 +63,12 @@ struct UsageRow {
 }
 
 #[derive(Row, Deserialize)]
-struct SeriesUsageRow {
-    organization_id: String,
-    first_day: i32,
-    active_users: u64,
-    peak_daily: u64,
-    user_days: u64,
+pub(super) struct SeriesUsageRow {
+    pub(super) organization_id: String,
+    pub(super) first_day: i32,
+    pub(super) active_users: u64,
+    pub(super) peak_daily: u64,
+    pub(super) user_days: u64,
 }
 
 #[derive(Row, Deserialize)]
@@ -179,6 +179,6 @@ impl Store {
 }
 
 /// Instants as ClickHouse reads them as a parameter of `DateTime64(3, 'UTC')`.
-fn instants(times_ms: &[i64]) -> Vec<String> {
+pub(super) fn instants(times_ms: &[i64]) -> Vec<String> {
     times_ms.iter().map(|&time_ms| instant(time_ms)).collect()
 }

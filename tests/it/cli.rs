@@ -138,6 +138,11 @@ fn generate_is_the_same_for_the_same_seed_on_standard_output_and_in_a_file() {
     assert_ne!(to_stdout("7"), to_stdout("8"));
     assert_eq!(succeeds(seatmeter(&arguments).args(["7", "--count", "5"])).lines().count(), 5);
 
+    for (flag, day) in [("--from", "1999-06-01"), ("--from", "2000-07-17"), ("--to", "2100-01-01")] {
+        let line = fails(&mut seatmeter(&["generate", flag, day, "--count", "1"]));
+        assert!(line.contains(flag) && line.contains("rejected"), "{line}");
+    }
+    succeeds(&mut seatmeter(&["generate", "--from", "2000-07-18", "--to", "2000-07-18", "--count", "1"]));
     let line = fails(seatmeter(&["generate", "--from", "2026-01-02", "--to", "2026-01-01"]).arg("--seed=1"));
     assert_eq!(line, "--from must be before --to, and not in the future");
     let line = fails(&mut seatmeter(&["generate", "--output", "/nonexistent/events"]));

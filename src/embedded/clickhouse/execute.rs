@@ -23,6 +23,9 @@ const CHUNKS_WAITING_MAX: usize = 2;
 const BASE_SETTINGS: &str = "SET async_insert = 0, session_timezone = 'UTC', implicit_select = 0, allow_introspection_functions = 0, \
      min_free_disk_bytes_to_perform_insert = 67108864";
 
+/// The setting that holds a query's comment.
+const LOG_COMMENT: &str = "log_comment";
+
 /// The engine's refusal of a streaming SELECT for a statement of another kind, before it has run anything.
 const NOT_STREAMABLE: &str = "Streaming query is not supported";
 
@@ -37,6 +40,18 @@ pub(super) struct Engine {
 pub(super) struct Job {
     pub(super) request: Parsed,
     pub(super) statement: Statement,
+    /// What no other job has; see [`Engine::cancel`].
+    pub(super) mark: String,
+}
+
+impl Job {
+    /// It changes nothing, so it may be stopped when nobody waits for it any more.
+    pub(super) fn only_reads(&self) -> bool {
+        match self.statement {
+            Statement::Alone { kind, .. } => kind != Kind::Other || self.request.readonly,
+            Statement::Insert { .. } => false,
+        }
+    }
 }
 
 /// What to run.
@@ -85,10 +100,15 @@ impl Engine {
     ///
     /// What may have written is acknowledged only when the sentinel confirms it.
     pub(super) fn run(&self, job: Job, sentinel: &Sentinel, reply: oneshot::Sender<Result<Reply, EngineError>>) {
-        let mut connection = match self.session(&job.request) {
+        let mut connection = match self.session(&job) {
             Ok(connection) => connection,
             Err(error) => return answer(reply, Err(error)),
         };
+        let only_reads = job.only_reads();
+        // Nobody waits for it any more. What may write is run nevertheless, as a server does.
+        if only_reads && reply.is_closed() {
+            return;
+        }
         let parameters = &job.request.parameters;
         match job.statement {
             Statement::Insert { sql, format, mut data } => {
@@ -109,7 +129,6 @@ impl Engine {
                 }
                 let outcome = connection.query(&sql, &format, parameters);
                 drop(connection);
-                let only_reads = kind != Kind::Other || job.request.readonly;
                 let confirmed = |output| if only_reads { Ok(output) } else { sentinel.confirm().map(|()| output) };
                 answer(reply, outcome.and_then(confirmed).map(Reply::Whole));
             }
@@ -121,21 +140,31 @@ impl Engine {
         self.connect()?.query(b"KILL QUERY WHERE 1 ASYNC", "Null", &[]).map(drop)
     }
 
-    fn session(&self, request: &Parsed) -> Result<Connection, EngineError> {
+    /// Asks the statement of that mark to stop, if it runs.
+    pub(super) fn cancel(&self, mark: &str) -> Result<(), EngineError> {
+        let statement = format!("KILL QUERY WHERE endsWith(Settings['log_comment'], {}) ASYNC", quoted(mark, '\''));
+        self.connect()?.query(statement.as_bytes(), "Null", &[]).map(drop)
+    }
+
+    fn session(&self, job: &Job) -> Result<Connection, EngineError> {
+        let request = &job.request;
         let mut connection = self.connect()?;
         if let Some(database) = request.database.as_deref().filter(|name| !name.is_empty()) {
             connection.query(format!("USE {}", quoted(database, '`')).as_bytes(), "Null", &[])?;
         }
         let readonly = request.readonly.then(|| ("readonly".to_owned(), "2".to_owned()));
+        // The engine names queries itself, so a mark behind the comment of the request is what a query is known by.
+        let comment = request.settings.iter().rev().find(|(name, _)| name == LOG_COMMENT);
+        let comment = comment.map_or_else(|| job.mark.clone(), |(_, comment)| format!("{comment} {}", job.mark));
+        let marked = [(LOG_COMMENT.to_owned(), comment)];
         let settings: Vec<String> = request
             .settings
             .iter()
+            .chain(&marked)
             .chain(readonly.as_ref())
             .map(|(name, value)| format!("{name} = {}", quoted(value, '\'')))
             .collect();
-        if !settings.is_empty() {
-            connection.query(format!("SET {}", settings.join(", ")).as_bytes(), "Null", &[])?;
-        }
+        connection.query(format!("SET {}", settings.join(", ")).as_bytes(), "Null", &[])?;
         Ok(connection)
     }
 }

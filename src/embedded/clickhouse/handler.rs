@@ -1,7 +1,8 @@
 //! Answering one request: who may ask, what is asked, and handing it to the engine.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -25,6 +26,10 @@ use crate::embedded::libchdb::EngineError;
 pub(super) const STATEMENTS_MAX: usize = 64;
 /// Pieces of an INSERT's data that wait for the engine.
 const PIECES_WAITING_MAX: usize = 4;
+
+/// How often a statement that nobody waits for is cancelled, and the pause in between.
+const CANCELS: u32 = 3;
+const CANCEL_PAUSE: Duration = Duration::from_millis(200);
 
 /// What requests are answered from.
 pub(super) struct Server {
@@ -118,7 +123,12 @@ impl Server {
         }
         let format = alone.format.or_else(|| parsed.default_format.clone()).unwrap_or_else(|| "TabSeparated".into());
         let statement = Statement::Alone { sql: alone.sql, format: format.clone(), kind: alone.kind };
-        match self.start(Job { request: parsed, statement }).await?.await {
+        let job = Job { request: parsed, statement, mark: new_mark() };
+        // Dropped with this future, which hyper drops when the client closes the connection.
+        let mut abandoned = Abandoned::of(&self.engine, &job);
+        let reply = self.start(job).await?.await;
+        abandoned.answered();
+        match reply {
             Ok(Ok(Reply::Whole(output))) => Ok(answer::whole(output, &format, started.elapsed())),
             Ok(Ok(Reply::Chunks(receiver))) => Ok(answer::chunks(receiver, &format)),
             Ok(Err(error)) => Err(error),
@@ -136,7 +146,7 @@ impl Server {
     ) -> Result<Response<Body>, EngineError> {
         let (sender, data) = mpsc::channel(PIECES_WAITING_MAX);
         let statement = Statement::Insert { sql: insert.sql, format: insert.format.clone(), data };
-        let mut reply = self.start(Job { request: parsed, statement }).await?;
+        let mut reply = self.start(Job { request: parsed, statement, mark: new_mark() }).await?;
         let mut piece = Some(first);
         while let Some(bytes) = piece {
             if !bytes.is_empty() && sender.send(Data::Piece(bytes)).await.is_err() {
@@ -164,6 +174,47 @@ impl Server {
             drop(permit);
         });
         Ok(receiver)
+    }
+}
+
+fn new_mark() -> String {
+    static MARKS: AtomicU64 = AtomicU64::new(0);
+    format!("seatmeter-{}.", MARKS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Stops a statement that only reads when nobody waits for its answer any more.
+struct Abandoned {
+    engine: Engine,
+    /// Of a statement that runs, and may be stopped.
+    mark: Option<String>,
+}
+
+impl Abandoned {
+    fn of(engine: &Engine, job: &Job) -> Abandoned {
+        Abandoned { engine: engine.clone(), mark: job.only_reads().then(|| job.mark.clone()) }
+    }
+
+    fn answered(&mut self) {
+        self.mark = None;
+    }
+}
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        let Some(mark) = self.mark.take() else { return };
+        let engine = self.engine.clone();
+        let cancel = move || {
+            // A statement that is only just being prepared is not known by its mark yet.
+            for _ in 0..CANCELS {
+                if let Err(error) = engine.cancel(&mark) {
+                    tracing::warn!(%error, "a statement that nobody waits for could not be cancelled");
+                }
+                std::thread::sleep(CANCEL_PAUSE);
+            }
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            drop(runtime.spawn_blocking(cancel));
+        }
     }
 }
 

@@ -95,6 +95,40 @@ fn the_accept_header_asks_for_csv_too() {
 }
 
 #[test]
+fn an_export_has_a_tag_that_changes_with_its_lines() {
+    let api = Api::open();
+    let seat = |user: &str| {
+        let data = json!({"account_id": "a", "organization_id": "o", "user_id": user});
+        event("license.assigned", "2026-01-02T00:00:00Z", &data)
+    };
+    api.count(&[seat("1"), seat("2")]);
+    let path = "/v1/accounts/a/licenses/assignments?format=csv";
+    let tag = |path: &str| api.get(path).header("etag").unwrap().to_owned();
+    let first = tag(path);
+    assert_eq!(first, tag(path));
+    let poll = |tag: &str| api.request("GET", path, &[("if-none-match", tag)]);
+    assert_eq!((poll(&first).status, poll(&first).body.len()), (304, 0));
+    assert_ne!(first, tag(&format!("{path}&sort=-user")), "the order is part of the answer");
+    assert_ne!(first, tag(&path.replace("?format=csv", "")), "and so is the form");
+    // Another name, another use, another seat: each changes it.
+    let mut seen = vec![first];
+    let renamed = json!({"account_id": "a", "user_id": "1", "email": "1@example.com"});
+    let used = json!({"account_id": "a", "user_id": "2"});
+    for change in [
+        event("user.updated", "2026-01-01T00:00:00Z", &renamed),
+        event("user.login", "2026-01-03T00:00:00Z", &used),
+        seat("3"),
+    ] {
+        api.count(&[change]);
+        let answer = poll(seen.last().unwrap());
+        assert_eq!(answer.status, 200);
+        let tag = answer.header("etag").unwrap().to_owned();
+        assert!(!seen.contains(&tag));
+        seen.push(tag);
+    }
+}
+
+#[test]
 fn an_export_has_no_pages() {
     for parameter in ["limit", "cursor"] {
         let answer = EXPORTED.get(&format!("/v1/accounts/a/licenses/assignments?format=csv&{parameter}=1"));

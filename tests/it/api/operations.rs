@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use serde_json::json;
 
 use super::support::{Api, event};
+use crate::support::eventually;
 
 static API: LazyLock<Api> = LazyLock::new(|| {
     let api = Api::open();
@@ -124,6 +125,30 @@ fn an_answer_that_takes_too_long_is_given_up() {
     let answer = api.get("/v1/accounts/a/licenses/history");
     assert_eq!(answer.status, 504);
     assert_eq!(answer.json()["type"], "urn:seatmeter:problem:timed-out");
+}
+
+#[test]
+fn a_query_whose_request_was_given_up_is_stopped() {
+    let slow = Api::open();
+    slow.sql(
+        "CREATE OR REPLACE VIEW accounts AS SELECT 'a' AS account_id, toString(sum(sleepEachRow(1))) AS timezone \
+         FROM numbers(60) SETTINGS max_block_size = 1",
+    );
+    let api = slow.beside(|config| {
+        config.http.request_timeout = std::time::Duration::from_secs(1);
+        config.http.concurrent_queries_max = 1;
+    });
+    let mine = format!(
+        "SELECT count() FROM system.processes WHERE current_database = '{}'",
+        slow.sql("SELECT currentDatabase()").trim()
+    );
+    for _ in 0..2 {
+        // Were the first one's place still taken, the second would be shed.
+        assert_eq!(api.get("/v1/accounts/a/licenses/history").status, 504);
+        let patience = std::time::Duration::from_secs(10);
+        // The question itself is one of them.
+        eventually("the query is stopped", patience, || (slow.sql(&mine) == "1\n").then_some(()));
+    }
 }
 
 #[test]

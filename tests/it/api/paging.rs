@@ -165,3 +165,50 @@ fn a_cursor_is_good_for_its_account_and_query_alone() {
     assert_eq!(status("/v1/accounts/a/licenses/assignments?cursor="), 400);
     assert_eq!(status("/v1/accounts/a/licenses/assignments?cursor=%00"), 400);
 }
+
+#[test]
+fn pages_go_on_behind_names_of_any_length() {
+    let api = Api::open();
+    // The names of one length share all that a cursor has room for; 32,000 characters are more than an address may have.
+    let name = |letter: char, length: usize| format!("{}{letter}", "n".repeat(length));
+    let names =
+        [name('a', 300), name('b', 300), name('a', 32_000), name('b', 32_000), "é".repeat(32_000), "z".to_owned()];
+    let mut events = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let user = format!("u{index}");
+        let email = (index != 3).then(|| format!("{name}@example.com"));
+        let described = json!({"account_id": "a", "user_id": user, "name": name, "email": email});
+        events.push(event("user.updated", "2026-01-01T00:00:00Z", &described));
+        let seat = json!({"account_id": "a", "organization_id": format!("o{index}"), "user_id": user});
+        events.push(event("license.assigned", "2026-01-02T00:00:00Z", &seat));
+        let organization = json!({"account_id": "a", "organization_id": format!("o{index}"), "name": name});
+        events.push(event("organization.updated", "2026-01-01T00:00:00Z", &organization));
+    }
+    api.count(&events);
+    for sort in ["user", "-user", "email", "-email", "organization", "-organization"] {
+        let path = format!("/v1/accounts/a/licenses/assignments?sort={sort}");
+        let whole = api.report(&path)["rows"].as_array().unwrap().clone();
+        assert_eq!(whole.len(), names.len());
+        let mut paged = Vec::new();
+        let mut cursor = String::new();
+        for _ in 0..names.len() {
+            let page = api.report(&format!("{path}&limit=1{cursor}"));
+            paged.extend(page["rows"].as_array().unwrap().clone());
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert!(paged == whole, "{sort}");
+    }
+    // The row that a page ended with gets another name: no row is left out, whatever the direction.
+    for (sort, last) in [("user", "u5"), ("-user", "u0")] {
+        let path = format!("/v1/accounts/a/licenses/assignments?sort={sort}");
+        let page = api.report(&format!("{path}&limit=3"));
+        let third = page["rows"][2]["user_id"].as_str().unwrap().to_owned();
+        let renamed = json!({"account_id": "a", "user_id": third, "name": "renamed"});
+        api.count(&[event("user.updated", "2026-02-01T00:00:00Z", &renamed)]);
+        let rest = api.report(&format!("{path}&cursor={}", page["next_cursor"].as_str().unwrap()));
+        assert!(keys(&rest).iter().any(|key| key.starts_with(last)), "{sort}: {:?}", keys(&rest));
+        let back = json!({"account_id": "a", "user_id": third, "name": names[usize::from(third.as_bytes()[1] - b'0')]});
+        api.count(&[event("user.updated", "2026-02-02T00:00:00Z", &back)]);
+    }
+}

@@ -85,6 +85,30 @@ fn a_flush_that_changes_nothing_of_the_account_moves_data_through_alone() {
 }
 
 #[test]
+fn an_idle_flush_leaves_the_tag_of_the_ingest_report() {
+    use seatmeter::core::rollup::{Progress, Source};
+    use seatmeter::store::ProgressRow;
+    let api = counted();
+    let source = Source::new("usage-events", "", 4_000_001);
+    let flush = |next_offset| {
+        let progress = Progress { next_offset, accepted: next_offset, ..Progress::default() };
+        let row = ProgressRow { source: source.clone(), progress, high_watermark: 10 };
+        super::support::RUNTIME.block_on(api.store.write_progress(&[row])).unwrap();
+        let answer = api.get("/v1/ingest");
+        let partitions = answer.json()["partitions"].as_array().unwrap().clone();
+        let flushed = partitions.iter().find(|one| one["partition"] == 4_000_001).unwrap()["data_through"].clone();
+        (flushed, answer.header("etag").unwrap().to_owned())
+    };
+    let (first_flushed, first_tag) = flush(5);
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let (second_flushed, second_tag) = flush(5);
+    assert_ne!(first_flushed, second_flushed);
+    assert_eq!(first_tag, second_tag);
+    assert_eq!(poll(&api, "/v1/ingest", &first_tag).status, 304);
+    assert_ne!(flush(6).1, first_tag, "an offset counts");
+}
+
+#[test]
 fn a_change_is_never_hidden_by_a_tag() {
     let api = counted();
     let tags: Vec<(String, String)> = REPORTS

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::Account;
+use super::support::{Account, Api, event};
 
 fn seat<'t>(kind: &'static str, time: &'t str, organization: &str, user: &str) -> (&'static str, &'t str, Value) {
     (kind, time, json!({"organization_id": organization, "user_id": user}))
@@ -285,4 +285,45 @@ fn project_filters_both_the_points_and_the_week() {
     assert_eq!(figures(""), (1100, 11));
     assert_eq!(figures("&project_id=p"), (100, 1));
     assert_eq!(figures("&project_id=unheard-of"), (0, 0));
+}
+
+#[test]
+fn a_comparison_that_does_not_fit_into_memory_is_the_same_as_one_that_does() {
+    let api = Api::open();
+    let organizations = 300;
+    let mut events = Vec::new();
+    for organization in 0..organizations {
+        let name = json!({"account_id": "a", "organization_id": format!("o{organization}"), "name": "x"});
+        events.push(event("organization.updated", "2024-01-01T00:00:00Z", &name));
+        if organization % 3 == 0 {
+            let user = format!("u{organization}");
+            let data = json!({"account_id": "a", "organization_id": format!("o{organization}"), "user_id": user});
+            events.push(event("license.assigned", "2025-06-01T00:00:00Z", &data));
+            events.push(event("user.login", "2025-07-01T00:00:00Z", &data));
+            events.push(event("user.login", "2025-07-02T00:00:00Z", &data));
+        }
+    }
+    api.count(&events);
+    // 300 organizations by 1,000 days are streamed, by 500 and 500 they are not.
+    let days = |from: &str, to: &str| {
+        format!("/v1/accounts/a/licenses/usage?group_by=organization&from={from}&to={to}&as_of=2026-06-01T00:00:00Z")
+    };
+    let path = days("2023-07-08", "2026-04-02");
+    let answer = api.get(&path);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let whole = answer.json();
+    let [early, late] =
+        [("2023-07-08", "2024-11-18"), ("2024-11-19", "2026-04-02")].map(|(from, to)| api.report(&days(from, to)));
+    assert_eq!(whole["series"].as_array().unwrap().len(), organizations);
+    for (index, series) in whole["series"].as_array().unwrap().iter().enumerate() {
+        let points = |report: &Value| report["series"][index]["points"].as_array().unwrap().clone();
+        assert_eq!(series["organization_id"], early["series"][index]["organization_id"]);
+        assert!(*series["points"].as_array().unwrap() == [points(&early), points(&late)].concat(), "{index}");
+    }
+    assert!(whole["series"][0]["points"].as_array().unwrap().iter().any(|point| point["active_users"] == 1));
+    for field in ["account_id", "organization_id", "timezone", "interval", "data_through"] {
+        assert_eq!(whole[field], late[field], "{field}");
+    }
+    let tag = answer.header("etag").unwrap();
+    assert_eq!(api.request("GET", &path, &[("if-none-match", tag)]).status, 304);
 }

@@ -39,7 +39,7 @@ pub(crate) struct Api {
     config: Config,
     base: String,
     _serving: DropGuard,
-    _database: Option<Database>,
+    database: Option<Database>,
 }
 
 /// An account of one test, in the database that such tests share.
@@ -118,7 +118,7 @@ impl Api {
             store.migrate().await.expect("the schema applies");
             store
         });
-        Self { _database: Some(database), ..Self::over(store, config) }
+        Self { database: Some(database), ..Self::over(store, config) }
     }
 
     /// Another API over the same database.
@@ -141,7 +141,13 @@ impl Api {
             address
         });
         let base = format!("http://{listening}");
-        Self { store, health, config, base, _serving: shutdown.drop_guard(), _database: None }
+        Self { store, health, config, base, _serving: shutdown.drop_guard(), database: None }
+    }
+
+    /// Runs a statement on the database.
+    #[track_caller]
+    pub(crate) fn sql(&self, text: &str) -> String {
+        self.database.as_ref().expect("the API was opened with a database of its own").query(text)
     }
 
     /// `host:port`.

@@ -59,6 +59,29 @@ fn what_was_acknowledged_survives_kill_9() {
 }
 
 #[test]
+fn a_query_that_nobody_waits_for_is_stopped() {
+    let database = engine().create();
+    let address = database.url.strip_prefix("http://").unwrap();
+    // A column instead of a constant, so that it is in the text alone.
+    let marker = format!("waits_for_{}", database.name);
+    let running =
+        format!("SELECT count() FROM system.processes WHERE query LIKE '%AS {marker}%' AND query NOT LIKE '%LIKE%'");
+    for wait_end_of_query in [0, 1] {
+        let sql = format!("SELECT sum(sleepEachRow(1)) AS {marker} FROM numbers(60) SETTINGS max_block_size = 1");
+        let mut connection = TcpStream::connect(address).unwrap();
+        let head = format!(
+            "POST /?wait_end_of_query={wait_end_of_query}&log_comment=it%27s HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n{sql}",
+            sql.len()
+        );
+        connection.write_all(head.as_bytes()).unwrap();
+        eventually("the query runs", LONG, || (database.query(&running) == "1\n").then_some(()));
+        drop(connection);
+        let patience = std::time::Duration::from_secs(10);
+        eventually("the query is stopped", patience, || (database.query(&running) == "0\n").then_some(()));
+    }
+}
+
+#[test]
 fn an_insert_that_breaks_off_writes_nothing() {
     let database = engine().create();
     database.query("CREATE TABLE numbers (n UInt64) ENGINE = MergeTree ORDER BY n");
