@@ -7,9 +7,11 @@ use axum::response::Response;
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
 
+use super::making::Poll;
 use super::params::{AccountParam, AsOfParam, AssignmentParams, Format, FormatParam, OrganizationParam};
 use super::path::Account;
 use super::problem::Problem;
+use super::reply::Form;
 use super::state::ApiState;
 use super::{reply, stream};
 use crate::report::assignments::{Assignment, AssignmentsReport, AssignmentsRequest, cells, table};
@@ -17,6 +19,9 @@ use crate::report::csv::Table;
 use crate::report::query::Query;
 use crate::report::subject::Answer;
 use crate::store::{AssignmentStream, StoreError};
+
+/// The file that an export is saved as.
+const FILE_NAME: &str = "license-assignments.csv";
 
 /// Lines of CSV that are sent at once, at most.
 const CHUNK_LINES_MAX: usize = 500;
@@ -56,29 +61,37 @@ pub(super) async fn list(
 
 async fn page(state: &ApiState, account: &str, query: Query, headers: &HeaderMap) -> Result<Response, Problem> {
     let (request, page) = AssignmentsRequest::parse_page(account, query)?;
-    let report = state.begin_report()?;
-    let context = state.context(account).await?;
-    let (rows, total) = state.store().assignments(account, &request, &page, report.now_ms).await?;
-    let body = AssignmentsReport::assemble(account, &request, &page, context.account.zone, rows, total);
-    reply::json(headers, body, context.data_through)
+    let what = format!("assignments {request:?} {page:?}");
+    let making = match state.poll(headers, account, what, request.pinned(), Form::Json).await? {
+        Poll::Answered(response) => return Ok(response),
+        Poll::Make(making) => making,
+    };
+    let (rows, total) = state.store().assignments(account, &request, &page, making.now_ms).await?;
+    let body = AssignmentsReport::assemble(account, &request, &page, making.context.account.zone, rows, total);
+    making.json(headers, &body).await
 }
 
 async fn export(state: &ApiState, account: &str, query: Query, headers: &HeaderMap) -> Result<Response, Problem> {
     let request = AssignmentsRequest::parse_all(query)?;
-    let report = state.begin_report()?;
-    state.context(account).await?;
+    let what = format!("assignments {request:?}");
+    let making = match state.poll(headers, account, what, request.pinned(), Form::Csv(FILE_NAME)).await? {
+        Poll::Answered(response) => return Ok(response),
+        Poll::Make(making) => making,
+    };
+    let now_ms = making.now_ms;
     // Read before the rows: they may be newer than their tag, and are then sent once more to whoever asks again.
-    let rows_hash = state.store().assignments_hash(account, &request, report.now_ms).await?;
+    let rows_hash = state.store().assignments_hash(account, &request, now_ms).await?;
     let tag = reply::entity_tag(format!("csv {} {rows_hash:?}", request.order()).as_bytes());
+    let report = making.stream(&tag).await?;
     if reply::is_known(headers, &tag) {
         return Ok(reply::not_modified(&tag));
     }
-    let mut rows = state.store().assignment_stream(account, &request, report.now_ms)?;
+    let mut rows = state.store().assignment_stream(account, &request, now_ms)?;
     // With the first row at hand a query that fails at once is still answered by a problem document.
     let next = rows.next().await?;
     let lines = Lines { table: table(), header_written: false, next, rows };
     let body = stream::body(report, lines.chunks(), state.request_timeout());
-    Ok(reply::csv_stream(&tag, "license-assignments.csv", body))
+    Ok(reply::csv_stream(&tag, FILE_NAME, body))
 }
 
 /// The lines of an export that are still to be written.

@@ -28,5 +28,5 @@ pub(super) async fn report(
     Query::parse(query.as_deref())?.finish()?;
     let body = state.ingest().await?;
     let data_through = body.data_through();
-    reply::json_tagged_by(&headers, &body.undated(), body, data_through)
+    reply::json_tagged_by(&headers, &body.undated(), &body, data_through)
 }

@@ -4,19 +4,21 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use super::making::Poll;
 use super::params::{AccountParam, GroupByParam, OrganizationParam, RangeParams};
 use super::path::Account;
 use super::problem::Problem;
+use super::reply::Form;
+use super::series;
 use super::series::Comparison;
 use super::state::{ApiState, Context};
-use super::{reply, series};
 use crate::report::licenses::{
     HistoryReport, HistoryRequest, LicenseUsage, UsageByOrganizationReport, UsageReport, UsageRequest, UsageRows,
     Wanted, fits_memory,
 };
 use crate::report::period::Period;
 use crate::report::query::Query;
-use crate::report::subject::Answer;
+use crate::report::subject::{AccountContext, Answer};
 
 /// Seats purchased, assigned and activated over time
 #[utoipa::path(
@@ -35,13 +37,16 @@ pub(super) async fn history(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = HistoryRequest::parse(Query::parse(query.as_deref())?)?;
-    let report = state.begin_report()?;
-    let context = state.context(&account).await?;
-    let zone = context.account.zone;
-    let period = request.period.resolve(zone, report.now_ms)?;
+    let what = format!("history {request:?}");
+    let making = match state.poll(&headers, &account, what, request.period.pinned(), Form::Json).await? {
+        Poll::Answered(response) => return Ok(response),
+        Poll::Make(making) => making,
+    };
+    let zone = making.context.account.zone;
+    let period = request.period.resolve(zone, making.now_ms)?;
     let counts = state.store().license_history(&account, request.organization.as_deref(), &period.edges_ms()).await?;
     let body = HistoryReport::assemble(&account, &request, zone, &period, &counts);
-    reply::json(&headers, body, context.data_through)
+    making.json(&headers, &body).await
 }
 
 /// Seats and the users who really use them over time
@@ -65,21 +70,26 @@ pub(super) async fn usage(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = UsageRequest::parse(Query::parse(query.as_deref())?)?;
-    let report = state.begin_report()?;
-    let context = state.context(&account).await?;
-    let period = request.period.resolve(context.account.zone, report.now_ms)?;
+    let what = format!("usage {request:?}");
+    let making = match state.poll(&headers, &account, what, request.period.pinned(), Form::Json).await? {
+        Poll::Answered(response) => return Ok(response),
+        Poll::Make(making) => making,
+    };
+    let period = request.period.resolve(making.context.account.zone, making.now_ms)?;
     let body = if request.by_organization {
         let children = state.store().child_organizations(&account, request.organization.as_deref()).await?;
         if !fits_memory(children.len(), &period) {
-            let (zone, data_through) = (context.account.zone, context.data_through);
+            let Context { account: AccountContext { zone }, data_through } = making.context;
             let comparison = Comparison { account, request, zone, period, children, data_through };
-            return series::answer(&state, report, &headers, comparison).await;
+            return series::answer(&state, making, &headers, comparison).await;
         }
-        LicenseUsage::ByOrganization(by_organization(&state, &account, &request, &context, &period, children).await?)
+        LicenseUsage::ByOrganization(
+            by_organization(&state, &account, &request, &making.context, &period, children).await?,
+        )
     } else {
-        LicenseUsage::Total(total(&state, &account, &request, &context, &period).await?)
+        LicenseUsage::Total(total(&state, &account, &request, &making.context, &period).await?)
     };
-    reply::json(&headers, body, context.data_through)
+    making.json(&headers, &body).await
 }
 
 async fn total(

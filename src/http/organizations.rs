@@ -5,12 +5,14 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use super::making::Poll;
 use super::params::AccountParam;
 use super::path::Account;
 use super::problem::Problem;
-use super::reply;
+use super::reply::Form;
 use super::state::ApiState;
 use crate::report::organizations::{OrganizationsReport, Visible};
+use crate::report::period::Pinned;
 use crate::report::query::Query;
 use crate::report::subject::Answer;
 
@@ -38,9 +40,13 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     Query::parse(query.as_deref())?.finish()?;
-    let _report = state.begin_report()?;
-    let context = state.context(&account).await?;
+    // A list for somebody who may not see all depends on the token too.
+    let pinned = if visible == Visible::All { Pinned::Always } else { Pinned::Never };
+    let making = match state.poll(&headers, &account, "organizations".to_owned(), pinned, Form::Json).await? {
+        Poll::Answered(response) => return Ok(response),
+        Poll::Make(making) => making,
+    };
     let organizations = state.store().organizations(&account).await?;
-    let body = OrganizationsReport::assemble(&account, context.account.zone, &visible, organizations);
-    reply::json(&headers, body, context.data_through)
+    let body = OrganizationsReport::assemble(&account, making.context.account.zone, &visible, organizations);
+    making.json(&headers, &body).await
 }

@@ -4,6 +4,7 @@ use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use utoipa::{IntoParams, ToSchema};
 
+use super::reply::Form;
 use crate::report::query::{BadParameter, Query};
 use crate::report::subject::IntervalName;
 
@@ -15,6 +16,14 @@ pub(super) enum Format {
 }
 
 impl Format {
+    /// What a report in this format is sent as; `file_name` is that of the CSV.
+    pub(super) fn form(self, file_name: &'static str) -> Form {
+        match self {
+            Self::Json => Form::Json,
+            Self::Csv => Form::Csv(file_name),
+        }
+    }
+
     /// Takes `format`; without it the `Accept` header decides.
     pub(super) fn take(query: &mut Query, headers: &HeaderMap) -> Result<Self, BadParameter> {
         let named = query.take_parsed("format", |value| match value {

@@ -3,12 +3,14 @@
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use chrono_tz::Tz;
 
+use super::making::{Making, Poll};
 use super::params::{AccountParam, AsOfParam, Format, FormatParam, OwnOrganizationParam};
 use super::path::Organization;
 use super::problem::Problem;
-use super::reply;
-use super::state::{ApiState, Context};
+use super::reply::Form;
+use super::state::ApiState;
 use crate::core::calendar::day_of;
 use crate::report::period::stored_day;
 use crate::report::query::Query;
@@ -18,7 +20,7 @@ use crate::report::window::PlanRecord;
 
 /// What both reports are made of.
 struct Read {
-    context: Context,
+    zone: Tz,
     records: Vec<PlanRecord>,
     used: Vec<QuotaUsed>,
     as_of_ms: i64,
@@ -26,21 +28,19 @@ struct Read {
 
 impl Read {
     fn figures(&self) -> Figures<'_> {
-        let zone = self.context.account.zone;
-        Figures { zone, records: &self.records, used: &self.used, as_of_ms: self.as_of_ms }
+        Figures { zone: self.zone, records: &self.records, used: &self.used, as_of_ms: self.as_of_ms }
     }
 }
 
-async fn read(state: &ApiState, account: &str, request: &QuotaRequest) -> Result<Read, Problem> {
-    let report = state.begin_report()?;
-    let context = state.context(account).await?;
-    let as_of_ms = request.as_of_ms(report.now_ms);
-    let as_of_day = stored_day(day_of(context.account.zone, as_of_ms));
+async fn read(state: &ApiState, making: &Making, account: &str, request: &QuotaRequest) -> Result<Read, Problem> {
+    let zone = making.context.account.zone;
+    let as_of_ms = request.as_of_ms(making.now_ms);
+    let as_of_day = stored_day(day_of(zone, as_of_ms));
     let (records, used) = tokio::try_join!(
         state.store().plan_records(account, &request.organization),
         state.store().quota_used(account, &request.organization, as_of_day),
     )?;
-    Ok(Read { context, records, used, as_of_ms })
+    Ok(Read { zone, records, used, as_of_ms })
 }
 
 fn no_plan() -> Problem {
@@ -68,9 +68,14 @@ pub(super) async fn current(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = QuotaRequest::parse(organization, Query::parse(query.as_deref())?)?;
-    let read = read(&state, &account, &request).await?;
+    let what = format!("quota {request:?}");
+    let making = match state.poll(&headers, &account, what, request.pinned(), Form::Json).await? {
+        Poll::Answered(response) => return Ok(response),
+        Poll::Make(making) => making,
+    };
+    let read = read(&state, &making, &account, &request).await?;
     let body = QuotaReport::assemble(&account, &request, &read.figures()).ok_or_else(no_plan)?;
-    reply::json(&headers, body, read.context.data_through)
+    making.json(&headers, &body).await
 }
 
 /// The quota of an organization, month by month
@@ -100,10 +105,16 @@ pub(super) async fn history(
     let mut query = Query::parse(query.as_deref())?;
     let format = Format::take(&mut query, &headers)?;
     let request = QuotaRequest::parse(organization, query)?;
-    let read = read(&state, &account, &request).await?;
+    let form = format.form("quota-history.csv");
+    let what = format!("quota history {request:?}");
+    let making = match state.poll(&headers, &account, what, request.pinned(), form).await? {
+        Poll::Answered(response) => return Ok(response),
+        Poll::Make(making) => making,
+    };
+    let read = read(&state, &making, &account, &request).await?;
     let body = QuotaHistoryReport::assemble(&account, &request, &read.figures()).ok_or_else(no_plan)?;
     match format {
-        Format::Json => reply::json(&headers, body, read.context.data_through),
-        Format::Csv => Ok(reply::csv(&headers, "quota-history.csv", body.table())),
+        Format::Json => making.json(&headers, &body).await,
+        Format::Csv => making.csv(&headers, body.table()).await,
     }
 }

@@ -8,55 +8,49 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
-use crate::report::csv::Table;
-use crate::report::subject::Answer;
 use crate::report::value::Instant;
 
 /// The media type of CSV exports.
 pub(super) const CSV: &str = "text/csv; charset=utf-8; header=present";
 
-/// A report as JSON, or 304 where the caller has it already. The entity tag is a hash of the report without
-/// `data_through`, which moves with every flush; it is a weak one for that reason.
-pub(super) fn json<T: Serialize>(
-    headers: &HeaderMap,
-    report: T,
-    data_through: Option<Instant>,
-) -> Result<Response, Problem> {
-    let tag = entity_tag(&serialized(&report)?);
-    tagged_json(headers, &tag, report, data_through)
+/// What a report is sent as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    /// CSV, in a file of this name.
+    Csv(&'static str),
 }
 
-/// As [`json`], for a report that tells in other places too how fresh it is: `undated` is what the tag is a hash of.
-pub(super) fn json_tagged_by<T: Serialize>(
+/// A report whose bytes are at hand, without `data_through`, or 304 where the caller has it already. The entity tag is a
+/// hash of those bytes: it does not move with every flush, and is a weak one for that reason.
+pub(super) fn whole(
     headers: &HeaderMap,
-    undated: &impl Serialize,
-    report: T,
-    data_through: Option<Instant>,
-) -> Result<Response, Problem> {
-    tagged_json(headers, &entity_tag(&serialized(undated)?), report, data_through)
-}
-
-fn tagged_json<T: Serialize>(
-    headers: &HeaderMap,
+    form: Form,
     tag: &str,
-    report: T,
+    report: &[u8],
     data_through: Option<Instant>,
 ) -> Result<Response, Problem> {
     if is_known(headers, tag) {
         return Ok(not_modified(tag));
     }
-    let body = serialized(&Answer { report, data_through })?;
-    Ok(tagged(tag, (StatusCode::OK, [(CONTENT_TYPE, "application/json")], body)))
+    match form {
+        Form::Csv(file_name) => Ok(tagged(tag, csv_response(file_name, Body::from(report.to_vec())))),
+        Form::Json => {
+            let fields = report.strip_suffix(b"}").unwrap_or(report);
+            let body = [fields, b",\"data_through\":", &serialized(&data_through)?, b"}"].concat();
+            Ok(tagged(tag, (StatusCode::OK, [(CONTENT_TYPE, "application/json")], body)))
+        }
+    }
 }
 
-/// A whole table as CSV, or 304 where the caller has it already.
-pub(super) fn csv(headers: &HeaderMap, file_name: &str, mut table: Table) -> Response {
-    let body = table.take_bytes();
-    let tag = entity_tag(&body);
-    if is_known(headers, &tag) {
-        return not_modified(&tag);
-    }
-    tagged(&tag, csv_response(file_name, Body::from(body)))
+/// A report that tells in other places too how fresh it is: `undated` is what its tag is a hash of.
+pub(super) fn json_tagged_by<T: Serialize>(
+    headers: &HeaderMap,
+    undated: &impl Serialize,
+    report: &T,
+    data_through: Option<Instant>,
+) -> Result<Response, Problem> {
+    whole(headers, Form::Json, &entity_tag(&serialized(undated)?), &serialized(report)?, data_through)
 }
 
 /// A CSV whose lines come one after another.

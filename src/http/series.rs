@@ -8,8 +8,9 @@ use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use sha2::{Digest as _, Sha256};
 
+use super::making::Making;
 use super::problem::Problem;
-use super::state::{ApiState, Report};
+use super::state::ApiState;
 use super::{reply, stream};
 use crate::report::licenses::{UsageByOrganizationReport, UsageRequest, UsageSeries, Wanted};
 use crate::report::period::Period;
@@ -34,7 +35,7 @@ pub(super) struct Comparison {
 /// their tag, and are then sent once more to whoever asks again.
 pub(super) async fn answer(
     state: &ApiState,
-    report: Report,
+    making: Box<Making>,
     headers: &HeaderMap,
     comparison: Comparison,
 ) -> Result<Response, Problem> {
@@ -44,6 +45,7 @@ pub(super) async fn answer(
         hash.update(&chunk);
     }
     let tag = reply::tag_of(hash);
+    let report = making.stream(&tag).await?;
     if reply::is_known(headers, &tag) {
         return Ok(reply::not_modified(&tag));
     }

@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::auth::Auth;
+use super::poll::{Polls, Version};
 use super::problem::Problem;
 use crate::config::Config;
 use crate::report::ingest::IngestReport;
@@ -24,6 +25,7 @@ pub struct ApiState {
 
 struct Shared {
     store: Store,
+    polls: Polls,
     topic: String,
     auth: Auth,
     health: Arc<Health>,
@@ -55,6 +57,7 @@ impl ApiState {
     pub fn new(config: &Config, store: Store, health: Arc<Health>, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let shared = Shared {
             store,
+            polls: Polls::new(),
             topic: config.kafka.topic.clone(),
             auth: Auth::new(&config.auth)?,
             health,
@@ -69,6 +72,10 @@ impl ApiState {
 
     pub(super) fn store(&self) -> &Store {
         &self.shared.store
+    }
+
+    pub(super) fn polls(&self) -> &Polls {
+        &self.shared.polls
     }
 
     pub(super) fn auth(&self) -> &Auth {
@@ -98,12 +105,37 @@ impl ApiState {
         Ok(Report { now_ms: Utc::now().timestamp_millis(), _place: place })
     }
 
-    /// What is known of the account, and how fresh the figures are.
-    pub(super) async fn context(&self, account: &str) -> Result<Context, Problem> {
-        let (account, progress) =
-            tokio::try_join!(self.store().account_context(account), self.store().ingest_progress(&self.shared.topic))?;
-        let account = account.ok_or_else(|| Problem::not_found("No event has named this account."))?;
-        Ok(Context { account, data_through: IngestReport::assemble(progress).data_through() })
+    /// What is known of the account, and how fresh the figures are. The version was read before.
+    pub(super) async fn context(&self, account: &str, version: Option<Version>) -> Result<Context, Problem> {
+        let known = async {
+            if let Some(version) = version
+                && let Some(context) = self.polls().account(account, version).await
+            {
+                return Ok(context);
+            }
+            let context = self.store().account_context(account).await?;
+            let context = context.ok_or_else(|| Problem::not_found("No event has named this account."))?;
+            if let Some(version) = version {
+                self.polls().keep_account(account, version, context).await;
+            }
+            Ok(context)
+        };
+        let (account, data_through) = tokio::try_join!(known, self.data_through(version))?;
+        Ok(Context { account, data_through })
+    }
+
+    /// When the data was complete, or a moment after the version.
+    pub(super) async fn data_through(&self, version: Option<Version>) -> Result<Option<Instant>, Problem> {
+        if let Some(version) = version
+            && let Some(known) = self.polls().data_through(version).await
+        {
+            return Ok(known);
+        }
+        let data_through = self.ingest().await?.data_through();
+        if let Some(version) = version {
+            self.polls().keep_data_through(version, data_through).await;
+        }
+        Ok(data_through)
     }
 
     /// What has been counted so far.

@@ -4,10 +4,10 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use super::making::Poll;
 use super::params::{AccountParam, Format, FormatParam, OwnOrganizationParam, ProjectParam, RangeParams};
 use super::path::Organization;
 use super::problem::Problem;
-use super::reply;
 use super::state::ApiState;
 use crate::report::query::Query;
 use crate::report::subject::Answer;
@@ -41,10 +41,14 @@ pub(super) async fn report(
     let mut query = Query::parse(query.as_deref())?;
     let format = Format::take(&mut query, &headers)?;
     let request = TestActivityRequest::parse(organization, query)?;
-    let report = state.begin_report()?;
-    let context = state.context(&account).await?;
-    let zone = context.account.zone;
-    let period = request.period.resolve(zone, report.now_ms)?;
+    let form = format.form("test-activity.csv");
+    let what = format!("test activity {request:?}");
+    let making = match state.poll(&headers, &account, what, request.period.pinned(), form).await? {
+        Poll::Answered(response) => return Ok(response),
+        Poll::Make(making) => making,
+    };
+    let zone = making.context.account.zone;
+    let period = request.period.resolve(zone, making.now_ms)?;
     let wanted = Wanted::by(&period);
     let (organization, project) = (request.organization.as_str(), request.project.as_deref());
     let (counts, week) = tokio::try_join!(
@@ -53,7 +57,7 @@ pub(super) async fn report(
     )?;
     let body = TestActivityReport::assemble(&account, &request, zone, &period, &counts, &week);
     match format {
-        Format::Json => reply::json(&headers, body, context.data_through),
-        Format::Csv => Ok(reply::csv(&headers, "test-activity.csv", body.table())),
+        Format::Json => making.json(&headers, &body).await,
+        Format::Csv => making.csv(&headers, body.table()).await,
     }
 }

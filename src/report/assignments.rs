@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::csv::{Cell, Table};
 use super::cursor::{Position, SortValue};
-use super::period::EVENT_TIME_MAX_MS;
+use super::period::{EVENT_TIME_MAX_MS, Pinned};
 use super::query::{BadParameter, Query};
 use super::subject::Subject;
 use super::value::Instant;
@@ -148,6 +148,11 @@ impl AssignmentsRequest {
             sort: query.take_parsed("sort", Sort::parse)?.unwrap_or(Sort { key: SortKey::User, descending: false }),
             as_of_ms: query.take_instant("as_of")?,
         })
+    }
+
+    /// Whether the rows change as now moves on.
+    pub fn pinned(&self) -> Pinned {
+        if self.inactive_days.is_some() && self.as_of_ms.is_none() { Pinned::Never } else { Pinned::Always }
     }
 
     /// The instant before which the last use of an inactive seat lies, milliseconds since 1970 UTC; `None` where

@@ -30,7 +30,30 @@ pub struct PeriodRequest {
     as_of_ms: Option<i64>,
 }
 
+/// Whether a report changes while its data does not, as now moves on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pinned {
+    /// It changes at any instant.
+    Never,
+    /// It changes when a local day ends, and when an instant passes at which something happens.
+    ToDay,
+    /// It does not change.
+    Always,
+}
+
+impl Pinned {
+    /// Of a report as of an instant, or of now.
+    pub fn by(as_of_ms: Option<i64>) -> Self {
+        if as_of_ms.is_some() { Self::Always } else { Self::ToDay }
+    }
+}
+
 impl PeriodRequest {
+    /// Whether the buckets, and what is in them, change as now moves on.
+    pub fn pinned(&self) -> Pinned {
+        Pinned::by(self.as_of_ms)
+    }
+
     /// Takes `from`, `to`, `interval` and `as_of`.
     pub fn take(query: &mut Query) -> Result<Self, BadParameter> {
         let interval = query.take_parsed("interval", |value| {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::csv::{Cell, Table};
+use super::period::Pinned;
 use super::query::{BadParameter, Query};
 use super::subject::Subject;
 use super::value::{Hundredths, Instant};
@@ -27,6 +28,11 @@ pub struct QuotaRequest {
 }
 
 impl QuotaRequest {
+    /// Whether the report changes as now moves on.
+    pub fn pinned(&self) -> Pinned {
+        Pinned::by(self.as_of_ms)
+    }
+
     /// Takes a request's parameters. `organization` comes from the path.
     pub fn parse(organization: String, mut query: Query) -> Result<Self, BadParameter> {
         let request = Self { organization, as_of_ms: query.take_instant("as_of")? };

@@ -4,6 +4,7 @@
 //! password into a message. Every write is idempotent, because every row is a semilattice value; so a write whose outcome
 //! is unknown is simply made again.
 
+mod changes;
 mod client;
 mod error;
 mod load;
@@ -17,6 +18,7 @@ mod row_binary;
 mod rows;
 mod write;
 
+pub use changes::{ChangedAccount, Changes, PartsSeen};
 pub use client::{ServerVersion, Store, VERSION_MIN};
 pub use error::StoreError;
 pub use migrate::{MigrateError, Migration, MigrationReport, migrations};

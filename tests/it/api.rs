@@ -5,6 +5,7 @@ mod access;
 mod calendar;
 mod contract;
 mod exports;
+mod freshness;
 mod hostile;
 mod operations;
 mod paging;

@@ -104,12 +104,14 @@ fn cors_is_off_until_an_origin_is_allowed() {
 #[test]
 fn more_reports_than_may_run_at_once_are_shed() {
     let api = API.beside(|config| config.http.concurrent_queries_max = 1);
+    // Different reports: the same one would be made once for all of them.
+    let ask = |number: usize| {
+        let answer = api.get(&format!("/v1/accounts/a/licenses/history?from=2026-01-{:02}", number + 1));
+        (answer.status, answer.header("retry-after").map(str::to_owned))
+    };
     let statuses: Vec<(u16, Option<String>)> = std::thread::scope(|scope| {
-        let ask = || {
-            let answer = api.get("/v1/accounts/a/licenses/history");
-            (answer.status, answer.header("retry-after").map(str::to_owned))
-        };
-        let asked: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
+        let ask = &ask;
+        let asked: Vec<_> = (0..16).map(|number| scope.spawn(move || ask(number))).collect();
         asked.into_iter().map(|one| one.join().unwrap()).collect()
     });
     assert!(statuses.contains(&(200, None)), "{statuses:?}");

@@ -10,7 +10,7 @@ use seatmeter::config::{Auth, AuthMode, Config};
 use seatmeter::core::decode::decode;
 use seatmeter::core::event::{Decoded, Record};
 use seatmeter::core::lane::{Applied, Lane};
-use seatmeter::core::rollup::{Progress, Source};
+use seatmeter::core::rollup::{LaneRows, Progress, Source};
 use seatmeter::http::{ApiState, serve};
 use seatmeter::store::{ProgressRow, Store};
 use seatmeter::telemetry::health::Health;
@@ -193,6 +193,15 @@ impl Api {
     }
 
     async fn count_async(&self, events: &[impl AsRef<str>]) -> Progress {
+        let rows = self.drained(events).await;
+        let (source, progress) = (rows.source.clone(), rows.progress);
+        self.store.write_rows(&[rows]).await.expect("the rows are written");
+        self.complete(source, progress).await;
+        progress
+    }
+
+    /// What a flush of these events, as those of a partition of their own, would write.
+    pub(crate) async fn drained(&self, events: &[impl AsRef<str>]) -> LaneRows {
         let source = Source::new(TOPIC, "", PARTITIONS.fetch_add(1, Ordering::Relaxed));
         let mut lane = Lane::new(source.clone(), Progress::default());
         let keys: Vec<Option<String>> = events.iter().map(|event| key(event.as_ref())).collect();
@@ -221,12 +230,13 @@ impl Api {
                 Applied::Blocked { index } | Applied::Gap { index } => rest = &rest[index..],
             }
         }
-        let rows = lane.drain();
-        let progress = rows.progress;
-        self.store.write_rows(&[rows]).await.expect("the rows are written");
+        lane.drain()
+    }
+
+    /// Records the progress of a flush whose rows are written.
+    pub(crate) async fn complete(&self, source: Source, progress: Progress) {
         let row = ProgressRow { source, progress, high_watermark: progress.next_offset };
         self.store.write_progress(&[row]).await.expect("the progress is written");
-        progress
     }
 }
 

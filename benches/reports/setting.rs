@@ -1,0 +1,122 @@
+//! The engine with the data, and the API over it, each a process of its own.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use chrono::{Days, NaiveDate, Utc};
+use seatmeter::config;
+use seatmeter::embedded::clickhouse::EngineProcess;
+use seatmeter::store::Store;
+
+use super::process::{cpu_s, memory_mb};
+
+const DATABASE: &str = "bench";
+const LOAD: &str = include_str!("load.sql");
+
+/// Everything that runs; it ends with this value.
+pub(crate) struct Setting {
+    pub(crate) runtime: tokio::runtime::Runtime,
+    pub(crate) store: Store,
+    /// Where the account's reports are, with a slash at the end.
+    pub(crate) base: String,
+    engine: EngineProcess,
+    api: Child,
+}
+
+impl Setting {
+    /// Starts the engine, loads the data where today's is not there yet, and starts the API.
+    pub(crate) fn prepare() -> Self {
+        let exe = Path::new(env!("CARGO_BIN_EXE_seatmeter"));
+        let today = Utc::now().date_naive();
+        let folder = kept_folder(exe, today);
+        let loaded = folder.join("loaded");
+        let engine = EngineProcess::spawn(exe, &folder.join("data")).expect("the engine starts");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime starts");
+        let mut config = config::load(None, std::iter::empty()).expect("the defaults are valid").clickhouse;
+        config.url = engine.url();
+        config.database = DATABASE.to_owned();
+        let store = Store::connect(&config).expect("the URL is one");
+        if !loaded.exists() {
+            eprintln!("loading three years of one account, kept in {}", folder.display());
+            let started = Instant::now();
+            runtime.block_on(async {
+                store.reset_database().await.expect("the database can be made anew");
+                store.migrate().await.expect("the schema applies");
+            });
+            load(&engine.url(), today);
+            std::fs::write(&loaded, "").expect("the folder can be written to");
+            eprintln!("loaded in {:.0} s", started.elapsed().as_secs_f64());
+        } else {
+            runtime.block_on(store.migrate()).expect("the schema applies");
+        }
+        let (api, address) = start_api(exe, &engine.url());
+        Self { runtime, store, base: format!("http://{address}/v1/accounts/acme/"), engine, api }
+    }
+
+    /// CPU seconds of engine and API so far.
+    pub(crate) fn cpu_s(&self) -> f64 {
+        cpu_s(self.engine.pid().expect("the engine runs")) + cpu_s(self.api.id())
+    }
+
+    pub(crate) fn api_memory_mb(&self) -> u64 {
+        memory_mb(self.api.id(), "VmRSS")
+    }
+
+    pub(crate) fn api_memory_peak_mb(&self) -> u64 {
+        memory_mb(self.api.id(), "VmHWM")
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        drop(self.api.kill());
+        drop(self.api.wait());
+    }
+}
+
+/// Today's folder below the target folder; those of other days are removed, because ranges end today.
+fn kept_folder(exe: &Path, today: NaiveDate) -> PathBuf {
+    let target =
+        exe.parent().and_then(Path::parent).expect("the program lies in a profile's folder of the target folder");
+    let all = target.join("bench-reports");
+    let folder = all.join(today.to_string());
+    for entry in std::fs::read_dir(&all).into_iter().flatten().flatten() {
+        if entry.path() != folder {
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
+    std::fs::create_dir_all(&folder).expect("the target folder can be written to");
+    folder
+}
+
+fn load(url: &str, today: NaiveDate) {
+    let first_day = today - Days::new(1095);
+    let statements = LOAD.split(";\n").map(str::trim).filter(|statement| !statement.is_empty());
+    for statement in statements {
+        let url = format!("{url}/?database={DATABASE}&param_first_day={first_day}&param_last_day={today}");
+        ureq::post(&url).send(statement).unwrap_or_else(|error| panic!("{error}: {statement}"));
+    }
+}
+
+fn start_api(exe: &Path, url: &str) -> (Child, String) {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free");
+    let address = free.to_string();
+    let api = Command::new(exe)
+        .arg("api")
+        .env("SEATMETER__CLICKHOUSE__URL", url)
+        .env("SEATMETER__CLICKHOUSE__DATABASE", DATABASE)
+        .env("SEATMETER__HTTP__LISTEN", &address)
+        .env("SEATMETER__LOG__FILTER", "error")
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("the API starts");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while ureq::get(format!("http://{address}/readyz")).call().is_err() {
+        assert!(Instant::now() < deadline, "the API gets ready");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    (api, address)
+}

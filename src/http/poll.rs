@@ -1,0 +1,297 @@
+//! Polls: a report is made once for all who ask for it while nothing of its account changes.
+//!
+//! The account's version is read before the data, and an answer is kept under it. A later question is answered from what
+//! is kept only if the version, read after the question came in, is still the same: so no answer is older than its
+//! question, however far a flush has come, and whichever process writes it. An answer as of now is kept for as long as
+//! moving on changes nothing: until the next local midnight, and only if no fact lies ahead.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Bytes;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::report::subject::AccountContext;
+use crate::report::value::Instant;
+use crate::store::{PartsSeen, Store, StoreError};
+
+/// Bytes of answers that are kept, at most.
+const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest answer that is kept whole, bytes; of a larger one the tag is.
+const KEPT_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What keeping an answer costs besides its texts, bytes, about.
+const KEPT_OVERHEAD_BYTES: usize = 512;
+/// Questions that are remembered for their turns, about.
+const FLIGHTS_MAX: usize = 10_000;
+/// Accounts whose versions are told apart, at most; with more all of them get a new one.
+const ACCOUNTS_MAX: usize = 100_000;
+
+/// A report as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Question {
+    pub(super) account: String,
+    /// The report, and all that decides what is in it besides the data and the moment.
+    pub(super) what: String,
+}
+
+/// What an answer depends on besides the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Nothing.
+    Any,
+    /// The local day, and what had happened before now.
+    Now {
+        /// The moment, milliseconds since 1970 UTC.
+        now_ms: i64,
+        /// The end of its local day.
+        day_end_ms: i64,
+    },
+}
+
+/// How an account stands, as it was read after a question came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    /// Grows with every change of the account.
+    account: u64,
+    /// Grows with every change of the progress.
+    progress: u64,
+}
+
+/// An answer that is kept.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) tag: String,
+    /// The report without `data_through`; `None` where it was too large.
+    pub(super) report: Option<Bytes>,
+    version: u64,
+    moment: Moment,
+}
+
+/// Versions of accounts, and the answers that are kept.
+pub(super) struct Polls {
+    /// How many questions have asked for a version.
+    asked: AtomicU64,
+    tracked: tokio::sync::Mutex<Tracked>,
+    kept: Mutex<KeptAnswers>,
+}
+
+#[derive(Default)]
+struct Tracked {
+    /// The versions hold for questions up to this one: their reading began after it was asked.
+    asked: u64,
+    seen: PartsSeen,
+    clock: u64,
+    /// The version of accounts that have none of their own.
+    everything: u64,
+    accounts: HashMap<String, u64>,
+    /// The latest time of a fact or use, by account, where it has been asked for.
+    latest_ms: HashMap<String, i64>,
+    /// What is known of accounts, each as of a version of it.
+    contexts: HashMap<String, (u64, AccountContext)>,
+    progress: u64,
+    /// When the data was complete, and the version of the progress that told it.
+    data_through: Option<(u64, Option<Instant>)>,
+}
+
+#[derive(Default)]
+struct KeptAnswers {
+    answers: HashMap<Question, (u64, Kept)>,
+    /// Questions by their last use.
+    used: BTreeMap<u64, Question>,
+    clock: u64,
+    bytes: usize,
+    /// Questions whose answer is being made.
+    flights: HashMap<Question, Arc<tokio::sync::Mutex<()>>>,
+}
+
+impl Tracked {
+    async fn refresh(&mut self, store: &Store) -> Result<(), StoreError> {
+        let (seen, changes) = store.changes_since(&self.seen).await?;
+        self.seen = seen;
+        self.clock += 1;
+        match changes.accounts {
+            Some(accounts) if self.accounts.len() + accounts.len() <= ACCOUNTS_MAX => {
+                for changed in accounts {
+                    if let Some(latest_ms) = self.latest_ms.get_mut(&changed.account) {
+                        *latest_ms = changed.latest_ms.max(*latest_ms);
+                    }
+                    self.accounts.insert(changed.account, self.clock);
+                }
+            }
+            _ => {
+                self.everything = self.clock;
+                self.accounts.clear();
+                self.latest_ms.clear();
+            }
+        }
+        if changes.progress {
+            self.progress = self.clock;
+        }
+        Ok(())
+    }
+
+    fn version(&self, account: &str) -> Version {
+        Version { account: self.accounts.get(account).copied().unwrap_or(self.everything), progress: self.progress }
+    }
+}
+
+impl Polls {
+    pub(super) fn new() -> Self {
+        Self { asked: AtomicU64::new(0), tracked: tokio::sync::Mutex::default(), kept: Mutex::default() }
+    }
+
+    /// How the account stands now; `None` where it cannot be told, and nothing may be kept.
+    pub(super) async fn version(&self, store: &Store, account: &str) -> Option<Version> {
+        if !store.tells_changes() {
+            return None;
+        }
+        let ticket = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut tracked = self.tracked.lock().await;
+        if tracked.asked < ticket {
+            // All who have asked by now share this reading, which begins after they did.
+            let asked = self.asked.load(Ordering::SeqCst);
+            if let Err(error) = tracked.refresh(store).await {
+                // The report says so too if ClickHouse is away. Else our user may not look at system.parts.
+                tracing::debug!(%error, "which accounts have changed cannot be told");
+                return None;
+            }
+            tracked.asked = asked;
+        }
+        Some(tracked.version(account))
+    }
+
+    /// When the data was complete, if it is known for this version.
+    pub(super) async fn data_through(&self, version: Version) -> Option<Option<Instant>> {
+        let tracked = self.tracked.lock().await;
+        tracked.data_through.filter(|(progress, _)| *progress >= version.progress).map(|(_, known)| known)
+    }
+
+    /// Keeps when the data was complete. It was read after the version.
+    pub(super) async fn keep_data_through(&self, version: Version, data_through: Option<Instant>) {
+        let mut tracked = self.tracked.lock().await;
+        if tracked.data_through.is_none_or(|(progress, _)| progress < version.progress) {
+            tracked.data_through = Some((version.progress, data_through));
+        }
+    }
+
+    /// Whether anything of the account happens at or after the instant, as far as the version knows.
+    pub(super) async fn is_settled(
+        &self,
+        store: &Store,
+        account: &str,
+        version: Version,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let known = self.tracked.lock().await.latest_ms.get(account).copied();
+        let latest_ms = match known {
+            Some(latest_ms) => latest_ms,
+            None => {
+                let latest_ms = store.latest_ms(account).await?;
+                let mut tracked = self.tracked.lock().await;
+                // A change that came in meanwhile may or may not be in it.
+                if tracked.version(account).account == version.account && tracked.latest_ms.len() < ACCOUNTS_MAX {
+                    tracked.latest_ms.insert(account.to_owned(), latest_ms);
+                }
+                latest_ms
+            }
+        };
+        Ok(latest_ms < now_ms)
+    }
+
+    /// The answer to the question, if one is kept that is no older than the version, and as good as one of now.
+    pub(super) fn kept(&self, question: &Question, version: Version, now_ms: i64) -> Option<Kept> {
+        let mut kept = self.kept_answers();
+        kept.clock += 1;
+        let clock = kept.clock;
+        let (used, answer) = kept.answers.get_mut(question)?;
+        if answer.version < version.account || !answer.moment.holds(now_ms) {
+            return None;
+        }
+        let before = std::mem::replace(used, clock);
+        let answer = answer.clone();
+        kept.used.remove(&before);
+        kept.used.insert(clock, question.clone());
+        Some(answer)
+    }
+
+    /// Keeps an answer whose data was read after the version.
+    pub(super) fn keep(&self, question: Question, version: Version, moment: Moment, tag: &str, report: Option<Bytes>) {
+        let report = report.filter(|report| report.len() <= KEPT_ANSWER_BYTES_MAX);
+        let answer = Kept { tag: tag.to_owned(), report, version: version.account, moment };
+        let mut kept = self.kept_answers();
+        if kept.answers.get(&question).is_some_and(|(_, other)| other.version > answer.version) {
+            return;
+        }
+        kept.drop_answer(&question);
+        kept.clock += 1;
+        let clock = kept.clock;
+        kept.bytes += bytes_of(&question, &answer);
+        kept.used.insert(clock, question.clone());
+        kept.answers.insert(question, (clock, answer));
+        while kept.bytes > KEPT_BYTES_MAX
+            && let Some((_, oldest)) = kept.used.pop_first()
+        {
+            kept.drop_answer(&oldest);
+        }
+    }
+
+    /// Waits until nobody else makes an answer to the question; meanwhile one may have been kept.
+    pub(super) async fn turn(&self, question: &Question) -> OwnedMutexGuard<()> {
+        let flight = {
+            let mut kept = self.kept_answers();
+            if kept.flights.len() > FLIGHTS_MAX {
+                kept.flights.retain(|_, flight| Arc::strong_count(flight) > 1);
+            }
+            Arc::clone(kept.flights.entry(question.clone()).or_default())
+        };
+        flight.lock_owned().await
+    }
+
+    /// What is known of the account, if it is known for this version.
+    pub(super) async fn account(&self, account: &str, version: Version) -> Option<AccountContext> {
+        let tracked = self.tracked.lock().await;
+        let (known, context) = tracked.contexts.get(account)?;
+        (*known >= version.account).then_some(*context)
+    }
+
+    /// Keeps what is known of the account. It was read after the version.
+    pub(super) async fn keep_account(&self, account: &str, version: Version, context: AccountContext) {
+        let mut tracked = self.tracked.lock().await;
+        if tracked.contexts.len() >= ACCOUNTS_MAX {
+            tracked.contexts.clear();
+        }
+        let known = tracked.contexts.entry(account.to_owned()).or_insert((version.account, context));
+        if known.0 <= version.account {
+            *known = (version.account, context);
+        }
+    }
+
+    fn kept_answers(&self) -> std::sync::MutexGuard<'_, KeptAnswers> {
+        // What is kept is whole at any moment, also if a thread panicked that held it.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeptAnswers {
+    fn drop_answer(&mut self, question: &Question) {
+        if let Some((used, answer)) = self.answers.remove(question) {
+            self.used.remove(&used);
+            self.bytes -= bytes_of(question, &answer);
+        }
+    }
+}
+
+impl Moment {
+    fn holds(self, now_ms: i64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Now { now_ms: made_ms, day_end_ms } => (made_ms..day_end_ms).contains(&now_ms),
+        }
+    }
+}
+
+fn bytes_of(question: &Question, answer: &Kept) -> usize {
+    let texts = 2 * (question.account.len() + question.what.len()) + answer.tag.len();
+    KEPT_OVERHEAD_BYTES + texts + answer.report.as_ref().map_or(0, Bytes::len)
+}

@@ -1,0 +1,279 @@
+//! Which accounts have changed: told by the parts that ClickHouse's tables consist of.
+//!
+//! Parts never change once they can be read, and rows appear only with a new part, so the same parts hold the same rows;
+//! no writer has to say anything, in whatever order, and with whatever crash, it writes. A merge makes a part of blocks
+//! that were there before, which its name tells: `all_1_5_2` holds the blocks 1 to 5, and `all_1_5_2_7` what mutation 7
+//! made of them. What is read after the parts were listed holds at least the rows of those parts.
+
+use std::collections::BTreeMap;
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::TABLES;
+use super::client::Store;
+use super::error::StoreError;
+
+/// Tables that no report on an account reads.
+const UNREPORTED: [&str; 2] = ["rejected_event_facts", PROGRESS];
+const PROGRESS: &str = "source_progress";
+
+/// New parts with more rows than this, all together, are not searched for the accounts in them.
+const SEARCHED_ROWS_MAX: u64 = 1_000_000;
+
+/// The table's identity is in the path: a table that is dropped and made anew counts its blocks anew.
+const PARTS: &str = "\
+SELECT p.table AS table, p.name AS name, p.rows AS rows, \
+    extract(p.path, '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}') AS table_id \
+FROM system.parts AS p WHERE p.database = {database:String} AND p.active AND p.rows > 0";
+
+#[derive(Row, Deserialize)]
+struct PartRow {
+    table: String,
+    name: String,
+    rows: u64,
+    table_id: String,
+}
+
+#[derive(Row, Deserialize)]
+struct AccountRow {
+    part: String,
+    account_id: String,
+    latest_ms: i64,
+}
+
+/// An account with new rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedAccount {
+    /// The account.
+    pub account: String,
+    /// The latest time of a fact or use among the rows, milliseconds since 1970 UTC; the least value where they have none.
+    pub latest_ms: i64,
+}
+
+/// What has changed since the parts were last listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// Accounts with new rows; `None` where it may be any account.
+    pub accounts: Option<Vec<ChangedAccount>>,
+    /// The progress may have moved.
+    pub progress: bool,
+}
+
+/// The parts of all tables at a moment.
+#[derive(Clone, Debug, Default)]
+pub struct PartsSeen {
+    tables: BTreeMap<String, Blocks>,
+}
+
+/// The blocks of rows that a table holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Blocks {
+    table_id: String,
+    /// By mutation, 0 = none: disjoint ranges, both ends inclusive, ascending, with a gap between any two.
+    ranges: BTreeMap<u64, Vec<(u64, u64)>>,
+}
+
+impl Blocks {
+    fn add(&mut self, mutation: u64, first: u64, last: u64) {
+        let ranges = self.ranges.entry(mutation).or_default();
+        ranges.push((first, last));
+        ranges.sort_unstable();
+        ranges.dedup_by(|next, kept| {
+            let joined = next.0 <= kept.1.saturating_add(1);
+            if joined {
+                kept.1 = kept.1.max(next.1);
+            }
+            joined
+        });
+    }
+
+    fn hold(&self, mutation: u64, first: u64, last: u64) -> bool {
+        let ranges = self.ranges.get(&mutation).map_or(&[][..], Vec::as_slice);
+        ranges.iter().any(|range| range.0 <= first && last <= range.1)
+    }
+
+    /// Whether all blocks of the other are here, in the same table and after the same mutation.
+    fn hold_all(&self, other: &Blocks) -> bool {
+        let mut ranges =
+            other.ranges.iter().flat_map(|(&mutation, ranges)| ranges.iter().map(move |range| (mutation, range)));
+        self.table_id == other.table_id && ranges.all(|(mutation, range)| self.hold(mutation, range.0, range.1))
+    }
+}
+
+/// Mutation, first and last block of a part by its name; `None` where it is another kind of name.
+fn blocks_of(name: &str) -> Option<(u64, u64, u64)> {
+    let mut fields = name.strip_prefix("all_")?.split('_').map(|field| field.parse::<u64>().ok());
+    let (first, last, _level) = (fields.next()??, fields.next()??, fields.next()??);
+    let mutation = match fields.next() {
+        None => 0,
+        Some(mutation) => mutation?,
+    };
+    fields.next().is_none().then_some((mutation, first, last))
+}
+
+impl Store {
+    /// Whether [`Self::changes_since`] tells all: on a cluster each request may be answered by another replica, which may
+    /// not have the parts that the one before it had.
+    pub fn tells_changes(&self) -> bool {
+        self.cluster().is_none()
+    }
+
+    /// What has changed since `seen`, and the parts of now. Whatever is read afterwards holds at least the rows of these.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn changes_since(&self, seen: &PartsSeen) -> Result<(PartsSeen, Changes), StoreError> {
+        let query = self.read(PARTS).param("database", &self.target().database);
+        let parts: Vec<PartRow> = self.fetch_all(query).await?;
+        let mut now = PartsSeen::default();
+        let mut known = true;
+        for part in &parts {
+            let blocks = now.tables.entry(part.table.clone()).or_default();
+            blocks.table_id.clone_from(&part.table_id);
+            match blocks_of(&part.name) {
+                Some((mutation, first, last)) => blocks.add(mutation, first, last),
+                None => known = false,
+            }
+        }
+        let progress = now.tables.get(PROGRESS) != seen.tables.get(PROGRESS);
+        // Rows that are no longer there, or not as they were: nobody but an operator does that, to any of them.
+        let kept = seen.tables.iter().all(|(table, old)| now.tables.get(table).is_some_and(|new| new.hold_all(old)));
+        let accounts = if known && kept && !seen.tables.is_empty() {
+            self.accounts_in(&new_parts(&parts, seen)).await?
+        } else {
+            None
+        };
+        Ok((now, Changes { accounts, progress }))
+    }
+
+    /// The accounts in the parts, given by table; `None` where they cannot be told.
+    async fn accounts_in(
+        &self,
+        parts: &BTreeMap<&str, Vec<&PartRow>>,
+    ) -> Result<Option<Vec<ChangedAccount>>, StoreError> {
+        if parts.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let rows: u64 = parts.values().flatten().map(|part| part.rows).sum();
+        if rows > SEARCHED_ROWS_MAX {
+            return Ok(None);
+        }
+        let each: Vec<String> = parts.keys().enumerate().map(|(index, table)| accounts_sql(table, index)).collect();
+        let mut query = self.read(&each.join(" UNION ALL "));
+        for (index, parts) in parts.values().enumerate() {
+            let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+            query = query.param(&format!("parts_{index}"), names);
+        }
+        let rows: Vec<AccountRow> = self.fetch_all(query).await?;
+        // A part that was merged away meanwhile has told nothing.
+        let expected =
+            parts.iter().flat_map(|(table, parts)| parts.iter().map(move |part| format!("{table}/{}", part.name)));
+        let told: std::collections::HashSet<&str> = rows.iter().map(|row| row.part.as_str()).collect();
+        if !expected.into_iter().all(|part| told.contains(part.as_str())) {
+            return Ok(None);
+        }
+        let mut latest: BTreeMap<String, i64> = BTreeMap::new();
+        for row in rows {
+            let latest_ms = latest.entry(row.account_id).or_insert(i64::MIN);
+            *latest_ms = row.latest_ms.max(*latest_ms);
+        }
+        Ok(Some(latest.into_iter().map(|(account, latest_ms)| ChangedAccount { account, latest_ms }).collect()))
+    }
+
+    /// The latest time of a fact or use of the account, milliseconds since 1970 UTC; no later instant differs from any
+    /// other by what had happened before it.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn latest_ms(&self, account: &str) -> Result<i64, StoreError> {
+        let timed = TABLES.iter().filter_map(|table| Some((table, time_column(table)?)));
+        let each = timed.map(|(table, column)| {
+            format!("SELECT max({column}) AS latest FROM {table} AS s WHERE s.account_id = {{account:String}}")
+        });
+        let each: Vec<String> = each.collect();
+        let sql = format!("SELECT toUnixTimestamp64Milli(max(t.latest)) FROM ({}) AS t", each.join(" UNION ALL "));
+        self.within(self.read(&sql).param("account", account).fetch_one()).await
+    }
+}
+
+/// The parts with rows that were not there before, by table; of those tables that reports on accounts read.
+fn new_parts<'p>(parts: &'p [PartRow], seen: &PartsSeen) -> BTreeMap<&'p str, Vec<&'p PartRow>> {
+    let mut new: BTreeMap<&str, Vec<&PartRow>> = BTreeMap::new();
+    for part in parts {
+        let reported = TABLES.contains(&part.table.as_str()) && !UNREPORTED.contains(&part.table.as_str());
+        let known = || {
+            let (mutation, first, last) = blocks_of(&part.name)?;
+            Some(seen.tables.get(&part.table)?.hold(mutation, first, last))
+        };
+        if reported && known() != Some(true) {
+            new.entry(part.table.as_str()).or_default().push(part);
+        }
+    }
+    new
+}
+
+fn accounts_sql(table: &str, index: usize) -> String {
+    let latest = time_column(table).map_or_else(
+        || format!("toInt64({})", i64::MIN + 1),
+        |column| format!("toUnixTimestamp64Milli(max({column}))"),
+    );
+    format!(
+        "SELECT concat('{table}/', s._part) AS part, s.account_id AS account_id, {latest} AS latest_ms FROM {table} AS s \
+         WHERE s._part IN {{parts_{index}:Array(String)}} GROUP BY part, account_id"
+    )
+}
+
+/// What decides whether a row of the table had happened at an instant.
+fn time_column(table: &str) -> Option<&'static str> {
+    match table {
+        "license_facts" | "plan_facts" | "seat_facts" => Some("s.time"),
+        // Rows of one interval: the earliest use counts, and no use is earlier.
+        "seat_usage_state" => Some("greatest(s.start, s.first_active, s.last_active)"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocks(ranges: &[(u64, u64, u64)]) -> Blocks {
+        let mut blocks = Blocks::default();
+        for &(mutation, first, last) in ranges {
+            blocks.add(mutation, first, last);
+        }
+        blocks
+    }
+
+    #[test]
+    fn names_tell_the_blocks() {
+        assert_eq!(blocks_of("all_1_5_2"), Some((0, 1, 5)));
+        assert_eq!(blocks_of("all_0_0_0_7"), Some((7, 0, 0)));
+        for other in ["202601_1_5_2", "all_1_5", "all_1_5_2_7_9", "all_a_5_2", "patch-x_all_1_5_2", ""] {
+            assert_eq!(blocks_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn ranges_that_touch_are_one() {
+        assert_eq!(blocks(&[(0, 4, 4), (0, 1, 2), (0, 3, 3)]).ranges[&0], [(1, 4)]);
+        assert_eq!(blocks(&[(0, 1, 1), (0, 3, 3)]).ranges[&0], [(1, 1), (3, 3)]);
+        assert_eq!(blocks(&[(0, 1, 9), (0, 2, 3)]).ranges[&0], [(1, 9)]);
+    }
+
+    #[test]
+    fn a_merge_is_nothing_new_and_a_block_or_a_mutation_is() {
+        let seen = blocks(&[(0, 1, 5), (0, 7, 7)]);
+        assert!(seen.hold(0, 1, 5) && seen.hold(0, 2, 3) && seen.hold(0, 7, 7));
+        assert!(!seen.hold(0, 1, 7), "block 6 may have been written meanwhile");
+        assert!(!seen.hold(0, 8, 8));
+        assert!(!seen.hold(9, 1, 5), "a mutation made other rows of them");
+        let merged = blocks(&[(0, 1, 7)]);
+        assert!(merged.hold_all(&seen));
+        assert!(!seen.hold_all(&merged));
+        assert!(!blocks(&[(9, 1, 7)]).hold_all(&seen), "rows that are no longer as they were");
+        let recreated = Blocks { table_id: "other".to_owned(), ..seen.clone() };
+        assert!(!recreated.hold_all(&seen));
+    }
+}
