@@ -161,6 +161,10 @@ impl Coordinator {
 
     /// Takes out the lanes whose topic is no longer the one that they were opened for. The client itself goes on reading
     /// a recreated topic as if nothing had happened, so what was drained is believed only if the topic is the same now.
+    ///
+    /// Without an answer nothing is written: while the brokers are away the topic may be exchanged, and a row under the
+    /// wrong id can never be taken back. Nothing new can be read meanwhile either, and whoever may not wait (a revocation,
+    /// the end of the process) has a deadline.
     async fn drop_recreated(&self, reports: &mut Vec<LaneReport>) {
         if reports.iter().all(|report| report.rows.source.topic_id().is_empty()) {
             return;

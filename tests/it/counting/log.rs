@@ -175,7 +175,6 @@ impl Writer {
     }
 
     /// The tests of all records, those included that were sent before: what a counter says that knows no duplicates.
-    #[allow(dead_code, reason = "the long run reads it")]
     pub(crate) fn tests_sent(&self) -> u64 {
         self.tests_sent
     }

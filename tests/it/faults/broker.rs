@@ -15,6 +15,7 @@ fn brokers_that_cannot_be_reached_are_waited_for() {
     let line = worker.wait_for_line("cannot read from Kafka, trying again", SOON);
     assert!(line.contains("127.0.0.1:1"), "{line}");
     assert!(worker.terminate(STOP_TIMEOUT).success());
+    assert!(!worker.stderr().contains("works again"), "it never did: {}", worker.stderr());
 }
 
 /// A broker that is killed and restarted, whose connections are cut, that cannot be reached for longer than the session

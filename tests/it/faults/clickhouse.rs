@@ -58,6 +58,7 @@ fn a_worker_that_cannot_write_its_last_rows_says_so_and_fails() {
     let status = worker.terminate(STOP_TIMEOUT);
     assert_eq!(status.code(), Some(1));
     let said = worker.stderr();
+    assert!(!said.contains("works again"), "it never did: {said}");
     let last = said.lines().last().unwrap();
     assert!(last.contains("stopped before the last events of 1 partitions were written"), "{said}");
     assert!(last.contains("cannot be reached") && last.contains("nothing is lost"), "{said}");

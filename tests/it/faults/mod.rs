@@ -4,11 +4,14 @@
 //! Each test runs the program as a child process against real Apache Kafka and the embedded engine. Tests that kill, freeze
 //! or cut off a server have one of their own; the others share one.
 
+mod arena;
 mod broker;
 mod clickhouse;
 mod disk;
 mod group;
 mod log;
+mod long;
+mod plain_consumer;
 mod process;
 mod topic;
 mod worker;
