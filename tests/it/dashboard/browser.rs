@@ -3,9 +3,9 @@
 //! Where either is not installed the test says so and passes, unless `SEATMETER_REQUIRE_BROWSER=1` (CI).
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
@@ -20,14 +20,15 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::support::{is_required, process_folder};
+use crate::support::{is_required, process_folder, unique};
 
 /// How long the page may take to come to what a test waits for, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs chromedriver as a child of a shell that ends it when its own standard input closes: with this process, in
-/// whatever way that ends. chromedriver then ends its browsers.
-const GUARD: &str = r#""$@" & pid=$!; read -r _; kill $pid; wait $pid"#;
+/// whatever way that ends. chromedriver leaves its browsers alone when it is ended, so they are told too.
+const GUARD: &str = r#"trap '' INT; "$@" & pid=$!; read -r _
+    kill $(cat /proc/$pid/task/*/children 2>/dev/null || pgrep -P $pid) $pid; wait $pid"#;
 
 /// The one browser, which the tests take turns with: a test machine has few cores, and starting one takes a second.
 static CHROMIUM: Mutex<Option<Chromium>> = Mutex::new(None);
@@ -295,6 +296,12 @@ impl Browser {
         BASE64_STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
     }
 
+    /// The page as it is printed, PDF.
+    pub(super) fn paper(&self) -> Vec<u8> {
+        let paper = self.devtools("Page.printToPDF", json!({ "printBackground": true }));
+        BASE64_STANDARD.decode(paper["data"].as_str().unwrap()).unwrap()
+    }
+
     /// Lets the console speak of this: a refused request is an answer that the page handles, but Chromium reports it.
     pub(super) fn expect(&mut self, part: &'static str) {
         self.expected.push(part);
@@ -340,11 +347,14 @@ impl Browser {
 impl Chromium {
     fn start() -> Self {
         let runtime = Runtime::new().unwrap();
-        let downloads = process_folder("downloads");
+        // A browser of before may not have left its profile yet.
+        static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| process_folder("browser"));
+        let folder = FOLDER.join(unique("of"));
+        let downloads = folder.join("downloads");
         std::fs::create_dir_all(&downloads).unwrap();
         let driver = Driver::start();
         let mut builder = ClientBuilder::new(HttpConnector::new());
-        builder.capabilities(capabilities().as_object().unwrap().clone());
+        builder.capabilities(capabilities(&folder.join("profile")).as_object().unwrap().clone());
         let client = runtime.block_on(builder.connect(&driver.url)).unwrap();
         Self { _driver: driver, client, downloads, runtime }
     }
@@ -407,7 +417,8 @@ fn is_installed(program: &str) -> bool {
     std::env::split_paths(&paths).any(|folder: PathBuf| folder.join(program).is_file())
 }
 
-fn capabilities() -> Value {
+fn capabilities(profile: &Path) -> Value {
+    let profile = format!("--user-data-dir={}", profile.display());
     let arguments = [
         "--headless",
         "--no-sandbox",
@@ -420,6 +431,7 @@ fn capabilities() -> Value {
         "--disable-sync",
         "--hide-scrollbars",
         "--window-size=1280,900",
+        &profile,
         "--lang=en-US",
     ];
     json!({

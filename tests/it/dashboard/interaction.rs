@@ -318,6 +318,22 @@ fn nobody_is_kept_out() {
 }
 
 #[test]
+fn paper_shows_every_figure() {
+    let Some(browser) = Browser::open(LIGHT) else { return };
+    browser.goto(&Site::tiny().page(&format!("view=usage&account=1000&organization_id=org-0-0&range=quarter&{AS_OF}")));
+    browser.drawn();
+    browser.eval(
+        "addEventListener('beforeprint', () => { window.notOnPaper = document.querySelectorAll('details.as-table:not([open])').length })",
+    );
+    let paper = browser.paper();
+    assert!(paper.starts_with(b"%PDF-"));
+    assert_eq!(browser.eval("return window.notOnPaper"), 0, "tables that are not on paper");
+    let open = browser.eval("return document.querySelectorAll('details.as-table[open]').length");
+    assert_eq!(open, 0, "on the screen they are as they were");
+    browser.console_is_clean();
+}
+
+#[test]
 fn everything_comes_from_this_server() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     browser.goto(&Site::tiny().page(&format!("account=1000&{AS_OF}")));

@@ -75,6 +75,21 @@ fn the_figures_stay_while_the_api_is_away() {
 }
 
 #[test]
+fn figures_that_grow_old_say_so() {
+    let Some(browser) = Browser::open(LIGHT) else { return };
+    browser.goto(&Site::tiny().page("account=1000&from=2026-03-05&to=2026-04-20"));
+    browser.wait("they are fresh", "return document.getElementById('fresh').innerText.startsWith('Live · counted')");
+    let figure = browser.text("#stat-purchased .stat-value");
+    // The clock moves on, and nothing is counted meanwhile.
+    browser.eval("const now = Date.now; Date.now = () => now() + 600_000");
+    let behind = "return document.getElementById('fresh').innerText.startsWith('Behind: counted 10 min ago')";
+    browser.wait("the header says so", behind);
+    assert_eq!(browser.text("#stat-purchased .stat-value"), figure);
+    browser.is_accessible("the figures are old");
+    browser.console_is_clean();
+}
+
+#[test]
 fn there_are_words_for_what_is_not_there() {
     let Some(mut browser) = Browser::open(LIGHT) else { return };
     browser.expect("404 (Not Found)");

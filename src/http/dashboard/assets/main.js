@@ -287,12 +287,15 @@ setInterval(() => {
 }, 5000);
 
 // Paper shows all figures and is white.
+let openedForPaper = [];
 window.addEventListener('beforeprint', () => {
-  for (const details of document.querySelectorAll('details.as-table')) details.open = true;
+  openedForPaper = [...document.querySelectorAll('details.as-table:not([open])')];
+  for (const details of openedForPaper) details.open = true;
   document.documentElement.classList.add('printing');
   redraw();
 });
 window.addEventListener('afterprint', () => {
+  for (const details of openedForPaper) details.open = false;
   document.documentElement.classList.remove('printing');
   redraw();
 });
