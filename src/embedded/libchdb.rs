@@ -18,6 +18,13 @@ pub use super::outcome::{EngineError, LoadError, Output, Summary};
 /// Named query parameters; values are in ClickHouse's escaped (TSV) form, as its HTTP interface takes them.
 pub type Parameters = [(String, String)];
 
+/// Ends the process on the spot. An engine that could not write is not closed, so its threads still run; destructors at an
+/// orderly exit would pull the ground from under them, and the process would now and then die of a signal instead.
+pub fn end_process(status: c_int) -> ! {
+    // SAFETY: `_exit` takes any status, runs no code of this process any more, and does not return.
+    unsafe { libc::_exit(status) }
+}
+
 // chdb_connect hands out a pointer to a connection handle, which is itself a pointer.
 type ConnectionHandle = *mut c_void;
 type ResultHandle = *mut c_void;

@@ -20,7 +20,7 @@ use super::execute::Engine;
 use super::handler::{STATEMENTS_MAX, Server, answer_request};
 use super::lock::DataDirLock;
 use super::sentinel::Sentinel;
-use crate::embedded::libchdb::{EngineError, Library};
+use crate::embedded::libchdb::{EngineError, Library, end_process};
 
 /// How long running statements may take to end after the server was told to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ pub struct ServeOptions {
 /// Serves until SIGTERM or SIGINT. Prints the line `listening on http://ADDRESS` to stdout when ready.
 ///
 /// It builds its own async runtime, so it is called from plain code; and the process should end soon after it returns,
-/// since the engine starts only once in a process.
+/// since the engine starts only once in a process. A write that fails ends the process here, with status 1.
 ///
 /// # Errors
 ///
@@ -77,11 +77,14 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
     if stop.failed.load(Ordering::Acquire) {
         // Closing the engine would write more.
         std::mem::forget(sentinel);
-        bail!(
-            "the ClickHouse engine could not write to {} and has stopped, so that nothing is lost: free some space on the \
-             disk and start it again; what was acknowledged is kept",
+        // Where standard error is gone there is nobody left to tell.
+        let _ = writeln!(
+            std::io::stderr(),
+            "seatmeter: the ClickHouse engine could not write to {} and has stopped, so that nothing is lost: free some \
+             space on the disk and start it again; what was acknowledged is kept",
             options.data_dir.display()
         );
+        end_process(1);
     }
     outcome
 }

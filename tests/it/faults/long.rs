@@ -97,7 +97,9 @@ fn random_faults_change_no_count() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let seed = from_environment("SEATMETER_FAULT_SEED").unwrap_or(u64::from(now.subsec_nanos()));
     let seconds = from_environment("SEATMETER_FAULT_SECONDS").unwrap_or(600);
-    say(&format!("SEATMETER_FAULT_SEED={seed} SEATMETER_FAULT_SECONDS={seconds}"));
+    say(&format!(
+        "SEATMETER_FAULT_SEED={seed} SEATMETER_FAULT_SECONDS={seconds} (a seed sets log and schedule, not timing)"
+    ));
     let brokers = TcpProxy::start();
     let kafka = Kafka::start_behind(&brokers);
     assert!(!kafka.is_mock(), "the long run needs Apache Kafka");

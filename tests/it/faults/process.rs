@@ -1,7 +1,7 @@
 //! What a worker's process does that cannot go on: it ends, clearly, and the next one counts on.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use super::{SOON, hurry};
 use crate::counting::{STOP_TIMEOUT, Setup, Writer};
@@ -30,26 +30,40 @@ fn a_client_that_fails_for_good_ends_the_process() {
     assert!(second.terminate(STOP_TIMEOUT).success());
 }
 
-/// A log that nobody reads any more blocks whoever writes to it, sooner or later every thread. The process must end all the
-/// same, for a supervisor to start it again, though it can tell nobody why.
+/// A log that nobody reads any more blocks whoever writes to it, sooner or later. The process must end all the same, for a
+/// supervisor to start it again, though it can tell nobody why.
 #[test]
 fn a_stuck_thread_ends_the_process() {
     let mut setup = Setup::new(2);
     hurry(&mut setup);
     setup.set("INGEST__WATCHDOG_TIMEOUT_MS", 2_000);
+    setup.set("INGEST__FLUSH_INTERVAL_MS", 50);
     let mut writer = Writer::new(52);
     setup.produce(&writer.write(1_000));
-    let mut stuck = setup.command(&["worker"]);
-    stuck.env("SEATMETER__LOG__FILTER", "trace").env("SEATMETER__KAFKA__PROPERTIES__DEBUG", "all");
-    stuck.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut stuck = stuck.spawn().unwrap();
-    let mut lines = BufReader::new(stuck.stderr.take().unwrap()).lines();
+    let mut command = setup.command(&["worker"]);
+    command.env("SEATMETER__LOG__FILTER", "trace");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut stuck = Killed(command.spawn().unwrap());
+    let mut lines = BufReader::new(stuck.0.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("counting partition")));
-    // From here on nobody reads, and the pipe fills.
-    setup.produce(&writer.write(1_000));
-    let mut another = setup.worker();
-    let ended = eventually("the process with the stuck thread ends", SOON * 2, || stuck.try_wait().unwrap());
+    // From here on nobody reads, and what the flushes say fills the pipe.
+    let ended = eventually("the process with the stuck thread ends", SOON * 2, || {
+        setup.produce(&writer.write(20));
+        stuck.0.try_wait().unwrap()
+    });
     assert_eq!(ended.code(), Some(70));
+    let mut worker = setup.worker();
     setup.check(&writer);
-    assert!(another.terminate(STOP_TIMEOUT).success());
+    assert!(worker.terminate(STOP_TIMEOUT).success());
+}
+
+/// A process that ends with the test, however that ends.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It has ended, if all went well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
