@@ -1,10 +1,12 @@
 //! `GET A/licenses/history` and `GET A/licenses/usage`.
 
+use std::collections::HashMap;
+
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::making::Poll;
+use super::making::{Making, Poll};
 use super::params::{AccountParam, GroupByParam, OrganizationParam, RangeParams};
 use super::path::Account;
 use super::problem::Problem;
@@ -12,6 +14,7 @@ use super::reply::Form;
 use super::series;
 use super::series::Comparison;
 use super::state::{ApiState, Context};
+use super::usage::Scope;
 use crate::report::licenses::{
     HistoryReport, HistoryRequest, LicenseUsage, UsageByOrganizationReport, UsageReport, UsageRequest, UsageRows,
     Wanted, fits_memory,
@@ -19,6 +22,7 @@ use crate::report::licenses::{
 use crate::report::period::Period;
 use crate::report::query::Query;
 use crate::report::subject::{AccountContext, Answer};
+use crate::store::TreeHash;
 
 /// Seats purchased, assigned and activated over time
 #[utoipa::path(
@@ -77,17 +81,16 @@ pub(super) async fn usage(
     };
     let period = request.period.resolve(making.context.account.zone, making.now_ms)?;
     let body = if request.by_organization {
-        let children = state.store().child_organizations(&account, request.organization.as_deref()).await?;
+        let (children, tree) = state.store().child_organizations(&account, request.organization.as_deref()).await?;
         if !fits_memory(children.len(), &period) {
             let Context { account: AccountContext { zone }, data_through } = making.context;
             let comparison = Comparison { account, request, zone, period, children, data_through };
             return series::answer(&state, making, &headers, comparison).await;
         }
-        LicenseUsage::ByOrganization(
-            by_organization(&state, &account, &request, &making.context, &period, children).await?,
-        )
+        let compared = Compared { children, tree };
+        LicenseUsage::ByOrganization(by_organization(&state, &account, &request, &making, &period, compared).await?)
     } else {
-        LicenseUsage::Total(total(&state, &account, &request, &making.context, &period).await?)
+        LicenseUsage::Total(total(&state, &account, &request, &making, &period).await?)
     };
     making.json(&headers, &body).await
 }
@@ -96,32 +99,55 @@ async fn total(
     state: &ApiState,
     account: &str,
     request: &UsageRequest,
-    context: &Context,
+    making: &Making,
     period: &Period,
 ) -> Result<UsageReport, Problem> {
     let wanted = Wanted::by(period);
     let organization = request.organization.as_deref();
-    let (seats, active) = tokio::try_join!(
-        state.store().license_history(account, organization, &wanted.edges_ms),
-        state.store().active_users(account, organization, wanted.days.as_ref()),
-    )?;
+    let users = async {
+        let tree = match organization {
+            Some(_) => Some(state.store().child_organizations(account, organization).await?.1),
+            None => None,
+        };
+        let organization = request.organization.clone();
+        let scope = Scope { account: account.to_owned(), organization, by_organization: false, tree };
+        state.active_users(&scope, wanted.days.as_ref(), making.version()).await
+    };
+    let seats = async { Ok(state.store().license_history(account, organization, &wanted.edges_ms).await?) };
+    let (seats, users) = tokio::try_join!(seats, users)?;
     let assigned = seats.iter().map(|count| (count.edge_ms, count.assigned)).collect();
-    Ok(UsageReport::assemble(account, request, context.account.zone, period, &UsageRows { assigned, active }))
+    let active = users.into_iter().map(|(_, row)| row).collect();
+    let zone = making.context.account.zone;
+    Ok(UsageReport::assemble(account, request, zone, period, &UsageRows { assigned, active }))
+}
+
+/// The organizations that are compared, and the tree that they stand in.
+struct Compared {
+    children: Vec<String>,
+    tree: TreeHash,
 }
 
 async fn by_organization(
     state: &ApiState,
     account: &str,
     request: &UsageRequest,
-    context: &Context,
+    making: &Making,
     period: &Period,
-    children: Vec<String>,
+    compared: Compared,
 ) -> Result<UsageByOrganizationReport, Problem> {
     let wanted = Wanted::by(period);
+    let organization = request.organization.clone();
+    let tree = Some(compared.tree);
+    let scope = Scope { account: account.to_owned(), organization, by_organization: true, tree };
     let organization = request.organization.as_deref();
-    let rows = state
-        .store()
-        .license_usage_by_organization(account, organization, &wanted.edges_ms, wanted.days.as_ref())
-        .await?;
-    Ok(UsageByOrganizationReport::assemble(account, request, context.account.zone, period, children, &rows))
+    let seats = async { Ok(state.store().seats_by_organization(account, organization, &wanted.edges_ms).await?) };
+    let users = state.active_users(&scope, wanted.days.as_ref(), making.version());
+    let (seats, users) = tokio::try_join!(seats, users)?;
+    let mut rows: HashMap<String, UsageRows> =
+        seats.into_iter().map(|(id, assigned)| (id, UsageRows { assigned, active: Vec::new() })).collect();
+    for (id, row) in users {
+        rows.entry(id).or_default().active.push(row);
+    }
+    let zone = making.context.account.zone;
+    Ok(UsageByOrganizationReport::assemble(account, request, zone, period, compared.children, &rows))
 }

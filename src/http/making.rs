@@ -101,6 +101,11 @@ impl ApiState {
 }
 
 impl Making {
+    /// How the account stood before anything was read; `None` where it cannot be told.
+    pub(super) fn version(&self) -> Option<Version> {
+        self.version
+    }
+
     /// Answers with a report as JSON.
     pub(super) async fn json(
         self: Box<Self>,

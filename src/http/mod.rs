@@ -26,6 +26,7 @@ mod server;
 mod state;
 mod stream;
 mod test_activity;
+mod usage;
 
 pub use auth::Auth;
 pub use openapi::document as openapi_document;

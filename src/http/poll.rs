@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Bytes;
 use tokio::sync::OwnedMutexGuard;
 
+use super::usage::UsageCache;
+use crate::core::calendar::Day;
 use crate::report::subject::AccountContext;
 use crate::report::value::Instant;
 use crate::store::{PartsSeen, Store, StoreError};
@@ -22,6 +24,8 @@ const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
 const KEPT_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What keeping an answer costs besides its texts, bytes, about.
 const KEPT_OVERHEAD_BYTES: usize = 512;
+/// Days whose versions are told apart, over all accounts, about; with more all accounts get a new version.
+const ACTIVE_DAYS_MAX: usize = 1_000_000;
 /// Questions that are remembered for their turns, about.
 const FLIGHTS_MAX: usize = 10_000;
 /// Accounts whose versions are told apart, at most; with more all of them get a new one.
@@ -74,6 +78,7 @@ pub(super) struct Polls {
     asked: AtomicU64,
     tracked: tokio::sync::Mutex<Tracked>,
     kept: Mutex<KeptAnswers>,
+    pub(super) usage: UsageCache,
 }
 
 #[derive(Default)]
@@ -85,6 +90,11 @@ struct Tracked {
     /// The version of accounts that have none of their own.
     everything: u64,
     accounts: HashMap<String, u64>,
+    /// The version of each day on which users were active, by account; a day that is not there has not changed since
+    /// all accounts got a new version.
+    active_days: HashMap<String, HashMap<Day, u64>>,
+    /// How many days these are.
+    active_days_count: usize,
     /// The latest time of a fact or use, by account, where it has been asked for.
     latest_ms: HashMap<String, i64>,
     /// What is known of accounts, each as of a version of it.
@@ -105,16 +115,30 @@ struct KeptAnswers {
     flights: HashMap<Question, Arc<tokio::sync::Mutex<()>>>,
 }
 
+impl Version {
+    /// The account's.
+    pub(super) fn account(self) -> u64 {
+        self.account
+    }
+}
+
 impl Tracked {
     async fn refresh(&mut self, store: &Store) -> Result<(), StoreError> {
         let (seen, changes) = store.changes_since(&self.seen).await?;
         self.seen = seen;
         self.clock += 1;
         match changes.accounts {
-            Some(accounts) if self.accounts.len() + accounts.len() <= ACCOUNTS_MAX => {
+            Some(accounts)
+                if self.accounts.len() + accounts.len() <= ACCOUNTS_MAX
+                    && self.active_days_count <= ACTIVE_DAYS_MAX =>
+            {
                 for changed in accounts {
                     if let Some(latest_ms) = self.latest_ms.get_mut(&changed.account) {
                         *latest_ms = changed.latest_ms.max(*latest_ms);
+                    }
+                    let days = self.active_days.entry(changed.account.clone()).or_default();
+                    for day in changed.active_days {
+                        self.active_days_count += usize::from(days.insert(day, self.clock).is_none());
                     }
                     self.accounts.insert(changed.account, self.clock);
                 }
@@ -122,6 +146,8 @@ impl Tracked {
             _ => {
                 self.everything = self.clock;
                 self.accounts.clear();
+                self.active_days.clear();
+                self.active_days_count = 0;
                 self.latest_ms.clear();
             }
         }
@@ -138,7 +164,12 @@ impl Tracked {
 
 impl Polls {
     pub(super) fn new() -> Self {
-        Self { asked: AtomicU64::new(0), tracked: tokio::sync::Mutex::default(), kept: Mutex::default() }
+        Self {
+            asked: AtomicU64::new(0),
+            tracked: tokio::sync::Mutex::default(),
+            kept: Mutex::default(),
+            usage: UsageCache::default(),
+        }
     }
 
     /// How the account stands now; `None` where it cannot be told, and nothing may be kept.
@@ -159,6 +190,17 @@ impl Polls {
             tracked.asked = asked;
         }
         Some(tracked.version(account))
+    }
+
+    /// For each range of days, the latest version at which activity on any of them was counted, as of now.
+    pub(super) async fn active_days(&self, account: &str, ranges: &[(Day, Day)]) -> Vec<u64> {
+        let tracked = self.tracked.lock().await;
+        let days = tracked.active_days.get(account);
+        let version = |&(first, last): &(Day, Day)| {
+            let within = days.into_iter().flatten().filter(|(day, _)| (first..=last).contains(day));
+            within.map(|(_, version)| *version).fold(tracked.everything, u64::max)
+        };
+        ranges.iter().map(version).collect()
     }
 
     /// When the data was complete, if it is known for this version.

@@ -5,7 +5,7 @@
 //! that were there before, which its name tells: `all_1_5_2` holds the blocks 1 to 5, and `all_1_5_2_7` what mutation 7
 //! made of them. What is read after the parts were listed holds at least the rows of those parts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::TABLES;
 use super::client::Store;
 use super::error::StoreError;
+use crate::core::calendar::Day;
 
 /// Tables that no report on an account reads.
 const UNREPORTED: [&str; 2] = ["rejected_event_facts", PROGRESS];
@@ -40,6 +41,7 @@ struct AccountRow {
     part: String,
     account_id: String,
     latest_ms: i64,
+    days: Vec<i32>,
 }
 
 /// An account with new rows.
@@ -49,6 +51,8 @@ pub struct ChangedAccount {
     pub account: String,
     /// The latest time of a fact or use among the rows, milliseconds since 1970 UTC; the least value where they have none.
     pub latest_ms: i64,
+    /// The days on which users were active, among the rows; each once, in no order.
+    pub active_days: Vec<Day>,
 }
 
 /// What has changed since the parts were last listed.
@@ -173,12 +177,18 @@ impl Store {
         if !expected.into_iter().all(|part| told.contains(part.as_str())) {
             return Ok(None);
         }
-        let mut latest: BTreeMap<String, i64> = BTreeMap::new();
+        let mut changed: BTreeMap<String, (i64, BTreeSet<i32>)> = BTreeMap::new();
         for row in rows {
-            let latest_ms = latest.entry(row.account_id).or_insert(i64::MIN);
+            let (latest_ms, days) = changed.entry(row.account_id).or_insert((i64::MIN, BTreeSet::new()));
             *latest_ms = row.latest_ms.max(*latest_ms);
+            days.extend(row.days);
         }
-        Ok(Some(latest.into_iter().map(|(account, latest_ms)| ChangedAccount { account, latest_ms }).collect()))
+        let changed = changed.into_iter().map(|(account, (latest_ms, days))| ChangedAccount {
+            account,
+            latest_ms,
+            active_days: days.into_iter().map(Day).collect(),
+        });
+        Ok(Some(changed.collect()))
     }
 
     /// The latest time of a fact or use of the account, milliseconds since 1970 UTC; no later instant differs from any
@@ -218,8 +228,13 @@ fn accounts_sql(table: &str, index: usize) -> String {
         || format!("toInt64({})", i64::MIN + 1),
         |column| format!("toUnixTimestamp64Milli(max({column}))"),
     );
+    let days = match table {
+        "active_users_state" | "active_users_by_account_state" => "groupUniqArray(toInt32(s.day))",
+        _ => "CAST([] AS Array(Int32))",
+    };
     format!(
-        "SELECT concat('{table}/', s._part) AS part, s.account_id AS account_id, {latest} AS latest_ms FROM {table} AS s \
+        "SELECT concat('{table}/', s._part) AS part, s.account_id AS account_id, {latest} AS latest_ms, {days} AS days \
+         FROM {table} AS s \
          WHERE s._part IN {{parts_{index}:Array(String)}} GROUP BY part, account_id"
     )
 }

@@ -9,7 +9,7 @@ use super::client::Store;
 use super::error::StoreError;
 use super::reports::{instant, with_days};
 use crate::core::calendar::Day;
-use crate::report::licenses::{ActiveUsers, SeatCounts, UsageRows};
+use crate::report::licenses::{ActiveUsers, SeatCounts};
 use crate::report::period::DayRanges;
 
 const LICENSE_HISTORY: &str = "\
@@ -36,8 +36,9 @@ FROM license_usage_by_organization(account = {account:String}, organization = {o
     first_days = {first_days:Array(Date)}, last_day = {last_day:Date}) AS u";
 
 const CHILDREN: &str = "\
-SELECT o.organization_id AS organization_id FROM organizations AS o \
-WHERE o.account_id = {account:String} AND ifNull(o.parent_id, '') = {organization:String}";
+SELECT groupArrayIf(o.organization_id, ifNull(o.parent_id, '') = {organization:String}) AS children, \
+    groupBitXor(reinterpretAsUInt128(sipHash128(o.organization_id, ifNull(o.parent_id, '')))) AS tree \
+FROM organizations AS o WHERE o.account_id = {account:String}";
 
 #[derive(Row, Deserialize)]
 struct HistoryRow {
@@ -72,8 +73,9 @@ pub(super) struct SeriesUsageRow {
 }
 
 #[derive(Row, Deserialize)]
-struct ChildRow {
-    organization_id: String,
+struct ChildrenRow {
+    children: Vec<String>,
+    tree: u128,
 }
 
 impl Store {
@@ -110,9 +112,8 @@ impl Store {
         &self,
         account: &str,
         organization: Option<&str>,
-        days: Option<&DayRanges>,
+        days: &DayRanges,
     ) -> Result<Vec<ActiveUsers>, StoreError> {
-        let Some(days) = days else { return Ok(Vec::new()) };
         let query = with_days(self.report_query(LICENSE_USAGE, account, organization), days);
         let rows: Vec<UsageRow> = self.fetch_all(query).await?;
         let users = rows.into_iter().map(|row| ActiveUsers {
@@ -124,7 +125,8 @@ impl Store {
         Ok(users.collect())
     }
 
-    /// The direct children of the organization, or the top-level organizations of the account; in no order.
+    /// The direct children of the organization, or the top-level organizations of the account, in no order; and what tells
+    /// the account's tree from any other.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -132,51 +134,62 @@ impl Store {
         &self,
         account: &str,
         organization: Option<&str>,
-    ) -> Result<Vec<String>, StoreError> {
-        let rows: Vec<ChildRow> = self.fetch_all(self.report_query(CHILDREN, account, organization)).await?;
-        Ok(rows.into_iter().map(|row| row.organization_id).collect())
+    ) -> Result<(Vec<String>, TreeHash), StoreError> {
+        let row: ChildrenRow = self.within(self.report_query(CHILDREN, account, organization).fetch_one()).await?;
+        Ok((row.children, TreeHash(row.tree)))
     }
 
-    /// Seats and active users by direct child of the organization, or by top-level organization. Organizations without
-    /// any may be missing.
+    /// Seats as they stood at each of the instants (milliseconds since 1970 UTC), by direct child of the organization, or by
+    /// top-level organization: pairs of instant and seats. Organizations without any may be missing.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
-    pub async fn license_usage_by_organization(
+    pub async fn seats_by_organization(
         &self,
         account: &str,
         organization: Option<&str>,
         edges_ms: &[i64],
-        days: Option<&DayRanges>,
-    ) -> Result<HashMap<String, UsageRows>, StoreError> {
-        let seats = async {
-            if edges_ms.is_empty() {
-                return Ok(Vec::new());
-            }
-            let query = self.report_query(LICENSE_HISTORY_BY_ORGANIZATION, account, organization);
-            self.fetch_all::<SeriesSeatsRow>(query.param("edges", instants(edges_ms))).await
-        };
-        let users = async {
-            let Some(days) = days else { return Ok(Vec::new()) };
-            let query = self.report_query(LICENSE_USAGE_BY_ORGANIZATION, account, organization);
-            self.fetch_all::<SeriesUsageRow>(with_days(query, days)).await
-        };
-        let (seats, users) = tokio::try_join!(seats, users)?;
-        let mut series: HashMap<String, UsageRows> = HashMap::new();
-        for row in seats {
-            series.entry(row.organization_id).or_default().assigned.push((row.edge_ms, row.assigned));
+    ) -> Result<HashMap<String, Vec<(i64, u64)>>, StoreError> {
+        let mut seats: HashMap<String, Vec<(i64, u64)>> = HashMap::new();
+        if edges_ms.is_empty() {
+            return Ok(seats);
         }
-        for row in users {
-            series.entry(row.organization_id).or_default().active.push(ActiveUsers {
+        let query = self.report_query(LICENSE_HISTORY_BY_ORGANIZATION, account, organization);
+        for row in self.fetch_all::<SeriesSeatsRow>(query.param("edges", instants(edges_ms))).await? {
+            seats.entry(row.organization_id).or_default().push((row.edge_ms, row.assigned));
+        }
+        Ok(seats)
+    }
+
+    /// Active users of the days, by direct child of the organization, or by top-level organization. Organizations without
+    /// any are missing.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn active_users_by_organization(
+        &self,
+        account: &str,
+        organization: Option<&str>,
+        days: &DayRanges,
+    ) -> Result<Vec<(String, ActiveUsers)>, StoreError> {
+        let query = with_days(self.report_query(LICENSE_USAGE_BY_ORGANIZATION, account, organization), days);
+        let rows: Vec<SeriesUsageRow> = self.fetch_all(query).await?;
+        let users = rows.into_iter().map(|row| {
+            let users = ActiveUsers {
                 first_day: Day(row.first_day),
                 active_users: row.active_users,
                 peak_daily: row.peak_daily,
                 user_days: row.user_days,
-            });
-        }
-        Ok(series)
+            };
+            (row.organization_id, users)
+        });
+        Ok(users.collect())
     }
 }
+
+/// What tells an account's tree of organizations from any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TreeHash(u128);
 
 /// Instants as ClickHouse reads them as a parameter of `DateTime64(3, 'UTC')`.
 pub(super) fn instants(times_ms: &[i64]) -> Vec<String> {

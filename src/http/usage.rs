@@ -1,0 +1,158 @@
+//! Active users of buckets that are over: they change only when activity of one of their days is counted late, so they are
+//! kept, and a poll reads the days of the others alone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::poll::Version;
+use super::problem::Problem;
+use super::state::ApiState;
+use crate::core::calendar::Day;
+use crate::report::licenses::ActiveUsers;
+use crate::report::period::DayRanges;
+use crate::store::TreeHash;
+
+/// Rows that are kept, at most; with more all of them are dropped.
+const ROWS_MAX: usize = 1_000_000;
+/// Rows of one report that are kept, at most.
+const REPORT_ROWS_MAX: usize = 100_000;
+
+/// Whose users are counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Scope {
+    pub(super) account: String,
+    /// With all below it; `None` is the whole account.
+    pub(super) organization: Option<String>,
+    /// One series for each direct child of it.
+    pub(super) by_organization: bool,
+    /// Of the account; `None` where the scope does not depend on it.
+    pub(super) tree: Option<TreeHash>,
+}
+
+/// Active users, each with the organization of its series; without series it is empty.
+type Rows = Vec<(String, ActiveUsers)>;
+
+/// What is kept.
+#[derive(Default)]
+pub(super) struct UsageCache {
+    buckets: Mutex<Buckets>,
+}
+
+#[derive(Default)]
+struct Buckets {
+    /// By scope, then by first and last day: the version before which the rows were not read, and the rows.
+    scopes: HashMap<Scope, HashMap<(Day, Day), (u64, Arc<Rows>)>>,
+    rows: usize,
+}
+
+impl UsageCache {
+    fn get(&self, scope: &Scope, bucket: (Day, Day), since: u64) -> Option<Arc<Rows>> {
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let (version, rows) = buckets.scopes.get(scope)?.get(&bucket)?;
+        (*version >= since).then(|| Arc::clone(rows))
+    }
+
+    fn keep(&self, scope: &Scope, bucket: (Day, Day), version: u64, rows: Rows) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.rows + rows.len() + 1 > ROWS_MAX {
+            *buckets = Buckets::default();
+        }
+        buckets.rows += rows.len() + 1;
+        let before = buckets.scopes.entry(scope.clone()).or_default().insert(bucket, (version, Arc::new(rows)));
+        if let Some((_, before)) = before {
+            buckets.rows -= before.len() + 1;
+        }
+    }
+}
+
+impl ApiState {
+    /// The active users of the days. `version` was read before the tree of the scope, and that before any row.
+    pub(super) async fn active_users(
+        &self,
+        scope: &Scope,
+        days: Option<&DayRanges>,
+        version: Option<Version>,
+    ) -> Result<Rows, Problem> {
+        let Some(days) = days else { return Ok(Vec::new()) };
+        let Some(version) = version else { return self.read_active_users(scope, days).await };
+        let buckets = buckets_of(days);
+        let since = self.polls().active_days(&scope.account, &buckets).await;
+        let usage = &self.polls().usage;
+        let known: Vec<Option<Arc<Rows>>> =
+            buckets.iter().zip(since).map(|(&bucket, since)| usage.get(scope, bucket, since)).collect();
+        let mut all: Rows = Vec::new();
+        let mut start = 0;
+        while start < buckets.len() {
+            if let Some(rows) = &known[start] {
+                all.extend(rows.iter().cloned());
+                start += 1;
+                continue;
+            }
+            let end = (start..buckets.len()).find(|&index| known[index].is_some()).unwrap_or(buckets.len());
+            let run = DayRanges {
+                first_days: buckets[start..end].iter().map(|bucket| bucket.0).collect(),
+                last_day: buckets[end - 1].1,
+            };
+            let rows = self.read_active_users(scope, &run).await?;
+            if rows.len() <= REPORT_ROWS_MAX && self.is_still_the_tree(scope).await? {
+                let mut by_day: HashMap<Day, Rows> = HashMap::new();
+                for row in &rows {
+                    by_day.entry(row.1.first_day).or_default().push(row.clone());
+                }
+                for &bucket in &buckets[start..end] {
+                    usage.keep(scope, bucket, version.account(), by_day.remove(&bucket.0).unwrap_or_default());
+                }
+            }
+            all.extend(rows);
+            start = end;
+        }
+        Ok(all)
+    }
+
+    /// Whether the rows that were just read are those of the scope's tree, and not of one that came in between.
+    async fn is_still_the_tree(&self, scope: &Scope) -> Result<bool, Problem> {
+        let Some(tree) = scope.tree else { return Ok(true) };
+        let (_, now) = self.store().child_organizations(&scope.account, scope.organization.as_deref()).await?;
+        Ok(now == tree)
+    }
+
+    async fn read_active_users(&self, scope: &Scope, days: &DayRanges) -> Result<Rows, Problem> {
+        let (account, organization) = (scope.account.as_str(), scope.organization.as_deref());
+        if scope.by_organization {
+            return Ok(self.store().active_users_by_organization(account, organization, days).await?);
+        }
+        let rows = self.store().active_users(account, organization, days).await?;
+        Ok(rows.into_iter().map(|row| (String::new(), row)).collect())
+    }
+}
+
+/// First and last day of each bucket.
+fn buckets_of(days: &DayRanges) -> Vec<(Day, Day)> {
+    let next = days.first_days.iter().skip(1).map(|next| next.plus_days(-1)).chain([days.last_day]);
+    days.first_days.iter().copied().zip(next).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_kept_until_one_of_its_days_changes() {
+        let cache = UsageCache::default();
+        let scope = Scope { account: "a".to_owned(), organization: None, by_organization: false, tree: None };
+        let bucket = (Day(10), Day(16));
+        assert_eq!(cache.get(&scope, bucket, 0), None);
+        cache.keep(&scope, bucket, 5, Vec::new());
+        assert!(cache.get(&scope, bucket, 5).is_some());
+        assert_eq!(cache.get(&scope, bucket, 6), None, "activity was counted after it was read");
+        assert_eq!(cache.get(&scope, (Day(10), Day(15)), 0), None);
+        let other = Scope { by_organization: true, ..scope };
+        assert_eq!(cache.get(&other, bucket, 0), None);
+    }
+
+    #[test]
+    fn buckets_follow_one_another() {
+        let days = DayRanges { first_days: vec![Day(3), Day(5), Day(9)], last_day: Day(9) };
+        assert_eq!(buckets_of(&days), [(Day(3), Day(4)), (Day(5), Day(8)), (Day(9), Day(9))]);
+    }
+}
