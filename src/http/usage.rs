@@ -32,6 +32,9 @@ pub(super) struct Scope {
 /// Active users, each with the organization of its series; without series it is empty.
 type Rows = Vec<(String, ActiveUsers)>;
 
+/// By first and last day: the version before which the rows were not read, and the rows.
+type KeptBuckets = HashMap<(Day, Day), (u64, Arc<Rows>)>;
+
 /// What is kept.
 #[derive(Default)]
 pub(super) struct UsageCache {
@@ -40,8 +43,7 @@ pub(super) struct UsageCache {
 
 #[derive(Default)]
 struct Buckets {
-    /// By scope, then by first and last day: the version before which the rows were not read, and the rows.
-    scopes: HashMap<Scope, HashMap<(Day, Day), (u64, Arc<Rows>)>>,
+    scopes: HashMap<Scope, KeptBuckets>,
     rows: usize,
 }
 
