@@ -122,6 +122,8 @@ pub struct Ingest {
     pub batch_wait: Duration,
     /// Time between flushes.
     pub flush_interval: Duration,
+    /// Time between flushes while the records that are read are older than twice this.
+    pub catch_up_flush_interval: Duration,
     /// Time between the empty flushes of an idle partition.
     pub idle_flush_interval: Duration,
     /// A worker with this many rows that wait for a flush stops reading.

@@ -39,6 +39,7 @@ pub(super) struct RawIngest {
     pub(super) batch_records_max: i64,
     pub(super) batch_wait_ms: i64,
     pub(super) flush_interval_ms: i64,
+    pub(super) catch_up_flush_interval_ms: i64,
     pub(super) idle_flush_interval_ms: i64,
     pub(super) pending_rows_max: i64,
     pub(super) held_entries_max: i64,

@@ -48,6 +48,7 @@ impl Config {
         writeln!(f, "batch_records_max = {}", ingest.batch_records_max)?;
         writeln!(f, "batch_wait_ms = {}", ingest.batch_wait.as_millis())?;
         writeln!(f, "flush_interval_ms = {}", ingest.flush_interval.as_millis())?;
+        writeln!(f, "catch_up_flush_interval_ms = {}", ingest.catch_up_flush_interval.as_millis())?;
         writeln!(f, "idle_flush_interval_ms = {}", ingest.idle_flush_interval.as_millis())?;
         writeln!(f, "pending_rows_max = {}", ingest.pending_rows_max)?;
         writeln!(f, "held_entries_max = {}", ingest.held_entries_max)?;

@@ -135,6 +135,11 @@ impl Check<'_> {
             batch_records_max: self.integer("ingest.batch_records_max", raw.batch_records_max, 1..=100_000),
             batch_wait: self.milliseconds("ingest.batch_wait_ms", raw.batch_wait_ms, 1..=1_000),
             flush_interval: self.milliseconds("ingest.flush_interval_ms", raw.flush_interval_ms, 50..=600_000),
+            catch_up_flush_interval: self.milliseconds(
+                "ingest.catch_up_flush_interval_ms",
+                raw.catch_up_flush_interval_ms,
+                50..=600_000,
+            ),
             idle_flush_interval: self.milliseconds(
                 "ingest.idle_flush_interval_ms",
                 raw.idle_flush_interval_ms,

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
+use smallvec::SmallVec;
 
 use super::calendar::{Day, DayWindow, YearMonth, day_window_of};
 use super::counters::Block;
@@ -36,18 +38,22 @@ pub struct Account {
     /// The zone fact that holds, by (time, source, offset); `None` while none is known.
     zone_order: Option<FactOrder>,
     zone: Tz,
-    /// The day of the latest activity: most records of a batch fall into the same one.
-    window: DayWindow,
+    /// The days asked for last, the latest first: most records of a batch fall into the same one, and late ones come singly.
+    days: [LocalDay; 2],
     /// Every organization that an event has named; complete.
-    pub organizations: HashMap<Id, Organization>,
+    pub organizations: Organizations,
     /// Users whose seats are held.
     pub users: HashMap<Id, User>,
-    /// Users active since the last drain, by organization and day. May hold a user more than once.
-    active: HashMap<(Option<Id>, Day), Vec<u64>>,
+    /// True where whoever is not among `users` holds no seat.
+    pub has_all_seats: bool,
+    /// Counters of later months that are not held have counted nothing. The last month that there is where any may have.
+    pub counted_until: YearMonth,
+    /// Users active since the last drain, by organization (its number) and day. May hold a user more than once.
+    active: HashMap<(u32, Day), Vec<u64>>,
     /// Users with seats whose activity changed since the last drain.
     changed_users: Vec<Id>,
-    /// Blocks with counters that changed since the last drain.
-    pub changed_blocks: Vec<(Id, YearMonth)>,
+    /// Blocks (organization by its number) with counters that changed since the last drain.
+    pub changed_blocks: Vec<(u32, YearMonth)>,
     /// True once the account stands among the accounts that any event has named.
     pub is_registered: bool,
     /// True while a drain has something to fetch here.
@@ -55,19 +61,135 @@ pub struct Account {
     pub upkeep: Upkeep,
 }
 
+/// A day of the account's zone.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalDay {
+    window: DayWindow,
+    /// The calendar month that it lies in.
+    pub month: YearMonth,
+}
+
+impl LocalDay {
+    fn of(zone: Tz, time_ms: i64) -> Self {
+        let window = day_window_of(zone, time_ms);
+        Self { window, month: window.day.year_month() }
+    }
+
+    /// The day.
+    pub fn day(&self) -> Day {
+        self.window.day
+    }
+}
+
+/// The organizations of an account, each by a number that is unique in the account and stays.
+#[derive(Debug, Default)]
+pub struct Organizations {
+    numbers: HashMap<Id, u32>,
+    list: Vec<Organization>,
+}
+
+impl Organizations {
+    /// The number of the organization; made where nothing was known of it.
+    pub fn number(&mut self, id: &IdRef<'_>) -> u32 {
+        if let Some(number) = self.numbers.get(id) {
+            return *number;
+        }
+        let number = u32::try_from(self.list.len()).expect("fewer organizations than records");
+        let id = id.to_id();
+        self.numbers.insert(id.clone(), number);
+        self.list.push(Organization {
+            id,
+            is_registered: false,
+            anchors: Anchors::default(),
+            blocks: Blocks::default(),
+        });
+        number
+    }
+
+    /// The organization of that number.
+    pub fn get(&mut self, number: u32) -> &mut Organization {
+        &mut self.list[number as usize]
+    }
+
+    /// The organization, where something is known of it.
+    pub fn find(&self, id: &IdRef<'_>) -> Option<&Organization> {
+        self.numbers.get(id).map(|&number| &self.list[number as usize])
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Organization> {
+        self.list.iter()
+    }
+
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Organization> {
+        self.list.iter_mut()
+    }
+}
+
 /// An organization: its plans and counters.
 #[derive(Debug)]
 pub struct Organization {
-    /// A short name, unique in the account, for [`User::counted`].
-    number: u32,
+    pub id: Id,
     /// True once it stands among the organizations that any event has named.
     pub is_registered: bool,
     pub anchors: Anchors,
-    /// Counters of the months that are held; a month that is not in here may have counted anything.
-    pub blocks: HashMap<YearMonth, (Block, Upkeep)>,
+    /// Counters of the months that are held; see [`Account::counted_until`] for those that are not.
+    pub blocks: Blocks,
 }
 
-/// Activity that names no organization, in [`User::counted`].
+/// The blocks of an organization, by month. There are a few at most times, and nearly always the one asked for is the one
+/// asked for last.
+#[derive(Debug, Default)]
+pub struct Blocks {
+    /// The one asked for last comes first.
+    held: Vec<HeldBlock>,
+}
+
+/// The counters of one month.
+#[derive(Debug)]
+pub struct HeldBlock {
+    pub month: YearMonth,
+    pub block: Block,
+    pub upkeep: Upkeep,
+}
+
+impl Blocks {
+    /// The block of that month, where it is held.
+    pub fn get(&mut self, month: YearMonth) -> Option<&mut HeldBlock> {
+        let at = self.held.iter().position(|held| held.month == month)?;
+        self.held.swap(0, at);
+        self.held.first_mut()
+    }
+
+    /// True if the block of that month is held.
+    pub fn contains(&self, month: YearMonth) -> bool {
+        self.held.iter().any(|held| held.month == month)
+    }
+
+    /// Holds a block that has counted nothing yet, for a month that is not held.
+    pub fn insert(&mut self, month: YearMonth, used: u64) {
+        debug_assert!(!self.contains(month), "what a held block has counted must not be forgotten");
+        self.held.push(HeldBlock { month, block: Block::default(), upkeep: Upkeep { used, changed: 0 } });
+    }
+
+    /// All that are held.
+    pub fn iter(&self) -> impl Iterator<Item = &HeldBlock> {
+        self.held.iter()
+    }
+
+    /// Forgets blocks.
+    pub fn retain(&mut self, stays: impl FnMut(&HeldBlock) -> bool) {
+        self.held.retain(stays);
+    }
+
+    /// True if none is held.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+/// Activity that names no organization, in [`User::counted`] and [`Account::active`].
 const NO_ORGANIZATION: u32 = u32::MAX;
 
 /// A user: seats, and on which days the user is known to be counted.
@@ -75,8 +197,8 @@ const NO_ORGANIZATION: u32 = u32::MAX;
 pub struct User {
     /// The user's key in bitmaps.
     key: u64,
-    /// Seats in every organization; complete.
-    pub seats: Vec<Seat>,
+    /// Seats in every organization; complete. Most users have one, so it stands right here.
+    pub seats: SmallVec<[Seat; 1]>,
     /// The (organization, day) that the user was counted in last, newest first. Only spares work: counting a user twice
     /// changes nothing.
     counted: [(u32, Day); 2],
@@ -87,11 +209,11 @@ pub struct User {
 
 impl User {
     /// A user that holds no seat.
-    pub fn new(id: &Id) -> Self {
+    pub fn new(id: &IdRef<'_>) -> Self {
         let nowhere = (NO_ORGANIZATION, Day(i32::MIN));
         Self {
             key: id.user_key(),
-            seats: Vec::new(),
+            seats: SmallVec::new(),
             counted: [nowhere; 2],
             is_changed: false,
             upkeep: Upkeep::default(),
@@ -126,9 +248,11 @@ impl Account {
             id,
             zone_order: None,
             zone: Tz::UTC,
-            window: day_window_of(Tz::UTC, 0),
-            organizations: HashMap::new(),
+            days: [LocalDay::of(Tz::UTC, 0); 2],
+            organizations: Organizations::default(),
             users: HashMap::new(),
+            has_all_seats: false,
+            counted_until: YearMonth(i32::MAX),
             active: HashMap::new(),
             changed_users: Vec::new(),
             changed_blocks: Vec::new(),
@@ -150,56 +274,71 @@ impl Account {
         }
         self.zone_order = Some(order);
         self.zone = zone;
-        self.window = day_window_of(zone, self.window.start_ms);
-        for organization in self.organizations.values_mut() {
+        self.days = [LocalDay::of(zone, self.days[0].window.start_ms); 2];
+        for organization in self.organizations.iter_mut() {
             organization.anchors.forget_edges();
         }
     }
 
     /// The day of an instant.
-    pub fn day_of(&mut self, time_ms: i64) -> Day {
-        if !(self.window.start_ms..self.window.end_ms).contains(&time_ms) {
-            self.window = day_window_of(self.zone, time_ms);
+    pub fn day_of(&mut self, time_ms: i64) -> LocalDay {
+        if !self.days[0].window.contains(time_ms) {
+            self.days.swap(0, 1);
+            if !self.days[0].window.contains(time_ms) {
+                self.days[0] = LocalDay::of(self.zone, time_ms);
+            }
         }
-        self.window.day
+        self.days[0]
     }
 
-    /// The organization; made where nothing was known of it.
-    pub fn organization(&mut self, id: &IdRef<'_>) -> &mut Organization {
-        if !self.organizations.contains_key(id) {
-            let organization = Organization {
-                number: u32::try_from(self.organizations.len()).expect("fewer organizations than records"),
-                is_registered: false,
-                anchors: Anchors::default(),
-                blocks: HashMap::new(),
-            };
-            self.organizations.insert(id.to_id(), organization);
+    /// True where the seats of the user are known.
+    pub fn knows_user(&self, id: &IdRef<'_>) -> bool {
+        self.has_all_seats || self.users.contains_key(id)
+    }
+
+    /// The user; `None` where the seats are not known.
+    pub fn user(&mut self, id: &IdRef<'_>) -> Option<&mut User> {
+        match self.users.entry_ref(id) {
+            EntryRef::Occupied(entry) => Some(entry.into_mut()),
+            EntryRef::Vacant(entry) if self.has_all_seats => Some(entry.insert_with_key(id.to_id(), User::new(id))),
+            EntryRef::Vacant(_) => None,
         }
-        self.organizations.get_mut(id).expect("inserted above where it was missing")
+    }
+
+    /// True where it is known what the counters of the organization and month stand at.
+    pub fn knows_block(&self, organization: Option<&Organization>, month: YearMonth) -> bool {
+        month > self.counted_until || organization.is_some_and(|held| held.blocks.contains(month))
+    }
+
+    /// Sees to it that the counters of the organization and month are held; `None` where it is not known what they stand
+    /// at.
+    pub fn hold_block(&mut self, organization: u32, month: YearMonth, used: u64) -> Option<()> {
+        let is_uncounted = month > self.counted_until;
+        let blocks = &mut self.organizations.get(organization).blocks;
+        if blocks.get(month).is_none() {
+            if !is_uncounted {
+                return None;
+            }
+            blocks.insert(month, used);
+        }
+        Some(())
     }
 
     /// The user was active: counts the day, and the use of the seats. Returns how many rows more the next drain will
-    /// yield. The user must be held.
+    /// yield; `None`, with nothing changed, where the user's seats are not known.
     pub fn record_activity(
         &mut self,
-        organization: Option<&IdRef<'_>>,
+        organization: Option<u32>,
         user: &IdRef<'_>,
         time_ms: i64,
         drain: u64,
-    ) -> usize {
-        let day = self.day_of(time_ms);
-        let number = organization
-            .and_then(|id| self.organizations.get(id))
-            .map_or(NO_ORGANIZATION, |organization| organization.number);
-        let Some((user_id, held)) = self.users.get_key_value_mut(user) else {
-            return 0;
-        };
+    ) -> Option<usize> {
+        let day = self.day_of(time_ms).day();
+        let number = organization.unwrap_or(NO_ORGANIZATION);
+        let held = self.user(user)?;
         held.upkeep.used = drain;
         let is_new = !held.is_counted(number, day);
-        if is_new {
-            let key = held.key;
-            self.active.entry((organization.map(IdRef::to_id), day)).or_default().push(key);
-        }
+        let key = held.key;
         let mut used_seat = false;
         for seat in &mut held.seats {
             used_seat |= seat.record(time_ms);
@@ -208,17 +347,23 @@ impl Account {
         if is_first_use {
             held.is_changed = true;
             held.upkeep.changed = drain;
-            self.changed_users.push(user_id.clone());
+            self.changed_users.push(user.to_id());
         }
-        usize::from(is_new) + usize::from(is_first_use)
+        if is_new {
+            self.active.entry((number, day)).or_default().push(key);
+        }
+        Some(usize::from(is_new) + usize::from(is_first_use))
     }
 
     /// Yields the users active since the last drain.
     pub fn drain_active(&mut self) -> impl Iterator<Item = ActiveUsers> {
         let account = self.id.clone();
-        std::mem::take(&mut self.active).into_iter().map(move |((organization, day), mut keys)| {
+        let organizations = &self.organizations.list;
+        std::mem::take(&mut self.active).into_iter().map(move |((number, day), mut keys)| {
             keys.sort_unstable();
-            ActiveUsers { account: account.clone(), organization, day, users: keys.into_iter().collect() }
+            keys.dedup();
+            let organization = organizations.get(number as usize).map(|organization| organization.id.clone());
+            ActiveUsers { account: account.clone(), organization, day, users: keys }
         })
     }
 

@@ -3,10 +3,11 @@
 use std::hash::Hash;
 use std::ops::AddAssign;
 
-use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
+use hashbrown::{Equivalent, HashMap};
 
 use super::calendar::Day;
-use super::id::Id;
+use super::id::{Id, IdRef};
 use super::quota::QuotaMonth;
 use super::rollup::ExecutionCount;
 
@@ -39,11 +40,18 @@ impl<K: Clone + Eq + Hash, V: Copy + AddAssign> Counters<K, V> {
     }
 
     /// Counts a record, unless the stored value covers it already.
-    pub fn add(&mut self, key: &K, amount: V, offset: u64) {
-        let Some(counter) = self.counters.get_mut(key) else {
-            self.counters.insert(key.clone(), Counter { value: amount, upto: 0, changed: true });
-            self.changed.push(key.clone());
-            return;
+    pub fn add<'q, Q>(&mut self, key: &'q Q, amount: V, offset: u64)
+    where
+        Q: Hash + Equivalent<K>,
+        K: From<&'q Q>,
+    {
+        let counter = match self.counters.entry_ref(key) {
+            EntryRef::Occupied(entry) => entry.into_mut(),
+            EntryRef::Vacant(entry) => {
+                self.changed.push(K::from(key));
+                entry.insert_with_key(K::from(key), Counter { value: amount, upto: 0, changed: true });
+                return;
+            }
         };
         if counter.upto > offset {
             return;
@@ -51,7 +59,7 @@ impl<K: Clone + Eq + Hash, V: Copy + AddAssign> Counters<K, V> {
         counter.value += amount;
         if !counter.changed {
             counter.changed = true;
-            self.changed.push(key.clone());
+            self.changed.push(K::from(key));
         }
     }
 
@@ -91,13 +99,55 @@ impl AddAssign for ExecutionCount {
     }
 }
 
+/// What executions are counted by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ProjectDay {
+    pub project: Option<Id>,
+    pub day: Day,
+}
+
+/// The same, borrowing from the event. Hashes as [`ProjectDay`] does, so that it can be asked for without an owned copy.
+#[derive(Clone, Copy, Debug, Hash)]
+pub struct ProjectDayRef<'a> {
+    pub project: Option<&'a IdRef<'a>>,
+    pub day: Day,
+}
+
+impl Equivalent<ProjectDay> for ProjectDayRef<'_> {
+    fn equivalent(&self, key: &ProjectDay) -> bool {
+        let is_same_project = match (self.project, &key.project) {
+            (None, None) => true,
+            (Some(asked), Some(held)) => asked.equivalent(held),
+            _ => false,
+        };
+        self.day == key.day && is_same_project
+    }
+}
+
+impl From<&ProjectDayRef<'_>> for ProjectDay {
+    fn from(key: &ProjectDayRef<'_>) -> Self {
+        Self { project: key.project.map(IdRef::to_id), day: key.day }
+    }
+}
+
+/// What quota usage is counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QuotaDay {
+    pub month: QuotaMonth,
+    pub day: Day,
+}
+
+impl From<&QuotaDay> for QuotaDay {
+    fn from(key: &QuotaDay) -> Self {
+        *key
+    }
+}
+
 /// All counters of one organization whose day lies in one calendar month.
 #[derive(Clone, Debug, Default)]
 pub struct Block {
-    /// By project and day.
-    pub executions: Counters<(Option<Id>, Day), ExecutionCount>,
-    /// By quota month and day.
-    pub quota: Counters<(QuotaMonth, Day), u64>,
+    pub executions: Counters<ProjectDay, ExecutionCount>,
+    pub quota: Counters<QuotaDay, u64>,
 }
 
 impl Block {
@@ -124,11 +174,27 @@ mod tests {
     #[test]
     fn a_record_that_the_stored_value_covers_is_not_counted_again() {
         let mut counters = Counters::default();
-        counters.restore('k', 7, 5);
-        counters.add(&'k', 10, 4);
+        let key = QuotaDay { month: QuotaMonth { anchor_ms: 0, month: 1 }, day: Day(0) };
+        counters.restore(key, 7, 5);
+        counters.add(&key, 10, 4);
         assert_eq!(counters.take_changed(), []);
-        counters.add(&'k', 10, 5);
-        assert_eq!(counters.take_changed(), [('k', 17)]);
+        counters.add(&key, 10, 5);
+        assert_eq!(counters.take_changed(), [(key, 17)]);
         assert_eq!(counters.take_changed(), []);
+    }
+
+    #[test]
+    fn a_borrowed_key_finds_the_owned_one() {
+        use std::hash::BuildHasher as _;
+        let hasher = hashbrown::DefaultHashBuilder::default();
+        for project in [None, Some("7"), Some("web"), Some("")] {
+            let project = project.map(IdRef::from_text);
+            let asked = ProjectDayRef { project: project.as_ref(), day: Day(20_000) };
+            let held = ProjectDay::from(&asked);
+            assert!(asked.equivalent(&held));
+            assert_eq!(hasher.hash_one(asked), hasher.hash_one(&held));
+            assert!(!asked.equivalent(&ProjectDay { day: Day(20_001), ..held.clone() }));
+            assert!(!asked.equivalent(&ProjectDay { project: Some(Id::from_text("other")), ..held }));
+        }
     }
 }

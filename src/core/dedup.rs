@@ -5,8 +5,10 @@
 //! stored, and is made whole again by replaying the ids of the offsets before a lane's position.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as TableEntry;
 
 /// How many offsets back a duplicate is looked for.
 pub const WINDOW_OFFSETS: u64 = 1_000_000;
@@ -14,25 +16,77 @@ pub const WINDOW_OFFSETS: u64 = 1_000_000;
 /// How much earlier than its duplicate a record may be stamped, milliseconds.
 pub const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// One `test.executed` event that was read.
+/// One `test.executed` event that was read. There are up to a million of them in a partition, so every byte counts.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     id: u128,
-    offset: u64,
     timestamp_ms: i64,
-    /// The sequence number of an earlier entry of the same id that is stamped later than this one.
+    /// The lower half of its offset: all entries lie within [`WINDOW_OFFSETS`] of the newest, which tells the rest.
+    offset_low: u32,
+    /// How many entries back an earlier one of the same id stands that is stamped later than this one.
     ///
     /// An earlier entry that is not stamped later can be left out of the chain: whatever it matches, this one matches too,
     /// and for longer. So a walk meets only entries that could matter.
-    earlier: Option<u32>,
+    earlier: Option<NonZeroU32>,
+}
+
+/// Entries in the order in which they came, in blocks of one size: a single buffer that doubles would hold twice of what
+/// is needed, and three times while it grows.
+#[derive(Debug, Default)]
+struct Ring {
+    blocks: VecDeque<Vec<Seen>>,
+    /// Entries of the first block that have left.
+    gone: usize,
+}
+
+/// Entries of a block.
+const BLOCK_ENTRIES: usize = 4096;
+
+impl Ring {
+    fn len(&self) -> usize {
+        match self.blocks.back() {
+            Some(last) => (self.blocks.len() - 1) * BLOCK_ENTRIES + last.len() - self.gone,
+            None => 0,
+        }
+    }
+
+    fn get(&self, index: usize) -> Option<&Seen> {
+        let index = self.gone + index;
+        self.blocks.get(index / BLOCK_ENTRIES)?.get(index % BLOCK_ENTRIES)
+    }
+
+    fn push(&mut self, entry: Seen) {
+        match self.blocks.back_mut().filter(|last| last.len() < BLOCK_ENTRIES) {
+            Some(last) => last.push(entry),
+            None => {
+                let mut block = Vec::with_capacity(BLOCK_ENTRIES);
+                block.push(entry);
+                self.blocks.push_back(block);
+            }
+        }
+    }
+
+    fn pop(&mut self) {
+        self.gone += 1;
+        if self.gone == self.blocks.front().map_or(0, Vec::len) {
+            self.blocks.pop_front();
+            self.gone = 0;
+        }
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// Remembers the ids of the last [`WINDOW_OFFSETS`] offsets.
 #[derive(Debug, Default)]
 pub struct DuplicateFilter {
     /// In offset order; entry `i` has sequence number `first + i`, wrapping.
-    seen: VecDeque<Seen>,
+    seen: Ring,
     first: u32,
+    /// The offset of the last entry of `seen`.
+    newest_offset: u64,
     /// Sequence number of the newest entry of each id.
     newest: HashTable<u32>,
 }
@@ -42,18 +96,24 @@ fn table_hash(id: u128) -> u64 {
     u64::try_from(id & u128::from(u64::MAX)).expect("masked to 64 bits")
 }
 
+/// The lower half of an offset.
+fn low(offset: u64) -> u32 {
+    u32::try_from(offset & u64::from(u32::MAX)).expect("masked to 32 bits")
+}
+
 impl DuplicateFilter {
     /// True if the event is a duplicate of one that was [`remember`](Self::remember)ed. `timestamp_ms` is the Kafka
     /// record's; a record without one is taken as near to any other.
     pub fn is_duplicate(&mut self, id: u128, offset: u64, timestamp_ms: Option<i64>) -> bool {
         self.forget_before(offset.saturating_sub(WINDOW_OFFSETS));
         let oldest_ms = timestamp_ms.map_or(i64::MIN, |ms| ms.saturating_sub(WINDOW_MS));
-        let mut next = self.find(id);
-        while let Some(entry) = next.and_then(|sequence| self.entry(sequence)) {
+        let is_id = |sequence: &u32| self.entry(*sequence).is_some_and(|entry| entry.id == id);
+        let mut next = self.newest.find(table_hash(id), is_id).copied();
+        while let Some((sequence, entry)) = next.and_then(|sequence| Some((sequence, self.entry(sequence)?))) {
             if entry.timestamp_ms >= oldest_ms {
                 return true;
             }
-            next = entry.earlier;
+            next = entry.earlier.map(|back| sequence.wrapping_sub(back.get()));
         }
         false
     }
@@ -61,31 +121,34 @@ impl DuplicateFilter {
     /// Remembers an event, counted or not. One that does not lie beyond all that are remembered was delivered twice, and
     /// is remembered already: once more, behind later ones, it would stay longer than its offset may.
     pub fn remember(&mut self, id: u128, offset: u64, timestamp_ms: Option<i64>) {
-        if self.seen.back().is_some_and(|newest| newest.offset >= offset) {
+        if !self.is_empty() && self.newest_offset >= offset {
             return;
         }
         self.forget_before(offset.saturating_sub(WINDOW_OFFSETS));
         let timestamp_ms = timestamp_ms.unwrap_or(i64::MAX);
-        let previous = self.find(id);
-        let mut earlier = previous;
-        while let Some(entry) = earlier.and_then(|sequence| self.entry(sequence)) {
-            if entry.timestamp_ms > timestamp_ms {
-                break;
-            }
-            earlier = entry.earlier;
-        }
         let held = u32::try_from(self.seen.len()).expect("at most one entry per offset of the window");
         let sequence = self.first.wrapping_add(held);
-        self.seen.push_back(Seen { id, offset, timestamp_ms, earlier });
-
         let (seen, first) = (&self.seen, self.first);
-        let id_of = |sequence: &u32| seen[sequence.wrapping_sub(first) as usize].id;
-        match self.newest.find_mut(table_hash(id), |other| id_of(other) == id) {
-            Some(newest) => *newest = sequence,
-            None => {
-                self.newest.insert_unique(table_hash(id), sequence, |other| table_hash(id_of(other)));
+        let entry_of = |sequence: u32| seen.get(sequence.wrapping_sub(first) as usize);
+        let id_of = |sequence: &u32| entry_of(*sequence).expect("the table names entries that are held").id;
+        let mut earlier = None;
+        match self.newest.entry(table_hash(id), |other| id_of(other) == id, |other| table_hash(id_of(other))) {
+            TableEntry::Vacant(entry) => {
+                entry.insert(sequence);
+            }
+            TableEntry::Occupied(mut entry) => {
+                let mut next = Some(std::mem::replace(entry.get_mut(), sequence));
+                while let Some((at, entry)) = next.and_then(|at| Some((at, entry_of(at)?))) {
+                    if entry.timestamp_ms > timestamp_ms {
+                        earlier = NonZeroU32::new(sequence.wrapping_sub(at));
+                        break;
+                    }
+                    next = entry.earlier.map(|back| at.wrapping_sub(back.get()));
+                }
             }
         }
+        self.seen.push(Seen { id, timestamp_ms, offset_low: low(offset), earlier });
+        self.newest_offset = offset;
     }
 
     /// How many ids are remembered.
@@ -95,12 +158,7 @@ impl DuplicateFilter {
 
     /// True if nothing is remembered.
     pub fn is_empty(&self) -> bool {
-        self.seen.is_empty()
-    }
-
-    fn find(&self, id: u128) -> Option<u32> {
-        let is_id = |sequence: &u32| self.entry(*sequence).is_some_and(|entry| entry.id == id);
-        self.newest.find(table_hash(id), is_id).copied()
+        self.seen.len() == 0
     }
 
     /// The entry of that number; `None` once it has left the window.
@@ -109,15 +167,23 @@ impl DuplicateFilter {
     }
 
     fn forget_before(&mut self, offset: u64) {
-        while let Some(oldest) = self.seen.front() {
-            if oldest.offset >= offset {
+        if offset > self.newest_offset {
+            // All at once, also because the lower halves of offsets no longer tell them apart.
+            self.seen.clear();
+            self.newest.clear();
+            return;
+        }
+        let newest_low = low(self.newest_offset);
+        while let Some(oldest) = self.seen.get(0) {
+            let age = newest_low.wrapping_sub(oldest.offset_low);
+            if self.newest_offset - u64::from(age) >= offset {
                 return;
             }
             let (id, sequence) = (oldest.id, self.first);
             if let Ok(newest) = self.newest.find_entry(table_hash(id), |other| *other == sequence) {
                 newest.remove();
             }
-            self.seen.pop_front();
+            self.seen.pop();
             self.first = self.first.wrapping_add(1);
         }
     }
@@ -175,6 +241,32 @@ mod tests {
         }
         assert!(filter.is_duplicate(1, 10 + WINDOW_OFFSETS, Some(0)));
         assert!(!filter.is_duplicate(1, 11 + WINDOW_OFFSETS, Some(0)));
+    }
+
+    #[test]
+    fn a_gap_of_more_offsets_than_the_lower_half_tells_forgets_everything() {
+        let far = 10 + (1 << 32);
+        assert_eq!(check(&[(1, 10, 0), (1, far, 0), (1, far + 1, 0)]), [false, false, true]);
+    }
+
+    #[test]
+    fn an_entry_takes_no_more_memory_than_it_must() {
+        assert_eq!(size_of::<Seen>(), 32);
+    }
+
+    #[test]
+    fn blocks_come_and_go() {
+        let mut filter = DuplicateFilter::default();
+        let step = 300;
+        for number in 0..10_000 {
+            filter.remember(u128::from(number), number * step, Some(0));
+            let held = u64::try_from(filter.len()).unwrap();
+            assert_eq!(held, (number + 1).min(WINDOW_OFFSETS / step + 1));
+        }
+        assert!(filter.is_duplicate(9_999, 9_999 * step, Some(0)));
+        let oldest = 9_999 - WINDOW_OFFSETS / step;
+        assert!(filter.is_duplicate(u128::from(oldest), 9_999 * step, Some(0)));
+        assert!(!filter.is_duplicate(u128::from(oldest - 1), 9_999 * step, Some(0)));
     }
 
     #[test]

@@ -54,6 +54,15 @@ impl<'a> IdRef<'a> {
         }
     }
 
+    /// The user's 64-bit key in bitmaps: its number where the id is one, else `xxh3_64(id) | 1 << 63`, so that an analyst
+    /// can compute it in SQL as `bitOr(xxh3(user_id), bitShiftLeft(toUInt64(1), 63))`.
+    pub fn user_key(&self) -> u64 {
+        match self {
+            Self::Number(number) => *number,
+            Self::Text(text) => xxhash_rust::xxh3::xxh3_64(text.as_bytes()) | 1 << 63,
+        }
+    }
+
     /// An owned copy.
     pub fn to_id(&self) -> Id {
         match self {
@@ -77,13 +86,9 @@ impl Id {
         IdRef::from_text(text).to_id()
     }
 
-    /// The user's 64-bit key in bitmaps: its number where the id is one, else `xxh3_64(id) | 1 << 63`, so that an analyst
-    /// can compute it in SQL as `bitOr(xxh3(user_id), bitShiftLeft(toUInt64(1), 63))`.
+    /// See [`IdRef::user_key`].
     pub fn user_key(&self) -> u64 {
-        match self {
-            Self::Number(number) => *number,
-            Self::Text(text) => xxhash_rust::xxh3::xxh3_64(text.as_bytes()) | 1 << 63,
-        }
+        self.as_ref().user_key()
     }
 
     /// A borrowing view.
@@ -121,6 +126,12 @@ impl Hash for IdRef<'_> {
             Self::Number(number) => hash_id(Some(*number), "", state),
             Self::Text(text) => hash_id(None, text, state),
         }
+    }
+}
+
+impl From<&IdRef<'_>> for Id {
+    fn from(id: &IdRef<'_>) -> Self {
+        id.to_id()
     }
 }
 

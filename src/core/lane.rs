@@ -20,7 +20,7 @@ mod tests;
 
 use hashbrown::HashMap;
 
-use super::account::Account;
+use super::account::{Account, HeldBlock};
 use super::dedup::{DuplicateFilter, WINDOW_OFFSETS};
 use super::event::{Decoded, EventKind, Record};
 use super::id::Id;
@@ -83,6 +83,17 @@ pub enum Applied {
     /// really absent: discard the rest, seek to [`Lane::next_offset`], call [`Lane::sought`] once the seek has succeeded,
     /// and read again.
     Gap { index: usize },
+}
+
+/// What became of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It lies behind the lane now.
+    Passed,
+    /// See [`Applied::Blocked`].
+    Blocked,
+    /// See [`Applied::Gap`].
+    Gap,
 }
 
 impl Lane {
@@ -157,44 +168,53 @@ impl Lane {
         self.progress.next_offset += absent;
     }
 
-    /// Applies records in order. Records below the next offset are dropped: Kafka clients deliver twice on leader changes
-    /// and pauses.
+    /// Applies records in order, as [`apply_one`](Self::apply_one) does.
     pub fn apply(&mut self, batch: &[(Record<'_>, Decoded<'_>)]) -> Applied {
         for (index, (record, decoded)) in batch.iter().enumerate() {
-            if record.offset < self.progress.next_offset {
-                continue;
+            match self.apply_one(record, decoded) {
+                Step::Passed => {}
+                Step::Blocked => return Applied::Blocked { index },
+                Step::Gap => return Applied::Gap { index },
             }
-            if record.offset > self.progress.next_offset && self.trust == Trust::Doubted {
-                return Applied::Gap { index };
-            }
-            if self.trust == Trust::Sought {
-                self.trust = Trust::Believed;
-            }
-            self.skip_to(record.offset);
-            match decoded {
-                Decoded::Tombstone => self.progress.skipped += 1,
-                Decoded::Rejected(reject) => {
-                    self.progress.rejected += 1;
-                    let payload = record.payload.unwrap_or_default();
-                    self.rows.rejected.push(RejectedRecord {
-                        offset: record.offset,
-                        timestamp_ms: record.timestamp_ms,
-                        key: record.key.map(<[u8]>::to_vec),
-                        payload: payload[..payload.len().min(REJECTED_PAYLOAD_BYTES_MAX)].to_vec(),
-                        payload_bytes: payload.len() as u64,
-                        reject: reject.clone(),
-                    });
-                }
-                Decoded::Event(event) => match self.apply_event(record, event) {
-                    Judgement::Accepted => self.progress.accepted += 1,
-                    Judgement::Duplicate => self.progress.duplicates += 1,
-                    Judgement::NotHeld => return Applied::Blocked { index },
-                },
-            }
-            self.progress.next_offset = record.offset + 1;
-            self.note_record_time(record.timestamp_ms);
         }
         Applied::All
+    }
+
+    /// Applies one record. One below the next offset is dropped: Kafka clients deliver twice on leader changes and pauses.
+    pub fn apply_one(&mut self, record: &Record<'_>, decoded: &Decoded<'_>) -> Step {
+        if record.offset < self.progress.next_offset {
+            return Step::Passed;
+        }
+        if record.offset > self.progress.next_offset && self.trust == Trust::Doubted {
+            return Step::Gap;
+        }
+        if self.trust == Trust::Sought {
+            self.trust = Trust::Believed;
+        }
+        self.skip_to(record.offset);
+        match decoded {
+            Decoded::Tombstone => self.progress.skipped += 1,
+            Decoded::Rejected(reject) => {
+                self.progress.rejected += 1;
+                let payload = record.payload.unwrap_or_default();
+                self.rows.rejected.push(RejectedRecord {
+                    offset: record.offset,
+                    timestamp_ms: record.timestamp_ms,
+                    key: record.key.map(<[u8]>::to_vec),
+                    payload: payload[..payload.len().min(REJECTED_PAYLOAD_BYTES_MAX)].to_vec(),
+                    payload_bytes: payload.len() as u64,
+                    reject: reject.clone(),
+                });
+            }
+            Decoded::Event(event) => match self.apply_event(record, event) {
+                Judgement::Accepted => self.progress.accepted += 1,
+                Judgement::Duplicate => self.progress.duplicates += 1,
+                Judgement::NotHeld => return Step::Blocked,
+            },
+        }
+        self.progress.next_offset = record.offset + 1;
+        self.note_record_time(record.timestamp_ms);
+        Step::Passed
     }
 
     /// Yields every row that changed since the last drain. The caller writes them, and writes nothing newer before they
@@ -209,32 +229,28 @@ impl Lane {
             account.is_dirty = false;
             rows.active_users.extend(account.drain_active());
             account.drain_seat_usage(&mut rows.seat_usage);
-            for (organization, month) in std::mem::take(&mut account.changed_blocks) {
-                let Some((block, _)) =
-                    account.organizations.get_mut(&organization).and_then(|held| held.blocks.get_mut(&month))
-                else {
-                    continue;
-                };
-                rows.test_executions.extend(block.executions.take_changed().into_iter().map(
-                    |((project, day), count)| TestExecutions {
+            for (number, month) in std::mem::take(&mut account.changed_blocks) {
+                let organization = account.organizations.get(number);
+                let Some(HeldBlock { block, .. }) = organization.blocks.get(month) else { continue };
+                let id = &organization.id;
+                rows.test_executions.extend(block.executions.take_changed().into_iter().map(|(key, count)| {
+                    TestExecutions {
                         account: account_id.clone(),
-                        organization: organization.clone(),
-                        project,
-                        day,
+                        organization: id.clone(),
+                        project: key.project,
+                        day: key.day,
                         count,
                         upto,
-                    },
-                ));
-                rows.quota_usage.extend(block.quota.take_changed().into_iter().map(|((month, day), tests)| {
-                    QuotaUsage {
-                        account: account_id.clone(),
-                        organization: organization.clone(),
-                        anchor_ms: month.anchor_ms,
-                        month: month.month,
-                        day,
-                        tests,
-                        upto,
                     }
+                }));
+                rows.quota_usage.extend(block.quota.take_changed().into_iter().map(|(key, tests)| QuotaUsage {
+                    account: account_id.clone(),
+                    organization: id.clone(),
+                    anchor_ms: key.month.anchor_ms,
+                    month: key.month.month,
+                    day: key.day,
+                    tests,
+                    upto,
                 }));
             }
         }

@@ -31,10 +31,23 @@ pub struct CounterBlock {
     pub month: YearMonth,
 }
 
+/// What the store holds of an account as a whole, so that a lane need not ask for each user and each month of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountExtent {
+    pub account: Id,
+    /// True where the answer holds the seats of all of its users: whoever is not mentioned holds none.
+    pub has_all_seats: bool,
+    /// The latest calendar month of any stored counter of the asking lane's source: those of later months, in every
+    /// organization, have counted nothing. `None` where no counter is stored.
+    pub last_counted: Option<YearMonth>,
+}
+
 /// The merged rows of everything that a [`Missing`] named; what it does not mention is not there. Facts are of every
 /// source; counters are of the asking lane's source alone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loaded {
+    /// Of accounts that were asked for; of one that is left out nothing is known as a whole.
+    pub extents: Vec<AccountExtent>,
     pub zone_facts: Vec<ZoneFact>,
     pub plan_facts: Vec<PlanFact>,
     pub organizations: Vec<OrganizationSeen>,

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono_tz::Tz;
-use roaring::RoaringTreemap;
 
 use super::calendar::Day;
 use super::event::{PlanKind, Reject};
@@ -150,8 +149,9 @@ pub struct ActiveUsers {
     /// `None`: activity that named no organization.
     pub organization: Option<Id>,
     pub day: Day,
-    /// Keys by [`Id::user_key`].
-    pub users: RoaringTreemap,
+    /// Keys by [`Id::user_key`], ascending, each once. They become a bitmap as they are encoded: a treemap of keys that are
+    /// hashes takes some 300 bytes for each, and a flush holds those of all users.
+    pub users: Vec<u64>,
 }
 
 /// Tests of one project on one day, as one source has counted them so far. Merged by `max` of each column.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::id::Id;
 use super::rollup::SeatFactKind;
 
@@ -37,13 +39,14 @@ struct Fact {
 #[derive(Clone, Debug)]
 pub struct Seat {
     pub organization: Id,
-    facts: Vec<Fact>,
+    /// Most seats are assigned once and stay.
+    facts: SmallVec<[Fact; 1]>,
 }
 
 impl Seat {
     /// A seat that nothing is known of.
     pub fn new(organization: Id) -> Self {
-        Self { organization, facts: Vec::new() }
+        Self { organization, facts: SmallVec::new() }
     }
 
     /// Takes in a fact. False if one of its kind at its time is known: both are one, the first in the log.

@@ -1,9 +1,9 @@
-//! The records of one lane in one batch.
+//! The records of one lane that wait for a load.
 
 use super::rebalance::Tenure;
 use crate::core::event::{Decoded, Record};
 
-/// Records of one lane, in the order of its log, and how far they are applied.
+/// The records of a batch that one lane could not apply yet, in the order of its log, and how far they are applied since.
 pub(super) struct Group<'b> {
     pub(super) tenure: Tenure,
     pub(super) records: Vec<(Record<'b>, Decoded<'b>)>,
@@ -13,8 +13,8 @@ pub(super) struct Group<'b> {
     pub(super) is_waiting: bool,
 }
 
-impl Group<'_> {
-    pub(super) fn new(tenure: Tenure) -> Self {
-        Self { tenure, records: Vec::new(), next: 0, is_waiting: false }
+impl<'b> Group<'b> {
+    pub(super) fn new(tenure: Tenure, first: (Record<'b>, Decoded<'b>)) -> Self {
+        Self { tenure, records: vec![first], next: 0, is_waiting: false }
     }
 }

@@ -15,8 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::commit::Committer;
 use super::messages::{ConsumerHandle, DrainedLane, FlushRequest, LaneReport, ToConsumer, ToWorker, WorkerHandle};
@@ -50,8 +49,30 @@ pub(super) struct Coordinator {
     pub(super) consumer: ConsumerHandle,
     pub(super) tails: mpsc::Sender<Vec<Stalled>>,
     pub(super) committer: Committer,
-    pub(super) idle_flush_interval: Duration,
+    pub(super) intervals: Intervals,
+    /// A worker holds so many rows that it should not wait for the next tick.
+    pub(super) rows_abound: Arc<Notify>,
     pub(super) books: Books,
+}
+
+/// Times between flushes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Intervals {
+    pub(super) usual: Duration,
+    /// While a backlog is read.
+    pub(super) catch_up: Duration,
+    /// Between those of a lane that has nothing new.
+    pub(super) idle: Duration,
+}
+
+impl Intervals {
+    /// The time from a flush that was drained at `now_ms` to the next. In a backlog nobody waits for the last second, and
+    /// each seat, counter and bitmap that changes a hundred times goes out once.
+    fn after(&self, now_ms: i64, newest_record_ms: Option<i64>) -> Duration {
+        let age_ms = newest_record_ms.map_or(0, |newest_ms| now_ms.saturating_sub(newest_ms));
+        let is_backlog = u128::try_from(age_ms).is_ok_and(|age_ms| age_ms > 2 * self.catch_up.as_millis());
+        if is_backlog { self.catch_up.max(self.usual) } else { self.usual }
+    }
 }
 
 /// What is known of the lanes' last flushes.
@@ -85,26 +106,26 @@ impl Coordinator {
     /// passed, in which case it says what was not written.
     pub(super) async fn run(
         mut self,
-        flush_interval: Duration,
         mut requests: mpsc::UnboundedReceiver<FlushRequest>,
         mut deadline: watch::Receiver<Option<Instant>>,
     ) -> Result<(), Unwritten> {
-        let mut ticks = tokio::time::interval(flush_interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next = Instant::now();
         loop {
             let request = tokio::select! {
-                _ = ticks.tick() => None,
+                () = tokio::time::sleep_until(next.into()) => None,
+                () = self.rows_abound.notified() => None,
                 request = requests.recv() => Some(request.unwrap_or(FlushRequest::Finish)),
             };
             let dependencies = [Arc::clone(&self.clickhouse), Arc::clone(&self.kafka)];
-            let given_up = tokio::select! {
+            let began = Instant::now();
+            let newest_record_ms = tokio::select! {
                 biased;
-                () = self.flush() => None,
-                reason = reason_when_passed(&mut deadline, &dependencies) => Some(reason),
+                newest_record_ms = self.flush() => newest_record_ms,
+                reason = reason_when_passed(&mut deadline, &dependencies) => {
+                    return Err(Unwritten { partitions: self.books.unwritten.len(), reason });
+                }
             };
-            if let Some(reason) = given_up {
-                return Err(Unwritten { partitions: self.books.unwritten.len(), reason });
-            }
+            next = began + self.intervals.after(now_ms(), newest_record_ms);
             match request {
                 None => {}
                 Some(FlushRequest::Release(release)) => {
@@ -119,14 +140,16 @@ impl Coordinator {
         }
     }
 
-    /// One flush, from the drain to the lanes' acknowledgement.
-    async fn flush(&mut self) {
+    /// One flush, from the drain to the lanes' acknowledgement. Answers Kafka's timestamp of the newest record in it.
+    async fn flush(&mut self) -> Option<i64> {
         let began = Instant::now();
         let mut reports = self.drain().await;
+        let record_times = reports.iter().flat_map(|report| &report.rows.record_times);
+        let newest_record_ms = record_times.map(|(time_ms, _)| *time_ms).max();
         let drained: BTreeSet<Tenure> = reports.iter().map(|report| report.lane.tenure).collect();
         self.books.open(&reports, began);
         self.look_at_tails(&reports, began);
-        reports.retain(|report| self.books.is_due(report, began, self.idle_flush_interval));
+        reports.retain(|report| self.books.is_due(report, began, self.intervals.idle));
         self.books.unwritten = reports.iter().map(|report| report.lane.tenure.partition).collect();
         self.drop_recreated(&mut reports).await;
         if !reports.is_empty() {
@@ -139,6 +162,7 @@ impl Coordinator {
         }
         self.books.unwritten.clear();
         self.tell_workers(|| ToWorker::Flushed(drained.clone()));
+        newest_record_ms
     }
 
     async fn drain(&self) -> Vec<LaneReport> {
@@ -323,4 +347,24 @@ async fn reason_when_passed(
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_is_flushed_less_often() {
+        let [usual, catch_up, idle] = [1, 4, 10].map(Duration::from_secs);
+        let intervals = Intervals { usual, catch_up, idle };
+        for (newest_record_ms, interval) in [
+            (None, usual),
+            (Some(100_000), usual),
+            (Some(92_000), usual),
+            (Some(91_999), catch_up),
+            (Some(i64::MAX), usual),
+        ] {
+            assert_eq!(intervals.after(100_000, newest_record_ms), interval, "{newest_record_ms:?}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use super::IngestError;
 use super::client::{Client, Context, consumer_properties};
 use super::commit::Committer;
 use super::consumer::{self, ConsumerThread};
-use super::flush::{Books, Coordinator, Unwritten};
+use super::flush::{Books, Coordinator, Intervals, Unwritten};
 use super::librdkafka::{Queue, QueueTarget};
 use super::load::Loader;
 use super::messages::{ConsumerHandle, Fatal, FatalSender, FlushRequest, ToConsumer, ToWorker, WorkerHandle};
@@ -85,11 +85,16 @@ impl Shell {
             workers: workers.clone(),
             consumer: consumer.clone(),
             tails,
-            idle_flush_interval: config.ingest.idle_flush_interval,
+            intervals: Intervals {
+                usual: config.ingest.flush_interval,
+                catch_up: config.ingest.catch_up_flush_interval,
+                idle: config.ingest.idle_flush_interval,
+            },
+            rows_abound: crew.rows_abound,
             books: Books::default(),
         };
         let flushes = Heartbeat::new("flush".to_owned());
-        let coordinator = coordinator.run(config.ingest.flush_interval, flush_inbox, deadline);
+        let coordinator = coordinator.run(flush_inbox, deadline);
         let coordinator = tokio::spawn(beating(Arc::clone(&flushes), coordinator));
         tasks.spawn(watch_tails(config.kafka.clone(), workers.clone(), tail_requests, stop.clone()));
         let starter = Starter {
@@ -200,6 +205,8 @@ struct Crew {
     workers: Vec<(QueueTarget, WorkerHandle)>,
     threads: Vec<JoinHandle<()>>,
     heartbeats: Vec<Arc<Heartbeat>>,
+    /// Told by a worker that should not wait for the next flush.
+    rows_abound: Arc<Notify>,
 }
 
 impl Crew {
@@ -214,7 +221,8 @@ impl Crew {
         let topic = &config.kafka.topic;
         let topic_c = CString::new(topic.as_str()).map_err(|_| IngestError::TopicName(topic.clone()))?;
         let dependency = Dependency::new("load", "cannot load from ClickHouse", Arc::clone(health));
-        let mut crew = Self { workers: Vec::new(), threads: Vec::new(), heartbeats: Vec::new() };
+        let rows_abound = Arc::new(Notify::new());
+        let mut crew = Self { workers: Vec::new(), threads: Vec::new(), heartbeats: Vec::new(), rows_abound };
         for number in 0..config.ingest.worker_threads.max(1) {
             let (to_worker, inbox) = crossbeam_channel::unbounded();
             let handle = WorkerHandle(to_worker);
@@ -238,6 +246,7 @@ impl Crew {
                 limits: config.ingest.clone(),
                 heartbeat: Arc::clone(&heartbeat),
                 fatal: fatal.clone(),
+                rows_abound: Arc::clone(&crew.rows_abound),
                 state: worker::State::default(),
             };
             crew.threads.push(spawn_watched(&heartbeat, fatal, move || worker.run(queue))?);

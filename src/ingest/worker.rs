@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rdkafka::error::RDKafkaErrorCode;
+use tokio::sync::Notify;
 
 use super::batch::Group;
 use super::client::Client;
@@ -24,7 +25,7 @@ use super::start::Opening;
 use super::watchdog::Heartbeat;
 use crate::config;
 use crate::core::decode::decode;
-use crate::core::lane::Applied;
+use crate::core::lane::{Applied, Step};
 use crate::telemetry::metrics::{SeekCause, WorkerState};
 use crate::telemetry::{events, metrics};
 
@@ -49,6 +50,8 @@ pub(super) struct Worker {
     pub(super) limits: config::Ingest,
     pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) fatal: FatalSender,
+    /// Told when so many rows wait that the next flush should come soon.
+    pub(super) rows_abound: Arc<Notify>,
     pub(super) state: State,
 }
 
@@ -175,7 +178,7 @@ impl Worker {
     }
 
     fn process(&mut self, batch: &Batch<'_>) {
-        let mut groups = self.group(batch);
+        let mut groups = self.count(batch);
         for group in &mut groups {
             self.advance(group);
         }
@@ -192,11 +195,12 @@ impl Worker {
         self.retry_seeks();
     }
 
-    /// Decodes a batch and sorts it by lane. What belongs to no lane that reads is dropped.
-    fn group<'b>(&mut self, batch: &'b Batch<'_>) -> Vec<Group<'b>> {
+    /// Decodes and applies a batch, record by record, while what was decoded is still in the processor's cache. Lanes that
+    /// come to a record which needs more than they hold are answered, each with that record and its later ones. What belongs
+    /// to no lane that reads is dropped.
+    fn count<'b>(&mut self, batch: &'b Batch<'_>) -> Vec<Group<'b>> {
         let now = Instant::now();
-        let mut groups: Vec<Group<'b>> = Vec::with_capacity(self.state.slots.len());
-        let mut last = 0;
+        let mut blocked: Vec<Group<'b>> = Vec::new();
         for message in batch.messages() {
             let (partition, record) = match message {
                 Message::Record { partition, record } => (partition, record),
@@ -210,16 +214,18 @@ impl Worker {
             if slot.take_warming(&record, &decoded, now) {
                 continue;
             }
-            // Records come in runs of one partition.
-            if groups.get(last).is_none_or(|group| group.tenure != slot.tenure) {
-                last = groups.iter().position(|group| group.tenure == slot.tenure).unwrap_or_else(|| {
-                    groups.push(Group::new(slot.tenure));
-                    groups.len() - 1
-                });
+            if let Some(group) = blocked.iter_mut().find(|group| group.tenure == slot.tenure) {
+                group.records.push((record, decoded));
+                continue;
             }
-            groups[last].records.push((record, decoded));
+            match slot.lane.apply_one(&record, &decoded) {
+                Step::Passed => slot.made_headway(),
+                // The later records lie beyond the gap too, and are dropped: the seek brings them again.
+                Step::Gap => slot.seek_due = Some((now, SeekCause::Gap)),
+                Step::Blocked => blocked.push(Group::new(slot.tenure, (record, decoded))),
+            }
         }
-        groups
+        blocked
     }
 
     /// Applies what is left of a group, as far as it goes.
@@ -303,6 +309,10 @@ impl Worker {
     }
 
     fn update_fullness(&mut self) {
+        let pending: usize = self.state.slots.values().map(|slot| slot.lane.pending_rows()).sum();
+        if pending >= self.limits.pending_rows_max / 2 {
+            self.rows_abound.notify_one();
+        }
         let rows: usize = self.state.slots.values().map(Slot::waiting_rows).sum();
         let bytes: usize = self.state.slots.values().map(|slot| slot.lane.pending_rejected_bytes()).sum();
         let is_full = rows >= self.limits.pending_rows_max || bytes >= REJECTED_BYTES_MAX;

@@ -1,18 +1,24 @@
 //! Loads what a lane lacks: one query per table, rows merged in SQL by their full key, never by background merges.
 
-use std::collections::BTreeSet;
+mod queries;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono_tz::Tz;
 use clickhouse::{Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
 
+use self::queries::{
+    LAST_EXECUTIONS, LAST_QUOTA_USAGE, ORGANIZATIONS, PLAN_FACTS, QUOTA_USAGE, SEAT_FACT_COUNTS, SEAT_FACTS,
+    SEAT_FACTS_OF_ACCOUNTS, SEAT_USAGE, SEAT_USAGE_OF_ACCOUNTS, TEST_EXECUTIONS, ZONE_FACTS,
+};
 use super::client::Store;
 use super::error::StoreError;
 use super::rows::{plan_kind, seat_kind};
 use crate::core::calendar::Day;
 use crate::core::id::Id;
-use crate::core::load::{Loaded, Missing};
+use crate::core::load::{AccountExtent, Loaded, Missing};
 use crate::core::rollup::{
     ExecutionCount, OrganizationSeen, PlanFact, QuotaUsage, SeatFact, SeatUsage, Source, TestExecutions, ZoneFact,
 };
@@ -21,100 +27,103 @@ use crate::core::rollup::{
 /// (`http_max_field_value_size`), and the margin leaves room for escapes: each byte of an id may become two.
 const KEYS_BYTES_MAX: usize = 48 * 1024;
 
-const ZONE_FACTS: &str = "\
-SELECT f.account_id AS account_id, toUnixTimestamp64Milli(f.time) AS time_ms, f.source AS source, f.offset AS offset, \
-    any(f.timezone) AS timezone \
-FROM zone_facts AS f \
-WHERE f.account_id IN {keys:Array(String)} \
-GROUP BY f.account_id, f.time, f.source, f.offset";
+/// Seat facts of an account whose seats are all loaded at once, at most. Those of a larger one are loaded as its users turn
+/// up, so that an account of a million seats does not fill the memory of a lane that meets three of them.
+const ACCOUNT_FACTS_MAX: u64 = 20_000;
 
-const PLAN_FACTS: &str = "\
-SELECT f.account_id AS account_id, f.organization_id AS organization_id, toUnixTimestamp64Milli(f.time) AS time_ms, \
-    f.source AS source, f.offset AS offset, any(f.kind) AS kind, any(f.plan) AS plan, \
-    any(f.monthly_quota) AS monthly_quota \
-FROM plan_facts AS f \
-WHERE f.account_id IN {keys:Array(String)} \
-GROUP BY f.account_id, f.organization_id, f.time, f.source, f.offset";
-
-const ORGANIZATIONS: &str = "\
-SELECT s.account_id AS account_id, s.organization_id AS organization_id \
-FROM organizations_seen AS s \
-WHERE s.account_id IN {keys:Array(String)} \
-GROUP BY s.account_id, s.organization_id";
-
-// Redeliveries are kept apart: which of them is the first depends on which of them the lane has to forget.
-const SEAT_FACTS: &str = "\
-SELECT f.account_id AS account_id, f.user_id AS user_id, f.organization_id AS organization_id, \
-    toUnixTimestamp64Milli(f.time) AS time_ms, f.kind AS kind, f.source AS source, f.offset AS offset, \
-    any(f.project_id) AS project_id, any(f.license_source) AS license_source \
-FROM seat_facts AS f \
-WHERE (f.account_id, f.user_id) IN {keys:Array(Tuple(String, String))} \
-GROUP BY f.account_id, f.user_id, f.organization_id, f.time, f.kind, f.source, f.offset";
-
-const SEAT_USAGE: &str = "\
-SELECT s.account_id AS account_id, s.user_id AS user_id, s.organization_id AS organization_id, \
-    toUnixTimestamp64Milli(s.start) AS start_ms, toUnixTimestamp64Milli(min(s.first_active)) AS first_active_ms, \
-    toUnixTimestamp64Milli(max(s.last_active)) AS last_active_ms \
-FROM seat_usage_state AS s \
-WHERE (s.account_id, s.user_id) IN {keys:Array(Tuple(String, String))} \
-GROUP BY s.account_id, s.user_id, s.organization_id, s.start";
-
-// The first condition is what the primary key can use, the second what is asked for.
-const TEST_EXECUTIONS: &str = "\
-SELECT s.account_id AS account_id, s.organization_id AS organization_id, s.project_id AS project_id, \
-    toInt32(s.day) AS day, max(s.run) AS run, max(s.uploaded) AS uploaded, max(s.duration_ms) AS duration_ms, \
-    max(s.upto) AS upto \
-FROM test_executions_state AS s \
-WHERE (s.account_id, s.organization_id) IN {owners:Array(Tuple(String, String))} \
-    AND (s.account_id, s.organization_id, toInt32(toYear(s.day)) * 12 + toMonth(s.day) - 1) \
-        IN {keys:Array(Tuple(String, String, Int32))} \
-    AND s.source = {source:String} \
-GROUP BY s.account_id, s.organization_id, s.project_id, s.day";
-
-const QUOTA_USAGE: &str = "\
-SELECT s.account_id AS account_id, s.organization_id AS organization_id, toUnixTimestamp64Milli(s.anchor) AS anchor_ms, \
-    s.month AS month, toInt32(s.day) AS day, max(s.tests) AS tests, max(s.upto) AS upto \
-FROM quota_usage_state AS s \
-WHERE (s.account_id, s.organization_id) IN {owners:Array(Tuple(String, String))} \
-    AND (s.account_id, s.organization_id, toInt32(toYear(s.day)) * 12 + toMonth(s.day) - 1) \
-        IN {keys:Array(Tuple(String, String, Int32))} \
-    AND s.source = {source:String} \
-GROUP BY s.account_id, s.organization_id, s.anchor, s.month, s.day";
+/// Seat facts of the accounts that one load takes whole, together, at most.
+const LOAD_FACTS_MAX: u64 = 200_000;
 
 impl Store {
-    /// Loads everything that `missing` names: facts of every source, counters of `source` alone. The tables are read at
-    /// slightly different moments, which the lane is built for: facts of its own source at or beyond its position are
-    /// its to forget.
+    /// Loads everything that `missing` names: facts of every source, counters of `source` alone. Of an account with few
+    /// seats it loads all of them, so that its users need not be asked for one by one.
+    ///
+    /// The tables are read at slightly different moments, which the lane is built for: facts of its own source at or
+    /// beyond its position are its to forget.
     ///
     /// # Errors
     /// Where any query fails; a partial answer is never given.
     pub async fn load(&self, source: &Source, missing: &Missing) -> Result<Loaded, StoreError> {
         let accounts: Vec<String> = missing.accounts.iter().map(Id::to_string).collect();
-        let users: Vec<(String, String)> =
-            missing.users.iter().map(|(account, user)| (account.to_string(), user.to_string())).collect();
-        let counters: Vec<(String, String, i32)> = missing
-            .counters
-            .iter()
-            .map(|block| (block.account.to_string(), block.organization.to_string(), block.month.0))
-            .collect();
-        let (zones, plans, organizations, facts, usage, executions, quota) = tokio::try_join!(
+        let (extents, zones, plans, organizations) = tokio::try_join!(
+            self.load_extents(&accounts, source),
             self.load_facts::<_, ZoneRow>(ZONE_FACTS, &accounts),
             self.load_facts::<_, PlanRow>(PLAN_FACTS, &accounts),
             self.load_facts::<_, OrganizationRow>(ORGANIZATIONS, &accounts),
+        )?;
+        let known: BTreeMap<&Id, &AccountExtent> = extents.iter().map(|extent| (&extent.account, extent)).collect();
+        let whole: Vec<String> =
+            extents.iter().filter(|extent| extent.has_all_seats).map(|extent| extent.account.to_string()).collect();
+        let users: Vec<(String, String)> = missing
+            .users
+            .iter()
+            .filter(|(account, _)| !known.get(account).is_some_and(|extent| extent.has_all_seats))
+            .map(|(account, user)| (account.to_string(), user.to_string()))
+            .collect();
+        let counters: Vec<(String, String, i32)> = missing
+            .counters
+            .iter()
+            .filter(|block| known.get(&block.account).is_none_or(|extent| extent.last_counted >= Some(block.month)))
+            .map(|block| (block.account.to_string(), block.organization.to_string(), block.month.0))
+            .collect();
+        let (all_facts, all_usage, facts, usage, executions, quota) = tokio::try_join!(
+            self.load_facts::<_, SeatFactRow>(SEAT_FACTS_OF_ACCOUNTS, &whole),
+            self.load_facts::<_, SeatUsageRow>(SEAT_USAGE_OF_ACCOUNTS, &whole),
             self.load_facts::<_, SeatFactRow>(SEAT_FACTS, &users),
             self.load_facts::<_, SeatUsageRow>(SEAT_USAGE, &users),
             self.load_counters::<ExecutionsRow>(TEST_EXECUTIONS, &counters, source),
             self.load_counters::<QuotaRow>(QUOTA_USAGE, &counters, source),
         )?;
+        let facts = all_facts.into_iter().chain(facts);
         Ok(Loaded {
             zone_facts: zones.into_iter().map(|row| self.zone_fact(row)).collect::<Result<_, _>>()?,
             plan_facts: plans.into_iter().map(|row| self.plan_fact(row)).collect::<Result<_, _>>()?,
             organizations: organizations.into_iter().map(OrganizationSeen::from).collect(),
-            seat_facts: facts.into_iter().map(|row| self.seat_fact(row)).collect::<Result<_, _>>()?,
-            seat_usage: usage.into_iter().map(SeatUsage::from).collect(),
+            seat_facts: facts.map(|row| self.seat_fact(row)).collect::<Result<_, _>>()?,
+            seat_usage: all_usage.into_iter().chain(usage).map(SeatUsage::from).collect(),
             test_executions: executions.into_iter().map(TestExecutions::from).collect(),
             quota_usage: quota.into_iter().map(QuotaUsage::from).collect(),
+            extents,
         })
+    }
+
+    /// How much there is of each account. An account without any seat or counter is answered too.
+    async fn load_extents(&self, accounts: &[String], source: &Source) -> Result<Vec<AccountExtent>, StoreError> {
+        let (facts, executions, quota) = tokio::try_join!(
+            self.load_facts::<_, FactCountRow>(SEAT_FACT_COUNTS, accounts),
+            self.load_last_days(LAST_EXECUTIONS, accounts, source),
+            self.load_last_days(LAST_QUOTA_USAGE, accounts, source),
+        )?;
+        let facts: BTreeMap<String, u64> = facts.into_iter().map(|row| (row.account_id, row.facts)).collect();
+        let mut last_days: BTreeMap<String, i32> = BTreeMap::new();
+        for LastDayRow { account_id, day } in executions.into_iter().chain(quota) {
+            let last = last_days.entry(account_id).or_insert(day);
+            *last = day.max(*last);
+        }
+        let mut loads_facts = 0;
+        let extent = |account: &String| {
+            let facts = facts.get(account).copied().unwrap_or(0);
+            let has_all_seats = facts <= ACCOUNT_FACTS_MAX && loads_facts + facts <= LOAD_FACTS_MAX;
+            if has_all_seats {
+                loads_facts += facts;
+            }
+            let last_counted = last_days.get(account).map(|&day| Day(day).year_month());
+            AccountExtent { account: Id::from_text(account), has_all_seats, last_counted }
+        };
+        Ok(accounts.iter().map(extent).collect())
+    }
+
+    async fn load_last_days(
+        &self,
+        sql: &'static str,
+        accounts: &[String],
+        source: &Source,
+    ) -> Result<Vec<LastDayRow>, StoreError> {
+        let mut rows = Vec::new();
+        for chunk in chunks(accounts) {
+            rows.extend(self.fetch_all(self.query(sql).param("keys", chunk).param("source", source.as_str())).await?);
+        }
+        Ok(rows)
     }
 
     /// Runs a query for all keys, in as many requests as their size asks for.
@@ -262,6 +271,18 @@ struct PlanRow {
     kind: i8,
     plan: String,
     monthly_quota: Option<u64>,
+}
+
+#[derive(Row, Deserialize)]
+struct FactCountRow {
+    account_id: String,
+    facts: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct LastDayRow {
+    account_id: String,
+    day: i32,
 }
 
 #[derive(Row, Deserialize)]

@@ -11,7 +11,7 @@ use crate::core::calendar::Day;
 use crate::core::id::Id;
 
 /// The most users that `groupBitmap` keeps as a plain list (ClickHouse's `RoaringBitmapWithSmallSet<T, 32>`).
-const SMALL_SET_MAX: u64 = 32;
+const SMALL_SET_MAX: usize = 32;
 /// First byte of a bitmap state that is a plain list.
 const SMALL_SET: u8 = 0;
 /// First byte of a bitmap state in portable roaring form.
@@ -109,15 +109,16 @@ impl RowBuffer {
         self.bytes.extend_from_slice(&days.to_le_bytes());
     }
 
-    /// An `AggregateFunction(groupBitmap, UInt64)` state.
-    pub(super) fn bitmap(&mut self, users: &RoaringTreemap) {
-        let count = users.len();
-        if count <= SMALL_SET_MAX {
+    /// An `AggregateFunction(groupBitmap, UInt64)` state of keys that ascend, each once.
+    pub(super) fn bitmap(&mut self, users: &[u64]) {
+        debug_assert!(users.is_sorted_by(|a, b| a < b), "a small set with a key twice would count it twice");
+        if users.len() <= SMALL_SET_MAX {
             self.bytes.push(SMALL_SET);
-            self.bytes.push(u8::try_from(count).expect("at most 32"));
-            users.iter().for_each(|user| self.u64(user));
+            self.bytes.push(u8::try_from(users.len()).expect("at most 32"));
+            users.iter().for_each(|user| self.u64(*user));
             return;
         }
+        let users: RoaringTreemap = users.iter().copied().collect();
         self.bytes.push(ROARING);
         self.length(users.serialized_size());
         users.serialize_into(&mut self.bytes).expect("a Vec takes every write");
@@ -177,13 +178,13 @@ mod tests {
 
     #[test]
     fn small_bitmaps_are_lists_and_larger_ones_roaring() {
-        check(|b| b.bitmap(&RoaringTreemap::from_iter([7])), &[0, 1, 7, 0, 0, 0, 0, 0, 0, 0]);
+        check(|b| b.bitmap(&[7]), &[0, 1, 7, 0, 0, 0, 0, 0, 0, 0]);
         let mut buffer = RowBuffer::default();
-        buffer.bitmap(&(0..32).collect());
+        buffer.bitmap(&(0..32).collect::<Vec<u64>>());
         assert_eq!(buffer.into_bytes()[..2], [SMALL_SET, 32]);
         let larger: RoaringTreemap = (0..33).collect();
         let mut buffer = RowBuffer::default();
-        buffer.bitmap(&larger);
+        buffer.bitmap(&larger.iter().collect::<Vec<u64>>());
         let bytes = buffer.into_bytes();
         assert_eq!(bytes[0], ROARING);
         assert_eq!(usize::from(bytes[1]), larger.serialized_size());

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chrono_tz::Tz;
 
-use super::envelope::Fields;
+use super::envelope::{Fields, is};
 use super::json::Raw;
 use super::value::{id, integer, optional, required, text, user_id};
 use crate::core::event::{EventKind, Origin, PlanKind, Reject, TestExecuted};
@@ -59,26 +59,28 @@ pub(super) enum EventType {
 impl EventType {
     /// The type of that name.
     pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "user.login" | "user.action" => Self::Activity,
-            "test.executed" => Self::TestExecuted,
-            "license.purchased" => Self::LicensePurchased,
-            "license.allocated" => Self::LicenseAllocated,
-            "license.assigned" => Self::LicenseAssigned,
-            "license.revoked" => Self::LicenseRevoked,
-            "plan.started" => Self::Plan(PlanKind::Started),
-            "plan.upgraded" => Self::Plan(PlanKind::Upgraded),
-            "plan.adjusted" => Self::Plan(PlanKind::Adjusted),
-            "account.updated" => Self::AccountUpdated,
-            "organization.updated" => Self::OrganizationUpdated,
-            "user.updated" => Self::UserUpdated,
-            "project.updated" => Self::ProjectUpdated,
+        Some(match name.len() {
+            10 if is(name, b"user.login") => Self::Activity,
+            11 if is(name, b"user.action") => Self::Activity,
+            12 if is(name, b"plan.started") => Self::Plan(PlanKind::Started),
+            12 if is(name, b"user.updated") => Self::UserUpdated,
+            13 if is(name, b"test.executed") => Self::TestExecuted,
+            13 if is(name, b"plan.upgraded") => Self::Plan(PlanKind::Upgraded),
+            13 if is(name, b"plan.adjusted") => Self::Plan(PlanKind::Adjusted),
+            15 if is(name, b"license.revoked") => Self::LicenseRevoked,
+            15 if is(name, b"account.updated") => Self::AccountUpdated,
+            15 if is(name, b"project.updated") => Self::ProjectUpdated,
+            16 if is(name, b"license.assigned") => Self::LicenseAssigned,
+            17 if is(name, b"license.purchased") => Self::LicensePurchased,
+            17 if is(name, b"license.allocated") => Self::LicenseAllocated,
+            20 if is(name, b"organization.updated") => Self::OrganizationUpdated,
             _ => return None,
         })
     }
 }
 
 /// The account and the meaning of an event. `event_id` and `event_source` are the envelope's `id` and `source`.
+#[inline(always)]
 pub(super) fn judge<'a>(
     event_type: EventType,
     fields: &Fields<'a>,

@@ -50,12 +50,12 @@ impl<'a> Envelope<'a> {
     /// Fills an empty envelope, in place because it is large; `None` where the text is not JSON, or not an object.
     pub(super) fn fill(&mut self, text: &'a str) -> Option<()> {
         Scanner::whole_object(text, |scanner, name| {
-            match name {
-                "id" => self.id = scanner.value()?,
-                "source" => self.source = scanner.value()?,
-                "type" => self.event_type = scanner.value()?,
-                "time" => self.time = scanner.value()?,
-                "data" => self.fill_data(scanner)?,
+            match name.len() {
+                2 if is(name, b"id") => self.id = scanner.value()?,
+                4 if is(name, b"type") => self.event_type = scanner.value()?,
+                4 if is(name, b"time") => self.time = scanner.value()?,
+                4 if is(name, b"data") => self.fill_data(scanner)?,
+                6 if is(name, b"source") => self.source = scanner.value()?,
                 _ => {
                     scanner.value()?;
                 }
@@ -86,23 +86,29 @@ impl<'a> Envelope<'a> {
 impl<'a> Fields<'a> {
     /// The field of that name, where some event type has it.
     fn slot(&mut self, name: &str) -> Option<&mut Raw<'a>> {
-        Some(match name {
-            "account_id" => &mut self.account_id,
-            "user_id" => &mut self.user_id,
-            "organization_id" => &mut self.organization_id,
-            "project_id" => &mut self.project_id,
-            "origin" => &mut self.origin,
-            "tests" => &mut self.tests,
-            "duration_ms" => &mut self.duration_ms,
-            "seats" => &mut self.seats,
-            "license_source" => &mut self.license_source,
-            "plan" => &mut self.plan,
-            "monthly_quota" => &mut self.monthly_quota,
-            "name" => &mut self.name,
-            "timezone" => &mut self.timezone,
-            "parent_id" => &mut self.parent_id,
-            "email" => &mut self.email,
+        Some(match name.len() {
+            4 if is(name, b"name") => &mut self.name,
+            4 if is(name, b"plan") => &mut self.plan,
+            5 if is(name, b"tests") => &mut self.tests,
+            5 if is(name, b"seats") => &mut self.seats,
+            5 if is(name, b"email") => &mut self.email,
+            6 if is(name, b"origin") => &mut self.origin,
+            7 if is(name, b"user_id") => &mut self.user_id,
+            8 if is(name, b"timezone") => &mut self.timezone,
+            9 if is(name, b"parent_id") => &mut self.parent_id,
+            10 if is(name, b"account_id") => &mut self.account_id,
+            10 if is(name, b"project_id") => &mut self.project_id,
+            11 if is(name, b"duration_ms") => &mut self.duration_ms,
+            13 if is(name, b"monthly_quota") => &mut self.monthly_quota,
+            14 if is(name, b"license_source") => &mut self.license_source,
+            15 if is(name, b"organization_id") => &mut self.organization_id,
             _ => return None,
         })
     }
+}
+
+/// True for that name. The length is part of the type, so that a comparison is a few instructions and no call.
+#[inline(always)]
+pub(super) fn is<const LEN: usize>(name: &str, expected: &[u8; LEN]) -> bool {
+    name.as_bytes().first_chunk::<LEN>() == Some(expected) && name.len() == LEN
 }

@@ -50,13 +50,15 @@ pub fn account_key(payload: &[u8]) -> Option<IdRef<'_>> {
     value::id(envelope.fields.account_id)
 }
 
-/// The steps are in the contract's order, which decides which of several reasons is given.
+/// The steps are in the contract's order, which decides which of several reasons is given. Inlined, so that the event is
+/// built where it is wanted.
+#[inline(always)]
 fn judge<'a>(payload: &'a [u8], record: &Record<'_>) -> Result<Event<'a>, Reject> {
     if payload.len() > PAYLOAD_BYTES_MAX {
         return Err(Reject { reason: RejectReason::TooLarge, path: "" });
     }
     let mut envelope = Envelope::default();
-    let json = std::str::from_utf8(payload).ok().and_then(|text| envelope.fill(text));
+    let json = simdutf8::basic::from_utf8(payload).ok().and_then(|text| envelope.fill(text));
     json.ok_or(Reject { reason: RejectReason::InvalidJson, path: "" })?;
 
     let id = required("id", envelope.id, nonempty_text)?;

@@ -6,7 +6,8 @@ use chrono_tz::Tz;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Judgement, Lane};
-use crate::core::account::{Account, fact_order};
+use crate::core::account::{Account, HeldBlock, fact_order};
+use crate::core::counters::{ProjectDayRef, QuotaDay};
 use crate::core::event::{Event, EventKind, Origin, Record, TestExecuted};
 use crate::core::id::IdRef;
 use crate::core::rollup::{
@@ -37,14 +38,13 @@ impl Lane {
         let Some(account) = self.accounts.get_mut(&event.account) else {
             return Judgement::NotHeld;
         };
-        if !holds(account, event) {
+        let mut entry = Entry { account, rows: &mut self.rows, merged_rows: 0, changed: false, at };
+        if entry.apply(&event.kind).is_none() {
             return Judgement::NotHeld;
         }
-        account.upkeep.used = at.drain;
-        let mut entry = Entry { account, rows: &mut self.rows, merged_rows: 0, changed: false, at };
-        entry.register(None);
-        entry.apply(&event.kind);
+        entry.register_account();
         let (merged_rows, changed) = (entry.merged_rows, entry.changed);
+        account.upkeep.used = at.drain;
         self.merged_rows += merged_rows;
         if changed {
             account.upkeep.changed = at.drain;
@@ -82,29 +82,7 @@ impl Lane {
     }
 }
 
-/// True if everything that judges the event is held: what is not held is never taken as absent or 0.
-fn holds(account: &mut Account, event: &Event<'_>) -> bool {
-    let user = match &event.kind {
-        EventKind::Activity { user, .. }
-        | EventKind::LicenseAssigned { user, .. }
-        | EventKind::LicenseRevoked { user, .. } => Some(user),
-        EventKind::TestExecuted(test) => test.user.as_ref(),
-        _ => None,
-    };
-    if user.is_some_and(|user| !account.users.contains_key(user)) {
-        return false;
-    }
-    if let EventKind::TestExecuted(test) = &event.kind {
-        let month = account.day_of(event.time_ms).year_month();
-        let organization = account.organizations.get(&test.organization);
-        // An organization that no event has named has counted nothing either, but its counters may stand beyond the
-        // lane's position, so they are loaded like any other's.
-        return organization.is_some_and(|held| held.blocks.contains_key(&month));
-    }
-    true
-}
-
-/// One event being applied to its account, which holds all that the event needs.
+/// One event being applied to its account.
 struct Entry<'l> {
     account: &'l mut Account,
     rows: &'l mut LaneRows,
@@ -114,28 +92,32 @@ struct Entry<'l> {
 }
 
 impl Entry<'_> {
-    fn apply(&mut self, kind: &EventKind<'_>) {
+    /// Applies the event; `None`, with nothing changed, where something that judges it is not held: what is not held is
+    /// never taken as absent or 0.
+    fn apply(&mut self, kind: &EventKind<'_>) -> Option<()> {
         match kind {
             EventKind::Activity { organization, user } => {
-                if let Some(organization) = organization {
-                    self.register(Some(organization));
+                let number = organization.as_ref().map(|id| self.account.organizations.number(id));
+                self.activity(number, user)?;
+                if let Some(number) = number {
+                    self.register_number(number);
                 }
-                self.activity(organization.as_ref(), user);
             }
-            EventKind::TestExecuted(test) => self.test_executed(test),
+            EventKind::TestExecuted(test) => self.test_executed(test)?,
             EventKind::LicensePurchased { seats } => self.license(None, *seats),
             EventKind::LicenseAllocated { organization, seats } => {
-                self.register(Some(organization));
+                self.register(organization);
                 self.license(Some(organization), *seats);
             }
             EventKind::LicenseAssigned { organization, user, project, license_source } => {
-                self.seat(organization, user, Some((project.as_ref(), license_source)));
+                self.seat(organization, user, Some((project.as_ref(), license_source)))?;
             }
-            EventKind::LicenseRevoked { organization, user } => self.seat(organization, user, None),
+            EventKind::LicenseRevoked { organization, user } => self.seat(organization, user, None)?,
             EventKind::Plan { kind, organization, plan, monthly_quota } => {
-                self.register(Some(organization));
+                self.register(organization);
                 if kind.anchors() {
-                    self.account.organization(organization).anchors.insert(self.at.time_ms);
+                    let number = self.account.organizations.number(organization);
+                    self.account.organizations.get(number).anchors.insert(self.at.time_ms);
                     self.changed = true;
                 }
                 self.rows.plan_facts.push(PlanFact {
@@ -156,12 +138,12 @@ impl Entry<'_> {
                 }
             }
             EventKind::OrganizationUpdated { organization, name, parent } => {
-                self.register(Some(organization));
+                self.register(organization);
                 let entity = Entity::Organization(organization.to_id());
                 self.describe(entity.clone(), Field::Name, name.as_ref());
                 if let Some(parent) = parent {
                     if let Some(parent) = parent {
-                        self.register(Some(parent));
+                        self.register(parent);
                     }
                     let value = parent.as_ref().map_or_else(String::new, ToString::to_string);
                     self.describe(entity, Field::Parent, Some(&Cow::Owned(value)));
@@ -172,48 +154,60 @@ impl Entry<'_> {
                 self.describe(Entity::User(user.to_id()), Field::Email, email.as_ref());
             }
             EventKind::ProjectUpdated { organization, project, name } => {
-                self.register(Some(organization));
+                self.register(organization);
                 let entity = Entity::Project { organization: organization.to_id(), project: project.to_id() };
                 self.describe(entity, Field::Name, name.as_ref());
             }
         }
+        Some(())
     }
 
-    /// An event named the account, or one of its organizations.
-    fn register(&mut self, organization: Option<&IdRef<'_>>) {
-        let is_new = match organization {
-            None => !std::mem::replace(&mut self.account.is_registered, true),
-            Some(id) => !std::mem::replace(&mut self.account.organization(id).is_registered, true),
-        };
-        if is_new {
+    /// An event named the account.
+    fn register_account(&mut self) {
+        if !std::mem::replace(&mut self.account.is_registered, true) {
+            self.changed = true;
+            self.rows.organizations.push(OrganizationSeen { account: self.account.id.clone(), organization: None });
+        }
+    }
+
+    /// An event named the organization.
+    fn register(&mut self, organization: &IdRef<'_>) {
+        let number = self.account.organizations.number(organization);
+        self.register_number(number);
+    }
+
+    fn register_number(&mut self, organization: u32) {
+        let organization = self.account.organizations.get(organization);
+        if !std::mem::replace(&mut organization.is_registered, true) {
             self.changed = true;
             self.rows.organizations.push(OrganizationSeen {
                 account: self.account.id.clone(),
-                organization: organization.map(IdRef::to_id),
+                organization: Some(organization.id.clone()),
             });
         }
     }
 
-    fn activity(&mut self, organization: Option<&IdRef<'_>>, user: &IdRef<'_>) {
-        let changed_rows = self.account.record_activity(organization, user, self.at.time_ms, self.at.drain);
+    fn activity(&mut self, organization: Option<u32>, user: &IdRef<'_>) -> Option<()> {
+        let changed_rows = self.account.record_activity(organization, user, self.at.time_ms, self.at.drain)?;
         self.merged_rows += changed_rows;
         self.changed |= changed_rows > 0;
+        Some(())
     }
 
-    fn test_executed(&mut self, test: &TestExecuted<'_>) {
+    fn test_executed(&mut self, test: &TestExecuted<'_>) -> Option<()> {
         let At { time_ms, offset, drain } = self.at;
-        self.register(Some(&test.organization));
+        let number = self.account.organizations.number(&test.organization);
+        let today = self.account.day_of(time_ms);
+        let (day, zone) = (today.day(), self.account.zone());
+        // An organization that no event has named has counted nothing either, but its counters may stand beyond the
+        // lane's position, so they are loaded like any other's.
+        self.account.hold_block(number, today.month, drain)?;
         if let Some(user) = &test.user {
-            self.activity(Some(&test.organization), user);
+            self.activity(Some(number), user)?;
         }
-        let day = self.account.day_of(time_ms);
-        let zone = self.account.zone();
-        let Some(organization) = self.account.organizations.get_mut(&test.organization) else { return };
-        let quota_month = match test.origin {
-            Origin::Run => organization.anchors.month_at(zone, time_ms),
-            Origin::Upload => None,
-        };
-        let Some((block, upkeep)) = organization.blocks.get_mut(&day.year_month()) else { return };
+        self.register_number(number);
+        let organization = self.account.organizations.get(number);
+        let HeldBlock { block, upkeep, .. } = organization.blocks.get(today.month).expect("held, as was seen above");
         let duration_ms = test.duration_ms;
         let count = match test.origin {
             Origin::Run => ExecutionCount { run: test.tests, uploaded: 0, duration_ms },
@@ -221,9 +215,11 @@ impl Entry<'_> {
         };
         upkeep.used = drain;
         let had_changes = block.changed_len();
-        block.executions.add(&(test.project.as_ref().map(IdRef::to_id), day), count, offset);
-        if let Some(quota_month) = quota_month {
-            block.quota.add(&(quota_month, day), test.tests, offset);
+        block.executions.add(&ProjectDayRef { project: test.project.as_ref(), day }, count, offset);
+        if test.origin == Origin::Run
+            && let Some(month) = organization.anchors.month_at(zone, time_ms)
+        {
+            block.quota.add(&QuotaDay { month, day }, test.tests, offset);
         }
         let changes = block.changed_len() - had_changes;
         if block.changed_len() > 0 {
@@ -231,9 +227,10 @@ impl Entry<'_> {
             self.changed = true;
         }
         if had_changes == 0 && changes > 0 {
-            self.account.changed_blocks.push((test.organization.to_id(), day.year_month()));
+            self.account.changed_blocks.push((number, today.month));
         }
         self.merged_rows += changes;
+        Some(())
     }
 
     fn license(&mut self, organization: Option<&IdRef<'_>>, seats: u64) {
@@ -248,17 +245,26 @@ impl Entry<'_> {
     }
 
     /// A seat is assigned (with its project and licence source) or revoked.
-    fn seat(&mut self, organization: &IdRef<'_>, user: &IdRef<'_>, assigned: Option<(Option<&IdRef<'_>>, &IdRef<'_>)>) {
-        self.register(Some(organization));
+    fn seat(
+        &mut self,
+        organization: &IdRef<'_>,
+        user: &IdRef<'_>,
+        assigned: Option<(Option<&IdRef<'_>>, &IdRef<'_>)>,
+    ) -> Option<()> {
         let source = self.rows.source.name();
         let kind = if assigned.is_some() { SeatFactKind::Assigned } else { SeatFactKind::Revoked };
-        let organization = organization.to_id();
-        let Some(held) = self.account.users.get_mut(user) else { return };
+        let held = self.account.user(user)?;
         held.upkeep.used = self.at.drain;
-        if !held.seat_in(&organization).insert(fact_order(self.at.time_ms, &source, self.at.offset), kind) {
-            return;
+        let organization_id = organization.to_id();
+        let order = fact_order(self.at.time_ms, &source, self.at.offset);
+        let is_new = held.seat_in(&organization_id).insert(order, kind);
+        if is_new {
+            held.upkeep.changed = self.at.drain;
         }
-        held.upkeep.changed = self.at.drain;
+        self.register(organization);
+        if !is_new {
+            return Some(());
+        }
         self.changed = true;
         let (project, license_source) = match assigned {
             Some((project, license_source)) => (project.map(IdRef::to_id), Some(license_source.to_id())),
@@ -266,7 +272,7 @@ impl Entry<'_> {
         };
         self.rows.seat_facts.push(SeatFact {
             account: self.account.id.clone(),
-            organization,
+            organization: organization_id,
             user: user.to_id(),
             time_ms: self.at.time_ms,
             kind,
@@ -275,6 +281,7 @@ impl Entry<'_> {
             project,
             license_source,
         });
+        Some(())
     }
 
     fn zone(&mut self, zone: Tz) {

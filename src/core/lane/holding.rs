@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 use super::Lane;
 use crate::core::account::{Account, User, fact_order};
 use crate::core::calendar::{YearMonth, day_of};
+use crate::core::counters::{ProjectDay, QuotaDay};
 use crate::core::event::{Decoded, Event, EventKind, Record};
 use crate::core::id::{Id, IdRef};
 use crate::core::load::{CounterBlock, Loaded, Missing};
 use crate::core::quota::QuotaMonth;
-use crate::core::rollup::{PlanFact, QuotaUsage, SeatFact, SeatUsage, TestExecutions, ZoneFact};
+use crate::core::rollup::{PlanFact, QuotaUsage, TestExecutions, ZoneFact};
 use crate::core::seats::Activity;
 
 /// No zone is further from UTC than this, milliseconds.
@@ -54,7 +56,7 @@ impl Lane {
             }
         }
         self.admit_account_facts(&fresh_accounts, &loaded);
-        self.admit_users(&missing.users, loaded.seat_facts, &loaded.seat_usage);
+        self.admit_users(&missing.users, &fresh_accounts, &loaded);
         self.admit_counters(&missing.counters, loaded.test_executions, &loaded.quota_usage);
     }
 
@@ -73,44 +75,60 @@ impl Lane {
                 && self.is_before_position(source, *offset)
                 && let Some(held) = self.accounts.get_mut(account)
             {
-                held.organization(&organization.as_ref()).anchors.insert(*time_ms);
+                let number = held.organizations.number(&organization.as_ref());
+                held.organizations.get(number).anchors.insert(*time_ms);
             }
         }
         for seen in &loaded.organizations {
             let Some(held) = self.accounts.get_mut(&seen.account) else { continue };
             match &seen.organization {
                 None => held.is_registered = true,
-                Some(organization) => held.organization(&organization.as_ref()).is_registered = true,
+                Some(organization) => {
+                    let number = held.organizations.number(&organization.as_ref());
+                    held.organizations.get(number).is_registered = true;
+                }
+            }
+        }
+        for extent in &loaded.extents {
+            if fresh.contains(&extent.account)
+                && let Some(held) = self.accounts.get_mut(&extent.account)
+            {
+                held.has_all_seats = extent.has_all_seats;
+                held.counted_until = extent.last_counted.unwrap_or(YearMonth(i32::MIN));
             }
         }
     }
 
-    fn admit_users(&mut self, asked: &[(Id, Id)], facts: Vec<SeatFact>, usage: &[SeatUsage]) {
+    fn admit_users(&mut self, asked: &[(Id, Id)], fresh_accounts: &HashSet<Id>, loaded: &Loaded) {
         let mut fresh: HashMap<(Id, Id), User> = HashMap::new();
         for (account, user) in asked {
             if self.accounts.get(account).is_some_and(|held| !held.users.contains_key(user)) {
-                let mut empty = User::new(user);
-                empty.upkeep.used = self.drain;
-                fresh.insert((account.clone(), user.clone()), empty);
+                fresh.insert((account.clone(), user.clone()), User::new(&user.as_ref()));
             }
         }
-        for fact in facts {
-            if !self.is_before_position(&fact.source, fact.offset) {
-                continue;
-            }
-            if let Some(user) = fresh.get_mut(&(fact.account, fact.user)) {
+        for fact in &loaded.seat_facts {
+            // Of an account that was given as a whole come users that nobody has asked for.
+            let is_of_whole = fresh_accounts.contains(&fact.account)
+                && self.accounts.get(&fact.account).is_some_and(|held| held.has_all_seats);
+            let user = match fresh.entry((fact.account.clone(), fact.user.clone())) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) if is_of_whole => entry.insert(User::new(&fact.user.as_ref())),
+                Entry::Vacant(_) => continue,
+            };
+            if self.is_before_position(&fact.source, fact.offset) {
                 let order = fact_order(fact.time_ms, &fact.source, fact.offset);
                 user.seat_in(&fact.organization).insert(order, fact.kind);
             }
         }
-        for row in usage {
+        for row in &loaded.seat_usage {
             if let Some(user) = fresh.get_mut(&(row.account.clone(), row.user.clone())) {
                 let activity = Activity { first_ms: row.first_active_ms, last_ms: row.last_active_ms };
                 user.seat_in(&row.organization).restore(row.start_ms, activity);
             }
         }
-        for ((account, id), user) in fresh {
+        for ((account, id), mut user) in fresh {
             if let Some(held) = self.accounts.get_mut(&account) {
+                user.upkeep.used = self.drain;
                 held.users.insert(id, user);
             }
         }
@@ -120,9 +138,10 @@ impl Lane {
         let mut fresh = HashSet::new();
         for block in asked {
             let Some(held) = self.accounts.get_mut(&block.account) else { continue };
-            let blocks = &mut held.organization(&block.organization.as_ref()).blocks;
-            if !blocks.contains_key(&block.month) {
-                blocks.entry(block.month).or_default().1.used = self.drain;
+            let number = held.organizations.number(&block.organization.as_ref());
+            let blocks = &mut held.organizations.get(number).blocks;
+            if !blocks.contains(block.month) {
+                blocks.insert(block.month, self.drain);
                 fresh.insert(block.clone());
             }
         }
@@ -130,7 +149,7 @@ impl Lane {
             let block =
                 CounterBlock { account: row.account, organization: row.organization, month: row.day.year_month() };
             if fresh.contains(&block) {
-                let key = (row.project, row.day);
+                let key = ProjectDay { project: row.project, day: row.day };
                 self.with_block(&block, |held| held.executions.restore(key, row.count, row.upto));
             }
         }
@@ -138,19 +157,18 @@ impl Lane {
             let (account, organization) = (row.account.clone(), row.organization.clone());
             let block = CounterBlock { account, organization, month: row.day.year_month() };
             if fresh.contains(&block) {
-                let key = (QuotaMonth { anchor_ms: row.anchor_ms, month: row.month }, row.day);
+                let month = QuotaMonth { anchor_ms: row.anchor_ms, month: row.month };
+                let key = QuotaDay { month, day: row.day };
                 self.with_block(&block, |held| held.quota.restore(key, row.tests, row.upto));
             }
         }
     }
 
     fn with_block(&mut self, block: &CounterBlock, act: impl FnOnce(&mut crate::core::counters::Block)) {
-        let organization = self
-            .accounts
-            .get_mut(&block.account)
-            .and_then(|account| account.organizations.get_mut(&block.organization));
-        if let Some((held, _)) = organization.and_then(|organization| organization.blocks.get_mut(&block.month)) {
-            act(held);
+        let Some(account) = self.accounts.get_mut(&block.account) else { return };
+        let number = account.organizations.number(&block.organization.as_ref());
+        if let Some(held) = account.organizations.get(number).blocks.get(block.month) {
+            act(&mut held.block);
         }
     }
 
@@ -162,8 +180,8 @@ impl Lane {
     /// Accounts, users and counters held.
     pub fn held_entries(&self) -> usize {
         let of_account = |account: &Account| {
-            let blocks = account.organizations.values().flat_map(|organization| organization.blocks.values());
-            1 + account.users.len() + blocks.map(|(block, _)| 1 + block.len()).sum::<usize>()
+            let blocks = account.organizations.iter().flat_map(|organization| organization.blocks.iter());
+            1 + account.users.len() + blocks.map(|held| 1 + held.block.len()).sum::<usize>()
         };
         self.accounts.values().map(of_account).sum()
     }
@@ -180,12 +198,25 @@ impl Lane {
         let acknowledged = self.acknowledged;
         let goes = |upkeep: crate::core::account::Upkeep| upkeep.used < idle_since && upkeep.is_stored(acknowledged);
         self.accounts.retain(|_, account| {
-            account.users.retain(|_, user| !goes(user.upkeep));
-            let mut holds_blocks = false;
-            for organization in account.organizations.values_mut() {
-                organization.blocks.retain(|_, (_, upkeep)| !goes(*upkeep));
+            let mut has_all_seats = account.has_all_seats;
+            account.users.retain(|_, user| {
+                let stays = !goes(user.upkeep);
+                has_all_seats &= stays || user.seats.is_empty();
+                stays
+            });
+            account.has_all_seats = has_all_seats;
+            let (mut holds_blocks, mut counted_until) = (false, account.counted_until);
+            for organization in account.organizations.iter_mut() {
+                organization.blocks.retain(|held| {
+                    let stays = !goes(held.upkeep);
+                    if !stays {
+                        counted_until = counted_until.max(held.month);
+                    }
+                    stays
+                });
                 holds_blocks |= !organization.blocks.is_empty();
             }
+            account.counted_until = counted_until;
             let is_empty = account.users.is_empty() && !holds_blocks;
             !(is_empty && !account.is_dirty && goes(account.upkeep))
         });
@@ -200,8 +231,8 @@ impl Lane {
             for user in account.users.values() {
                 *by_drain.entry(user.upkeep.used).or_default() += 1;
             }
-            for (block, upkeep) in account.organizations.values().flat_map(|held| held.blocks.values()) {
-                *by_drain.entry(upkeep.used).or_default() += 1 + block.len();
+            for held in account.organizations.iter().flat_map(|organization| organization.blocks.iter()) {
+                *by_drain.entry(held.upkeep.used).or_default() += 1 + held.block.len();
             }
         }
         let latest = self.drain.saturating_sub(1);
@@ -242,14 +273,14 @@ impl<'b> Wanted<'b> {
             _ => None,
         };
         if let Some(user) = user
-            && !account.is_some_and(|held| held.users.contains_key(user))
+            && !account.is_some_and(|held| held.knows_user(user))
         {
             self.users.insert((&event.account, user));
         }
         let EventKind::TestExecuted(test) = &event.kind else { return };
-        let blocks = account.and_then(|held| held.organizations.get(&test.organization)).map(|held| &held.blocks);
+        let organization = account.and_then(|held| held.organizations.find(&test.organization));
         for month in months_near(account, event.time_ms) {
-            if !blocks.is_some_and(|held| held.contains_key(&month)) {
+            if !account.is_some_and(|held| held.knows_block(organization, month)) {
                 self.counters.insert((&event.account, &test.organization, month));
             }
         }

@@ -3,10 +3,10 @@
 use chrono_tz::Tz;
 
 use super::*;
-use crate::core::calendar::Day;
+use crate::core::calendar::{Day, YearMonth};
 use crate::core::event::{Event, Origin, PlanKind, Reject, RejectReason, TestExecuted};
 use crate::core::id::IdRef;
-use crate::core::load::{Loaded, Missing};
+use crate::core::load::{AccountExtent, Loaded, Missing};
 use crate::core::rollup::{ExecutionCount, SeatFact, SeatFactKind, ZoneFact};
 
 const ACCOUNT: IdRef<'static> = IdRef::Number(1);
@@ -158,6 +158,52 @@ fn a_fact_beyond_the_position_is_left_to_the_log() {
         apply(&mut lane, &vec![login(5, MARCH_MS)], &stored);
         assert_eq!(lane.drain().seat_usage.len(), usize::from(is_used), "{fact:?}");
     }
+}
+
+fn extent(has_all_seats: bool, last_counted: Option<YearMonth>) -> Loaded {
+    let extents = vec![AccountExtent { account: ACCOUNT.to_id(), has_all_seats, last_counted }];
+    Loaded { extents, ..Loaded::default() }
+}
+
+#[test]
+fn an_account_that_is_held_whole_is_asked_for_once() {
+    let another = Event {
+        time_ms: MARCH_MS,
+        account: ACCOUNT,
+        kind: EventKind::Activity { organization: None, user: IdRef::Number(101) },
+    };
+    let mut lane = lane_at(0);
+    assert_eq!(apply(&mut lane, &vec![login(0, MARCH_MS)], &extent(true, None)).len(), 1);
+    let rest = vec![(record(1), Decoded::Event(another)), tests_run(2, MARCH_MS, 3), assigned(3, MARCH_MS)];
+    assert_eq!(apply(&mut lane, &rest, &Loaded::default()), []);
+    assert_eq!(lane.drain().test_executions[0].count.run, 3);
+}
+
+#[test]
+fn months_up_to_the_last_counted_one_are_asked_for() {
+    let march = Day(i32::try_from(MARCH_MS / (24 * HOUR_MS)).unwrap()).year_month();
+    for (last_counted, loads) in [(Some(march), 1), (Some(YearMonth(march.0 - 1)), 0), (None, 0)] {
+        let mut lane = lane_at(0);
+        apply(&mut lane, &vec![login(0, MARCH_MS)], &extent(true, last_counted));
+        assert_eq!(apply(&mut lane, &vec![tests_run(1, MARCH_MS, 3)], &Loaded::default()).len(), loads);
+    }
+}
+
+#[test]
+fn what_was_evicted_of_a_whole_account_is_asked_for_again() {
+    let mut lane = lane_at(0);
+    let batch = vec![assigned(0, MARCH_MS), tests_run(1, MARCH_MS, 3)];
+    apply(&mut lane, &batch, &extent(true, None));
+    let keep = |lane: &mut Lane, offset| {
+        let other = EventKind::AccountUpdated { name: None, timezone: None };
+        apply(lane, &vec![event(offset, MARCH_MS, other)], &Loaded::default());
+        lane.drain();
+        lane.flushed();
+    };
+    (2..6).for_each(|offset| keep(&mut lane, offset));
+    assert!(lane.evict(0) > 0, "the user and the counters are idle, the account is not");
+    assert_eq!(lane.apply(&[login(6, MARCH_MS)]), Applied::Blocked { index: 0 });
+    assert_eq!(lane.apply(&[tests_run(6, MARCH_MS, 4)]), Applied::Blocked { index: 0 });
 }
 
 #[test]

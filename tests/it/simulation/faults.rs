@@ -94,6 +94,10 @@ pub(super) enum Mutant {
     CountsBelowPosition,
     /// Counters that the store holds are not loaded.
     TakesUnheldAsZero,
+    /// Users who were not loaded are taken for users without a seat, however many the account has.
+    TakesLargeAccountsForWhole,
+    /// Counters of the last month that the store holds of an account are taken for 0 unless they were loaded.
+    TakesLaterMonthsForEmpty,
     /// A gap is believed without a seek.
     BelievesFalseGaps,
     /// Nobody tells the lane that the next gap is to be doubted.
@@ -121,7 +125,7 @@ pub(super) enum Mutant {
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::DropsUpto,
         Self::WritesDeltas,
         Self::JudgesByLaterFacts,
@@ -129,6 +133,8 @@ impl Mutant {
         Self::ResendsNewerValues,
         Self::CountsBelowPosition,
         Self::TakesUnheldAsZero,
+        Self::TakesLargeAccountsForWhole,
+        Self::TakesLaterMonthsForEmpty,
         Self::BelievesFalseGaps,
         Self::NeverDoubts,
         Self::OverlapsFlushes,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use seatmeter::core::calendar::Day;
+use seatmeter::core::calendar::{Day, YearMonth};
 use seatmeter::core::id::Id;
 use seatmeter::core::load::{Loaded, Missing};
 use seatmeter::core::rollup::{ExecutionCount, LaneRows};
@@ -71,6 +71,13 @@ impl<'l> Driver<'l> {
                 loaded.test_executions.clear();
                 loaded.quota_usage.clear();
             }
+            Some(Mutant::TakesLargeAccountsForWhole) => {
+                loaded.extents.iter_mut().for_each(|extent| extent.has_all_seats = true);
+            }
+            Some(Mutant::TakesLaterMonthsForEmpty) => {
+                let earlier = |last: YearMonth| YearMonth(last.0 - 1);
+                loaded.extents.iter_mut().for_each(|extent| extent.last_counted = extent.last_counted.map(earlier));
+            }
             Some(Mutant::JudgesByLaterFacts) => {
                 let earlier = |source: &str, offset: &mut u64| {
                     if source == own {
@@ -94,6 +101,7 @@ impl<'l> Driver<'l> {
 /// Half of the rows, of any table.
 fn truncate(loaded: &mut Loaded, dice: &mut Dice) {
     shuffle(loaded, dice);
+    loaded.extents.truncate(loaded.extents.len() / 2);
     loaded.zone_facts.truncate(loaded.zone_facts.len() / 2);
     loaded.plan_facts.truncate(loaded.plan_facts.len() / 2);
     loaded.organizations.truncate(loaded.organizations.len() / 2);

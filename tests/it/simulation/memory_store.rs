@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use roaring::RoaringTreemap;
-use seatmeter::core::calendar::Day;
+use seatmeter::core::calendar::{Day, YearMonth};
 use seatmeter::core::event::PlanKind;
 use seatmeter::core::id::Id;
-use seatmeter::core::load::{Loaded, Missing};
+use seatmeter::core::load::{AccountExtent, Loaded, Missing};
 use seatmeter::core::rollup::{
     ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact,
     Progress, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions, ZoneFact,
@@ -124,7 +124,7 @@ impl MemoryStore {
     fn write_row(&mut self, row: Row) {
         match row {
             Row::ActiveUsers(row) => {
-                *self.active_users.entry((row.account, row.organization, row.day)).or_default() |= row.users;
+                self.active_users.entry((row.account, row.organization, row.day)).or_default().extend(row.users);
             }
             Row::Executions(source, row) => self.write_executions(source, row),
             Row::Quota(source, row) => self.write_quota(source, row),
@@ -213,15 +213,28 @@ impl MemoryStore {
     /// The part of an answer that comes from the first `queries` tables; each is asked on its own, and what is written
     /// between two of them is seen by the later one alone.
     pub(super) fn load_table(&self, query: usize, source: &Source, missing: &Missing, loaded: &mut Loaded) {
-        let is_needed = |account: &Id, user: &Id| missing.users.iter().any(|(a, u)| a == account && u == user);
+        let is_whole =
+            |account: &Id| loaded.extents.iter().any(|known| known.account == *account && known.has_all_seats);
+        let is_needed =
+            |account: &Id, user: &Id| is_whole(account) || missing.users.iter().any(|(a, u)| a == account && u == user);
         match query {
-            0 => loaded.zone_facts.extend(
+            0 => {
+                for account in &missing.accounts {
+                    let facts = self.seat_facts.values().filter(|row| row.account == *account).count();
+                    loaded.extents.push(AccountExtent {
+                        account: account.clone(),
+                        has_all_seats: facts <= WHOLE_ACCOUNT_FACTS_MAX,
+                        last_counted: self.last_counted(source, account),
+                    });
+                }
+            }
+            1 => loaded.zone_facts.extend(
                 self.zones.iter().filter(|((account, ..), _)| missing.accounts.contains(account)).map(|(key, zone)| {
                     let (account, _, time_ms, source, offset) = key.clone();
                     ZoneFact { account, time_ms, source, offset, zone: *zone }
                 }),
             ),
-            1 => loaded.plan_facts.extend(
+            2 => loaded.plan_facts.extend(
                 self.plans.iter().filter(|((account, ..), _)| missing.accounts.contains(account)).map(|(key, row)| {
                     let (account, organization, time_ms, source, offset) = key.clone();
                     let organization = organization.expect("plans belong to organizations");
@@ -229,17 +242,18 @@ impl MemoryStore {
                     PlanFact { account, organization, time_ms, source, offset, kind, plan, monthly_quota }
                 }),
             ),
-            2 => loaded.organizations.extend(
+            3 => loaded.organizations.extend(
                 self.organizations.iter().filter(|(account, _)| missing.accounts.contains(account)).map(|key| {
                     let (account, organization) = key.clone();
                     OrganizationSeen { account, organization }
                 }),
             ),
-            3 => {
-                let rows = self.seat_facts.values().filter(|row| is_needed(&row.account, &row.user));
-                loaded.seat_facts.extend(rows.cloned());
-            }
             4 => {
+                let rows = self.seat_facts.values().filter(|row| is_needed(&row.account, &row.user));
+                let rows: Vec<SeatFact> = rows.cloned().collect();
+                loaded.seat_facts.extend(rows);
+            }
+            5 => {
                 let rows = self.seat_usage.iter().filter(|(((account, _, user), _), _)| is_needed(account, user));
                 loaded.seat_usage.extend(rows.map(|(key, (first_active_ms, last_active_ms))| {
                     let ((account, organization, user), start_ms) = key.clone();
@@ -247,7 +261,7 @@ impl MemoryStore {
                     SeatUsage { account, organization, user, start_ms, first_active_ms, last_active_ms }
                 }));
             }
-            5 => {
+            6 => {
                 for ((account, organization, project, day, by), (count, upto)) in &self.executions {
                     if by == source && names_counter(missing, account, organization, *day) {
                         let (account, organization) = (account.clone(), organization.clone());
@@ -281,6 +295,14 @@ impl MemoryStore {
                 }
             }
         }
+    }
+
+    /// The latest month of any counter of the source.
+    fn last_counted(&self, source: &Source, account: &Id) -> Option<YearMonth> {
+        let executions = self.executions.keys().map(|(of, _, _, day, by)| (of, *day, by));
+        let quota = self.quota.keys().map(|(of, _, _, _, day, by)| (of, *day, by));
+        let of_account = executions.chain(quota).filter(|(of, _, by)| *of == account && *by == source);
+        of_account.map(|(_, day, _)| YearMonth(calendar_month(from_days(day.0)))).max()
     }
 
     /// What a reader finds.
@@ -382,8 +404,11 @@ impl MemoryStore {
     }
 }
 
+/// Accounts with more seat facts than this are not loaded as a whole: so few that both kinds occur.
+const WHOLE_ACCOUNT_FACTS_MAX: usize = 3;
+
 /// How many queries an answer takes.
-pub(super) const LOAD_QUERIES: usize = 7;
+pub(super) const LOAD_QUERIES: usize = 8;
 
 fn names_counter(missing: &Missing, account: &Id, organization: &Id, day: Day) -> bool {
     let month = calendar_month(from_days(day.0));

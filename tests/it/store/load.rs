@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use seatmeter::core::load::{Loaded, Missing};
 use seatmeter::core::rollup::{SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions};
 
-use super::{TestDatabase, as_loaded, block, day, everything, hour, id, one_of_each, rows, sorted, source};
+use super::{TestDatabase, as_loaded, block, day, everything, extent, hour, id, one_of_each, rows, sorted, source};
 
 #[tokio::test]
 async fn every_row_comes_back_as_it_was_written() {
@@ -39,7 +39,8 @@ async fn nothing_is_loaded_that_was_not_asked_for() {
         users: vec![(id("acme"), id("nobody")), (id("other"), id("o'brien"))],
         counters: vec![block("acme", "o'brien", 2026, 4)],
     };
-    let expected = Loaded { test_executions: vec![other_day], ..Loaded::default() };
+    let extents = vec![extent("unknown", true, None)];
+    let expected = Loaded { extents, test_executions: vec![other_day], ..Loaded::default() };
     assert_eq!(store.load(&source, &missing).await.unwrap(), expected);
 }
 
@@ -49,8 +50,47 @@ async fn counters_of_another_source_are_not_loaded_and_facts_are() {
     let (own, other) = (source(0), Source::new("usage-events", "another-topic-id", 0));
     database.store().write_rows(&[one_of_each(&other)]).await.unwrap();
     let loaded = database.store().load(&own, &everything()).await.unwrap();
-    let expected = Loaded { test_executions: Vec::new(), quota_usage: Vec::new(), ..as_loaded(&one_of_each(&other)) };
+    let expected = Loaded {
+        extents: vec![extent("acme", true, None)],
+        test_executions: Vec::new(),
+        quota_usage: Vec::new(),
+        ..as_loaded(&one_of_each(&other))
+    };
     assert_eq!(sorted(loaded), expected);
+}
+
+#[tokio::test]
+async fn an_account_with_few_seats_is_loaded_whole() {
+    let database = TestDatabase::migrated().await;
+    let source = source(0);
+    let written = one_of_each(&source);
+    let mut large = rows(&source, 100);
+    for user in 0..20_001_u64 {
+        let fact = SeatFact {
+            account: id("large"),
+            offset: user,
+            user: id(&format!("u{user}")),
+            ..written.seat_facts[0].clone()
+        };
+        large.seat_facts.push(fact);
+    }
+    database.store().write_rows(&[written.clone(), large]).await.unwrap();
+    let missing = Missing {
+        accounts: vec![id("acme"), id("large")],
+        users: vec![(id("acme"), id("nobody")), (id("large"), id("u7"))],
+        counters: vec![block("acme", "o'brien", 2026, 3), block("acme", "o'brien", 2026, 4)],
+    };
+    let loaded = database.store().load(&source, &missing).await.unwrap();
+    let march = written.test_executions[0].day.year_month();
+    assert_eq!(loaded.extents, [extent("acme", true, Some(march)), extent("large", false, None)]);
+    let of = |account: &str| loaded.seat_facts.iter().filter(|fact| fact.account == id(account)).count();
+    assert_eq!(
+        (of("acme"), of("large")),
+        (written.seat_facts.len(), 1),
+        "all of the one, the user asked for of the other"
+    );
+    assert_eq!(loaded.seat_usage.len(), written.seat_usage.len());
+    assert_eq!(loaded.test_executions.len(), 1, "of March, which is the last month that there is");
 }
 
 /// A batch that meets 5,000 users for the first time must not hold the worker up. The bound is far above the 0.1 s that it

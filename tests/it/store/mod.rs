@@ -6,10 +6,12 @@ mod load;
 mod views;
 mod write;
 
+use std::collections::BTreeSet;
+
 use seatmeter::core::calendar::{Day, YearMonth};
 use seatmeter::core::event::{PlanKind, Reject, RejectReason};
 use seatmeter::core::id::Id;
-use seatmeter::core::load::{CounterBlock, Loaded, Missing};
+use seatmeter::core::load::{AccountExtent, CounterBlock, Loaded, Missing};
 use seatmeter::core::rollup::{
     ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, OrganizationSeen, PlanFact, Progress,
     QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions, ZoneFact,
@@ -125,6 +127,10 @@ fn block(account: &str, organization: &str, year: i32, month: i32) -> CounterBlo
     CounterBlock { account: id(account), organization: id(organization), month: YearMonth(year * 12 + month - 1) }
 }
 
+fn extent(account: &str, has_all_seats: bool, last_counted: Option<YearMonth>) -> AccountExtent {
+    AccountExtent { account: id(account), has_all_seats, last_counted }
+}
+
 /// ClickHouse answers in any order.
 fn sorted(mut loaded: Loaded) -> Loaded {
     loaded.zone_facts.sort_by_key(|row| row.offset);
@@ -139,6 +145,7 @@ fn sorted(mut loaded: Loaded) -> Loaded {
 
 fn as_loaded(rows: &LaneRows) -> Loaded {
     sorted(Loaded {
+        extents: vec![extent("acme", true, rows.test_executions.iter().map(|row| row.day.year_month()).max())],
         zone_facts: rows.zone_facts.clone(),
         plan_facts: rows.plan_facts.clone(),
         organizations: rows.organizations.clone(),
@@ -150,6 +157,7 @@ fn as_loaded(rows: &LaneRows) -> Loaded {
 }
 
 fn active(organization: &str, day: Day, users: impl IntoIterator<Item = u64>) -> ActiveUsers {
+    let users: BTreeSet<u64> = users.into_iter().collect();
     ActiveUsers { account: id("acme"), organization: Some(id(organization)), day, users: users.into_iter().collect() }
 }
 
