@@ -55,6 +55,9 @@ fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
     properties
         .set("client.id", "seatmeter")
         .set("fetch.queue.backoff.ms", "50")
+        // Of each partition in one answer. A queue is looked at before a fetch and not after, so that what one fetch brings
+        // comes on top of what the queue may hold; a larger record comes whole nevertheless.
+        .set("fetch.message.max.bytes", "262144")
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("socket.keepalive.enable", "true");
     // Validation has refused whatever would break the counts; what is set after these is overruled in any case.
