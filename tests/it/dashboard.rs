@@ -11,5 +11,7 @@ mod expected;
 mod figures;
 mod interaction;
 mod live;
+mod page;
+mod paper;
 mod screenshots;
 mod site;

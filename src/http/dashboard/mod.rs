@@ -88,7 +88,10 @@ pub(super) fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
     responses((status = 200, description = "The dashboard", body = String, content_type = "text/html"))
 )]
 pub(super) async fn page(headers: HeaderMap) -> Response {
-    aside(move || SITE.page.answer(&headers, ASK_EACH_TIME)).await
+    let answer = aside(move || SITE.page.answer(&headers, ASK_EACH_TIME)).await;
+    // The page asks for it when its figures are there; by then it is compressed.
+    tokio::task::spawn_blocking(|| LazyLock::force(&SITE.plotly.compressed));
+    answer
 }
 
 async fn asset(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -> Response {

@@ -116,8 +116,25 @@ impl Browser {
     pub(super) fn look(&self, Look { width, height, scheme }: Look) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics);
-        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        let features = json!({ "media": "", "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.devtools("Emulation.setEmulatedMedia", features);
+    }
+
+    /// Runs the script in every page that is opened from here on, before any of its own.
+    pub(super) fn before_each_page(&self, script: &str) {
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
+    }
+
+    /// Lets the page load nothing whose address looks like these.
+    pub(super) fn block(&self, addresses: &[&str]) {
+        self.devtools("Network.enable", json!({}));
+        self.devtools("Network.setBlockedURLs", json!({ "urls": addresses }));
+    }
+
+    /// Shows the page as it is laid out on paper of that width.
+    pub(super) fn look_as_on_paper(&self, width: u32) {
+        self.look(Look { width, ..LIGHT });
+        self.devtools("Emulation.setEmulatedMedia", json!({ "media": "print" }));
     }
 
     /// Goes to an address and waits for its report.

@@ -1,15 +1,16 @@
 //! Pictures of all views, to be looked at: `cargo test --test it dashboard::screenshots -- --ignored`.
 
 use seatmeter::generate::{Generator, Load};
+use serde_json::json;
 
 use super::browser::{Browser, DARK, LIGHT, Look, PHONE};
-use super::site::{Site, keep};
+use super::site::{Site, keep, token};
 
 const WALL: Look = Look { width: 2560, height: 1440, scheme: "dark" };
 
 const ACCOUNT: &str = "acme";
-/// An organization of the account.
-const ORGANIZATION: &str = "101";
+/// An organization of the account that runs tests, within its quota.
+const ORGANIZATION: &str = "102";
 const AS_OF: &str = "2026-06-20T12:00:00Z";
 
 /// Lines that are sent at a time: the mock broker keeps 5 MiB of a partition.
@@ -37,37 +38,104 @@ fn site() -> Site {
 #[test]
 #[ignore = "makes pictures in target/screenshots for people to look at"]
 fn all_views() {
-    let Some(browser) = Browser::open(LIGHT) else { panic!("chromium and chromedriver are needed for pictures") };
+    let Some(mut browser) = Browser::open(LIGHT) else { panic!("chromium and chromedriver are needed for pictures") };
+    browser.expect("Failed to load resource");
     let site = site();
-    let page = |query: &str| site.page(&format!("account={ACCOUNT}&as_of={AS_OF}&{query}"));
-    browser.goto(&site.page(""));
-    keep("account-light", &browser.picture_of_window());
-    let usage = format!("view=usage&range=90d&organization_id={ORGANIZATION}");
-    let views = [
-        ("license-history", "range=all"),
-        ("license-usage", "view=license-usage&range=90d&interval=week"),
-        ("assignments", "view=assignments"),
-        ("usage", &usage),
-    ];
+    views(&browser, &site);
+    dialogs(&browser, &site);
+    states(&browser, &site);
+    paper(&browser, &site);
+    browser.console_is_clean();
+}
+
+fn page(site: &Site, query: &str) -> String {
+    site.page(&format!("account={ACCOUNT}&as_of={AS_OF}&{query}"))
+}
+
+fn queries() -> [(&'static str, String); 4] {
+    [
+        ("license-history", "range=all".to_owned()),
+        ("license-usage", "view=license-usage&range=90d&interval=week".to_owned()),
+        ("assignments", "view=assignments".to_owned()),
+        ("usage", format!("view=usage&range=90d&organization_id={ORGANIZATION}")),
+    ]
+}
+
+fn views(browser: &Browser, site: &Site) {
     for (look, name) in [(LIGHT, "light"), (DARK, "dark"), (PHONE, "phone"), (WALL, "wall")] {
         browser.look(look);
-        for (view, query) in views {
-            browser.goto(&page(query));
+        for (view, query) in queries() {
+            browser.goto(&page(site, &query));
             browser.drawn();
-            keep(&format!("{view}-{name}"), &browser.picture());
+            keep(&format!("{view}-{name}.png"), &browser.picture());
         }
     }
+}
+
+fn dialogs(browser: &Browser, site: &Site) {
+    for (look, name) in [(LIGHT, "light"), (DARK, "dark"), (PHONE, "phone")] {
+        browser.look(look);
+        browser.goto(&page(site, "view=assignments&limit=10"));
+        browser.click(".person-link");
+        browser.wait("the dialog is filled", "return document.querySelectorAll('#person .seats > li').length > 0");
+        keep(&format!("user-{name}.png"), &browser.picture_of_window());
+        browser.goto(&page(site, "range=all"));
+        browser.drawn();
+        browser.hover("#plot-seats", 0.6, 0.5);
+        browser.wait("the tooltip is there", "return !document.getElementById('tooltip-seats').hidden");
+        keep(&format!("tooltip-{name}.png"), &browser.picture_of_window());
+        browser.eval("document.querySelector('.filter-box').open = true");
+        browser.click("#organization");
+        keep(&format!("organizations-{name}.png"), &browser.picture_of_window());
+    }
+    browser.look(PHONE);
+    browser.goto(&page(site, "view=assignments&limit=3"));
+    browser.eval("document.querySelector('.filter-box').open = true");
+    keep("filters-phone.png", &browser.picture());
+}
+
+fn states(browser: &Browser, site: &Site) {
+    let locked = site.listen(true, None);
+    let stranger = token(&json!([{ "account": ACCOUNT, "organization": ORGANIZATION, "role": "owner" }]));
+    for (look, name) in [(LIGHT, "light"), (DARK, "dark"), (PHONE, "phone")] {
+        browser.look(look);
+        let shown = |address: &str, what: &str| {
+            browser.goto(address);
+            keep(&format!("{what}-{name}.png"), &browser.picture_of_window());
+        };
+        browser.goto(&site.page(""));
+        browser.eval("localStorage.clear(); sessionStorage.clear()");
+        shown(&site.page(""), "account");
+        shown(&site.page("account=nobody"), "unknown-account");
+        shown(&site.page(&format!("account={ACCOUNT}&from=2020-01-01&to=2020-02-01")), "no-seats");
+        shown(&page(site, "view=assignments&user=nobody"), "nobody-matches");
+        shown(&page(site, "view=usage&from=2025-12-01&to=2025-12-01&organization_id=101"), "no-tests");
+        browser.goto(&locked.page(""));
+        browser.eval("localStorage.clear(); sessionStorage.clear()");
+        shown(&locked.page(&format!("account={ACCOUNT}")), "token");
+        shown(
+            &format!("{}#token={stranger}", locked.page(&format!("view=assignments&account={ACCOUNT}"))),
+            "forbidden",
+        );
+    }
     browser.look(LIGHT);
-    browser.goto(&page("view=assignments"));
-    browser.click(".person-link");
-    browser.wait("the dialog is filled", "return document.querySelectorAll('#person .seats > li').length > 0");
-    keep("user-light", &browser.picture_of_window());
-    browser.goto(&page("range=all"));
+    let address = locked.stop(site);
+    let open = site.listen(false, Some(address));
+    browser.goto(&open.page(&format!("account={ACCOUNT}&as_of={AS_OF}&range=all&refresh=1")));
     browser.drawn();
-    browser.hover("#plot-seats", 0.6, 0.5);
-    browser.wait("the tooltip is there", "return !document.getElementById('tooltip-seats').hidden");
-    keep("tooltip-light", &browser.picture_of_window());
-    browser.click("#organization");
-    keep("organizations-light", &browser.picture_of_window());
-    browser.console_is_clean();
+    open.stop(site);
+    browser.wait_for_words("The API does not answer.");
+    keep("away-with-figures-light.png", &browser.picture_of_window());
+    browser.eval("document.querySelector('#views li:nth-child(3) a').click()");
+    browser.wait_for_words("It may be restarting");
+    keep("away-light.png", &browser.picture_of_window());
+}
+
+fn paper(browser: &Browser, site: &Site) {
+    browser.look(LIGHT);
+    for (view, query) in queries() {
+        browser.goto(&page(site, &query));
+        browser.drawn();
+        keep(&format!("{view}.pdf"), &browser.paper());
+    }
 }

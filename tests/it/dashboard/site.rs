@@ -171,11 +171,11 @@ pub(super) fn token(grants: &Value) -> String {
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
 }
 
-/// Writes a picture into `target/screenshots` and says where.
-pub(super) fn keep(name: &str, picture: &[u8]) {
+/// Writes a file into `target/screenshots` and says where.
+pub(super) fn keep(name: &str, content: &[u8]) {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
     std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join(format!("{name}.png"));
-    std::fs::File::create(&path).unwrap().write_all(picture).unwrap();
+    let path = folder.join(name);
+    std::fs::File::create(&path).unwrap().write_all(content).unwrap();
     println!("{}", path.display());
 }

@@ -3,52 +3,76 @@
 
 import { attach } from './tooltip.js';
 
-let plotly = null;
+// plotly.js takes the browser longer to read than all the rest of the page, and nothing else moves meanwhile. So it is
+// read when all figures of the view are on the screen, or when one of them has kept it waiting for so long.
+const WAIT_AT_MOST_MS = 2000;
+
+const source = document.querySelector('meta[name="plotly"]').content;
+let reading = null;
+let late = null;
+let wanted = [];
 const drawn = new Map();
 
-/** Loads plotly.js once. It is large, so the page shows its figures before it. */
+/** Has plotly.js fetched, after whatever else is being fetched, so that it is there when it is to be read. */
+export function fetchAhead() {
+  if (document.getElementById('plotly-ahead')) return;
+  const link = document.createElement('link');
+  Object.assign(link, { id: 'plotly-ahead', rel: 'preload', as: 'script', fetchPriority: 'low', href: source });
+  document.head.append(link);
+}
+
+/** Draws the charts of the page, and lets go of those that are not on it any more. `complete`: no figures are awaited. */
+export function drawAll(charts, complete) {
+  wanted = charts;
+  if (globalThis.Plotly) return drawWanted(globalThis.Plotly);
+  if (charts.length === 0 || reading) return undefined;
+  if (complete) return read();
+  late ??= setTimeout(read, WAIT_AT_MOST_MS);
+  return undefined;
+}
+
+function read() {
+  clearTimeout(late);
+  late = null;
+  reading ??= painted().then(load).then(drawWanted, () => {
+    for (const { id } of wanted) withoutDrawing(id);
+  }).finally(() => { reading = null; });
+}
+
+function painted() {
+  return new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)); });
+}
+
 function load() {
-  plotly ??= new Promise((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     const script = document.createElement('script');
-    script.src = document.getElementById('plotly-source').href;
+    script.src = source;
     script.async = true;
     script.onload = () => resolve(globalThis.Plotly);
     script.onerror = () => {
-      plotly = null;
       script.remove();
       reject(new Error('plotly.js could not be loaded'));
     };
     document.head.append(script);
   });
-  return plotly;
 }
 
-/** Draws the charts that are on the page, and lets go of those that are not any more. */
-export async function drawAll(charts) {
-  let Plotly;
-  try {
-    Plotly = await load();
-  } catch {
-    for (const { id } of charts) withoutDrawing(id);
-    return;
-  }
+function drawWanted(Plotly) {
   for (const [plot, { observer }] of drawn) {
     if (plot.isConnected) continue;
     observer.disconnect();
     Plotly.purge(plot);
     drawn.delete(plot);
   }
-  for (const chart of charts) {
+  for (const chart of wanted) {
     const plot = document.getElementById(`plot-${chart.id}`);
     if (plot) draw(Plotly, plot, chart);
   }
 }
 
 /** Draws all charts again, after a change of theme. */
-export async function redraw() {
-  if (drawn.size === 0) return;
-  const Plotly = await load();
-  for (const [plot, { chart }] of drawn) if (plot.isConnected) draw(Plotly, plot, chart);
+export function redraw() {
+  for (const [plot, { chart }] of drawn) if (plot.isConnected) draw(globalThis.Plotly, plot, chart);
 }
 
 function withoutDrawing(id) {
@@ -80,8 +104,8 @@ function sizeOf(plot, chart) {
   if (!document.documentElement.classList.contains('printing')) {
     return { width: plot.clientWidth, height: plot.clientHeight, letters: parseFloat(getComputedStyle(plot).fontSize) };
   }
-  if (chart.gauge) return { width: 320, height: 200, letters: 14 };
-  return { width: 720, height: chart.horizontal ? chart.labels.length * 40 + 40 : 300, letters: 13 };
+  if (chart.gauge) return { width: 320, height: 168, letters: 14 };
+  return { width: 720, height: chart.horizontal ? chart.labels.length * 30 + 36 : 200, letters: 12 };
 }
 
 function observe(Plotly, plot) {
@@ -157,7 +181,8 @@ function layout(chart, { width, height, letters }) {
     rangemode: 'tozero', gridcolor: color('grid'), zerolinecolor: color('axis'), fixedrange: true, automargin: true,
     ...amountTicks(chart),
   };
-  const step = Math.max(1, Math.ceil((places * large * 5.5) / Math.max(width - 60, 100)));
+  const longest = chart.ticks.reduce((most, { length }) => Math.max(most, length), 0);
+  const step = Math.max(1, Math.ceil((places * large * (longest * 0.6 + 1)) / Math.max(width - 60, 100)));
   const shown = chart.labels.map((_, index) => index).filter((index) => chart.horizontal || index % step === 0);
   const name = (index) => plain(shorten(chart.ticks[index], width < 500 ? 16 : 32));
   const place = {
@@ -187,9 +212,13 @@ function amountTicks({ series, stacked }) {
 function gauge({ used, quota, allowance, level }, { width, height, letters }) {
   const most = Math.max(allowance, used, 1);
   const size = Math.max(11, Math.round(letters * 0.8));
+  // plotly.js draws the arc in the middle of its place, with a radius of at most three quarters of the height.
+  const side = Math.round(letters * 3.6);
+  const top = Math.round(letters * 0.4);
+  const bottom = Math.max(0, Math.round(height - top - (width / 2 - side) * 1.34));
   const steps = [{ range: [0, quota], color: color('gauge-quota') }];
   if (allowance > quota) steps.push({ range: [quota, allowance], color: color('gauge-grace') });
-  const marks = [...new Set([0, quota, most])];
+  const marks = [...new Set([0, quota, allowance])];
   return {
     data: [{
       type: 'indicator', mode: 'gauge', value: used,
@@ -200,7 +229,7 @@ function gauge({ used, quota, allowance, level }, { width, height, letters }) {
       },
     }],
     layout: {
-      width, height, margin: { l: 58, r: 58, t: 26, b: 8 },
+      width, height, margin: { l: side, r: side, t: top, b: bottom },
       paper_bgcolor: 'rgba(0,0,0,0)', font: { family: 'system-ui, sans-serif', color: color('muted') },
     },
   };

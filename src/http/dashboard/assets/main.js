@@ -1,7 +1,7 @@
 // The page: reads its address, loads what the view needs, draws it, and does so again every few seconds.
 
 import { download, setToken, takeTokenFromFragment, token, grantedAccounts } from './api.js';
-import { drawAll, redraw } from './chart.js';
+import { drawAll, fetchAhead, redraw } from './chart.js';
 import { h, patch } from './dom.js';
 import { LIMIT_WORDS, forget, isBusy, load, mayRecover, planOf } from './loader.js';
 import { describe, notRefreshed } from './messages.js';
@@ -61,7 +61,9 @@ async function refresh(spoken = false) {
   draw();
   if (!state.account || (locked && !token())) return;
   const asked = state;
-  const refused = await load(state, views[state.view], draw);
+  const loading = load(state, views[state.view], draw);
+  if (views[state.view].drawn) fetchAhead();
+  const refused = await loading;
   if (asked !== state) return;
   locked = refused;
   if (!locked) noteSuccess();
@@ -109,7 +111,7 @@ function draw() {
   const { nodes, charts } = report(view, plan);
   patch(main, h('div', { class: `view view-${view.name}`, 'data-key': `${view.name} ${state.account}`, 'aria-busy': String(isBusy()) }, view.top(plan), nodes));
   drawFreshness(state, plan.slot('ingest'), heard);
-  drawAll(charts);
+  drawAll(charts, !isBusy());
   drawPerson(state);
   return undefined;
 }

@@ -42,9 +42,10 @@ function verdict(quota) {
 
 function facts(quota, timezone) {
   const number = (value) => (value === null ? 'Unlimited' : count(value));
-  const grace = quota.grace.active
-    ? `${quota.grace.percent} % of the quota may be used until ${dateIn(quota.grace.until, timezone)}`
-    : `Ended on ${dateIn(quota.grace.until, timezone)}`;
+  const until = dateIn(quota.grace.until, timezone);
+  const active = quota.monthly_quota === null ? `Until ${until}; an unlimited plan needs none`
+    : `${quota.grace.percent} % of the quota may be used until ${until}`;
+  const grace = quota.grace.active ? active : `Ended on ${until}`;
   const rows = [
     ['balance', 'Balance', number(quota.balance)],
     ['remaining', 'May still run', number(quota.remaining)],
@@ -65,16 +66,21 @@ function table(quota) {
         h('tbody', null, rows.map(([name, value]) => h('tr', null, h('th', { scope: 'row' }, name), h('td', { class: 'number' }, count(value))))))));
 }
 
-/** The quota months, drawn oldest first and listed newest first. */
+/** The quota months, oldest first. The newest one is always the running one. */
 export function quotaHistory({ windows }, timezone, ...controls) {
   const oldestFirst = [...windows].reverse();
   const limit = (name) => oldestFirst.map((month) => month[name]);
-  const name = ({ window }) => `${dateIn(window.start, timezone)} – ${dateIn(window.end, timezone)}`;
+  const last = oldestFirst.length - 1;
+  const name = ({ window }, index) => `${dateIn(window.start, timezone)} – ${dateIn(window.end, timezone)}${index === last ? ', so far' : ''}`;
+  const tick = ({ window }) => {
+    const [date, month, year] = dateIn(window.start, timezone).split(' ');
+    return last < 12 ? `${date} ${month}` : `${month} ${year}`;
+  };
   const shown = (value) => (value === null ? 'Unlimited' : count(value));
   const chart = {
     id: 'months', title: 'Quota history', rowHead: 'Quota month',
     note: 'Each month runs from its first day up to the start of the next one.',
-    labels: oldestFirst.map(name), ticks: oldestFirst.map(({ window }) => dateIn(window.start, timezone)),
+    labels: oldestFirst.map(name), ticks: oldestFirst.map(tick), partial: true,
     series: [
       { name: 'Used', values: limit('used'), kind: 'bar', color: 'used' },
       { name: 'Quota', values: limit('monthly_quota'), kind: 'step', color: 'limit', show: shown },

@@ -2,7 +2,7 @@
 
 import { grantedAccounts, token } from './api.js';
 import { h, patch } from './dom.js';
-import { ago, clock, count, plural } from './format.js';
+import { ago, clock, count, momentIn, plural } from './format.js';
 import { VIEWS, address, forView } from './state.js';
 
 const RECENT = 'seatmeter.accounts';
@@ -64,7 +64,8 @@ export function drawFreshness(state, { body, error, busy }, heard) {
   const { tone, words, detail } = freshness(state, body, error, heard);
   const paused = state.refresh === '0';
   return patch(target,
-    h('p', { class: `fresh tone-${tone}`, id: 'fresh', title: detail }, h('span', { class: 'dot', 'aria-hidden': 'true' }), words, h('span', { class: 'unseen' }, `. ${detail}`)),
+    h('p', { class: `fresh tone-${tone}`, id: 'fresh', title: detail }, h('span', { class: 'dot', 'aria-hidden': 'true' }), h('span', { class: 'now' }, words), h('span', { class: 'unseen' }, `. ${detail}`)),
+    body?.data_through ? h('p', { class: 'on-paper' }, `Counted through ${momentIn(body.data_through, 'UTC')} UTC`) : null,
     h('button', { type: 'button', class: 'quiet small', 'data-action': 'pause', 'aria-pressed': String(paused), id: 'pause' },
       paused ? 'Resume' : 'Pause', h('span', { class: 'unseen' }, ' live updates')));
 }

@@ -5,6 +5,8 @@ import { h, patch } from './dom.js';
 import { swatch, valuesAt } from './figure.js';
 
 const LINGER_MS = 250;
+// The names below a chart stay to be read.
+const AXIS_PX = 24;
 const charts = new WeakMap();
 
 /** Gives the drawn chart its tooltip. Called again after each drawing. */
@@ -103,6 +105,12 @@ function announce(plot, index) {
   plot.setAttribute('aria-valuetext', `${chart.labels[index]}: ${said}`);
 }
 
+// Above the place if the window has room for it there, else below, else as high as the window goes.
+function placeFor(height, top, begins, ends) {
+  if (top + begins >= height) return begins - height;
+  return top + ends + height <= window.innerHeight ? ends : -top;
+}
+
 // Above the place it speaks of, within the chart's width: moving straight up reaches it.
 function position(plot, tooltip, index) {
   const { chart } = charts.get(plot);
@@ -110,9 +118,10 @@ function position(plot, tooltip, index) {
   const share = (index + 0.5) / chart.labels.length;
   const centre = chart.horizontal ? l + w / 2 : l + share * w;
   const left = Math.max(0, Math.min(plot.clientWidth - tooltip.offsetWidth, centre - tooltip.offsetWidth / 2));
-  const above = chart.horizontal ? plot.clientHeight - t - (share - 0.5 / chart.labels.length) * tall : plot.clientHeight - t;
+  const half = 0.5 / chart.labels.length;
+  const [begins, ends] = chart.horizontal ? [t + (share - half) * tall, t + (share + half) * tall] : [t, t + tall + AXIS_PX];
   tooltip.style.setProperty('left', `${left}px`);
-  tooltip.style.setProperty('bottom', `${above}px`);
+  tooltip.style.setProperty('top', `${placeFor(tooltip.offsetHeight, plot.getBoundingClientRect().top, begins, ends)}px`);
   const frame = plot.parentElement;
   frame.classList.add('pointing');
   frame.style.setProperty('--at', `${chart.horizontal ? t + share * tall : centre}px`);

@@ -89,7 +89,7 @@ function table(state, rows, timezone) {
 }
 
 function head(state, [name, words, sortable]) {
-  if (!sortable) return h('th', { role: 'columnheader', scope: 'col' }, words);
+  if (!sortable) return h('th', { role: 'columnheader', scope: 'col' }, h('span', { class: 'head' }, words));
   const order = state.sort === name ? 'ascending' : state.sort === `-${name}` ? 'descending' : 'none';
   const next = order === 'ascending' ? `-${name}` : name;
   return h('th', { role: 'columnheader', scope: 'col', 'aria-sort': order },
@@ -102,13 +102,19 @@ function line(state, row, timezone) {
   const cell = (label, ...content) => h('td', { role: 'cell', 'data-label': label }, h('span', { class: 'cell' }, content));
   return h('tr', { role: 'row', 'data-key': `${row.organization_id}\n${row.user_id}` },
     cell('User', h('a', { href: person, 'data-action': 'link', class: 'person-link' }, row.user)),
-    cell('Email', row.email ?? none()),
+    cell('Email', row.email ? breakable(row.email) : none()),
     cell('License source', row.license_source),
     cell('Organization', row.organization),
     cell('TestOps project', row.project ?? none()),
     cell('Last assignment', moment(row.last_assignment, timezone)),
     cell('Last active use', row.last_active_use ? moment(row.last_active_use, timezone) : h('span', { class: 'never' }, 'Never')),
     cell('Status', status(row)));
+}
+
+// A long address breaks before its @ rather than within a word.
+function breakable(email) {
+  const [name, ...places] = email.split('@');
+  return [name, ...places.flatMap((place) => [h('wbr'), `@${place}`])];
 }
 
 function none() {

@@ -10,6 +10,7 @@ import { figureCard, figureCards, heading, stateCard } from './parts.js';
 export const view = {
   name: 'license-history',
   main: 'history',
+  drawn: true,
   thing: 'license history',
 
   extent: ({ base, state }) => extent(`${base}/licenses/history`, { organization_id: state.organization_id, as_of: state.as_of },

@@ -16,6 +16,7 @@ const activityQuery = ({ query, state }) => ({ ...query, organization_id: undefi
 export const view = {
   name: 'usage',
   main: 'test-activity',
+  drawn: true,
   thing: 'usage',
   finest: 'week',
   needsOrganization: true,

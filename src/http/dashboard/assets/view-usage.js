@@ -3,7 +3,7 @@
 import { url } from './api.js';
 import { figure } from './figure.js';
 import { choice, filters, summary } from './filters.js';
-import { bucket, count, decimal, percent, tick } from './format.js';
+import { bucket, count, decimal, percent, plural, tick } from './format.js';
 import { extent } from './loader.js';
 import { describe } from './messages.js';
 import { figureCard, figureCards, heading, loading, stateCard } from './parts.js';
@@ -15,6 +15,7 @@ const BARS_MAX = 15;
 export const view = {
   name: 'license-usage',
   main: 'usage',
+  drawn: true,
   thing: 'license usage',
 
   extent: ({ base, state }) => extent(`${base}/licenses/usage`, { organization_id: state.organization_id, as_of: state.as_of },
@@ -57,9 +58,19 @@ function cards({ interval }, points) {
   return figureCards(
     figureCard({ id: 'assigned', name: 'Assigned seats', value: count(last.assigned), remark: when }),
     figureCard({ id: 'active-users', name: 'Active users', value: count(last.active_users), remark: last.assigned > 0 ? `${percent(last.active_users, last.assigned)} of assigned · ${when}` : when }),
-    figureCard({ id: 'peak', name: 'Peak daily active users', value: count(last.peak_daily_active_users), remark: when }),
-    figureCard({ id: 'average', name: 'Average daily active users', value: decimal(last.average_daily_active_users), remark: when }),
-    figureCard({ id: 'highest', name: 'Highest peak in the period', value: count(peak.peak_daily_active_users), remark: bucket(peak, interval) }));
+    ...interval === 'day' ? [] : [
+      figureCard({ id: 'peak', name: 'Peak daily active users', value: count(last.peak_daily_active_users), remark: when }),
+      figureCard({ id: 'average', name: 'Average daily active users', value: decimal(last.average_daily_active_users), remark: when }),
+    ],
+    figureCard({ id: 'highest', name: 'Highest peak in the period', value: count(peak.peak_daily_active_users), remark: bucket(peak, interval) }),
+    // Of a single day, peak and average are the active users themselves; of all of them together they are not.
+    interval === 'day' ? figureCard({ id: 'mean', name: 'Average per day in the period', value: decimal(meanOfDays(points)), remark: plural(points.length, 'day', 'days') }) : null);
+}
+
+// In hundredths, half up, as the API rounds its averages: a binary fraction would sometimes fall short of the half.
+function meanOfDays(points) {
+  const sum = points.reduce((total, point) => total + point.active_users, 0);
+  return Math.floor((200 * sum + points.length) / (2 * points.length)) / 100;
 }
 
 function activity({ interval }, points) {
