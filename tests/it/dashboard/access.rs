@@ -79,6 +79,11 @@ fn a_role_opens_its_own_views() {
     let owner = token(&json!([{ "account": "1000", "organization": "org-0-0", "role": "owner" }]));
     let as_of = "as_of=2026-06-20T12:00:00Z";
     browser.goto(&format!("{}#token={owner}", api.page(&format!("account=1000&{as_of}"))));
+    // The address names no view, so it leads to the one that the role opens.
+    browser.wait_for_text("h1", "Usage");
+    browser.settled();
+    browser.eval("document.querySelector('#views li:first-child a').click()");
+    browser.wait_for_text("h1", "License history");
     browser.wait_for_words("Your token does not open this");
     browser.is_accessible("a view that the token does not open");
 

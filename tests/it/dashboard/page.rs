@@ -8,10 +8,9 @@ use super::site::Site;
 
 const AS_OF: &str = "as_of=2026-06-20T12:00:00Z";
 
-/// Notes what was there when the last figure of the view appeared: whether plotly.js was, and whether it was asked for.
+/// Notes what was there when the figures of the view appeared: whether plotly.js had been read, or was about to be.
 const WATCH: &str = "new MutationObserver((_, observer) => { \
-    const view = document.querySelector('.view'); \
-    if (!view?.querySelector('.stat-value, #assignments tbody tr') || view.ariaBusy === 'true') return; \
+    if (!document.querySelector('.stat-value, #assignments tbody tr')) return; \
     observer.disconnect(); \
     window.atFigures = { read: Boolean(window.Plotly), inserted: Boolean(document.querySelector('script[src*=plotly]')) }; \
     }).observe(document, { childList: true, subtree: true, attributes: true })";
@@ -47,7 +46,6 @@ fn figures_are_shown_before_the_drawing_library_is_read() {
 fn without_the_drawing_library_the_tables_stand_in() {
     let Some(mut browser) = Browser::open(LIGHT) else { return };
     browser.expect("net::ERR_BLOCKED_BY_CLIENT");
-    browser.expect("was preloaded using link preload but not used");
     browser.block(&["*plotly.min.js"]);
     browser.goto(&Site::tiny().page(&format!("account=1000&range=quarter&refresh=1&{AS_OF}")));
     browser.wait_for_words("The drawing could not be loaded. The table below has the same figures.");

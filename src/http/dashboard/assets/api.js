@@ -19,16 +19,28 @@ export class ApiError extends Error {
   }
 }
 
+// Where the browser stores nothing, the token lasts as long as the page.
+let unstored = null;
+
 /** The token of this tab, or null. */
 export function token() {
-  return sessionStorage.getItem(TOKEN);
+  try {
+    return sessionStorage.getItem(TOKEN) ?? unstored;
+  } catch {
+    return unstored;
+  }
 }
 
 /** Keeps the token for this tab alone, or forgets it. Answers that it opened are forgotten with it. */
 export function setToken(text) {
   kept.clear();
-  if (text) sessionStorage.setItem(TOKEN, text);
-  else sessionStorage.removeItem(TOKEN);
+  unstored = null;
+  try {
+    if (text) sessionStorage.setItem(TOKEN, text);
+    else sessionStorage.removeItem(TOKEN);
+  } catch {
+    unstored = text;
+  }
 }
 
 /** Takes a token out of the address's fragment (`#token=…`), where no server and no log sees it. Returns whether. */
@@ -40,12 +52,23 @@ export function takeTokenFromFragment() {
   return true;
 }
 
-/** The accounts that the token's grants name. Nothing but a suggestion: what it really opens is the API's to say. */
+/** The accounts that the token's grants name. */
 export function grantedAccounts() {
+  return [...new Set(grants().map(({ account }) => String(account)))];
+}
+
+/** Whether the token's grants name the account, but not its licence reports. */
+export function grantsNoLicenses(account) {
+  const roles = grants().filter((grant) => String(grant.account) === account).map(({ role }) => role);
+  return roles.length > 0 && !roles.includes('account_admin');
+}
+
+// Nothing but a suggestion: what the token really opens is the API's to say.
+function grants() {
   try {
     const payload = token().split('.')[1].replaceAll('-', '+').replaceAll('_', '/');
     const claims = JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(payload), (letter) => letter.charCodeAt(0))));
-    return [...new Set(claims.grants.map(({ account }) => String(account)))];
+    return claims.grants.filter((grant) => grant?.account !== undefined);
   } catch {
     return [];
   }

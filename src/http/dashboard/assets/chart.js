@@ -8,6 +8,7 @@ import { attach } from './tooltip.js';
 const WAIT_AT_MOST_MS = 2000;
 
 const source = document.querySelector('meta[name="plotly"]').content;
+let ahead = false;
 let reading = null;
 let late = null;
 let wanted = [];
@@ -15,10 +16,10 @@ const drawn = new Map();
 
 /** Has plotly.js fetched, after whatever else is being fetched, so that it is there when it is to be read. */
 export function fetchAhead() {
-  if (document.getElementById('plotly-ahead')) return;
-  const link = document.createElement('link');
-  Object.assign(link, { id: 'plotly-ahead', rel: 'preload', as: 'script', fetchPriority: 'low', href: source });
-  document.head.append(link);
+  if (ahead || globalThis.Plotly) return;
+  ahead = true;
+  // Whether it worked shows when the script is loaded.
+  fetch(source, { priority: 'low' }).then((answer) => answer.arrayBuffer()).catch(() => {});
 }
 
 /** Draws the charts of the page, and lets go of those that are not on it any more. `complete`: no figures are awaited. */

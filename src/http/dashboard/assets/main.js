@@ -1,6 +1,6 @@
 // The page: reads its address, loads what the view needs, draws it, and does so again every few seconds.
 
-import { download, setToken, takeTokenFromFragment, token, grantedAccounts } from './api.js';
+import { download, grantedAccounts, grantsNoLicenses, setToken, takeTokenFromFragment, token } from './api.js';
 import { drawAll, fetchAhead, redraw } from './chart.js';
 import { h, patch } from './dom.js';
 import { LIMIT_WORDS, forget, isBusy, load, mayRecover, planOf } from './loader.js';
@@ -243,9 +243,17 @@ document.addEventListener('submit', (event) => {
 function enterWithToken() {
   forget();
   locked = null;
-  const granted = grantedAccounts();
-  if (!state.account && granted.length > 0) return go(forView({ account: granted[0] }, state.view), { replace: true });
-  return refresh(true);
+  return enter();
+}
+
+// An address that names no account or no view leads to what the token opens.
+function enter(options) {
+  const given = parse(location.search);
+  const account = given.account ?? grantedAccounts()[0];
+  const named = new URLSearchParams(location.search).has('view');
+  const view = account && !named && grantsNoLicenses(account) ? 'usage' : given.view;
+  if (account !== given.account || view !== given.view) history.replaceState(history.state, '', address({ ...given, account, view }));
+  return arrive(options);
 }
 
 let typing = null;
@@ -303,4 +311,4 @@ window.addEventListener('afterprint', () => {
 });
 
 takeTokenFromFragment();
-arrive({ spoken: false });
+enter({ spoken: false });
