@@ -2,18 +2,36 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use clap::Parser as _;
 use seatmeter::app::{self, Cli};
+
+/// How long it may take to say why the process ends.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     match app::run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where standard error is gone there is nobody left to tell.
-            let _ = writeln!(std::io::stderr(), "seatmeter: {}", one_line(&error));
+            tell(format!("seatmeter: {}", one_line(&error)));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Says why the process ends. It ends also where nobody reads that.
+fn tell(last_words: String) {
+    let (done, is_done) = mpsc::channel();
+    let telling = thread::spawn(move || {
+        // Where standard error is gone there is nobody left to tell.
+        let _ = writeln!(std::io::stderr(), "{last_words}");
+        let _ = done.send(());
+    });
+    if is_done.recv_timeout(LAST_WORDS_TIMEOUT).is_ok() {
+        let _ = telling.join();
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<()> {
-    logging::init(&Log { filter: "info".into(), json: false })?;
+    let _last_lines = logging::init(&Log { filter: "info".into(), json: false })?;
     let data_dir = match args.data_dir {
         Some(named) => named,
         None => dirs::data_dir()

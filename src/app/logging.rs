@@ -1,22 +1,146 @@
 //! Where logs go: standard error, as text or as JSON lines.
+//!
+//! Whoever logs never waits for whoever reads: lines go to a thread of their own, and where that one is not read for a
+//! while, some of them are lost, which is counted and told. A pipe that nobody empties would otherwise block each thread
+//! that has something to say, one after the other, and with them the counting, and the end of the process.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use crossbeam_channel::{Receiver, Sender};
 use tracing_subscriber::EnvFilter;
 
 use super::progress::StandardError;
 use crate::config::Log;
+use crate::telemetry::{events, metrics};
+
+/// Lines that may wait to be written; a MiB or so.
+const WAITING_LINES_MAX: usize = 4_096;
+
+/// How long the last lines may take at the end of the process.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Installs the process-wide subscriber; librdkafka's log lines come through it too.
 ///
 /// # Errors
 ///
 /// Where the filter is wrong, which validation has ruled out for a configured one, or a subscriber is already there.
-pub(super) fn init(log: &Log) -> anyhow::Result<()> {
+pub(super) fn init(log: &Log) -> anyhow::Result<LastLines> {
     let filter = EnvFilter::try_new(&log.filter).with_context(|| format!("log.filter = {:?}", log.filter))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| StandardError);
+    let (sender, receiver) = crossbeam_channel::bounded(WAITING_LINES_MAX);
+    let lines = Lines { sender: sender.clone(), lost: Arc::default() };
+    let lost = Arc::clone(&lines.lost);
+    std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&receiver, &lost, StandardError))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || lines.clone());
     let installed =
         if log.json { logs.json().try_init() } else { logs.with_ansi(std::io::stderr().is_terminal()).try_init() };
-    installed.map_err(|error| anyhow!("cannot start logging: {error}"))
+    installed.map_err(|error| anyhow!("cannot start logging: {error}"))?;
+    Ok(LastLines(sender))
+}
+
+enum Message {
+    Line(Vec<u8>),
+    /// Asks for an answer once all lines before it are written.
+    Flush(Sender<()>),
+}
+
+/// Takes lines, each in one call, as `tracing_subscriber` writes them.
+#[derive(Clone)]
+struct Lines {
+    sender: Sender<Message>,
+    /// Lines that nobody has been told of.
+    lost: Arc<AtomicU64>,
+}
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.sender.try_send(Message::Line(line.to_vec())).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            metrics::log_line_lost();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write_lines(messages: &Receiver<Message>, lost: &AtomicU64, mut out: impl Write) {
+    for message in messages {
+        match message {
+            Message::Line(line) => {
+                // Where standard error is gone there is nobody left to tell.
+                let _ = out.write_all(&line);
+                match lost.swap(0, Ordering::Relaxed) {
+                    0 => {}
+                    lines => events::log_lines_lost(lines),
+                }
+            }
+            Message::Flush(done) => {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+/// When dropped, waits until all lines are written, but not for ever.
+#[must_use]
+pub(super) struct LastLines(Sender<Message>);
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        let (done, is_done) = crossbeam_channel::bounded(1);
+        if self.0.send_timeout(Message::Flush(done), LAST_LINES_TIMEOUT).is_ok() {
+            let _ = is_done.recv_timeout(LAST_LINES_TIMEOUT);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader that takes what it is given only when it is told to.
+    struct Slow {
+        may_go_on: Receiver<()>,
+        read: Sender<String>,
+    }
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.may_go_on.recv();
+            self.read.send(String::from_utf8_lossy(bytes).into_owned()).unwrap();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_nobody_reads_are_counted_and_keep_nobody_waiting() {
+        let (sender, receiver) = crossbeam_channel::bounded(2);
+        let (go_on, may_go_on) = crossbeam_channel::unbounded();
+        let (read, lines_read) = crossbeam_channel::unbounded();
+        let mut lines = Lines { sender: sender.clone(), lost: Arc::default() };
+        for number in 0..5 {
+            lines.write_all(format!("line {number}\n").as_bytes()).unwrap();
+        }
+        assert_eq!(lines.lost.load(Ordering::Relaxed), 3);
+
+        let lost = Arc::clone(&lines.lost);
+        std::thread::spawn(move || write_lines(&receiver, &lost, Slow { may_go_on, read }));
+        drop(LastLines(sender.clone()));
+        assert!(lines_read.is_empty(), "the end of the process has not waited for the reader");
+        drop(go_on);
+        drop(LastLines(sender));
+        let read: Vec<String> = lines_read.try_iter().collect();
+        assert_eq!(read, ["line 0\n", "line 1\n"]);
+        assert_eq!(lines.lost.load(Ordering::Relaxed), 0, "told");
+    }
 }

@@ -96,7 +96,7 @@ fn with_runtime(
     command: impl AsyncFnOnce(Config, CancellationToken) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let config = load()?;
-    logging::init(&config.log)?;
+    let _last_lines = logging::init(&config.log)?;
     within_runtime(async { command(config, shutdown::on_signals()?).await })
 }
 

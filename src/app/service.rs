@@ -6,17 +6,23 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::shutdown;
 use crate::config::Config;
 use crate::http::{self, ApiState};
 use crate::ingest::{self, Dependency};
 use crate::store::{MigrateError, Store, StoreError};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics;
+
+/// How long the process may take to end once the last flush had its time: each step of the end has a limit of its own, and
+/// together (commit, tasks, leaving the group, open requests) they stay below this.
+const END_GRACE: Duration = Duration::from_secs(40);
 
 /// Count the topic's events and serve the report API, in one process
 ///
@@ -44,6 +50,7 @@ pub(super) enum Role {
 pub(super) async fn run(config: &Config, role: Role, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = listen(config.http.listen, "http.listen").await?;
     let store = Store::connect(&config.clickhouse)?;
+    shutdown::end_within(config.ingest.revoke_deadline + END_GRACE, stop.clone())?;
     Service::new(config, role, listener, store)?.run(stop).await
 }
 

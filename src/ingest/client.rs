@@ -50,7 +50,9 @@ pub(super) fn probe_properties(kafka: &config::Kafka) -> ClientConfig {
 
 fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
     let mut properties = ClientConfig::new();
-    properties.set_log_level(RDKafkaLogLevel::Info);
+    // What `debug` asks for comes at the lowest level.
+    let is_debugged = kafka.properties.contains_key("debug");
+    properties.set_log_level(if is_debugged { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
     // Defaults of ours that a user may change.
     properties
         .set("client.id", "seatmeter")

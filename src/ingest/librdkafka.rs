@@ -31,6 +31,13 @@ pub(super) use self::ask::{cached_high_watermark, commit, describe_topic};
 use super::client::Client;
 use crate::core::event::Record;
 
+/// Ends the process on the spot. Its threads still run, or hang: destructors at an orderly exit would pull the ground from
+/// under those, or wait for a lock that these hold.
+pub(super) fn end_process(status: c_int) -> ! {
+    // SAFETY: `_exit` takes any status, runs no code of this process any more, and does not return.
+    unsafe { libc::_exit(status) }
+}
+
 /// A native queue, destroyed when the last who uses it lets go.
 struct NativeQueue {
     pointer: NonNull<native::rd_kafka_queue_t>,

@@ -3,8 +3,7 @@
 //! The Kafka client polls on a thread of its own, so the group keeps a member whose workers do nothing: nobody else would
 //! notice. A restart is safe at any moment, since nothing is lost.
 //!
-//! What has blocked the others may block whoever tells of it: a log that nobody reads blocks every thread that writes to
-//! it. So the end is arranged first, and told then.
+//! What has blocked the others may block whoever tells of it. So the end is arranged first, and told then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
+use super::librdkafka::end_process;
 use super::messages::{Fatal, FatalSender};
 use crate::telemetry::events;
 use crate::telemetry::health::Health;
@@ -22,8 +22,8 @@ const BEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the heartbeats are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the process may take to end by itself before it is ended.
-const LAST_GRACE: Duration = Duration::from_secs(10);
+/// How long the process may take to end by itself before it is ended: it only has to say why.
+const LAST_GRACE: Duration = Duration::from_secs(5);
 
 /// Exit status of a process that could not end by itself; `EX_SOFTWARE` of sysexits.
 const EXIT_STUCK: i32 = 70;
@@ -124,7 +124,7 @@ pub(super) fn watch(threads: &[Arc<Heartbeat>], limit: Duration, health: &Health
             match silence.look(thread.beats.load(Ordering::Relaxed), looks_max) {
                 Sign::Alive => {}
                 Sign::Late => late = Some((thread, silence.looks)),
-                Sign::Stuck => return end_process(thread, silence.looks, health, fatal),
+                Sign::Stuck => return end_by(thread, silence.looks, health, fatal),
             }
         }
         if watched == 0 {
@@ -145,14 +145,14 @@ pub(super) fn watch(threads: &[Arc<Heartbeat>], limit: Duration, health: &Health
     }
 }
 
-fn end_process(thread: &Heartbeat, seconds: u64, health: &Health, fatal: &FatalSender) {
+fn end_by(thread: &Heartbeat, seconds: u64, health: &Health, fatal: &FatalSender) {
     health.not_ready(COMPONENT, format!("thread {} is stuck; the process ends", thread.name));
     fatal.send(Fatal::ThreadStuck { thread: thread.name.clone(), seconds });
     let name = thread.name.clone();
     std::thread::spawn(move || events::thread_stuck(&name, seconds));
     std::thread::sleep(LAST_GRACE);
     // Whoever was to end the process is stuck as well.
-    std::process::exit(EXIT_STUCK);
+    end_process(EXIT_STUCK);
 }
 
 #[cfg(test)]
@@ -170,6 +170,28 @@ mod tests {
             assert_ne!(silence.look(2, 4), Sign::Stuck);
         }
         assert_eq!(silence.look(2, 4), Sign::Stuck);
+    }
+
+    const VARIABLE: &str = "SEATMETER_TEST_WATCHDOG";
+
+    #[test]
+    fn a_process_that_nobody_ends_is_ended() {
+        let mut process = std::process::Command::new(std::env::current_exe().unwrap());
+        process.args(["--exact", "ingest::watchdog::tests::as_process", "--ignored"]).env(VARIABLE, "1");
+        assert_eq!(process.output().unwrap().status.code(), Some(EXIT_STUCK));
+    }
+
+    #[test]
+    #[ignore = "no test, but a process whose threads hang"]
+    fn as_process() {
+        if std::env::var_os(VARIABLE).is_none() {
+            return;
+        }
+        // Kept, and never read: whoever should end the process hangs too.
+        let (fatal, _unread) = tokio::sync::mpsc::unbounded_channel();
+        let silent = [Heartbeat::new("silent".to_owned())];
+        std::thread::spawn(move || watch(&silent, Duration::from_secs(1), &Health::new(), &FatalSender(fatal)));
+        std::thread::sleep(Duration::from_secs(60));
     }
 
     #[tokio::test]

@@ -140,6 +140,11 @@ pub fn commit_failed(error: &str) {
     debug!("cannot commit offsets to Kafka: {error}");
 }
 
+/// Lines of this log were lost, because nobody read it.
+pub fn log_lines_lost(lines: u64) {
+    warn!(lines, "lines of this log were lost here, for it was not read in time");
+}
+
 /// A thread shows no sign of life.
 pub fn thread_stuck(thread: &str, seconds: u64) {
     error!(thread, seconds, "thread shows no sign of life; the process ends");

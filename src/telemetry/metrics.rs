@@ -33,6 +33,7 @@ const RETRIES: &str = "seatmeter_retries_total";
 const SEEKS: &str = "seatmeter_seeks_total";
 const REBALANCES: &str = "seatmeter_rebalances_total";
 const COMMIT_FAILURES: &str = "seatmeter_commit_failures_total";
+const LOST_LOG_LINES: &str = "seatmeter_lost_log_lines_total";
 const LATENCY: &str = "seatmeter_end_to_end_latency_seconds";
 
 /// Upper bounds of the duration histograms, seconds.
@@ -74,6 +75,7 @@ fn describe() {
     describe_counter!(SEEKS, "Seeks back to a lane's next offset, by cause");
     describe_counter!(REBALANCES, "Decisions of the consumer group, by kind");
     describe_counter!(COMMIT_FAILURES, "Commits of Kafka offsets that failed; no count depends on them");
+    describe_counter!(LOST_LOG_LINES, "Lines that were not logged because nobody read the log");
     describe_gauge!(LATENCY, Unit::Seconds, "From the record's timestamp to its durable rollup, over the last minutes");
 }
 
@@ -202,6 +204,11 @@ pub fn rebalanced(kind: &'static str) {
 /// Kafka did not take a commit.
 pub fn commit_failed() {
     counter!(COMMIT_FAILURES).increment(1);
+}
+
+/// A line was not logged because nobody read the log.
+pub fn log_line_lost() {
+    counter!(LOST_LOG_LINES).increment(1);
 }
 
 /// Records became durable at `now_ms`: (Kafka's timestamp in milliseconds, records) of each.

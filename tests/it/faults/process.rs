@@ -1,11 +1,11 @@
 //! What a worker's process does that cannot go on: it ends, clearly, and the next one counts on.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
 
 use super::{SOON, hurry};
 use crate::counting::{STOP_TIMEOUT, Setup, Writer};
-use crate::support::eventually;
+use crate::support::{Program, eventually, signal};
 
 /// A second member with the same static identity makes the Kafka client of the first one fail for good.
 #[test]
@@ -30,28 +30,84 @@ fn a_client_that_fails_for_good_ends_the_process() {
     assert!(second.terminate(STOP_TIMEOUT).success());
 }
 
-/// A log that nobody reads any more blocks whoever writes to it, sooner or later. The process must end all the same, for a
-/// supervisor to start it again, though it can tell nobody why.
+/// A log that nobody reads any more blocks whoever writes to it. That must be nobody who counts, nor who ends the process.
+#[test]
+fn a_log_that_nobody_reads_keeps_a_worker_from_nothing() {
+    let mut setup = Setup::new(2);
+    setup.set("KAFKA__PROPERTIES__DEBUG", "all");
+    setup.set("LOG__FILTER", "trace");
+    setup.set("INGEST__FLUSH_INTERVAL_MS", 50);
+    let mut writer = Writer::new(52);
+    setup.produce(&writer.write(1_000));
+    let mut command = setup.command(&["worker"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut worker = Killed(command.spawn().unwrap());
+    let mut lines = BufReader::new(worker.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let address = lines.find_map(|line| Some(line.split_once("listening address=")?.1.to_owned())).unwrap();
+    assert!(lines.any(|line| line.contains("librdkafka")), "`debug` is passed on");
+    // From here on nobody reads.
+    eventually("the log is full", SOON, || {
+        setup.produce(&writer.write(20));
+        let metrics =
+            ureq::get(format!("http://{address}/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+        metrics.contains("\nseatmeter_lost_log_lines_total").then_some(())
+    });
+    setup.produce(&writer.write(1_000));
+    setup.check(&writer);
+    signal(worker.0.id(), "TERM");
+    let ended = eventually("the worker ends", STOP_TIMEOUT, || worker.0.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(0));
+}
+
+/// Runs the program (the arguments from the third on) and, once standard input names it, stops one of its threads, as a
+/// debugger does, and says so; ends as the program does. The first two arguments are the numbers of the system call
+/// `ptrace` and of its request PTRACE_SEIZE; 0x4207 is PTRACE_INTERRUPT, 0x40000000 is __WALL, since a traced thread is
+/// waited for on its own. No thread can be made to hang from outside in a more peaceful way.
+const STOPPING_A_THREAD: &str = r#"
+    use strict;
+    my ($ptrace, $seize) = (shift() + 0, shift() + 0);
+    my $child = fork() // die;
+    exec @ARGV or die if $child == 0;
+    chomp(my $name = <STDIN>);
+    for my $path (glob "/proc/$child/task/*") {
+        open(my $comm, "<", "$path/comm") or next;
+        chomp(my $thread = <$comm>);
+        next if $thread ne $name;
+        my ($id) = $path =~ /(\d+)$/;
+        syscall($ptrace, $seize, $id + 0, 0, 0) == 0 or die "cannot trace: $!";
+        syscall($ptrace, 0x4207, $id + 0, 0, 0) == 0 or die "cannot stop: $!";
+        $| = 1;
+        print "stopped $name\n";
+    }
+    while ((my $ended = waitpid(-1, 0x40000000)) > 0) {
+        exit($? >> 8) if $ended == $child && !($? & 127);
+    }
+    die "it was killed";
+"#;
+
+/// A worker thread hangs, while all others go on and the group keeps the member.
 #[test]
 fn a_stuck_thread_ends_the_process() {
     let mut setup = Setup::new(2);
     hurry(&mut setup);
     setup.set("INGEST__WATCHDOG_TIMEOUT_MS", 2_000);
-    setup.set("INGEST__FLUSH_INTERVAL_MS", 50);
-    let mut writer = Writer::new(52);
+    let mut writer = Writer::new(53);
     setup.produce(&writer.write(1_000));
-    let mut command = setup.command(&["worker"]);
-    command.env("SEATMETER__LOG__FILTER", "trace");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut stuck = Killed(command.spawn().unwrap());
-    let mut lines = BufReader::new(stuck.0.stderr.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("counting partition")));
-    // From here on nobody reads, and what the flushes say fills the pipe.
-    let ended = eventually("the process with the stuck thread ends", SOON * 2, || {
-        setup.produce(&writer.write(20));
-        stuck.0.try_wait().unwrap()
-    });
-    assert_eq!(ended.code(), Some(70));
+    let worker = setup.command(&["worker"]);
+    let mut command = Command::new("perl");
+    command.args(["-e", STOPPING_A_THREAD, &libc::SYS_ptrace.to_string(), &libc::PTRACE_SEIZE.to_string()]);
+    command.arg(worker.get_program()).args(worker.get_args());
+    command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let (told, mut tell) = std::io::pipe().unwrap();
+    let mut stuck = Program::spawn_with(command.stdin(told));
+    setup.check(&writer);
+    writeln!(tell, "worker-0").unwrap();
+    stuck.wait_for_line("stopped worker-0", SOON);
+    setup.produce(&writer.write(1_000));
+    let ended = stuck.wait(SOON);
+    let said = stuck.stderr();
+    assert_eq!(ended.code(), Some(1), "{said}");
+    assert!(said.contains("thread worker-0 has shown no sign of life for 2 s; restart to go on"), "{said}");
     let mut worker = setup.worker();
     setup.check(&writer);
     assert!(worker.terminate(STOP_TIMEOUT).success());

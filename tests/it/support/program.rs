@@ -42,7 +42,13 @@ impl Program {
     /// Starts a command, such as `command(&["worker"]).env(...)`.
     #[track_caller]
     pub(crate) fn spawn(command: &mut Command) -> Program {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Program::spawn_with(command.stdin(Stdio::null()))
+    }
+
+    /// Starts a command that is given something to read.
+    #[track_caller]
+    pub(crate) fn spawn_with(command: &mut Command) -> Program {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Lines::of(child.stdout.take().unwrap());
         let stderr = Lines::of(child.stderr.take().unwrap());
         Program { child, stdout, stderr }
