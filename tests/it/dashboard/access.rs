@@ -71,6 +71,31 @@ fn a_token_in_the_fragment_leaves_the_address() {
 }
 
 #[test]
+fn a_token_works_where_the_browser_stores_nothing() {
+    let Some(mut browser) = Browser::open(LIGHT) else { return };
+    browser.expect("401 (Unauthorized)");
+    let site = Site::tiny();
+    let api = site.listen(true, None);
+    browser.before_each_page(
+        "for (const name of ['sessionStorage', 'localStorage']) Object.defineProperty(window, name, \
+         { get() { throw new DOMException('The request was denied.', 'SecurityError') } })",
+    );
+    browser.goto(&api.page("account=1000"));
+    browser.wait_for_text("h1", "A token is needed");
+    browser.type_into("#token", &token(&json!([{ "account": "1000", "role": "account_admin" }])));
+    browser.click(".token-form button");
+    browser.wait_for_text("h1", "License history");
+    browser.settled();
+    browser.eval("document.querySelector('#views li:nth-child(3) a').click()");
+    browser.wait_for_text("h1", "Assignments");
+    browser.wait("the rows are there", "return document.querySelectorAll('#assignments tbody tr').length > 3");
+    browser.click("[data-action='forget-token']");
+    browser.wait_for_text("h1", "A token is needed");
+    browser.console_is_clean();
+    api.stop(site);
+}
+
+#[test]
 fn a_role_opens_its_own_views() {
     let Some(mut browser) = Browser::open(LIGHT) else { return };
     browser.expect("403 (Forbidden)");

@@ -1,7 +1,7 @@
 // The filter bar that the views share.
 
 import { h } from './dom.js';
-import { span } from './format.js';
+import { momentIn, span } from './format.js';
 import { organizationField } from './organizations.js';
 import { INTERVALS, PRESETS, fits } from './range.js';
 
@@ -85,6 +85,6 @@ export function summary({ state, organizations, range, timezone }, chosen) {
   const organization = chosen ? organizations?.byId.get(chosen)?.path ?? chosen : 'All organizations';
   return h('p', { class: 'summary', 'data-key': 'summary' },
     [organization, range?.from && range.to ? span(range.from, range.to) : null, timezone].filter(Boolean).join(' · '),
-    state.as_of ? [' · ', h('strong', null, `as of ${new Date(state.as_of).toISOString().slice(0, 16).replace('T', ' ')} UTC`), ' ',
+    state.as_of ? [' · ', h('strong', null, `as of ${momentIn(state.as_of, 'UTC')}\u00a0UTC`), ' ',
       h('button', { type: 'button', class: 'quiet small', 'data-action': 'now' }, 'Back to now')] : null);
 }
