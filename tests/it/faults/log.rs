@@ -9,7 +9,7 @@ use rdkafka::producer::Producer as _;
 
 use super::SOON;
 use crate::counting::{Record, STOP_TIMEOUT, Setup, Writer, produce};
-use crate::support::{Kafka, eventually, unique};
+use crate::support::{eventually, unique};
 
 #[test]
 fn aborted_transactions_count_nothing_and_leave_no_lag() {
@@ -104,35 +104,11 @@ fn a_log_that_starts_beyond_the_progress_is_counted_from_there() {
 /// compact it; what somebody did compact is absent, and what is left is counted.
 #[test]
 fn compacted_gaps_are_absent() {
-    let kafka = Kafka::shared();
     let setup = Setup::new(1);
-    if kafka.is_mock() {
+    if setup.kafka.is_mock() {
         return;
     }
-    let compacted = [
-        ("cleanup.policy", "compact"),
-        ("segment.ms", "100"),
-        ("min.cleanable.dirty.ratio", "0.01"),
-        ("max.compaction.lag.ms", "100"),
-    ];
-    kafka.delete_topic(&setup.topic);
-    eventually("the topic is gone", SOON, || (setup.partitions() == 0).then_some(()));
-    kafka.create_topic(&setup.topic, 1, &compacted);
-    let noise: Vec<Record> = (0..1_000)
-        .map(|number| Record {
-            key: Some(format!("noise-{}", number % 7 * number % 50)),
-            value: Some(b"noise".to_vec()),
-        })
-        .collect();
-    for noise in noise.chunks(250) {
-        setup.produce(noise);
-        std::thread::sleep(Duration::from_millis(150));
-    }
-    let left = eventually("the log is compacted", SOON, || {
-        let left = records_left(&setup);
-        (left < 500).then_some(left)
-    });
-    kafka.configure_topic(&setup.topic, "cleanup.policy", "delete");
+    let left = compact(&setup);
     let mut writer = Writer::new(31);
     setup.produce(&writer.write(500));
     let mut worker = setup.worker();
@@ -145,6 +121,36 @@ fn compacted_gaps_are_absent() {
     counted.outcomes[1] -= rejected_noise;
     counted.assert_is(&writer.counted());
     assert!(worker.terminate(STOP_TIMEOUT).success());
+}
+
+/// Fills the topic, which it creates anew with one partition, with 1,000 records that are no events, and has it compacted;
+/// answers how many are left.
+pub(super) fn compact(setup: &Setup<'_>) -> u64 {
+    let compacted = [
+        ("cleanup.policy", "compact"),
+        ("segment.ms", "100"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("max.compaction.lag.ms", "100"),
+    ];
+    setup.kafka.delete_topic(&setup.topic);
+    eventually("the topic is gone", SOON, || (setup.partitions() == 0).then_some(()));
+    setup.kafka.create_topic(&setup.topic, 1, &compacted);
+    let noise: Vec<Record> = (0..1_000)
+        .map(|number| Record {
+            key: Some(format!("noise-{}", number % 7 * number % 50)),
+            value: Some(b"noise".to_vec()),
+        })
+        .collect();
+    for noise in noise.chunks(250) {
+        setup.produce(noise);
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    let left = eventually("the log is compacted", SOON, || {
+        let left = records_left(setup);
+        (left < 500).then_some(left)
+    });
+    setup.kafka.configure_topic(&setup.topic, "cleanup.policy", "delete");
+    left
 }
 
 /// How many records a consumer still gets from partition 0.

@@ -5,6 +5,7 @@
 //! or cut off a server have one of their own; the others share one.
 
 mod arena;
+mod baseline;
 mod broker;
 mod clickhouse;
 mod disk;

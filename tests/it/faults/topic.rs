@@ -53,7 +53,8 @@ fn a_topic_that_was_recreated_is_refused() {
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-fn recreate(setup: &Setup<'_>) {
+/// Deletes the topic and creates it again, empty.
+pub(super) fn recreate(setup: &Setup<'_>) {
     setup.kafka.delete_topic(&setup.topic);
     eventually("the topic is gone", SOON, || (setup.partitions() == 0).then_some(()));
     setup.kafka.create_topic(&setup.topic, 2, &[]);
