@@ -10,6 +10,7 @@ use futures_util::stream::try_unfold;
 use super::making::Poll;
 use super::params::{AccountParam, AsOfParam, AssignmentParams, Format, FormatParam, OrganizationParam};
 use super::path::Account;
+use super::poll::ReportKind;
 use super::problem::Problem;
 use super::reply::Form;
 use super::state::ApiState;
@@ -61,8 +62,9 @@ pub(super) async fn list(
 
 async fn page(state: &ApiState, account: &str, query: Query, headers: &HeaderMap) -> Result<Response, Problem> {
     let (request, page) = AssignmentsRequest::parse_page(account, query)?;
-    let what = format!("assignments {request:?} {page:?}");
-    let making = match state.poll(headers, account, what, request.pinned(), Form::Json).await? {
+    let what = format!("{request:?} {page:?}");
+    let making = match state.poll(headers, account, ReportKind::Assignments, what, request.pinned(), Form::Json).await?
+    {
         Poll::Answered(response) => return Ok(response),
         Poll::Make(making) => making,
     };
@@ -73,8 +75,11 @@ async fn page(state: &ApiState, account: &str, query: Query, headers: &HeaderMap
 
 async fn export(state: &ApiState, account: &str, query: Query, headers: &HeaderMap) -> Result<Response, Problem> {
     let request = AssignmentsRequest::parse_all(query)?;
-    let what = format!("assignments {request:?}");
-    let making = match state.poll(headers, account, what, request.pinned(), Form::Csv(FILE_NAME)).await? {
+    let what = format!("{request:?}");
+    let making = match state
+        .poll(headers, account, ReportKind::Assignments, what, request.pinned(), Form::Csv(FILE_NAME))
+        .await?
+    {
         Poll::Answered(response) => return Ok(response),
         Poll::Make(making) => making,
     };

@@ -9,6 +9,7 @@ use axum::response::Response;
 use super::making::{Making, Poll};
 use super::params::{AccountParam, GroupByParam, OrganizationParam, RangeParams};
 use super::path::Account;
+use super::poll::ReportKind;
 use super::problem::Problem;
 use super::reply::Form;
 use super::series;
@@ -41,11 +42,12 @@ pub(super) async fn history(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = HistoryRequest::parse(Query::parse(query.as_deref())?)?;
-    let what = format!("history {request:?}");
-    let making = match state.poll(&headers, &account, what, request.period.pinned(), Form::Json).await? {
-        Poll::Answered(response) => return Ok(response),
-        Poll::Make(making) => making,
-    };
+    let what = format!("{request:?}");
+    let making =
+        match state.poll(&headers, &account, ReportKind::History, what, request.period.pinned(), Form::Json).await? {
+            Poll::Answered(response) => return Ok(response),
+            Poll::Make(making) => making,
+        };
     let zone = making.context.account.zone;
     let period = request.period.resolve(zone, making.now_ms)?;
     let counts = state.store().license_history(&account, request.organization.as_deref(), &period.edges_ms()).await?;
@@ -74,11 +76,12 @@ pub(super) async fn usage(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = UsageRequest::parse(Query::parse(query.as_deref())?)?;
-    let what = format!("usage {request:?}");
-    let making = match state.poll(&headers, &account, what, request.period.pinned(), Form::Json).await? {
-        Poll::Answered(response) => return Ok(response),
-        Poll::Make(making) => making,
-    };
+    let what = format!("{request:?}");
+    let making =
+        match state.poll(&headers, &account, ReportKind::Usage, what, request.period.pinned(), Form::Json).await? {
+            Poll::Answered(response) => return Ok(response),
+            Poll::Make(making) => making,
+        };
     let period = request.period.resolve(making.context.account.zone, making.now_ms)?;
     let body = if request.by_organization {
         let (children, tree) = state.store().child_organizations(&account, request.organization.as_deref()).await?;

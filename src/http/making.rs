@@ -6,7 +6,7 @@ use chrono::Utc;
 use serde::Serialize;
 use tokio::sync::OwnedMutexGuard;
 
-use super::poll::{Kept, Moment, Question, Version};
+use super::poll::{Kept, Moment, Question, ReportKind, Version};
 use super::problem::Problem;
 use super::reply::{self, Form};
 use super::state::{ApiState, Context, Report};
@@ -40,30 +40,33 @@ pub(super) struct Making {
 
 impl ApiState {
     /// Answers the question by what is kept, or takes a place among the report queries to make the report. `what` names
-    /// the report and all that decides what is in it.
+    /// all that decides what is in it.
     pub(super) async fn poll(
         &self,
         headers: &HeaderMap,
         account: &str,
+        kind: ReportKind,
         what: String,
         pinned: Pinned,
         form: Form,
     ) -> Result<Poll, Problem> {
-        let question = Question { account: account.to_owned(), what: format!("{form:?} {what}") };
-        let version = match pinned {
+        let question = Question { account: account.to_owned(), kind, what: format!("{form:?} {what}") };
+        let mut version = match pinned {
             Pinned::Never => None,
-            Pinned::ToDay | Pinned::Always => self.polls().version(self.store(), account).await,
+            Pinned::ToDay | Pinned::Always => self.polls().version(self.store(), account, kind).await,
         };
         let mut turn = None;
-        if let Some(version) = version {
-            if let Some(response) = self.kept(headers, &question, version, form).await? {
+        if let Some(asked) = version {
+            if let Some(response) = self.kept(headers, &question, asked, form).await? {
                 return Ok(Poll::Answered(response));
             }
             turn = Some(self.polls().turn(&question).await);
             // Whoever had the turn before may have made it since.
-            if let Some(response) = self.kept(headers, &question, version, form).await? {
+            if let Some(response) = self.kept(headers, &question, asked, form).await? {
                 return Ok(Poll::Answered(response));
             }
+            // What is made now is good for all who ask by now, not only for those who asked when this one did.
+            version = self.polls().version(self.store(), account, kind).await;
         }
         let report = self.begin_report()?;
         let context = self.context(account, version).await?;
@@ -138,12 +141,11 @@ impl Making {
     async fn keep(&self, tag: &str, report: Option<Vec<u8>>) -> Result<(), Problem> {
         let Some(version) = self.version else { return Ok(()) };
         let polls = self.state.polls();
-        let account = &self.question.account;
         let moment = match self.pinned {
             Pinned::Never => return Ok(()),
             Pinned::Always => Moment::Any,
             Pinned::ToDay => {
-                if !polls.is_settled(self.state.store(), account, version, self.now_ms).await? {
+                if !polls.is_settled(self.state.store(), &self.question, version, self.now_ms).await? {
                     return Ok(());
                 }
                 let day_end_ms = day_window_of(self.context.account.zone, self.now_ms).end_ms;

@@ -8,6 +8,7 @@ use axum::response::Response;
 use super::making::Poll;
 use super::params::AccountParam;
 use super::path::Account;
+use super::poll::ReportKind;
 use super::problem::Problem;
 use super::reply::Form;
 use super::state::ApiState;
@@ -42,10 +43,11 @@ pub(super) async fn list(
     Query::parse(query.as_deref())?.finish()?;
     // A list for somebody who may not see all depends on the token too.
     let pinned = if visible == Visible::All { Pinned::Always } else { Pinned::Never };
-    let making = match state.poll(&headers, &account, "organizations".to_owned(), pinned, Form::Json).await? {
-        Poll::Answered(response) => return Ok(response),
-        Poll::Make(making) => making,
-    };
+    let making =
+        match state.poll(&headers, &account, ReportKind::Organizations, String::new(), pinned, Form::Json).await? {
+            Poll::Answered(response) => return Ok(response),
+            Poll::Make(making) => making,
+        };
     let organizations = state.store().organizations(&account).await?;
     let body = OrganizationsReport::assemble(&account, making.context.account.zone, &visible, organizations);
     making.json(&headers, &body).await

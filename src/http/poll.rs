@@ -16,7 +16,7 @@ use super::usage::UsageCache;
 use crate::core::calendar::Day;
 use crate::report::subject::AccountContext;
 use crate::report::value::Instant;
-use crate::store::{PartsSeen, Store, StoreError};
+use crate::store::{PartsSeen, Store, StoreError, TableGroup};
 
 /// Bytes of answers that are kept, at most.
 const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -31,11 +31,35 @@ const FLIGHTS_MAX: usize = 10_000;
 /// Accounts whose versions are told apart, at most; with more all of them get a new one.
 const ACCOUNTS_MAX: usize = 100_000;
 
+/// A kind of report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum ReportKind {
+    History,
+    Usage,
+    Assignments,
+    Organizations,
+    Quota,
+    TestActivity,
+}
+
+impl ReportKind {
+    /// What it is made of besides the directory, which every report reads.
+    fn reads(self) -> &'static [TableGroup] {
+        match self {
+            Self::History | Self::Assignments => &[TableGroup::Seats],
+            Self::Usage => &[TableGroup::Seats, TableGroup::ActiveUsers],
+            Self::Organizations => &[],
+            Self::Quota | Self::TestActivity => &[TableGroup::Tests],
+        }
+    }
+}
+
 /// A report as it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Question {
     pub(super) account: String,
-    /// The report, and all that decides what is in it besides the data and the moment.
+    pub(super) kind: ReportKind,
+    /// All else that decides what is in it besides the data and the moment.
     pub(super) what: String,
 }
 
@@ -56,6 +80,10 @@ pub(super) enum Moment {
 /// How an account stands, as it was read after a question came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
+    /// Grows with every change of the account in what the report reads.
+    report: u64,
+    /// Grows with every change of the account's directory.
+    directory: u64,
     /// Grows with every change of the account.
     account: u64,
     /// Grows with every change of the progress.
@@ -89,7 +117,8 @@ struct Tracked {
     clock: u64,
     /// The version of accounts that have none of their own.
     everything: u64,
-    accounts: HashMap<String, u64>,
+    /// By group of tables; a group that is not there has not changed since all accounts got a new version.
+    accounts: HashMap<String, HashMap<TableGroup, u64>>,
     /// The version of each day on which users were active, by account; a day that is not there has not changed since
     /// all accounts got a new version.
     active_days: HashMap<String, HashMap<Day, u64>>,
@@ -97,7 +126,7 @@ struct Tracked {
     active_days_count: usize,
     /// The latest time of a fact or use, by account, where it has been asked for.
     latest_ms: HashMap<String, i64>,
-    /// What is known of accounts, each as of a version of it.
+    /// What is known of accounts, each as of a version of its directory.
     contexts: HashMap<String, (u64, AccountContext)>,
     progress: u64,
     /// When the data was complete, and the version of the progress that told it.
@@ -116,9 +145,9 @@ struct KeptAnswers {
 }
 
 impl Version {
-    /// The account's.
-    pub(super) fn account(self) -> u64 {
-        self.account
+    /// Of what the report reads.
+    pub(super) fn report(self) -> u64 {
+        self.report
     }
 }
 
@@ -140,7 +169,8 @@ impl Tracked {
                     for day in changed.active_days {
                         self.active_days_count += usize::from(days.insert(day, self.clock).is_none());
                     }
-                    self.accounts.insert(changed.account, self.clock);
+                    let groups = changed.groups.into_iter().map(|group| (group, self.clock));
+                    self.accounts.entry(changed.account).or_default().extend(groups);
                 }
             }
             _ => {
@@ -157,8 +187,19 @@ impl Tracked {
         Ok(())
     }
 
-    fn version(&self, account: &str) -> Version {
-        Version { account: self.accounts.get(account).copied().unwrap_or(self.everything), progress: self.progress }
+    fn version(&self, account: &str, kind: ReportKind) -> Version {
+        let groups = self.accounts.get(account);
+        let latest = |of: &[TableGroup]| {
+            let versions = of.iter().filter_map(|group| groups?.get(group)).copied();
+            versions.fold(self.everything, u64::max)
+        };
+        let directory = latest(&[TableGroup::Directory]);
+        Version {
+            report: latest(kind.reads()).max(directory),
+            directory,
+            account: latest(&TableGroup::ALL),
+            progress: self.progress,
+        }
     }
 }
 
@@ -172,8 +213,8 @@ impl Polls {
         }
     }
 
-    /// How the account stands now; `None` where it cannot be told, and nothing may be kept.
-    pub(super) async fn version(&self, store: &Store, account: &str) -> Option<Version> {
+    /// How the account stands now for a report; `None` where it cannot be told, and nothing may be kept.
+    pub(super) async fn version(&self, store: &Store, account: &str, kind: ReportKind) -> Option<Version> {
         if !store.tells_changes() {
             return None;
         }
@@ -189,7 +230,7 @@ impl Polls {
             }
             tracked.asked = asked;
         }
-        Some(tracked.version(account))
+        Some(tracked.version(account, kind))
     }
 
     /// For each range of days, the latest version at which activity on any of them was counted, as of now.
@@ -221,10 +262,11 @@ impl Polls {
     pub(super) async fn is_settled(
         &self,
         store: &Store,
-        account: &str,
+        question: &Question,
         version: Version,
         now_ms: i64,
     ) -> Result<bool, StoreError> {
+        let account = question.account.as_str();
         let known = self.tracked.lock().await.latest_ms.get(account).copied();
         let latest_ms = match known {
             Some(latest_ms) => latest_ms,
@@ -232,7 +274,9 @@ impl Polls {
                 let latest_ms = store.latest_ms(account).await?;
                 let mut tracked = self.tracked.lock().await;
                 // A change that came in meanwhile may or may not be in it.
-                if tracked.version(account).account == version.account && tracked.latest_ms.len() < ACCOUNTS_MAX {
+                if tracked.version(account, question.kind).account == version.account
+                    && tracked.latest_ms.len() < ACCOUNTS_MAX
+                {
                     tracked.latest_ms.insert(account.to_owned(), latest_ms);
                 }
                 latest_ms
@@ -247,7 +291,7 @@ impl Polls {
         kept.clock += 1;
         let clock = kept.clock;
         let (used, answer) = kept.answers.get_mut(question)?;
-        if answer.version < version.account || !answer.moment.holds(now_ms) {
+        if answer.version < version.report || !answer.moment.holds(now_ms) {
             return None;
         }
         let before = std::mem::replace(used, clock);
@@ -260,7 +304,7 @@ impl Polls {
     /// Keeps an answer whose data was read after the version.
     pub(super) fn keep(&self, question: Question, version: Version, moment: Moment, tag: &str, report: Option<Bytes>) {
         let report = report.filter(|report| report.len() <= KEPT_ANSWER_BYTES_MAX);
-        let answer = Kept { tag: tag.to_owned(), report, version: version.account, moment };
+        let answer = Kept { tag: tag.to_owned(), report, version: version.report, moment };
         let mut kept = self.kept_answers();
         if kept.answers.get(&question).is_some_and(|(_, other)| other.version > answer.version) {
             return;
@@ -294,7 +338,7 @@ impl Polls {
     pub(super) async fn account(&self, account: &str, version: Version) -> Option<AccountContext> {
         let tracked = self.tracked.lock().await;
         let (known, context) = tracked.contexts.get(account)?;
-        (*known >= version.account).then_some(*context)
+        (*known >= version.directory).then_some(*context)
     }
 
     /// Keeps what is known of the account. It was read after the version.
@@ -303,9 +347,9 @@ impl Polls {
         if tracked.contexts.len() >= ACCOUNTS_MAX {
             tracked.contexts.clear();
         }
-        let known = tracked.contexts.entry(account.to_owned()).or_insert((version.account, context));
-        if known.0 <= version.account {
-            *known = (version.account, context);
+        let known = tracked.contexts.entry(account.to_owned()).or_insert((version.directory, context));
+        if known.0 <= version.directory {
+            *known = (version.directory, context);
         }
     }
 

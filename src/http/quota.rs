@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 use super::making::{Making, Poll};
 use super::params::{AccountParam, AsOfParam, Format, FormatParam, OwnOrganizationParam};
 use super::path::Organization;
+use super::poll::ReportKind;
 use super::problem::Problem;
 use super::reply::Form;
 use super::state::ApiState;
@@ -69,7 +70,7 @@ pub(super) async fn current(
 ) -> Result<Response, Problem> {
     let request = QuotaRequest::parse(organization, Query::parse(query.as_deref())?)?;
     let what = format!("quota {request:?}");
-    let making = match state.poll(&headers, &account, what, request.pinned(), Form::Json).await? {
+    let making = match state.poll(&headers, &account, ReportKind::Quota, what, request.pinned(), Form::Json).await? {
         Poll::Answered(response) => return Ok(response),
         Poll::Make(making) => making,
     };
@@ -107,7 +108,7 @@ pub(super) async fn history(
     let request = QuotaRequest::parse(organization, query)?;
     let form = format.form("quota-history.csv");
     let what = format!("quota history {request:?}");
-    let making = match state.poll(&headers, &account, what, request.pinned(), form).await? {
+    let making = match state.poll(&headers, &account, ReportKind::Quota, what, request.pinned(), form).await? {
         Poll::Answered(response) => return Ok(response),
         Poll::Make(making) => making,
     };

@@ -7,6 +7,7 @@ use axum::response::Response;
 use super::making::Poll;
 use super::params::{AccountParam, Format, FormatParam, OwnOrganizationParam, ProjectParam, RangeParams};
 use super::path::Organization;
+use super::poll::ReportKind;
 use super::problem::Problem;
 use super::state::ApiState;
 use crate::report::query::Query;
@@ -42,11 +43,12 @@ pub(super) async fn report(
     let format = Format::take(&mut query, &headers)?;
     let request = TestActivityRequest::parse(organization, query)?;
     let form = format.form("test-activity.csv");
-    let what = format!("test activity {request:?}");
-    let making = match state.poll(&headers, &account, what, request.period.pinned(), form).await? {
-        Poll::Answered(response) => return Ok(response),
-        Poll::Make(making) => making,
-    };
+    let what = format!("{request:?}");
+    let making =
+        match state.poll(&headers, &account, ReportKind::TestActivity, what, request.period.pinned(), form).await? {
+            Poll::Answered(response) => return Ok(response),
+            Poll::Make(making) => making,
+        };
     let zone = making.context.account.zone;
     let period = request.period.resolve(zone, making.now_ms)?;
     let wanted = Wanted::by(&period);

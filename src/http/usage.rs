@@ -102,7 +102,7 @@ impl ApiState {
                     by_day.entry(row.1.first_day).or_default().push(row.clone());
                 }
                 for &bucket in &buckets[start..end] {
-                    usage.keep(scope, bucket, version.account(), by_day.remove(&bucket.0).unwrap_or_default());
+                    usage.keep(scope, bucket, version.report(), by_day.remove(&bucket.0).unwrap_or_default());
                 }
             }
             all.extend(rows);

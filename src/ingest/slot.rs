@@ -6,7 +6,8 @@ use tokio::task::AbortHandle;
 
 use super::rebalance::Tenure;
 use super::start::Opening;
-use crate::core::event::{Decoded, Record};
+use crate::core::decode::{decode, may_be_test_executed};
+use crate::core::event::Record;
 use crate::core::lane::Lane;
 use crate::core::rollup::{LaneRows, Progress};
 use crate::telemetry::metrics::SeekCause;
@@ -73,7 +74,7 @@ impl Slot {
     }
 
     /// A record came. True where it was only there to warm the duplicate filter, and nothing more is to be done.
-    pub(super) fn take_warming(&mut self, record: &Record<'_>, decoded: &Decoded<'_>, now: Instant) -> bool {
+    pub(super) fn take_warming(&mut self, record: &Record<'_>, now: Instant) -> bool {
         self.last_record = now;
         let Some(warm_next) = self.warm_next else { return false };
         if record.offset >= self.lane.next_offset() {
@@ -82,7 +83,9 @@ impl Slot {
         }
         // A record that is delivered twice is remembered once: offsets must ascend.
         if record.offset >= warm_next {
-            self.lane.warm(record, decoded);
+            if may_be_test_executed(record) {
+                self.lane.warm(record, &decode(record));
+            }
             self.warm_next = Some(record.offset + 1);
         }
         true
@@ -180,7 +183,7 @@ mod tests {
     fn warming_that_has_to_go_back_takes_nothing_until_it_has() {
         let mut slot = slot(5);
         let tombstone = |offset| Record { offset, timestamp_ms: None, key: None, payload: None };
-        assert!(slot.take_warming(&tombstone(2), &Decoded::Tombstone, Instant::now()));
+        assert!(slot.take_warming(&tombstone(2), Instant::now()));
         slot.seek_due = Some((Instant::now(), SeekCause::Start));
         assert!(!slot.takes_records());
         assert_eq!(slot.read_from(), 3);

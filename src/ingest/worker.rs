@@ -210,10 +210,10 @@ impl Worker {
                 }
             };
             let Some(slot) = self.state.slots.get_mut(&partition).filter(|slot| slot.takes_records()) else { continue };
-            let decoded = decode(&record);
-            if slot.take_warming(&record, &decoded, now) {
+            if slot.take_warming(&record, now) {
                 continue;
             }
+            let decoded = decode(&record);
             if let Some(group) = blocked.iter_mut().find(|group| group.tenure == slot.tenure) {
                 group.records.push((record, decoded));
                 continue;

@@ -15,8 +15,6 @@ use super::client::Store;
 use super::error::StoreError;
 use crate::core::calendar::Day;
 
-/// Tables that no report on an account reads.
-const UNREPORTED: [&str; 2] = ["rejected_event_facts", PROGRESS];
 const PROGRESS: &str = "source_progress";
 
 /// New parts with more rows than this, all together, are not searched for the accounts in them.
@@ -44,15 +42,46 @@ struct AccountRow {
     days: Vec<i32>,
 }
 
+/// Tables that reports read together: a change of one is no change for reports that read other groups only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TableGroup {
+    /// Names, parents and time zones, and which organizations there are.
+    Directory,
+    /// Seats purchased, allocated, assigned and used.
+    Seats,
+    /// Users active by day.
+    ActiveUsers,
+    /// Test executions, plans and the use of their quota.
+    Tests,
+}
+
+impl TableGroup {
+    /// Every group.
+    pub const ALL: [Self; 4] = [Self::Directory, Self::Seats, Self::ActiveUsers, Self::Tests];
+
+    /// The group of a table; `None` of one that no report on an account reads.
+    pub fn of(table: &str) -> Option<Self> {
+        Some(match table {
+            "directory_state" | "organizations_seen" | "zone_facts" => Self::Directory,
+            "license_facts" | "seat_facts" | "seat_usage_state" => Self::Seats,
+            "active_users_by_account_state" | "active_users_state" => Self::ActiveUsers,
+            "plan_facts" | "quota_usage_state" | "test_executions_state" => Self::Tests,
+            _ => return None,
+        })
+    }
+}
+
 /// An account with new rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedAccount {
     /// The account.
     pub account: String,
+    /// The groups of the tables that have them.
+    pub groups: BTreeSet<TableGroup>,
     /// The latest time of a fact or use among the rows, milliseconds since 1970 UTC; the least value where they have none.
     pub latest_ms: i64,
-    /// The days on which users were active, among the rows; each once, in no order.
-    pub active_days: Vec<Day>,
+    /// The days on which users were active, among the rows.
+    pub active_days: BTreeSet<Day>,
 }
 
 /// What has changed since the parts were last listed.
@@ -177,18 +206,20 @@ impl Store {
         if !expected.into_iter().all(|part| told.contains(part.as_str())) {
             return Ok(None);
         }
-        let mut changed: BTreeMap<String, (i64, BTreeSet<i32>)> = BTreeMap::new();
+        let mut changed: BTreeMap<String, ChangedAccount> = BTreeMap::new();
         for row in rows {
-            let (latest_ms, days) = changed.entry(row.account_id).or_insert((i64::MIN, BTreeSet::new()));
-            *latest_ms = row.latest_ms.max(*latest_ms);
-            days.extend(row.days);
+            let account = changed.entry(row.account_id).or_insert_with_key(|account| ChangedAccount {
+                account: account.clone(),
+                groups: BTreeSet::new(),
+                latest_ms: i64::MIN,
+                active_days: BTreeSet::new(),
+            });
+            let table = row.part.split_once('/').map_or("", |(table, _)| table);
+            account.groups.extend(TableGroup::of(table));
+            account.latest_ms = account.latest_ms.max(row.latest_ms);
+            account.active_days.extend(row.days.into_iter().map(Day));
         }
-        let changed = changed.into_iter().map(|(account, (latest_ms, days))| ChangedAccount {
-            account,
-            latest_ms,
-            active_days: days.into_iter().map(Day).collect(),
-        });
-        Ok(Some(changed.collect()))
+        Ok(Some(changed.into_values().collect()))
     }
 
     /// The latest time of a fact or use of the account, milliseconds since 1970 UTC; no later instant differs from any
@@ -211,7 +242,7 @@ impl Store {
 fn new_parts<'p>(parts: &'p [PartRow], seen: &PartsSeen) -> BTreeMap<&'p str, Vec<&'p PartRow>> {
     let mut new: BTreeMap<&str, Vec<&PartRow>> = BTreeMap::new();
     for part in parts {
-        let reported = TABLES.contains(&part.table.as_str()) && !UNREPORTED.contains(&part.table.as_str());
+        let reported = TableGroup::of(&part.table).is_some();
         let known = || {
             let (mutation, first, last) = blocks_of(&part.name)?;
             Some(seen.tables.get(&part.table)?.hold(mutation, first, last))

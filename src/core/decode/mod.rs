@@ -13,7 +13,10 @@ mod json;
 mod time;
 mod value;
 
+use std::sync::LazyLock;
+
 pub use data::EVENT_TYPES;
+use memchr::memmem::Finder;
 
 use self::data::EventType;
 use self::envelope::{Data, Envelope};
@@ -40,6 +43,14 @@ pub fn decode<'a>(record: &Record<'a>) -> Decoded<'a> {
         Ok(event) => Decoded::Event(event),
         Err(reject) => Decoded::Rejected(reject),
     }
+}
+
+/// False where the record is surely no `test.executed` event: no string of its payload can be that name, since the payload
+/// holds neither its letters nor an escape. A look that costs a tenth of decoding.
+pub fn may_be_test_executed(record: &Record<'_>) -> bool {
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"test.executed"));
+    let Some(payload) = record.payload else { return false };
+    NAME.find(payload).is_some() || memchr::memchr(b'\\', payload).is_some()
 }
 
 /// The account that a payload names, which is the key that its record has to carry; `None` where it names none, or none that

@@ -269,3 +269,18 @@ proptest! {
         prop_assert_eq!(decode(&record(text.as_bytes(), "acme")), decode(&record(LOGIN.as_bytes(), "acme")));
     }
 }
+
+#[test]
+fn only_what_cannot_be_a_test_is_passed_over() {
+    let test = LOGIN.replace("user.login", "test.executed").replace("\"user_id\":9013", "\"origin\":\"run\"");
+    let escaped = test.replace("test.executed", r"test\u002eexecuted");
+    for text in [&test, &escaped] {
+        let record = record(text.as_bytes(), "acme");
+        let Decoded::Event(Event { kind: EventKind::TestExecuted(_), .. }) = decode(&record) else {
+            panic!("{text}: {:?}", decode(&record));
+        };
+        assert!(may_be_test_executed(&record), "{text}");
+    }
+    assert!(!may_be_test_executed(&record(LOGIN.as_bytes(), "acme")));
+    assert!(!may_be_test_executed(&Record { payload: None, ..record(&[], "acme") }));
+}
