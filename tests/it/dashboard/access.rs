@@ -15,9 +15,16 @@ fn a_token_is_entered_once() {
     browser.goto(&api.page("account=1000"));
     browser.wait_for_text("h1", "A token is needed");
     browser.is_accessible("the token's form");
-    browser.type_into("#token", "no token at all");
+    browser.type_into("#token", "no-token-at-all");
     browser.click(".token-form button");
     browser.wait_for_text("h1", "This token does not work");
+    // What no request can carry is refused in the same words.
+    for unusable in ["%E2%9C%93", "two%0Alines"] {
+        browser.goto(&format!("{}#token={unusable}", api.page("account=1000")));
+        browser.wait("it is taken", "return location.hash === ''");
+        browser.wait_for_text("h1", "This token does not work");
+        assert_eq!(browser.eval("return sessionStorage.length"), 0);
+    }
 
     let good = token(&json!([
         { "account": "1000", "role": "account_admin" },

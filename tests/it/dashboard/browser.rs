@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use axum::http::Method;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use fantoccini::actions::{InputSource as _, MouseActions, PointerAction};
+use fantoccini::actions::{InputSource as _, KeyAction, KeyActions, MouseActions, PointerAction};
 use fantoccini::elements::Element;
 use fantoccini::error::CmdError;
 use fantoccini::wd::WebDriverCompatibleCommand;
@@ -245,6 +245,16 @@ impl Browser {
     #[track_caller]
     pub(super) fn type_into(&self, selector: &str, text: &str) {
         self.run(async { self.find(selector).await?.send_keys(text).await });
+    }
+
+    /// Presses the keys one by one, wherever the focus is.
+    #[track_caller]
+    pub(super) fn press(&self, keys: &str) {
+        let keyboard = KeyActions::new("keyboard".to_owned());
+        let actions = keys
+            .chars()
+            .fold(keyboard, |actions, value| actions.then(KeyAction::Down { value }).then(KeyAction::Up { value }));
+        self.run(self.chromium.client.perform_actions(actions));
     }
 
     /// Empties a field, as a person would.

@@ -19,6 +19,12 @@ export class ApiError extends Error {
   }
 }
 
+// What a header can carry.
+const CARRIED = /^[\x21-\x7e]+$/;
+
+// Whether the last token that was given is none that could be sent.
+let unusable = false;
+
 // Where the browser stores nothing, the token lasts as long as the page.
 let unstored = null;
 
@@ -31,15 +37,23 @@ export function token() {
   }
 }
 
+/** Whether the last token that was given is none that could be sent; it was not kept then. */
+export function isTokenUnusable() {
+  return unusable;
+}
+
 /** Keeps the token for this tab alone, or forgets it. Answers that it opened are forgotten with it. */
 export function setToken(text) {
+  const given = text?.trim() ?? '';
+  unusable = given !== '' && !CARRIED.test(given);
+  const wanted = unusable ? '' : given;
   kept.clear();
   unstored = null;
   try {
-    if (text) sessionStorage.setItem(TOKEN, text);
+    if (wanted) sessionStorage.setItem(TOKEN, wanted);
     else sessionStorage.removeItem(TOKEN);
   } catch {
-    unstored = text;
+    unstored = wanted || null;
   }
 }
 
@@ -47,7 +61,7 @@ export function setToken(text) {
 export function takeTokenFromFragment() {
   const given = new URLSearchParams(location.hash.slice(1)).get('token');
   if (given === null) return false;
-  setToken(given.trim());
+  setToken(given);
   history.replaceState(history.state, '', location.pathname + location.search);
   return true;
 }

@@ -72,19 +72,26 @@ function patchNode(present, wanted) {
 // What a person has opened stays open.
 const THEIRS = new Set(['open']);
 
+/**
+ * The fields that somebody is typing in: what is drawn leaves their text alone. Whoever goes elsewhere, by a form, a link or
+ * the back button, empties the set.
+ */
+export const typed = new Set();
+
 function patchAttributes(present, wanted) {
   for (const { name } of [...present.attributes]) {
     if (!wanted.hasAttribute(name) && !THEIRS.has(name)) present.removeAttribute(name);
   }
   for (const { name, value } of wanted.attributes) {
+    if (name === 'value' && typed.has(present)) continue;
     if (present.getAttribute(name) !== value) present.setAttribute(name, value);
   }
-  // The attribute is only the initial value; a field that is being typed in is left alone.
-  if (present.nodeName === 'INPUT' && present !== document.activeElement && present.value !== wanted.value) {
+  // The attribute is only the initial value.
+  if (present.nodeName === 'INPUT' && !typed.has(present) && present.value !== wanted.value) {
     present.value = wanted.value;
   }
 }
 
 function patchSelection(present, wanted) {
-  if (present !== document.activeElement && present.value !== wanted.value) present.value = wanted.value;
+  if (present.value !== wanted.value) present.value = wanted.value;
 }

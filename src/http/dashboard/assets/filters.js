@@ -1,9 +1,10 @@
 // The filter bar that the views share.
 
 import { h } from './dom.js';
-import { momentIn, span } from './format.js';
+import { day, momentIn, span } from './format.js';
 import { organizationField } from './organizations.js';
 import { INTERVALS, PRESETS, fits } from './range.js';
+import { TEXT_MAX } from './state.js';
 
 /** A labelled select whose choice becomes the field `name` of the address. */
 export function choice(label, name, value, options) {
@@ -15,7 +16,7 @@ export function choice(label, name, value, options) {
 /** A labelled text field whose content becomes the field `name` of the address while it is typed. */
 export function text(label, name, value, attributes = {}) {
   return h('label', { class: 'field', 'data-key': `field-${name}` }, h('span', { class: 'label' }, label),
-    h('input', { type: 'search', autocomplete: 'off', spellcheck: 'false', 'data-field': name, id: `field-${name}`, value: value ?? '', ...attributes }));
+    h('input', { type: 'search', autocomplete: 'off', spellcheck: 'false', 'data-field': name, id: `field-${name}`, maxlength: TEXT_MAX, value: value ?? '', ...attributes }));
 }
 
 /** A row of buttons of which at most one is pressed. */
@@ -55,12 +56,22 @@ export function filters({ state, organizations, range, automatic }, { whole, ext
 // No event lies outside of these.
 const DAYS = { min: '1999-12-31', max: '2100-12-31' };
 
+/** What is wrong with the days that were typed, in words, or an empty text. */
+export function wrongDays(first, last) {
+  if (first.validity.badInput || last.validity.badInput) return 'A date needs a day, a month and a year.';
+  if (first.value === '') return 'The period needs a first day.';
+  const outside = [first, last].some(({ validity }) => validity.rangeUnderflow || validity.rangeOverflow);
+  if (outside) return `Days lie between ${day(DAYS.min)} and ${day(DAYS.max)}.`;
+  return last.value && first.value > last.value ? 'The last day lies before the first one.' : '';
+}
+
 function dates(state, range) {
   return h('div', { class: 'pair', 'data-key': 'dates' },
     h('label', { class: 'field' }, h('span', { class: 'label' }, 'From'),
-      h('input', { type: 'date', id: 'field-from', 'data-date': 'from', ...DAYS, value: range?.from ?? '' })),
+      h('input', { type: 'date', id: 'field-from', 'data-date': 'from', 'aria-describedby': 'wrong-days', ...DAYS, value: range?.from ?? '' })),
     h('label', { class: 'field' }, h('span', { class: 'label' }, 'To'),
-      h('input', { type: 'date', id: 'field-to', 'data-date': 'to', ...DAYS, value: range?.to ?? '' })));
+      h('input', { type: 'date', id: 'field-to', 'data-date': 'to', 'aria-describedby': 'wrong-days', ...DAYS, value: range?.to ?? '' })),
+    h('p', { class: 'wrong', id: 'wrong-days', role: 'status', 'data-key': 'wrong-days', 'data-keep': true }));
 }
 
 function intervals(state, range, automatic) {
@@ -84,7 +95,8 @@ function inUtc(instant) {
 export function summary({ state, organizations, range, timezone }, chosen) {
   const organization = chosen ? organizations?.byId.get(chosen)?.path ?? chosen : 'All organizations';
   return h('p', { class: 'summary', 'data-key': 'summary' },
-    [organization, range?.from && range.to ? span(range.from, range.to) : null, timezone].filter(Boolean).join(' · '),
+    h('bdi', null, organization),
+    [range?.from && range.to ? span(range.from, range.to) : null, timezone].filter(Boolean).map((words) => ` · ${words}`).join(''),
     state.as_of ? [' · ', h('strong', null, `as of ${momentIn(state.as_of, 'UTC')}\u00a0UTC`), ' ',
       h('button', { type: 'button', class: 'quiet small', 'data-action': 'now' }, 'Back to now')] : null);
 }

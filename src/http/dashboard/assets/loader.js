@@ -138,6 +138,8 @@ function rangeOf({ state, today, extent }) {
   const between = (from, to, ask) => ({ from, to, days: from && to ? daysIn(from, to) : undefined, ask });
   if (state.from) {
     const to = state.to ?? today;
+    // How long it is decides on its interval.
+    if (!to) return null;
     return between(state.from, to, { from: state.from, to: state.to });
   }
   if (state.range === '30d') return between(today && addDays(today, -29), today, {});

@@ -1,13 +1,14 @@
 // The page: reads its address, loads what the view needs, draws it, and does so again every few seconds.
 
-import { download, grantedAccounts, grantsNoLicenses, setToken, takeTokenFromFragment, token } from './api.js';
+import { download, grantedAccounts, grantsNoLicenses, isTokenUnusable, setToken, takeTokenFromFragment, token } from './api.js';
 import { drawAll, fetchAhead, redraw } from './chart.js';
-import { h, patch } from './dom.js';
+import { h, patch, typed } from './dom.js';
+import { wrongDays } from './filters.js';
 import { LIMIT_WORDS, forget, isBusy, load, mayRecover, planOf } from './loader.js';
 import { describe, notRefreshed } from './messages.js';
-import { openOrganizations } from './organizations.js';
+import { closeOrganizations, openOrganizations } from './organizations.js';
 import { loading, notice, stateCard } from './parts.js';
-import { drawPerson } from './person.js';
+import { drawPerson, hidePerson } from './person.js';
 import { drawFreshness, drawShell, knownAccounts, rememberAccount, tokenForm, welcome } from './shell.js';
 import { ASSIGNMENT_FILTERS, VIEWS, address, change, forView, parse } from './state.js';
 import { view as assignments } from './view-assignments.js';
@@ -28,6 +29,8 @@ let heard = 0; // when the API last answered, in milliseconds
 let exporting = null; // the name of the export under way, or null
 let failedExport = null; // the error of the last one, or null
 let timer = null;
+let typing = null; // the timer that waits until nobody types any more
+let pending = null; // what it does then, or null
 
 // ---- Going somewhere ----
 
@@ -38,10 +41,19 @@ let timer = null;
 function go(next, { replace = false, earlier = [] } = {}) {
   const organizationIsOurs = Boolean(history.state?.organizationIsOurs) && next.organization_id === state.organization_id;
   const target = address(next);
+  if (!replace) leaveFields();
   if (target !== location.pathname + location.search) {
     history[replace ? 'replaceState' : 'pushState']({ earlier, organizationIsOurs }, '', target);
   }
   return arrive();
+}
+
+// What was typed gives way to what the address says.
+function leaveFields() {
+  clearTimeout(typing);
+  pending = null;
+  typed.clear();
+  document.getElementById('wrong-days')?.replaceChildren();
 }
 
 function arrive({ spoken = true } = {}) {
@@ -68,7 +80,7 @@ async function refresh(spoken = false) {
   locked = refused;
   if (!locked) noteSuccess();
   draw();
-  drawPerson(state, { again: true });
+  if (!locked) drawPerson(state, { again: true });
   if (spoken && !locked) announcer.textContent = `${VIEWS[state.view]} is up to date.`;
   schedule();
 }
@@ -103,7 +115,9 @@ function draw() {
     return drawFreshness(state, { busy: true }, 0);
   }
   if (locked) {
-    patch(main, tokenForm(token() !== null));
+    patch(main, tokenForm(token() !== null || isTokenUnusable()));
+    hidePerson();
+    closeOrganizations();
     return drawFreshness(state, { busy: true }, 0);
   }
   const view = views[state.view];
@@ -117,7 +131,7 @@ function draw() {
 }
 
 function report(view, plan) {
-  const slot = plan.ready ? plan.slot(view.main) : plan.slot('today');
+  const slot = plan.ready ? plan.slot(view.main) : unreadDays(plan);
   const listed = plan.slot('organizations');
   const error = slot.error ?? (view.needsOrganization && !plan.organization ? listed.error : undefined);
   if (!plan.ready && view.needsOrganization && listed.body && !plan.organization) {
@@ -127,6 +141,12 @@ function report(view, plan) {
   if (!plan.ready || !slot.body) return { nodes: [loading(`the ${view.thing}`)], charts: [] };
   const { nodes, charts } = view.body(plan, slot.body);
   return { nodes: [notices(plan, error), ...nodes], charts };
+}
+
+// Of the questions for the days of the range, the one that could not be answered.
+function unreadDays(plan) {
+  const extent = plan.slot('extent');
+  return extent.error && extent.key === plan.extent?.address ? extent : plan.slot('today');
 }
 
 function problem(view, { organizations }, error) {
@@ -142,6 +162,7 @@ function problem(view, { organizations }, error) {
 function notices(plan, error) {
   return [
     error ? notice(notRefreshed(error)) : null,
+    state.ignored.length > 0 ? notice(`Left out, because the address has no value for it that makes sense: ${state.ignored.join(', ')}.`) : null,
     plan.coarsened ? notice(`Shown by ${plan.interval}: there would be too many of the interval chosen, ${LIMIT_WORDS}.`) : null,
     exporting ? notice('Preparing the CSV file…', 'good') : null,
     failedExport ? notice(`The CSV file could not be fetched. ${describe(failedExport, { account: state.account, thing: 'export' }).text}`, 'bad') : null,
@@ -183,6 +204,12 @@ const actions = {
   },
   'reset-filters'() {
     go(change(state, Object.fromEntries(ASSIGNMENT_FILTERS.map((name) => [name, name === 'status' ? 'active' : undefined]))));
+  },
+  // The browser's own way would put an entry without our state into the history.
+  skip(_, event) {
+    event.preventDefault();
+    main.focus();
+    main.scrollIntoView();
   },
   now: () => go(change(state, { as_of: undefined })),
   pause: () => go({ ...state, refresh: state.refresh === '0' ? '10' : '0' }, { replace: true }),
@@ -235,15 +262,21 @@ document.addEventListener('submit', (event) => {
     if (account) go(forView({ account, refresh: state.refresh }, state.view));
   }
   if (form === 'token') {
-    setToken(fields.get('token').trim());
+    leaveFields();
+    setToken(fields.get('token'));
     enterWithToken();
   }
 });
 
 function enterWithToken() {
   forget();
-  locked = null;
+  locked = lockedByToken();
   return enter();
+}
+
+// A token that cannot even be sent is refused like one that the API refuses.
+function lockedByToken() {
+  return isTokenUnusable() ? { kind: 'unauthorized' } : null;
 }
 
 // An address that names no account or no view leads to what the token opens.
@@ -256,35 +289,64 @@ function enter(options) {
   return arrive(options);
 }
 
-let typing = null;
-
 document.addEventListener('input', (event) => {
-  const { field } = event.target.dataset;
-  if (!field || event.target.nodeName !== 'INPUT') return;
+  const { dataset: { field }, nodeName, value } = event.target;
+  if (nodeName !== 'INPUT') return;
+  typed.add(event.target);
+  if (!field) return;
   clearTimeout(typing);
-  typing = setTimeout(() => go(change(state, { [field]: event.target.value.trim() || undefined }), { replace: true }), TYPING_PAUSE_MS);
+  pending = () => {
+    pending = null;
+    go(change(state, { [field]: value.trim() || undefined }), { replace: true });
+  };
+  typing = setTimeout(() => pending?.(), TYPING_PAUSE_MS);
 });
 
 document.addEventListener('change', (event) => {
   const { dataset, value, nodeName } = event.target;
   if (dataset.field && nodeName === 'SELECT') go(change(state, { [dataset.field]: value || undefined }));
   if (dataset.instant && event.target.validity.valid) go(change(state, { as_of: value ? `${value}:00Z` : undefined }));
-  if (dataset.date) chooseDates();
 });
 
+// A range is judged when both its fields are left, or at Enter: while it is typed it passes through days that nobody means.
+document.addEventListener('keydown', (event) => {
+  if (!event.target.dataset?.date) return;
+  if (event.key === 'Enter') chooseDates();
+  else if (!['Tab', 'Shift'].includes(event.key)) dateFields().forEach((field) => typed.add(field));
+});
+
+document.addEventListener('focusout', ({ target, relatedTarget }) => {
+  if (target.dataset?.field) pending?.();
+  if (target.dataset?.date && !relatedTarget?.dataset?.date) chooseDates();
+});
+
+function dateFields() {
+  return ['from', 'to'].map((name) => document.getElementById(`field-${name}`));
+}
+
 function chooseDates() {
-  const [first, last] = ['from', 'to'].map((name) => document.getElementById(`field-${name}`));
-  const wrongWay = first.value && last.value && first.value > last.value;
-  last.setCustomValidity(wrongWay ? 'The last day lies before the first one.' : '');
-  // A year that is being typed passes through 0002 and 0020.
-  if (!first.validity.valid || !last.validity.valid) last.reportValidity();
-  else if (first.value) go(change(state, { from: first.value, to: last.value || undefined }));
+  const fields = dateFields();
+  const [first, last] = fields;
+  if (!fields.some((field) => typed.has(field))) return;
+  const wrong = wrongDays(first, last);
+  document.getElementById('wrong-days').textContent = wrong;
+  if (wrong) return;
+  // The attribute is what was last drawn.
+  const same = fields.every((field) => field.value === field.getAttribute('value'));
+  fields.forEach((field) => typed.delete(field));
+  if (!same) go(change(state, { from: first.value, to: last.value || undefined }));
 }
 
 // ---- The browser ----
 
-document.getElementById('person').addEventListener('close', closePerson);
-window.addEventListener('popstate', () => arrive());
+document.getElementById('person').addEventListener('close', () => {
+  if (!locked) closePerson();
+});
+window.addEventListener('popstate', () => {
+  leaveFields();
+  closeOrganizations();
+  arrive();
+});
 window.addEventListener('hashchange', () => {
   if (takeTokenFromFragment()) enterWithToken();
 });
@@ -311,4 +373,5 @@ window.addEventListener('afterprint', () => {
 });
 
 takeTokenFromFragment();
+locked = lockedByToken();
 enter({ spoken: false });

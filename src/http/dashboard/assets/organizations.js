@@ -60,6 +60,11 @@ export function openOrganizations({ organizations, chosen, whole, choose }) {
   dialog.showModal();
 }
 
+/** Closes the tree, where it is open. */
+export function closeOrganizations() {
+  if (dialog?.open) dialog.close();
+}
+
 function ancestors({ byId }, id) {
   const path = [];
   for (let node = byId.get(id); node && !path.includes(node.id); node = byId.get(node.parent)) path.push(node.id);

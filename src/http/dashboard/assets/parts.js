@@ -38,5 +38,5 @@ export function loading(what) {
 
 /** A line that tells something about the figures below it. */
 export function notice(words, tone = 'warn') {
-  return h('p', { class: `notice tone-${tone}`, role: 'status', 'data-key': 'notice' }, words);
+  return h('p', { class: `notice tone-${tone}`, role: 'status', 'data-key': `notice ${words}` }, words);
 }

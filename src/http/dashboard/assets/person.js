@@ -36,6 +36,13 @@ export async function drawPerson(state, { again = false } = {}) {
   if (shown === asked) patch(dialog, content);
 }
 
+/** Takes the dialog away from a page that can show nothing; the address keeps what it is about. */
+export function hidePerson() {
+  shown = null;
+  const dialog = document.getElementById('person');
+  if (dialog.open) dialog.close();
+}
+
 // The API finds users by a part of their name; the id then tells them apart. A link may hold a name of yesterday, so all
 // are looked through where it finds nobody.
 async function seatsOf(state) {
@@ -90,6 +97,6 @@ function seat(row, timezone) {
     ...(row.project ? [['TestOps project', row.project]] : []),
   ];
   return h('li', { class: 'card' },
-    h('p', { class: 'seat-head' }, h('strong', null, row.organization), ' ', status(row)),
+    h('p', { class: 'seat-head' }, h('strong', null, h('bdi', null, row.organization)), ' ', status(row)),
     h('dl', { class: 'facts' }, facts.map(([name, value]) => h('div', null, h('dt', null, name), h('dd', null, value)))));
 }

@@ -54,7 +54,9 @@ const DAYS_OF = { day: 1, week: 7, month: 28, quarter: 90, year: 365 };
 
 /** Whether a report of that many days may have such buckets. */
 export function fits(interval, days) {
-  return Math.ceil(days / DAYS_OF[interval]) + 1 <= BUCKETS_MAX;
+  // A range may begin and end within a bucket, but not within a day.
+  const begun = interval === 'day' ? 0 : 1;
+  return Math.ceil(days / DAYS_OF[interval]) + begun <= BUCKETS_MAX;
 }
 
 /** The interval for a range where nobody has chosen one: fine enough to see, coarse enough to read. */

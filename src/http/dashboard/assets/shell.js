@@ -3,7 +3,7 @@
 import { grantedAccounts, token } from './api.js';
 import { h, patch } from './dom.js';
 import { ago, clock, count, momentIn, plural } from './format.js';
-import { VIEWS, address, forView } from './state.js';
+import { TEXT_MAX, VIEWS, address, forView } from './state.js';
 
 const RECENT = 'seatmeter.accounts';
 const RECENT_MAX = 8;
@@ -52,7 +52,7 @@ export function drawShell(state, { organizationIsOurs }) {
 function accountForm(account) {
   return h('form', { class: 'account-form', 'data-form': 'account', 'data-key': 'form' },
     h('label', { for: 'account-id' }, 'Account'),
-    h('input', { id: 'account-id', name: 'account', value: account ?? '', list: 'accounts', autocomplete: 'off', spellcheck: 'false', required: true, placeholder: 'Account id' }),
+    h('input', { id: 'account-id', name: 'account', value: account ?? '', list: 'accounts', autocomplete: 'off', spellcheck: 'false', required: true, maxlength: TEXT_MAX, placeholder: 'Account id' }),
     h('datalist', { id: 'accounts' }, knownAccounts().map((id) => h('option', { value: id }))),
     h('button', { type: 'submit', class: 'button small' }, 'Open'));
 }

@@ -13,7 +13,11 @@ export const VIEWS = {
 
 const oneOf = (...values) => (text) => values.includes(text);
 const number = (least, most) => (text) => /^\d{1,6}$/.test(text) && Number(text) >= least && Number(text) <= most;
-const anything = (text) => text !== '' && text.length <= 400;
+
+/** The longest text that the address holds for a field. */
+export const TEXT_MAX = 400;
+
+const anything = (text) => text !== '' && text.length <= TEXT_MAX;
 
 // Each field of the address: how it is checked, what it is without being there, and whether it goes along to other views.
 const FIELDS = {
@@ -45,13 +49,17 @@ const FIELDS = {
 /** The filters of the assignments table, which Reset Filters clears. */
 export const ASSIGNMENT_FILTERS = ['organization_id', 'user', 'email', 'license_source', 'status', 'activated', 'inactive_days'];
 
-/** Reads the query of an address. Fields that are unknown or make no sense are dropped. */
+/** Reads the query of an address. Fields that are unknown are dropped; those that make no sense are named in `ignored`. */
 export function parse(search) {
-  const state = {};
+  const state = { ignored: [] };
   for (const [name, value] of new URLSearchParams(search)) {
-    if (FIELDS[name]?.valid(value)) state[name] = value;
+    if (!Object.hasOwn(FIELDS, name)) continue;
+    if (FIELDS[name].valid(value)) state[name] = value;
+    else if (value !== '') state.ignored.push(name);
   }
   for (const [name, { usual }] of Object.entries(FIELDS)) state[name] ??= usual;
+  // Without a cursor a report begins with its first page, whatever the address says.
+  if (!state.cursor) state.page = FIELDS.page.usual;
   if (!state.from) {
     state.to = undefined;
     state.range ??= '30d';
