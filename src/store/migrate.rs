@@ -67,6 +67,7 @@ static FILES: &[(&str, &str)] = &embed! {
     "0040_quota_months"
     "0041_test_activity"
     "0042_account_license_assignments"
+    "0043_license_usage_by_organization"
 };
 
 /// One file of the schema.

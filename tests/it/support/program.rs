@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::{engine, signal};
 
+/// An ended child's output ends within this time, unless another process holds it.
+const OUTPUT_END: Duration = Duration::from_secs(20);
+
 /// A running command of the program. It is killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -159,9 +162,14 @@ impl Lines {
     }
 
     /// Waits for the rest of what an ended child has printed.
+    #[track_caller]
     fn end(&self) {
-        if let Some(reader) = self.reader.lock().unwrap().take() {
-            reader.join().unwrap();
+        let Some(reader) = self.reader.lock().unwrap().take() else { return };
+        let deadline = Instant::now() + OUTPUT_END;
+        while !reader.is_finished() {
+            assert!(Instant::now() < deadline, "a process that it has left behind holds its output\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(2));
         }
+        reader.join().unwrap();
     }
 }
