@@ -50,7 +50,7 @@ pub(super) struct Coordinator {
     pub(super) tails: mpsc::Sender<Vec<Stalled>>,
     pub(super) committer: Committer,
     pub(super) intervals: Intervals,
-    /// A worker holds so many rows that it should not wait for the next tick.
+    /// A worker has rows that should not wait for the next tick: very many, or those that a start has held up.
     pub(super) rows_abound: Arc<Notify>,
     pub(super) books: Books,
 }

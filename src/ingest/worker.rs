@@ -50,7 +50,7 @@ pub(super) struct Worker {
     pub(super) limits: config::Ingest,
     pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) fatal: FatalSender,
-    /// Told when so many rows wait that the next flush should come soon.
+    /// Told when rows should not wait for the next tick.
     pub(super) rows_abound: Arc<Notify>,
     pub(super) state: State,
 }
@@ -178,6 +178,7 @@ impl Worker {
     }
 
     fn process(&mut self, batch: &Batch<'_>) {
+        let was_warming = self.is_warming();
         let mut groups = self.count(batch);
         for group in &mut groups {
             self.advance(group);
@@ -193,6 +194,14 @@ impl Worker {
         }
         // A gap found in the middle of a batch is sought once the batch is through.
         self.retry_seeks();
+        if was_warming && !self.is_warming() {
+            // What has waited for so long should not wait for the next tick as well.
+            self.rows_abound.notify_one();
+        }
+    }
+
+    fn is_warming(&self) -> bool {
+        self.state.slots.values().any(Slot::is_warming)
     }
 
     /// Decodes and applies a batch, record by record, while what was decoded is still in the processor's cache. Lanes that
