@@ -137,3 +137,23 @@ fn a_role_opens_its_own_views() {
     browser.console_is_clean();
     api.stop(site);
 }
+
+#[test]
+fn a_dialog_does_not_cover_the_question_for_a_token() {
+    let Some(mut browser) = Browser::open(LIGHT) else { return };
+    browser.expect("401 (Unauthorized)");
+    let site = Site::tiny();
+    let api = site.listen(true, None);
+    let good = token(&json!([{ "account": "1000", "role": "account_admin" }]));
+    browser.goto(&format!("{}#token={good}", api.page("view=assignments&account=1000&person=9003&refresh=1")));
+    browser.wait("the dialog is open", "return document.getElementById('person').open");
+    browser.eval("sessionStorage.setItem('seatmeter.token', 'expired')");
+    browser.wait_for_text("h1", "This token does not work");
+    browser.wait("the dialog is closed", "return !document.getElementById('person').open");
+    assert!(browser.address().contains("person=9003"), "{}", browser.address());
+    browser.type_into("#token", &good);
+    browser.click(".token-form button");
+    browser.wait("the dialog is open again", "return document.getElementById('person').open");
+    browser.console_is_clean();
+    api.stop(site);
+}
