@@ -43,6 +43,13 @@ fn a_range_is_typed_by_keyboard_and_judged_at_its_end() {
     browser.back();
     browser.wait("the range of before", "return document.getElementById('field-from').value === '2026-05-23'");
     assert_eq!(browser.address(), before);
+
+    browser.eval(
+        "const field = document.getElementById('field-from'); field.value = '2026-06-01';
+        ['input', 'change'].forEach((name) => field.dispatchEvent(new Event(name, { bubbles: true })))",
+    );
+    browser
+        .wait("a day picked in the calendar is chosen at once", "return location.search.includes('from=2026-06-01')");
     browser.console_is_clean();
 }
 

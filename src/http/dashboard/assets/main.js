@@ -31,6 +31,7 @@ let failedExport = null; // the error of the last one, or null
 let timer = null;
 let typing = null; // the timer that waits until nobody types any more
 let pending = null; // what it does then, or null
+let isTypingDates = false; // since a key was pressed in a date field
 
 // ---- Going somewhere ----
 
@@ -52,6 +53,7 @@ function go(next, { replace = false, earlier = [] } = {}) {
 function leaveFields() {
   clearTimeout(typing);
   pending = null;
+  isTypingDates = false;
   typed.clear();
   document.getElementById('wrong-days')?.replaceChildren();
 }
@@ -305,6 +307,8 @@ document.addEventListener('input', (event) => {
 document.addEventListener('change', (event) => {
   const { dataset, value, nodeName } = event.target;
   if (dataset.field && nodeName === 'SELECT') go(change(state, { [dataset.field]: value || undefined }));
+  // A day picked in the calendar is meant; one that is being typed may not be.
+  if (dataset.date && !isTypingDates) chooseDates();
   if (dataset.instant && event.target.validity.valid) go(change(state, { as_of: value ? `${value}:00Z` : undefined }));
 });
 
@@ -312,12 +316,17 @@ document.addEventListener('change', (event) => {
 document.addEventListener('keydown', (event) => {
   if (!event.target.dataset?.date) return;
   if (event.key === 'Enter') chooseDates();
-  else if (!['Tab', 'Shift'].includes(event.key)) dateFields().forEach((field) => typed.add(field));
+  else if (!['Tab', 'Shift'].includes(event.key)) {
+    isTypingDates = true;
+    dateFields().forEach((field) => typed.add(field));
+  }
 });
 
 document.addEventListener('focusout', ({ target, relatedTarget }) => {
   if (target.dataset?.field) pending?.();
-  if (target.dataset?.date && !relatedTarget?.dataset?.date) chooseDates();
+  if (!target.dataset?.date || relatedTarget?.dataset?.date) return;
+  chooseDates();
+  isTypingDates = false;
 });
 
 function dateFields() {
