@@ -1,5 +1,7 @@
 //! How the page comes: its figures before its drawings, from this server alone, and with words for every wait and failure.
 
+use std::time::Duration;
+
 use fantoccini::key::Key;
 use serde_json::{Value, json};
 
@@ -55,6 +57,25 @@ fn without_the_drawing_library_the_tables_stand_in() {
     // It is tried again by itself.
     browser.block(&[]);
     browser.wait("the chart is drawn", "return Boolean(document.querySelector('#plot-seats .main-svg'))");
+    browser.console_is_clean();
+}
+
+#[test]
+fn a_chart_may_be_left_while_it_is_being_drawn() {
+    let Some(mut browser) = Browser::open(LIGHT) else { return };
+    browser.expect("404 (Not Found)");
+    // Goes elsewhere in the moment in which plotly.js has put the first lines of a drawing into the page.
+    browser.before_each_page(
+        "let left = false; new MutationObserver(() => {
+            if (left || !document.querySelector('.main-svg')) return;
+            left = true;
+            history.pushState(null, '', '/?account=nobody');
+            dispatchEvent(new PopStateEvent('popstate'));
+        }).observe(document, { childList: true, subtree: true })",
+    );
+    browser.goto(&Site::tiny().page(&format!("account=1000&{AS_OF}")));
+    browser.wait_for_words("Nothing counted yet");
+    std::thread::sleep(Duration::from_millis(300));
     browser.console_is_clean();
 }
 

@@ -59,11 +59,13 @@ function load() {
 }
 
 function drawWanted(Plotly) {
-  for (const [plot, { observer }] of drawn) {
+  for (const [plot, { observer, done }] of drawn) {
     if (plot.isConnected) continue;
     observer.disconnect();
-    Plotly.purge(plot);
     drawn.delete(plot);
+    // plotly.js goes on with a drawing for a while after `react` has returned, and fails on what has been purged.
+    const purge = () => setTimeout(() => Plotly.purge(plot));
+    done.then(purge, purge);
   }
   for (const chart of wanted) {
     const plot = document.getElementById(`plot-${chart.id}`);
@@ -92,11 +94,11 @@ function draw(Plotly, plot, chart) {
   if (seen?.signature === signature || size.width === 0) return;
   if (!seen) plot.textContent = '';
   const { data, layout } = chart.gauge ? gauge(chart.gauge, size) : picture(chart, size);
-  Plotly.react(plot, data, layout, { staticPlot: true, displayModeBar: false, responsive: false });
+  const done = Plotly.react(plot, data, layout, { staticPlot: true, displayModeBar: false, responsive: false });
   for (const svg of plot.querySelectorAll('svg')) svg.setAttribute('aria-hidden', 'true');
   for (const svg of plot.querySelectorAll('.main-svg')) svg.setAttribute('viewBox', `0 0 ${size.width} ${size.height}`);
   const observer = seen?.observer ?? observe(Plotly, plot);
-  drawn.set(plot, { chart, signature, observer });
+  drawn.set(plot, { chart, signature, observer, done });
   if (!chart.gauge) attach(plot, chart);
 }
 
