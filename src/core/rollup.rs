@@ -215,7 +215,7 @@ pub struct SeatFact {
     pub license_source: Option<Id>,
 }
 
-/// First and last activity in the seat interval that starts at `start_ms`. Merged by `min` and `max`.
+/// First and last activity in the seat interval that starts at `start_ms`, as far as it is news. Merged by `min` and `max`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeatUsage {
     pub account: Id,

@@ -29,7 +29,8 @@ struct Fact {
     kind: SeatFactKind,
     /// Of the interval that an `Assigned` opens.
     activity: Option<Activity>,
-    changed: bool,
+    /// Whether its first and its last time are not told yet.
+    untold: (bool, bool),
 }
 
 /// One user's seat in one organization: its facts in order, each assignment with the activity of its interval.
@@ -56,7 +57,7 @@ impl Seat {
             return false;
         }
         let at = self.facts.partition_point(|fact| fact.order < order);
-        self.facts.insert(at, Fact { order, kind, activity: None, changed: false });
+        self.facts.insert(at, Fact { order, kind, activity: None, untold: (false, false) });
         true
     }
 
@@ -81,17 +82,27 @@ impl Seat {
             None => Activity { first_ms: time_ms, last_ms: time_ms },
             Some(known) => Activity { first_ms: known.first_ms.min(time_ms), last_ms: known.last_ms.max(time_ms) },
         };
-        let changed = fact.activity != Some(widened);
+        let is_new = |time_ms: fn(&Activity) -> i64| fact.activity.as_ref().map(time_ms) != Some(time_ms(&widened));
+        let (first, last) = (is_new(|activity| activity.first_ms), is_new(|activity| activity.last_ms));
         fact.activity = Some(widened);
-        fact.changed |= changed;
-        changed
+        fact.untold.0 |= first;
+        fact.untold.1 |= last;
+        first || last
     }
 
-    /// The (start, activity) of every interval whose activity changed since the last call.
+    /// The (start, activity) of every interval whose activity changed since the last call. Of an activity that was told
+    /// before only what is new is told again, so that the earliest time among new rows is that from which on they
+    /// change anything: the store merges them by minimum and maximum.
     pub fn take_changed(&mut self) -> impl Iterator<Item = (i64, Activity)> {
         self.facts.iter_mut().filter_map(|fact| {
-            let changed = std::mem::take(&mut fact.changed);
-            fact.activity.filter(|_| changed).map(|activity| (fact.order.time_ms, activity))
+            let Activity { first_ms, last_ms } = fact.activity?;
+            let news = match std::mem::take(&mut fact.untold) {
+                (false, false) => return None,
+                (true, false) => Activity { first_ms, last_ms: first_ms },
+                (false, true) => Activity { first_ms: last_ms, last_ms },
+                (true, true) => Activity { first_ms, last_ms },
+            };
+            Some((fact.order.time_ms, news))
         })
     }
 }
@@ -155,5 +166,21 @@ mod tests {
         assert!(!seat.record(12));
         assert_eq!(seat.take_changed().count(), 1);
         assert_eq!(seat.take_changed().count(), 0);
+    }
+
+    #[test]
+    fn of_what_was_told_only_the_news_is_told() {
+        let mut seat = seat(&[(10, Assigned)]);
+        let mut told = |times: &[i64]| {
+            times.iter().for_each(|&time_ms| {
+                seat.record(time_ms);
+            });
+            seat.take_changed().map(|(_, activity)| (activity.first_ms, activity.last_ms)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&[20, 30]), [(20, 30)]);
+        assert_eq!(told(&[25]), []);
+        assert_eq!(told(&[50, 40]), [(50, 50)]);
+        assert_eq!(told(&[15, 17]), [(15, 15)]);
+        assert_eq!(told(&[12, 60]), [(12, 60)]);
     }
 }

@@ -12,13 +12,14 @@ use super::path::Account;
 use super::poll::ReportKind;
 use super::problem::Problem;
 use super::reply::Form;
+use super::seats::Seats;
 use super::series;
 use super::series::Comparison;
 use super::state::{ApiState, Context};
 use super::usage::Scope;
 use crate::report::licenses::{
-    HistoryReport, HistoryRequest, LicenseUsage, UsageByOrganizationReport, UsageReport, UsageRequest, UsageRows,
-    Wanted, fits_memory,
+    HistoryReport, HistoryRequest, LicenseUsage, SeatCounts, UsageByOrganizationReport, UsageReport, UsageRequest,
+    UsageRows, Wanted, fits_memory,
 };
 use crate::report::period::Period;
 use crate::report::query::Query;
@@ -50,7 +51,10 @@ pub(super) async fn history(
         };
     let zone = making.context.account.zone;
     let period = request.period.resolve(zone, making.now_ms)?;
-    let counts = state.store().license_history(&account, request.organization.as_deref(), &period.edges_ms()).await?;
+    let tree = tree_of(&state, &account, request.organization.as_deref()).await?;
+    let scope =
+        Scope { account: account.clone(), organization: request.organization.clone(), by_organization: false, tree };
+    let counts = counts(&state, &scope, &period.edges_ms(), &making).await?;
     let body = HistoryReport::assemble(&account, &request, zone, &period, &counts);
     making.json(&headers, &body).await
 }
@@ -84,12 +88,13 @@ pub(super) async fn usage(
         };
     let period = request.period.resolve(making.context.account.zone, making.now_ms)?;
     let body = if request.by_organization {
-        let (children, tree) = state.store().child_organizations(&account, request.organization.as_deref()).await?;
+        let (mut children, tree) = state.store().child_organizations(&account, request.organization.as_deref()).await?;
         if !fits_memory(children.len(), &period) {
             let Context { account: AccountContext { zone }, data_through } = making.context;
             let comparison = Comparison { account, request, zone, period, children, data_through };
             return series::answer(&state, making, &headers, comparison).await;
         }
+        children.sort_unstable();
         let compared = Compared { children, tree };
         LicenseUsage::ByOrganization(by_organization(&state, &account, &request, &making, &period, compared).await?)
     } else {
@@ -106,17 +111,11 @@ async fn total(
     period: &Period,
 ) -> Result<UsageReport, Problem> {
     let wanted = Wanted::by(period);
-    let organization = request.organization.as_deref();
-    let users = async {
-        let tree = match organization {
-            Some(_) => Some(state.store().child_organizations(account, organization).await?.1),
-            None => None,
-        };
-        let organization = request.organization.clone();
-        let scope = Scope { account: account.to_owned(), organization, by_organization: false, tree };
-        state.active_users(&scope, wanted.days.as_ref(), making.version()).await
-    };
-    let seats = async { Ok(state.store().license_history(account, organization, &wanted.edges_ms).await?) };
+    let organization = request.organization.clone();
+    let tree = tree_of(state, account, organization.as_deref()).await?;
+    let scope = Scope { account: account.to_owned(), organization, by_organization: false, tree };
+    let seats = counts(state, &scope, &wanted.edges_ms, making);
+    let users = state.active_users(&scope, wanted.days.as_ref(), making.version());
     let (seats, users) = tokio::try_join!(seats, users)?;
     let assigned = seats.iter().map(|count| (count.edge_ms, count.assigned)).collect();
     let active = users.into_iter().map(|(_, row)| row).collect();
@@ -124,7 +123,30 @@ async fn total(
     Ok(UsageReport::assemble(account, request, zone, period, &UsageRows { assigned, active }))
 }
 
-/// The organizations that are compared, and the tree that they stand in.
+/// What tells the tree that the organization stands in; `None` for the whole account, which needs none.
+async fn tree_of(state: &ApiState, account: &str, organization: Option<&str>) -> Result<Option<TreeHash>, Problem> {
+    Ok(match organization {
+        Some(_) => Some(state.store().child_organizations(account, organization).await?.1),
+        None => None,
+    })
+}
+
+/// The seats of the scope together.
+async fn counts(
+    state: &ApiState,
+    scope: &Scope,
+    edges_ms: &[i64],
+    making: &Making,
+) -> Result<Vec<SeatCounts>, Problem> {
+    let seats = state.seats(scope, &[String::new()], edges_ms, making).await?;
+    let counts = seats.into_iter().map(|(edge_ms, seats)| {
+        let Seats { purchased, assigned, activated } = seats[0];
+        SeatCounts { edge_ms, purchased, assigned, activated }
+    });
+    Ok(counts.collect())
+}
+
+/// The organizations that are compared, ascending, and the tree that they stand in.
 struct Compared {
     children: Vec<String>,
     tree: TreeHash,
@@ -142,12 +164,13 @@ async fn by_organization(
     let organization = request.organization.clone();
     let tree = Some(compared.tree);
     let scope = Scope { account: account.to_owned(), organization, by_organization: true, tree };
-    let organization = request.organization.as_deref();
-    let seats = async { Ok(state.store().seats_by_organization(account, organization, &wanted.edges_ms).await?) };
+    let seats = state.seats(&scope, &compared.children, &wanted.edges_ms, making);
     let users = state.active_users(&scope, wanted.days.as_ref(), making.version());
     let (seats, users) = tokio::try_join!(seats, users)?;
+    let assigned = |index: usize| seats.iter().map(|(edge_ms, seats)| (*edge_ms, seats[index].assigned)).collect();
+    let series = compared.children.iter().enumerate();
     let mut rows: HashMap<String, UsageRows> =
-        seats.into_iter().map(|(id, assigned)| (id, UsageRows { assigned, active: Vec::new() })).collect();
+        series.map(|(index, id)| (id.clone(), UsageRows { assigned: assigned(index), active: Vec::new() })).collect();
     for (id, row) in users {
         rows.entry(id).or_default().active.push(row);
     }

@@ -21,6 +21,7 @@ mod problem;
 mod quota;
 mod reply;
 mod route;
+mod seats;
 mod series;
 mod server;
 mod state;

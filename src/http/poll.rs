@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Bytes;
 use tokio::sync::OwnedMutexGuard;
 
+use super::seats::{SeatChanges, SeatsCache};
 use super::usage::UsageCache;
 use crate::core::calendar::Day;
 use crate::report::subject::AccountContext;
@@ -107,6 +108,7 @@ pub(super) struct Polls {
     tracked: tokio::sync::Mutex<Tracked>,
     kept: Mutex<KeptAnswers>,
     pub(super) usage: UsageCache,
+    pub(super) seats: SeatsCache,
 }
 
 #[derive(Default)]
@@ -124,6 +126,8 @@ struct Tracked {
     active_days: HashMap<String, HashMap<Day, u64>>,
     /// How many days these are.
     active_days_count: usize,
+    /// From when on seats have changed, by account, where it has been asked for.
+    seat_changes: HashMap<String, SeatChanges>,
     /// The latest time of a fact or use, by account, where it has been asked for.
     latest_ms: HashMap<String, i64>,
     /// What is known of accounts, each as of a version of its directory.
@@ -149,6 +153,11 @@ impl Version {
     pub(super) fn report(self) -> u64 {
         self.report
     }
+
+    /// Of names, parents and time zones.
+    pub(super) fn directory(self) -> u64 {
+        self.directory
+    }
 }
 
 impl Tracked {
@@ -165,6 +174,11 @@ impl Tracked {
                     if let Some(latest_ms) = self.latest_ms.get_mut(&changed.account) {
                         *latest_ms = changed.latest_ms.max(*latest_ms);
                     }
+                    if let Some(seats) = self.seat_changes.get_mut(&changed.account)
+                        && changed.earliest_seat_ms < i64::MAX
+                    {
+                        seats.record(self.clock, changed.earliest_seat_ms);
+                    }
                     let days = self.active_days.entry(changed.account.clone()).or_default();
                     for day in changed.active_days {
                         self.active_days_count += usize::from(days.insert(day, self.clock).is_none());
@@ -179,6 +193,7 @@ impl Tracked {
                 self.active_days.clear();
                 self.active_days_count = 0;
                 self.latest_ms.clear();
+                self.seat_changes.clear();
             }
         }
         if changes.progress {
@@ -188,18 +203,20 @@ impl Tracked {
     }
 
     fn version(&self, account: &str, kind: ReportKind) -> Version {
-        let groups = self.accounts.get(account);
-        let latest = |of: &[TableGroup]| {
-            let versions = of.iter().filter_map(|group| groups?.get(group)).copied();
-            versions.fold(self.everything, u64::max)
-        };
-        let directory = latest(&[TableGroup::Directory]);
+        let directory = self.latest(account, &[TableGroup::Directory]);
         Version {
-            report: latest(kind.reads()).max(directory),
+            report: self.latest(account, kind.reads()).max(directory),
             directory,
-            account: latest(&TableGroup::ALL),
+            account: self.latest(account, &TableGroup::ALL),
             progress: self.progress,
         }
+    }
+
+    /// The version of the account in these tables.
+    fn latest(&self, account: &str, of: &[TableGroup]) -> u64 {
+        let groups = self.accounts.get(account);
+        let versions = of.iter().filter_map(|group| groups?.get(group)).copied();
+        versions.fold(self.everything, u64::max)
     }
 }
 
@@ -210,6 +227,7 @@ impl Polls {
             tracked: tokio::sync::Mutex::default(),
             kept: Mutex::default(),
             usage: UsageCache::default(),
+            seats: SeatsCache::default(),
         }
     }
 
@@ -242,6 +260,19 @@ impl Polls {
             within.map(|(_, version)| *version).fold(tracked.everything, u64::max)
         };
         ranges.iter().map(version).collect()
+    }
+
+    /// From when on the seats of the account have changed, as of now.
+    pub(super) async fn seat_changes(&self, account: &str) -> SeatChanges {
+        let mut tracked = self.tracked.lock().await;
+        if let Some(known) = tracked.seat_changes.get(account) {
+            return known.clone();
+        }
+        let unknown = SeatChanges::since(tracked.latest(account, &[TableGroup::Seats]));
+        if tracked.seat_changes.len() < ACCOUNTS_MAX {
+            tracked.seat_changes.insert(account.to_owned(), unknown.clone());
+        }
+        unknown
     }
 
     /// When the data was complete, if it is known for this version.

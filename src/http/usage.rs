@@ -112,7 +112,7 @@ impl ApiState {
     }
 
     /// Whether the rows that were just read are those of the scope's tree, and not of one that came in between.
-    async fn is_still_the_tree(&self, scope: &Scope) -> Result<bool, Problem> {
+    pub(super) async fn is_still_the_tree(&self, scope: &Scope) -> Result<bool, Problem> {
         let Some(tree) = scope.tree else { return Ok(true) };
         let (_, now) = self.store().child_organizations(&scope.account, scope.organization.as_deref()).await?;
         Ok(now == tree)

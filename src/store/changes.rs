@@ -38,6 +38,7 @@ struct PartRow {
 struct AccountRow {
     part: String,
     account_id: String,
+    earliest_seat_ms: i64,
     latest_ms: i64,
     days: Vec<i32>,
 }
@@ -78,6 +79,8 @@ pub struct ChangedAccount {
     pub account: String,
     /// The groups of the tables that have them.
     pub groups: BTreeSet<TableGroup>,
+    /// From when on the rows change anything about seats, milliseconds since 1970 UTC; the greatest value where they do not.
+    pub earliest_seat_ms: i64,
     /// The latest time of a fact or use among the rows, milliseconds since 1970 UTC; the least value where they have none.
     pub latest_ms: i64,
     /// The days on which users were active, among the rows.
@@ -211,11 +214,13 @@ impl Store {
             let account = changed.entry(row.account_id).or_insert_with_key(|account| ChangedAccount {
                 account: account.clone(),
                 groups: BTreeSet::new(),
+                earliest_seat_ms: i64::MAX,
                 latest_ms: i64::MIN,
                 active_days: BTreeSet::new(),
             });
             let table = row.part.split_once('/').map_or("", |(table, _)| table);
             account.groups.extend(TableGroup::of(table));
+            account.earliest_seat_ms = account.earliest_seat_ms.min(row.earliest_seat_ms);
             account.latest_ms = account.latest_ms.max(row.latest_ms);
             account.active_days.extend(row.days.into_iter().map(Day));
         }
@@ -259,12 +264,15 @@ fn accounts_sql(table: &str, index: usize) -> String {
         || format!("toInt64({})", i64::MIN + 1),
         |column| format!("toUnixTimestamp64Milli(max({column}))"),
     );
+    let earliest = seat_time_column(table)
+        .map_or_else(|| format!("toInt64({})", i64::MAX), |column| format!("toUnixTimestamp64Milli(min({column}))"));
     let days = match table {
         "active_users_state" | "active_users_by_account_state" => "groupUniqArray(toInt32(s.day))",
         _ => "CAST([] AS Array(Int32))",
     };
     format!(
-        "SELECT concat('{table}/', s._part) AS part, s.account_id AS account_id, {latest} AS latest_ms, {days} AS days \
+        "SELECT concat('{table}/', s._part) AS part, s.account_id AS account_id, \
+            {earliest} AS earliest_seat_ms, {latest} AS latest_ms, {days} AS days \
          FROM {table} AS s \
          WHERE s._part IN {{parts_{index}:Array(String)}} GROUP BY part, account_id"
     )
@@ -276,6 +284,16 @@ fn time_column(table: &str) -> Option<&'static str> {
         "license_facts" | "plan_facts" | "seat_facts" => Some("s.time"),
         // Rows of one interval: the earliest use counts, and no use is earlier.
         "seat_usage_state" => Some("greatest(s.start, s.first_active, s.last_active)"),
+        _ => None,
+    }
+}
+
+/// From when on a row of the table changes how seats stand. A fact ends the interval before it, and opens one; a use
+/// activates a seat if no earlier one does, and then its interval's end, which is later, is that of an activated one.
+fn seat_time_column(table: &str) -> Option<&'static str> {
+    match table {
+        "license_facts" | "seat_facts" => Some("s.time"),
+        "seat_usage_state" => Some("s.first_active"),
         _ => None,
     }
 }

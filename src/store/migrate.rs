@@ -68,6 +68,12 @@ static FILES: &[(&str, &str)] = &embed! {
     "0041_test_activity"
     "0042_account_license_assignments"
     "0043_license_usage_by_organization"
+    "0044_seats_touched"
+    "0045_license_changes"
+    "0046_license_purchases_at"
+    "0047_license_history"
+    "0048_license_changes_by_organization"
+    "0049_license_history_by_organization"
 };
 
 /// One file of the schema.

@@ -24,7 +24,7 @@ pub use error::StoreError;
 pub use migrate::{MigrateError, Migration, MigrationReport, migrations};
 pub use progress::{ProgressRow, StoredProgress};
 pub use reports_assignments::{AssignmentStream, AssignmentsHash};
-pub use reports_licenses::TreeHash;
+pub use reports_licenses::{SeatChange, TreeHash};
 pub use reports_series::SeriesStream;
 pub use write::{TableWritten, Written};
 

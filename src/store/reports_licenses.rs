@@ -18,6 +18,21 @@ SELECT toUnixTimestamp64Milli(h.edge) AS edge_ms, h.purchased AS purchased, h.as
 FROM license_history(account = {account:String}, organization = {organization:String}, \
     edges = {edges:Array(DateTime64(3, 'UTC'))}) AS h";
 
+const LICENSE_CHANGES: &str = "\
+SELECT toUnixTimestamp64Milli(c.edge) AS edge_ms, c.assigned AS assigned, c.activated AS activated \
+FROM license_changes(account = {account:String}, organization = {organization:String}, \
+    edges = {edges:Array(DateTime64(3, 'UTC'))}, since = {since:DateTime64(3, 'UTC')}) AS c";
+
+const LICENSE_PURCHASES: &str = "\
+SELECT toUnixTimestamp64Milli(p.edge) AS edge_ms, p.purchased AS purchased \
+FROM license_purchases_at(account = {account:String}, organization = {organization:String}, \
+    edges = {edges:Array(DateTime64(3, 'UTC'))}) AS p";
+
+const LICENSE_CHANGES_BY_ORGANIZATION: &str = "\
+SELECT c.organization_id AS organization_id, toUnixTimestamp64Milli(c.edge) AS edge_ms, c.assigned AS assigned \
+FROM license_changes_by_organization(account = {account:String}, organization = {organization:String}, \
+    edges = {edges:Array(DateTime64(3, 'UTC'))}, since = {since:DateTime64(3, 'UTC')}) AS c";
+
 pub(super) const LICENSE_HISTORY_BY_ORGANIZATION: &str = "\
 SELECT h.organization_id AS organization_id, toUnixTimestamp64Milli(h.edge) AS edge_ms, h.assigned AS assigned \
 FROM license_history_by_organization(account = {account:String}, organization = {organization:String}, \
@@ -46,6 +61,35 @@ struct HistoryRow {
     purchased: u64,
     assigned: u64,
     activated: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct ChangeRow {
+    edge_ms: i64,
+    assigned: i64,
+    activated: i64,
+}
+
+#[derive(Row, Deserialize)]
+struct PurchaseRow {
+    edge_ms: i64,
+    purchased: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct SeriesChangeRow {
+    organization_id: String,
+    edge_ms: i64,
+    assigned: i64,
+}
+
+/// By how much seats changed from one instant to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeatChange {
+    /// Open seat intervals.
+    pub assigned: i64,
+    /// Those of them that are activated.
+    pub activated: i64,
 }
 
 #[derive(Row, Deserialize)]
@@ -139,26 +183,65 @@ impl Store {
         Ok((row.children, TreeHash(row.tree)))
     }
 
-    /// Seats as they stood at each of the instants (milliseconds since 1970 UTC), by direct child of the organization, or by
-    /// top-level organization: pairs of instant and seats. Organizations without any may be missing.
+    /// How seats changed up to each of the ascending instants (milliseconds since 1970 UTC), from the one before it, the
+    /// first from `since_ms` on; instants without any change may be missing.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
-    pub async fn seats_by_organization(
+    pub async fn seat_changes(
         &self,
         account: &str,
         organization: Option<&str>,
         edges_ms: &[i64],
-    ) -> Result<HashMap<String, Vec<(i64, u64)>>, StoreError> {
-        let mut seats: HashMap<String, Vec<(i64, u64)>> = HashMap::new();
+        since_ms: i64,
+    ) -> Result<HashMap<i64, SeatChange>, StoreError> {
+        let query = self.report_query(LICENSE_CHANGES, account, organization);
+        let rows: Vec<ChangeRow> =
+            self.fetch_all(query.param("edges", instants(edges_ms)).param("since", instant(since_ms))).await?;
+        let changes =
+            rows.into_iter().map(|row| (row.edge_ms, SeatChange { assigned: row.assigned, activated: row.activated }));
+        Ok(changes.collect())
+    }
+
+    /// Seats that the account owned, or that were allocated to the organization itself, at each of the instants
+    /// (milliseconds since 1970 UTC).
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn seats_purchased(
+        &self,
+        account: &str,
+        organization: Option<&str>,
+        edges_ms: &[i64],
+    ) -> Result<HashMap<i64, u64>, StoreError> {
+        let query = self.report_query(LICENSE_PURCHASES, account, organization);
+        let rows: Vec<PurchaseRow> = self.fetch_all(query.param("edges", instants(edges_ms))).await?;
+        Ok(rows.into_iter().map(|row| (row.edge_ms, row.purchased)).collect())
+    }
+
+    /// How assigned seats changed, like [`seat_changes`](Self::seat_changes), by direct child of the organization, or by
+    /// top-level organization; `since_ms` is `None` for all there is. Organizations without any change may be missing.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn seat_changes_by_organization(
+        &self,
+        account: &str,
+        organization: Option<&str>,
+        edges_ms: &[i64],
+        since_ms: Option<i64>,
+    ) -> Result<HashMap<i64, Vec<(String, SeatChange)>>, StoreError> {
+        let mut changes: HashMap<i64, Vec<(String, SeatChange)>> = HashMap::new();
         if edges_ms.is_empty() {
-            return Ok(seats);
+            return Ok(changes);
         }
-        let query = self.report_query(LICENSE_HISTORY_BY_ORGANIZATION, account, organization);
-        for row in self.fetch_all::<SeriesSeatsRow>(query.param("edges", instants(edges_ms))).await? {
-            seats.entry(row.organization_id).or_default().push((row.edge_ms, row.assigned));
+        let query = self.report_query(LICENSE_CHANGES_BY_ORGANIZATION, account, organization);
+        let query = query.param("edges", instants(edges_ms)).param("since", instant(since_ms.unwrap_or(0)));
+        for row in self.fetch_all::<SeriesChangeRow>(query).await? {
+            let change = SeatChange { assigned: row.assigned, activated: 0 };
+            changes.entry(row.edge_ms).or_default().push((row.organization_id, change));
         }
-        Ok(seats)
+        Ok(changes)
     }
 
     /// Active users of the days, by direct child of the organization, or by top-level organization. Organizations without

@@ -7,6 +7,7 @@ mod contract;
 mod exports;
 mod freshness;
 mod hostile;
+mod late;
 mod operations;
 mod paging;
 mod polling;

@@ -26,9 +26,12 @@ const REPORTS: [&str; 11] = [
 ];
 
 /// The views that reports are made from.
-const VIEWS: [&str; 8] = [
+const VIEWS: [&str; 11] = [
+    "license_changes",
+    "license_changes_by_organization",
     "license_history",
     "license_history_by_organization",
+    "license_purchases_at",
     "license_usage",
     "license_usage_by_organization",
     "account_license_assignments",

@@ -1,0 +1,107 @@
+//! Seats of the past are kept from one poll to the next. Whatever comes in, however late, the next answer is the one of an
+//! API that has kept nothing.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use super::support::{Api, event};
+
+const ROUNDS: usize = 24;
+
+const REPORTS: [&str; 6] = [
+    "licenses/history",
+    "licenses/history?interval=week&from=FROM&organization_id=o0",
+    "licenses/usage?interval=month&from=FROM",
+    "licenses/usage?interval=week&organization_id=o1",
+    "licenses/usage?group_by=organization",
+    "licenses/usage?group_by=organization&interval=month&from=FROM&organization_id=o0",
+];
+
+fn path(report: &str) -> String {
+    let from = Utc::now().date_naive() - TimeDelta::days(100);
+    format!("/v1/accounts/a/{}", report.replace("FROM", &from.to_string()))
+}
+
+fn moment(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A time that is up to so long ago: mostly short, now and then long, and sometimes ahead.
+fn time(random: &mut ChaCha8Rng) -> DateTime<Utc> {
+    const DAY_MS: i64 = 86_400_000;
+    let longest = [500, 500, 5_000, 60_000, 3_600_000, DAY_MS, 20 * DAY_MS, 120 * DAY_MS];
+    let longest_ms = longest[random.random_range(0..longest.len())];
+    if random.random_range(0..12) == 0 {
+        return Utc::now() + TimeDelta::minutes(30);
+    }
+    Utc::now() - TimeDelta::milliseconds(random.random_range(0..longest_ms))
+}
+
+fn arbitrary(random: &mut ChaCha8Rng) -> String {
+    let time = moment(time(random));
+    let organization = format!("o{}", random.random_range(0..5));
+    let user = format!("u{}", random.random_range(0..6));
+    let of = |more: Value| {
+        let mut data = json!({"account_id": "a", "organization_id": organization});
+        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        data
+    };
+    match random.random_range(0..20) {
+        0..7 => event("user.login", &time, &of(json!({"user_id": user}))),
+        7..13 => event("license.assigned", &time, &of(json!({"user_id": user}))),
+        13..16 => event("license.revoked", &time, &of(json!({"user_id": user}))),
+        16 => event("license.purchased", &time, &json!({"account_id": "a", "seats": random.random_range(0..99)})),
+        17 => event("license.allocated", &time, &of(json!({"seats": random.random_range(0..99)}))),
+        18 => {
+            event("organization.updated", &time, &of(json!({"parent_id": format!("o{}", random.random_range(0..5))})))
+        }
+        _ => event("user.updated", &time, &json!({"account_id": "a", "user_id": user, "name": time})),
+    }
+}
+
+fn said(api: &Api, report: &str) -> String {
+    let answer = api.get(&path(report));
+    assert_eq!(answer.status, 200, "{report}: {}", answer.text());
+    answer.text().split(",\"data_through\"").next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn however_late_events_come_every_report_is_as_one_made_anew() {
+    let seed = Utc::now().timestamp_millis().cast_unsigned();
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let api = Api::open();
+    for round in 0..ROUNDS {
+        let events: Vec<String> = (0..random.random_range(1..8)).map(|_| arbitrary(&mut random)).collect();
+        assert_eq!(api.count(&events).accepted, events.len() as u64, "every event of the test is good");
+        let anew = api.beside(|_| {});
+        for report in REPORTS {
+            let (kept, truth) = (said(&api, report), said(&anew, report));
+            assert!(kept == truth, "seed {seed}, round {round}, {report}: {kept} instead of {truth} after {events:#?}");
+        }
+    }
+}
+
+#[test]
+fn what_happens_now_does_not_cost_the_whole_history_again() {
+    let api = Api::open();
+    let data = json!({"account_id": "a", "organization_id": "o", "user_id": "u"});
+    let day = TimeDelta::days(1);
+    api.count(&[event("license.assigned", &moment(Utc::now() - day * 5), &data)]);
+    let last = |report: &str| {
+        let answer = api.get(&path(report));
+        let point = (answer.status == 200).then(|| answer.json()["points"].as_array().unwrap().last().unwrap().clone());
+        (answer.status, point.unwrap_or_default())
+    };
+    let report = "licenses/history";
+    assert_eq!(last(report).1["activated"], 0);
+    // Whoever reads all of it fails from here on.
+    api.sql("DROP VIEW license_history");
+    api.count(&[event("user.login", &moment(Utc::now()), &data)]);
+    assert_eq!(last(report).1["activated"], 1);
+    api.count(&[event("license.assigned", &moment(Utc::now() - day * 3), &data)]);
+    assert_eq!(last(report).1["assigned"], 1, "it is enough to go back for three days");
+    api.count(&[event("license.purchased", &moment(Utc::now() - day * 90), &json!({"account_id": "a", "seats": 3}))]);
+    assert_eq!(last(report).0, 500, "nothing of what is kept holds any more");
+}
