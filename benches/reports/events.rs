@@ -26,12 +26,14 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Feeds events of the account: logins and tests, and now and then a seat.
+    /// Feeds events of the account: logins and tests, and now and then a seat. Returns when the first flush is written: a
+    /// lane that begins reads all seats of the account once, which one that runs has behind it.
     pub(crate) fn start(setting: &Setting, account: &'static str) -> Self {
         static PARTITIONS: AtomicU32 = AtomicU32::new(1);
         let source = Source::new("usage-events", "bench", PARTITIONS.fetch_add(1, Ordering::Relaxed));
         let over = Arc::new(AtomicBool::new(false));
         let (store, handle, stop) = (setting.store.clone(), setting.runtime.handle().clone(), Arc::clone(&over));
+        let (flushed, first_flush) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut random = ChaCha8Rng::seed_from_u64(u64::from(source.partition()));
             let mut lane = Lane::new(source.clone(), Progress::default());
@@ -40,9 +42,12 @@ impl Feed {
                 let events: Vec<String> = (0..EVENTS).map(|_| event(&mut random, account)).collect();
                 handle.block_on(flush(&store, &source, &mut lane, &events, offset));
                 offset += EVENTS;
+                // Only the first is waited for.
+                let _ = flushed.send(());
                 std::thread::sleep(Duration::from_secs(1));
             }
         });
+        first_flush.recv().expect("the feed does not fail");
         Self { over, thread: Some(thread) }
     }
 }

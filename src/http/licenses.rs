@@ -1,6 +1,7 @@
 //! `GET A/licenses/history` and `GET A/licenses/usage`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
@@ -16,6 +17,7 @@ use super::seats::Seats;
 use super::series;
 use super::series::Comparison;
 use super::state::{ApiState, Context};
+use super::tree::Tree;
 use super::usage::Scope;
 use crate::report::licenses::{
     HistoryReport, HistoryRequest, LicenseUsage, SeatCounts, UsageByOrganizationReport, UsageReport, UsageRequest,
@@ -24,7 +26,6 @@ use crate::report::licenses::{
 use crate::report::period::Period;
 use crate::report::query::Query;
 use crate::report::subject::{AccountContext, Answer};
-use crate::store::TreeHash;
 
 /// Seats purchased, assigned and activated over time
 #[utoipa::path(
@@ -51,10 +52,8 @@ pub(super) async fn history(
         };
     let zone = making.context.account.zone;
     let period = request.period.resolve(zone, making.now_ms)?;
-    let tree = tree_of(&state, &account, request.organization.as_deref()).await?;
-    let scope =
-        Scope { account: account.clone(), organization: request.organization.clone(), by_organization: false, tree };
-    let counts = counts(&state, &scope, &period.edges_ms(), &making).await?;
+    let (scope, tree) = scope_of(&state, &account, request.organization.as_deref(), &making).await?;
+    let counts = counts(&state, &scope, tree.as_deref(), &period.edges_ms(), &making).await?;
     let body = HistoryReport::assemble(&account, &request, zone, &period, &counts);
     making.json(&headers, &body).await
 }
@@ -88,15 +87,15 @@ pub(super) async fn usage(
         };
     let period = request.period.resolve(making.context.account.zone, making.now_ms)?;
     let body = if request.by_organization {
-        let (mut children, tree) = state.store().child_organizations(&account, request.organization.as_deref()).await?;
-        if !fits_memory(children.len(), &period) {
+        let organization = request.organization.as_deref();
+        let tree = state.tree(&account, organization, true, making.version()).await?;
+        if !fits_memory(tree.series.len(), &period) {
             let Context { account: AccountContext { zone }, data_through } = making.context;
+            let children = tree.series.clone();
             let comparison = Comparison { account, request, zone, period, children, data_through };
             return series::answer(&state, making, &headers, comparison).await;
         }
-        children.sort_unstable();
-        let compared = Compared { children, tree };
-        LicenseUsage::ByOrganization(by_organization(&state, &account, &request, &making, &period, compared).await?)
+        LicenseUsage::ByOrganization(by_organization(&state, &account, &request, &making, &period, &tree).await?)
     } else {
         LicenseUsage::Total(total(&state, &account, &request, &making, &period).await?)
     };
@@ -111,10 +110,8 @@ async fn total(
     period: &Period,
 ) -> Result<UsageReport, Problem> {
     let wanted = Wanted::by(period);
-    let organization = request.organization.clone();
-    let tree = tree_of(state, account, organization.as_deref()).await?;
-    let scope = Scope { account: account.to_owned(), organization, by_organization: false, tree };
-    let seats = counts(state, &scope, &wanted.edges_ms, making);
+    let (scope, tree) = scope_of(state, account, request.organization.as_deref(), making).await?;
+    let seats = counts(state, &scope, tree.as_deref(), &wanted.edges_ms, making);
     let users = state.active_users(&scope, wanted.days.as_ref(), making.version());
     let (seats, users) = tokio::try_join!(seats, users)?;
     let assigned = seats.iter().map(|count| (count.edge_ms, count.assigned)).collect();
@@ -123,33 +120,36 @@ async fn total(
     Ok(UsageReport::assemble(account, request, zone, period, &UsageRows { assigned, active }))
 }
 
-/// What tells the tree that the organization stands in; `None` for the whole account, which needs none.
-async fn tree_of(state: &ApiState, account: &str, organization: Option<&str>) -> Result<Option<TreeHash>, Problem> {
-    Ok(match organization {
-        Some(_) => Some(state.store().child_organizations(account, organization).await?.1),
+/// The organization with all below it; the whole account needs no tree.
+async fn scope_of(
+    state: &ApiState,
+    account: &str,
+    organization: Option<&str>,
+    making: &Making,
+) -> Result<(Scope, Option<Arc<Tree>>), Problem> {
+    let tree = match organization {
+        Some(_) => Some(state.tree(account, organization, false, making.version()).await?),
         None => None,
-    })
+    };
+    let hash = tree.as_ref().map(|tree| tree.hash);
+    let organization = organization.map(str::to_owned);
+    Ok((Scope { account: account.to_owned(), organization, by_organization: false, tree: hash }, tree))
 }
 
 /// The seats of the scope together.
 async fn counts(
     state: &ApiState,
     scope: &Scope,
+    tree: Option<&Tree>,
     edges_ms: &[i64],
     making: &Making,
 ) -> Result<Vec<SeatCounts>, Problem> {
-    let seats = state.seats(scope, &[String::new()], edges_ms, making).await?;
+    let seats = state.seats(scope, tree, edges_ms, making).await?;
     let counts = seats.into_iter().map(|(edge_ms, seats)| {
         let Seats { purchased, assigned, activated } = seats[0];
         SeatCounts { edge_ms, purchased, assigned, activated }
     });
     Ok(counts.collect())
-}
-
-/// The organizations that are compared, ascending, and the tree that they stand in.
-struct Compared {
-    children: Vec<String>,
-    tree: TreeHash,
 }
 
 async fn by_organization(
@@ -158,22 +158,21 @@ async fn by_organization(
     request: &UsageRequest,
     making: &Making,
     period: &Period,
-    compared: Compared,
+    tree: &Tree,
 ) -> Result<UsageByOrganizationReport, Problem> {
     let wanted = Wanted::by(period);
     let organization = request.organization.clone();
-    let tree = Some(compared.tree);
-    let scope = Scope { account: account.to_owned(), organization, by_organization: true, tree };
-    let seats = state.seats(&scope, &compared.children, &wanted.edges_ms, making);
+    let scope = Scope { account: account.to_owned(), organization, by_organization: true, tree: Some(tree.hash) };
+    let seats = state.seats(&scope, Some(tree), &wanted.edges_ms, making);
     let users = state.active_users(&scope, wanted.days.as_ref(), making.version());
     let (seats, users) = tokio::try_join!(seats, users)?;
     let assigned = |index: usize| seats.iter().map(|(edge_ms, seats)| (*edge_ms, seats[index].assigned)).collect();
-    let series = compared.children.iter().enumerate();
+    let series = tree.series.iter().enumerate();
     let mut rows: HashMap<String, UsageRows> =
         series.map(|(index, id)| (id.clone(), UsageRows { assigned: assigned(index), active: Vec::new() })).collect();
     for (id, row) in users {
         rows.entry(id).or_default().active.push(row);
     }
     let zone = making.context.account.zone;
-    Ok(UsageByOrganizationReport::assemble(account, request, zone, period, compared.children, &rows))
+    Ok(UsageByOrganizationReport::assemble(account, request, zone, period, tree.series.clone(), &rows))
 }

@@ -27,6 +27,7 @@ mod server;
 mod state;
 mod stream;
 mod test_activity;
+mod tree;
 mod usage;
 
 pub use auth::Auth;

@@ -13,6 +13,7 @@ use axum::body::Bytes;
 use tokio::sync::OwnedMutexGuard;
 
 use super::seats::{SeatChanges, SeatsCache};
+use super::tree::TreeCache;
 use super::usage::UsageCache;
 use crate::core::calendar::Day;
 use crate::report::subject::AccountContext;
@@ -109,6 +110,7 @@ pub(super) struct Polls {
     kept: Mutex<KeptAnswers>,
     pub(super) usage: UsageCache,
     pub(super) seats: SeatsCache,
+    pub(super) trees: TreeCache,
 }
 
 #[derive(Default)]
@@ -228,6 +230,7 @@ impl Polls {
             kept: Mutex::default(),
             usage: UsageCache::default(),
             seats: SeatsCache::default(),
+            trees: TreeCache::default(),
         }
     }
 

@@ -12,6 +12,7 @@ use super::making::Making;
 use super::poll::ReportKind;
 use super::problem::Problem;
 use super::state::ApiState;
+use super::tree::Tree;
 use super::usage::Scope;
 use crate::report::licenses::SeatCounts;
 use crate::store::SeatChange;
@@ -129,17 +130,17 @@ impl SeatsCache {
 }
 
 impl ApiState {
-    /// Seats as they stood at each of the instants (milliseconds since 1970 UTC), of the series one by one: the ids of the
-    /// organizations that are compared, ascending, or one empty text for all of the scope together.
+    /// Seats as they stood at each of the instants (milliseconds since 1970 UTC), of the series of the tree one by one; of
+    /// the whole account, which has no tree here, together.
     pub(super) async fn seats(
         &self,
         scope: &Scope,
-        series: &[String],
+        tree: Option<&Tree>,
         edges_ms: &[i64],
         making: &Making,
     ) -> Result<ByInstant, Problem> {
         let wanted: BTreeSet<i64> = edges_ms.iter().copied().collect();
-        let Some(version) = making.version() else { return self.read_seats(scope, series, &wanted, None).await };
+        let Some(version) = making.version() else { return self.read_seats(scope, tree, &wanted).await };
         let changes = self.polls().seat_changes(&scope.account).await;
         let mut seats = self.polls().seats.get(scope, &changes);
         let Some(&first_missing_ms) = wanted.iter().find(|edge_ms| !seats.contains_key(edge_ms)) else {
@@ -149,105 +150,118 @@ impl ApiState {
         let since = seats.range(..=first_missing_ms).next_back().map(|(&edge_ms, seats)| (edge_ms, Arc::clone(seats)));
         let since_ms = since.as_ref().map_or(i64::MIN, |&(since_ms, _)| since_ms);
         seats.retain(|edge_ms, _| wanted.contains(edge_ms));
-        let passing: BTreeSet<i64> = LAGS_MS.iter().map(|lag_ms| (making.now_ms - lag_ms) / lag_ms * lag_ms).collect();
-        let asked: BTreeSet<i64> = wanted
-            .union(&passing)
-            .copied()
-            .filter(|edge_ms| *edge_ms > since_ms && !seats.contains_key(edge_ms))
-            .collect();
-        let read = self.read_seats(scope, series, &asked, since).await?;
-
         let used_until_ms = seats.keys().next_back().copied().unwrap_or(since_ms).max(since_ms);
-        let Some(now) = self.polls().version(self.store(), &scope.account, ReportKind::History).await else {
-            return self.read_seats(scope, series, &wanted, None).await;
+        let passing: BTreeSet<i64> = LAGS_MS.iter().map(|lag_ms| (making.now_ms - lag_ms) / lag_ms * lag_ms).collect();
+        let all = wanted.union(&passing).copied();
+        let asked: BTreeSet<i64> = all.filter(|edge_ms| *edge_ms > since_ms && !seats.contains_key(edge_ms)).collect();
+        let read = match since {
+            Some((since_ms, start)) => self.read_changes(scope, tree, &asked, since_ms, &start).await?,
+            None => self.read_seats(scope, tree, &asked).await?,
         };
+
+        let now = self.polls().version(self.store(), &scope.account, ReportKind::History).await;
         let changes = self.polls().seat_changes(&scope.account).await;
-        let is_untouched_tree = scope.tree.is_none() || now.directory() == version.directory();
+        let is_untouched_tree = tree.is_none() || now.is_some_and(|now| now.directory() == version.directory());
         let is_same_tree = is_untouched_tree || self.is_still_the_tree(scope).await?;
-        if !is_same_tree || changes.hold_until_ms(version.report()) < used_until_ms {
+        if now.is_none() || !is_same_tree || changes.hold_until_ms(version.report()) < used_until_ms {
             // What was kept and what was read do not go together; what is read at once does.
-            return self.read_seats(scope, series, &wanted, None).await;
+            return self.read_seats(scope, tree, &wanted).await;
         }
         let shown = read.iter().filter(|(edge_ms, _)| wanted.contains(edge_ms));
         seats.extend(shown.map(|(edge_ms, seats)| (*edge_ms, Arc::clone(seats))));
-        if is_untouched_tree && series.len() * read.len() <= REPORT_MAX {
+        if is_untouched_tree && series_of(tree).len() * read.len() <= REPORT_MAX {
             let past = read.into_iter().filter(|(edge_ms, _)| *edge_ms <= making.now_ms).collect();
             self.polls().seats.keep(scope, version.report(), past, &wanted, &passing);
         }
         Ok(seats)
     }
 
-    /// Reads the seats of the instants; `since` are those of an earlier instant, if they are known.
+    /// Reads seats from the first fact on.
     async fn read_seats(
         &self,
         scope: &Scope,
-        series: &[String],
+        tree: Option<&Tree>,
         edges_ms: &BTreeSet<i64>,
-        since: Option<(i64, Arc<[Seats]>)>,
     ) -> Result<ByInstant, Problem> {
         let (account, organization) = (scope.account.as_str(), scope.organization.as_deref());
         let edges_ms: Vec<i64> = edges_ms.iter().copied().collect();
-        let since_ms = since.as_ref().map(|&(since_ms, _)| since_ms);
-        let start = since.map_or_else(|| vec![Seats::default(); series.len()], |(_, seats)| seats.to_vec());
-        if scope.by_organization {
-            let changes = self.store().seat_changes_by_organization(account, organization, &edges_ms, since_ms).await?;
-            return Ok(by_series(start, series, &edges_ms, changes));
-        }
-        let Some(since_ms) = since_ms else {
+        if !scope.by_organization {
             let counts = self.store().license_history(account, organization, &edges_ms).await?;
             return Ok(counts.into_iter().map(|count| (count.edge_ms, Arc::from([Seats::from(count)]))).collect());
+        }
+        let series = series_of(tree);
+        let mut seats: BTreeMap<i64, Vec<Seats>> =
+            edges_ms.iter().map(|edge_ms| (*edge_ms, vec![Seats::default(); series.len()])).collect();
+        for (organization, edge_ms, assigned) in
+            self.store().seats_by_organization(account, organization, &edges_ms).await?
+        {
+            // One that is not among the series came to the tree meanwhile.
+            if let (Some(seats), Ok(index)) = (seats.get_mut(&edge_ms), series.binary_search(&organization)) {
+                seats[index].assigned = assigned;
+            }
+        }
+        Ok(seats.into_iter().map(|(edge_ms, seats)| (edge_ms, Arc::from(seats))).collect())
+    }
+
+    /// Reads what changed since an instant at which the seats are known.
+    async fn read_changes(
+        &self,
+        scope: &Scope,
+        tree: Option<&Tree>,
+        edges_ms: &BTreeSet<i64>,
+        since_ms: i64,
+        start: &[Seats],
+    ) -> Result<ByInstant, Problem> {
+        let (account, organization) = (scope.account.as_str(), scope.organization.as_deref());
+        let edges_ms: Vec<i64> = edges_ms.iter().copied().collect();
+        let purchases = async {
+            match scope.by_organization {
+                true => Ok(HashMap::new()),
+                false => self.store().seats_purchased(account, organization, &edges_ms).await,
+            }
         };
-        let (changes, purchases) = tokio::try_join!(
-            self.store().seat_changes(account, organization, &edges_ms, since_ms),
-            self.store().seats_purchased(account, organization, &edges_ms),
-        )?;
-        Ok(in_total(start[0], &edges_ms, &changes, &purchases))
+        let (changes, purchases) = tokio::try_join!(self.store().seat_changes(account, since_ms), purchases)?;
+        Ok(added_up(start, tree, &edges_ms, &changes, &purchases))
     }
 }
 
-/// Adds up the changes from instant to instant.
-fn in_total(
-    start: Seats,
-    edges_ms: &[i64],
-    changes: &HashMap<i64, SeatChange>,
-    purchases: &HashMap<i64, u64>,
-) -> ByInstant {
-    let mut seats = start;
-    let sums = edges_ms.iter().map(|edge_ms| {
-        if let Some(change) = changes.get(edge_ms) {
-            seats.add(*change);
-        }
-        seats.purchased = purchases.get(edge_ms).copied().unwrap_or_default();
-        (*edge_ms, Arc::from([seats]))
-    });
-    sums.collect()
+/// The ids of the series.
+fn series_of(tree: Option<&Tree>) -> &[String] {
+    const TOGETHER: &[String] = &[String::new()];
+    tree.map_or(TOGETHER, |tree| &tree.series)
 }
 
-/// Adds up the changes of each series from instant to instant.
-fn by_series(
-    mut seats: Vec<Seats>,
-    series: &[String],
+/// Adds the changes up, each to the first of the ascending instants after it and to all later ones.
+fn added_up(
+    start: &[Seats],
+    tree: Option<&Tree>,
     edges_ms: &[i64],
-    changes: HashMap<i64, Vec<(String, SeatChange)>>,
+    changes: &[SeatChange],
+    purchases: &HashMap<i64, u64>,
 ) -> ByInstant {
-    let sums = edges_ms.iter().map(|edge_ms| {
-        for (organization, change) in changes.get(edge_ms).into_iter().flatten() {
-            // One that is not among the series came to the tree meanwhile.
-            if let Ok(index) = series.binary_search(organization) {
-                seats[index].add(*change);
-            }
+    let mut sums: Vec<HashMap<usize, (i64, i64)>> = vec![HashMap::new(); edges_ms.len()];
+    for change in changes {
+        let after = edges_ms.partition_point(|edge_ms| *edge_ms <= change.time_ms);
+        let Some(sums) = sums.get_mut(after) else { continue };
+        for &series in tree.map_or(&[0][..], |tree| tree.series_of(&change.organization)) {
+            let sum = sums.entry(series).or_default();
+            sum.0 += i64::from(change.assigned);
+            sum.1 += i64::from(change.activated);
+        }
+    }
+    let mut seats = start.to_vec();
+    let instants = edges_ms.iter().zip(sums).map(|(edge_ms, sums)| {
+        for (series, (assigned, activated)) in sums {
+            // A sum that is less than nothing was read while something came in, and is not used.
+            seats[series].assigned = seats[series].assigned.saturating_add_signed(assigned);
+            seats[series].activated = seats[series].activated.saturating_add_signed(activated);
+        }
+        if let Some(purchased) = purchases.get(edge_ms) {
+            seats[0].purchased = *purchased;
         }
         (*edge_ms, Arc::from(seats.as_slice()))
     });
-    sums.collect()
-}
-
-impl Seats {
-    /// A sum that is less than nothing was read while something came in, and is not used.
-    fn add(&mut self, change: SeatChange) {
-        self.assigned = self.assigned.saturating_add_signed(change.assigned);
-        self.activated = self.activated.saturating_add_signed(change.activated);
-    }
+    instants.collect()
 }
 
 impl From<SeatCounts> for Seats {
@@ -335,14 +349,11 @@ mod tests {
 
     #[test]
     fn changes_add_up_from_instant_to_instant() {
-        let change = |assigned| SeatChange { assigned, activated: 0 };
-        let of = |id: &str, assigned| (id.to_owned(), change(assigned));
-        let start = vec![Seats { assigned: 5, ..Seats::default() }, Seats::default()];
-        let series = ["a".to_owned(), "b".to_owned()];
-        let changes = HashMap::from([(10, vec![of("b", 2), of("c", 9)]), (30, vec![of("a", -1), of("b", -2)])]);
-        let sums = by_series(start, &series, &[10, 20, 30], changes);
-        let assigned: Vec<Vec<u64>> =
-            sums.values().map(|row| row.iter().map(|seats| seats.assigned).collect()).collect();
-        assert_eq!(assigned, [[5, 2], [5, 2], [4, 0]]);
+        let change = |time_ms, assigned| SeatChange { organization: "o".to_owned(), time_ms, assigned, activated: 0 };
+        let start = [Seats { purchased: 1, assigned: 5, activated: 3 }];
+        let changes = [change(9, 1), change(10, 1), change(25, -1), change(30, -1)];
+        let sums = added_up(&start, None, &[10, 20, 30], &changes, &HashMap::from([(20, 7), (30, 8)]));
+        let shown: Vec<_> = sums.values().map(|seats| (seats[0].purchased, seats[0].assigned)).collect();
+        assert_eq!(shown, [(1, 6), (7, 7), (8, 6)], "what happens at an instant is not before it");
     }
 }

@@ -72,8 +72,7 @@ static FILES: &[(&str, &str)] = &embed! {
     "0045_license_changes"
     "0046_license_purchases_at"
     "0047_license_history"
-    "0048_license_changes_by_organization"
-    "0049_license_history_by_organization"
+    "0048_license_history_by_organization"
 };
 
 /// One file of the schema.

@@ -19,19 +19,14 @@ FROM license_history(account = {account:String}, organization = {organization:St
     edges = {edges:Array(DateTime64(3, 'UTC'))}) AS h";
 
 const LICENSE_CHANGES: &str = "\
-SELECT toUnixTimestamp64Milli(c.edge) AS edge_ms, c.assigned AS assigned, c.activated AS activated \
-FROM license_changes(account = {account:String}, organization = {organization:String}, \
-    edges = {edges:Array(DateTime64(3, 'UTC'))}, since = {since:DateTime64(3, 'UTC')}) AS c";
+SELECT c.organization_id AS organization_id, toUnixTimestamp64Milli(c.time) AS time_ms, \
+    toInt8(c.assigned) AS assigned, toInt8(c.activated) AS activated \
+FROM license_changes(account = {account:String}, since = {since:DateTime64(3, 'UTC')}) AS c";
 
 const LICENSE_PURCHASES: &str = "\
 SELECT toUnixTimestamp64Milli(p.edge) AS edge_ms, p.purchased AS purchased \
 FROM license_purchases_at(account = {account:String}, organization = {organization:String}, \
     edges = {edges:Array(DateTime64(3, 'UTC'))}) AS p";
-
-const LICENSE_CHANGES_BY_ORGANIZATION: &str = "\
-SELECT c.organization_id AS organization_id, toUnixTimestamp64Milli(c.edge) AS edge_ms, c.assigned AS assigned \
-FROM license_changes_by_organization(account = {account:String}, organization = {organization:String}, \
-    edges = {edges:Array(DateTime64(3, 'UTC'))}, since = {since:DateTime64(3, 'UTC')}) AS c";
 
 pub(super) const LICENSE_HISTORY_BY_ORGANIZATION: &str = "\
 SELECT h.organization_id AS organization_id, toUnixTimestamp64Milli(h.edge) AS edge_ms, h.assigned AS assigned \
@@ -55,6 +50,20 @@ SELECT groupArrayIf(o.organization_id, ifNull(o.parent_id, '') = {organization:S
     groupBitXor(reinterpretAsUInt128(sipHash128(o.organization_id, ifNull(o.parent_id, '')))) AS tree \
 FROM organizations AS o WHERE o.account_id = {account:String}";
 
+const MEMBERS: &str = "\
+SELECT '' AS child_id, t.organization_id AS organization_id FROM organization_tree(account = {account:String}) AS t \
+WHERE has(t.ancestors, {organization:String})";
+
+const MEMBERS_OF_CHILDREN: &str = "\
+SELECT m.child_id AS child_id, m.organization_id AS organization_id \
+FROM organization_children(account = {account:String}, organization = {organization:String}) AS m";
+
+#[derive(Row, Deserialize)]
+struct MemberRow {
+    child_id: String,
+    organization_id: String,
+}
+
 #[derive(Row, Deserialize)]
 struct HistoryRow {
     edge_ms: i64,
@@ -64,32 +73,23 @@ struct HistoryRow {
 }
 
 #[derive(Row, Deserialize)]
-struct ChangeRow {
-    edge_ms: i64,
-    assigned: i64,
-    activated: i64,
-}
-
-#[derive(Row, Deserialize)]
 struct PurchaseRow {
     edge_ms: i64,
     purchased: u64,
 }
 
-#[derive(Row, Deserialize)]
-struct SeriesChangeRow {
-    organization_id: String,
-    edge_ms: i64,
-    assigned: i64,
-}
-
-/// By how much seats changed from one instant to the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A start, an activation or an end of a seat.
+#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct SeatChange {
-    /// Open seat intervals.
-    pub assigned: i64,
-    /// Those of them that are activated.
-    pub activated: i64,
+    /// Of the seat.
+    #[serde(rename = "organization_id")]
+    pub organization: String,
+    /// Milliseconds since 1970 UTC.
+    pub time_ms: i64,
+    /// By how much the number of open seat intervals changes: 1, 0 or -1.
+    pub assigned: i8,
+    /// By how much that of the activated ones does.
+    pub activated: i8,
 }
 
 #[derive(Row, Deserialize)]
@@ -183,24 +183,13 @@ impl Store {
         Ok((row.children, TreeHash(row.tree)))
     }
 
-    /// How seats changed up to each of the ascending instants (milliseconds since 1970 UTC), from the one before it, the
-    /// first from `since_ms` on; instants without any change may be missing.
+    /// What changed seats of the account from `since_ms` on (milliseconds since 1970 UTC), in no order.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
-    pub async fn seat_changes(
-        &self,
-        account: &str,
-        organization: Option<&str>,
-        edges_ms: &[i64],
-        since_ms: i64,
-    ) -> Result<HashMap<i64, SeatChange>, StoreError> {
-        let query = self.report_query(LICENSE_CHANGES, account, organization);
-        let rows: Vec<ChangeRow> =
-            self.fetch_all(query.param("edges", instants(edges_ms)).param("since", instant(since_ms))).await?;
-        let changes =
-            rows.into_iter().map(|row| (row.edge_ms, SeatChange { assigned: row.assigned, activated: row.activated }));
-        Ok(changes.collect())
+    pub async fn seat_changes(&self, account: &str, since_ms: i64) -> Result<Vec<SeatChange>, StoreError> {
+        let query = self.read(LICENSE_CHANGES).param("account", account);
+        self.fetch_all(query.param("since", instant(since_ms))).await
     }
 
     /// Seats that the account owned, or that were allocated to the organization itself, at each of the instants
@@ -219,29 +208,39 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.edge_ms, row.purchased)).collect())
     }
 
-    /// How assigned seats changed, like [`seat_changes`](Self::seat_changes), by direct child of the organization, or by
-    /// top-level organization; `since_ms` is `None` for all there is. Organizations without any change may be missing.
+    /// Seats assigned as they stood at each of the instants (milliseconds since 1970 UTC), by direct child of the
+    /// organization, or by top-level organization: organization, instant and seats. Those of 0 may be missing.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
-    pub async fn seat_changes_by_organization(
+    pub async fn seats_by_organization(
         &self,
         account: &str,
         organization: Option<&str>,
         edges_ms: &[i64],
-        since_ms: Option<i64>,
-    ) -> Result<HashMap<i64, Vec<(String, SeatChange)>>, StoreError> {
-        let mut changes: HashMap<i64, Vec<(String, SeatChange)>> = HashMap::new();
+    ) -> Result<Vec<(String, i64, u64)>, StoreError> {
         if edges_ms.is_empty() {
-            return Ok(changes);
+            return Ok(Vec::new());
         }
-        let query = self.report_query(LICENSE_CHANGES_BY_ORGANIZATION, account, organization);
-        let query = query.param("edges", instants(edges_ms)).param("since", instant(since_ms.unwrap_or(0)));
-        for row in self.fetch_all::<SeriesChangeRow>(query).await? {
-            let change = SeatChange { assigned: row.assigned, activated: 0 };
-            changes.entry(row.edge_ms).or_default().push((row.organization_id, change));
-        }
-        Ok(changes)
+        let query = self.report_query(LICENSE_HISTORY_BY_ORGANIZATION, account, organization);
+        let rows: Vec<SeriesSeatsRow> = self.fetch_all(query.param("edges", instants(edges_ms))).await?;
+        Ok(rows.into_iter().map(|row| (row.organization_id, row.edge_ms, row.assigned)).collect())
+    }
+
+    /// Which organizations each direct child of the organization (each top-level organization) has below it, itself
+    /// included; or the organization itself, as an empty text, where its children are not compared.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn member_organizations(
+        &self,
+        account: &str,
+        organization: Option<&str>,
+        by_organization: bool,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = if by_organization { MEMBERS_OF_CHILDREN } else { MEMBERS };
+        let rows: Vec<MemberRow> = self.fetch_all(self.report_query(sql, account, organization)).await?;
+        Ok(rows.into_iter().map(|row| (row.child_id, row.organization_id)).collect())
     }
 
     /// Active users of the days, by direct child of the organization, or by top-level organization. Organizations without
@@ -271,7 +270,7 @@ impl Store {
 }
 
 /// What tells an account's tree of organizations from any other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TreeHash(u128);
 
 /// Instants as ClickHouse reads them as a parameter of `DateTime64(3, 'UTC')`.

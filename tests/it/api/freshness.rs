@@ -26,9 +26,8 @@ const REPORTS: [&str; 11] = [
 ];
 
 /// The views that reports are made from.
-const VIEWS: [&str; 11] = [
+const VIEWS: [&str; 10] = [
     "license_changes",
-    "license_changes_by_organization",
     "license_history",
     "license_history_by_organization",
     "license_purchases_at",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::support::{Api, event};
 
-const ROUNDS: usize = 24;
+const ROUNDS: usize = 12;
 
 const REPORTS: [&str; 6] = [
     "licenses/history",
