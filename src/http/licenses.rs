@@ -112,7 +112,7 @@ async fn total(
     let wanted = Wanted::by(period);
     let (scope, tree) = scope_of(state, account, request.organization.as_deref(), making).await?;
     let seats = counts(state, &scope, tree.as_deref(), &wanted.edges_ms, making);
-    let users = state.active_users(&scope, wanted.days.as_ref(), making.version());
+    let users = state.active_users(&scope, tree.as_deref(), wanted.days.as_ref(), making.version());
     let (seats, users) = tokio::try_join!(seats, users)?;
     let assigned = seats.iter().map(|count| (count.edge_ms, count.assigned)).collect();
     let active = users.into_iter().map(|(_, row)| row).collect();
@@ -164,7 +164,7 @@ async fn by_organization(
     let organization = request.organization.clone();
     let scope = Scope { account: account.to_owned(), organization, by_organization: true, tree: Some(tree.hash) };
     let seats = state.seats(&scope, Some(tree), &wanted.edges_ms, making);
-    let users = state.active_users(&scope, wanted.days.as_ref(), making.version());
+    let users = state.active_users(&scope, Some(tree), wanted.days.as_ref(), making.version());
     let (seats, users) = tokio::try_join!(seats, users)?;
     let assigned = |index: usize| seats.iter().map(|(edge_ms, seats)| (*edge_ms, seats[index].assigned)).collect();
     let series = tree.series.iter().enumerate();

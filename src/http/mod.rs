@@ -4,6 +4,7 @@
 //! reply. Who may call what is decided in one place, before any handler runs, from the table in [`route`]; nothing here
 //! computes a figure, and the text of an inner error never reaches a client.
 
+mod activity;
 mod assignments;
 mod auth;
 mod dashboard;

@@ -12,13 +12,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Bytes;
 use tokio::sync::OwnedMutexGuard;
 
+use super::activity::{RangeCache, RecentActivity};
 use super::seats::{SeatChanges, SeatsCache};
 use super::tree::TreeCache;
 use super::usage::UsageCache;
 use crate::core::calendar::Day;
 use crate::report::subject::AccountContext;
 use crate::report::value::Instant;
-use crate::store::{PartsSeen, Store, StoreError, TableGroup};
+use crate::store::{Activity, PartsSeen, Store, StoreError, TableGroup};
 
 /// Bytes of answers that are kept, at most.
 const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -30,6 +31,8 @@ const KEPT_OVERHEAD_BYTES: usize = 512;
 const ACTIVE_DAYS_MAX: usize = 1_000_000;
 /// Questions that are remembered for their turns, about.
 const FLIGHTS_MAX: usize = 10_000;
+/// Accounts whose new activity is read as it comes, at most.
+const FOLLOWED_MAX: usize = 100;
 /// Accounts whose versions are told apart, at most; with more all of them get a new one.
 const ACCOUNTS_MAX: usize = 100_000;
 
@@ -109,6 +112,7 @@ pub(super) struct Polls {
     tracked: tokio::sync::Mutex<Tracked>,
     kept: Mutex<KeptAnswers>,
     pub(super) usage: UsageCache,
+    pub(super) ranges: RangeCache,
     pub(super) seats: SeatsCache,
     pub(super) trees: TreeCache,
 }
@@ -128,6 +132,8 @@ struct Tracked {
     active_days: HashMap<String, HashMap<Day, u64>>,
     /// How many days these are.
     active_days_count: usize,
+    /// What was counted lately, by account, where it has been asked for.
+    activity: HashMap<String, RecentActivity>,
     /// From when on seats have changed, by account, where it has been asked for.
     seat_changes: HashMap<String, SeatChanges>,
     /// The latest time of a fact or use, by account, where it has been asked for.
@@ -164,7 +170,8 @@ impl Version {
 
 impl Tracked {
     async fn refresh(&mut self, store: &Store) -> Result<(), StoreError> {
-        let (seen, changes) = store.changes_since(&self.seen).await?;
+        let followed: Vec<String> = self.activity.keys().cloned().collect();
+        let (seen, changes) = store.changes_since(&self.seen, &followed).await?;
         self.seen = seen;
         self.clock += 1;
         match changes.accounts {
@@ -172,6 +179,11 @@ impl Tracked {
                 if self.accounts.len() + accounts.len() <= ACCOUNTS_MAX
                     && self.active_days_count <= ACTIVE_DAYS_MAX =>
             {
+                for (account, news) in changes.activity {
+                    if let Some(recent) = self.activity.get_mut(&account) {
+                        recent.record(self.clock, news);
+                    }
+                }
                 for changed in accounts {
                     if let Some(latest_ms) = self.latest_ms.get_mut(&changed.account) {
                         *latest_ms = changed.latest_ms.max(*latest_ms);
@@ -196,6 +208,7 @@ impl Tracked {
                 self.active_days_count = 0;
                 self.latest_ms.clear();
                 self.seat_changes.clear();
+                self.activity.clear();
             }
         }
         if changes.progress {
@@ -229,6 +242,7 @@ impl Polls {
             tracked: tokio::sync::Mutex::default(),
             kept: Mutex::default(),
             usage: UsageCache::default(),
+            ranges: RangeCache::default(),
             seats: SeatsCache::default(),
             trees: TreeCache::default(),
         }
@@ -276,6 +290,23 @@ impl Polls {
             tracked.seat_changes.insert(account.to_owned(), unknown.clone());
         }
         unknown
+    }
+
+    /// The version of now, and the activity of the account that came after the given one, where that is known. The account
+    /// is followed from now on.
+    pub(super) async fn recent_activity(&self, account: &str, version: u64) -> (u64, Option<Vec<Arc<Activity>>>) {
+        let mut tracked = self.tracked.lock().await;
+        let clock = tracked.clock;
+        if let Some(recent) = tracked.activity.get(account) {
+            return (clock, recent.after(version));
+        }
+        if tracked.activity.len() >= FOLLOWED_MAX {
+            tracked.activity.clear();
+        }
+        let recent = RecentActivity::since(tracked.latest(account, &[TableGroup::ActiveUsers]));
+        let after = recent.after(version);
+        tracked.activity.insert(account.to_owned(), recent);
+        (clock, after)
     }
 
     /// When the data was complete, if it is known for this version.

@@ -27,6 +27,31 @@ impl Tree {
     pub(super) fn series_of(&self, organization: &str) -> &[usize] {
         self.members.get(organization).map_or(&[], Vec::as_slice)
     }
+
+    /// Whether no series counts anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// A tree of these series and of pairs of organization and series.
+    #[cfg(test)]
+    pub(super) fn of(series: &[&str], members: &[(&str, &str)]) -> Self {
+        let mut tree = Self {
+            hash: TreeHash::default(),
+            series: series.iter().map(|&id| id.to_owned()).collect(),
+            members: HashMap::new(),
+        };
+        for (organization, id) in members {
+            let index = series.iter().position(|other| other == id).unwrap();
+            tree.members.entry((*organization).to_owned()).or_default().push(index);
+        }
+        tree
+    }
+
+    /// The organizations that any series counts; none where there are more than that.
+    pub(super) fn organizations(&self, most: usize) -> Vec<String> {
+        if self.members.len() > most { Vec::new() } else { self.members.keys().cloned().collect() }
+    }
 }
 
 /// Account, organization, and whether its children are compared.
@@ -123,8 +148,7 @@ mod tests {
     fn a_tree_is_kept_until_the_directory_changes() {
         let cache = TreeCache::default();
         let place: Place = ("a".to_owned(), None, true);
-        let members = HashMap::from([("o".to_owned(), vec![0]), ("p".to_owned(), vec![0, 1])]);
-        let tree = Arc::new(Tree { hash: TreeHash::default(), series: vec!["o".to_owned(), "q".to_owned()], members });
+        let tree = Arc::new(Tree::of(&["o", "q"], &[("o", "o"), ("p", "o"), ("p", "q")]));
         cache.keep(place.clone(), 5, &tree);
         cache.keep(place.clone(), 6, &tree);
         assert_eq!(cache.kept.lock().unwrap().organizations, 2);

@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::activity::RangeUsers;
 use super::poll::Version;
 use super::problem::Problem;
 use super::state::ApiState;
+use super::tree::Tree;
 use crate::core::calendar::Day;
 use crate::report::licenses::ActiveUsers;
 use crate::report::period::DayRanges;
@@ -16,6 +18,11 @@ use crate::store::TreeHash;
 const ROWS_MAX: usize = 1_000_000;
 /// Rows of one report that are kept, at most.
 const REPORT_ROWS_MAX: usize = 100_000;
+
+/// A bucket that goes on is remembered by its users if it has at most so many, over all its days.
+const REMEMBERED_USER_DAYS_MAX: u64 = 3_000_000;
+/// Organizations that are named one by one when users are read, at most; of more all of the account's are read.
+const ORGANIZATIONS_NAMED_MAX: usize = 500;
 
 /// Whose users are counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +61,13 @@ impl UsageCache {
         (*version >= since).then(|| Arc::clone(rows))
     }
 
+    /// How many users were active, over all days of the bucket, as far as it was ever read.
+    fn user_days(&self, scope: &Scope, bucket: (Day, Day)) -> Option<u64> {
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, rows) = buckets.scopes.get(scope)?.get(&bucket)?;
+        Some(rows.iter().map(|(_, row)| row.user_days).sum())
+    }
+
     fn keep(&self, scope: &Scope, bucket: (Day, Day), version: u64, rows: Rows) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.rows + rows.len() + 1 > ROWS_MAX {
@@ -72,6 +86,7 @@ impl ApiState {
     pub(super) async fn active_users(
         &self,
         scope: &Scope,
+        tree: Option<&Tree>,
         days: Option<&DayRanges>,
         version: Option<Version>,
     ) -> Result<Rows, Problem> {
@@ -80,8 +95,18 @@ impl ApiState {
         let buckets = buckets_of(days);
         let since = self.polls().active_days(&scope.account, &buckets).await;
         let usage = &self.polls().usage;
-        let known: Vec<Option<Arc<Rows>>> =
+        let mut known: Vec<Option<Arc<Rows>>> =
             buckets.iter().zip(since).map(|(&bucket, since)| usage.get(scope, bucket, since)).collect();
+        if let Some(tree) = tree {
+            for (&bucket, known) in buckets.iter().zip(&mut known).filter(|(_, known)| known.is_none()) {
+                // It was read before, and more has come since: it is one that goes on.
+                if usage.user_days(scope, bucket).is_some_and(|user_days| user_days <= REMEMBERED_USER_DAYS_MAX) {
+                    let (version, rows) = self.remembered_users(scope, tree, bucket, version).await?;
+                    usage.keep(scope, bucket, version, rows.clone());
+                    *known = Some(Arc::new(rows));
+                }
+            }
+        }
         let mut all: Rows = Vec::new();
         let mut start = 0;
         while start < buckets.len() {
@@ -109,6 +134,43 @@ impl ApiState {
             start = end;
         }
         Ok(all)
+    }
+
+    /// The active users of a bucket that goes on, and the version of which they are.
+    async fn remembered_users(
+        &self,
+        scope: &Scope,
+        tree: &Tree,
+        bucket: (Day, Day),
+        version: Version,
+    ) -> Result<(u64, Rows), Problem> {
+        if tree.is_empty() {
+            return Ok((version.report(), Vec::new()));
+        }
+        let account = scope.account.as_str();
+        let organizations = tree.organizations(ORGANIZATIONS_NAMED_MAX);
+        if let Some(mut range) = self.polls().ranges.take(scope, bucket)
+            && let (now, Some(mut news)) = self.polls().recent_activity(account, range.version).await
+        {
+            news.retain(|news| {
+                (bucket.0..=bucket.1).contains(&news.day) && !tree.series_of(&news.organization).is_empty()
+            });
+            for day in range.days_missing(&news) {
+                range.set_day(tree, day, &self.store().activity(account, &organizations, (day, day)).await?);
+            }
+            news.iter().for_each(|news| range.add(tree, news));
+            range.version = now;
+            let rows = range.rows(tree, bucket.0);
+            self.polls().ranges.put(scope, bucket, range);
+            return Ok((now, rows));
+        }
+        // From here on the account is followed.
+        let _ = self.polls().recent_activity(account, version.report()).await;
+        let activity = self.store().activity(account, &organizations, bucket).await?;
+        let range = RangeUsers::of(version.report(), tree, &activity, bucket.1);
+        let rows = range.rows(tree, bucket.0);
+        self.polls().ranges.put(scope, bucket, range);
+        Ok((version.report(), rows))
     }
 
     /// Whether the rows that were just read are those of the scope's tree, and not of one that came in between.

@@ -5,7 +5,7 @@
 //! that were there before, which its name tells: `all_1_5_2` holds the blocks 1 to 5, and `all_1_5_2_7` what mutation 7
 //! made of them. What is read after the parts were listed holds at least the rows of those parts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -26,12 +26,36 @@ SELECT p.table AS table, p.name AS name, p.rows AS rows, \
     extract(p.path, '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}') AS table_id \
 FROM system.parts AS p WHERE p.database = {database:String} AND p.active AND p.rows > 0";
 
+/// The table of who was active where.
+const ACTIVITY_TABLE: &str = "active_users_state";
+
+const ACTIVITY: &str = "\
+SELECT s.account_id AS account_id, s.organization_id AS organization_id, toInt32(s.day) AS day, \
+    bitmapToArray(s.users) AS users \
+FROM active_users_state AS s WHERE s._part IN {parts:Array(String)} AND s.account_id IN {accounts:Array(String)}";
+
+const ACTIVITY_OF_DAYS: &str = "\
+SELECT s.account_id AS account_id, s.organization_id AS organization_id, toInt32(s.day) AS day, \
+    bitmapToArray(s.users) AS users \
+FROM active_users_state AS s \
+WHERE s.account_id = {account:String} AND s.day BETWEEN {first_day:Date} AND {last_day:Date} \
+    AND (empty({organizations:Array(String)}) OR s.organization_id IN {organizations:Array(String)}) \
+ORDER BY s.day";
+
 #[derive(Row, Deserialize)]
 struct PartRow {
     table: String,
     name: String,
     rows: u64,
     table_id: String,
+}
+
+#[derive(Row, Deserialize)]
+struct ActivityRow {
+    account_id: String,
+    organization_id: String,
+    day: i32,
+    users: Vec<u64>,
 }
 
 #[derive(Row, Deserialize)]
@@ -87,9 +111,22 @@ pub struct ChangedAccount {
     pub active_days: BTreeSet<Day>,
 }
 
+/// Users who were active in an organization on a day; others may have been too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// The organization; empty where none was named.
+    pub organization: String,
+    /// The day, in the account's zone.
+    pub day: Day,
+    /// The users' keys in bitmaps.
+    pub users: Vec<u64>,
+}
+
 /// What has changed since the parts were last listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changes {
+    /// The new activity of the accounts that were followed, by account; it is all there is if `accounts` is known.
+    pub activity: HashMap<String, Vec<Activity>>,
     /// Accounts with new rows; `None` where it may be any account.
     pub accounts: Option<Vec<ChangedAccount>>,
     /// The progress may have moved.
@@ -155,11 +192,16 @@ impl Store {
         self.cluster().is_none()
     }
 
-    /// What has changed since `seen`, and the parts of now. Whatever is read afterwards holds at least the rows of these.
+    /// What has changed since `seen`, with the new activity of the accounts `followed`, and the parts of now. Whatever is
+    /// read afterwards holds at least the rows of these.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
-    pub async fn changes_since(&self, seen: &PartsSeen) -> Result<(PartsSeen, Changes), StoreError> {
+    pub async fn changes_since(
+        &self,
+        seen: &PartsSeen,
+        followed: &[String],
+    ) -> Result<(PartsSeen, Changes), StoreError> {
         let query = self.read(PARTS).param("database", &self.target().database);
         let parts: Vec<PartRow> = self.fetch_all(query).await?;
         let mut now = PartsSeen::default();
@@ -175,12 +217,56 @@ impl Store {
         let progress = now.tables.get(PROGRESS) != seen.tables.get(PROGRESS);
         // Rows that are no longer there, or not as they were: nobody but an operator does that, to any of them.
         let kept = seen.tables.iter().all(|(table, old)| now.tables.get(table).is_some_and(|new| new.hold_all(old)));
-        let accounts = if known && kept && !seen.tables.is_empty() {
-            self.accounts_in(&new_parts(&parts, seen)).await?
-        } else {
-            None
-        };
-        Ok((now, Changes { accounts, progress }))
+        let mut activity = HashMap::new();
+        let mut accounts = None;
+        if known && kept && !seen.tables.is_empty() {
+            let new = new_parts(&parts, seen);
+            // Before the accounts: where those are found in every part, no part was missing a moment ago.
+            activity = self.activity_in(&new, followed).await?;
+            accounts = self.accounts_in(&new).await?;
+        }
+        Ok((now, Changes { activity, accounts, progress }))
+    }
+
+    /// The activity of the accounts in the parts, as far as these are still there.
+    async fn activity_in(
+        &self,
+        parts: &BTreeMap<&str, Vec<&PartRow>>,
+        followed: &[String],
+    ) -> Result<HashMap<String, Vec<Activity>>, StoreError> {
+        let mut activity: HashMap<String, Vec<Activity>> = HashMap::new();
+        let Some(parts) = parts.get(ACTIVITY_TABLE).filter(|_| !followed.is_empty()) else { return Ok(activity) };
+        if parts.iter().map(|part| part.rows).sum::<u64>() > SEARCHED_ROWS_MAX {
+            return Ok(activity);
+        }
+        let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+        let query = self.read(ACTIVITY).param("parts", names).param("accounts", followed);
+        for row in self.fetch_all::<ActivityRow>(query).await? {
+            let news = Activity { organization: row.organization_id, day: Day(row.day), users: row.users };
+            activity.entry(row.account_id).or_default().push(news);
+        }
+        Ok(activity)
+    }
+
+    /// Who was active in the organizations of the account (in all of them if none is named) on the days, by day.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn activity(
+        &self,
+        account: &str,
+        organizations: &[String],
+        (first_day, last_day): (Day, Day),
+    ) -> Result<Vec<Activity>, StoreError> {
+        let query = self.read(ACTIVITY_OF_DAYS).param("account", account).param("organizations", organizations);
+        let query = query.param("first_day", first_day.to_string()).param("last_day", last_day.to_string());
+        let rows: Vec<ActivityRow> = self.fetch_all(query).await?;
+        let activity = rows.into_iter().map(|row| Activity {
+            organization: row.organization_id,
+            day: Day(row.day),
+            users: row.users,
+        });
+        Ok(activity.collect())
     }
 
     /// The accounts in the parts, given by table; `None` where they cannot be told.

@@ -18,7 +18,7 @@ mod row_binary;
 mod rows;
 mod write;
 
-pub use changes::{ChangedAccount, Changes, PartsSeen, TableGroup};
+pub use changes::{Activity, ChangedAccount, Changes, PartsSeen, TableGroup};
 pub use client::{ServerVersion, Store, VERSION_MIN};
 pub use error::StoreError;
 pub use migrate::{MigrateError, Migration, MigrationReport, migrations};
