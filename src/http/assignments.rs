@@ -68,7 +68,7 @@ async fn page(state: &ApiState, account: &str, query: Query, headers: &HeaderMap
         Poll::Answered(response) => return Ok(response),
         Poll::Make(making) => making,
     };
-    let (rows, total) = state.store().assignments(account, &request, &page, making.now_ms).await?;
+    let (rows, total) = state.assignments(account, &request, &page, &making).await?;
     let body = AssignmentsReport::assemble(account, &request, &page, making.context.account.zone, rows, total);
     making.json(headers, &body).await
 }

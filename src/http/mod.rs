@@ -10,6 +10,7 @@ mod auth;
 mod dashboard;
 mod ingest;
 mod licenses;
+mod listing;
 mod log;
 mod making;
 mod openapi;

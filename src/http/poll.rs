@@ -13,6 +13,7 @@ use axum::body::Bytes;
 use tokio::sync::OwnedMutexGuard;
 
 use super::activity::{RangeCache, RecentActivity};
+use super::listing::ListingCache;
 use super::seats::{SeatChanges, SeatsCache};
 use super::tree::TreeCache;
 use super::usage::UsageCache;
@@ -115,6 +116,7 @@ pub(super) struct Polls {
     pub(super) ranges: RangeCache,
     pub(super) seats: SeatsCache,
     pub(super) trees: TreeCache,
+    pub(super) listings: ListingCache,
 }
 
 #[derive(Default)]
@@ -245,6 +247,7 @@ impl Polls {
             ranges: RangeCache::default(),
             seats: SeatsCache::default(),
             trees: TreeCache::default(),
+            listings: ListingCache::default(),
         }
     }
 

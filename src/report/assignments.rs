@@ -23,7 +23,7 @@ const INACTIVE_DAYS_MAX: u32 = 100_000;
 const DAY_MS: i64 = 86_400_000;
 
 /// Which assignments are asked for, and in which order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AssignmentsRequest {
     /// Only this organization and all below it.
     pub organization: Option<String>,
@@ -51,7 +51,7 @@ pub struct Page {
 }
 
 /// Which seats are asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StatusFilter {
     Active,
     Revoked,
@@ -59,14 +59,14 @@ pub enum StatusFilter {
 }
 
 /// The order of the rows; ties go by user id, then organization id, ascending, and nulls come last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sort {
     pub key: SortKey,
     pub descending: bool,
 }
 
 /// What rows are sorted by: text by code point, times by age.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SortKey {
     User,
     Email,
@@ -161,6 +161,13 @@ impl AssignmentsRequest {
         let days = i64::from(self.inactive_days?);
         // No use lies outside, so an instant beyond asks for the same.
         Some((self.as_of_ms.unwrap_or(now_ms) - days * DAY_MS).clamp(0, EVENT_TIME_MAX_MS))
+    }
+
+    /// The same request without what decides nothing in it: it asks for the same rows in the same order.
+    #[must_use]
+    pub fn listing(&self) -> Self {
+        let as_of_ms = self.as_of_ms.filter(|_| self.inactive_days.is_some());
+        Self { as_of_ms, ..self.clone() }
     }
 
     /// The order of the rows, in words that differ from those of any other.

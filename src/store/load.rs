@@ -205,7 +205,7 @@ impl Store {
 }
 
 /// A key of a load, as it travels in a parameter.
-trait Key: Serialize {
+pub(super) trait Key: Serialize {
     /// Bytes of its text, about.
     fn text_bytes(&self) -> usize;
 }
@@ -229,7 +229,7 @@ impl Key for (String, String, i32) {
 }
 
 /// Splits keys into runs of at most [`KEYS_BYTES_MAX`] bytes each; a key that is longer stands alone.
-fn chunks<K: Key>(keys: &[K]) -> Vec<&[K]> {
+pub(super) fn chunks<K: Key>(keys: &[K]) -> Vec<&[K]> {
     let mut chunks = Vec::new();
     let mut start = 0;
     let mut bytes = 0;

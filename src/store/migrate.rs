@@ -73,6 +73,8 @@ static FILES: &[(&str, &str)] = &embed! {
     "0046_license_purchases_at"
     "0047_license_history"
     "0048_license_history_by_organization"
+    "0049_seat_holders_touched"
+    "0050_license_assignments_of_users"
 };
 
 /// One file of the schema.

@@ -13,6 +13,7 @@ mod progress;
 mod reports;
 mod reports_assignments;
 mod reports_licenses;
+mod reports_listing;
 mod reports_series;
 mod row_binary;
 mod rows;

@@ -184,7 +184,12 @@ impl Store {
 }
 
 /// Binds what [`filters`] refers to.
-fn with_filters(query: Query, account: &str, request: &AssignmentsRequest, inactive_before_ms: Option<i64>) -> Query {
+pub(super) fn with_filters(
+    query: Query,
+    account: &str,
+    request: &AssignmentsRequest,
+    inactive_before_ms: Option<i64>,
+) -> Query {
     let mut query = query.param("account", account);
     let texts = [
         ("organization", &request.organization),
@@ -204,7 +209,7 @@ fn with_filters(query: Query, account: &str, request: &AssignmentsRequest, inact
 }
 
 /// The condition that the rows meet.
-fn filters(request: &AssignmentsRequest, inactive: bool) -> String {
+pub(super) fn filters(request: &AssignmentsRequest, inactive: bool) -> String {
     let mut conditions: Vec<&str> = Vec::new();
     if request.organization.is_some() {
         conditions.push("has(a.ancestors, {organization:String})");

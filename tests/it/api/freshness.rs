@@ -26,7 +26,7 @@ const REPORTS: [&str; 11] = [
 ];
 
 /// The views that reports are made from.
-const VIEWS: [&str; 10] = [
+const VIEWS: [&str; 11] = [
     "license_changes",
     "license_history",
     "license_history_by_organization",
@@ -34,6 +34,7 @@ const VIEWS: [&str; 10] = [
     "license_usage",
     "license_usage_by_organization",
     "account_license_assignments",
+    "license_assignments_of_users",
     "organization_tree",
     "plans",
     "test_activity",

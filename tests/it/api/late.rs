@@ -19,6 +19,20 @@ const REPORTS: [&str; 6] = [
     "licenses/usage?group_by=organization&interval=month&from=FROM&organization_id=o0",
 ];
 
+/// Of the listings, each of which is read page by page.
+const LISTING_ROUNDS: usize = 14;
+
+const LISTINGS: [&str; 8] = [
+    "",
+    "sort=-user&status=all",
+    "sort=email&status=all",
+    "sort=-email&user=ANN",
+    "sort=-organization&status=all&organization_id=o0",
+    "sort=last_assignment&status=revoked",
+    "sort=-last_active_use&activated=true&status=all&license_source=a",
+    "sort=last_active_use&status=all&inactive_days=3&as_of=AS_OF&organization_id=o1",
+];
+
 fn path(report: &str) -> String {
     let from = Utc::now().date_naive() - TimeDelta::days(100);
     format!("/v1/accounts/a/{}", report.replace("FROM", &from.to_string()))
@@ -57,8 +71,16 @@ fn arbitrary(random: &mut ChaCha8Rng) -> String {
         18 => {
             event("organization.updated", &time, &of(json!({"parent_id": format!("o{}", random.random_range(0..5))})))
         }
-        _ => event("user.updated", &time, &json!({"account_id": "a", "user_id": user, "name": time})),
+        _ => event("user.updated", &time, &described(random, &user)),
     }
+}
+
+/// A name and an e-mail address that others have too, in other letters, or that nobody has.
+fn described(random: &mut ChaCha8Rng, user: &str) -> Value {
+    let names = ["Anna", "anna", "ANNA", "Zoë", "漢字", "u3", ""];
+    let name = names[random.random_range(0..names.len())];
+    let email = (random.random_range(0..2) == 0).then(|| format!("{name}@example.com"));
+    json!({"account_id": "a", "user_id": user, "name": name, "email": email})
 }
 
 fn said(api: &Api, report: &str) -> String {
@@ -104,4 +126,92 @@ fn what_happens_now_does_not_cost_the_whole_history_again() {
     assert_eq!(last(report).1["assigned"], 1, "it is enough to go back for three days");
     api.count(&[event("license.purchased", &moment(Utc::now() - day * 90), &json!({"account_id": "a", "seats": 3}))]);
     assert_eq!(last(report).0, 500, "nothing of what is kept holds any more");
+}
+
+/// All rows of the listing, page by page, and the total that every page tells.
+fn listed(api: &Api, listing: &str, limit: usize, as_of: &str) -> (Vec<Value>, Value) {
+    let path = format!("/v1/accounts/a/licenses/assignments?limit={limit}&{}", listing.replace("AS_OF", as_of));
+    let mut page = api.report(path.trim_end_matches('&'));
+    let total = page["total"].clone();
+    let mut rows = Vec::new();
+    loop {
+        assert_eq!(page["total"], total, "{listing}");
+        rows.extend(page["rows"].as_array().unwrap().clone());
+        let Some(cursor) = page["next_cursor"].as_str() else { return (rows, total) };
+        assert!(rows.len() <= 100, "{listing} goes round in circles");
+        page = api.report(&format!("{path}&cursor={cursor}").replace("&&", "&"));
+    }
+}
+
+#[test]
+fn however_late_events_come_every_listing_is_as_one_made_anew() {
+    let seed = Utc::now().timestamp_millis().cast_unsigned();
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let api = Api::open();
+    let as_of = moment(Utc::now());
+    for round in 0..LISTING_ROUNDS {
+        let mut events: Vec<String> = (0..random.random_range(1..8)).map(|_| arbitrary(&mut random)).collect();
+        if round % 3 == 0 {
+            let user = format!("u{}", random.random_range(0..6));
+            events.push(event("user.updated", &moment(time(&mut random)), &described(&mut random, &user)));
+        }
+        assert_eq!(api.count(&events).accepted, events.len() as u64, "every event of the test is good");
+        let anew = api.beside(|_| {});
+        for listing in LISTINGS {
+            let kept = listed(&api, listing, random.random_range(1..4), &as_of);
+            let truth = listed(&anew, listing, 1_000, &as_of);
+            assert!(
+                kept == truth,
+                "seed {seed}, {round}, {listing}: {kept:#?} instead of {truth:#?} after {events:#?}"
+            );
+        }
+    }
+}
+
+/// Seats of three users, the first of whom was active a day later, and a listing of them that is kept.
+fn kept_listing() -> (Api, DateTime<Utc>) {
+    let api = Api::open();
+    let start = Utc::now() - TimeDelta::days(5);
+    let seat = |user: &str| json!({"account_id": "a", "organization_id": "o", "user_id": user});
+    let mut events: Vec<String> =
+        ["u", "v", "w"].map(|user| event("license.assigned", &moment(start), &seat(user))).to_vec();
+    events.push(event("user.login", &moment(start + TimeDelta::days(1)), &seat("u")));
+    api.count(&events);
+    for limit in [50, 60] {
+        assert_eq!(listed(&api, "sort=-last_active_use", limit, "").0.len(), 3);
+    }
+    (api, start)
+}
+
+#[test]
+fn what_happens_now_does_not_cost_the_whole_listing_again() {
+    let (api, start) = kept_listing();
+    // Whoever reads all of it fails from here on.
+    api.sql("DROP VIEW organization_tree");
+    let data = json!({"account_id": "a", "organization_id": "o", "user_id": "v"});
+    let path = "/v1/accounts/a/licenses/assignments?sort=-last_active_use";
+    assert_eq!(api.get("/v1/accounts/a/licenses/assignments?sort=-user").status, 500, "it was not asked for before");
+    let used = moment(start + TimeDelta::days(2));
+    api.count(&[event("user.login", &used, &data)]);
+    let report = api.report(path);
+    assert_eq!(report["total"], 3);
+    assert_eq!((&report["rows"][0]["user_id"], &report["rows"][0]["last_active_use"]), (&json!("v"), &json!(used)));
+    assert_eq!(report["rows"][1]["user_id"], "u");
+    api.count(&[event("license.revoked", &moment(start + TimeDelta::days(3)), &data)]);
+    let report = api.report(path);
+    assert_eq!((&report["total"], &report["rows"][0]["user_id"]), (&json!(2), &json!("u")));
+    api.count(&[event("user.updated", &used, &json!({"account_id": "a", "user_id": "w", "name": "W"}))]);
+    assert_eq!(api.get(path).status, 500, "names may be others by now");
+}
+
+#[test]
+fn a_merge_hides_no_use_from_a_listing() {
+    let (api, start) = kept_listing();
+    let used = moment(start + TimeDelta::days(2));
+    api.count(&[event("user.login", &used, &json!({"account_id": "a", "organization_id": "o", "user_id": "u"}))]);
+    // The API learns of the use, and then a merge makes one row of it and the one before it.
+    api.report(&path("licenses/history"));
+    api.sql("OPTIMIZE TABLE seat_usage_state FINAL");
+    let (rows, _) = listed(&api, "sort=-last_active_use", 70, "");
+    assert_eq!(rows[0]["last_active_use"], json!(used));
 }

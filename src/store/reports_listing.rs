@@ -1,0 +1,198 @@
+//! Queries of listings of assignments that are kept: the keys of all rows once, then the rows of some users.
+//!
+//! What the organization tree says of a row is not asked for with it but once for all: it changes with the directory
+//! alone.
+
+use std::sync::Arc;
+
+use clickhouse::Row;
+use clickhouse::query::Query;
+use serde::Deserialize;
+
+use super::client::Store;
+use super::error::StoreError;
+use super::load::chunks;
+use super::reports::instant;
+use super::reports_assignments::{filters, with_filters};
+use crate::report::assignments::{Assignment, AssignmentStatus, AssignmentsRequest, SortKey};
+use crate::report::cursor::TEXT_BYTES_MAX;
+use crate::report::listing::{KeyValue, Listing, Place, Places};
+use crate::report::value::Instant;
+
+/// Rows of a listing that is kept, at most.
+const LISTING_ROWS_MAX: usize = 250_000;
+/// Rows that are read in full at once, at most.
+const ROWS_MAX: usize = 20_000;
+
+const PLACES: &str = "\
+SELECT t.organization_id AS organization_id, t.path AS path, has(t.ancestors, {organization:String}) AS is_within \
+FROM organization_tree(account = {account:String}) AS t";
+
+const TOUCHED: &str = "\
+SELECT DISTINCT t.user_id AS user_id \
+FROM seat_holders_touched(account = {account:String}, since = {since:DateTime64(3, 'UTC')}) AS t \
+LIMIT {limit:UInt64}";
+
+const ROWS: &str = "\
+a.user_id AS user_id, if(is_long, '', a.user) AS user, if(is_long, NULL, a.email) AS email, \
+    a.license_source AS license_source, a.organization_id AS organization_id, a.project_id AS project_id, \
+    if(is_long, NULL, a.project) AS project, toUnixTimestamp64Milli(a.last_assignment) AS last_assignment_ms, \
+    toUnixTimestamp64Milli(a.last_active_use) AS last_active_use_ms, a.activated AS activated, \
+    a.status = 'active' AS active";
+
+#[derive(Row, Deserialize)]
+struct PlaceRow {
+    organization_id: String,
+    path: String,
+    is_within: bool,
+}
+
+#[derive(Row, Deserialize)]
+struct KeyRow {
+    is_long: bool,
+    user_id: String,
+    organization_id: String,
+    text: Option<String>,
+    time_ms: Option<i64>,
+}
+
+#[derive(Row, Deserialize)]
+struct SeatRow {
+    is_long: bool,
+    user_id: String,
+    user: String,
+    email: Option<String>,
+    license_source: String,
+    organization_id: String,
+    project_id: Option<String>,
+    project: Option<String>,
+    last_assignment_ms: i64,
+    last_active_use_ms: Option<i64>,
+    activated: bool,
+    active: bool,
+}
+
+impl From<SeatRow> for Assignment {
+    fn from(row: SeatRow) -> Self {
+        Self {
+            user_id: row.user_id,
+            user: row.user,
+            email: row.email,
+            license_source: row.license_source,
+            organization_id: row.organization_id,
+            organization: String::new(),
+            project_id: row.project_id,
+            project: row.project,
+            last_assignment: Instant(row.last_assignment_ms),
+            last_active_use: row.last_active_use_ms.map(Instant),
+            activated: row.activated,
+            status: if row.active { AssignmentStatus::Active } else { AssignmentStatus::Revoked },
+        }
+    }
+}
+
+impl Store {
+    /// The order of all of the account's assignments that are asked for; `None` where they are too many, or their names
+    /// too long, to be kept. A request that depends on now has no order of its own.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn listing(&self, account: &str, request: &AssignmentsRequest) -> Result<Option<Listing>, StoreError> {
+        let organization = request.organization.as_deref();
+        let query = self.read(PLACES).param("account", account).param("organization", organization.unwrap_or_default());
+        let places: Vec<PlaceRow> = self.fetch_all(query).await?;
+        let place = |row: PlaceRow| {
+            let organization_id: Arc<str> = row.organization_id.into();
+            let path = if row.path.is_empty() { Arc::clone(&organization_id) } else { row.path.into() };
+            Place { organization_id, path, is_within: row.is_within }
+        };
+        let places = Places::new(places.into_iter().map(place).collect(), organization.is_none());
+        if places.are_long() {
+            return Ok(None);
+        }
+        let (text, time) = match request.sort.key {
+            SortKey::User => ("a.user", "NULL"),
+            SortKey::Email => ("a.email", "NULL"),
+            SortKey::Organization => ("NULL", "NULL"),
+            SortKey::LastAssignment => ("NULL", "toUnixTimestamp64Milli(a.last_assignment)"),
+            SortKey::LastActiveUse => ("NULL", "toUnixTimestamp64Milli(a.last_active_use)"),
+        };
+        let columns = format!(
+            "a.user_id AS user_id, a.organization_id AS organization_id, \
+                CAST(if(is_long, NULL, {text}) AS Nullable(String)) AS text, CAST({time} AS Nullable(Int64)) AS time_ms"
+        );
+        let query = self.seats_of(account, request, &columns, &[], LISTING_ROWS_MAX);
+        let rows: Vec<KeyRow> = self.fetch_all(query).await?;
+        if rows.len() > LISTING_ROWS_MAX || rows.iter().any(|row| row.is_long) {
+            return Ok(None);
+        }
+        let key = |row: KeyRow| {
+            let value = row.text.map(|text| KeyValue::Text(text.into())).or(row.time_ms.map(KeyValue::Time));
+            places.key(request.sort.key, &row.user_id, &row.organization_id, value.unwrap_or(KeyValue::Null))
+        };
+        let keys = rows.into_iter().filter_map(key).collect();
+        Ok(Some(Listing::new(request.sort, keys, places)))
+    }
+
+    /// The assignments of these users that are asked for, without what the organization tree says of them; `None` where
+    /// they are too many, or their names too long, to be kept.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn assignments_of(
+        &self,
+        account: &str,
+        request: &AssignmentsRequest,
+        users: &[String],
+    ) -> Result<Option<Vec<Assignment>>, StoreError> {
+        let mut all = Vec::new();
+        for users in chunks(users) {
+            let rows: Vec<SeatRow> = self.fetch_all(self.seats_of(account, request, ROWS, users, ROWS_MAX)).await?;
+            if all.len() + rows.len() > ROWS_MAX || rows.iter().any(|row| row.is_long) {
+                return Ok(None);
+            }
+            all.extend(rows.into_iter().map(Assignment::from));
+        }
+        Ok(Some(all))
+    }
+
+    /// Users whose assignments may stand otherwise than they stood at the instant, milliseconds since 1970 UTC; `None` where
+    /// they are more than `users_max`.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn seat_holders_touched(
+        &self,
+        account: &str,
+        since_ms: i64,
+        users_max: usize,
+    ) -> Result<Option<Vec<String>>, StoreError> {
+        let query = self.read(TOUCHED).param("account", account).param("since", instant(since_ms));
+        let users: Vec<String> = self.fetch_all(query.param("limit", users_max + 1)).await?;
+        Ok((users.len() <= users_max).then_some(users))
+    }
+
+    /// The seats of these users, of all where there are none of them, whatever their organization; one more than
+    /// `rows_max` if there are as many.
+    fn seats_of(
+        &self,
+        account: &str,
+        request: &AssignmentsRequest,
+        columns: &str,
+        users: &[String],
+        rows_max: usize,
+    ) -> Query {
+        let mut anywhere = request.clone();
+        anywhere.organization = None;
+        let inactive_before_ms = anywhere.inactive_before_ms(i64::MAX);
+        let filters = filters(&anywhere, inactive_before_ms.is_some());
+        let sql = format!(
+            "SELECT greatest(length(a.user), ifNull(length(a.email), 0), ifNull(length(a.project), 0)) > {TEXT_BYTES_MAX} \
+                AS is_long, {columns} \
+             FROM license_assignments_of_users(account = {{account:String}}, users = {{users:Array(String)}}) AS a\
+             {filters} LIMIT {{limit:UInt64}}"
+        );
+        let query = with_filters(self.read(&sql), account, &anywhere, inactive_before_ms);
+        query.param("users", users).param("limit", rows_max + 1)
+    }
+}
