@@ -22,6 +22,8 @@ const REPORTS: [&str; 6] = [
 /// Of the listings, each of which is read page by page.
 const LISTING_ROUNDS: usize = 14;
 
+const USERS: usize = 10;
+
 const LISTINGS: [&str; 8] = [
     "",
     "sort=-user&status=all",
@@ -56,7 +58,7 @@ fn time(random: &mut ChaCha8Rng) -> DateTime<Utc> {
 fn arbitrary(random: &mut ChaCha8Rng) -> String {
     let time = moment(time(random));
     let organization = format!("o{}", random.random_range(0..5));
-    let user = format!("u{}", random.random_range(0..6));
+    let user = format!("u{}", random.random_range(0..USERS));
     let of = |more: Value| {
         let mut data = json!({"account_id": "a", "organization_id": organization});
         data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -152,8 +154,11 @@ fn however_late_events_come_every_listing_is_as_one_made_anew() {
     for round in 0..LISTING_ROUNDS {
         let mut events: Vec<String> = (0..random.random_range(1..8)).map(|_| arbitrary(&mut random)).collect();
         if round % 3 == 0 {
-            let user = format!("u{}", random.random_range(0..6));
-            events.push(event("user.updated", &moment(time(&mut random)), &described(&mut random, &user)));
+            // Some get another name, while nobody need have been active.
+            for user in 0..USERS / 2 {
+                let described = described(&mut random, &format!("u{user}"));
+                events.push(event("user.updated", &moment(Utc::now()), &described));
+            }
         }
         assert_eq!(api.count(&events).accepted, events.len() as u64, "every event of the test is good");
         let anew = api.beside(|_| {});
