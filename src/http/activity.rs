@@ -12,7 +12,7 @@ use crate::report::licenses::ActiveUsers;
 use crate::store::Activity;
 
 /// Users in activity that is held back for polls to come, at most, for each account; with more the oldest is dropped.
-const RECENT_USERS_MAX: usize = 200_000;
+const RECENT_USERS_MAX: usize = 50_000;
 /// Users that are remembered, at most, over all ranges of days; with more all of them are dropped.
 const REMEMBERED_MAX: usize = 4_000_000;
 

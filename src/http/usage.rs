@@ -20,7 +20,11 @@ const ROWS_MAX: usize = 1_000_000;
 const REPORT_ROWS_MAX: usize = 100_000;
 
 /// A bucket that goes on is remembered by its users if it has at most so many, over all its days.
-const REMEMBERED_USER_DAYS_MAX: u64 = 3_000_000;
+const REMEMBERED_USER_DAYS_MAX: u64 = 2_000_000;
+/// If more buckets than that have changed, they are read together.
+const REMEMBERED_BUCKETS_MAX: usize = 2;
+/// If more days of a bucket than that have changed for the first time, it is read as a whole.
+const DAYS_READ_MAX: usize = 3;
 /// Organizations that are named one by one when users are read, at most; of more all of the account's are read.
 const ORGANIZATIONS_NAMED_MAX: usize = 500;
 
@@ -97,11 +101,14 @@ impl ApiState {
         let usage = &self.polls().usage;
         let mut known: Vec<Option<Arc<Rows>>> =
             buckets.iter().zip(since).map(|(&bucket, since)| usage.get(scope, bucket, since)).collect();
-        if let Some(tree) = tree {
+        let stale = known.iter().filter(|known| known.is_none()).count();
+        if let Some(tree) = tree.filter(|_| stale <= REMEMBERED_BUCKETS_MAX) {
             for (&bucket, known) in buckets.iter().zip(&mut known).filter(|(_, known)| known.is_none()) {
-                // It was read before, and more has come since: it is one that goes on.
-                if usage.user_days(scope, bucket).is_some_and(|user_days| user_days <= REMEMBERED_USER_DAYS_MAX) {
-                    let (version, rows) = self.remembered_users(scope, tree, bucket, version).await?;
+                // If it was read before, more has come since: it is one that goes on.
+                let user_days = usage.user_days(scope, bucket).unwrap_or(u64::MAX);
+                if user_days <= REMEMBERED_USER_DAYS_MAX
+                    && let Some((version, rows)) = self.remembered_users(scope, tree, bucket, version).await?
+                {
                     usage.keep(scope, bucket, version, rows.clone());
                     *known = Some(Arc::new(rows));
                 }
@@ -136,16 +143,17 @@ impl ApiState {
         Ok(all)
     }
 
-    /// The active users of a bucket that goes on, and the version of which they are.
+    /// The active users of a bucket that goes on, and the version of which they are; `None` where too many of its days have
+    /// to be read.
     async fn remembered_users(
         &self,
         scope: &Scope,
         tree: &Tree,
         bucket: (Day, Day),
         version: Version,
-    ) -> Result<(u64, Rows), Problem> {
+    ) -> Result<Option<(u64, Rows)>, Problem> {
         if tree.is_empty() {
-            return Ok((version.report(), Vec::new()));
+            return Ok(Some((version.report(), Vec::new())));
         }
         let account = scope.account.as_str();
         let organizations = tree.organizations(ORGANIZATIONS_NAMED_MAX);
@@ -155,14 +163,18 @@ impl ApiState {
             news.retain(|news| {
                 (bucket.0..=bucket.1).contains(&news.day) && !tree.series_of(&news.organization).is_empty()
             });
-            for day in range.days_missing(&news) {
+            let days = range.days_missing(&news);
+            if days.len() > DAYS_READ_MAX {
+                return Ok(None);
+            }
+            for day in days {
                 range.set_day(tree, day, &self.store().activity(account, &organizations, (day, day)).await?);
             }
             news.iter().for_each(|news| range.add(tree, news));
             range.version = now;
             let rows = range.rows(tree, bucket.0);
             self.polls().ranges.put(scope, bucket, range);
-            return Ok((now, rows));
+            return Ok(Some((now, rows)));
         }
         // From here on the account is followed.
         let _ = self.polls().recent_activity(account, version.report()).await;
@@ -170,7 +182,7 @@ impl ApiState {
         let range = RangeUsers::of(version.report(), tree, &activity, bucket.1);
         let rows = range.rows(tree, bucket.0);
         self.polls().ranges.put(scope, bucket, range);
-        Ok((version.report(), rows))
+        Ok(Some((version.report(), rows)))
     }
 
     /// Whether the rows that were just read are those of the scope's tree, and not of one that came in between.
