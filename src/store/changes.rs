@@ -20,6 +20,9 @@ const PROGRESS: &str = "source_progress";
 /// New parts with more rows than this, all together, are not searched for the accounts in them.
 const SEARCHED_ROWS_MAX: u64 = 1_000_000;
 
+/// Parts that are merged away while they are looked at are listed anew, so often at most.
+const LISTINGS_MAX: usize = 5;
+
 /// The table's identity is in the path: a table that is dropped and made anew counts its blocks anew.
 const PARTS: &str = "\
 SELECT p.table AS table, p.name AS name, p.rows AS rows, \
@@ -202,6 +205,22 @@ impl Store {
         seen: &PartsSeen,
         followed: &[String],
     ) -> Result<(PartsSeen, Changes), StoreError> {
+        for _ in 1..LISTINGS_MAX {
+            let (now, changes, is_merged) = self.changes_once(seen, followed).await?;
+            if !is_merged {
+                return Ok((now, changes));
+            }
+        }
+        let (now, changes, _) = self.changes_once(seen, followed).await?;
+        Ok((now, changes))
+    }
+
+    /// What has changed, and whether it cannot be told because a part was merged away while the parts were looked at.
+    async fn changes_once(
+        &self,
+        seen: &PartsSeen,
+        followed: &[String],
+    ) -> Result<(PartsSeen, Changes, bool), StoreError> {
         let query = self.read(PARTS).param("database", &self.target().database);
         let parts: Vec<PartRow> = self.fetch_all(query).await?;
         let mut now = PartsSeen::default();
@@ -217,15 +236,19 @@ impl Store {
         let progress = now.tables.get(PROGRESS) != seen.tables.get(PROGRESS);
         // Rows that are no longer there, or not as they were: nobody but an operator does that, to any of them.
         let kept = seen.tables.iter().all(|(table, old)| now.tables.get(table).is_some_and(|new| new.hold_all(old)));
-        let mut activity = HashMap::new();
-        let mut accounts = None;
-        if known && kept && !seen.tables.is_empty() {
-            let new = new_parts(&parts, seen);
-            // Before the accounts: where those are found in every part, no part was missing a moment ago.
-            activity = self.activity_in(&new, followed).await?;
-            accounts = self.accounts_in(&new).await?;
+        let mut changes = Changes { activity: HashMap::new(), accounts: None, progress };
+        if !known || !kept || seen.tables.is_empty() {
+            return Ok((now, changes, false));
         }
-        Ok((now, Changes { activity, accounts, progress }))
+        let new = new_parts(&parts, seen);
+        if new.values().flatten().map(|part| part.rows).sum::<u64>() > SEARCHED_ROWS_MAX {
+            return Ok((now, changes, false));
+        }
+        // Before the accounts: where those are found in every part, no part was missing a moment ago.
+        changes.activity = self.activity_in(&new, followed).await?;
+        changes.accounts = self.accounts_in(&new).await?;
+        let is_merged = changes.accounts.is_none();
+        Ok((now, changes, is_merged))
     }
 
     /// The activity of the accounts in the parts, as far as these are still there.
@@ -236,9 +259,6 @@ impl Store {
     ) -> Result<HashMap<String, Vec<Activity>>, StoreError> {
         let mut activity: HashMap<String, Vec<Activity>> = HashMap::new();
         let Some(parts) = parts.get(ACTIVITY_TABLE).filter(|_| !followed.is_empty()) else { return Ok(activity) };
-        if parts.iter().map(|part| part.rows).sum::<u64>() > SEARCHED_ROWS_MAX {
-            return Ok(activity);
-        }
         let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
         let query = self.read(ACTIVITY).param("parts", names).param("accounts", followed);
         for row in self.fetch_all::<ActivityRow>(query).await? {
@@ -269,17 +289,13 @@ impl Store {
         Ok(activity.collect())
     }
 
-    /// The accounts in the parts, given by table; `None` where they cannot be told.
+    /// The accounts in the parts, given by table; `None` where a part has been merged away, and has told nothing.
     async fn accounts_in(
         &self,
         parts: &BTreeMap<&str, Vec<&PartRow>>,
     ) -> Result<Option<Vec<ChangedAccount>>, StoreError> {
         if parts.is_empty() {
             return Ok(Some(Vec::new()));
-        }
-        let rows: u64 = parts.values().flatten().map(|part| part.rows).sum();
-        if rows > SEARCHED_ROWS_MAX {
-            return Ok(None);
         }
         let each: Vec<String> = parts.keys().enumerate().map(|(index, table)| accounts_sql(table, index)).collect();
         let mut query = self.read(&each.join(" UNION ALL "));
@@ -288,7 +304,6 @@ impl Store {
             query = query.param(&format!("parts_{index}"), names);
         }
         let rows: Vec<AccountRow> = self.fetch_all(query).await?;
-        // A part that was merged away meanwhile has told nothing.
         let expected =
             parts.iter().flat_map(|(table, parts)| parts.iter().map(move |part| format!("{table}/{}", part.name)));
         let told: std::collections::HashSet<&str> = rows.iter().map(|row| row.part.as_str()).collect();
