@@ -1,6 +1,8 @@
 //! Seats of the past are kept from one poll to the next. Whatever comes in, however late, the next answer is the one of an
 //! API that has kept nothing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -96,14 +98,36 @@ fn however_late_events_come_every_report_is_as_one_made_anew() {
     let seed = Utc::now().timestamp_millis().cast_unsigned();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let api = Api::open();
-    for round in 0..ROUNDS {
-        let events: Vec<String> = (0..random.random_range(1..8)).map(|_| arbitrary(&mut random)).collect();
-        assert_eq!(api.count(&events).accepted, events.len() as u64, "every event of the test is good");
-        let anew = api.beside(|_| {});
-        for report in REPORTS {
-            let (kept, truth) = (said(&api, report), said(&anew, report));
-            assert!(kept == truth, "seed {seed}, round {round}, {report}: {kept} instead of {truth} after {events:#?}");
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Somebody else polls all the time, so that rows come in while reports are read.
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                REPORTS.iter().for_each(|report| drop(api.get(&path(report))));
+            }
+        });
+        let _over = OnDrop(&over);
+        for round in 0..ROUNDS {
+            let events: Vec<String> = (0..random.random_range(1..8)).map(|_| arbitrary(&mut random)).collect();
+            assert_eq!(api.count(&events).accepted, events.len() as u64, "every event of the test is good");
+            let anew = api.beside(|_| {});
+            for report in REPORTS {
+                let (kept, truth) = (said(&api, report), said(&anew, report));
+                assert!(
+                    kept == truth,
+                    "seed {seed}, round {round}, {report}: {kept} instead of {truth} after {events:#?}"
+                );
+            }
         }
+    });
+}
+
+/// Says that the test is over, also when it fails.
+struct OnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
