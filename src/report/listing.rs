@@ -124,6 +124,12 @@ impl Places {
         Some(Assignment { organization: place.path.to_string(), ..row })
     }
 
+    /// The organizations that are asked for; `None` where that is the whole account.
+    pub fn asked_for(&self) -> Option<Vec<String>> {
+        let within = self.by_id.values().filter(|place| place.is_within);
+        (!self.is_whole).then(|| within.map(|place| place.organization_id.to_string()).collect())
+    }
+
     /// Whether a path is longer than what a listing keeps.
     pub fn are_long(&self) -> bool {
         self.by_id.values().any(|place| place.path.len() > TEXT_BYTES_MAX)

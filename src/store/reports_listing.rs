@@ -91,6 +91,14 @@ impl From<SeatRow> for Assignment {
     }
 }
 
+/// Whose seats are read.
+enum Of<'a> {
+    /// These users', of whom there is at least one.
+    Users(&'a [String]),
+    /// Those in these organizations, and perhaps others too; without any list all of the account.
+    Organizations(Option<Vec<String>>),
+}
+
 impl Store {
     /// The order of all of the account's assignments that are asked for; `None` where they are too many, or their names
     /// too long, to be kept. A request that depends on now has no order of its own.
@@ -121,7 +129,8 @@ impl Store {
             "a.user_id AS user_id, a.organization_id AS organization_id, \
                 CAST(if(is_long, NULL, {text}) AS Nullable(String)) AS text, CAST({time} AS Nullable(Int64)) AS time_ms"
         );
-        let query = self.seats_of(account, request, &columns, &[], LISTING_ROWS_MAX);
+        let organizations = places.asked_for();
+        let query = self.seats_of(account, request, &columns, Of::Organizations(organizations), LISTING_ROWS_MAX);
         let rows: Vec<KeyRow> = self.fetch_all(query).await?;
         if rows.len() > LISTING_ROWS_MAX || rows.iter().any(|row| row.is_long) {
             return Ok(None);
@@ -147,7 +156,8 @@ impl Store {
     ) -> Result<Option<Vec<Assignment>>, StoreError> {
         let mut all = Vec::new();
         for users in chunks(users) {
-            let rows: Vec<SeatRow> = self.fetch_all(self.seats_of(account, request, ROWS, users, ROWS_MAX)).await?;
+            let rows: Vec<SeatRow> =
+                self.fetch_all(self.seats_of(account, request, ROWS, Of::Users(users), ROWS_MAX)).await?;
             if all.len() + rows.len() > ROWS_MAX || rows.iter().any(|row| row.is_long) {
                 return Ok(None);
             }
@@ -172,20 +182,29 @@ impl Store {
         Ok((users.len() <= users_max).then_some(users))
     }
 
-    /// The seats of these users, of all where there are none of them, whatever their organization; one more than
-    /// `rows_max` if there are as many.
+    /// The seats that are asked for, but for the organization, which is as `of` says; one more than `rows_max` if there
+    /// are as many.
     fn seats_of(
         &self,
         account: &str,
         request: &AssignmentsRequest,
         columns: &str,
-        users: &[String],
+        of: Of<'_>,
         rows_max: usize,
     ) -> Query {
         let mut anywhere = request.clone();
         anywhere.organization = None;
         let inactive_before_ms = anywhere.inactive_before_ms(i64::MAX);
-        let filters = filters(&anywhere, inactive_before_ms.is_some());
+        let mut filters = filters(&anywhere, inactive_before_ms.is_some());
+        // More ids than a parameter may hold are left to the caller.
+        let (users, organizations) = match of {
+            Of::Users(users) => (users, None),
+            Of::Organizations(organizations) => (&[][..], organizations.filter(|ids| chunks(ids).len() <= 1)),
+        };
+        if organizations.is_some() {
+            filters += if filters.is_empty() { " WHERE " } else { " AND " };
+            filters += "a.organization_id IN {organizations:Array(String)}";
+        }
         let sql = format!(
             "SELECT greatest(length(a.user), ifNull(length(a.email), 0), ifNull(length(a.project), 0)) > {TEXT_BYTES_MAX} \
                 AS is_long, {columns} \
@@ -193,6 +212,7 @@ impl Store {
              {filters} LIMIT {{limit:UInt64}}"
         );
         let query = with_filters(self.read(&sql), account, &anywhere, inactive_before_ms);
-        query.param("users", users).param("limit", rows_max + 1)
+        let query = query.param("users", users).param("limit", rows_max + 1);
+        if let Some(organizations) = organizations { query.param("organizations", organizations) } else { query }
     }
 }
