@@ -251,6 +251,8 @@ impl ApiState {
                 continue;
             }
             if std::mem::replace(&mut is_new, true) {
+                // The rows of its page alone are too much.
+                cache.refuse(&id);
                 break;
             }
             let listing = self.store().listing(account, &id.request).await?;

@@ -22,7 +22,7 @@ use crate::report::value::Instant;
 /// Rows of a listing that is kept, at most.
 const LISTING_ROWS_MAX: usize = 250_000;
 /// Rows that are read in full at once, at most.
-const ROWS_MAX: usize = 20_000;
+const ROWS_MAX: usize = 50_000;
 
 const PLACES: &str = "\
 SELECT t.organization_id AS organization_id, t.path AS path, has(t.ancestors, {organization:String}) AS is_within \
