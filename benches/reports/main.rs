@@ -2,9 +2,9 @@
 //!
 //! One account with three years of 100,000 seats in 2,020 organizations, in the embedded engine; the API is a process of
 //! its own; 8 clients poll one report at a time while events of the account come in, a flush a second. "alone" is the
-//! time of a report that nobody has asked for before, with one client and without events. The loaded data is kept below
-//! the target folder for as long as the day lasts. `cargo bench --bench reports -- history` runs the reports with that in
-//! their line.
+//! median time of a report as of instants that nobody has asked for before, with one client and without events. The loaded
+//! data is kept below the target folder for as long as the day lasts. `cargo bench --bench reports -- history` runs the
+//! reports with that in their line.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench reports on standard output")]
 

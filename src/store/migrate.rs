@@ -75,6 +75,7 @@ static FILES: &[(&str, &str)] = &embed! {
     "0048_license_history_by_organization"
     "0049_seat_holders_touched"
     "0050_license_assignments_of_users"
+    "0051_account_license_assignments"
 };
 
 /// One file of the schema.
