@@ -55,6 +55,7 @@ impl ApiState {
             Pinned::Never => None,
             Pinned::ToDay | Pinned::Always => self.polls().version(self.store(), account, kind).await,
         };
+        self.watch();
         let mut turn = None;
         if let Some(asked) = version {
             if let Some(response) = self.kept(headers, &question, asked, form).await? {

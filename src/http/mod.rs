@@ -31,6 +31,7 @@ mod stream;
 mod test_activity;
 mod tree;
 mod usage;
+mod watch;
 
 pub use auth::Auth;
 pub use openapi::document as openapi_document;

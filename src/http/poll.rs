@@ -17,6 +17,7 @@ use super::listing::ListingCache;
 use super::seats::{SeatChanges, SeatsCache};
 use super::tree::TreeCache;
 use super::usage::UsageCache;
+use super::watch::Watch;
 use crate::core::calendar::Day;
 use crate::report::subject::AccountContext;
 use crate::report::value::Instant;
@@ -116,6 +117,7 @@ pub(super) struct Polls {
     pub(super) ranges: RangeCache,
     pub(super) seats: SeatsCache,
     pub(super) trees: TreeCache,
+    pub(super) watch: Watch,
     pub(super) listings: ListingCache,
 }
 
@@ -247,6 +249,7 @@ impl Polls {
             ranges: RangeCache::default(),
             seats: SeatsCache::default(),
             trees: TreeCache::default(),
+            watch: Watch::default(),
             listings: ListingCache::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! What every handler shares.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -33,6 +33,16 @@ struct Shared {
     reports: Arc<Semaphore>,
     request_timeout: Duration,
     cors_origins: Vec<String>,
+}
+
+/// The state for as long as somebody else has it.
+pub(super) struct WeakState(Weak<Shared>);
+
+impl WeakState {
+    /// The state, unless the API is over.
+    pub(super) fn get(&self) -> Option<ApiState> {
+        self.0.upgrade().map(|shared| ApiState { shared })
+    }
 }
 
 /// A report being made: it holds one of the places for report queries until it is dropped.
@@ -68,6 +78,11 @@ impl ApiState {
         };
         crate::telemetry::http::describe();
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// For a task that must not outlive the API.
+    pub(super) fn downgrade(&self) -> WeakState {
+        WeakState(Arc::downgrade(&self.shared))
     }
 
     pub(super) fn store(&self) -> &Store {
