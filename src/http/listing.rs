@@ -275,7 +275,8 @@ impl ApiState {
     ) -> Result<bool, Problem> {
         let mut users: HashSet<String> = reading.users.into_iter().collect();
         if let Some(since_ms) = reading.since_ms {
-            let touched = self.store().seat_holders_touched(&id.account, since_ms, TOUCHED_MAX).await?;
+            let organizations = lock(kept).listing.organizations();
+            let touched = self.store().seat_holders_touched(&id.account, organizations, since_ms, TOUCHED_MAX).await?;
             let Some(touched) = touched else { return Ok(false) };
             users.extend(touched);
         }

@@ -165,6 +165,11 @@ impl Listing {
         self.keys.len() as u64
     }
 
+    /// The organizations that are asked for; `None` where that is the whole account.
+    pub fn organizations(&self) -> Option<Vec<String>> {
+        self.places.asked_for()
+    }
+
     /// What it takes, bytes, about.
     pub fn bytes(&self) -> usize {
         self.bytes + self.shown_rows * ROW_BYTES

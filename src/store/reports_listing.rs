@@ -31,6 +31,7 @@ FROM organization_tree(account = {account:String}) AS t";
 const TOUCHED: &str = "\
 SELECT DISTINCT t.user_id AS user_id \
 FROM seat_holders_touched(account = {account:String}, since = {since:DateTime64(3, 'UTC')}) AS t \
+WHERE empty({organizations:Array(String)}) OR t.organization_id IN {organizations:Array(String)} \
 LIMIT {limit:UInt64}";
 
 const ROWS: &str = "\
@@ -166,19 +167,27 @@ impl Store {
         Ok(Some(all))
     }
 
-    /// Users whose assignments may stand otherwise than they stood at the instant, milliseconds since 1970 UTC; `None` where
-    /// they are more than `users_max`.
+    /// Users whose assignments in these organizations, and perhaps in others too, may stand otherwise than they stood at the
+    /// instant, milliseconds since 1970 UTC; without any list in all of the account. `None` where they are more than
+    /// `users_max`.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
     pub async fn seat_holders_touched(
         &self,
         account: &str,
+        organizations: Option<Vec<String>>,
         since_ms: i64,
         users_max: usize,
     ) -> Result<Option<Vec<String>>, StoreError> {
+        let organizations = match organizations {
+            None => Vec::new(),
+            Some(none) if none.is_empty() => return Ok(Some(none)),
+            Some(ids) => Some(ids).filter(|ids| chunks(ids).len() <= 1).unwrap_or_default(),
+        };
         let query = self.read(TOUCHED).param("account", account).param("since", instant(since_ms));
-        let users: Vec<String> = self.fetch_all(query.param("limit", users_max + 1)).await?;
+        let query = query.param("organizations", organizations).param("limit", users_max + 1);
+        let users: Vec<String> = self.fetch_all(query).await?;
         Ok((users.len() <= users_max).then_some(users))
     }
 
