@@ -1,6 +1,6 @@
 //! What can become of a worker's process.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::counting::{STOP_TIMEOUT, Setup, Writer};
 use crate::support::http_proxy::{HttpProxy, Meddling, Rule};
@@ -8,7 +8,8 @@ use crate::support::http_proxy::{HttpProxy, Meddling, Rule};
 const KILLS: u32 = 20;
 
 /// Rows go out first, then the progress, alone. A kill between the two leaves rows of events that the next start counts
-/// again; every request is delayed a little, so that many kills hit that moment.
+/// again; every request is delayed a little, so that kills hit that moment. Half of them wait for it, the others come at any
+/// time.
 #[test]
 fn kills_in_the_middle_of_flushes_change_nothing() {
     let mut setup = Setup::new(4);
@@ -29,6 +30,9 @@ fn kills_in_the_middle_of_flushes_change_nothing() {
             setup.produce(&writer.write(100));
             std::thread::sleep(Duration::from_millis(u64::from(20 + 3 * kill)));
         }
+        if kill % 2 == 1 {
+            wait_for_half_a_flush(&setup, &mut writer);
+        }
         worker.kill();
         half_written += u32::from(is_half_written(&setup));
     }
@@ -37,6 +41,15 @@ fn kills_in_the_middle_of_flushes_change_nothing() {
     let mut worker = setup.worker();
     setup.check(&writer);
     assert!(worker.terminate(STOP_TIMEOUT).success());
+}
+
+/// Produces until rows are stored whose progress is still on its way.
+fn wait_for_half_a_flush(setup: &Setup<'_>, writer: &mut Writer) {
+    let deadline = Instant::now() + STOP_TIMEOUT;
+    while !is_half_written(setup) {
+        assert!(Instant::now() < deadline, "the worker writes nothing");
+        setup.produce(&writer.write(10));
+    }
 }
 
 /// Whether rows are stored that no progress covers.
