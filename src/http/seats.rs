@@ -108,7 +108,7 @@ impl SeatsCache {
 
     /// Keeps what was read after the version, of the instants that a report shows and of passing ones.
     fn keep(&self, scope: &Scope, version: u64, read: ByInstant, shown: &BTreeSet<i64>, passing: &BTreeSet<i64>) {
-        let series = read.values().next().map_or(0, |seats| seats.len());
+        let Some(series) = read.values().next().map(|seats| seats.len()) else { return };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.count + series * read.len() > KEPT_MAX {
             *kept = KeptSeats::default();

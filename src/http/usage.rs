@@ -25,7 +25,8 @@ const REMEMBERED_USER_DAYS_MAX: u64 = 2_000_000;
 const REMEMBERED_BUCKETS_MAX: usize = 2;
 /// If more days of a bucket than that have changed for the first time, it is read as a whole.
 const DAYS_READ_MAX: usize = 3;
-/// Organizations that are named one by one when users are read, at most; of more all of the account's are read.
+/// Organizations that are named one by one when users are read, at most; of more all of the account's are read. Their ids,
+/// of up to 64 bytes each, have to fit into one parameter of a query.
 const ORGANIZATIONS_NAMED_MAX: usize = 500;
 
 /// Whose users are counted.

@@ -183,7 +183,7 @@ impl Store {
         let organizations = match organizations {
             None => Vec::new(),
             Some(none) if none.is_empty() => return Ok(Some(none)),
-            Some(ids) => Some(ids).filter(|ids| chunks(ids).len() <= 1).unwrap_or_default(),
+            Some(ids) => nameable(ids).unwrap_or_default(),
         };
         let query = self.read(TOUCHED).param("account", account).param("since", instant(since_ms));
         let query = query.param("organizations", organizations).param("limit", users_max + 1);
@@ -205,10 +205,9 @@ impl Store {
         anywhere.organization = None;
         let inactive_before_ms = anywhere.inactive_before_ms(i64::MAX);
         let mut filters = filters(&anywhere, inactive_before_ms.is_some());
-        // More ids than a parameter may hold are left to the caller.
         let (users, organizations) = match of {
             Of::Users(users) => (users, None),
-            Of::Organizations(organizations) => (&[][..], organizations.filter(|ids| chunks(ids).len() <= 1)),
+            Of::Organizations(organizations) => (&[][..], organizations.and_then(nameable)),
         };
         if organizations.is_some() {
             filters += if filters.is_empty() { " WHERE " } else { " AND " };
@@ -224,4 +223,9 @@ impl Store {
         let query = query.param("users", users).param("limit", rows_max + 1);
         if let Some(organizations) = organizations { query.param("organizations", organizations) } else { query }
     }
+}
+
+/// The ids, unless a parameter cannot hold them: then more is read, and the caller leaves out what is not asked for.
+fn nameable(ids: Vec<String>) -> Option<Vec<String>> {
+    Some(ids).filter(|ids| chunks(ids).len() <= 1)
 }
