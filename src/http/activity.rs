@@ -1,9 +1,10 @@
 //! Active users of a range of days that goes on: whoever was active is remembered, and a poll takes in what came since.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hashbrown::HashSet;
+use hashbrown::HashMap;
+use roaring::RoaringBitmap;
 
 use super::tree::Tree;
 use super::usage::Scope;
@@ -13,8 +14,8 @@ use crate::store::Activity;
 
 /// Users in activity that is held back for polls to come, at most, for each account; with more the oldest is dropped.
 const RECENT_USERS_MAX: usize = 50_000;
-/// Users that are remembered, at most, over all ranges of days; with more all of them are dropped.
-const REMEMBERED_MAX: usize = 4_000_000;
+/// Bytes of the users that are remembered, about, over all ranges of days; with more all of them are dropped.
+const REMEMBERED_BYTES_MAX: usize = 64 << 20;
 
 /// What was counted lately, of an account that is followed.
 #[derive(Debug, Default)]
@@ -58,80 +59,70 @@ pub(super) struct RangeUsers {
     /// All that came up to this version is in it.
     pub(super) version: u64,
     series: Vec<SeriesUsers>,
-    /// The days whose users are remembered one by one.
-    days: BTreeSet<Day>,
+    /// Users, days and users of each day, over all series.
+    users: usize,
+    days: usize,
+    user_days: u64,
 }
 
 #[derive(Debug, Default)]
 struct SeriesUsers {
-    users: HashSet<u64>,
-    /// How many there were on each day.
-    daily: BTreeMap<Day, u64>,
-    days: HashMap<Day, HashSet<u64>>,
+    /// Users by key, numbered as they come: numbers fit well into bitmaps, and keys, which may be hashes, do not.
+    numbers: HashMap<u64, u32>,
+    /// The numbers of the users of each day.
+    days: BTreeMap<Day, RoaringBitmap>,
 }
 
 impl RangeUsers {
-    /// What was read after the version, by day; the last day is one to which more may come.
-    pub(super) fn of(version: u64, tree: &Tree, activity: &[Activity], last_day: Day) -> Self {
+    /// Nobody yet, for what is read after the version.
+    pub(super) fn since(version: u64, tree: &Tree) -> Self {
         let series = tree.series.iter().map(|_| SeriesUsers::default()).collect();
-        let mut range = Self { version, series, days: BTreeSet::new() };
-        for of_day in activity.chunk_by(|one, next| one.day == next.day) {
-            range.set_day(tree, of_day[0].day, of_day);
-            range.forget_days_but(last_day);
-        }
-        range.days.insert(last_day);
-        range
+        Self { version, series, ..Self::default() }
     }
 
-    /// Days of the activity whose users are not remembered one by one.
-    pub(super) fn days_missing(&self, activity: &[Arc<Activity>]) -> BTreeSet<Day> {
-        activity.iter().map(|activity| activity.day).filter(|day| !self.days.contains(day)).collect()
-    }
-
-    /// Takes in all who were active on a day.
-    pub(super) fn set_day(&mut self, tree: &Tree, day: Day, activity: &[Activity]) {
-        self.days.insert(day);
-        for activity in activity.iter().filter(|activity| activity.day == day) {
-            self.add(tree, activity);
-        }
-    }
-
-    /// Takes in who was active on a day whose users are remembered.
+    /// Takes in who was active on a day. Whoever is there already changes nothing.
     pub(super) fn add(&mut self, tree: &Tree, activity: &Activity) {
         for &index in tree.series_of(&activity.organization) {
-            let series = &mut self.series[index];
-            series.users.extend(&activity.users);
-            let of_day = series.days.entry(activity.day).or_default();
-            of_day.extend(&activity.users);
-            series.daily.insert(activity.day, of_day.len() as u64);
+            let SeriesUsers { numbers, days } = &mut self.series[index];
+            let (users_before, days_before) = (numbers.len(), days.len());
+            let of_day = days.entry(activity.day).or_default();
+            for &user in &activity.users {
+                let next = u32::try_from(numbers.len()).expect("so many users do not fit into memory");
+                let number = *numbers.entry(user).or_insert(next);
+                self.user_days += u64::from(of_day.insert(number));
+            }
+            self.users += numbers.len() - users_before;
+            self.days += days.len() - days_before;
         }
     }
 
-    fn forget_days_but(&mut self, last_day: Day) {
-        self.days.retain(|day| *day == last_day);
-        for series in &mut self.series {
-            series.days.retain(|day, _| *day == last_day);
-        }
+    /// How many users were active, over all days and series.
+    pub(super) fn user_days(&self) -> u64 {
+        self.user_days
     }
 
     /// The figures of each series that has any.
     pub(super) fn rows(&self, tree: &Tree, first_day: Day) -> Vec<(String, ActiveUsers)> {
-        let rows = tree.series.iter().zip(&self.series).filter(|(_, series)| !series.users.is_empty());
+        let rows = tree.series.iter().zip(&self.series).filter(|(_, series)| !series.numbers.is_empty());
         let rows = rows.map(|(id, series)| {
             let users = ActiveUsers {
                 first_day,
-                active_users: series.users.len() as u64,
-                peak_daily: series.daily.values().copied().max().unwrap_or_default(),
-                user_days: series.daily.values().sum(),
+                active_users: series.numbers.len() as u64,
+                peak_daily: series.days.values().map(RoaringBitmap::len).max().unwrap_or_default(),
+                user_days: series.days.values().map(RoaringBitmap::len).sum(),
             };
             (id.clone(), users)
         });
         rows.collect()
     }
 
-    fn size(&self) -> usize {
-        let of = |series: &SeriesUsers| series.users.len() + series.days.values().map(HashSet::len).sum::<usize>();
-        self.series.iter().map(of).sum()
+    /// What it takes in memory, about: a number takes two bytes in a bitmap, or less where many are near it.
+    fn bytes(&self) -> usize {
+        const USER_BYTES: usize = 32;
+        const DAY_BYTES: usize = 128;
+        const USER_DAY_BYTES: usize = 2;
+        let user_days = usize::try_from(self.user_days).unwrap_or(usize::MAX);
+        self.users * USER_BYTES + self.days * DAY_BYTES + user_days.saturating_mul(USER_DAY_BYTES)
     }
 }
 
@@ -145,15 +136,20 @@ pub(super) struct RangeCache {
 }
 
 impl RangeCache {
-    /// Takes a range out. Whoever takes it puts it back; meanwhile others read theirs.
-    pub(super) fn take(&self, scope: &Scope, days: (Day, Day)) -> Option<RangeUsers> {
-        self.ranges.lock().unwrap_or_else(PoisonError::into_inner).remove(&(scope.clone(), days))
+    /// Takes a range out, or, where it is not there, the longest one that begins with it; and the last day of what is
+    /// taken. Whoever takes it puts it back; meanwhile others read theirs.
+    pub(super) fn take(&self, scope: &Scope, (first_day, last_day): (Day, Day)) -> Option<(RangeUsers, Day)> {
+        let mut ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
+        let begins = |range: &&Range| range.0 == *scope && range.1.0 == first_day && range.1.1 <= last_day;
+        let longest = ranges.keys().filter(begins).max_by_key(|range| range.1.1)?.clone();
+        let range = ranges.remove(&longest)?;
+        Some((range, longest.1.1))
     }
 
     /// Puts a range in.
     pub(super) fn put(&self, scope: &Scope, days: (Day, Day), range: RangeUsers) {
         let mut ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
-        if ranges.values().map(RangeUsers::size).sum::<usize>() + range.size() > REMEMBERED_MAX {
+        if ranges.values().map(RangeUsers::bytes).sum::<usize>() + range.bytes() > REMEMBERED_BYTES_MAX {
             ranges.clear();
         }
         ranges.insert((scope.clone(), days), range);
@@ -162,6 +158,8 @@ impl RangeCache {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use rand::{RngExt as _, SeedableRng as _};
     use rand_chacha::ChaCha8Rng;
 
@@ -204,21 +202,61 @@ mod tests {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
             let tree = tree();
             let mut log: Vec<Activity> = (0..random.random_range(0..8)).map(|_| arbitrary(&mut random)).collect();
-            log.sort_by_key(|activity| activity.day);
-            let mut range = RangeUsers::of(0, &tree, &log, Day(3));
+            let mut range = RangeUsers::since(0, &tree);
+            log.iter().for_each(|activity| range.add(&tree, activity));
             assert_eq!(range.rows(&tree, Day(0)), naive(&tree, &log), "seed {seed}");
             for _ in 0..4 {
-                let news: Vec<Arc<Activity>> = (0..3).map(|_| Arc::new(arbitrary(&mut random))).collect();
-                log.extend(news.iter().map(|news| Activity::clone(news)));
-                for day in range.days_missing(&news) {
-                    let of_day: Vec<Activity> = log.iter().filter(|activity| activity.day == day).cloned().collect();
-                    range.set_day(&tree, day, &of_day);
-                }
+                let news: Vec<Activity> = (0..3).map(|_| arbitrary(&mut random)).collect();
                 // Some of it is read twice.
                 news.iter().chain(&news[..1]).for_each(|news| range.add(&tree, news));
-                assert_eq!(range.rows(&tree, Day(0)), naive(&tree, &log), "seed {seed}");
+                log.extend(news);
+                let rows = naive(&tree, &log);
+                assert_eq!(range.rows(&tree, Day(0)), rows, "seed {seed}");
+                assert_eq!(range.user_days(), rows.iter().map(|(_, row)| row.user_days).sum::<u64>(), "seed {seed}");
             }
         }
+    }
+
+    #[test]
+    fn a_range_goes_on_from_the_longest_that_begins_with_it() {
+        let cache = RangeCache::default();
+        let scope = |account: &str| {
+            let account = account.to_owned();
+            Scope { account, organization: None, by_organization: true, tree: None }
+        };
+        let put = |account, first, last, version| {
+            let range = RangeUsers { version, ..RangeUsers::default() };
+            cache.put(&scope(account), (Day(first), Day(last)), range);
+        };
+        let taken = |first, last| {
+            cache.take(&scope("a"), (Day(first), Day(last))).map(|(range, last_day)| (range.version, last_day.0))
+        };
+        put("a", 10, 14, 1);
+        put("a", 10, 16, 2);
+        put("a", 10, 19, 3);
+        put("a", 11, 17, 4);
+        put("b", 10, 17, 5);
+        assert_eq!(taken(10, 17), Some((2, 16)), "the others are longer, begin on another day, or are of others");
+        assert_eq!(taken(10, 17), Some((1, 14)));
+        assert_eq!(taken(10, 17), None);
+        assert_eq!(taken(10, 19), Some((3, 19)));
+        assert_eq!(taken(11, 17), Some((4, 17)));
+    }
+
+    #[test]
+    fn ranges_that_are_too_large_make_room() {
+        let cache = RangeCache::default();
+        let scope = |account: &str| {
+            let account = account.to_owned();
+            Scope { account, organization: None, by_organization: true, tree: None }
+        };
+        let days = (Day(1), Day(2));
+        let half = || RangeUsers { user_days: REMEMBERED_BYTES_MAX as u64 / 4, ..RangeUsers::default() };
+        cache.put(&scope("a"), days, half());
+        cache.put(&scope("b"), days, half());
+        assert_eq!(cache.ranges.lock().unwrap().len(), 2);
+        cache.put(&scope("c"), days, RangeUsers { users: 1, ..RangeUsers::default() });
+        assert_eq!(cache.ranges.lock().unwrap().keys().map(|range| range.0.account.clone()).collect::<Vec<_>>(), ["c"]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::series::Comparison;
 use super::state::{ApiState, Context};
 use super::tree::Tree;
 use super::usage::Scope;
+use crate::core::calendar::{Day, day_of};
 use crate::report::licenses::{
     HistoryReport, HistoryRequest, LicenseUsage, SeatCounts, UsageByOrganizationReport, UsageReport, UsageRequest,
     UsageRows, Wanted, fits_memory,
@@ -112,12 +113,17 @@ async fn total(
     let wanted = Wanted::by(period);
     let (scope, tree) = scope_of(state, account, request.organization.as_deref(), making).await?;
     let seats = counts(state, &scope, tree.as_deref(), &wanted.edges_ms, making);
-    let users = state.active_users(&scope, tree.as_deref(), wanted.days.as_ref(), making.version());
+    let users = state.active_users(&scope, tree.as_deref(), wanted.days.as_ref(), today_of(making), making.version());
     let (seats, users) = tokio::try_join!(seats, users)?;
     let assigned = seats.iter().map(|count| (count.edge_ms, count.assigned)).collect();
     let active = users.into_iter().map(|(_, row)| row).collect();
     let zone = making.context.account.zone;
     Ok(UsageReport::assemble(account, request, zone, period, &UsageRows { assigned, active }))
+}
+
+/// The day in the account's zone.
+fn today_of(making: &Making) -> Day {
+    day_of(making.context.account.zone, making.now_ms)
 }
 
 /// The organization with all below it; the whole account needs no tree.
@@ -164,7 +170,7 @@ async fn by_organization(
     let organization = request.organization.clone();
     let scope = Scope { account: account.to_owned(), organization, by_organization: true, tree: Some(tree.hash) };
     let seats = state.seats(&scope, Some(tree), &wanted.edges_ms, making);
-    let users = state.active_users(&scope, Some(tree), wanted.days.as_ref(), making.version());
+    let users = state.active_users(&scope, Some(tree), wanted.days.as_ref(), today_of(making), making.version());
     let (seats, users) = tokio::try_join!(seats, users)?;
     let assigned = |index: usize| seats.iter().map(|(edge_ms, seats)| (*edge_ms, seats[index].assigned)).collect();
     let series = tree.series.iter().enumerate();

@@ -1,5 +1,5 @@
-//! Active users of buckets that are over: they change only when activity of one of their days is counted late, so they are
-//! kept, and a poll reads the days of the others alone.
+//! Active users of buckets: those of buckets that are over change only when activity of one of their days is counted late, so
+//! they are kept; of one that goes on the users are remembered, and a poll takes in what came since.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,11 +20,9 @@ const ROWS_MAX: usize = 1_000_000;
 const REPORT_ROWS_MAX: usize = 100_000;
 
 /// A bucket that goes on is remembered by its users if it has at most so many, over all its days.
-const REMEMBERED_USER_DAYS_MAX: u64 = 2_000_000;
-/// If more buckets than that have changed, they are read together.
+const REMEMBERED_USER_DAYS_MAX: u64 = 8_000_000;
+/// If more buckets than that have changed, those that are over are read together.
 const REMEMBERED_BUCKETS_MAX: usize = 2;
-/// If more days of a bucket than that have changed for the first time, it is read as a whole.
-const DAYS_READ_MAX: usize = 3;
 /// Organizations that are named one by one when users are read, at most; of more all of the account's are read. Their ids,
 /// of up to 64 bytes each, have to fit into one parameter of a query.
 const ORGANIZATIONS_NAMED_MAX: usize = 500;
@@ -87,12 +85,14 @@ impl UsageCache {
 }
 
 impl ApiState {
-    /// The active users of the days. `version` was read before the tree of the scope, and that before any row.
+    /// The active users of the days; today is the day to which more comes. `version` was read before the tree of the scope,
+    /// and that before any row.
     pub(super) async fn active_users(
         &self,
         scope: &Scope,
         tree: Option<&Tree>,
         days: Option<&DayRanges>,
+        today: Day,
         version: Option<Version>,
     ) -> Result<Rows, Problem> {
         let Some(days) = days else { return Ok(Vec::new()) };
@@ -103,11 +103,14 @@ impl ApiState {
         let mut known: Vec<Option<Arc<Rows>>> =
             buckets.iter().zip(since).map(|(&bucket, since)| usage.get(scope, bucket, since)).collect();
         let stale = known.iter().filter(|known| known.is_none()).count();
-        if let Some(tree) = tree.filter(|_| stale <= REMEMBERED_BUCKETS_MAX) {
+        // Where the rows below are too many to be kept, nothing would tell how many users a bucket has.
+        if let Some(tree) = tree.filter(|tree| tree.series.len() * buckets.len() <= REPORT_ROWS_MAX) {
             for (&bucket, known) in buckets.iter().zip(&mut known).filter(|(_, known)| known.is_none()) {
-                // If it was read before, more has come since: it is one that goes on.
-                let user_days = usage.user_days(scope, bucket).unwrap_or(u64::MAX);
-                if user_days <= REMEMBERED_USER_DAYS_MAX
+                let user_days = usage.user_days(scope, bucket);
+                // If it was read before, more has come since.
+                let goes_on = (bucket.0..=bucket.1).contains(&today);
+                if (goes_on || user_days.is_some() && stale <= REMEMBERED_BUCKETS_MAX)
+                    && user_days.unwrap_or_default() <= REMEMBERED_USER_DAYS_MAX
                     && let Some((version, rows)) = self.remembered_users(scope, tree, bucket, version).await?
                 {
                     usage.keep(scope, bucket, version, rows.clone());
@@ -144,8 +147,7 @@ impl ApiState {
         Ok(all)
     }
 
-    /// The active users of a bucket that goes on, and the version of which they are; `None` where too many of its days have
-    /// to be read.
+    /// The active users of a bucket, and the version of which they are; `None` where they are too many to be remembered.
     async fn remembered_users(
         &self,
         scope: &Scope,
@@ -157,33 +159,39 @@ impl ApiState {
             return Ok(Some((version.report(), Vec::new())));
         }
         let account = scope.account.as_str();
-        let organizations = tree.organizations(ORGANIZATIONS_NAMED_MAX);
-        if let Some(mut range) = self.polls().ranges.take(scope, bucket)
-            && let (now, Some(mut news)) = self.polls().recent_activity(account, range.version).await
+        let mut unread = Some(bucket);
+        let mut range = None;
+        if let Some((mut known, last_day)) = self.polls().ranges.take(scope, bucket)
+            && let (now, Some(news)) = self.polls().recent_activity(account, known.version).await
         {
-            news.retain(|news| {
-                (bucket.0..=bucket.1).contains(&news.day) && !tree.series_of(&news.organization).is_empty()
-            });
-            let days = range.days_missing(&news);
-            if days.len() > DAYS_READ_MAX {
-                return Ok(None);
-            }
-            for day in days {
-                range.set_day(tree, day, &self.store().activity(account, &organizations, (day, day)).await?);
-            }
-            news.iter().for_each(|news| range.add(tree, news));
-            range.version = now;
-            let rows = range.rows(tree, bucket.0);
-            self.polls().ranges.put(scope, bucket, range);
-            return Ok(Some((now, rows)));
+            let within = news.iter().filter(|news| (bucket.0..=last_day).contains(&news.day));
+            within.for_each(|news| known.add(tree, news));
+            known.version = now;
+            // After midnight the bucket has got another day.
+            unread = (last_day < bucket.1).then(|| (last_day.plus_days(1), bucket.1));
+            range = Some(known);
         }
-        // From here on the account is followed.
-        let _ = self.polls().recent_activity(account, version.report()).await;
-        let activity = self.store().activity(account, &organizations, bucket).await?;
-        let range = RangeUsers::of(version.report(), tree, &activity, bucket.1);
-        let rows = range.rows(tree, bucket.0);
+        let mut range = match range {
+            Some(range) => range,
+            None => {
+                // From here on the account is followed.
+                let (now, _) = self.polls().recent_activity(account, version.report()).await;
+                RangeUsers::since(now, tree)
+            }
+        };
+        if let Some(days) = unread {
+            let organizations = tree.organizations(ORGANIZATIONS_NAMED_MAX);
+            let mut activity = self.store().activity(account, &organizations, days)?;
+            while let Some(activity) = activity.next().await? {
+                range.add(tree, &activity);
+                if range.user_days() > REMEMBERED_USER_DAYS_MAX {
+                    return Ok(None);
+                }
+            }
+        }
+        let (now, rows) = (range.version, range.rows(tree, bucket.0));
         self.polls().ranges.put(scope, bucket, range);
-        Ok(Some((version.report(), rows)))
+        Ok(Some((now, rows)))
     }
 
     /// Whether the rows that were just read are those of the scope's tree, and not of one that came in between.

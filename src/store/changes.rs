@@ -11,6 +11,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::TABLES;
+use super::activity::Activity;
 use super::client::Store;
 use super::error::StoreError;
 use crate::core::calendar::Day;
@@ -36,14 +37,6 @@ const ACTIVITY: &str = "\
 SELECT s.account_id AS account_id, s.organization_id AS organization_id, toInt32(s.day) AS day, \
     bitmapToArray(s.users) AS users \
 FROM active_users_state AS s WHERE s._part IN {parts:Array(String)} AND s.account_id IN {accounts:Array(String)}";
-
-const ACTIVITY_OF_DAYS: &str = "\
-SELECT s.account_id AS account_id, s.organization_id AS organization_id, toInt32(s.day) AS day, \
-    bitmapToArray(s.users) AS users \
-FROM active_users_state AS s \
-WHERE s.account_id = {account:String} AND s.day BETWEEN {first_day:Date} AND {last_day:Date} \
-    AND (empty({organizations:Array(String)}) OR s.organization_id IN {organizations:Array(String)}) \
-ORDER BY s.day";
 
 #[derive(Row, Deserialize)]
 struct PartRow {
@@ -112,17 +105,6 @@ pub struct ChangedAccount {
     pub latest_ms: i64,
     /// The days on which users were active, among the rows.
     pub active_days: BTreeSet<Day>,
-}
-
-/// Users who were active in an organization on a day; others may have been too.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Activity {
-    /// The organization; empty where none was named.
-    pub organization: String,
-    /// The day, in the account's zone.
-    pub day: Day,
-    /// The users' keys in bitmaps.
-    pub users: Vec<u64>,
 }
 
 /// What has changed since the parts were last listed.
@@ -266,27 +248,6 @@ impl Store {
             activity.entry(row.account_id).or_default().push(news);
         }
         Ok(activity)
-    }
-
-    /// Who was active in the organizations of the account (in all of them if none is named) on the days, by day.
-    ///
-    /// # Errors
-    /// Where ClickHouse cannot be asked.
-    pub async fn activity(
-        &self,
-        account: &str,
-        organizations: &[String],
-        (first_day, last_day): (Day, Day),
-    ) -> Result<Vec<Activity>, StoreError> {
-        let query = self.read(ACTIVITY_OF_DAYS).param("account", account).param("organizations", organizations);
-        let query = query.param("first_day", first_day.to_string()).param("last_day", last_day.to_string());
-        let rows: Vec<ActivityRow> = self.fetch_all(query).await?;
-        let activity = rows.into_iter().map(|row| Activity {
-            organization: row.organization_id,
-            day: Day(row.day),
-            users: row.users,
-        });
-        Ok(activity.collect())
     }
 
     /// The accounts in the parts, given by table; `None` where a part has been merged away, and has told nothing.

@@ -4,6 +4,7 @@
 //! password into a message. Every write is idempotent, because every row is a semilattice value; so a write whose outcome
 //! is unknown is simply made again.
 
+mod activity;
 mod changes;
 mod client;
 mod error;
@@ -19,7 +20,8 @@ mod row_binary;
 mod rows;
 mod write;
 
-pub use changes::{Activity, ChangedAccount, Changes, PartsSeen, TableGroup};
+pub use activity::{Activity, ActivityStream};
+pub use changes::{ChangedAccount, Changes, PartsSeen, TableGroup};
 pub use client::{ServerVersion, Store, VERSION_MIN};
 pub use error::StoreError;
 pub use migrate::{MigrateError, Migration, MigrationReport, migrations};
