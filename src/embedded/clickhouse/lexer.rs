@@ -46,8 +46,8 @@ impl<'text> Tokens<'text> {
             if rest.starts_with(b"--") || rest.starts_with(b"# ") || rest.starts_with(b"#!") {
                 self.take_while(|byte| byte != b'\n');
             } else if rest.starts_with(b"/*") {
-                let Some(length) = find(&rest[2..], b"*/") else { return false };
-                self.at += length + 4;
+                let Some(length) = comment_length(rest) else { return false };
+                self.at += length;
             } else {
                 return true;
             }
@@ -127,6 +127,25 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
 }
 
+/// The length of the comment that a text begins with; in ClickHouse comments nest. `None` where it does not end.
+fn comment_length(text: &[u8]) -> Option<usize> {
+    let (mut depth, mut at) = (0, 0);
+    loop {
+        match text.get(at..at + 2)? {
+            b"/*" => depth += 1,
+            b"*/" => depth -= 1,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        at += 2;
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+}
+
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
@@ -156,6 +175,8 @@ mod tests {
     fn comments_are_blank() {
         check("-- FORMAT a\nSELECT /* ' ; */ 1 # x", &["SELECT", "1"]);
         check("SELECT 1 /* open", &["SELECT", "1", "UNTERMINATED"]);
+        check("/* a /* b */ SELECT /**/ */ ALTER /*/ x */ 1", &["ALTER", "1"]);
+        check("/* a /* b */ SELECT", &["UNTERMINATED"]);
         check("1 - -1", &["1", "-", "-", "1"]);
     }
 
