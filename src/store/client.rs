@@ -19,6 +19,7 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::error::{StoreError, Target};
+use super::writes::WritesTeller;
 use crate::config;
 
 /// How long a connection may take to open. Short, because a host that drops packets would else eat the whole request
@@ -93,6 +94,7 @@ struct Connection {
     /// Sends no database, for statements that must work before there is one.
     server: Client,
     client: Client,
+    writes_teller: WritesTeller,
     target: Target,
     cluster: Option<String>,
 }
@@ -107,12 +109,15 @@ impl Store {
     /// A store that connects when it is first used.
     ///
     /// # Errors
-    /// Where the URL is none, or `ca_file` cannot be read.
+    /// Where the URL is none, user or password do not fit into a header, or `ca_file` cannot be read.
     pub fn connect(config: &config::ClickHouse) -> anyhow::Result<Self> {
         let url = Url::parse(&config.url).with_context(|| format!("clickhouse.url = '{}' is no URL", config.url))?;
-        let http = HyperClient::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .build(connector(config.ca_file.as_deref())?);
+        let connector = connector(config.ca_file.as_deref())?;
+        let mut pool = HyperClient::builder(TokioExecutor::new());
+        pool.pool_idle_timeout(IDLE_TIMEOUT);
+        // A client of its own, since the client library sends bodies of its own type alone.
+        let writes_teller = WritesTeller::new(pool.build(connector.clone()), &url, config)?;
+        let http = pool.build(connector);
         let mut server = Client::with_http_client(http)
             .with_url(url.as_str())
             .with_user(&config.user)
@@ -132,7 +137,8 @@ impl Store {
             request_timeout: config.request_timeout,
         };
         let client = server.clone().with_database(&config.database);
-        Ok(Self { connection: Arc::new(Connection { server, client, target, cluster: config.cluster.clone() }) })
+        let cluster = config.cluster.clone();
+        Ok(Self { connection: Arc::new(Connection { server, client, writes_teller, target, cluster }) })
     }
 
     /// Asks the server for its version, which also shows that it is there and lets us in.
@@ -199,6 +205,11 @@ impl Store {
         &self.connection.target
     }
 
+    /// Who tells whether anything was written.
+    pub(super) fn writes_teller(&self) -> &WritesTeller {
+        &self.connection.writes_teller
+    }
+
     /// The client, for requests that need more than a query.
     pub(super) fn client(&self) -> &Client {
         &self.connection.client
@@ -209,12 +220,16 @@ impl Store {
         self.connection.client.query(sql)
     }
 
-    /// A query that only reads. It takes no longer than anybody waits for it: a server stops it when the connection is
+    /// A query that the server lets read only.
+    pub(super) fn read_only(&self, sql: &str) -> Query {
+        self.query(sql).with_setting("readonly", "2")
+    }
+
+    /// A query of a report. It takes no longer than anybody waits for it: a server stops it when the connection is
     /// closed, and in any case at the end of the request timeout.
     pub(super) fn read(&self, sql: &str) -> Query {
         let limit_s = self.target().request_timeout.as_secs_f64();
-        self.query(sql)
-            .with_setting("readonly", "2")
+        self.read_only(sql)
             .with_setting("cancel_http_readonly_queries_on_client_close", "1")
             .with_setting("max_execution_time", limit_s.to_string())
     }

@@ -121,7 +121,9 @@ impl Store {
     ) -> Result<Vec<LastDayRow>, StoreError> {
         let mut rows = Vec::new();
         for chunk in chunks(accounts) {
-            rows.extend(self.fetch_all(self.query(sql).param("keys", chunk).param("source", source.as_str())).await?);
+            rows.extend(
+                self.fetch_all(self.read_only(sql).param("keys", chunk).param("source", source.as_str())).await?,
+            );
         }
         Ok(rows)
     }
@@ -134,7 +136,7 @@ impl Store {
     ) -> Result<Vec<R>, StoreError> {
         let mut rows = Vec::new();
         for chunk in chunks(keys) {
-            rows.extend(self.fetch_all::<R>(self.query(sql).param("keys", chunk)).await?);
+            rows.extend(self.fetch_all::<R>(self.read_only(sql).param("keys", chunk)).await?);
         }
         Ok(rows)
     }
@@ -150,7 +152,7 @@ impl Store {
         for chunk in chunks(keys) {
             let owners: BTreeSet<_> = chunk.iter().map(|(account, organization, _)| (account, organization)).collect();
             let query = self
-                .query(sql)
+                .read_only(sql)
                 .param("keys", chunk)
                 .param("owners", owners.into_iter().collect::<Vec<_>>())
                 .param("source", source.as_str());

@@ -19,6 +19,7 @@ mod reports_series;
 mod row_binary;
 mod rows;
 mod write;
+mod writes;
 
 pub use activity::{Activity, ActivityStream};
 pub use changes::{ChangedAccount, Changes, PartsSeen, TableGroup};
@@ -30,6 +31,7 @@ pub use reports_assignments::{AssignmentStream, AssignmentsHash};
 pub use reports_licenses::{SeatChange, TreeHash};
 pub use reports_series::SeriesStream;
 pub use write::{TableWritten, Written};
+pub use writes::Writes;
 
 /// Every table that rollups, facts and progress are written to.
 pub const TABLES: [&str; 13] = [

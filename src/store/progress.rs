@@ -102,7 +102,7 @@ impl Store {
     /// Where ClickHouse cannot be asked.
     pub async fn progress(&self, topic: &str) -> Result<Vec<StoredProgress>, StoreError> {
         let query = self
-            .query(
+            .read_only(
                 "SELECT topic, topic_id, partition, next_offset, accepted, rejected, duplicates, skipped, absent, \
                  high_watermark, toUnixTimestamp64Milli(flushed_at) AS flushed_at_ms \
                  FROM ingest_progress WHERE topic = {topic:String} ORDER BY source",

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{CACHE_CONTROL, HOST, ORIGIN};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
@@ -16,10 +17,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::answer;
 use super::body::{Incoming, Text, boundary, read_form, read_statement};
+use super::effect::effect_of;
 use super::execute::{Data, Engine, Job, Reply, Statement};
 use super::request::{self, Parsed};
 use super::sentinel::Sentinel;
 use super::statement::{self, Insert};
+use super::writes::Writes;
 use crate::embedded::libchdb::EngineError;
 
 /// Statements that run at once; further ones wait.
@@ -36,6 +39,7 @@ pub(super) struct Server {
     engine: Engine,
     sentinel: Arc<Sentinel>,
     permits: Arc<Semaphore>,
+    writes: Writes,
     /// SHA-256, so that comparing takes the same time for any guess.
     password: Option<[u8; 32]>,
 }
@@ -52,6 +56,16 @@ pub(super) async fn answer_request(State(server): State<Arc<Server>>, http: Requ
     }
 }
 
+/// Answers how many statements that may write have begun and ended, or that this cannot be told.
+pub(super) async fn answer_writes(State(server): State<Arc<Server>>, http: Request) -> Response<Body> {
+    let (head, _) = http.into_parts();
+    let accepted = server.parse(&head).and_then(|parsed| server.check_password(&parsed));
+    match accepted {
+        Ok(()) => ([(CACHE_CONTROL, "no-store")], format!("{}\n", server.writes)).into_response(),
+        Err(error) => answer::failure(&error),
+    }
+}
+
 impl Server {
     /// Without a password, everybody who can connect may ask; web pages may not.
     pub(super) fn new(engine: Engine, sentinel: Arc<Sentinel>, password: Option<&SecretString>) -> Server {
@@ -59,6 +73,7 @@ impl Server {
             engine,
             sentinel,
             permits: Arc::new(Semaphore::new(STATEMENTS_MAX)),
+            writes: Writes::new(),
             password: password.map(|password| digest(password.expose_secret())),
         }
     }
@@ -69,8 +84,7 @@ impl Server {
         if !matches!(head.method, Method::GET | Method::HEAD | Method::POST) {
             return Ok(StatusCode::METHOD_NOT_ALLOWED.into_response());
         }
-        self.refuse_web_pages(&head.headers)?;
-        let mut parsed = request::parse(&head.method, head.uri.query().unwrap_or(""), &head.headers)?;
+        let mut parsed = self.parse(&head)?;
         let mut body = Incoming::new(body);
         if let Some(boundary) = boundary(&head.headers) {
             read_form(&mut parsed, &mut body, boundary).await?;
@@ -84,6 +98,12 @@ impl Server {
             Text::Insert { insert, first } => self.insert(parsed, insert, first, body, started).await,
             Text::Alone(text) => self.run_alone(parsed, &text, started).await,
         }
+    }
+
+    /// Parses what is not the body, unless a web page asks. A form may still bring the password.
+    fn parse(&self, head: &Parts) -> Result<Parsed, EngineError> {
+        self.refuse_web_pages(&head.headers)?;
+        request::parse(&head.method, head.uri.query().unwrap_or(""), &head.headers)
     }
 
     /// A page in the user's own browser can reach a loopback port. It cannot hide its origin, nor, if it renamed itself to
@@ -169,8 +189,11 @@ impl Server {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| broke_off())?;
         let (sender, receiver) = oneshot::channel();
         let (engine, sentinel) = (self.engine.clone(), Arc::clone(&self.sentinel));
+        let writing = self.writes.begin(effect_of(&job.request, &job.statement));
         tokio::task::spawn_blocking(move || {
             engine.run(job, &sentinel, sender);
+            // Only now, as the engine may have gone on writing for a client that has left.
+            drop(writing);
             drop(permit);
         });
         Ok(receiver)

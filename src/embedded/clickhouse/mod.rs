@@ -7,12 +7,14 @@
 //! written; one whose body breaks off is cancelled. A SELECT is streamed out chunk by chunk where its format allows, and in
 //! constant memory; with `wait_end_of_query=1`, and in formats that frame the rows (JSON, Parquet, Pretty), it is held whole.
 //! A failed statement has ClickHouse's HTTP status, code header and message. A write that the disk refuses ends the process.
+//! Beyond what a ClickHouse server has, `/writes` [tells](writes) whether anything may have been written since one asked last.
 //!
 //! It never keeps sessions, knows one user (`default`), and does no compression: what it does not do, it refuses by name.
 //! Whoever may talk to it may read files with its rights (`file()`), so it listens on loopback, or asks for a password.
 
 mod answer;
 mod body;
+mod effect;
 mod execute;
 mod framing;
 mod handler;
@@ -23,6 +25,7 @@ mod request;
 mod sentinel;
 mod server;
 mod statement;
+mod writes;
 
 pub use process::{EngineOptions, EngineProcess};
 pub use server::{ServeOptions, serve};

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::execute::Engine;
-use super::handler::{STATEMENTS_MAX, Server, answer_request};
+use super::handler::{STATEMENTS_MAX, Server, answer_request, answer_writes};
 use super::lock::DataDirLock;
 use super::sentinel::Sentinel;
 use crate::embedded::libchdb::{EngineError, Library, end_process};
@@ -128,6 +128,7 @@ async fn listen(options: &ServeOptions, engine: Engine, sentinel: Arc<Sentinel>,
         .route("/replicas_status", get(|| async { "Ok.\n" }))
         .route("/", any(answer_request))
         .route("/query", any(answer_request))
+        .route("/writes", get(answer_writes))
         .fallback(|| async { (StatusCode::NOT_FOUND, "There is no such page; queries go to /\n") })
         .with_state(server);
     {

@@ -202,7 +202,10 @@ fn strangers_are_kept_out() {
     let url = line.strip_prefix("listening on ").unwrap();
     let ask = |header: (&str, &str)| {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        agent.post(url).header(header.0, header.1).send("SELECT 1").unwrap().status().as_u16()
+        let status = agent.post(url).header(header.0, header.1).send("SELECT 1").unwrap().status();
+        let writes = agent.get(format!("{url}/writes")).header(header.0, header.1).call().unwrap();
+        assert_eq!(writes.status(), status, "{header:?}");
+        status.as_u16()
     };
     assert_eq!(ask(("X-ClickHouse-Key", "secret")), 200);
     assert_eq!(ask(("Authorization", "Basic ZGVmYXVsdDpzZWNyZXQ=")), 200);
@@ -213,8 +216,12 @@ fn strangers_are_kept_out() {
     let shared = crate::support::engine();
     let page = ureq::post(&shared.url).header("Origin", "http://evil.example").send("SELECT 1");
     assert!(matches!(page, Err(ureq::Error::StatusCode(403))), "{page:?}");
-    let renamed = ureq::get(format!("{}/?query=SELECT+1", shared.url)).header("Host", "evil.example").call();
-    assert!(matches!(renamed, Err(ureq::Error::StatusCode(403))), "{renamed:?}");
+    for path in ["/?query=SELECT+1", "/writes"] {
+        for stranger in [("Host", "evil.example"), ("Origin", "http://evil.example")] {
+            let answer = ureq::get(format!("{}{path}", shared.url)).header(stranger.0, stranger.1).call();
+            assert!(matches!(answer, Err(ureq::Error::StatusCode(403))), "{path} {stranger:?}: {answer:?}");
+        }
+    }
 }
 
 #[test]

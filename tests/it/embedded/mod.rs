@@ -3,6 +3,7 @@
 mod brokers;
 mod faults;
 mod provision;
+mod writes;
 
 use std::io::Read as _;
 use std::time::Duration;
