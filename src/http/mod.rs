@@ -20,6 +20,7 @@ mod params;
 mod path;
 mod poll;
 mod problem;
+mod quiet;
 mod quota;
 mod reply;
 mod route;

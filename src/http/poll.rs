@@ -2,25 +2,28 @@
 //!
 //! The account's version is read before the data, and an answer is kept under it. A later question is answered from what
 //! is kept only if the version, read after the question came in, is still the same: so no answer is older than its
-//! question, however far a flush has come, and whichever process writes it. An answer as of now is kept for as long as
+//! question, however far a flush has come, and whichever process writes it. Where the embedded engine tells that nothing
+//! was written meanwhile, the version holds [without being read again](Quiet). An answer as of now is kept for as long as
 //! moving on changes nothing: until the next local midnight, and only if no fact lies ahead.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::body::Bytes;
 use tokio::sync::OwnedMutexGuard;
 
 use super::activity::{RangeCache, RecentActivity};
 use super::listing::ListingCache;
+use super::quiet::Quiet;
 use super::seats::{SeatChanges, SeatsCache};
 use super::tree::TreeCache;
 use super::usage::UsageCache;
 use super::watch::Watch;
 use crate::core::calendar::Day;
 use crate::report::subject::AccountContext;
-use crate::report::value::Instant;
+use crate::report::value;
 use crate::store::{Activity, PartsSeen, Store, StoreError, TableGroup};
 
 /// Bytes of answers that are kept, at most.
@@ -107,6 +110,13 @@ pub(super) struct Kept {
     moment: Moment,
 }
 
+/// When the parts are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    IfWritten,
+    InAnyCase,
+}
+
 /// Versions of accounts, and the answers that are kept.
 pub(super) struct Polls {
     /// How many questions have asked for a version.
@@ -126,6 +136,7 @@ struct Tracked {
     /// The versions hold for questions up to this one: their reading began after it was asked.
     asked: u64,
     seen: PartsSeen,
+    quiet: Quiet,
     clock: u64,
     /// The version of accounts that have none of their own.
     everything: u64,
@@ -146,7 +157,7 @@ struct Tracked {
     contexts: HashMap<String, (u64, AccountContext)>,
     progress: u64,
     /// When the data was complete, and the version of the progress that told it.
-    data_through: Option<(u64, Option<Instant>)>,
+    data_through: Option<(u64, Option<value::Instant>)>,
 }
 
 #[derive(Default)]
@@ -256,22 +267,39 @@ impl Polls {
 
     /// How the account stands now for a report; `None` where it cannot be told, and nothing may be kept.
     pub(super) async fn version(&self, store: &Store, account: &str, kind: ReportKind) -> Option<Version> {
+        let tracked = self.up_to_date(store, Look::IfWritten).await?;
+        Some(tracked.version(account, kind))
+    }
+
+    /// Looks for changes, also for those that the engine has made by itself, for whoever asks next.
+    pub(super) async fn look(&self, store: &Store) {
+        drop(self.up_to_date(store, Look::InAnyCase).await);
+    }
+
+    async fn up_to_date(&self, store: &Store, look: Look) -> Option<tokio::sync::MutexGuard<'_, Tracked>> {
         if !store.tells_changes() {
             return None;
         }
         let ticket = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut tracked = self.tracked.lock().await;
-        if tracked.asked < ticket {
-            // All who have asked by now share this reading, which begins after they did.
-            let asked = self.asked.load(Ordering::SeqCst);
+        if tracked.asked >= ticket && look == Look::IfWritten {
+            return Some(tracked);
+        }
+        // All who have asked by now share this reading, which begins after they did.
+        let asked = self.asked.load(Ordering::SeqCst);
+        // This has to be after they did, and before the parts are listed.
+        let (now, writes) = (Instant::now(), store.writes().await);
+        if look == Look::InAnyCase || !tracked.quiet.holds(writes.as_ref(), now) {
+            tracked.quiet.forget();
             if let Err(error) = tracked.refresh(store).await {
                 // The report says so too if ClickHouse is away. Else our user may not look at system.parts.
                 tracing::debug!(%error, "which accounts have changed cannot be told");
                 return None;
             }
-            tracked.asked = asked;
+            tracked.quiet.listed(writes, now);
         }
-        Some(tracked.version(account, kind))
+        tracked.asked = asked;
+        Some(tracked)
     }
 
     /// For each range of days, the latest version at which activity on any of them was counted, as of now.
@@ -316,13 +344,13 @@ impl Polls {
     }
 
     /// When the data was complete, if it is known for this version.
-    pub(super) async fn data_through(&self, version: Version) -> Option<Option<Instant>> {
+    pub(super) async fn data_through(&self, version: Version) -> Option<Option<value::Instant>> {
         let tracked = self.tracked.lock().await;
         tracked.data_through.filter(|(progress, _)| *progress >= version.progress).map(|(_, known)| known)
     }
 
     /// Keeps when the data was complete. It was read after the version.
-    pub(super) async fn keep_data_through(&self, version: Version, data_through: Option<Instant>) {
+    pub(super) async fn keep_data_through(&self, version: Version, data_through: Option<value::Instant>) {
         let mut tracked = self.tracked.lock().await;
         if tracked.data_through.is_none_or(|(progress, _)| progress < version.progress) {
             tracked.data_through = Some((version.progress, data_through));

@@ -1,10 +1,13 @@
 //! While somebody polls, changes are looked for between the polls too. A flush is then mostly seen before ClickHouse merges
 //! its rows with older ones, after which they cannot be told apart, and more than what is new would have to be read.
+//!
+//! A watch looks at the parts themselves, also where the embedded engine [tells](super::quiet) that no statement has written.
+//! So whatever else changes tables is seen within half a second too: a TTL that an operator has given to one, a view that
+//! refreshes itself, a `Buffer` or `Kafka` table that passes its rows on.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::poll::ReportKind;
 use super::state::ApiState;
 
 /// How often changes are looked for.
@@ -43,8 +46,7 @@ impl ApiState {
         let state = self.downgrade();
         tokio::spawn(async move {
             while let Some(state) = state.get().filter(|state| state.polls().watch.goes_on(PATIENCE)) {
-                // What it finds is kept for whoever polls next, for any account.
-                let _ = state.polls().version(state.store(), "", ReportKind::Organizations).await;
+                state.polls().look(state.store()).await;
                 drop(state);
                 tokio::time::sleep(PAUSE).await;
             }

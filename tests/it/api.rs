@@ -11,5 +11,6 @@ mod late;
 mod operations;
 mod paging;
 mod polling;
+mod quiet;
 mod seats;
 pub(crate) mod support;

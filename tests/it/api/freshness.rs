@@ -9,6 +9,7 @@ use seatmeter::core::rollup::LaneRows;
 use serde_json::{Value, json};
 
 use super::support::{Answer, Api, RUNTIME, event};
+use crate::support::PrivateEngine;
 
 /// With an end of the range, but without an instant: answers of now.
 const REPORTS: [&str; 11] = [
@@ -100,7 +101,9 @@ fn table_by_table(rows: &LaneRows) -> Vec<LaneRows> {
 
 #[test]
 fn a_half_written_flush_is_never_hidden_from_a_poll() {
-    let api = Api::open();
+    // One that tells whether anything was written: the shared one may have been made to say nothing by another test.
+    let engine = PrivateEngine::start();
+    let api = Api::on(engine.database(), |_| {});
     api.count(&events("u1", 2));
     // It has polled before, and goes on polling while rows are written.
     let mut tags: Vec<String> = REPORTS.iter().map(|path| tag(&api.get(path))).collect();
@@ -133,6 +136,7 @@ fn a_half_written_flush_is_never_hidden_from_a_poll() {
             }
         }
         over.store(true, Ordering::Relaxed);
+        assert!(RUNTIME.block_on(api.store.writes()).is_some());
         assert!(changed >= REPORTS.len(), "{changed}");
         RUNTIME.block_on(api.complete(rows.source.clone(), rows.progress));
     });

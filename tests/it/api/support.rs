@@ -110,7 +110,11 @@ impl Api {
 
     /// An API over an empty database, configured as the test likes.
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let database = engine();
+        Self::on(engine(), change)
+    }
+
+    /// The same over a database that is not created yet.
+    pub(crate) fn on(database: Database, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(&database);
         change(&mut config);
         let store = RUNTIME.block_on(async {

@@ -120,34 +120,34 @@ fn meddled_with(seed: u64, rule: Rule, options: &[(&'static str, u32)]) {
 
 #[test]
 fn clickhouse_may_refuse_inserts_for_a_while() {
-    meddled_with(42, Rule { meddling: Meddling::Refuse, every: 1, only_inserts: true }, &[]);
+    meddled_with(42, Rule { meddling: Meddling::Refuse, every: 1, only: "INSERT" }, &[]);
 }
 
 #[test]
 fn clickhouse_may_be_slow() {
-    let rule = Rule { meddling: Meddling::Delay(Duration::from_millis(700)), every: 1, only_inserts: false };
+    let rule = Rule { meddling: Meddling::Delay(Duration::from_millis(700)), every: 1, only: "" };
     meddled_with(43, rule, &[]);
 }
 
 #[test]
 fn requests_may_break_half_way() {
-    meddled_with(44, Rule { meddling: Meddling::CutRequest, every: 2, only_inserts: false }, &[]);
+    meddled_with(44, Rule { meddling: Meddling::CutRequest, every: 2, only: "" }, &[]);
 }
 
 /// A load that is cut off must fail: half of an account's facts would be wrong counts.
 #[test]
 fn answers_may_break_half_way() {
-    meddled_with(45, Rule { meddling: Meddling::CutAnswer, every: 2, only_inserts: false }, &[]);
+    meddled_with(45, Rule { meddling: Meddling::CutAnswer, every: 2, only: "" }, &[]);
 }
 
 /// The rows are stored, and nobody knows: they are written once more.
 #[test]
 fn acknowledgements_may_be_lost() {
-    meddled_with(46, Rule { meddling: Meddling::SwallowAnswer, every: 2, only_inserts: true }, &[]);
+    meddled_with(46, Rule { meddling: Meddling::SwallowAnswer, every: 2, only: "INSERT" }, &[]);
 }
 
 #[test]
 fn answers_may_never_come() {
-    let rule = Rule { meddling: Meddling::Hang, every: 2, only_inserts: false };
+    let rule = Rule { meddling: Meddling::Hang, every: 2, only: "" };
     meddled_with(47, rule, &[("CLICKHOUSE__REQUEST_TIMEOUT_MS", 1_000)]);
 }

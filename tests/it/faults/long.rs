@@ -225,20 +225,23 @@ fn stop_member(arena: &mut Arena<'_>, member: usize) {
     }
 }
 
+/// What the proxy may confine itself to.
+const INSERT: &str = "INSERT";
+
 fn meddle(arena: &mut Arena<'_>, fault: Fault) -> u32 {
     let every = u64::try_from(arena.dice.between(1, 3)).unwrap();
-    let (meddling, only_inserts) = match fault {
-        Fault::Refused => (Meddling::Refuse, true),
+    let (meddling, only) = match fault {
+        Fault::Refused => (Meddling::Refuse, INSERT),
         Fault::Slow => {
-            (Meddling::Delay(Duration::from_millis(u64::try_from(arena.dice.between(50, 900)).unwrap())), false)
+            (Meddling::Delay(Duration::from_millis(u64::try_from(arena.dice.between(50, 900)).unwrap())), "")
         }
-        Fault::RequestCut => (Meddling::CutRequest, arena.dice.chance(50)),
-        Fault::AnswerCut => (Meddling::CutAnswer, arena.dice.chance(50)),
-        Fault::AnswerLost => (Meddling::SwallowAnswer, true),
-        _ => (Meddling::Hang, true),
+        Fault::RequestCut => (Meddling::CutRequest, if arena.dice.chance(50) { INSERT } else { "" }),
+        Fault::AnswerCut => (Meddling::CutAnswer, if arena.dice.chance(50) { INSERT } else { "" }),
+        Fault::AnswerLost => (Meddling::SwallowAnswer, INSERT),
+        _ => (Meddling::Hang, INSERT),
     };
     let before = arena.clickhouse.meddled();
-    arena.clickhouse.set(Rule { meddling, every, only_inserts });
+    arena.clickhouse.set(Rule { meddling, every, only });
     arena.while_producing(|arena| (0..4).for_each(|_| wait_a_little(arena)));
     arena.clickhouse.clear();
     u32::try_from(arena.clickhouse.meddled() - before).unwrap()

@@ -17,7 +17,7 @@ fn kills_in_the_middle_of_flushes_change_nothing() {
     setup.set("KAFKA__SESSION_TIMEOUT_MS", 1_000);
     setup.set("INGEST__REVOKE_DEADLINE_MS", 900);
     let proxy = HttpProxy::to(&setup.database.url);
-    proxy.set(Rule { meddling: Meddling::Delay(Duration::from_millis(40)), every: 1, only_inserts: true });
+    proxy.set(Rule { meddling: Meddling::Delay(Duration::from_millis(40)), every: 1, only: "INSERT" });
     setup.set("CLICKHOUSE__URL", &proxy.url);
     setup.set("INGEST__FLUSH_INTERVAL_MS", 50);
     let mut writer = Writer::new(3);

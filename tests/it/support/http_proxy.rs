@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// How much of a request tells what it is about: its head, and the statement of a form.
+const BEGINNING_BYTES: usize = 8 * 1024;
+
 /// What happens to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meddling {
@@ -22,6 +25,8 @@ pub(crate) enum Meddling {
     SwallowAnswer,
     /// It is done, and the connection stays open without a word.
     Hang,
+    /// It is done, and its answer is held back until requests pass again.
+    HoldAnswer,
 }
 
 /// How often, and to which requests.
@@ -30,8 +35,8 @@ pub(crate) struct Rule {
     pub(crate) meddling: Meddling,
     /// Every so many requests; 1 means each.
     pub(crate) every: u64,
-    /// INSERTs alone; else all requests.
-    pub(crate) only_inserts: bool,
+    /// Only those with this text near their beginning.
+    pub(crate) only: &'static str,
 }
 
 /// Forwards HTTP from a loopback port to a server, as long as this process lives.
@@ -46,6 +51,7 @@ struct State {
     rule: Mutex<Option<Rule>>,
     asked: AtomicU64,
     meddled: AtomicU64,
+    held: AtomicU64,
 }
 
 impl HttpProxy {
@@ -55,8 +61,13 @@ impl HttpProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url_here = format!("http://{}", listener.local_addr().unwrap());
         let target = url.strip_prefix("http://").unwrap().to_owned();
-        let state =
-            Arc::new(State { target, rule: Mutex::default(), asked: AtomicU64::new(0), meddled: AtomicU64::new(0) });
+        let state = Arc::new(State {
+            target,
+            rule: Mutex::default(),
+            asked: AtomicU64::new(0),
+            meddled: AtomicU64::new(0),
+            held: AtomicU64::new(0),
+        });
         let serving = Arc::clone(&state);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -81,6 +92,11 @@ impl HttpProxy {
     /// How many requests were meddled with so far.
     pub(crate) fn meddled(&self) -> u64 {
         self.state.meddled.load(Ordering::Relaxed)
+    }
+
+    /// How many answers are being held back.
+    pub(crate) fn held(&self) -> u64 {
+        self.state.held.load(Ordering::Relaxed)
     }
 }
 
@@ -120,6 +136,14 @@ impl State {
                 }
                 // Until the client loses patience and closes.
                 Some(Meddling::Hang) => return read_message(&mut client).map(drop),
+                Some(Meddling::HoldAnswer) => {
+                    self.held.fetch_add(1, Ordering::Relaxed);
+                    while self.rule.lock().unwrap().is_some() {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    self.held.fetch_sub(1, Ordering::Relaxed);
+                    client.get_mut().write_all(&answer)?;
+                }
                 _ => client.get_mut().write_all(&answer)?,
             }
         }
@@ -127,9 +151,9 @@ impl State {
 
     fn meddling(&self, request: &[u8]) -> Option<Meddling> {
         let rule = (*self.rule.lock().unwrap())?;
-        let line = request.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let is_insert = line.windows(6).any(|word| word == b"INSERT");
-        if rule.only_inserts && !is_insert {
+        let beginning = &request[..request.len().min(BEGINNING_BYTES)];
+        let only = rule.only.as_bytes();
+        if !only.is_empty() && !beginning.windows(only.len()).any(|text| text == only) {
             return None;
         }
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
