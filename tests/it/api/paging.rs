@@ -212,3 +212,33 @@ fn pages_go_on_behind_names_of_any_length() {
         api.count(&[event("user.updated", "2026-02-02T00:00:00Z", &back)]);
     }
 }
+
+#[test]
+fn a_long_name_is_whole_in_a_listing_that_it_does_not_order() {
+    let api = Api::open();
+    let name = |user: usize| if user == 2 { "n".repeat(300) } else { format!("n{user}") };
+    for user in 0..5 {
+        let described = json!({"account_id": "a", "user_id": format!("u{user}"), "name": name(user)});
+        let seat = json!({"account_id": "a", "organization_id": "o", "user_id": format!("u{user}")});
+        let events = [
+            event("user.updated", "2026-01-01T00:00:00Z", &described),
+            event("license.assigned", &format!("2026-01-0{}T00:00:00Z", 9 - user), &seat),
+        ];
+        api.count(&events);
+    }
+    let names: Vec<String> = (0..5).map(name).rev().collect();
+    // With the second question the order is kept.
+    for round in 0..4 {
+        let mut paged: Vec<String> = Vec::new();
+        let mut cursor = String::new();
+        while paged.len() < names.len() {
+            let path = format!("/v1/accounts/a/licenses/assignments?sort=last_assignment&limit=2{cursor}");
+            let page = api.report(&path);
+            assert_eq!(page["total"], 5, "{round}");
+            paged.extend(page["rows"].as_array().unwrap().iter().map(|row| row["user"].as_str().unwrap().to_owned()));
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(paged, names, "{round}");
+    }
+}
