@@ -136,6 +136,33 @@ impl Drop for OnDrop<'_> {
 }
 
 #[test]
+fn after_midnight_the_users_of_a_month_go_on_with_the_new_day() {
+    let api = Api::open();
+    let now = Utc::now();
+    let ago = |days: i64| now - TimeDelta::days(days);
+    let login = |user: &str, days: i64| {
+        let data = json!({"account_id": "a", "organization_id": "o", "user_id": user});
+        event("user.login", &moment(ago(days)), &data)
+    };
+    let report = format!("licenses/usage?group_by=organization&interval=year&from={}", ago(5).date_naive());
+    let until_yesterday = format!("{report}&as_of={}", moment(ago(1)));
+    api.count(&[login("u", 4), login("v", 0), login("u", 0)]);
+    said(&api, &until_yesterday);
+    // A day of it has changed, so that its users are remembered from now on.
+    api.count(&[login("w", 3)]);
+    said(&api, &until_yesterday);
+    let reading = api.beside(|config| config.clickhouse.cluster = Some("c".to_owned()));
+    let truth = said(&reading, &report);
+    // Whoever reads all of it fails from here on.
+    api.sql("DROP VIEW license_usage_by_organization");
+    assert_eq!(said(&api, &report), truth);
+    api.count(&[login("x", 0), login("x", 2)]);
+    let told = said(&api, &report);
+    assert_ne!(told, truth);
+    assert_eq!(told, said(&api.beside(|_| {}), &report));
+}
+
+#[test]
 fn what_happens_now_does_not_cost_the_whole_history_again() {
     let api = Api::open();
     let data = json!({"account_id": "a", "organization_id": "o", "user_id": "u"});
