@@ -2,18 +2,20 @@
 //! those users alone that were touched since, and of those on its page.
 //!
 //! A kept listing knows the version of the account that was read before it. Of each user it holds what was read after
-//! that version, so it is brought up to a later one by reading anew the users of all rows that came in between; rows that
-//! come in while they are read belong to a version later still. A page is cut from a listing that is no older than its
+//! that version, so it is brought up to a later one by reading anew the users of all rows that came in between, or, where
+//! these rows are not known, of all that happened since the earliest time among them; rows that come in while they are read
+//! belong to a version later still. A page is cut from a listing that is no older than its
 //! question. Names, paths and parents hold while the directory does. What is in doubt is asked of the account's view.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::making::Making;
-use super::poll::Version;
 use super::problem::Problem;
+use super::recent::TouchedSeat;
 use super::seats::SeatChanges;
 use super::state::ApiState;
+use super::tracked::Version;
 use crate::report::assignments::{Assignment, AssignmentsRequest, Page};
 use crate::report::cursor::SortValue;
 use crate::report::listing::Listing;
@@ -93,32 +95,49 @@ struct Reading {
     /// Users touched since then are to be read, milliseconds since 1970 UTC.
     since_ms: Option<i64>,
     /// And these.
-    users: Vec<String>,
+    users: HashSet<String>,
 }
 
 impl KeptListing {
-    fn step(&mut self, version: Version, changes: &SeatChanges, page: &Page) -> Step {
-        if self.directory < version.directory() {
+    /// `touched` are the seats that were touched after the listing's version, where they are known.
+    fn step(
+        &mut self,
+        version: Version,
+        changes: &SeatChanges,
+        touched: Option<Vec<TouchedSeat>>,
+        page: &Page,
+    ) -> Step {
+        if self.directory < version.directory {
             return Step::Rebuild;
         }
         let mut since_ms = None;
-        if self.version < version.report() {
-            match changes.hold_until_ms(self.version) {
-                i64::MIN => return Step::Rebuild,
-                i64::MAX => self.version = version.report(),
-                earliest_ms => since_ms = Some(earliest_ms),
+        let mut users = HashSet::new();
+        if self.version < version.report {
+            match (touched, changes.hold_until_ms(self.version)) {
+                (Some(touched), _) => {
+                    let here = touched.into_iter().filter(|seat| self.listing.is_about(&seat.organization));
+                    users = here.map(|seat| seat.user).collect();
+                }
+                (None, i64::MIN) => return Step::Rebuild,
+                (None, i64::MAX) => {}
+                (None, earliest_ms) => since_ms = Some(earliest_ms),
+            }
+            if users.len() > TOUCHED_MAX {
+                return Step::Rebuild;
+            }
+            if users.is_empty() && since_ms.is_none() {
+                self.version = version.report;
             }
         }
-        match (since_ms, self.listing.page(page)) {
-            (None, Ok(rows)) => {
+        match self.listing.page(page) {
+            Ok(rows) if users.is_empty() && since_ms.is_none() => {
                 self.listing.forget_but(page);
                 Step::Answer((rows, self.listing.total()))
             }
-            (_, rows) => Step::Read(Reading {
-                version: self.version.max(version.report()),
-                since_ms,
-                users: rows.err().unwrap_or_default(),
-            }),
+            rows => {
+                users.extend(rows.err().unwrap_or_default());
+                Step::Read(Reading { version: self.version.max(version.report), since_ms, users })
+            }
         }
     }
 
@@ -241,7 +260,9 @@ impl ApiState {
         let changes = self.polls().seat_changes(account).await;
         let mut is_new = false;
         for _ in 0..ROUNDS_MAX {
-            let step = known.as_ref().map_or(Step::Rebuild, |kept| lock(kept).step(version, &changes, page));
+            let since = known.as_ref().map_or(version.report, |kept| lock(kept).version);
+            let touched = self.polls().touched_seats(account, since).await;
+            let step = known.as_ref().map_or(Step::Rebuild, |kept| lock(kept).step(version, &changes, touched, page));
             let is_read = match (step, &known) {
                 (Step::Answer(rows), _) => return Ok(Some(rows)),
                 (Step::Read(reading), Some(kept)) => self.bring_up(&id, kept, reading).await?,
@@ -260,7 +281,7 @@ impl ApiState {
                 cache.refuse(&id);
                 break;
             };
-            let kept = KeptListing { version: version.report(), directory: version.directory(), listing };
+            let kept = KeptListing { version: version.report, directory: version.directory, listing };
             known = Some(cache.keep(&id, kept));
         }
         Ok(None)
@@ -273,7 +294,7 @@ impl ApiState {
         kept: &Arc<Mutex<KeptListing>>,
         reading: Reading,
     ) -> Result<bool, Problem> {
-        let mut users: HashSet<String> = reading.users.into_iter().collect();
+        let mut users = reading.users;
         if let Some(since_ms) = reading.since_ms {
             let organizations = lock(kept).listing.organizations();
             let touched = self.store().seat_holders_touched(&id.account, organizations, since_ms, TOUCHED_MAX).await?;

@@ -6,10 +6,11 @@ use chrono::Utc;
 use serde::Serialize;
 use tokio::sync::OwnedMutexGuard;
 
-use super::poll::{Kept, Moment, Question, ReportKind, Version};
+use super::poll::{Kept, Moment, Question, ReportKind};
 use super::problem::Problem;
 use super::reply::{self, Form};
 use super::state::{ApiState, Context, Report};
+use super::tracked::Version;
 use crate::core::calendar::day_window_of;
 use crate::report::csv::Table;
 use crate::report::period::Pinned;
@@ -61,13 +62,16 @@ impl ApiState {
             if let Some(response) = self.kept(headers, &question, asked, form).await? {
                 return Ok(Poll::Answered(response));
             }
-            turn = Some(self.polls().turn(&question).await);
+            let (own, has_waited) = self.polls().turn(&question).await;
+            turn = Some(own);
             // Whoever had the turn before may have made it since.
             if let Some(response) = self.kept(headers, &question, asked, form).await? {
                 return Ok(Poll::Answered(response));
             }
-            // What is made now is good for all who ask by now, not only for those who asked when this one did.
-            version = self.polls().version(self.store(), account, kind).await;
+            if has_waited {
+                // What is made now is good for all who ask by now, not only for those who asked when this one did.
+                version = self.polls().version(self.store(), account, kind).await;
+            }
         }
         let report = self.begin_report()?;
         let context = self.context(account, version).await?;

@@ -16,15 +16,16 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::activity::{RangeCache, RecentActivity};
 use super::listing::ListingCache;
-use super::quiet::Quiet;
+use super::recent::TouchedSeat;
 use super::seats::{SeatChanges, SeatsCache};
+use super::tracked::{ACCOUNTS_MAX, Tracked, Version};
 use super::tree::TreeCache;
 use super::usage::UsageCache;
 use super::watch::Watch;
 use crate::core::calendar::Day;
 use crate::report::subject::AccountContext;
 use crate::report::value;
-use crate::store::{Activity, PartsSeen, Store, StoreError, TableGroup};
+use crate::store::{Activity, Store, StoreError, TableGroup};
 
 /// Bytes of answers that are kept, at most.
 const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -32,14 +33,10 @@ const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
 const KEPT_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What keeping an answer costs besides its texts, bytes, about.
 const KEPT_OVERHEAD_BYTES: usize = 512;
-/// Days whose versions are told apart, over all accounts, about; with more all accounts get a new version.
-const ACTIVE_DAYS_MAX: usize = 1_000_000;
 /// Questions that are remembered for their turns, about.
 const FLIGHTS_MAX: usize = 10_000;
 /// Accounts whose new activity is read as it comes, at most.
 const FOLLOWED_MAX: usize = 100;
-/// Accounts whose versions are told apart, at most; with more all of them get a new one.
-const ACCOUNTS_MAX: usize = 100_000;
 
 /// A kind of report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +51,7 @@ pub(super) enum ReportKind {
 
 impl ReportKind {
     /// What it is made of besides the directory, which every report reads.
-    fn reads(self) -> &'static [TableGroup] {
+    pub(super) fn reads(self) -> &'static [TableGroup] {
         match self {
             Self::History | Self::Assignments => &[TableGroup::Seats],
             Self::Usage => &[TableGroup::Seats, TableGroup::ActiveUsers],
@@ -85,19 +82,6 @@ pub(super) enum Moment {
         /// The end of its local day.
         day_end_ms: i64,
     },
-}
-
-/// How an account stands, as it was read after a question came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Version {
-    /// Grows with every change of the account in what the report reads.
-    report: u64,
-    /// Grows with every change of the account's directory.
-    directory: u64,
-    /// Grows with every change of the account.
-    account: u64,
-    /// Grows with every change of the progress.
-    progress: u64,
 }
 
 /// An answer that is kept.
@@ -132,35 +116,6 @@ pub(super) struct Polls {
 }
 
 #[derive(Default)]
-struct Tracked {
-    /// The versions hold for questions up to this one: their reading began after it was asked.
-    asked: u64,
-    seen: PartsSeen,
-    quiet: Quiet,
-    clock: u64,
-    /// The version of accounts that have none of their own.
-    everything: u64,
-    /// By group of tables; a group that is not there has not changed since all accounts got a new version.
-    accounts: HashMap<String, HashMap<TableGroup, u64>>,
-    /// The version of each day on which users were active, by account; a day that is not there has not changed since
-    /// all accounts got a new version.
-    active_days: HashMap<String, HashMap<Day, u64>>,
-    /// How many days these are.
-    active_days_count: usize,
-    /// What was counted lately, by account, where it has been asked for.
-    activity: HashMap<String, RecentActivity>,
-    /// From when on seats have changed, by account, where it has been asked for.
-    seat_changes: HashMap<String, SeatChanges>,
-    /// The latest time of a fact or use, by account, where it has been asked for.
-    latest_ms: HashMap<String, i64>,
-    /// What is known of accounts, each as of a version of its directory.
-    contexts: HashMap<String, (u64, AccountContext)>,
-    progress: u64,
-    /// When the data was complete, and the version of the progress that told it.
-    data_through: Option<(u64, Option<value::Instant>)>,
-}
-
-#[derive(Default)]
 struct KeptAnswers {
     answers: HashMap<Question, (u64, Kept)>,
     /// Questions by their last use.
@@ -169,85 +124,6 @@ struct KeptAnswers {
     bytes: usize,
     /// Questions whose answer is being made.
     flights: HashMap<Question, Arc<tokio::sync::Mutex<()>>>,
-}
-
-impl Version {
-    /// Of what the report reads.
-    pub(super) fn report(self) -> u64 {
-        self.report
-    }
-
-    /// Of names, parents and time zones.
-    pub(super) fn directory(self) -> u64 {
-        self.directory
-    }
-}
-
-impl Tracked {
-    async fn refresh(&mut self, store: &Store) -> Result<(), StoreError> {
-        let followed: Vec<String> = self.activity.keys().cloned().collect();
-        let (seen, changes) = store.changes_since(&self.seen, &followed).await?;
-        self.seen = seen;
-        self.clock += 1;
-        match changes.accounts {
-            Some(accounts)
-                if self.accounts.len() + accounts.len() <= ACCOUNTS_MAX
-                    && self.active_days_count <= ACTIVE_DAYS_MAX =>
-            {
-                for (account, news) in changes.activity {
-                    if let Some(recent) = self.activity.get_mut(&account) {
-                        recent.record(self.clock, news);
-                    }
-                }
-                for changed in accounts {
-                    if let Some(latest_ms) = self.latest_ms.get_mut(&changed.account) {
-                        *latest_ms = changed.latest_ms.max(*latest_ms);
-                    }
-                    if let Some(seats) = self.seat_changes.get_mut(&changed.account)
-                        && changed.earliest_seat_ms < i64::MAX
-                    {
-                        seats.record(self.clock, changed.earliest_seat_ms);
-                    }
-                    let days = self.active_days.entry(changed.account.clone()).or_default();
-                    for day in changed.active_days {
-                        self.active_days_count += usize::from(days.insert(day, self.clock).is_none());
-                    }
-                    let groups = changed.groups.into_iter().map(|group| (group, self.clock));
-                    self.accounts.entry(changed.account).or_default().extend(groups);
-                }
-            }
-            _ => {
-                self.everything = self.clock;
-                self.accounts.clear();
-                self.active_days.clear();
-                self.active_days_count = 0;
-                self.latest_ms.clear();
-                self.seat_changes.clear();
-                self.activity.clear();
-            }
-        }
-        if changes.progress {
-            self.progress = self.clock;
-        }
-        Ok(())
-    }
-
-    fn version(&self, account: &str, kind: ReportKind) -> Version {
-        let directory = self.latest(account, &[TableGroup::Directory]);
-        Version {
-            report: self.latest(account, kind.reads()).max(directory),
-            directory,
-            account: self.latest(account, &TableGroup::ALL),
-            progress: self.progress,
-        }
-    }
-
-    /// The version of the account in these tables.
-    fn latest(&self, account: &str, of: &[TableGroup]) -> u64 {
-        let groups = self.accounts.get(account);
-        let versions = of.iter().filter_map(|group| groups?.get(group)).copied();
-        versions.fold(self.everything, u64::max)
-    }
 }
 
 impl Polls {
@@ -313,9 +189,10 @@ impl Polls {
         ranges.iter().map(version).collect()
     }
 
-    /// From when on the seats of the account have changed, as of now.
+    /// From when on the seats of the account have changed, as of now. The account is followed row by row from now on.
     pub(super) async fn seat_changes(&self, account: &str) -> SeatChanges {
         let mut tracked = self.tracked.lock().await;
+        tracked.recent_seats(account);
         if let Some(known) = tracked.seat_changes.get(account) {
             return known.clone();
         }
@@ -324,6 +201,11 @@ impl Polls {
             tracked.seat_changes.insert(account.to_owned(), unknown.clone());
         }
         unknown
+    }
+
+    /// The seats of the account that were touched after the given version, where they are known.
+    pub(super) async fn touched_seats(&self, account: &str, version: u64) -> Option<Vec<TouchedSeat>> {
+        self.tracked.lock().await.recent_seats(account).after(version)
     }
 
     /// The version of now, and the activity of the account that came after the given one, where that is known. The account
@@ -421,8 +303,8 @@ impl Polls {
         }
     }
 
-    /// Waits until nobody else makes an answer to the question; meanwhile one may have been kept.
-    pub(super) async fn turn(&self, question: &Question) -> OwnedMutexGuard<()> {
+    /// Waits until nobody else makes an answer to the question; meanwhile one may have been kept. True if there was anybody.
+    pub(super) async fn turn(&self, question: &Question) -> (OwnedMutexGuard<()>, bool) {
         let flight = {
             let mut kept = self.kept_answers();
             if kept.flights.len() > FLIGHTS_MAX {
@@ -430,7 +312,10 @@ impl Polls {
             }
             Arc::clone(kept.flights.entry(question.clone()).or_default())
         };
-        flight.lock_owned().await
+        match Arc::clone(&flight).try_lock_owned() {
+            Ok(turn) => (turn, false),
+            Err(_) => (flight.lock_owned().await, true),
+        }
     }
 
     /// What is known of the account, if it is known for this version.

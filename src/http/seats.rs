@@ -161,9 +161,9 @@ impl ApiState {
 
         let now = self.polls().version(self.store(), &scope.account, ReportKind::History).await;
         let changes = self.polls().seat_changes(&scope.account).await;
-        let is_untouched_tree = tree.is_none() || now.is_some_and(|now| now.directory() == version.directory());
+        let is_untouched_tree = tree.is_none() || now.is_some_and(|now| now.directory == version.directory);
         let is_same_tree = is_untouched_tree || self.is_still_the_tree(scope).await?;
-        if now.is_none() || !is_same_tree || changes.hold_until_ms(version.report()) < used_until_ms {
+        if now.is_none() || !is_same_tree || changes.hold_until_ms(version.report) < used_until_ms {
             // What was kept and what was read do not go together; what is read at once does.
             return self.read_seats(scope, tree, &wanted).await;
         }
@@ -171,7 +171,7 @@ impl ApiState {
         seats.extend(shown.map(|(edge_ms, seats)| (*edge_ms, Arc::clone(seats))));
         if is_untouched_tree && series_of(tree).len() * read.len() <= REPORT_MAX {
             let past = read.into_iter().filter(|(edge_ms, _)| *edge_ms <= making.now_ms).collect();
-            self.polls().seats.keep(scope, version.report(), past, &wanted, &passing);
+            self.polls().seats.keep(scope, version.report, past, &wanted, &passing);
         }
         Ok(seats)
     }

@@ -8,8 +8,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::auth::Auth;
-use super::poll::{Polls, Version};
+use super::poll::Polls;
 use super::problem::Problem;
+use super::tracked::Version;
 use crate::config::Config;
 use crate::report::ingest::IngestReport;
 use crate::report::subject::AccountContext;

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::poll::Version;
 use super::problem::Problem;
 use super::state::ApiState;
+use super::tracked::Version;
 use crate::store::TreeHash;
 
 /// Organizations that are kept, at most, over all trees; with more all trees are dropped.
@@ -101,13 +101,13 @@ impl ApiState {
     ) -> Result<Arc<Tree>, Problem> {
         let place = (account.to_owned(), organization.map(str::to_owned), by_organization);
         if let Some(version) = version
-            && let Some(tree) = self.polls().trees.get(&place, version.directory())
+            && let Some(tree) = self.polls().trees.get(&place, version.directory)
         {
             return Ok(tree);
         }
         let tree = Arc::new(self.read_tree(account, organization, by_organization).await?);
         if let Some(version) = version {
-            self.polls().trees.keep(place, version.directory(), &tree);
+            self.polls().trees.keep(place, version.directory, &tree);
         }
         Ok(tree)
     }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::activity::RangeUsers;
-use super::poll::Version;
 use super::problem::Problem;
 use super::state::ApiState;
+use super::tracked::Version;
 use super::tree::Tree;
 use crate::core::calendar::Day;
 use crate::report::licenses::ActiveUsers;
@@ -138,7 +138,7 @@ impl ApiState {
                     by_day.entry(row.1.first_day).or_default().push(row.clone());
                 }
                 for &bucket in &buckets[start..end] {
-                    usage.keep(scope, bucket, version.report(), by_day.remove(&bucket.0).unwrap_or_default());
+                    usage.keep(scope, bucket, version.report, by_day.remove(&bucket.0).unwrap_or_default());
                 }
             }
             all.extend(rows);
@@ -156,7 +156,7 @@ impl ApiState {
         version: Version,
     ) -> Result<Option<(u64, Rows)>, Problem> {
         if tree.is_empty() {
-            return Ok(Some((version.report(), Vec::new())));
+            return Ok(Some((version.report, Vec::new())));
         }
         let account = scope.account.as_str();
         let mut unread = Some(bucket);
@@ -175,7 +175,7 @@ impl ApiState {
             Some(range) => range,
             None => {
                 // From here on the account is followed.
-                let (now, _) = self.polls().recent_activity(account, version.report()).await;
+                let (now, _) = self.polls().recent_activity(account, version.report).await;
                 RangeUsers::since(now, tree)
             }
         };

@@ -1,5 +1,5 @@
 //! While somebody polls, changes are looked for between the polls too. A flush is then mostly seen before ClickHouse merges
-//! its rows with older ones, after which they cannot be told apart, and more than what is new would have to be read.
+//! its rows with older ones, after which accounts that are not followed row by row would have to read more than what is new.
 //!
 //! A watch looks at the parts themselves, also where the embedded engine [tells](super::quiet) that no statement has written.
 //! So whatever else changes tables is seen within half a second too: a TTL that an operator has given to one, a view that

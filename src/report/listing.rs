@@ -165,6 +165,11 @@ impl Listing {
         self.keys.len() as u64
     }
 
+    /// Whether rows of the organization are in it, if there are any.
+    pub fn is_about(&self, organization_id: &str) -> bool {
+        self.places.get(organization_id).is_some()
+    }
+
     /// The organizations that are asked for; `None` where that is the whole account.
     pub fn organizations(&self) -> Option<Vec<String>> {
         self.places.asked_for()

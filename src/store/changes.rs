@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::TABLES;
 use super::activity::Activity;
+use super::changed_seats::SeatRow;
 use super::client::Store;
 use super::error::StoreError;
 use crate::core::calendar::Day;
@@ -39,9 +40,9 @@ SELECT s.account_id AS account_id, s.organization_id AS organization_id, toInt32
 FROM active_users_state AS s WHERE s._part IN {parts:Array(String)} AND s.account_id IN {accounts:Array(String)}";
 
 #[derive(Row, Deserialize)]
-struct PartRow {
+pub(super) struct PartRow {
     table: String,
-    name: String,
+    pub(super) name: String,
     rows: u64,
     table_id: String,
 }
@@ -107,11 +108,23 @@ pub struct ChangedAccount {
     pub active_days: BTreeSet<Day>,
 }
 
+/// Accounts whose changes are told row by row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Accounts whose new activity is read.
+    pub activity: Vec<String>,
+    /// Accounts whose new rows about seats are read.
+    pub seats: Vec<String>,
+}
+
 /// What has changed since the parts were last listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changes {
     /// The new activity of the accounts that were followed, by account; it is all there is if `accounts` is known.
     pub activity: HashMap<String, Vec<Activity>>,
+    /// The rows about seats in the new parts, by account, of those that were followed; so they are all new ones, and perhaps
+    /// others, if `accounts` is known. `None` where they are too many to be told.
+    pub seats: Option<HashMap<String, Vec<SeatRow>>>,
     /// Accounts with new rows; `None` where it may be any account.
     pub accounts: Option<Vec<ChangedAccount>>,
     /// The progress may have moved.
@@ -177,15 +190,15 @@ impl Store {
         self.cluster().is_none()
     }
 
-    /// What has changed since `seen`, with the new activity of the accounts `followed`, and the parts of now. Whatever is
-    /// read afterwards holds at least the rows of these.
+    /// What has changed since `seen`, with the rows of the accounts `followed`, and the parts of now. Whatever is read
+    /// afterwards holds at least the rows of these.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
     pub async fn changes_since(
         &self,
         seen: &PartsSeen,
-        followed: &[String],
+        followed: &Followed,
     ) -> Result<(PartsSeen, Changes), StoreError> {
         for _ in 1..LISTINGS_MAX {
             let (now, changes, is_merged) = self.changes_once(seen, followed).await?;
@@ -201,7 +214,7 @@ impl Store {
     async fn changes_once(
         &self,
         seen: &PartsSeen,
-        followed: &[String],
+        followed: &Followed,
     ) -> Result<(PartsSeen, Changes, bool), StoreError> {
         let query = self.read(PARTS).param("database", &self.target().database);
         let parts: Vec<PartRow> = self.fetch_all(query).await?;
@@ -218,7 +231,7 @@ impl Store {
         let progress = now.tables.get(PROGRESS) != seen.tables.get(PROGRESS);
         // Rows that are no longer there, or not as they were: nobody but an operator does that, to any of them.
         let kept = seen.tables.iter().all(|(table, old)| now.tables.get(table).is_some_and(|new| new.hold_all(old)));
-        let mut changes = Changes { activity: HashMap::new(), accounts: None, progress };
+        let mut changes = Changes { activity: HashMap::new(), seats: None, accounts: None, progress };
         if !known || !kept || seen.tables.is_empty() {
             return Ok((now, changes, false));
         }
@@ -227,7 +240,8 @@ impl Store {
             return Ok((now, changes, false));
         }
         // Before the accounts: where those are found in every part, no part was missing a moment ago.
-        changes.activity = self.activity_in(&new, followed).await?;
+        (changes.activity, changes.seats) =
+            tokio::try_join!(self.activity_in(&new, &followed.activity), self.seat_rows_in(&new, &followed.seats))?;
         changes.accounts = self.accounts_in(&new).await?;
         let is_merged = changes.accounts.is_none();
         Ok((now, changes, is_merged))

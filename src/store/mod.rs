@@ -5,6 +5,7 @@
 //! is unknown is simply made again.
 
 mod activity;
+mod changed_seats;
 mod changes;
 mod client;
 mod error;
@@ -22,7 +23,8 @@ mod write;
 mod writes;
 
 pub use activity::{Activity, ActivityStream};
-pub use changes::{ChangedAccount, Changes, PartsSeen, TableGroup};
+pub use changed_seats::{SeatRow, SeatRowIdentity};
+pub use changes::{ChangedAccount, Changes, Followed, PartsSeen, TableGroup};
 pub use client::{ServerVersion, Store, VERSION_MIN};
 pub use error::StoreError;
 pub use migrate::{MigrateError, Migration, MigrationReport, migrations};

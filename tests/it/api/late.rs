@@ -87,6 +87,15 @@ fn described(random: &mut ChaCha8Rng, user: &str) -> Value {
     json!({"account_id": "a", "user_id": user, "name": name, "email": email})
 }
 
+/// Now and then, before the API has seen what has just come in, it is merged with what was there.
+fn merge_perhaps(random: &mut ChaCha8Rng, api: &Api) {
+    for table in ["seat_facts", "seat_usage_state", "license_facts", "active_users_state"] {
+        if random.random_range(0..3) == 0 {
+            api.sql(&format!("OPTIMIZE TABLE {table} FINAL"));
+        }
+    }
+}
+
 fn said(api: &Api, report: &str) -> String {
     let answer = api.get(&path(report));
     assert_eq!(answer.status, 200, "{report}: {}", answer.text());
@@ -110,6 +119,7 @@ fn however_late_events_come_every_report_is_as_one_made_anew() {
         for round in 0..ROUNDS {
             let events: Vec<String> = (0..random.random_range(1..8)).map(|_| arbitrary(&mut random)).collect();
             assert_eq!(api.count(&events).accepted, events.len() as u64, "every event of the test is good");
+            merge_perhaps(&mut random, &api);
             let anew = api.beside(|_| {});
             // On a cluster an API cannot tell what is new, so that it reads every report from its views, and keeps nothing.
             let reading = api.beside(|config| config.clickhouse.cluster = Some("c".to_owned()));
@@ -216,6 +226,7 @@ fn however_late_events_come_every_listing_is_as_one_made_anew() {
             }
         }
         assert_eq!(api.count(&events).accepted, events.len() as u64, "every event of the test is good");
+        merge_perhaps(&mut random, &api);
         let anew = api.beside(|_| {});
         for listing in LISTINGS {
             let kept = listed(&api, listing, random.random_range(1..4), &as_of);
@@ -262,6 +273,21 @@ fn what_happens_now_does_not_cost_the_whole_listing_again() {
     assert_eq!((&report["total"], &report["rows"][0]["user_id"]), (&json!(2), &json!("u")));
     api.count(&[event("user.updated", &used, &json!({"account_id": "a", "user_id": "w", "name": "W"}))]);
     assert_eq!(api.get(path).status, 500, "names may be others by now");
+}
+
+#[test]
+fn a_merge_does_not_cost_the_whole_listing_again() {
+    let (api, start) = kept_listing();
+    // Whoever reads all of it, or all that happened since some time, fails from here on.
+    api.sql("DROP VIEW organization_tree");
+    api.sql("DROP VIEW seat_holders_touched");
+    for (day, user) in [(2, "v"), (3, "w"), (4, "v")] {
+        let used = moment(start + TimeDelta::days(day));
+        api.count(&[event("user.login", &used, &json!({"account_id": "a", "organization_id": "o", "user_id": user}))]);
+        api.sql("OPTIMIZE TABLE seat_usage_state FINAL");
+        let first = &api.report("/v1/accounts/a/licenses/assignments?sort=-last_active_use")["rows"][0];
+        assert_eq!((&first["user_id"], &first["last_active_use"]), (&json!(user), &json!(used)));
+    }
 }
 
 #[test]
