@@ -3,7 +3,7 @@
 //! The account's version is read before the data, and an answer is kept under it. A later question is answered from what
 //! is kept only if the version, read after the question came in, is still the same: so no answer is older than its
 //! question, however far a flush has come, and whichever process writes it. Where the embedded engine tells that nothing
-//! was written meanwhile, the version holds [without being read again](Quiet). An answer as of now is kept for as long as
+//! was written meanwhile, the version holds [without being read again](super::quiet). An answer as of now is kept for as long as
 //! moving on changes nothing: until the next local midnight, and only if no fact lies ahead.
 
 use std::collections::{BTreeMap, HashMap};
