@@ -66,9 +66,9 @@ impl RecentSeats {
         self.asked_at.elapsed() < PATIENCE
     }
 
-    /// The version saw these rows in new parts; other rows that are not known are there if they are `None`. From when on the
-    /// new ones among them change how seats stand, milliseconds since 1970 UTC, the greatest value where they do not; `None`
-    /// where that is not known.
+    /// The version saw these rows in new parts, or, if they are `None`, rows that are not known. From when on the new ones
+    /// among them change how seats stand and when they were used last, milliseconds since 1970 UTC, the greatest value where
+    /// there are none; `None` where that is not known.
     pub(super) fn record(&mut self, version: u64, rows: Option<Vec<SeatRow>>) -> Option<i64> {
         let Some(rows) = rows else {
             self.touched.clear();
@@ -81,9 +81,11 @@ impl RecentSeats {
             let hash = hash_of(&row.identity);
             let known = self.latest.get(&hash).or_else(|| self.before.get(&hash)).copied();
             let (first_ms, last_ms) = known.unwrap_or((i64::MAX, i64::MIN));
-            // A seat that is used again goes on standing as it stood.
             if row.first_ms < first_ms {
                 earliest_ms = earliest_ms.min(row.first_ms);
+            }
+            if row.last_ms > last_ms {
+                earliest_ms = earliest_ms.min(row.last_ms);
             }
             let is_of_nobody = row.identity.user.is_empty();
             if !is_of_nobody && (row.first_ms < first_ms || row.last_ms > last_ms) {
@@ -146,7 +148,7 @@ mod tests {
         assert_eq!(recent.record(4, Some(vec![used(1, 50, 60), used(2, 55, 55)])), Some(50));
         // The first was used again, the second is what it was, the third is new.
         assert_eq!(recent.record(5, Some(vec![used(1, 50, 70), used(2, 55, 55), used(3, 65, 65)])), Some(65));
-        assert_eq!(recent.record(6, Some(vec![used(1, 50, 80)])), Some(i64::MAX));
+        assert_eq!(recent.record(6, Some(vec![used(1, 50, 80), used(3, 65, 65)])), Some(80));
         assert_eq!(recent.record(7, Some(vec![used(1, 50, 60), used(3, 40, 65)])), Some(40));
         let told = [2, 3, 4, 5, 6, 7].map(|version| users(&recent, version).map(|users| users.join(" ")));
         let expected = [None, Some("1 2 1 3 1 3"), Some("1 3 1 3"), Some("1 3"), Some("3"), Some("")];

@@ -301,3 +301,26 @@ fn a_merge_hides_no_use_from_a_listing() {
     let (rows, _) = listed(&api, "sort=-last_active_use", 70, "");
     assert_eq!(rows[0]["last_active_use"], json!(used));
 }
+
+#[test]
+fn a_use_is_not_missed_while_others_are_followed() {
+    let (api, start) = kept_listing();
+    let used = |day| {
+        let used = moment(start + TimeDelta::days(day));
+        api.count(&[event("user.login", &used, &json!({"account_id": "a", "organization_id": "o", "user_id": "u"}))]);
+        used
+    };
+    used(2);
+    listed(&api, "sort=-last_active_use", 50, "");
+    let last = used(3);
+    // The API learns of the last use by another report, and then so many ask for other accounts that this one is forgotten.
+    api.report(&path("licenses/history"));
+    let others: Vec<String> = (0..30).map(|other| format!("other{other}")).collect();
+    let seats = |other: &String| event("license.purchased", &moment(start), &json!({"account_id": other, "seats": 1}));
+    api.count(&others.iter().map(seats).collect::<Vec<_>>());
+    for other in &others {
+        api.report(&format!("/v1/accounts/{other}/licenses/history"));
+    }
+    let (rows, _) = listed(&api, "sort=-last_active_use", 60, "");
+    assert_eq!((&rows[0]["user_id"], &rows[0]["last_active_use"]), (&json!("u"), &json!(last)));
+}
