@@ -25,9 +25,13 @@ const SEARCHED_ROWS_MAX: u64 = 1_000_000;
 /// Parts that are merged away while they are looked at are listed anew, so often at most.
 const LISTINGS_MAX: usize = 5;
 
-/// The table's identity is in the path: a table that is dropped and made anew counts its blocks anew.
+/// How far apart the start of one and the same server may seem to lie, as told at two moments in whole seconds.
+const START_SECONDS_MAX: u64 = 2;
+
+/// The table's identity is in the path: a table that is dropped and made anew counts its blocks anew. So does, from the
+/// next start of the server on, one that was emptied, or restored to what it was.
 const PARTS: &str = "\
-SELECT p.table AS table, p.name AS name, p.rows AS rows, \
+SELECT p.table AS table, p.name AS name, p.rows AS rows, toInt64(toUnixTimestamp(now())) - uptime() AS started_s, \
     extract(p.path, '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}') AS table_id \
 FROM system.parts AS p WHERE p.database = {database:String} AND p.active AND p.rows > 0";
 
@@ -44,6 +48,7 @@ pub(super) struct PartRow {
     table: String,
     pub(super) name: String,
     rows: u64,
+    started_s: i64,
     table_id: String,
 }
 
@@ -135,6 +140,8 @@ pub struct Changes {
 #[derive(Clone, Debug, Default)]
 pub struct PartsSeen {
     tables: BTreeMap<String, Blocks>,
+    /// When the server started, seconds since 1970 UTC, about.
+    started_s: i64,
 }
 
 /// The blocks of rows that a table holds.
@@ -221,6 +228,7 @@ impl Store {
         let mut now = PartsSeen::default();
         let mut known = true;
         for part in &parts {
+            now.started_s = part.started_s;
             let blocks = now.tables.entry(part.table.clone()).or_default();
             blocks.table_id.clone_from(&part.table_id);
             match blocks_of(&part.name) {
@@ -228,9 +236,12 @@ impl Store {
                 None => known = false,
             }
         }
-        let progress = now.tables.get(PROGRESS) != seen.tables.get(PROGRESS);
+        // Where the server was started anew, a block of the same number may be another one.
+        let same_start = now.started_s.abs_diff(seen.started_s) <= START_SECONDS_MAX;
+        let progress = !same_start || now.tables.get(PROGRESS) != seen.tables.get(PROGRESS);
         // Rows that are no longer there, or not as they were: nobody but an operator does that, to any of them.
-        let kept = seen.tables.iter().all(|(table, old)| now.tables.get(table).is_some_and(|new| new.hold_all(old)));
+        let kept = same_start
+            && seen.tables.iter().all(|(table, old)| now.tables.get(table).is_some_and(|new| new.hold_all(old)));
         let mut changes = Changes { activity: HashMap::new(), seats: None, accounts: None, progress };
         if !known || !kept || seen.tables.is_empty() {
             return Ok((now, changes, false));

@@ -163,6 +163,23 @@ fn an_engine_that_was_started_anew_is_asked_anew() {
     }
 }
 
+/// A table that is emptied counts its blocks anew after the next start of the engine, and so does one that is restored.
+#[test]
+fn rows_under_the_names_of_others_are_seen_by_the_next_poll() {
+    let mut setup = Setup::start();
+    let tag = setup.tag();
+    // Nobody looks at the parts meanwhile.
+    setup.meddle(Meddling::Refuse);
+    setup.api.sql("TRUNCATE TABLE license_facts");
+    // By so much at least two starts are told apart.
+    std::thread::sleep(Duration::from_secs(3));
+    setup.engine.process.restart().unwrap();
+    eventually("it is reached again", LONG, || RUNTIME.block_on(setup.api.store.account_context("a")).ok());
+    setup.purchase(1, 2);
+    setup.proxy.clear();
+    setup.check_seen(&tag, 2);
+}
+
 /// An INSERT of a purchase whose data comes bit by bit.
 struct Insert(TcpStream);
 
