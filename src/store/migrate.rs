@@ -76,6 +76,8 @@ static FILES: &[(&str, &str)] = &embed! {
     "0049_seat_holders_touched"
     "0050_license_assignments_of_users"
     "0051_account_license_assignments"
+    "0052_organization_tree"
+    "0053_organization_paths"
 };
 
 /// One file of the schema.

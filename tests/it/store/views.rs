@@ -1,5 +1,9 @@
 //! What the views make of the facts: seats, trees and purchases, as an analyst sees them.
 
+use std::collections::HashMap;
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 use seatmeter::core::id::Id;
 use seatmeter::core::rollup::{
     DirectoryEntry, Entity, Field, LaneRows, LicenseFact, OrganizationSeen, SeatFact, SeatFactKind, SeatUsage, Source,
@@ -215,15 +219,101 @@ async fn trees_survive_circles_own_parents_and_unknown_ones() {
     assert_eq!(database.text(mismatch), "0\n");
 }
 
+/// The ids from the top down to an organization, by walking up one step at a time: up to a top, the parent that is not known,
+/// or the first that would come twice.
+fn ancestors(links: &HashMap<String, String>, organization: &str) -> Vec<String> {
+    let mut path = vec![organization.to_owned()];
+    let mut at = organization;
+    while let Some(above) = links.get(at).filter(|above| !above.is_empty() && !path.contains(above)) {
+        path.push(above.clone());
+        at = above;
+    }
+    path.reverse();
+    path
+}
+
+/// Compares all that the views say of the trees with a walk, and the subtrees of some organizations.
+async fn check_trees(links: &[(String, String)], tops: &[&str]) {
+    let database = tree(links).await;
+    let known: HashMap<_, _> = links.iter().cloned().collect();
+    let mut walked: Vec<_> = known.keys().map(|organization| ancestors(&known, organization)).collect();
+    walked.sort_by(|one, other| one.last().cmp(&other.last()));
+    let lines = |paths: &[Vec<String>]| paths.iter().fold(String::new(), |text, path| text + &path.join(" ") + "\n");
+
+    let select = "SELECT arrayStringConcat(ancestors, ' ') FROM";
+    let of_tree = database.text(&format!("{select} organization_tree(account = 'acme') ORDER BY organization_id"));
+    assert!(of_tree == lines(&walked), "of {links:?} came {of_tree}");
+
+    // What is not known has no name, hence no place in a path for analysts.
+    for path in &mut walked {
+        path.retain(|organization| known.contains_key(organization));
+    }
+    let of_paths =
+        database.text(&format!("{select} organization_paths WHERE account_id = 'acme' ORDER BY organization_id"));
+    assert!(of_paths == lines(&walked), "of {links:?} came {of_paths}");
+
+    for organization in tops.iter().copied() {
+        let mut below: Vec<_> = walked
+            .iter()
+            .filter_map(|path| {
+                let place = path.iter().position(|id| id == organization)?;
+                Some(format!("{}:{}", path.last()?, path.len() - 1 - place))
+            })
+            .collect();
+        below.sort_unstable();
+        let mut of_subtree: Vec<_> = subtree(&database, organization).split(' ').map(str::to_owned).collect();
+        of_subtree.sort_unstable();
+        assert_eq!(of_subtree, below, "below {organization} of {links:?}");
+    }
+}
+
 #[tokio::test]
-async fn a_chain_of_organizations_may_be_deeper_than_a_query_usually_recurses() {
-    let chain: Vec<_> = (0..1_010)
-        .map(|depth: u32| {
-            (format!("o{depth}"), depth.checked_sub(1).map_or(String::new(), |above| format!("o{above}")))
-        })
-        .collect();
-    let database = tree(&chain).await;
-    let sql = "SELECT count(), max(depth) FROM organization_subtree(account = 'acme', organization = 'o1')";
+async fn trees_of_any_shape_are_as_a_walk_finds_them() {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut links = Vec::new();
+    for tree in 0..30 {
+        let count = random.random_range(1..80);
+        let above = |random: &mut ChaCha8Rng| match random.random_range(0..10) {
+            0 => String::new(),
+            1 => format!("{tree}-unknown-{}", random.random_range(0..3)),
+            _ => format!("{tree}-{}", random.random_range(0..count)),
+        };
+        links.extend((0..count).map(|n| (format!("{tree}-{n}"), above(&mut random))));
+    }
+    check_trees(&links, &["0-0", "1-0", "2-0", "3-0"]).await;
+}
+
+/// Organizations in a row, each below the one before.
+fn chain(length: u32) -> Vec<(String, String)> {
+    let above = |n: u32| n.checked_sub(1).map_or(String::new(), |above| format!("{length}-{above}"));
+    (0..length).map(|n| (format!("{length}-{n}"), above(n))).collect()
+}
+
+#[tokio::test]
+async fn a_chain_or_a_circle_of_organizations_may_be_as_deep_as_it_likes() {
+    let lengths = [1, 2, 3, 4, 5, 8, 9, 16, 17, 31, 32, 33, 300];
+    let mut links: Vec<_> = lengths.into_iter().flat_map(chain).collect();
+    check_trees(&links, &["17-0", "300-200"]).await;
+    for (organization, parent) in &mut links {
+        if let Some(length) = organization.strip_suffix("-0") {
+            *parent = format!("{length}-{}", length.parse::<u32>().unwrap() - 1);
+        }
+    }
+    check_trees(&links, &["17-0", "300-200"]).await;
+}
+
+#[tokio::test]
+async fn the_rounds_of_a_deep_tree_are_few() {
+    let database = tree(&chain(1_010)).await;
+    for view in ["organization_tree(account = 'acme')", "organization_paths"] {
+        let sql = format!(
+            "SELECT countIf(length(ancestors) > 1), max(length(ancestors)) FROM {view} \
+             SETTINGS max_recursive_cte_evaluation_depth = 12"
+        );
+        assert_eq!(database.text(&sql), "1009\t1010\n", "{view}");
+    }
+    // Steps down are walked one by one: more of them than a query may recurse unless it says otherwise.
+    let sql = "SELECT count(), max(depth) FROM organization_subtree(account = 'acme', organization = '1010-1')";
     assert_eq!(database.text(sql), "1009\t1008\n");
 }
 
