@@ -201,7 +201,11 @@ impl Verifier {
 fn refusal(error: &jsonwebtoken::errors::Error) -> Option<&'static str> {
     use jsonwebtoken::errors::ErrorKind;
     match error.kind() {
-        ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm | ErrorKind::InvalidKeyFormat => None,
+        // The claims come after the signature: what is no base64 is the signature.
+        ErrorKind::InvalidSignature
+        | ErrorKind::Base64(_)
+        | ErrorKind::InvalidAlgorithm
+        | ErrorKind::InvalidKeyFormat => None,
         ErrorKind::ExpiredSignature => Some("The token has expired."),
         ErrorKind::ImmatureSignature => Some("The token is not valid yet."),
         ErrorKind::InvalidIssuer => Some("The token is of another issuer."),

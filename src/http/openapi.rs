@@ -63,7 +63,7 @@ impl Modify for Common {
             if let Some(RefOr::T(success)) = responses.get_mut("200") {
                 let tag = HeaderBuilder::new()
                     .schema(Some(ObjectBuilder::new().schema_type(utoipa::openapi::schema::Type::String)))
-                    .description(Some("A hash of the answer without `data_through`; not on streamed exports."))
+                    .description(Some("Changes when the figures do, and not with `data_through` alone."))
                     .build();
                 success.headers.insert("ETag".to_owned(), tag.into());
             }
@@ -80,6 +80,7 @@ fn problems(path: &str) -> Vec<(&'static str, &'static str)> {
     let mut problems = vec![
         ("400", "A parameter is at fault; `parameter` names it"),
         ("401", "No token, or one that is not good"),
+        ("406", "`Accept-Encoding` leaves neither gzip nor identity"),
         ("500", "A fault of ours"),
         ("503", "Too busy, or the figures cannot be read right now; `Retry-After` says when to ask again"),
         ("504", "The answer took too long"),

@@ -34,6 +34,8 @@ enum Kind {
     Forbidden,
     NotFound,
     MethodNotAllowed,
+    /// The caller takes the answer in no encoding that there is.
+    NotAcceptable,
     Internal,
     /// More reports are being made than may run at once.
     Busy,
@@ -73,6 +75,7 @@ impl Kind {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
@@ -88,6 +91,7 @@ impl Kind {
             Self::Forbidden => ("urn:seatmeter:problem:forbidden", "Forbidden"),
             Self::NotFound => ("urn:seatmeter:problem:not-found", "Not found"),
             Self::MethodNotAllowed => ("urn:seatmeter:problem:method-not-allowed", "Method not allowed"),
+            Self::NotAcceptable => ("urn:seatmeter:problem:not-acceptable", "Not acceptable"),
             Self::Internal => ("urn:seatmeter:problem:internal", "Internal error"),
             Self::Busy => ("urn:seatmeter:problem:busy", "Busy"),
             Self::Unavailable => ("urn:seatmeter:problem:unavailable", "Unavailable"),
@@ -138,6 +142,11 @@ impl Problem {
         Self::new(Kind::MethodNotAllowed, "Everything here is read by GET.")
     }
 
+    /// 406: `Accept-Encoding` forbids every encoding that there is.
+    pub(super) fn not_acceptable() -> Self {
+        Self::new(Kind::NotAcceptable, "Accept-Encoding leaves no way to send an answer; allow gzip or identity.")
+    }
+
     /// 503: more reports are being made than may run at once.
     pub(super) fn busy() -> Self {
         Self::new(Kind::Busy, "Too many reports are being made right now; ask again shortly.")
@@ -145,7 +154,11 @@ impl Problem {
 
     /// 504: the answer took too long.
     pub(super) fn timed_out() -> Self {
-        Self::new(Kind::TimedOut, "The answer took too long; ask for a shorter range or a longer interval.")
+        Self::new(
+            Kind::TimedOut,
+            "The answer took too long; where the report takes them, ask for a shorter range, a longer interval or a single \
+             organization.",
+        )
     }
 
     /// 500: a fault of ours.

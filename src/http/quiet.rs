@@ -5,7 +5,6 @@
 //! in between, the question would find the very parts that were listed. A write that was running while the parts were
 //! listed may have added some afterwards, one that begins after the listing may be over by the next question, and an engine
 //! that has been started anew counts from 0; each of these is a reason to list them again.
-
 //!
 //! Not every change comes by a statement: there are rows that a TTL deletes, views that refresh themselves, tables that pass
 //! their rows on later. For them a listing is not trusted for longer than [`AGE_MAX`].

@@ -113,7 +113,7 @@ fn tagged(tag: &str, response: impl IntoResponse) -> Response {
 /// A caller's cache may keep the answer for itself, and has to ask before it uses it.
 fn revalidated(response: &mut Response) {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    response.headers_mut().insert(VARY, HeaderValue::from_static("authorization, accept"));
+    response.headers_mut().insert(VARY, HeaderValue::from_static("authorization, accept, accept-encoding"));
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, ETAG, IF_NONE_MATCH, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
@@ -100,6 +100,7 @@ fn router_of(mut router: Router<ApiState>, endpoints: impl IntoIterator<Item = E
         .layer(from_fn(log::record))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors(state.cors_origins()))
+        .layer(from_fn(refuse_encoding))
         .layer(CompressionLayer::new())
         .layer(from_fn_with_state(state.clone(), limit_time));
     router
@@ -126,13 +127,24 @@ fn cors(origins: &[String]) -> CorsLayer {
 /// wait for the first.
 async fn limit_time(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let started = Instant::now();
+    let uri = request.uri().clone();
     match tokio::time::timeout(state.request_timeout(), next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            tracing::warn!(waited_ms = log::elapsed_ms(started), "an answer took longer than http.request_timeout_ms");
+            tracing::warn!(
+                path = uri.path(),
+                waited_ms = log::elapsed_ms(started),
+                "an answer took longer than http.request_timeout_ms"
+            );
             Problem::timed_out().into_response()
         }
     }
+}
+
+/// The compression layer alone answers 406, and sends the report or problem with it that it was given to compress.
+async fn refuse_encoding(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.status() == StatusCode::NOT_ACCEPTABLE { Problem::not_acceptable().into_response() } else { response }
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {

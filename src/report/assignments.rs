@@ -103,9 +103,12 @@ impl Sort {
 }
 
 impl AssignmentsRequest {
-    /// Takes the parameters of a request for all rows.
+    /// Takes the parameters of a request for all rows, as CSV has them.
     pub fn parse_all(mut query: Query) -> Result<Self, BadParameter> {
         let request = Self::take(&mut query)?;
+        for of_pages in ["limit", "cursor"] {
+            query.take_parsed(of_pages, |_| Err::<(), _>("CSV has all rows at once, JSON has pages.".to_owned()))?;
+        }
         query.finish()?;
         Ok(request)
     }

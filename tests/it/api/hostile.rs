@@ -79,6 +79,22 @@ fn each_endpoint_takes_its_own_parameters_alone() {
     for (path, query, parameter) in cases {
         problem(&TARGET.get(&format!("{ACCOUNT}{path}?{query}")), 400, Some(parameter));
     }
+    for of_pages in ["limit", "cursor"] {
+        let path = format!("{ACCOUNT}/licenses/assignments?format=csv&{of_pages}=10");
+        let body = problem(&TARGET.get(&path), 400, Some(of_pages));
+        assert_eq!(body["detail"], "CSV has all rows at once, JSON has pages.");
+    }
+}
+
+#[test]
+fn an_answer_that_may_not_be_sent_in_any_way_is_refused() {
+    for path in reports().iter().map(String::as_str).chain(["/nowhere", "/openapi.json"]) {
+        for encodings in ["identity;q=0", "*;q=0", "identity;q=0, br"] {
+            problem(&TARGET.request("GET", path, &[("accept-encoding", encodings)]), 406, None);
+        }
+        let answer = TARGET.request("GET", path, &[("accept-encoding", "identity;q=0, gzip")]);
+        assert_ne!(answer.status, 406, "{path}");
+    }
 }
 
 #[test]

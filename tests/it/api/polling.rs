@@ -243,4 +243,7 @@ fn forms_of_a_report_have_tags_of_their_own() {
     assert_eq!(csv.status, 200);
     assert_ne!(csv.header("etag"), json.header("etag"));
     assert!(csv.header("vary").unwrap().contains("accept"));
+    let unchanged = poll(&api, path, json.header("etag").unwrap());
+    assert_eq!(unchanged.status, 304);
+    assert_eq!(unchanged.header("vary"), json.header("vary"), "a cache keeps the two apart by the same fields");
 }
