@@ -10,7 +10,7 @@ use super::request::Parsed;
 /// What a statement may do to the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Nothing: the engine refuses writes to it.
+    /// Nothing: the engine refuses to let it write to a table.
     Reads,
     /// It may write, and has done so when the engine is through with it.
     Ends,
