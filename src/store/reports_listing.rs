@@ -126,18 +126,6 @@ impl Store {
     /// # Errors
     /// Where ClickHouse cannot be asked.
     pub async fn listing(&self, account: &str, request: &AssignmentsRequest) -> Result<Option<Listing>, StoreError> {
-        let organization = request.organization.as_deref();
-        let query = self.read(PLACES).param("account", account).param("organization", organization.unwrap_or_default());
-        let places: Vec<PlaceRow> = self.fetch_all(query).await?;
-        let place = |row: PlaceRow| {
-            let organization_id: Arc<str> = row.organization_id.into();
-            let path = if row.path.is_empty() { Arc::clone(&organization_id) } else { row.path.into() };
-            Place { organization_id, path, is_within: row.is_within }
-        };
-        let places = Places::new(places.into_iter().map(place).collect(), organization.is_none());
-        if places.are_long() {
-            return Ok(None);
-        }
         // Names that the order does not depend on may be too long for a page, which is found when the page is read.
         let (text, time) = match request.sort.key {
             SortKey::User => ("a.user", "NULL"),
@@ -150,9 +138,22 @@ impl Store {
             "a.user_id AS user_id, a.organization_id AS organization_id, \
                 CAST(if(is_long, NULL, {text}) AS Nullable(String)) AS text, CAST({time} AS Nullable(Int64)) AS time_ms"
         );
-        let organizations = places.asked_for();
-        let query = self.seats_of(account, request, &columns, Of::Organizations(organizations), LISTING_ROWS_MAX);
-        let rows: Vec<KeyRow> = self.fetch_all(query).await?;
+        let keys = |organizations| {
+            let of = Of::Organizations(organizations);
+            self.fetch_all(self.seats_of(account, request, &columns, of, LISTING_ROWS_MAX))
+        };
+        let organization = request.organization.as_deref();
+        let (places, rows): (Places, Vec<KeyRow>) = if organization.is_none() {
+            // All of the account is read, whatever its organizations are.
+            tokio::try_join!(self.places(account, organization), keys(None))?
+        } else {
+            let places = self.places(account, organization).await?;
+            let rows = keys(places.asked_for()).await?;
+            (places, rows)
+        };
+        if places.are_long() {
+            return Ok(None);
+        }
         if rows.len() > LISTING_ROWS_MAX || rows.iter().any(|row| row.is_long) {
             return Ok(None);
         }
@@ -162,6 +163,18 @@ impl Store {
         };
         let keys = rows.into_iter().filter_map(key).collect();
         Ok(Some(Listing::new(request.sort, keys, places)))
+    }
+
+    /// Where the account's organizations stand, and which of them the organization holds.
+    async fn places(&self, account: &str, organization: Option<&str>) -> Result<Places, StoreError> {
+        let query = self.read(PLACES).param("account", account).param("organization", organization.unwrap_or_default());
+        let rows: Vec<PlaceRow> = self.fetch_all(query).await?;
+        let place = |row: PlaceRow| {
+            let organization_id: Arc<str> = row.organization_id.into();
+            let path = if row.path.is_empty() { Arc::clone(&organization_id) } else { row.path.into() };
+            Place { organization_id, path, is_within: row.is_within }
+        };
+        Ok(Places::new(rows.into_iter().map(place).collect(), organization.is_none()))
     }
 
     /// The assignments of these users that are asked for, without what the organization tree says of them; `None` where
