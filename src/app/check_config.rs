@@ -63,7 +63,9 @@ async fn look_at_store(store: &Store) -> Finding {
     };
     match store.check_schema().await {
         Ok(()) => Finding::Good(format!("ClickHouse {version} has the schema")),
-        Err(error @ MigrateError::Outdated { .. }) => Finding::Warning(error.to_string()),
+        Err(error @ (MigrateError::Outdated { .. } | MigrateError::OutdatedView { .. })) => {
+            Finding::Warning(error.to_string())
+        }
         Err(error) => Finding::Error(error.to_string()),
     }
 }

@@ -15,10 +15,9 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     store.check_server().await?;
     let report = store.migrate().await?;
     let database = &config.clickhouse.database;
-    let applied = match report.applied.len() {
-        0 => "nothing to do".to_owned(),
-        1 => "1 migration applied".to_owned(),
-        count => format!("{count} migrations applied"),
+    let applied = match (report.applied.len(), report.views.len()) {
+        (0, 0) => "nothing to do".to_owned(),
+        (migrations, views) => format!("migrations applied: {migrations}, views made: {views}"),
     };
     let summary = format!("database {database:?} has schema version {}: {applied}", report.version);
     written(writeln!(std::io::stdout().lock(), "{summary}"))

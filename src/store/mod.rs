@@ -19,6 +19,7 @@ mod reports_listing;
 mod reports_series;
 mod row_binary;
 mod rows;
+mod schema;
 mod write;
 mod writes;
 
@@ -27,11 +28,12 @@ pub use changed_seats::{SeatRow, SeatRowIdentity};
 pub use changes::{ChangedAccount, Changes, Followed, PartsSeen, TableGroup};
 pub use client::{ServerVersion, Store, VERSION_MIN};
 pub use error::StoreError;
-pub use migrate::{MigrateError, Migration, MigrationReport, migrations};
+pub use migrate::{MigrateError, MigrationReport};
 pub use progress::{ProgressRow, StoredProgress};
 pub use reports_assignments::{AssignmentStream, AssignmentsHash};
 pub use reports_licenses::{SeatChange, TreeHash};
 pub use reports_series::SeriesStream;
+pub use schema::{Migration, View, migrations, views};
 pub use write::{TableWritten, Written};
 pub use writes::Writes;
 

@@ -1,6 +1,6 @@
 //! The migrations on the real engine: applied once, twice, at once, and refused where they would do harm.
 
-use seatmeter::store::{MigrateError, Migration, Store, TABLES, migrations};
+use seatmeter::store::{MigrateError, Migration, Store, TABLES, View, migrations, views};
 
 use crate::store::TestDatabase;
 
@@ -14,10 +14,12 @@ async fn migrating_twice_does_no_harm() {
     let store = database.store();
     let first = store.migrate().await.unwrap();
     assert_eq!(first.applied, (1..=newest()).collect::<Vec<_>>());
+    assert_eq!(first.views.len(), views().len());
     assert_eq!(first.version, newest());
     store.check_schema().await.unwrap();
     let second = store.migrate().await.unwrap();
     assert_eq!(second.applied, Vec::<u32>::new());
+    assert_eq!(second.views, Vec::<String>::new());
     assert_eq!(second.version, newest());
     store.check_schema().await.unwrap();
 }
@@ -48,7 +50,7 @@ async fn two_processes_that_migrate_at_once_do_no_harm() {
 async fn a_gap_is_refused() {
     let database = TestDatabase::absent();
     let known = migrations();
-    database.store().migrate_to(&known[..2]).await.unwrap();
+    database.store().migrate_to(&known[..2], &[]).await.unwrap();
     record(&database, &known[3]);
     for result in [database.store().migrate().await.map(drop), database.store().check_schema().await] {
         let error = result.unwrap_err();
@@ -81,11 +83,51 @@ async fn a_schema_newer_than_the_program_is_refused() {
 async fn a_changed_migration_is_refused() {
     let database = TestDatabase::absent();
     let mut known = migrations();
-    database.store().migrate_to(&known).await.unwrap();
+    database.store().migrate_to(&known, &[]).await.unwrap();
     known[1].sql.push_str("-- edited\n");
-    let error = database.store().migrate_to(&known).await.unwrap_err();
+    let error = database.store().migrate_to(&known, &[]).await.unwrap_err();
     assert!(matches!(error, MigrateError::Changed { version: 2, .. }), "{error:?}");
     assert!(error.to_string().contains("was applied from another file"), "{error}");
+}
+
+#[tokio::test]
+async fn a_view_is_made_anew_when_its_text_changes() {
+    let database = TestDatabase::migrated().await;
+    let (tables, mut known) = (migrations(), views());
+    let plans = known.iter_mut().find(|view| view.name == "plans").unwrap();
+    plans.sql = "CREATE OR REPLACE VIEW plans AS SELECT 'another' AS text".to_owned();
+    let report = database.store().migrate_to(&tables, &known).await.unwrap();
+    assert_eq!(report.views, ["plans"]);
+    assert_eq!(database.text("SELECT text FROM plans"), "another\n");
+    let error = database.store().check_schema().await.unwrap_err();
+    assert!(matches!(&error, MigrateError::OutdatedView { view, .. } if view == "plans"), "{error:?}");
+    assert_eq!(database.store().migrate().await.unwrap().views, ["plans"]);
+    database.store().check_schema().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_view_that_cannot_be_made_is_named() {
+    let database = TestDatabase::absent();
+    let broken =
+        View { name: "broken".to_owned(), sql: "CREATE OR REPLACE VIEW broken AS SELECT nonsense(1)".to_owned() };
+    let error = database.store().migrate_to(&migrations(), &[broken]).await.unwrap_err();
+    assert!(error.to_string().starts_with("view 'broken' cannot be made: ClickHouse at "), "{error}");
+    assert_eq!(database.text("SELECT count() FROM schema_views"), "0\n");
+}
+
+#[tokio::test]
+async fn a_database_of_the_old_layout_is_refused() {
+    let database = TestDatabase::absent();
+    database.store().migrate_to(&migrations()[..1], &[]).await.unwrap();
+    let checksum = "403fc858411af32405ea0715c052c416458ebbb78bf239a1d5a7620e865943a1";
+    database.execute(&format!(
+        "INSERT INTO schema_migrations (version, name, checksum) VALUES (1, 'schema_migrations', '{checksum}')"
+    ));
+    for result in [database.store().migrate().await.map(drop), database.store().check_schema().await] {
+        let error = result.unwrap_err();
+        assert!(matches!(error, MigrateError::OldLayout { .. }), "{error:?}");
+        assert!(error.to_string().contains("the layout of an older seatmeter"), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -96,7 +138,7 @@ async fn an_older_schema_is_told_apart_from_a_current_one() {
         let error = match applied {
             0 => database.store().check_schema().await.unwrap_err(),
             _ => {
-                database.store().migrate_to(&known[..applied]).await.unwrap();
+                database.store().migrate_to(&known[..applied], &[]).await.unwrap();
                 database.store().check_schema().await.unwrap_err()
             }
         };
@@ -117,7 +159,7 @@ async fn a_failing_statement_is_named_and_not_recorded() {
         name: "broken".into(),
         sql: "CREATE TABLE IF NOT EXISTS t (a Nonsense)".into(),
     });
-    let error = database.store().migrate_to(&known).await.unwrap_err();
+    let error = database.store().migrate_to(&known, &[]).await.unwrap_err();
     assert!(error.to_string().starts_with("migration 3 (broken) failed: ClickHouse at "), "{error}");
     assert_eq!(database.text("SELECT max(version) FROM schema_migrations"), "2\n");
 }
@@ -147,7 +189,7 @@ async fn every_table_view_and_column_is_described() {
 async fn tables_merge_by_value_and_have_neither_partitions_nor_ttl() {
     let database = TestDatabase::migrated().await;
     let tables = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' \
-                  AND name != 'schema_migrations' ORDER BY name";
+                  AND name NOT LIKE 'schema_%' ORDER BY name";
     assert_eq!(database.text(tables), TABLES.map(|table| format!("{table}\n")).concat());
     let odd = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' \
                AND (partition_key != '' OR create_table_query LIKE '%TTL%' \
@@ -158,8 +200,8 @@ async fn tables_merge_by_value_and_have_neither_partitions_nor_ttl() {
 #[tokio::test]
 async fn the_statements_for_a_cluster_are_sound() {
     let database = TestDatabase::migrated().await;
-    for migration in migrations() {
-        let statement = migration.statement(Some("main"));
+    let tables = migrations().into_iter().map(|migration| migration.statement(Some("main")));
+    for statement in tables.chain(views().into_iter().map(|view| view.statement(Some("main")))) {
         let formatted = database.text_of("SELECT formatQuery({sql:String})", &[("sql", &statement)]);
         assert!(formatted.contains("ON CLUSTER main"), "{formatted}");
         if statement.contains("ENGINE") {

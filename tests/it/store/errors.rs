@@ -175,7 +175,7 @@ async fn a_missing_schema_asks_for_migrate() {
     let database = TestDatabase::absent();
     let missing = Missing { accounts: vec![Id::from_text("acme")], ..Missing::default() };
     let without_database = database.store().load(&source(0), &missing).await.unwrap_err();
-    database.store().migrate_to(&[]).await.unwrap();
+    database.store().migrate_to(&[], &[]).await.unwrap();
     let without_tables = database.store().write_rows(&[super::one_of_each(&source(0))]).await.unwrap_err();
     for error in [without_database, without_tables] {
         assert!(matches!(error, StoreError::NotMigrated { .. }), "{error:?}");

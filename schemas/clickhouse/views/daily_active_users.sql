@@ -1,0 +1,20 @@
+CREATE OR REPLACE VIEW daily_active_users /*on cluster*/
+(
+    account_id String COMMENT 'Account',
+    organization_id String COMMENT 'Organization that the activity named, empty where it named none',
+    day Date COMMENT 'Calendar day in the account''s time zone',
+    users AggregateFunction(groupBitmap, UInt64) COMMENT 'The users, for groupBitmapMerge over days and organizations; their keys are user_key in the view users',
+    active_users UInt64 COMMENT 'Distinct users'
+)
+AS SELECT
+    state.account_id AS account_id,
+    state.organization_id AS organization_id,
+    state.day AS day,
+    groupBitmapMergeState(state.users) AS users,
+    groupBitmapMerge(state.users) AS active_users
+FROM active_users_state AS state
+GROUP BY
+    state.account_id,
+    state.organization_id,
+    state.day
+COMMENT 'Users active per organization and day; a user of two organizations is in both, so merge the bitmaps and never add the counts'

@@ -1,0 +1,37 @@
+CREATE OR REPLACE VIEW ingest_progress /*on cluster*/
+(
+    source String COMMENT 'One incarnation of one Kafka partition: topic/topic-id/partition',
+    topic String COMMENT 'Kafka topic',
+    topic_id String COMMENT 'Kafka''s id of the topic, empty where the broker has none',
+    partition UInt32 COMMENT 'Kafka partition',
+    next_offset UInt64 COMMENT 'First offset that is not counted yet',
+    high_watermark UInt64 COMMENT 'End of the partition''s log when last seen',
+    lag UInt64 COMMENT 'Records still to be counted',
+    accepted UInt64 COMMENT 'Events counted',
+    rejected UInt64 COMMENT 'Records rejected: see rejected_events',
+    duplicates UInt64 COMMENT 'Duplicate test.executed events',
+    skipped UInt64 COMMENT 'Tombstones',
+    absent UInt64 COMMENT 'Offsets that the log did not hold',
+    flushed_at DateTime64(3, 'UTC') COMMENT 'When the last flush was complete'
+)
+AS SELECT
+    p.source AS source,
+    p.topic AS topic,
+    p.topic_id AS topic_id,
+    p.partition AS partition,
+    max(p.next_offset) AS next_offset,
+    max(p.high_watermark) AS high_watermark,
+    if(max(p.high_watermark) > max(p.next_offset), max(p.high_watermark) - max(p.next_offset), 0) AS lag,
+    max(p.accepted) AS accepted,
+    max(p.rejected) AS rejected,
+    max(p.duplicates) AS duplicates,
+    max(p.skipped) AS skipped,
+    max(p.absent) AS absent,
+    max(p.flushed_at) AS flushed_at
+FROM source_progress AS p
+GROUP BY
+    p.source,
+    p.topic,
+    p.topic_id,
+    p.partition
+COMMENT 'How far each Kafka partition has been counted'

@@ -1,0 +1,81 @@
+-- Parameterized: license_assignments_of_users(account = 'acme', users = ['9013']). The rows of account_license_assignments, of
+-- these users alone, and without what the organization tree says: to walk the tree costs more than to read the seats of
+-- some hundred users.
+CREATE OR REPLACE VIEW license_assignments_of_users /*on cluster*/
+AS SELECT
+    i.user_id AS user_id,
+    if(u.name = '', i.user_id, u.name) AS user,
+    nullIf(u.email, '') AS email,
+    i.license_source AS license_source,
+    i.organization_id AS organization_id,
+    nullIf(i.project_id, '') AS project_id,
+    if(i.project_id = '', NULL, if(p.name = '', i.project_id, p.name)) AS project,
+    i.start AS last_assignment,
+    i.last_active AS last_active_use,
+    i.activated AS activated,
+    if(isNull(i.end), 'active', 'revoked') AS status
+FROM
+(
+    SELECT
+        every.user_id AS user_id,
+        every.organization_id AS organization_id,
+        every.license_source AS license_source,
+        every.project_id AS project_id,
+        every.start AS start,
+        every.end AS end,
+        every.activated AS activated,
+        every.last_active AS last_active
+    FROM license_intervals AS every
+    WHERE every.account_id = {account:String}
+        AND (empty({users:Array(String)}) OR every.user_id IN {users:Array(String)})
+        AND every.latest
+) AS i
+LEFT JOIN
+(
+    SELECT
+        described.entity_id AS user_id,
+        maxIf(described.value, described.field = 'name') AS name,
+        maxIf(described.value, described.field = 'email') AS email
+    FROM
+    (
+        SELECT
+            directory.account_id AS account_id,
+            directory.entity_id AS entity_id,
+            directory.field AS field,
+            tupleElement(directory.latest, 'value') AS value
+        FROM directory_state AS directory
+        WHERE directory.account_id = {account:String}
+            AND directory.entity = 'user'
+            AND (empty({users:Array(String)}) OR directory.entity_id IN {users:Array(String)})
+        ORDER BY
+            directory.account_id,
+            directory.entity,
+            directory.organization_id,
+            directory.entity_id,
+            directory.field,
+            tupleElement(directory.latest, 'time') DESC,
+            tupleElement(directory.latest, 'source') DESC,
+            tupleElement(directory.latest, 'offset') DESC
+        LIMIT 1 BY
+            directory.account_id,
+            directory.entity,
+            directory.organization_id,
+            directory.entity_id,
+            directory.field
+    ) AS described
+    GROUP BY described.entity_id
+) AS u ON u.user_id = i.user_id
+LEFT JOIN
+(
+    SELECT
+        directory.organization_id AS organization_id,
+        directory.entity_id AS project_id,
+        tupleElement(max(directory.latest), 'value') AS name
+    FROM directory_state AS directory
+    WHERE directory.account_id = {account:String} AND directory.entity = 'project' AND directory.field = 'name'
+    GROUP BY
+        organization_id,
+        project_id
+) AS p ON p.organization_id = i.organization_id AND p.project_id = i.project_id
+SETTINGS join_use_nulls = 0
+COMMENT 'The latest seat of each of these users (of all where there are none of them) in each organization of an account, like account_license_assignments but without path and ancestors of the organization, for parameters account and users'

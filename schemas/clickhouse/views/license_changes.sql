@@ -1,0 +1,22 @@
+-- Parameterized: license_changes(account = 'acme', since = '2026-01-31 00:00:00'). Only users with a fact or a use since then
+-- can have changed since then; where since is the beginning of time, nobody has to be looked up.
+CREATE OR REPLACE VIEW license_changes /*on cluster*/
+AS SELECT
+    i.organization_id AS organization_id,
+    change.1 AS time,
+    change.2 AS assigned,
+    change.3 AS activated
+FROM license_intervals AS i
+ARRAY JOIN arrayConcat(
+    [(i.start, 1, 0)],
+    if(i.activated, [(assumeNotNull(i.first_active), 0, 1)], []),
+    if(isNull(i.end), [], [(assumeNotNull(i.end), -1, if(i.activated, -1, 0))])
+) AS change
+WHERE i.account_id = {account:String}
+    AND change.1 >= {since:DateTime64(3, 'UTC')}
+    AND
+    (
+        {since:DateTime64(3, 'UTC')} = toDateTime64(0, 3, 'UTC')
+        OR i.user_id IN (SELECT t.user_id FROM seats_touched(account = {account:String}, since = {since:DateTime64(3, 'UTC')}) AS t)
+    )
+COMMENT 'Each start, activation and end of a seat from since on (organization_id, time, assigned and activated = by how much the open seats change: 1, 0 or -1), for parameters account and since'

@@ -1,0 +1,13 @@
+-- Parameterized: quota_months(account = 'acme', organization = '42', last_day = '2026-03-31').
+CREATE OR REPLACE VIEW quota_months /*on cluster*/
+AS SELECT
+    d.anchor AS anchor,
+    d.month AS month,
+    sum(d.used) AS used,
+    sumIf(d.used, d.day <= {last_day:Date}) AS used_to_last_day
+FROM quota_usage_daily AS d
+WHERE d.account_id = {account:String} AND d.organization_id = {organization:String}
+GROUP BY
+    d.anchor,
+    d.month
+COMMENT 'Quota used per quota month, all of it and what was used up to and including last_day; months without use have no row; for parameters account, organization (alone) and last_day'

@@ -1,0 +1,16 @@
+-- Parameterized: seat_holders_touched(account = 'acme', since = '2026-01-31 00:00:00'). Other than seats_touched it goes by
+-- the last use: a merge leaves of two uses of an interval the earlier first one, and whoever was active before would not be
+-- found by that.
+CREATE OR REPLACE VIEW seat_holders_touched /*on cluster*/
+AS SELECT
+    fact.user_id AS user_id,
+    fact.organization_id AS organization_id
+FROM seat_facts AS fact
+WHERE fact.account_id = {account:String} AND fact.time >= {since:DateTime64(3, 'UTC')}
+UNION ALL
+SELECT
+    usage.user_id AS user_id,
+    usage.organization_id AS organization_id
+FROM seat_usage_state AS usage
+WHERE usage.account_id = {account:String} AND usage.last_active >= {since:DateTime64(3, 'UTC')}
+COMMENT 'Users whose seat in an organization or its last use may stand otherwise than it stood at since, some of them repeatedly (user_id, organization_id), for parameters account and since'

@@ -1,0 +1,205 @@
+//! The files of `schemas/clickhouse`: tables, which are numbered and applied once, and views, which are made anew whenever
+//! their text changes.
+
+use sha2::{Digest as _, Sha256};
+
+/// Where a statement takes `ON CLUSTER`. A comment, so that any client runs the files as they stand.
+const ON_CLUSTER: &str = "/*on cluster*/";
+/// Where an engine becomes `Replicated…`.
+const REPLICATED: &str = "/*replicated*/";
+
+macro_rules! embed {
+    ($folder:literal: $($name:literal)*) => {
+        [$(($name, include_str!(concat!("../../schemas/clickhouse/", $folder, "/", $name, ".sql")))),*]
+    };
+}
+
+/// Name and text of every file in `schemas/clickhouse/tables`; a test compares the list with the directory.
+static TABLE_FILES: &[(&str, &str)] = &embed! { "tables":
+    "0001_schema_migrations"
+    "0002_source_progress"
+    "0003_active_users_state"
+    "0004_active_users_by_account_state"
+    "0005_active_users_by_account_rollup"
+    "0006_test_executions_state"
+    "0007_quota_usage_state"
+    "0008_seat_facts"
+    "0009_seat_usage_state"
+    "0010_license_facts"
+    "0011_plan_facts"
+    "0012_zone_facts"
+    "0013_directory_state"
+    "0014_organizations_seen"
+    "0015_rejected_event_facts"
+    "0016_schema_views"
+};
+
+/// Name and text of every file in `schemas/clickhouse/views`, each after the views that it reads; a test compares the list
+/// with the directory.
+static VIEW_FILES: &[(&str, &str)] = &embed! { "views":
+    "ingest_progress"
+    "rejected_events"
+    "daily_active_users"
+    "daily_active_users_by_account"
+    "test_executions_daily"
+    "quota_usage_daily"
+    "quota_usage"
+    "license_purchases"
+    "plans"
+    "accounts"
+    "organizations"
+    "organization_paths"
+    "organization_subtree"
+    "organization_tree"
+    "organization_children"
+    "users"
+    "projects"
+    "license_intervals"
+    "license_assignments"
+    "license_changes"
+    "license_purchases_at"
+    "license_history"
+    "license_history_by_organization"
+    "license_usage"
+    "license_usage_by_organization"
+    "license_assignments_of_users"
+    "account_license_assignments"
+    "quota_months"
+    "test_activity"
+    "seats_touched"
+    "seat_holders_touched"
+};
+
+/// One numbered file of the schema, applied once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// Its number: 1, 2, and so on without gaps.
+    pub version: u32,
+    /// Its name without the number.
+    pub name: String,
+    /// The statement.
+    pub sql: String,
+}
+
+/// One view of the schema, made anew when its text changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Its name.
+    pub name: String,
+    /// The statement, which replaces a view of that name.
+    pub sql: String,
+}
+
+impl Migration {
+    /// SHA-256 of the statement, hexadecimal.
+    pub fn checksum(&self) -> String {
+        checksum(&self.sql)
+    }
+
+    /// The statement as it is run: for one server, or for all replicas of a cluster.
+    pub fn statement(&self, cluster: Option<&str>) -> String {
+        statement(&self.sql, cluster)
+    }
+}
+
+impl View {
+    /// SHA-256 of the statement, hexadecimal.
+    pub fn checksum(&self) -> String {
+        checksum(&self.sql)
+    }
+
+    /// The statement as it is run: for one server, or for all replicas of a cluster.
+    pub fn statement(&self, cluster: Option<&str>) -> String {
+        statement(&self.sql, cluster)
+    }
+}
+
+fn checksum(sql: &str) -> String {
+    hex::encode(Sha256::digest(sql))
+}
+
+fn statement(sql: &str, cluster: Option<&str>) -> String {
+    let Some(cluster) = cluster else {
+        return sql.to_owned();
+    };
+    sql.replace(ON_CLUSTER, &on_cluster(cluster)).replace(REPLICATED, "Replicated")
+}
+
+/// `ON CLUSTER` with the name quoted.
+pub(super) fn on_cluster(cluster: &str) -> String {
+    format!("ON CLUSTER {}", quoted(cluster))
+}
+
+/// A name as a quoted identifier.
+pub(super) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+}
+
+/// The migrations that this program knows, in order.
+pub fn migrations() -> Vec<Migration> {
+    TABLE_FILES
+        .iter()
+        .map(|(file, sql)| {
+            let (version, name) = file.split_once('_').expect("a migration is named NNNN_name");
+            Migration {
+                version: version.parse().expect("a migration's name starts with its number"),
+                name: name.to_owned(),
+                sql: (*sql).to_owned(),
+            }
+        })
+        .collect()
+}
+
+/// The views that this program knows, each after those that it reads.
+pub fn views() -> Vec<View> {
+    VIEW_FILES.iter().map(|(name, sql)| View { name: (*name).to_owned(), sql: (*sql).to_owned() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names of the files in a folder of `schemas/clickhouse`, without their ending, sorted.
+    fn files(folder: &str) -> Vec<String> {
+        let directory = format!("{}/schemas/clickhouse/{folder}", env!("CARGO_MANIFEST_DIR"));
+        let mut files: Vec<String> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .map(|name| name.strip_suffix(".sql").expect("only .sql files").to_owned())
+            .collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn migrations_are_numbered_from_one_without_gaps_and_match_the_directory() {
+        assert_eq!(files("tables"), TABLE_FILES.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>());
+        for (migration, number) in migrations().iter().zip(1..) {
+            assert_eq!(migration.version, number, "{}", migration.name);
+        }
+    }
+
+    #[test]
+    fn views_match_the_directory_and_are_named_as_their_files() {
+        let mut names: Vec<String> = views().into_iter().map(|view| view.name).collect();
+        names.sort();
+        assert_eq!(files("views"), names);
+        for View { name, sql } in views() {
+            assert!(sql.contains(&format!("CREATE OR REPLACE VIEW {name} {ON_CLUSTER}\n")), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_statement_is_idempotent_and_can_be_run_on_a_cluster() {
+        let tables = migrations().into_iter().map(|migration| (migration.name, migration.sql));
+        for (name, sql) in tables.chain(views().into_iter().map(|view| (view.name, view.sql))) {
+            assert!(["IF NOT EXISTS", "OR REPLACE"].iter().any(|words| sql.contains(words)), "{name}");
+            assert_eq!(sql.matches(ON_CLUSTER).count(), 1, "{name}");
+            let engines = sql.matches("ENGINE =").count();
+            assert_eq!(sql.matches(REPLICATED).count(), engines, "{name}");
+            let rendered = statement(&sql, Some("m`1"));
+            assert!(rendered.contains("ON CLUSTER `m\\`1`"), "{rendered}");
+            assert_eq!(rendered.matches("ENGINE = Replicated").count(), engines, "{rendered}");
+        }
+    }
+}
