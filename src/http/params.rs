@@ -34,30 +34,52 @@ impl Format {
         Ok(named.unwrap_or_else(|| Self::accepted(headers)))
     }
 
-    /// CSV where the caller names it and likes it at least as well as JSON.
+    /// CSV where the caller likes it better than JSON, or as well and names it.
     fn accepted(headers: &HeaderMap) -> Self {
-        let ranges: Vec<(String, f32)> = headers
-            .get_all(ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(media_range)
-            .collect();
-        let liking = |names: &[&str]| {
-            names.iter().find_map(|name| ranges.iter().find(|(range, _)| range == name)).map_or(0.0, |(_, q)| *q)
-        };
-        let csv = liking(&["text/csv"]);
-        let json = liking(&["application/json", "application/*"]);
-        if csv > 0.0 && csv >= json { Self::Csv } else { Self::Json }
+        let values: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+        let ranges: Vec<MediaRange> = values.iter().flat_map(|value| elements(value, ',')).map(media_range).collect();
+        let (csv, csv_named) = quality(&ranges, "text", "csv");
+        let (json, _) = quality(&ranges, "application", "json");
+        if csv > 0.0 && (csv > json || (csv == json && csv_named)) { Self::Csv } else { Self::Json }
     }
 }
 
 /// A media range of an `Accept` header, in lower case and without its parameters, and its weight.
-fn media_range(text: &str) -> (String, f32) {
-    let mut parts = text.split(';').map(str::trim);
+struct MediaRange {
+    name: String,
+    weight: f32,
+}
+
+/// The elements of a header field's list. A separator within a quoted string is none (RFC 9110, 5.6.1 and 5.6.4).
+fn elements(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(move |letter| {
+        let was_escaped = is_escaped;
+        is_escaped = is_quoted && !was_escaped && letter == '\\';
+        is_quoted ^= letter == '"' && !was_escaped;
+        letter == separator && !is_quoted
+    })
+    .map(str::trim)
+}
+
+fn media_range(text: &str) -> MediaRange {
+    let mut parts = elements(text, ';');
     let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |weight| weight.parse().ok());
-    (name, weight.unwrap_or(0.0))
+    let named = |part: &str| {
+        let (key, value) = part.split_once('=')?;
+        key.eq_ignore_ascii_case("q").then(|| value.trim().parse().unwrap_or(0.0))
+    };
+    MediaRange { name, weight: parts.find_map(named).unwrap_or(1.0) }
+}
+
+/// How much a type is liked, by the most specific range that holds it (RFC 9110, 12.5.1), and whether that one names it.
+fn quality(ranges: &[MediaRange], kind: &str, subtype: &str) -> (f32, bool) {
+    let names = [format!("{kind}/{subtype}"), format!("{kind}/*"), "*/*".to_owned()];
+    let found = names.iter().zip([true, false, false]).find_map(|(name, is_named)| {
+        let range = ranges.iter().find(|range| range.name == *name)?;
+        Some((range.weight, is_named))
+    });
+    found.unwrap_or((0.0, false))
 }
 
 /// The account of a path.
@@ -254,6 +276,14 @@ mod tests {
         check("", "application/json;q=0.4, text/csv;q=0.5", Format::Csv);
         check("", "text/csv;q=0", Format::Json);
         check("", "text/csv;q=x", Format::Json);
+        check("", "text/csv;q=0.1, */*", Format::Json);
+        check("", "text/csv, */*", Format::Csv);
+        check("", "text/*", Format::Csv);
+        check("", "*/*, application/json;q=0.5", Format::Csv);
+        check("", "text/*;q=0.9, text/csv;q=0, application/json;q=0.1", Format::Json);
+        check("", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Json);
+        check("", "application/json;note=\"a,text/csv\"", Format::Json);
+        check("", "text/csv;note=\"\\\",application/json\"; Q=0.7, application/json;q=0.6", Format::Csv);
         check("format=json", "text/csv", Format::Json);
         check("format=csv", "application/json", Format::Csv);
     }
