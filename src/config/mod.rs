@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub(crate) use self::validate::HS256_SECRET_BYTES_MIN;
+
 /// `config/seatmeter.toml`: every option with its default and a comment.
 pub const DEFAULTS: &str = layers::DEFAULTS;
 
@@ -160,8 +162,20 @@ pub struct ClickHouse {
 pub struct Http {
     pub listen: SocketAddr,
     pub request_timeout: Duration,
-    /// Report queries that run at once, at most; beyond it requests are shed with 503.
+    /// Report queries that run at once, at most; beyond it requests wait for their account's turn.
     pub concurrent_queries_max: usize,
+    /// Streamed answers that are sent at once, at most.
+    pub concurrent_exports_max: usize,
+    /// Memory that the query of a report may take in ClickHouse, bytes; 0: as much as the server allows.
+    pub query_memory_max_bytes: u64,
+    /// Open connections, at most.
+    pub connections_max: usize,
+    /// Open connections of one peer, at most.
+    pub connections_per_peer_max: usize,
+    /// How long a request's head may take, and how long an idle connection is kept.
+    pub keep_alive_timeout: Duration,
+    /// Names besides those of the loopback interface that the API answers for where no token is needed.
+    pub allowed_hosts: Vec<String>,
     /// Origins allowed by CORS; empty is off.
     pub cors_origins: Vec<String>,
 }
@@ -194,6 +208,8 @@ pub struct Jwt {
     pub jwks_files: Vec<PathBuf>,
     pub issuer: Option<String>,
     pub audience: Option<String>,
+    /// Tokens without `exp` are refused.
+    pub require_exp: bool,
     pub leeway: Duration,
 }
 

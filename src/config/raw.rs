@@ -70,6 +70,12 @@ pub(super) struct RawHttp {
     pub(super) listen: String,
     pub(super) request_timeout_ms: i64,
     pub(super) concurrent_queries_max: i64,
+    pub(super) concurrent_exports_max: i64,
+    pub(super) query_memory_max_bytes: i64,
+    pub(super) connections_max: i64,
+    pub(super) connections_per_peer_max: i64,
+    pub(super) keep_alive_timeout_ms: i64,
+    pub(super) allowed_hosts: Vec<String>,
     pub(super) cors_origins: Vec<String>,
 }
 
@@ -85,6 +91,7 @@ pub(super) struct RawAuth {
     pub(super) jwks_files: Vec<String>,
     pub(super) issuer: String,
     pub(super) audience: String,
+    pub(super) require_exp: bool,
     pub(super) leeway_seconds: i64,
 }
 

@@ -77,6 +77,12 @@ impl Config {
         writeln!(f, "listen = {}", quoted(&http.listen.to_string()))?;
         writeln!(f, "request_timeout_ms = {}", http.request_timeout.as_millis())?;
         writeln!(f, "concurrent_queries_max = {}", http.concurrent_queries_max)?;
+        writeln!(f, "concurrent_exports_max = {}", http.concurrent_exports_max)?;
+        writeln!(f, "query_memory_max_bytes = {}", http.query_memory_max_bytes)?;
+        writeln!(f, "connections_max = {}", http.connections_max)?;
+        writeln!(f, "connections_per_peer_max = {}", http.connections_per_peer_max)?;
+        writeln!(f, "keep_alive_timeout_ms = {}", http.keep_alive_timeout.as_millis())?;
+        writeln!(f, "allowed_hosts = {}", list(&http.allowed_hosts, |host| quoted(host)))?;
         writeln!(f, "cors_origins = {}", list(&http.cors_origins, |origin| quoted(origin)))
     }
 
@@ -91,6 +97,7 @@ impl Config {
         writeln!(f, "jwks_files = {}", files(&jwt.jwks_files))?;
         writeln!(f, "issuer = {}", quoted(jwt.issuer.as_deref().unwrap_or_default()))?;
         writeln!(f, "audience = {}", quoted(jwt.audience.as_deref().unwrap_or_default()))?;
+        writeln!(f, "require_exp = {}", jwt.require_exp)?;
         writeln!(f, "leeway_seconds = {}", Duration::as_secs(&jwt.leeway))
     }
 }

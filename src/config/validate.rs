@@ -22,7 +22,7 @@ use super::{Auth, AuthMode, ClickHouse, Config, ConfigError, Http, Ingest, Jwt, 
 const DEFAULT_WORKER_THREADS_MAX: usize = 16;
 
 /// RFC 7518, section 3.2: a key of the size of the hash, or larger.
-const HS256_SECRET_BYTES_MIN: usize = 32;
+pub(crate) const HS256_SECRET_BYTES_MIN: usize = 32;
 
 /// What validation needs to know of the machine.
 pub(super) struct Surroundings<'a> {
@@ -225,10 +225,20 @@ impl Check<'_> {
 
     fn http(&mut self, raw: RawHttp) -> Http {
         for origin in &raw.cors_origins {
+            if origin.contains('*') {
+                self.refuse("http.cors_origins", origin, "a wildcard matches no origin; name each in full");
+                continue;
+            }
             let url = Url::parse(origin).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
             // `https://a.example/` and `https://a.example:443` are never what a browser sends.
             if url.is_none_or(|url| url.origin().ascii_serialization() != *origin) {
                 self.refuse("http.cors_origins", origin, "expected an origin such as https://dashboard.example.com");
+            }
+        }
+        for host in &raw.allowed_hosts {
+            let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            if host.is_empty() || !host.chars().all(legal) {
+                self.refuse("http.allowed_hosts", host, "expected a host name without port, such as seatmeter.test");
             }
         }
         let listen = raw.listen.parse().unwrap_or_else(|_| {
@@ -240,6 +250,24 @@ impl Check<'_> {
             listen,
             request_timeout: self.milliseconds("http.request_timeout_ms", raw.request_timeout_ms, 100..=600_000),
             concurrent_queries_max: self.integer("http.concurrent_queries_max", raw.concurrent_queries_max, 1..=1_000),
+            concurrent_exports_max: self.integer("http.concurrent_exports_max", raw.concurrent_exports_max, 1..=1_000),
+            query_memory_max_bytes: self.integer(
+                "http.query_memory_max_bytes",
+                raw.query_memory_max_bytes,
+                0..=1_000_000_000_000,
+            ),
+            connections_max: self.integer("http.connections_max", raw.connections_max, 1..=1_000_000),
+            connections_per_peer_max: self.integer(
+                "http.connections_per_peer_max",
+                raw.connections_per_peer_max,
+                1..=1_000_000,
+            ),
+            keep_alive_timeout: self.milliseconds(
+                "http.keep_alive_timeout_ms",
+                raw.keep_alive_timeout_ms,
+                1_000..=600_000,
+            ),
+            allowed_hosts: raw.allowed_hosts,
             cors_origins: raw.cors_origins,
         }
     }
@@ -292,6 +320,7 @@ impl Check<'_> {
             jwks_files: paths(raw.jwks_files),
             issuer: unless_empty(raw.issuer),
             audience: unless_empty(raw.audience),
+            require_exp: raw.require_exp,
             leeway: Duration::from_secs(leeway_seconds),
         }
     }

@@ -87,7 +87,7 @@ async fn export(state: &ApiState, account: &str, query: Query, headers: &HeaderM
     // Read before the rows: they may be newer than their tag, and are then sent once more to whoever asks again.
     let rows_hash = state.store().assignments_hash(account, &request, now_ms).await?;
     let tag = reply::entity_tag(format!("csv {} {rows_hash:?}", request.order()).as_bytes());
-    let report = making.stream(&tag).await?;
+    let place = making.stream(&tag).await?;
     if reply::is_known(headers, &tag) {
         return Ok(reply::not_modified(&tag));
     }
@@ -95,7 +95,7 @@ async fn export(state: &ApiState, account: &str, query: Query, headers: &HeaderM
     // With the first row at hand a query that fails at once is still answered by a problem document.
     let next = rows.next().await?;
     let lines = Lines { table: table(), header_written: false, next, rows };
-    let body = stream::body(report, lines.chunks(), state.request_timeout());
+    let body = stream::body(place, lines.chunks(), state.request_timeout());
     Ok(reply::csv_stream(&tag, FILE_NAME, body))
 }
 

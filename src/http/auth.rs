@@ -4,21 +4,18 @@
 //! `none` is no algorithm here. Access is decided from the token and the path before anything is read: a refusal cannot
 //! tell whether the thing exists.
 
-use std::collections::HashSet;
-use std::path::Path;
-
-use anyhow::Context as _;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::Response;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
+use std::collections::HashSet;
 
+use super::keys::{self, Key};
 use super::problem::Problem;
 use super::route::Access;
 use super::state::ApiState;
@@ -44,13 +41,6 @@ struct Verifier {
     keys: Vec<Key>,
     /// Its algorithms are set for each key in turn.
     validation: Validation,
-}
-
-struct Key {
-    algorithm: Algorithm,
-    /// Only of keys from a JWKS file.
-    id: Option<String>,
-    key: DecodingKey,
 }
 
 /// Who calls.
@@ -156,20 +146,16 @@ impl Verifier {
         let mut keys = Vec::new();
         for secret in &config.hs256_secrets {
             let key = DecodingKey::from_secret(secret.expose_secret().as_bytes());
-            keys.push(Key { algorithm: Algorithm::HS256, id: None, key });
+            keys.push(Key::new(Algorithm::HS256, key));
         }
         for path in &config.rs256_public_key_files {
-            let key = DecodingKey::from_rsa_pem(&read(path)?)
-                .with_context(|| format!("{} is no PEM file of an RSA public key", path.display()))?;
-            keys.push(Key { algorithm: Algorithm::RS256, id: None, key });
+            keys.push(keys::rs256_key(path)?);
         }
         for path in &config.eddsa_public_key_files {
-            let key = DecodingKey::from_ed_pem(&read(path)?)
-                .with_context(|| format!("{} is no PEM file of an Ed25519 public key", path.display()))?;
-            keys.push(Key { algorithm: Algorithm::EdDSA, id: None, key });
+            keys.push(keys::eddsa_key(path)?);
         }
         for path in &config.jwks_files {
-            keys.extend(jwks_keys(path)?);
+            keys.extend(keys::jwks_keys(path)?);
         }
         anyhow::ensure!(!keys.is_empty(), "auth.mode = \"jwt\" needs at least one key");
         Ok(Self { keys, validation: validation(config) })
@@ -210,28 +196,24 @@ fn refusal(error: &jsonwebtoken::errors::Error) -> Option<&'static str> {
         ErrorKind::ImmatureSignature => Some("The token is not valid yet."),
         ErrorKind::InvalidIssuer => Some("The token is of another issuer."),
         ErrorKind::InvalidAudience => Some("The token is for another audience."),
+        ErrorKind::MissingRequiredClaim(claim) if claim == "exp" => {
+            Some("The token never expires: it lacks the claim exp.")
+        }
         ErrorKind::MissingRequiredClaim(_) => Some("The token lacks a claim."),
         _ => Some("The token's claims cannot be read."),
     }
 }
 
-impl Key {
-    fn may_have_signed(&self, algorithm: Algorithm, id: Option<&str>) -> bool {
-        let named = match (&self.id, id) {
-            (Some(own), Some(wanted)) => own == wanted,
-            _ => true,
-        };
-        self.algorithm == algorithm && named
-    }
-}
-
-/// Expiry and not-before are judged where a token has them; issuer and audience are required where they are configured.
+/// Not-before, and expiry unless it is required, are judged where a token has them; issuer and audience are required where they are configured.
 fn validation(config: &config::Jwt) -> Validation {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.leeway = config.leeway.as_secs();
     validation.validate_nbf = true;
     validation.validate_aud = config.audience.is_some();
     let mut required: Vec<&str> = Vec::new();
+    if config.require_exp {
+        required.push("exp");
+    }
     if let Some(issuer) = &config.issuer {
         validation.set_issuer(&[issuer]);
         required.push("iss");
@@ -242,40 +224,6 @@ fn validation(config: &config::Jwt) -> Validation {
     }
     validation.set_required_spec_claims(&required);
     validation
-}
-
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read the key file {}", path.display()))
-}
-
-/// The keys of a JWKS file that can be used here; others, such as those for encryption, are left alone.
-fn jwks_keys(path: &Path) -> anyhow::Result<Vec<Key>> {
-    let set: JwkSet =
-        serde_json::from_slice(&read(path)?).with_context(|| format!("{} is no JWKS file", path.display()))?;
-    let mut keys = Vec::new();
-    for jwk in &set.keys {
-        let Some(algorithm) = jwk_algorithm(jwk) else { continue };
-        let key = DecodingKey::from_jwk(jwk).with_context(|| format!("{} holds a broken key", path.display()))?;
-        keys.push(Key { algorithm, id: jwk.common.key_id.clone(), key });
-    }
-    anyhow::ensure!(!keys.is_empty(), "{} holds no key for HS256, RS256 or EdDSA (Ed25519)", path.display());
-    Ok(keys)
-}
-
-fn jwk_algorithm(jwk: &Jwk) -> Option<Algorithm> {
-    if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
-        return None;
-    }
-    let (algorithm, own_name) = match &jwk.algorithm {
-        AlgorithmParameters::OctetKey(_) => (Algorithm::HS256, KeyAlgorithm::HS256),
-        AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
-        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
-            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
-        }
-        _ => return None,
-    };
-    let named = jwk.common.key_algorithm.is_none_or(|name| name == own_name);
-    named.then_some(algorithm)
 }
 
 /// Lets a request through to its handler if the caller may make it; the handler finds [`Visible`] in its extensions.
@@ -320,7 +268,7 @@ impl Caller {
             Access::Public | Access::AnyToken => true,
             Access::AccountAdmin => account_admin,
             Access::AnyRoleInAccount => account_admin || !organizations.is_empty(),
-            Access::OrganizationRole => organization.is_some_and(|id| organizations.contains(id)),
+            Access::OrganizationRole => account_admin || organization.is_some_and(|id| organizations.contains(id)),
         };
         let visible = if account_admin { Visible::All } else { Visible::Only(organizations) };
         allowed.then_some(visible)

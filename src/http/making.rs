@@ -6,6 +6,7 @@ use chrono::Utc;
 use serde::Serialize;
 use tokio::sync::OwnedMutexGuard;
 
+use super::places::Place;
 use super::poll::{Kept, Moment, Question, ReportKind};
 use super::problem::Problem;
 use super::reply::{self, Form};
@@ -14,6 +15,9 @@ use super::tracked::Version;
 use crate::core::calendar::day_window_of;
 use crate::report::csv::Table;
 use crate::report::period::Pinned;
+
+/// The largest answer that is sent whole, bytes; larger ones are streamed or refused.
+const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What a poll comes to.
 pub(super) enum Poll {
@@ -73,7 +77,7 @@ impl ApiState {
                 version = self.polls().version(self.store(), account, kind).await;
             }
         }
-        let report = self.begin_report()?;
+        let report = self.begin_report(account).await?;
         let context = self.context(account, version).await?;
         let (state, now_ms) = (self.clone(), report.now_ms);
         Ok(Poll::Make(Box::new(Making {
@@ -130,6 +134,9 @@ impl Making {
     }
 
     async fn whole(self: Box<Self>, headers: &HeaderMap, bytes: Vec<u8>) -> Result<Response, Problem> {
+        if bytes.len() > ANSWER_BYTES_MAX {
+            return Err(Problem::too_large());
+        }
         let tag = reply::entity_tag(&bytes);
         let response = reply::whole(headers, self.form, &tag, &bytes, self.context.data_through)?;
         self.keep(&tag, Some(bytes)).await?;
@@ -137,10 +144,12 @@ impl Making {
     }
 
     /// Ends the making of an answer that is written as its rows come, and keeps its tag. The place among the report
-    /// queries goes on being held.
-    pub(super) async fn stream(self: Box<Self>, tag: &str) -> Result<Report, Problem> {
+    /// queries is given back for one among the exports.
+    pub(super) async fn stream(self: Box<Self>, tag: &str) -> Result<Place, Problem> {
         self.keep(tag, None).await?;
-        Ok(self.report)
+        let Self { state, question, report, .. } = *self;
+        drop(report);
+        state.begin_export(&question.account).await
     }
 
     async fn keep(&self, tag: &str, report: Option<Vec<u8>>) -> Result<(), Problem> {

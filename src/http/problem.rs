@@ -39,6 +39,11 @@ enum Kind {
     Internal,
     /// More reports are being made than may run at once.
     Busy,
+    /// The request names no host, or several, or one that the API does not answer for.
+    BadHost,
+    ForeignHost,
+    /// The answer would be too large to make or to send.
+    TooLarge,
     /// The store cannot be asked right now.
     Unavailable,
     TimedOut,
@@ -70,12 +75,13 @@ pub(super) struct ProblemDocument<'a> {
 impl Kind {
     const fn status(self) -> StatusCode {
         match self {
-            Self::InvalidParameter => StatusCode::BAD_REQUEST,
+            Self::InvalidParameter | Self::BadHost => StatusCode::BAD_REQUEST,
             Self::Unauthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::ForeignHost => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::TooLarge => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
@@ -89,6 +95,9 @@ impl Kind {
             Self::Unauthenticated => ("urn:seatmeter:problem:unauthenticated", "Not authenticated"),
             Self::InvalidToken => ("urn:seatmeter:problem:invalid-token", "Invalid token"),
             Self::Forbidden => ("urn:seatmeter:problem:forbidden", "Forbidden"),
+            Self::BadHost => ("urn:seatmeter:problem:bad-host", "Bad host"),
+            Self::ForeignHost => ("urn:seatmeter:problem:foreign-host", "Foreign host"),
+            Self::TooLarge => ("urn:seatmeter:problem:too-large", "Answer too large"),
             Self::NotFound => ("urn:seatmeter:problem:not-found", "Not found"),
             Self::MethodNotAllowed => ("urn:seatmeter:problem:method-not-allowed", "Method not allowed"),
             Self::NotAcceptable => ("urn:seatmeter:problem:not-acceptable", "Not acceptable"),
@@ -147,6 +156,29 @@ impl Problem {
         Self::new(Kind::NotAcceptable, "Accept-Encoding leaves no way to send an answer; allow gzip or identity.")
     }
 
+    /// 400: not exactly one `Host`.
+    pub(super) fn bad_host() -> Self {
+        Self::new(Kind::BadHost, "The request has to name exactly one host, in the header Host.")
+    }
+
+    /// 403: a host that the API does not answer for.
+    pub(super) fn foreign_host() -> Self {
+        Self::new(
+            Kind::ForeignHost,
+            "Without tokens (auth.mode = \"off\") the API answers only for localhost, loopback addresses and the names in \
+             http.allowed_hosts.",
+        )
+    }
+
+    /// 422: the answer would be too large.
+    pub(super) fn too_large() -> Self {
+        Self::new(
+            Kind::TooLarge,
+            "The answer would be too large; where the report takes them, ask for a shorter range, a longer interval, a \
+             single organization or format=csv.",
+        )
+    }
+
     /// 503: more reports are being made than may run at once.
     pub(super) fn busy() -> Self {
         Self::new(Kind::Busy, "Too many reports are being made right now; ask again shortly.")
@@ -177,6 +209,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let problem = match &error {
             StoreError::TimedOut { .. } => Self::timed_out(),
+            StoreError::TooLarge { .. } => Self::too_large(),
             _ if error.is_retryable() => {
                 Self::new(Kind::Unavailable, "The figures cannot be read right now; ask again shortly.")
             }

@@ -16,7 +16,9 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::problem::Problem;
 use super::state::ApiState;
-use super::{assignments, auth, dashboard, ingest, licenses, log, operations, organizations, quota, test_activity};
+use super::{
+    assignments, auth, dashboard, host, ingest, licenses, log, operations, organizations, quota, test_activity,
+};
 
 /// Who may use an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub enum Access {
     AccountAdmin,
     /// Whoever has any role in the account in the path; what they see depends on it.
     AnyRoleInAccount,
-    /// Owners, admins and billing managers of the organization in the path.
+    /// Account admins, and owners, admins and billing managers of the organization in the path.
     OrganizationRole,
 }
 
@@ -79,7 +81,7 @@ pub fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// The whole API. From the outside in: a request gets its id and its line in the access log, CORS is settled, the
+/// The whole API. From the outside in: a request gets its id and its line in the access log, its host is checked, CORS is settled, the
 /// answer is compressed, the time limit runs; then the endpoint's access is decided, and its handler runs.
 pub fn router(state: ApiState) -> Router {
     router_of(dashboard::assets(), endpoints(), state)
@@ -99,6 +101,7 @@ fn router_of(mut router: Router<ApiState>, endpoints: impl IntoIterator<Item = E
     let layers = ServiceBuilder::new()
         .layer(from_fn(log::record))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(state.clone(), host::check))
         .layer(cors(state.cors_origins()))
         .layer(from_fn(refuse_encoding))
         .layer(CompressionLayer::new())

@@ -45,12 +45,12 @@ pub(super) async fn answer(
         hash.update(&chunk);
     }
     let tag = reply::tag_of(hash);
-    let report = making.stream(&tag).await?;
+    let place = making.stream(&tag).await?;
     if reply::is_known(headers, &tag) {
         return Ok(reply::not_modified(&tag));
     }
     let second = Chunks::new(state.store(), comparison)?;
-    Ok(reply::json_stream(&tag, stream::body(report, second.whole(), state.request_timeout())))
+    Ok(reply::json_stream(&tag, stream::body(place, second.whole(), state.request_timeout())))
 }
 
 /// The answer, piece by piece.

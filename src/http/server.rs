@@ -1,22 +1,26 @@
 //! The listener: accepts connections, and lets the open requests finish when it is told to stop.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Version};
+use http_body_util::BodyExt as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
+use super::connections::{Admitted, Connections};
+use super::reset::ResetOnFailure;
 use super::route::{operations_router, router};
 use super::state::ApiState;
-
-/// How long a client may take to send a request's head, and how long an idle connection is kept. It bounds what a
-/// client that sends nothing can hold.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::telemetry::http as telemetry;
 
 /// The longest request head, bytes; a longer one is answered with 431.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -27,13 +31,18 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after an `accept` that failed, as it does when file descriptors run out: without it the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What a connection is told for which there is no room.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
 /// Serves the API until `shutdown` is cancelled; then accepts no more, and waits for the open requests, but not for
 /// ever.
 ///
 /// # Errors
 /// Where the listener's address cannot be told.
 pub async fn serve(listener: TcpListener, state: ApiState, shutdown: CancellationToken) -> anyhow::Result<()> {
-    serve_router(listener, router(state), shutdown).await
+    let limits = Limits::of(&state);
+    serve_router(listener, router(state), limits, shutdown).await
 }
 
 /// As [`serve`], but health and metrics alone.
@@ -45,19 +54,37 @@ pub async fn serve_operations(
     state: ApiState,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    serve_router(listener, operations_router(state), shutdown).await
+    let limits = Limits::of(&state);
+    serve_router(listener, operations_router(state), limits, shutdown).await
 }
 
-async fn serve_router(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
+/// What connections may cost.
+struct Limits {
+    connections: Connections,
+    /// How long a client may take to send a request's head, and how long an idle connection is kept.
+    keep_alive_timeout: Duration,
+}
+
+impl Limits {
+    fn of(state: &ApiState) -> Self {
+        Self { connections: Connections::new(state.connections()), keep_alive_timeout: state.keep_alive_timeout() }
+    }
+}
+
+async fn serve_router(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the API's listener has no address")?;
     tracing::info!(%address, "listening");
-    let service = TowerToHyperService::new(router);
     let graceful = GracefulShutdown::new();
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection cannot be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -65,7 +92,16 @@ async fn serve_router(listener: TcpListener, router: Router, shutdown: Cancellat
                 }
             },
         };
-        serve_connection(stream, service.clone(), &graceful);
+        match limits.connections.admit(peer.ip()) {
+            Some(admitted) => {
+                serve_connection(stream, router.clone(), limits.keep_alive_timeout, admitted, &graceful);
+            }
+            None => {
+                telemetry::connection_refused();
+                // Whoever reads nothing gets nothing; nobody is waited for.
+                let _ = stream.try_write(FULL);
+            }
+        }
     }
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
@@ -74,16 +110,48 @@ async fn serve_router(listener: TcpListener, router: Router, shutdown: Cancellat
     Ok(())
 }
 
-fn serve_connection(stream: TcpStream, service: TowerToHyperService<Router>, graceful: &GracefulShutdown) {
+fn serve_connection(
+    stream: TcpStream,
+    router: Router,
+    keep_alive_timeout: Duration,
+    admitted: Admitted,
+    graceful: &GracefulShutdown,
+) {
     // Answers are small and polled for; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
+    let has_failed = Arc::new(AtomicBool::new(false));
+    let stream = ResetOnFailure::new(stream, Arc::clone(&has_failed));
+    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+        answer(router.clone(), request, Arc::clone(&has_failed))
+    });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(keep_alive_timeout).max_buf_size(HEAD_BYTES_MAX);
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);
     tokio::spawn(async move {
+        let _admitted = admitted;
         if let Err(error) = watched.await {
             tracing::debug!(%error, "a connection broke");
         }
     });
+}
+
+/// Answers a request. To HTTP/1.0 a body of unknown length ends with the connection, so one that breaks off would look
+/// whole: such a connection is marked, and reset instead of being closed.
+async fn answer(
+    router: Router,
+    request: Request<hyper::body::Incoming>,
+    has_failed: Arc<AtomicBool>,
+) -> Result<axum::response::Response, std::convert::Infallible> {
+    let is_old = request.version() == Version::HTTP_10;
+    let response = router.oneshot(request.map(Body::new)).await?;
+    if !is_old {
+        return Ok(response);
+    }
+    Ok(response.map(|body| {
+        Body::new(body.map_err(move |error| {
+            has_failed.store(true, Ordering::Release);
+            error
+        }))
+    }))
 }

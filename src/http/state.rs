@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use chrono::Utc;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::auth::Auth;
+use super::connections::Bounds;
+use super::host::Hosts;
+use super::places::{Place, Places};
 use super::poll::Polls;
 use super::problem::Problem;
 use super::tracked::Version;
-use crate::config::Config;
+use crate::config::{AuthMode, Config};
 use crate::report::ingest::IngestReport;
 use crate::report::subject::AccountContext;
 use crate::report::value::Instant;
@@ -31,7 +33,11 @@ struct Shared {
     auth: Auth,
     health: Arc<Health>,
     metrics: PrometheusHandle,
-    reports: Arc<Semaphore>,
+    hosts: Hosts,
+    reports: Places,
+    exports: Places,
+    connections: Bounds,
+    keep_alive_timeout: Duration,
     request_timeout: Duration,
     cors_origins: Vec<String>,
 }
@@ -51,7 +57,7 @@ pub(super) struct Report {
     /// The instant that stands in for an `as_of` that was not given, milliseconds since 1970 UTC.
     pub(super) now_ms: i64,
     /// Its place among the report queries that may run at once.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// What is known before a report's data is read, so that the data is at least as fresh.
@@ -67,13 +73,17 @@ impl ApiState {
     /// Where a key of `auth` cannot be read.
     pub fn new(config: &Config, store: Store, health: Arc<Health>, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let shared = Shared {
-            store,
+            store: store.with_query_memory_max(config.http.query_memory_max_bytes),
             polls: Polls::new(),
             topic: config.kafka.topic.clone(),
             auth: Auth::new(&config.auth)?,
             health,
             metrics,
-            reports: Arc::new(Semaphore::new(config.http.concurrent_queries_max)),
+            hosts: hosts(config),
+            reports: Places::new(config.http.concurrent_queries_max),
+            exports: Places::new(config.http.concurrent_exports_max),
+            connections: Bounds::new(config.http.connections_max, config.http.connections_per_peer_max),
+            keep_alive_timeout: config.http.keep_alive_timeout,
             request_timeout: config.http.request_timeout,
             cors_origins: config.http.cors_origins.clone(),
         };
@@ -114,10 +124,26 @@ impl ApiState {
         &self.shared.cors_origins
     }
 
-    /// Takes a place among the report queries that may run at once. Where all are taken the request is shed rather than
-    /// queued: a poll comes again by itself, and a queue would only make every answer late.
-    pub(super) fn begin_report(&self) -> Result<Report, Problem> {
-        let place = Arc::clone(&self.shared.reports).try_acquire_owned().map_err(|_| Problem::busy())?;
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.shared.hosts
+    }
+
+    pub(super) fn connections(&self) -> Bounds {
+        self.shared.connections
+    }
+
+    pub(super) fn keep_alive_timeout(&self) -> Duration {
+        self.shared.keep_alive_timeout
+    }
+
+    /// Takes a place among the exports that may be sent at once: a reader may be slow, and holds up no report meanwhile.
+    pub(super) async fn begin_export(&self, account: &str) -> Result<Place, Problem> {
+        self.shared.exports.take(account).await
+    }
+
+    /// Takes a place among the report queries that may run at once, waiting for the account's turn if need be.
+    pub(super) async fn begin_report(&self, account: &str) -> Result<Report, Problem> {
+        let place = self.shared.reports.take(account).await?;
         Ok(Report { now_ms: Utc::now().timestamp_millis(), _place: place })
     }
 
@@ -157,5 +183,14 @@ impl ApiState {
     /// What has been counted so far.
     pub(super) async fn ingest(&self) -> Result<IngestReport, Problem> {
         Ok(IngestReport::assemble(self.store().ingest_progress(&self.shared.topic).await?))
+    }
+}
+
+fn hosts(config: &Config) -> Hosts {
+    match config.auth.mode {
+        AuthMode::Jwt(_) => Hosts::Any,
+        AuthMode::Off => Hosts::Loopback {
+            allowed: config.http.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+        },
     }
 }

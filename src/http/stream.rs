@@ -7,27 +7,27 @@ use axum::body::{Body, Bytes};
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::mpsc;
 
-use super::state::Report;
+use super::places::Place;
 use crate::store::StoreError;
 
 /// Chunks that wait for a slow reader, at most.
 const CHUNKS_WAITING_MAX: usize = 2;
 
 /// A body of the chunks. An error, or a reader that takes nothing for as long as `patience`, ends it; the answer then
-/// breaks off instead of looking whole. The place among the report queries is held until the end.
+/// breaks off instead of looking whole. The place among the exports is held until the end.
 pub(super) fn body(
-    report: Report,
+    place: Place,
     chunks: impl Stream<Item = Result<Bytes, StoreError>> + Send + 'static,
     patience: Duration,
 ) -> Body {
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
-    tokio::spawn(send(report, chunks, sender, patience));
+    tokio::spawn(send(place, chunks, sender, patience));
     // The compression layer polls a body again after its end, which an unfold answers with a panic.
     Body::from_stream(stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver))).fuse())
 }
 
 async fn send(
-    _report: Report,
+    _place: Place,
     chunks: impl Stream<Item = Result<Bytes, StoreError>> + Send,
     sender: mpsc::Sender<io::Result<Bytes>>,
     patience: Duration,

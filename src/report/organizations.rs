@@ -1,6 +1,6 @@
 //! The organizations of an account.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono_tz::Tz;
 use serde::Serialize;
@@ -44,12 +44,74 @@ pub enum Visible {
 }
 
 impl OrganizationsReport {
-    /// Puts the report together from all organizations of the account.
+    /// Puts the report together from all organizations of the account. Of those that the caller may not see, no name is in
+    /// it: a path begins at the first organization on it from which on all are visible.
     pub fn assemble(account: &str, zone: Tz, visible: &Visible, mut organizations: Vec<Organization>) -> Self {
         if let Visible::Only(ids) = visible {
             organizations.retain(|organization| ids.contains(&organization.organization_id));
+            let paths: Vec<String> = visible_paths(&organizations);
+            for (organization, path) in organizations.iter_mut().zip(paths) {
+                organization.path = path;
+            }
         }
         organizations.sort_unstable_by(|a, b| (&a.path, &a.organization_id).cmp(&(&b.path, &b.organization_id)));
         Self { subject: Subject::new(account, None, zone), organizations }
+    }
+}
+
+/// The path of each organization through these alone. Like every path it ends where the tree would repeat itself.
+fn visible_paths(organizations: &[Organization]) -> Vec<String> {
+    let known: HashMap<&str, &Organization> =
+        organizations.iter().map(|organization| (organization.organization_id.as_str(), organization)).collect();
+    let path = |organization: &Organization| {
+        let mut names = vec![organization.name.as_str()];
+        let mut seen = HashSet::from([organization.organization_id.as_str()]);
+        let above = |organization: &Organization| known.get(organization.parent_id.as_deref()?).copied();
+        let mut next = above(organization);
+        while let Some(parent) = next.filter(|parent| seen.insert(&parent.organization_id)) {
+            names.push(&parent.name);
+            next = above(parent);
+        }
+        names.reverse();
+        names.join(" / ")
+    };
+    organizations.iter().map(path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn organization(id: &str, parent: Option<&str>, path: &str) -> Organization {
+        Organization {
+            organization_id: id.to_owned(),
+            name: id.to_uppercase(),
+            parent_id: parent.map(str::to_owned),
+            path: path.to_owned(),
+        }
+    }
+
+    #[test]
+    fn names_of_others_are_not_on_a_path() {
+        let all = vec![
+            organization("a", None, "A"),
+            organization("b", Some("a"), "A / B"),
+            organization("c", Some("b"), "A / B / C"),
+            organization("d", Some("c"), "A / B / C / D"),
+            organization("x", Some("y"), "Y / X"),
+            organization("y", Some("x"), "X / Y"),
+        ];
+        let check = |ids: &[&str], paths: &[&str]| {
+            let visible = Visible::Only(ids.iter().map(|id| (*id).to_owned()).collect());
+            let report = OrganizationsReport::assemble("acme", Tz::UTC, &visible, all.clone());
+            let found: Vec<_> = report.organizations.iter().map(|organization| organization.path.as_str()).collect();
+            assert_eq!(found, paths, "{ids:?}");
+        };
+        check(&["c", "d"], &["C", "C / D"]);
+        check(&["a", "c", "d"], &["A", "C", "C / D"]);
+        check(&["d", "b"], &["B", "D"]);
+        check(&["x", "y"], &["X / Y", "Y / X"]);
+        check(&["y"], &["Y"]);
+        check(&[], &[]);
     }
 }

@@ -88,6 +88,8 @@ impl fmt::Display for ServerVersion {
 #[derive(Clone)]
 pub struct Store {
     connection: Arc<Connection>,
+    /// Memory that the query of a report may take in ClickHouse, bytes; 0: as much as the server allows.
+    query_memory_max_bytes: u64,
 }
 
 struct Connection {
@@ -138,7 +140,15 @@ impl Store {
         };
         let client = server.clone().with_database(&config.database);
         let cluster = config.cluster.clone();
-        Ok(Self { connection: Arc::new(Connection { server, client, writes_teller, target, cluster }) })
+        let connection = Arc::new(Connection { server, client, writes_teller, target, cluster });
+        Ok(Self { connection, query_memory_max_bytes: 0 })
+    }
+
+    /// The same store, whose queries of reports may take this much memory in ClickHouse each, bytes; 0: as much as the
+    /// server allows.
+    pub fn with_query_memory_max(mut self, bytes: u64) -> Self {
+        self.query_memory_max_bytes = bytes;
+        self
     }
 
     /// Asks the server for its version, which also shows that it is there and lets us in.
@@ -232,6 +242,7 @@ impl Store {
         self.read_only(sql)
             .with_setting("cancel_http_readonly_queries_on_client_close", "1")
             .with_setting("max_execution_time", limit_s.to_string())
+            .with_setting("max_memory_usage", self.query_memory_max_bytes.to_string())
     }
 
     /// As [`Self::read`], for rows that are passed on as they come: the server need not keep them all, and the reader may

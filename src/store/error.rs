@@ -15,6 +15,8 @@ const CODES_NOT_MIGRATED: [i32; 2] = [81, 60];
 const CODE_NOT_ENOUGH_SPACE: i32 = 243;
 /// The server gave up a query that ran for too long.
 const CODE_TIMEOUT_EXCEEDED: i32 = 159;
+/// Memory ran out: that of the query, of the user or of the server.
+const CODE_MEMORY_LIMIT_EXCEEDED: i32 = 241;
 /// Errors that no waiting heals: the statement, the schema or the user's rights are wrong. Every other code may be a
 /// passing state of the server (a replica that is read-only, too many parts, memory), so it is worth another try.
 const CODES_PERMANENT: [i32; 18] = [
@@ -59,6 +61,11 @@ pub enum StoreError {
     /// No answer within the request timeout.
     #[error("ClickHouse at {url} did not answer within {} ms, the request timeout", limit.as_millis())]
     TimedOut { url: String, limit: Duration },
+    /// The query needs more memory than a report's query may take.
+    #[error(
+        "ClickHouse at {url} needs more memory for this report than http.query_memory_max_bytes allows ({message})"
+    )]
+    TooLarge { url: String, message: String },
     /// The server's disk is full.
     #[error("ClickHouse at {url} has no disk space left: free some or add more ({message})")]
     DiskFull { url: String, message: String },
@@ -85,6 +92,7 @@ impl StoreError {
             | Self::NotMigrated { .. }
             | Self::TooOld { .. }
             | Self::UnsuitableCluster { .. }
+            | Self::TooLarge { .. }
             | Self::Unreadable { .. } => false,
         }
     }
@@ -145,6 +153,10 @@ impl Target {
         }
         if code == CODE_TIMEOUT_EXCEEDED {
             return self.timed_out(self.request_timeout);
+        }
+        // The limit of the user or of the server says so instead, and passes.
+        if code == CODE_MEMORY_LIMIT_EXCEEDED && text.contains("Query memory limit exceeded") {
+            return StoreError::TooLarge { url, message };
         }
         StoreError::Server { url, code, message }
     }

@@ -4,6 +4,7 @@
 mod access;
 mod calendar;
 mod contract;
+mod doors;
 mod exports;
 mod freshness;
 mod hostile;

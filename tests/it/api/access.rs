@@ -19,6 +19,7 @@ enum Caller {
     NoToken,
     BadSignature,
     Expired,
+    NeverExpires,
     NotYet,
     AlgorithmNone,
     NoGrants,
@@ -36,10 +37,11 @@ enum Caller {
 
 use Caller::*;
 
-const CALLERS: [Caller; 13] = [
+const CALLERS: [Caller; 14] = [
     NoToken,
     BadSignature,
     Expired,
+    NeverExpires,
     NotYet,
     AlgorithmNone,
     NoGrants,
@@ -70,9 +72,15 @@ const MATRIX: [(&str, &[Caller]); 13] = [
     ("/v1/accounts/{account_id}/licenses/usage", &[AccountAdmin]),
     ("/v1/accounts/{account_id}/licenses/assignments", &[AccountAdmin]),
     ("/v1/accounts/{account_id}/organizations", &[AccountAdmin, Owner, Admin, BillingManager, OtherOrganization]),
-    ("/v1/accounts/{account_id}/organizations/{organization_id}/quota", &[Owner, Admin, BillingManager]),
-    ("/v1/accounts/{account_id}/organizations/{organization_id}/quota/history", &[Owner, Admin, BillingManager]),
-    ("/v1/accounts/{account_id}/organizations/{organization_id}/test-activity", &[Owner, Admin, BillingManager]),
+    ("/v1/accounts/{account_id}/organizations/{organization_id}/quota", &[AccountAdmin, Owner, Admin, BillingManager]),
+    (
+        "/v1/accounts/{account_id}/organizations/{organization_id}/quota/history",
+        &[AccountAdmin, Owner, Admin, BillingManager],
+    ),
+    (
+        "/v1/accounts/{account_id}/organizations/{organization_id}/test-activity",
+        &[AccountAdmin, Owner, Admin, BillingManager],
+    ),
     ("/v1/ingest", &KNOWN),
     ("/healthz", &CALLERS),
     ("/readyz", &CALLERS),
@@ -137,6 +145,10 @@ fn authorization(caller: Caller) -> Option<String> {
             signed(&Header::new(Algorithm::HS256), both, &key)
         }
         Expired => token(with(admin, "exp", json!(now() - 3600))),
+        NeverExpires => {
+            let key = EncodingKey::from_secret(SECRET.as_bytes());
+            encode(&Header::new(Algorithm::HS256), &admin, &key).unwrap()
+        }
         NotYet => token(with(admin, "nbf", json!(now() + 3600))),
         AlgorithmNone => unsigned(&with(admin, "exp", json!(now() + 600))),
         NoGrants => token(json!({})),
@@ -162,6 +174,7 @@ static GUARDED: LazyLock<Api> = LazyLock::new(|| {
                 jwks_files: vec![key_file("jwks.json")],
                 issuer: None,
                 audience: None,
+                require_exp: true,
                 leeway: std::time::Duration::from_secs(30),
             }),
         };
