@@ -106,6 +106,12 @@ async fn flush(store: &Store, source: &Source, lane: &mut Lane, events: &[String
     let progress = rows.progress;
     assert_eq!(progress.accepted, progress.next_offset, "every event is a good one");
     store.write_rows(&[rows]).await.expect("the rows are written");
-    let row = ProgressRow { source: source.clone(), progress, high_watermark: progress.next_offset };
+    let row = ProgressRow {
+        source: source.clone(),
+        progress,
+        high_watermark: progress.next_offset,
+        end_valid_for: Duration::from_secs(3_600),
+        completes_flush: true,
+    };
     store.write_progress(&[row]).await.expect("the progress is written");
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config;
 use crate::core::decode::account_key;
 use crate::core::id::IdRef;
+use crate::ingest::NewestCause;
 
 /// How long the brokers may take to say which topics there are.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,7 +54,7 @@ struct Deliveries {
     failed: AtomicU64,
     first_failure: Mutex<Option<(u64, String)>>,
     /// The client's last complaint, which says more than that something timed out.
-    last_error: Mutex<Option<String>>,
+    trouble: NewestCause,
 }
 
 /// Why nothing can be sent.
@@ -81,7 +82,7 @@ impl Sender {
             Ok(_) => Err(ConnectError::NoTopic { brokers, topic }),
             Err(error) => {
                 producer.poll(ROOM_TIMEOUT);
-                let reason = lock(&producer.context().last_error).take().unwrap_or_else(|| error.to_string());
+                let reason = producer.context().trouble.take().unwrap_or_else(|| error.to_string());
                 Err(ConnectError::Unreachable { brokers, reason })
             }
         }
@@ -149,7 +150,7 @@ impl Sender {
 
     /// The client's last complaint since the last call.
     pub(super) fn last_error(&self) -> Option<String> {
-        lock(&self.producer.context().last_error).take()
+        self.producer.context().trouble.take()
     }
 }
 
@@ -191,10 +192,7 @@ impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
         let text = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
         tracing::debug!(target: "librdkafka", error = text);
-        // That all brokers are down follows the complaints that say why, and says less.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *lock(&self.last_error) = Some(text);
-        }
+        self.trouble.note(error.rdkafka_error_code(), text);
     }
 }
 

@@ -76,6 +76,9 @@ impl<'a> Service<'a> {
         raise_descriptor_limit();
         let metrics = metrics::install().context("cannot record metrics")?;
         let health = Arc::new(Health::new());
+        if role != Role::Api {
+            ingest::not_started(config, &health);
+        }
         let state = ApiState::new(config, store.clone(), Arc::clone(&health), metrics)?;
         Ok(Self { config, role, listener, store, health, state })
     }

@@ -17,8 +17,9 @@ use rdkafka::types::RDKafkaRespErr;
 use secrecy::ExposeSecret;
 
 use super::rebalance::GroupEvent;
+use super::trouble::{Names, NewestCause};
 use crate::config;
-use crate::telemetry::events;
+use crate::telemetry::{events, metrics};
 
 /// A consumer with our context.
 pub(super) type Client = BaseConsumer<Context>;
@@ -60,6 +61,9 @@ fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
         // Of each partition in one answer. A queue is looked at before a fetch and not after, so that what one fetch brings
         // comes on top of what the queue may hold; a larger record comes whole nevertheless.
         .set("fetch.message.max.bytes", "262144")
+        // A batch is unpacked only if what it holds is not larger than this: as much as lz4, snappy and gzip can make of
+        // 1 MiB, which is the largest batch that a broker takes by default.
+        .set("receive.message.max.bytes", "1100000000")
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("socket.keepalive.enable", "true");
     // Validation has refused whatever would break the counts; what is set after these is overruled in any case.
@@ -81,25 +85,51 @@ fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
 #[derive(Debug, Default)]
 pub(super) struct Context {
     events: Mutex<VecDeque<GroupEvent>>,
-    last_error: Mutex<Option<String>>,
+    trouble: NewestCause,
+    /// Why this client cannot be a member of its group.
+    group_denial: Mutex<Option<String>>,
+    names: Names,
     /// Rebalances are answered at once: nothing is left to drain.
     closing: AtomicBool,
 }
 
 impl Context {
+    /// The context of a client of this topic and group.
+    pub(super) fn of(kafka: &config::Kafka) -> Self {
+        Self { names: Names::of(kafka), ..Self::default() }
+    }
+
+    /// What a remedy names.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Why this client cannot be a member of its group, since it has tried last.
+    pub(super) fn group_denial(&self) -> Option<String> {
+        lock(&self.group_denial).clone()
+    }
+
+    /// It is a member now.
+    pub(super) fn joined(&self) {
+        *lock(&self.group_denial) = None;
+    }
+
     /// The next rebalance that is to be answered.
     pub(super) fn next_event(&self) -> Option<GroupEvent> {
         lock(&self.events).pop_front()
     }
 
-    /// What the client complained about last, for a message that says why something is waited for.
+    /// The newest cause that the client has complained about, for a message that says why something is waited for.
     pub(super) fn last_error(&self) -> Option<String> {
-        lock(&self.last_error).clone()
+        self.trouble.text()
     }
 
     /// The brokers have answered: older complaints are history.
     pub(super) fn forget_error(&self) {
-        *lock(&self.last_error) = None;
+        let before = self.trouble.name();
+        if self.trouble.take().is_some() {
+            metrics::kafka_trouble(before, None);
+        }
     }
 
     /// From now on rebalances are answered within the callback, so that closing the consumer ends.
@@ -123,7 +153,14 @@ impl ClientContext for Context {
         // Each broken connection is told too; as long as one broker answers it is no one's concern.
         let text = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
         events::client_error(code, &text);
-        *lock(&self.last_error) = Some(text);
+        let text = code.map_or(text.clone(), |code| self.names.explain(code, &text));
+        if code.is_some_and(is_about_group) {
+            *lock(&self.group_denial) = Some(text);
+            return;
+        }
+        let before = self.trouble.name();
+        self.trouble.note(code, text);
+        metrics::kafka_trouble(before, self.trouble.name());
     }
 }
 
@@ -148,6 +185,18 @@ impl ConsumerContext for Context {
         };
         lock(&self.events).push_back(event);
     }
+}
+
+/// True for what keeps a client out of its group, whatever else it may do.
+fn is_about_group(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::InconsistentGroupProtocol
+            | RDKafkaErrorCode::InvalidSessionTimeout
+            | RDKafkaErrorCode::InvalidGroupId
+            | RDKafkaErrorCode::GroupMaxSizeReached
+    )
 }
 
 /// The partition numbers of a list; all of them are of the one topic that is subscribed.

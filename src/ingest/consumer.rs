@@ -4,6 +4,7 @@
 //! deadline has passed, and polling goes on meanwhile; nothing here ever waits for ClickHouse. What becomes of a partition
 //! in each case is the table in [`super::rebalance`].
 
+mod ready;
 mod release;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
+pub(super) use self::ready::not_joined;
 use super::client::{Client, assign, is_cooperative, is_fatal, unassign};
 use super::librdkafka::{QueueTarget, forward_partition};
 use super::messages::{Fatal, FatalSender, FlushRequest, ToConsumer, ToWorker, WorkerHandle};
@@ -30,13 +32,11 @@ use crate::telemetry::{events, metrics};
 /// How long one poll waits. Messages from other threads wait for its end.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 
-/// The component on `/readyz`.
-const COMPONENT: &str = "partitions";
-
 /// The consumer thread's state.
 pub(super) struct ConsumerThread {
     pub(super) client: Arc<Client>,
     pub(super) topic: Arc<str>,
+    pub(super) group: String,
     pub(super) inbox: Receiver<ToConsumer>,
     /// Each worker's queue and inbox.
     pub(super) workers: Vec<(QueueTarget, WorkerHandle)>,
@@ -62,6 +62,7 @@ pub(super) struct State {
     refusals: BTreeMap<u32, Refusal>,
     /// Partitions of the topic when last seen.
     topic_partitions: u32,
+    readiness: ready::Readiness,
     is_finishing: bool,
     is_over: bool,
 }
@@ -74,6 +75,7 @@ impl State {
             last_release: 0,
             refusals: BTreeMap::new(),
             topic_partitions: 0,
+            readiness: ready::Readiness::default(),
             is_finishing: false,
             is_over: false,
         }
@@ -93,6 +95,7 @@ impl ConsumerThread {
                 self.handle(message);
             }
             self.enforce_deadlines();
+            self.tell_readiness();
         }
         self.leave();
     }
@@ -128,6 +131,11 @@ impl ConsumerThread {
                     self.end_by(&error.to_string());
                 }
             }
+            ToConsumer::Reading(tenure) => {
+                if let Some(held) = self.state.holdings.current(tenure) {
+                    held.is_read = true;
+                }
+            }
             ToConsumer::Started { tenure, outcome } => self.started(tenure, outcome),
             ToConsumer::Released(release) => self.released(release),
             ToConsumer::TopicSeen(description) => self.topic_seen(&description),
@@ -158,6 +166,7 @@ impl ConsumerThread {
             GroupEvent::Assigned(partitions) => {
                 metrics::rebalanced("assigned");
                 events::assigned(&partitions);
+                self.joined();
                 self.assigned(&partitions);
             }
             GroupEvent::Revoked(partitions) => {
@@ -173,6 +182,7 @@ impl ConsumerThread {
             GroupEvent::Lost(partitions) => {
                 metrics::rebalanced("lost");
                 events::lost(&partitions);
+                self.put_out();
                 self.lost(&partitions);
             }
         }
@@ -313,15 +323,8 @@ impl ConsumerThread {
         }
     }
 
-    /// Tells metrics and readiness how many partitions there are, and which are refused.
+    /// Tells metrics how many partitions there are, and how many of them are refused.
     fn tell_partitions(&self) {
         metrics::partitions(self.state.holdings.iter().count(), self.state.refusals.len());
-        match self.state.refusals.values().next() {
-            None => self.health.ready(COMPONENT),
-            Some(refusal) => self.health.not_ready(
-                COMPONENT,
-                format!("{} of the assigned partitions are refused; {refusal}", self.state.refusals.len()),
-            ),
-        }
     }
 }

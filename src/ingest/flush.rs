@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::commit::Committer;
+use super::headway::Teller;
 use super::messages::{ConsumerHandle, DrainedLane, FlushRequest, LaneReport, ToConsumer, ToWorker, WorkerHandle};
 use super::rebalance::Tenure;
 use super::retry::{Dependency, Wait};
@@ -29,6 +30,9 @@ use crate::telemetry::metrics;
 
 /// A stalled lane is looked at no more often than this.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The least time that the recorded end of a log is believed for.
+const END_VALID_MIN: Duration = Duration::from_secs(30);
 
 /// What a last flush left unwritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +56,7 @@ pub(super) struct Coordinator {
     pub(super) intervals: Intervals,
     /// A worker has rows that should not wait for the next tick: very many, or those that a start has held up.
     pub(super) rows_abound: Arc<Notify>,
+    pub(super) headway: Teller,
     pub(super) books: Books,
 }
 
@@ -66,6 +71,11 @@ pub(super) struct Intervals {
 }
 
 impl Intervals {
+    /// How long a recorded end of a log stands for the log's: until a few more of an idle lane should have been recorded.
+    fn end_valid_for(&self) -> Duration {
+        (self.idle * 3).max(END_VALID_MIN)
+    }
+
     /// The time from a flush that was drained at `now_ms` to the next. In a backlog nobody waits for the last second, and
     /// each seat, counter and bitmap that changes a hundred times goes out once.
     fn after(&self, now_ms: i64, newest_record_ms: Option<i64>) -> Duration {
@@ -83,6 +93,15 @@ pub(super) struct Books {
     unwritten: BTreeSet<u32>,
 }
 
+/// What is recorded of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    /// A completed flush.
+    Flush,
+    /// Only where its log ends by now.
+    End,
+}
+
 /// A lane's last flush.
 struct Book {
     /// What is durable, for the counting metrics.
@@ -90,14 +109,25 @@ struct Book {
     /// The progress that was recorded last in this tenure.
     recorded: Option<Progress>,
     recorded_at: Instant,
+    /// A flush was completed in this tenure.
+    is_flushed: bool,
     looked_at: Option<Instant>,
 }
 
 impl Book {
-    /// A lane's progress is recorded when it has changed, right after it was opened, and from time to time to show that
-    /// there is nothing new.
-    fn is_due(&self, progress: Progress, now: Instant, idle_flush_interval: Duration) -> bool {
-        self.recorded != Some(progress) || now.saturating_duration_since(self.recorded_at) >= idle_flush_interval
+    /// A lane's progress is recorded when it has changed; and where it has not, right after it was opened and from time to
+    /// time: as a flush if it is known that there is nothing new, else to tell how far the log has gone on without it, as
+    /// far as that is known.
+    fn due(&self, lane: &DrainedLane, progress: Progress, now: Instant, idle_interval: Duration) -> Option<Entry> {
+        if self.recorded.unwrap_or(self.counted) != progress {
+            return Some(Entry::Flush);
+        }
+        let is_old = self.recorded.is_none() || now.saturating_duration_since(self.recorded_at) >= idle_interval;
+        if lane.is_caught_up {
+            (is_old || !self.is_flushed).then_some(Entry::Flush)
+        } else {
+            (is_old && lane.is_end_known).then_some(Entry::End)
+        }
     }
 }
 
@@ -149,7 +179,8 @@ impl Coordinator {
         let drained: BTreeSet<Tenure> = reports.iter().map(|report| report.lane.tenure).collect();
         self.books.open(&reports, began);
         self.look_at_tails(&reports, began);
-        reports.retain(|report| self.books.is_due(report, began, self.intervals.idle));
+        self.headway.tell(&reports);
+        reports.retain_mut(|report| self.books.is_due(report, began, self.intervals.idle));
         self.books.unwritten = reports.iter().map(|report| report.lane.tenure.partition).collect();
         self.drop_recreated(&mut reports).await;
         if !reports.is_empty() {
@@ -223,6 +254,8 @@ impl Coordinator {
                 source: rows.source.clone(),
                 progress: rows.progress,
                 high_watermark: lane.high_watermark,
+                end_valid_for: if lane.is_end_known { self.intervals.end_valid_for() } else { Duration::ZERO },
+                completes_flush: lane.completes_flush,
             })
             .collect();
         self.clickhouse.until_ok(|| self.store.write_progress(&progress)).await;
@@ -271,6 +304,7 @@ impl Books {
                 counted: report.lane.opened,
                 recorded: None,
                 recorded_at: now,
+                is_flushed: false,
                 looked_at: None,
             });
             self.lanes.insert(report.lane.tenure, book);
@@ -281,9 +315,16 @@ impl Books {
         }
     }
 
-    fn is_due(&self, report: &LaneReport, now: Instant, idle_flush_interval: Duration) -> bool {
-        let book = self.lanes.get(&report.lane.tenure);
-        book.is_none_or(|book| book.is_due(report.rows.progress, now, idle_flush_interval))
+    /// Whether something is to be recorded of a lane, and as what. Of one that has nothing new, the lag is told at once.
+    fn is_due(&self, report: &mut LaneReport, now: Instant, idle_interval: Duration) -> bool {
+        let (lane, progress) = (&mut report.lane, report.rows.progress);
+        let Some(book) = self.lanes.get(&lane.tenure) else { return true };
+        let entry = book.due(lane, progress, now, idle_interval);
+        lane.completes_flush = entry != Some(Entry::End);
+        if entry.is_none() {
+            metrics::lag(lane.tenure.partition, lane.lag(progress.next_offset));
+        }
+        entry.is_some()
     }
 
     fn has_moved(&self, tenure: Tenure, progress: &Progress) -> bool {
@@ -310,13 +351,14 @@ impl Books {
             let Some(book) = self.lanes.get_mut(&lane.tenure) else { continue };
             let progress = rows.progress;
             metrics::progress_recorded(&book.counted, &progress);
-            metrics::lag(lane.tenure.partition, lane.high_watermark.saturating_sub(progress.next_offset));
+            metrics::lag(lane.tenure.partition, lane.lag(progress.next_offset));
             for rejected in &rows.rejected {
                 metrics::rejected(rejected.reject.reason, 1);
             }
             book.counted = progress;
             book.recorded = Some(progress);
             book.recorded_at = now;
+            book.is_flushed |= lane.completes_flush;
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The calls of librdkafka that rdkafka does not wrap: batches from a queue of our own, a partition's queue forwarded to
-//! it; and in `ask`, the id of a topic, and commits that are answered.
+//! it; in `ask`, the id of a topic, and commits that are answered; and in `ends`, where logs end.
 //!
 //! This is the only module of the worker with `unsafe` code. It keeps pointers alive exactly as long as librdkafka asks
 //! for and decides nothing: no retry, no log line, no policy.
@@ -8,10 +8,11 @@
 //! [`QueueTarget`]s hold their client, a [`Batch`] borrows its queue, and nothing else here outlives the call that made it.
 #![allow(
     unsafe_code,
-    reason = "the batch queue, queue forwarding and DescribeTopics exist only in librdkafka's C interface"
+    reason = "the batch queue, queue forwarding, DescribeTopics and ListOffsets exist only in librdkafka's C interface"
 )]
 
 mod ask;
+mod ends;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 pub(super) use self::ask::{cached_high_watermark, commit, describe_topic};
+pub(super) use self::ends::{EndOf, LogEnd, list_ends};
 use super::client::Client;
 use crate::core::event::Record;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crossbeam_channel::Sender;
 use tokio::sync::{mpsc, oneshot};
 
+use super::headway::Halt;
 use super::rebalance::Tenure;
 use super::start::{Opening, Refusal};
 use super::topic::TopicDescription;
@@ -42,7 +43,7 @@ pub(super) struct LaneReport {
 }
 
 /// One lane at a drain.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct DrainedLane {
     pub(super) tenure: Tenure,
     pub(super) worker: usize,
@@ -51,6 +52,21 @@ pub(super) struct DrainedLane {
     pub(super) high_watermark: u64,
     /// The log goes on, but nothing comes: its rest may hold nothing.
     pub(super) is_stalled: bool,
+    /// The high watermark was asked for, and is not outdated.
+    pub(super) is_end_known: bool,
+    /// There was nothing more to read when the log was asked for its end lately.
+    pub(super) is_caught_up: bool,
+    /// Why it stands still, where it does and should not.
+    pub(super) halt: Option<Halt>,
+    /// What is recorded of this drain is a completed flush; decided after it.
+    pub(super) completes_flush: bool,
+}
+
+impl DrainedLane {
+    /// How far this progress is behind the end of the log; `None` where that is not known.
+    pub(super) fn lag(&self, next_offset: u64) -> Option<u64> {
+        self.is_end_known.then(|| self.high_watermark.saturating_sub(next_offset))
+    }
 }
 
 /// Sends messages to a worker.
@@ -70,6 +86,8 @@ pub(super) enum ToConsumer {
     Subscribe(TopicDescription),
     /// It is known where a partition starts, or why it does not.
     Started { tenure: Tenure, outcome: Result<Opening, Refusal> },
+    /// A partition is sought, and its first fetch is answered.
+    Reading(Tenure),
     /// The lanes of this release are flushed.
     Released(u64),
     /// What the brokers say about the topic.

@@ -12,8 +12,8 @@
 //! - A **worker thread** ([`worker`]) owns its lanes by value and takes batches from a queue of its own ([`librdkafka`]).
 //! - The **coordinator** ([`flush`]) drains all lanes at each tick, and makes what they yield durable.
 //! - Tasks find out where a partition starts ([`start`]), load what a lane lacks ([`load`]), look after the topic
-//!   ([`topic`]) and at the end of a log that holds nothing more ([`tail`]); a **watchdog** ([`watchdog`]) looks after the
-//!   threads.
+//!   ([`topic`]) and at the end of a log that holds nothing more ([`tail`]), and ask where the logs end ([`ends`]); a
+//!   **watchdog** ([`watchdog`]) looks after the threads. Partitions that stand still are told of ([`headway`]).
 //!
 //! What it never does: count (the lanes do), decide by the group's committed offsets, wait for ClickHouse in a callback,
 //! or drop a row. Whatever fails outside is tried again for ever, and `/readyz` says what is waited for.
@@ -23,7 +23,9 @@ mod batch;
 mod client;
 mod commit;
 mod consumer;
+mod ends;
 mod flush;
+mod headway;
 mod librdkafka;
 mod load;
 mod messages;
@@ -35,6 +37,7 @@ mod slot;
 mod start;
 mod tail;
 mod topic;
+mod trouble;
 mod watchdog;
 mod worker;
 
@@ -47,6 +50,7 @@ pub use self::bare::read_batches;
 use self::messages::{Fatal, FatalSender};
 pub(crate) use self::retry::Dependency;
 use self::shell::Shell;
+pub(crate) use self::trouble::NewestCause;
 use crate::config::Config;
 use crate::store::Store;
 use crate::telemetry::health::Health;
@@ -100,6 +104,11 @@ impl From<Fatal> for IngestError {
             Fatal::LaneStuck { source, offset } => Self::LaneStuck { source_name: source, offset },
         }
     }
+}
+
+/// A process that is to count is not ready before it does: call this before its readiness can be asked for.
+pub(crate) fn not_started(config: &Config, health: &Health) {
+    consumer::not_joined(health, &config.kafka.group_id);
 }
 
 /// Counts the topic's events until `shutdown` is cancelled, then writes what was read, commits and leaves the group.

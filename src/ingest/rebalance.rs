@@ -16,7 +16,7 @@
 //! In a group with an eager assignor a revocation names every partition, and reopening one reopens all.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -49,6 +49,9 @@ pub(super) struct Holding {
     pub(super) topic_id: Option<String>,
     /// It is assigned and paused, and waits for an operator.
     pub(super) is_refused: bool,
+    /// It is sought, and its first fetch was answered.
+    pub(super) is_read: bool,
+    begun: Instant,
     /// Cancelled when the tenure ends.
     pub(super) ended: CancellationToken,
     _end: DropGuard,
@@ -80,7 +83,17 @@ impl Holdings {
         let tenure = Tenure { partition, number: self.last_number };
         let ended = CancellationToken::new();
         let end = ended.clone().drop_guard();
-        self.held.insert(partition, Holding { tenure, worker, topic_id: None, is_refused: false, ended, _end: end });
+        let holding = Holding {
+            tenure,
+            worker,
+            topic_id: None,
+            is_refused: false,
+            is_read: false,
+            begun: Instant::now(),
+            ended,
+            _end: end,
+        };
+        self.held.insert(partition, holding);
         tenure
     }
 
@@ -106,6 +119,13 @@ impl Holdings {
     /// Everything that is held, by partition.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Holding> {
         self.held.values()
+    }
+
+    /// Partitions that are neither read from nor refused `patience` after they were assigned.
+    pub(super) fn unread(&self, now: Instant, patience: Duration) -> Vec<u32> {
+        let unread = self.iter().filter(|held| !held.is_read && !held.is_refused);
+        let overdue = unread.filter(|held| now.saturating_duration_since(held.begun) >= patience);
+        overdue.map(|held| held.tenure.partition).collect()
     }
 
     /// Every partition that is held.

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::Consumer as _;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,9 @@ use super::IngestError;
 use super::client::{Client, Context, consumer_properties};
 use super::commit::Committer;
 use super::consumer::{self, ConsumerThread};
+use super::ends::{Ends, watch_ends};
 use super::flush::{Books, Coordinator, Intervals, Unwritten};
+use super::headway::Teller;
 use super::librdkafka::{Queue, QueueTarget};
 use super::load::Loader;
 use super::messages::{ConsumerHandle, Fatal, FatalSender, FlushRequest, ToConsumer, ToWorker, WorkerHandle};
@@ -61,7 +64,7 @@ impl Shell {
         fatal: FatalSender,
     ) -> Result<Self, IngestError> {
         let properties = consumer_properties(&config.kafka, &config.ingest);
-        let client = Client::from_config_and_context(&properties, Context::default())
+        let client = Client::from_config_and_context(&properties, Context::of(&config.kafka))
             .map_err(|error| IngestError::ClientConfig(error.to_string()))?;
         let client = Arc::new(client);
         let topic = Topic::new(&config.kafka.topic, &config.kafka.brokers, Arc::clone(&client));
@@ -74,7 +77,8 @@ impl Shell {
         let (flush_deadline, deadline) = watch::channel(None);
         let (stop, tasks, look_at_topic) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Notify::new()));
 
-        let crew = Crew::start(config, &store, &health, &client, &consumer, &fatal)?;
+        let ends = Arc::new(Ends::default());
+        let crew = Crew::start(config, &store, &health, &client, &consumer, &ends, &fatal)?;
         let workers: Vec<WorkerHandle> = crew.workers.iter().map(|(_, worker)| worker.clone()).collect();
         let coordinator = Coordinator {
             store: store.clone(),
@@ -90,6 +94,7 @@ impl Shell {
                 catch_up: config.ingest.catch_up_flush_interval,
                 idle: config.ingest.idle_flush_interval,
             },
+            headway: Teller::new(Arc::clone(&topic.name), client.context().names().clone(), Arc::clone(&health)),
             rows_abound: crew.rows_abound,
             books: Books::default(),
         };
@@ -97,6 +102,7 @@ impl Shell {
         let coordinator = coordinator.run(flush_inbox, deadline);
         let coordinator = tokio::spawn(beating(Arc::clone(&flushes), coordinator));
         tasks.spawn(watch_tails(config.kafka.clone(), workers.clone(), tail_requests, stop.clone()));
+        tasks.spawn(watch_ends(topic.clone(), ends, Arc::clone(&kafka), stop.clone()));
         let starter = Starter {
             store,
             topic: topic.clone(),
@@ -110,6 +116,7 @@ impl Shell {
         let thread = ConsumerThread {
             client,
             topic: topic.name.clone(),
+            group: config.kafka.group_id.clone(),
             inbox: consumer_inbox,
             coordinator: flush_requests.clone(),
             starter,
@@ -216,6 +223,7 @@ impl Crew {
         health: &Arc<Health>,
         client: &Arc<Client>,
         consumer: &ConsumerHandle,
+        ends: &Arc<Ends>,
         fatal: &FatalSender,
     ) -> Result<Self, IngestError> {
         let topic = &config.kafka.topic;
@@ -243,6 +251,7 @@ impl Crew {
                 inbox,
                 consumer: consumer.clone(),
                 loader,
+                ends: Arc::clone(ends),
                 limits: config.ingest.clone(),
                 heartbeat: Arc::clone(&heartbeat),
                 fatal: fatal.clone(),

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
+use super::headway::Headway;
 use super::rebalance::Tenure;
 use super::start::Opening;
 use crate::core::decode::{decode, may_be_test_executed};
@@ -34,6 +35,9 @@ pub(super) struct Slot {
     pub(super) seek_due: Option<(Instant, SeekCause)>,
     /// The end of the log as far as it is known.
     pub(super) high_watermark: u64,
+    pub(super) headway: Headway,
+    /// The consumer thread knows that the partition is read from.
+    pub(super) is_read: bool,
     /// When the last record came, or the lane was opened.
     last_record: Instant,
     /// Rows that were drained and are not acknowledged yet.
@@ -50,6 +54,8 @@ impl Slot {
         let read_from = lane.rewind_offset().max(opening.marks.low);
         Self {
             tenure,
+            headway: Headway::new(read_from, now),
+            is_read: false,
             warm_next: (read_from < lane.next_offset()).then_some(read_from),
             lane,
             is_frozen: false,

@@ -177,7 +177,8 @@ mod tests {
             source: Source::new("events", topic_id, partition),
             progress: Progress { next_offset, accepted: next_offset, ..Progress::default() },
             high_watermark: next_offset,
-            flushed_at_ms: 0,
+            is_end_known: true,
+            flushed_at_ms: None,
         }
     }
 

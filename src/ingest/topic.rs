@@ -1,5 +1,6 @@
 //! What the brokers say about the topic: whether it exists, which incarnation it is, and how many partitions it has.
 
+use std::collections::BTreeMap;
 use std::ffi::NulError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -7,14 +8,18 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::IngestError;
 use super::client::Client;
-use super::librdkafka::describe_topic;
+use super::ends::TopicEnd;
+use super::librdkafka::{EndOf, LogEnd, describe_topic, list_ends};
 use super::messages::{ConsumerHandle, ToConsumer};
 use super::retry::{Dependency, Wait};
+use super::trouble::is_silence;
 
 /// How long a broker may take to answer a question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -97,6 +102,9 @@ pub(super) enum AskError {
     /// They did not answer, or refused to.
     #[error("Kafka at {brokers} does not answer: {reason}")]
     Failed { brokers: String, reason: String },
+    /// They do not let this client ask.
+    #[error("topic {topic:?} on Kafka at {brokers}: {reason}")]
+    Denied { topic: String, brokers: String, reason: String },
 }
 
 impl Topic {
@@ -109,7 +117,39 @@ impl Topic {
     pub(super) async fn describe(&self) -> Result<TopicDescription, AskError> {
         let topic = self.clone();
         let description = tokio::task::spawn_blocking(move || topic.describe_blocking()).await;
-        description.unwrap_or_else(|error| Err(self.failed(error.to_string())))
+        description.unwrap_or_else(|error| Err(self.failed(None, error.to_string())))
+    }
+
+    /// Asks where the logs of all partitions end that are assigned to this client, and where their open transactions begin.
+    pub(super) async fn ends(&self) -> Result<Vec<TopicEnd>, AskError> {
+        let topic = self.clone();
+        let ends = tokio::task::spawn_blocking(move || topic.ends_blocking()).await;
+        ends.unwrap_or_else(|error| Err(self.failed(None, error.to_string())))
+    }
+
+    fn ends_blocking(&self) -> Result<Vec<TopicEnd>, AskError> {
+        let refused = |error: KafkaError| self.failed(error.rdkafka_error_code(), error.to_string());
+        let mut assigned = self.client.assignment().map_err(refused)?;
+        if assigned.count() == 0 {
+            return Ok(Vec::new());
+        }
+        assigned.set_all_offsets(Offset::End).map_err(refused)?;
+        let high = self.list_ends(&assigned, LogEnd::High)?;
+        let stable: BTreeMap<u32, _> = self.list_ends(&assigned, LogEnd::Stable)?.into_iter().collect();
+        let ends = high.into_iter().map(|(partition, high)| {
+            let stable = stable.get(&partition).copied().unwrap_or(Err(RDKafkaErrorCode::OffsetNotAvailable));
+            TopicEnd { partition, end: high.and_then(|high| Ok((high, stable?.min(high)))) }
+        });
+        Ok(ends.collect())
+    }
+
+    fn list_ends(&self, partitions: &TopicPartitionList, end: LogEnd) -> Result<Vec<EndOf>, AskError> {
+        match list_ends(&self.client, partitions, end, ANSWER_TIMEOUT) {
+            Ok(ends) => Ok(ends),
+            Err(DescribeError::Missing(topic)) => Err(AskError::Missing(topic)),
+            Err(DescribeError::Failed { code, text }) => Err(self.failed(Some(code), text)),
+            Err(error @ DescribeError::Unsupported) => Err(self.failed(None, error.to_string())),
+        }
     }
 
     fn describe_blocking(&self) -> Result<TopicDescription, AskError> {
@@ -127,9 +167,9 @@ impl Topic {
             Err(DescribeError::Unsupported) => {
                 Ok(TopicDescription { id: String::new(), partitions: self.find_broker()?.partitions })
             }
-            Err(DescribeError::Failed { text, .. }) => {
+            Err(DescribeError::Failed { code, text }) => {
                 self.answering.store(NO_BROKER, Ordering::Relaxed);
-                Err(self.failed(text))
+                Err(self.failed(Some(code), text))
             }
         }
     }
@@ -137,8 +177,14 @@ impl Topic {
     /// A broker that answers, and what brokers of any age can tell about the topic.
     fn find_broker(&self) -> Result<Found, AskError> {
         let metadata = self.client.fetch_metadata(Some(&self.name), ANSWER_TIMEOUT);
-        let metadata = metadata.map_err(|error| self.failed(error.to_string()))?;
-        let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+        let metadata = metadata.map_err(|error| self.failed(error.rdkafka_error_code(), error.to_string()))?;
+        let topic = metadata.topics().first();
+        if let Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) =
+            topic.and_then(|topic| topic.error())
+        {
+            return Err(self.failed(Some(RDKafkaErrorCode::TopicAuthorizationFailed), String::new()));
+        }
+        let partitions = topic.map_or(0, |topic| topic.partitions().len());
         if partitions == 0 {
             return Err(AskError::Missing(self.name.to_string()));
         }
@@ -147,7 +193,7 @@ impl Topic {
             NO_BROKER => metadata.brokers().first().map(|broker| broker.id()),
             broker => Some(broker),
         };
-        let broker = broker.ok_or_else(|| self.failed("the cluster names no brokers".to_owned()))?;
+        let broker = broker.ok_or_else(|| self.failed(None, "the cluster names no brokers".to_owned()))?;
         Ok(Found { broker, partitions: u32::try_from(partitions).unwrap_or(u32::MAX) })
     }
 
@@ -155,15 +201,15 @@ impl Topic {
     pub(super) async fn watermarks(&self, partition: u32) -> Result<Watermarks, AskError> {
         let topic = self.clone();
         let marks = tokio::task::spawn_blocking(move || {
-            let number = i32::try_from(partition).map_err(|error| topic.failed(error.to_string()))?;
+            let number = i32::try_from(partition).map_err(|error| topic.failed(None, error.to_string()))?;
             let answer = topic.client.fetch_watermarks(&topic.name, number, ANSWER_TIMEOUT);
             let (low, high) = answer.map_err(|error| topic.watermark_error(&error))?;
             match (u64::try_from(low), u64::try_from(high)) {
                 (Ok(low), Ok(high)) => Ok(Watermarks { low, high }),
-                _ => Err(topic.failed(format!("partition {partition} has no watermarks yet"))),
+                _ => Err(topic.failed(None, format!("partition {partition} has no watermarks yet"))),
             }
         });
-        marks.await.unwrap_or_else(|error| Err(self.failed(error.to_string())))
+        marks.await.unwrap_or_else(|error| Err(self.failed(None, error.to_string())))
     }
 
     fn watermark_error(&self, error: &KafkaError) -> AskError {
@@ -171,14 +217,20 @@ impl Topic {
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 AskError::Missing(self.name.to_string())
             }
-            _ => self.failed(error.to_string()),
+            code => self.failed(code, error.to_string()),
         }
     }
 
-    /// The client's own last complaint says more than "timed out".
-    fn failed(&self, reason: String) -> AskError {
-        let reason = self.client.context().last_error().unwrap_or(reason);
-        AskError::Failed { brokers: self.brokers.to_string(), reason }
+    /// Why there is no answer. The client's own newest complaint says more than "timed out".
+    fn failed(&self, code: Option<RDKafkaErrorCode>, reason: String) -> AskError {
+        let context = self.client.context();
+        let brokers = self.brokers.to_string();
+        if code == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+            let reason = context.names().describe_denied();
+            return AskError::Denied { topic: self.name.to_string(), brokers, reason };
+        }
+        let complaint = context.last_error().filter(|_| is_silence(code));
+        AskError::Failed { brokers, reason: complaint.unwrap_or(reason) }
     }
 }
 

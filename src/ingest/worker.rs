@@ -15,11 +15,13 @@ use tokio::sync::Notify;
 
 use super::batch::Group;
 use super::client::Client;
+use super::ends::Ends;
+use super::headway::{Sight, is_data_error};
 use super::librdkafka::{Batch, Message, PartitionEvent, Queue, cached_high_watermark};
 use super::load::Loader;
 use super::messages::{ConsumerHandle, DrainedLane, Fatal, FatalSender, LaneReport, ToConsumer, ToWorker};
 use super::rebalance::Tenure;
-use super::seek::seek;
+use super::seek::{partition_list, pause, seek};
 use super::slot::Slot;
 use super::start::Opening;
 use super::watchdog::Heartbeat;
@@ -47,6 +49,7 @@ pub(super) struct Worker {
     pub(super) inbox: Receiver<ToWorker>,
     pub(super) consumer: ConsumerHandle,
     pub(super) loader: Loader,
+    pub(super) ends: Arc<Ends>,
     pub(super) limits: config::Ingest,
     pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) fatal: FatalSender,
@@ -76,6 +79,7 @@ impl Worker {
                 return;
             }
             self.retry_seeks();
+            self.tell_reading();
             self.update_fullness();
             if self.state.is_full || self.state.slots.is_empty() {
                 self.listen();
@@ -142,6 +146,7 @@ impl Worker {
 
     fn open(&mut self, tenure: Tenure, opening: &Opening) {
         let mut slot = Slot::new(tenure, opening, Instant::now());
+        self.ends.begin(tenure.partition, opening.marks.high, Instant::now());
         slot.seek_due = Some((Instant::now(), SeekCause::Start));
         events::lane_opened(slot.lane.source(), slot.lane.next_offset(), slot.read_from(), opening.marks.high);
         if opening.lost() > 0 {
@@ -150,6 +155,16 @@ impl Worker {
         }
         self.state.slots.insert(tenure.partition, slot);
         self.retry_seeks();
+    }
+
+    /// Tells the consumer thread which partitions are read from: sought, and their first fetch answered.
+    fn tell_reading(&mut self) {
+        for slot in self.state.slots.values_mut().filter(|slot| !slot.is_read && slot.seek_due.is_none()) {
+            slot.is_read = cached_high_watermark(&self.client, &self.topic_c, slot.tenure.partition).is_some();
+            if slot.is_read {
+                self.consumer.send(ToConsumer::Reading(slot.tenure));
+            }
+        }
     }
 
     /// Seeks every partition whose seek is due.
@@ -230,7 +245,7 @@ impl Worker {
             match slot.lane.apply_one(&record, &decoded) {
                 Step::Passed => slot.made_headway(),
                 // The later records lie beyond the gap too, and are dropped: the seek brings them again.
-                Step::Gap => slot.seek_due = Some((now, SeekCause::Gap)),
+                Step::Gap => slot.seek_due = Some((slot.headway.not_before(now), SeekCause::Gap)),
                 Step::Blocked => blocked.push(Group::new(slot.tenure, (record, decoded))),
             }
         }
@@ -244,7 +259,7 @@ impl Worker {
         match slot.lane.apply(&group.records[group.next..]) {
             Applied::All => slot.made_headway(),
             // The rest of the lane's records are dropped: the seek brings them again.
-            Applied::Gap { .. } => slot.seek_due = Some((Instant::now(), SeekCause::Gap)),
+            Applied::Gap { .. } => slot.seek_due = Some((slot.headway.not_before(Instant::now()), SeekCause::Gap)),
             Applied::Blocked { index } => {
                 if index > 0 {
                     slot.made_headway();
@@ -272,7 +287,16 @@ impl Worker {
         if slot.is_warming() {
             slot.seek_due = Some((Instant::now(), SeekCause::Start));
         }
-        events::partition_error(slot.lane.source(), event.offset, &event.text);
+        let now = Instant::now();
+        let is_new = slot.headway.reported(event, now);
+        events::partition_error(slot.lane.source(), event.offset, &event.text, is_new);
+        if is_data_error(event.code) {
+            let list = partition_list(&self.topic, [(event.partition, 0)]);
+            if let Err(error) = list.and_then(|list| pause(&self.client, &list)) {
+                events::pause_failed(event.partition, &error.to_string());
+            }
+            slot.seek_due = Some((slot.headway.not_before(now), SeekCause::Stalled));
+        }
         match event.code {
             // The client has given the partition up, and only a new assignment starts it again.
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
@@ -288,8 +312,20 @@ impl Worker {
         let is_full = self.state.is_full;
         let mut state = WorkerState::default();
         let reports = self.state.slots.values_mut().map(|slot| {
-            let seen = cached_high_watermark(client, topic, slot.tenure.partition).unwrap_or(0);
-            slot.high_watermark = slot.high_watermark.max(seen).max(slot.lane.next_offset());
+            let seen = cached_high_watermark(client, topic, slot.tenure.partition);
+            let answers = self.ends.of(slot.tenure.partition);
+            let end = answers.end.filter(|end| end.is_known(now));
+            let asked = end.map_or(0, |end| end.high);
+            slot.high_watermark = slot.high_watermark.max(seen.unwrap_or(0)).max(asked).max(slot.lane.next_offset());
+            let sight = Sight {
+                position: slot.read_from(),
+                answers,
+                is_wanted: !(is_full || slot.is_frozen || slot.is_loading()),
+                is_fetched: seen.is_some(),
+            };
+            let halt = slot.headway.look(sight, now);
+            let is_at_end =
+                slot.read_from() >= asked.max(seen.unwrap_or(0)) && end.is_some_and(|end| end.is_fresh(now));
             let rows = slot.drain();
             state.pending_rows += slot.waiting_rows();
             state.held_entries += slot.lane.held_entries();
@@ -300,6 +336,10 @@ impl Worker {
                 opened: slot.opened(),
                 high_watermark: slot.high_watermark,
                 is_stalled: !is_full && slot.is_stalled(now),
+                is_end_known: end.is_some(),
+                is_caught_up: is_at_end && halt.is_none(),
+                halt,
+                completes_flush: true,
             };
             LaneReport { lane, rows }
         });

@@ -15,10 +15,10 @@ pub struct PartitionProgress {
     pub partition: u32,
     /// What became of its records.
     pub progress: Progress,
-    /// The end of the partition's log when last seen.
-    pub high_watermark: u64,
-    /// When its last flush was complete, by ClickHouse's clock, milliseconds since 1970 UTC.
-    pub flushed_at_ms: i64,
+    /// The end of the partition's log; `None` where it could not be asked for lately.
+    pub high_watermark: Option<u64>,
+    /// When its last flush was complete, by ClickHouse's clock, milliseconds since 1970 UTC; `None` before the first.
+    pub flushed_at_ms: Option<i64>,
 }
 
 /// What became of the records so far. Each is in exactly one of `events`, `rejected`, `duplicates` and `skipped`.
@@ -39,9 +39,9 @@ pub struct RecordCounts {
     /// Offsets that the log did not hold.
     #[schema(example = 0)]
     pub absent: u64,
-    /// Records that are still to be counted.
-    #[schema(example = 0)]
-    pub lag: u64,
+    /// Records that are still to be counted; null where the end of a log cannot be asked for.
+    #[schema(example = 0, required = true)]
+    pub lag: Option<u64>,
 }
 
 /// What has been counted so far.
@@ -67,8 +67,9 @@ pub struct PartitionReport {
     pub next_offset: u64,
     #[serde(flatten)]
     pub counts: RecordCounts,
-    /// ClickHouse's time of the partition's last completed flush.
-    pub data_through: Instant,
+    /// ClickHouse's time of the partition's last completed flush; null before the first.
+    #[schema(required = true)]
+    pub data_through: Option<Instant>,
 }
 
 impl IngestReport {
@@ -79,24 +80,24 @@ impl IngestReport {
             .into_iter()
             .map(|partition| {
                 let Progress { next_offset, accepted, rejected, duplicates, skipped, absent } = partition.progress;
-                let lag = partition.high_watermark.saturating_sub(next_offset);
+                let lag = partition.high_watermark.map(|end| end.saturating_sub(next_offset));
                 PartitionReport {
                     topic: partition.topic,
                     partition: partition.partition,
                     next_offset,
                     counts: RecordCounts { events: accepted, rejected, duplicates, skipped, absent, lag },
-                    data_through: Instant(partition.flushed_at_ms),
+                    data_through: partition.flushed_at_ms.map(Instant),
                 }
             })
             .collect();
-        let mut counts = RecordCounts::default();
+        let lag = partitions.iter().map(|partition| partition.counts.lag).sum();
+        let mut counts = RecordCounts { lag, ..RecordCounts::default() };
         for partition in &partitions {
             counts.events += partition.counts.events;
             counts.rejected += partition.counts.rejected;
             counts.duplicates += partition.counts.duplicates;
             counts.skipped += partition.counts.skipped;
             counts.absent += partition.counts.absent;
-            counts.lag += partition.counts.lag;
         }
         Self { counts, partitions }
     }
@@ -112,9 +113,9 @@ impl IngestReport {
         (self.counts.clone(), partitions)
     }
 
-    /// When the partition was flushed whose last flush is oldest; `None` before the first.
+    /// When the partition was flushed whose last flush is oldest; `None` where one was not flushed at all.
     pub fn data_through(&self) -> Option<Instant> {
-        self.partitions.iter().map(|partition| partition.data_through).min()
+        self.partitions.iter().map(|partition| partition.data_through).min().flatten()
     }
 }
 
@@ -135,16 +136,26 @@ mod tests {
                 skipped: 0,
                 absent: 0,
             },
-            high_watermark,
-            flushed_at_ms,
+            high_watermark: Some(high_watermark),
+            flushed_at_ms: Some(flushed_at_ms),
         };
         let report = IngestReport::assemble(vec![partition(1, 10, 15, 500), partition(0, 20, 19, 700)]);
         assert_eq!(
             report.counts,
-            RecordCounts { events: 24, rejected: 2, duplicates: 4, skipped: 0, absent: 0, lag: 5 }
+            RecordCounts { events: 24, rejected: 2, duplicates: 4, skipped: 0, absent: 0, lag: Some(5) }
         );
         assert_eq!(report.partitions[0].partition, 0);
         assert_eq!(report.data_through(), Some(Instant(500)));
         assert_eq!(IngestReport::assemble(Vec::new()).data_through(), None);
+
+        let unknown = PartitionProgress { high_watermark: None, ..partition(2, 5, 0, 900) };
+        let report = IngestReport::assemble(vec![partition(0, 20, 25, 700), unknown]);
+        let lags: Vec<_> = report.partitions.iter().map(|partition| partition.counts.lag).collect();
+        assert_eq!(lags, [Some(5), None]);
+        assert_eq!(report.counts.lag, None, "what is not known of one is not known of all");
+
+        let unflushed = PartitionProgress { flushed_at_ms: None, ..partition(1, 0, 9, 0) };
+        let report = IngestReport::assemble(vec![partition(0, 20, 25, 700), unflushed]);
+        assert_eq!(report.data_through(), None, "its data goes through no moment");
     }
 }

@@ -1,5 +1,7 @@
 //! How far each partition has been counted.
 
+use std::time::Duration;
+
 use clickhouse::Row;
 use serde::Deserialize;
 
@@ -16,6 +18,10 @@ pub struct ProgressRow {
     pub progress: Progress,
     /// End of the partition's log when last seen.
     pub high_watermark: u64,
+    /// How long that end may be believed from now on; zero where the log could not be asked for it lately.
+    pub end_valid_for: Duration,
+    /// A flush is complete with this row. Another one only tells where the log ends.
+    pub completes_flush: bool,
 }
 
 /// The progress of one partition, as ClickHouse has it.
@@ -25,15 +31,17 @@ pub struct StoredProgress {
     pub progress: Progress,
     /// End of the partition's log when last seen.
     pub high_watermark: u64,
-    /// When its last flush was complete, by ClickHouse's clock: milliseconds since 1970 UTC.
-    pub flushed_at_ms: i64,
+    /// The end was asked for lately enough to say how far the progress is behind it.
+    pub is_end_known: bool,
+    /// When its last flush was complete, by ClickHouse's clock: milliseconds since 1970 UTC; `None` before the first.
+    pub flushed_at_ms: Option<i64>,
 }
 
 impl TableRow for ProgressRow {
     const TABLE: &'static str = "source_progress";
-    // `flushed_at` is left to ClickHouse's clock.
+    // `flushed_at` and `end_known_until` are left to ClickHouse's clock.
     const COLUMNS: &'static str = "source, topic, topic_id, partition, next_offset, accepted, rejected, duplicates, \
-                                   skipped, absent, high_watermark";
+                                   skipped, absent, high_watermark, end_valid_ms, completes_flush";
 
     fn encode(&self, source: &Source, out: &mut RowBuffer) {
         out.string(source.as_str());
@@ -47,6 +55,8 @@ impl TableRow for ProgressRow {
         out.u64(self.progress.skipped);
         out.u64(self.progress.absent);
         out.u64(self.high_watermark);
+        out.u32(u32::try_from(self.end_valid_for.as_millis()).unwrap_or(u32::MAX));
+        out.bool(self.completes_flush);
     }
 }
 
@@ -62,7 +72,8 @@ struct StoredRow {
     skipped: u64,
     absent: u64,
     high_watermark: u64,
-    flushed_at_ms: i64,
+    is_end_known: bool,
+    flushed_at_ms: Option<i64>,
 }
 
 impl From<StoredRow> for StoredProgress {
@@ -78,6 +89,7 @@ impl From<StoredRow> for StoredProgress {
                 absent: row.absent,
             },
             high_watermark: row.high_watermark,
+            is_end_known: row.is_end_known,
             flushed_at_ms: row.flushed_at_ms,
         }
     }
@@ -104,7 +116,7 @@ impl Store {
         let query = self
             .read_only(
                 "SELECT topic, topic_id, partition, next_offset, accepted, rejected, duplicates, skipped, absent, \
-                 high_watermark, toUnixTimestamp64Milli(flushed_at) AS flushed_at_ms \
+                 high_watermark, toBool(isNotNull(lag)) AS is_end_known, toUnixTimestamp64Milli(flushed_at) AS flushed_at_ms \
                  FROM ingest_progress WHERE topic = {topic:String} ORDER BY source",
             )
             .param("topic", topic);

@@ -190,7 +190,7 @@ impl Store {
             topic: row.source.topic().to_owned(),
             partition: row.source.partition(),
             progress: row.progress,
-            high_watermark: row.high_watermark,
+            high_watermark: row.is_end_known.then_some(row.high_watermark),
             flushed_at_ms: row.flushed_at_ms,
         });
         Ok(partitions.collect())

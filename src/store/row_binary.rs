@@ -85,6 +85,11 @@ impl RowBuffer {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
+    /// A `Bool`.
+    pub(super) fn bool(&mut self, value: bool) {
+        self.bytes.push(u8::from(value));
+    }
+
     /// An `Enum8`, by its number.
     pub(super) fn enum8(&mut self, value: i8) {
         self.bytes.extend_from_slice(&value.to_le_bytes());

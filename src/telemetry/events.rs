@@ -116,9 +116,28 @@ pub fn refused(refusal: &dyn Display) {
     error!("partition refused: {refusal}");
 }
 
-/// A partition reports an error; librdkafka goes on by itself where it can.
-pub fn partition_error(source: &Source, offset: Option<u64>, text: &str) {
-    warn!(%source, offset, "partition error: {text}");
+/// A partition reports an error, another one than before where `is_new`; librdkafka goes on by itself where it can.
+pub fn partition_error(source: &Source, offset: Option<u64>, text: &str, is_new: bool) {
+    if is_new {
+        info!(%source, offset, "partition error: {text}");
+    } else {
+        debug!(%source, offset, "partition error: {text}");
+    }
+}
+
+/// A partition stands still and should not; told when it begins and when the cause changes.
+pub fn halted(partition: u32, reason: &str) {
+    warn!(partition, "{reason}");
+}
+
+/// A partition that stood still goes on, or is no longer ours.
+pub fn goes_on(partition: u32) {
+    info!(partition, "makes headway again, or is no longer assigned");
+}
+
+/// This process is no member of its group and cannot become one; told when it begins and when the reason changes.
+pub fn group_denied(group: &str, reason: &str) {
+    warn!(group, "cannot join the consumer group, trying again: {reason}");
 }
 
 /// A seek failed and is tried again.

@@ -3,6 +3,7 @@
 //! Names and labels are part of the interface: dashboards and alerts are built on them. No label ever holds an account, a
 //! user or an organization. Recording before [`install`], or without it, does nothing.
 
+use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ const RECORDS: &str = "seatmeter_records_total";
 const REJECTS: &str = "seatmeter_rejected_records_total";
 const LOST_OFFSETS: &str = "seatmeter_lost_offsets_total";
 const LAG: &str = "seatmeter_partition_lag_records";
+const HALTED: &str = "seatmeter_halted_partitions";
+const KAFKA_TROUBLE: &str = "seatmeter_kafka_trouble";
 const ASSIGNED: &str = "seatmeter_assigned_partitions";
 const REFUSED: &str = "seatmeter_refused_partitions";
 const FLUSH_ROWS: &str = "seatmeter_flush_rows_total";
@@ -55,7 +58,15 @@ fn describe() {
     describe_counter!(RECORDS, "Offsets passed and durably recorded, by outcome; every record has exactly one");
     describe_counter!(REJECTS, "Records that are no events, by reason");
     describe_counter!(LOST_OFFSETS, "Offsets that retention deleted before they were counted");
-    describe_gauge!(LAG, "Offsets between a partition's progress and the end of its log");
+    describe_gauge!(
+        LAG,
+        "Offsets between a partition's progress and the end of its log; NaN where that cannot be asked for"
+    );
+    describe_gauge!(HALTED, "Assigned partitions that make no headway although their log goes on, by cause");
+    describe_gauge!(
+        KAFKA_TROUBLE,
+        "1 for the cause that the Kafka client has complained about last and not recovered from"
+    );
     describe_gauge!(ASSIGNED, "Partitions that are assigned to this process");
     describe_gauge!(
         REFUSED,
@@ -103,9 +114,30 @@ pub fn offsets_lost(offsets: u64) {
     counter!(LOST_OFFSETS).increment(offsets);
 }
 
-/// How far a partition's progress is behind the end of its log.
-pub fn lag(partition: u32, records: u64) {
-    gauge!(LAG, "partition" => partition.to_string()).set(records as f64);
+/// How far a partition's progress is behind the end of its log; `None` where that end cannot be asked for.
+pub fn lag(partition: u32, records: Option<u64>) {
+    gauge!(LAG, "partition" => partition.to_string()).set(records.map_or(f64::NAN, |records| records as f64));
+}
+
+/// The causes of all assigned partitions that stand still, one for each.
+pub fn halted(causes: impl IntoIterator<Item = &'static str>) {
+    static TOLD: Mutex<BTreeMap<&'static str, usize>> = Mutex::new(BTreeMap::new());
+    // A map is whole between any two calls, so a panic elsewhere has not broken it.
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    told.values_mut().for_each(|partitions| *partitions = 0);
+    for cause in causes {
+        *told.entry(cause).or_default() += 1;
+    }
+    for (&cause, &partitions) in told.iter() {
+        gauge!(HALTED, "cause" => cause).set(small(partitions));
+    }
+}
+
+/// The cause of the Kafka client's trouble is now this one, or there is none.
+pub fn kafka_trouble(before: Option<&'static str>, now: Option<&'static str>) {
+    for (cause, value) in before.map(|cause| (cause, 0.0)).into_iter().chain(now.map(|cause| (cause, 1.0))) {
+        gauge!(KAFKA_TROUBLE, "cause" => cause).set(value);
+    }
 }
 
 /// A partition went to another process; its lag is that one's to tell.

@@ -12,7 +12,10 @@ CREATE TABLE IF NOT EXISTS source_progress /*on cluster*/
     skipped SimpleAggregateFunction(max, UInt64) COMMENT 'Tombstones so far',
     absent SimpleAggregateFunction(max, UInt64) COMMENT 'Offsets so far that the log did not hold',
     high_watermark SimpleAggregateFunction(max, UInt64) COMMENT 'End of the partition''s log when last seen: the offset of the next record to be produced',
-    flushed_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')) DEFAULT now64(3) COMMENT 'When the last flush was complete, by ClickHouse''s clock'
+    end_valid_ms UInt32 EPHEMERAL COMMENT 'How long high_watermark stands for the log''s end, milliseconds from now; 0 where it could not be asked for',
+    completes_flush Bool EPHEMERAL true COMMENT 'A flush is complete with this row; another one only tells where the log ends',
+    end_known_until SimpleAggregateFunction(max, DateTime64(3, 'UTC')) DEFAULT now64(3) + toIntervalMillisecond(end_valid_ms) COMMENT 'Until when high_watermark stands for the log''s end, by ClickHouse''s clock',
+    flushed_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')) DEFAULT if(completes_flush, now64(3), toDateTime64(0, 3)) COMMENT 'When the last flush was complete, by ClickHouse''s clock; 1970 before the first'
 )
 ENGINE = /*replicated*/AggregatingMergeTree
 ORDER BY (source, topic, topic_id, partition)

@@ -6,13 +6,13 @@ CREATE OR REPLACE VIEW ingest_progress /*on cluster*/
     partition UInt32 COMMENT 'Kafka partition',
     next_offset UInt64 COMMENT 'First offset that is not counted yet',
     high_watermark UInt64 COMMENT 'End of the partition''s log when last seen',
-    lag UInt64 COMMENT 'Records still to be counted',
+    lag Nullable(UInt64) COMMENT 'Records still to be counted; NULL where the log could not be asked for its end lately',
     accepted UInt64 COMMENT 'Events counted',
     rejected UInt64 COMMENT 'Records rejected: see rejected_events',
     duplicates UInt64 COMMENT 'Duplicate test.executed events',
     skipped UInt64 COMMENT 'Tombstones',
     absent UInt64 COMMENT 'Offsets that the log did not hold',
-    flushed_at DateTime64(3, 'UTC') COMMENT 'When the last flush was complete'
+    flushed_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When the last flush was complete; NULL before the first'
 )
 AS SELECT
     p.source AS source,
@@ -21,13 +21,19 @@ AS SELECT
     p.partition AS partition,
     max(p.next_offset) AS next_offset,
     max(p.high_watermark) AS high_watermark,
-    if(max(p.high_watermark) > max(p.next_offset), max(p.high_watermark) - max(p.next_offset), 0) AS lag,
+    multiIf(
+        max(p.end_known_until) < now64(3),
+        NULL,
+        max(p.high_watermark) > max(p.next_offset),
+        max(p.high_watermark) - max(p.next_offset),
+        0
+    ) AS lag,
     max(p.accepted) AS accepted,
     max(p.rejected) AS rejected,
     max(p.duplicates) AS duplicates,
     max(p.skipped) AS skipped,
     max(p.absent) AS absent,
-    max(p.flushed_at) AS flushed_at
+    nullIf(max(p.flushed_at), toDateTime64(0, 3, 'UTC')) AS flushed_at
 FROM source_progress AS p
 GROUP BY
     p.source,

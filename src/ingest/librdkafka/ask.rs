@@ -139,7 +139,7 @@ impl Drop for DescribeRequest {
 }
 
 /// The answer to a request.
-struct ReplyEvent(NonNull<native::rd_kafka_event_t>);
+pub(super) struct ReplyEvent(pub(super) NonNull<native::rd_kafka_event_t>);
 
 impl ReplyEvent {
     fn description(&self, topic: &str) -> Result<TopicDescription, DescribeError> {

@@ -93,7 +93,13 @@ fn an_idle_flush_leaves_the_tag_of_the_ingest_report() {
     let source = Source::new("usage-events", "", 4_000_001);
     let flush = |next_offset| {
         let progress = Progress { next_offset, accepted: next_offset, ..Progress::default() };
-        let row = ProgressRow { source: source.clone(), progress, high_watermark: 10 };
+        let row = ProgressRow {
+            source: source.clone(),
+            progress,
+            high_watermark: 10,
+            end_valid_for: std::time::Duration::from_secs(3_600),
+            completes_flush: true,
+        };
         super::support::RUNTIME.block_on(api.store.write_progress(&[row])).unwrap();
         let answer = api.get("/v1/ingest");
         let partitions = answer.json()["partitions"].as_array().unwrap().clone();

@@ -239,7 +239,13 @@ impl Api {
 
     /// Records the progress of a flush whose rows are written.
     pub(crate) async fn complete(&self, source: Source, progress: Progress) {
-        let row = ProgressRow { source, progress, high_watermark: progress.next_offset };
+        let row = ProgressRow {
+            source,
+            progress,
+            high_watermark: progress.next_offset,
+            end_valid_for: Duration::from_secs(3_600),
+            completes_flush: true,
+        };
         self.store.write_progress(&[row]).await.expect("the progress is written");
     }
 }

@@ -215,6 +215,8 @@ async fn progress_only_ever_advances() {
         source: Source::new("usage-events", "id/with/slashes", partition),
         progress: Progress { next_offset, accepted: next_offset, ..Progress::default() },
         high_watermark,
+        end_valid_for: std::time::Duration::from_secs(3_600),
+        completes_flush: true,
     };
     assert_eq!(store.progress("usage-events").await.unwrap(), []);
     store.write_progress(&[]).await.unwrap();
@@ -233,4 +235,41 @@ async fn progress_only_ever_advances() {
         database.text("SELECT topic, topic_id, partition, next_offset, lag FROM ingest_progress ORDER BY ALL"),
         "other-topic\t\t0\t1\t0\nusage-events\tid/with/slashes\t0\t100\t50\nusage-events\tid/with/slashes\t11\t7\t0\n"
     );
+}
+
+#[tokio::test]
+async fn a_lag_is_known_for_as_long_as_the_log_was_asked_for_its_end() {
+    let database = TestDatabase::migrated().await;
+    let store = database.store();
+    let row = |end_valid_ms, high_watermark, completes_flush| ProgressRow {
+        source: Source::new("usage-events", "id", 0),
+        progress: Progress { next_offset: 5, accepted: 5, ..Progress::default() },
+        high_watermark,
+        end_valid_for: std::time::Duration::from_millis(end_valid_ms),
+        completes_flush,
+    };
+    let stored = async || store.progress("usage-events").await.unwrap().remove(0);
+    store.write_progress(&[row(0, 7, false)]).await.unwrap();
+    let first = stored().await;
+    assert_eq!((first.is_end_known, first.flushed_at_ms), (false, None));
+    assert_eq!(database.text("SELECT lag, flushed_at FROM ingest_progress"), "\\N\t\\N\n");
+
+    store.write_progress(&[row(3_600_000, 9, true)]).await.unwrap();
+    let flushed = stored().await;
+    assert!(flushed.is_end_known && flushed.flushed_at_ms.is_some(), "{flushed:?}");
+    assert_eq!(database.text("SELECT lag FROM ingest_progress"), "4\n");
+
+    store.write_progress(&[row(0, 9, false)]).await.unwrap();
+    assert_eq!(stored().await, flushed, "no flush is complete, and what was known is known for its time");
+    store.write_progress(&[row(3_600_000, 11, false)]).await.unwrap();
+    assert_eq!(stored().await.flushed_at_ms, flushed.flushed_at_ms);
+    assert_eq!(database.text("SELECT lag FROM ingest_progress"), "6\n");
+
+    let other = ProgressRow { source: Source::new("other", "id", 0), ..row(50, 9, true) };
+    store.write_progress(&[other]).await.unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while store.progress("other").await.unwrap()[0].is_end_known {
+        assert!(std::time::Instant::now() < deadline, "an answer grows old");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }

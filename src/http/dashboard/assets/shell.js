@@ -77,7 +77,8 @@ function freshness(state, body, error, heard) {
   if (!body) return { tone: 'warn', words: 'Freshness unknown', detail: 'The API does not tell this token how far it has counted.' };
   if (!body.data_through) return { tone: 'warn', words: 'Nothing counted yet', detail: 'No flush has been completed so far.' };
   const seconds = Math.max(0, (Date.now() - Date.parse(body.data_through)) / 1000);
-  const detail = `Counted through ${body.data_through}; ${plural(body.lag, 'record waits', 'records wait')}.`;
+  const waits = body.lag === null ? 'how many records wait is not known' : plural(body.lag, 'record waits', 'records wait');
+  const detail = `Counted through ${body.data_through}; ${waits}.`;
   if (state.refresh === '0') return { tone: 'warn', words: `Paused · counted ${ago(seconds)}`, detail };
   if (seconds >= BEHIND_AFTER_S) {
     const waiting = body.lag > 0 ? ` · ${count(body.lag)} waiting` : '';

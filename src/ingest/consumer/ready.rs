@@ -1,0 +1,91 @@
+//! Readiness, as far as the consumer thread knows: a member of the group, and every partition that it was given read from.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer as _;
+
+use super::ConsumerThread;
+use crate::telemetry::events;
+use crate::telemetry::health::Health;
+
+/// The group's component on `/readyz`.
+const GROUP: &str = "group";
+
+/// The component of the assigned partitions.
+const PARTITIONS: &str = "partitions";
+
+/// How long a partition may take to start once the process was ready before: rebalances are no reason to take a process
+/// from its readers.
+const START_PATIENCE: Duration = Duration::from_secs(15);
+
+/// What was told last.
+#[derive(Debug, Default)]
+pub(super) struct Readiness {
+    is_member: bool,
+    /// Every partition of an assignment was read from once.
+    has_read: bool,
+    /// Why the group does not take this process.
+    denial: Option<String>,
+    partitions: Option<String>,
+}
+
+/// The process counts, and has not joined its group yet.
+pub(in crate::ingest) fn not_joined(health: &Health, group: &str) {
+    health.not_ready(GROUP, format!("has not joined the consumer group {group} yet"));
+}
+
+impl ConsumerThread {
+    /// The group has given this process partitions, if only none.
+    pub(super) fn joined(&mut self) {
+        self.state.readiness.is_member = true;
+        self.state.readiness.denial = None;
+        self.client.context().joined();
+        self.health.ready(GROUP);
+    }
+
+    /// The group has given everything to others.
+    pub(super) fn put_out(&mut self) {
+        self.state.readiness.is_member = false;
+        self.health.not_ready(GROUP, format!("was put out of the consumer group {}, and joins it again", self.group));
+    }
+
+    /// Tells what has changed.
+    pub(super) fn tell_readiness(&mut self) {
+        self.tell_group();
+        let reason = self.unread_reason();
+        let told = &mut self.state.readiness;
+        if told.is_member && reason.is_none() {
+            told.has_read = true;
+        }
+        if reason == told.partitions {
+            return;
+        }
+        match &reason {
+            Some(reason) => self.health.not_ready(PARTITIONS, reason),
+            None => self.health.ready(PARTITIONS),
+        }
+        told.partitions = reason;
+    }
+
+    fn tell_group(&mut self) {
+        if self.state.readiness.is_member {
+            return;
+        }
+        let Some(denial) = self.client.context().group_denial() else { return };
+        if self.state.readiness.denial.as_ref() == Some(&denial) {
+            return;
+        }
+        events::group_denied(&self.group, &denial);
+        self.health.not_ready(GROUP, format!("cannot join the consumer group {}: {denial}", self.group));
+        self.state.readiness.denial = Some(denial);
+    }
+
+    fn unread_reason(&self) -> Option<String> {
+        if let Some(refusal) = self.state.refusals.values().next() {
+            return Some(format!("{} of the assigned partitions are refused; {refusal}", self.state.refusals.len()));
+        }
+        let patience = if self.state.readiness.has_read { START_PATIENCE } else { Duration::ZERO };
+        let unread = self.state.holdings.unread(Instant::now(), patience);
+        (!unread.is_empty()).then(|| format!("partitions {unread:?} are assigned, and not read from yet"))
+    }
+}

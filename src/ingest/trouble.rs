@@ -1,0 +1,176 @@
+//! What the Kafka client complains about: which complaint tells the cause, its name, and what to do about it.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rdkafka::error::RDKafkaErrorCode;
+
+use crate::config;
+
+/// The newest complaint that tells a cause. That all brokers are down follows the complaints that say why, says less, and so
+/// never takes their place.
+#[derive(Debug, Default)]
+pub(crate) struct NewestCause(Mutex<Option<(Option<RDKafkaErrorCode>, String)>>);
+
+impl NewestCause {
+    /// The client complains.
+    pub(crate) fn note(&self, code: Option<RDKafkaErrorCode>, text: String) {
+        let mut kept = self.lock();
+        if kept.is_none() || code != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *kept = Some((code, text));
+        }
+    }
+
+    /// Its words, where it has complained since the last [`Self::take`].
+    pub(crate) fn text(&self) -> Option<String> {
+        self.lock().as_ref().map(|(_, text)| text.clone())
+    }
+
+    /// The name of the cause, for a metric.
+    pub(super) fn name(&self) -> Option<&'static str> {
+        self.lock().as_ref().map(|(code, _)| name_of(*code))
+    }
+
+    /// Forgets the complaint, and answers its words.
+    pub(crate) fn take(&self) -> Option<String> {
+        self.lock().take().map(|(_, text)| text)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Option<RDKafkaErrorCode>, String)>> {
+        // The value is whole between any two calls, so a panic elsewhere has not broken it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name of a cause, as metrics have it.
+pub(super) fn name_of(code: Option<RDKafkaErrorCode>) -> &'static str {
+    match code {
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => "topic_authorization",
+        Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "group_authorization",
+        Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => "authentication",
+        Some(RDKafkaErrorCode::SSL) => "tls",
+        Some(RDKafkaErrorCode::Resolve) => "name_resolution",
+        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => "unreachable",
+        Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut) => "timeout",
+        Some(RDKafkaErrorCode::BadCompression) => "decompression",
+        Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage) => "corruption",
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => "message_size",
+        _ => "other",
+    }
+}
+
+/// True where the code says no more than that no answer came.
+pub(super) fn is_silence(code: Option<RDKafkaErrorCode>) -> bool {
+    matches!(
+        code,
+        None | Some(
+            RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+        )
+    )
+}
+
+/// What a remedy names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    topic: String,
+    group: String,
+    /// Who the brokers take this client for, as an ACL names it; `None` where the configuration does not tell.
+    principal: Option<String>,
+}
+
+impl Names {
+    pub(super) fn of(kafka: &config::Kafka) -> Self {
+        use secrecy::ExposeSecret as _;
+        let user = kafka.properties.get("sasl.username").map(|user| user.expose_secret());
+        Self {
+            topic: kafka.topic.clone(),
+            group: kafka.group_id.clone(),
+            principal: user.map(|user| format!("User:{user}")),
+        }
+    }
+
+    /// The topic must not be described.
+    pub(super) fn describe_denied(&self) -> String {
+        self.denied("Describe, which Read includes,", "Topic", &self.topic)
+    }
+
+    fn denied(&self, operation: &str, resource: &str, name: &str) -> String {
+        let principal = self.principal.as_deref();
+        let whom = principal.map(|principal| format!(" for principal {principal}")).unwrap_or_default();
+        let option = resource.to_lowercase();
+        let principal = principal.unwrap_or("User:NAME");
+        format!(
+            "the brokers deny it: the ACL operation {operation} on resource {resource} '{name}' is missing{whom}; allow it by \
+             `kafka-acls.sh --add --allow-principal {principal} --operation Read --{option} {name}`, counting then goes on \
+             by itself"
+        )
+    }
+
+    /// The client's words with what to do about them.
+    pub(super) fn explain(&self, code: RDKafkaErrorCode, text: &str) -> String {
+        match code {
+            RDKafkaErrorCode::TopicAuthorizationFailed => self.denied("Read", "Topic", &self.topic),
+            RDKafkaErrorCode::GroupAuthorizationFailed => self.denied("Read", "Group", &self.group),
+            RDKafkaErrorCode::BadCompression => format!(
+                "{text}; a batch that unpacks to more than receive.message.max.bytes of [kafka.properties] cannot be read: \
+                 raise it (to 2147483647 at most), or {}",
+                PassBy(&self.topic)
+            ),
+            RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage => format!(
+                "{text}; the batch is damaged where the broker keeps it: restore it from another replica, or {}",
+                PassBy(&self.topic)
+            ),
+            RDKafkaErrorCode::MessageSizeTooLarge => {
+                format!("{text}; raise receive.message.max.bytes and fetch.max.bytes of [kafka.properties]")
+            }
+            _ => text.to_owned(),
+        }
+    }
+}
+
+/// How to go on without a batch that cannot be read.
+struct PassBy<'a>(&'a str);
+
+impl fmt::Display for PassBy<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "give its records up by `kafka-delete-records.sh` with an offset of topic {} behind it; they are then counted as \
+             absent",
+            self.0
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_brokers_down_hides_no_cause() {
+        let newest = NewestCause::default();
+        let down = || newest.note(Some(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down".to_owned());
+        down();
+        assert_eq!(newest.text().as_deref(), Some("1/1 brokers are down"), "better than nothing");
+        newest.note(Some(RDKafkaErrorCode::Authentication), "invalid credentials".to_owned());
+        down();
+        assert_eq!(newest.text().as_deref(), Some("invalid credentials"));
+        assert_eq!(newest.name(), Some("authentication"));
+        newest.note(Some(RDKafkaErrorCode::Resolve), "no such host".to_owned());
+        assert_eq!(newest.take().as_deref(), Some("no such host"), "the newest cause counts");
+        assert_eq!(newest.text(), None);
+    }
+
+    #[test]
+    fn a_denial_names_the_acl() {
+        let names = Names { topic: "t".to_owned(), group: "g".to_owned(), principal: Some("User:alice".to_owned()) };
+        let text = names.explain(RDKafkaErrorCode::GroupAuthorizationFailed, "Broker: Group authorization failed");
+        assert!(text.contains("operation Read on resource Group 'g' is missing for principal User:alice"), "{text}");
+        assert!(text.contains("--operation Read --group g`"), "{text}");
+        let text = Names { principal: None, ..names }.explain(RDKafkaErrorCode::TopicAuthorizationFailed, "");
+        assert!(text.contains("operation Read on resource Topic 't' is missing; allow"), "{text}");
+    }
+}
