@@ -17,6 +17,7 @@ mod produce;
 mod recipes;
 mod scenarios;
 mod schema;
+mod security;
 mod simulation;
 mod store;
 mod support;

@@ -11,6 +11,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 pub(crate) use self::log::{Counted, Record, Writer};
 use crate::support::program::command;
+use crate::support::secured_kafka::Properties;
 use crate::support::{Database, Kafka, Program, engine, eventually, unique};
 
 /// How long counting a test's log may take; the machine may be busy with other tests.
@@ -25,7 +26,7 @@ pub(crate) struct Setup<'k> {
     pub(crate) topic: String,
     pub(crate) database: Database,
     pub(crate) group: String,
-    options: BTreeMap<&'static str, String>,
+    options: BTreeMap<String, String>,
 }
 
 /// The progress of all partitions together.
@@ -57,8 +58,16 @@ impl<'k> Setup<'k> {
     }
 
     /// Workers that are started from now on have this option, such as `INGEST__FLUSH_INTERVAL_MS`.
-    pub(crate) fn set(&mut self, option: &'static str, value: impl ToString) {
-        self.options.insert(option, value.to_string());
+    pub(crate) fn set(&mut self, option: &str, value: impl ToString) {
+        self.options.insert(option.to_owned(), value.to_string());
+    }
+
+    /// Commands that are started from now on come to the broker by this address, with these librdkafka properties.
+    pub(crate) fn come_by(&mut self, address: &str, properties: &Properties) {
+        self.set("KAFKA__BROKERS", address);
+        for (name, value) in properties {
+            self.set(&format!("KAFKA__PROPERTIES__{}", name.replace('.', "_").to_uppercase()), value);
+        }
     }
 
     /// A command of the program, configured for this topic and database.

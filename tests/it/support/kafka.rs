@@ -39,6 +39,17 @@ const CLUSTER_ID: &str = "MkU3OEVBNTcwNTJENDM2Qg";
 /// that ends. A shell's background job has no standard input of its own. The process id is the first line of its output.
 const GUARD: &str = r#""$@" & pid=$!; echo $pid; read -r _; kill -9 $pid; wait $pid"#;
 
+/// What a broker has besides its plain listener, which stays for whoever sets things up.
+#[derive(Debug, Default)]
+pub(super) struct Extras {
+    /// Name, security protocol and port of each further listener.
+    pub(super) listeners: Vec<(&'static str, &'static str, u16)>,
+    /// Further properties of the broker.
+    pub(super) properties: Vec<(String, String)>,
+    /// Users as Kafka's storage tool takes them: `SCRAM-SHA-512=[name=…,password=…]`.
+    pub(super) scram_users: Vec<String>,
+}
+
 /// A Kafka cluster of one broker.
 pub(crate) struct Kafka {
     bootstrap_servers: String,
@@ -69,27 +80,33 @@ impl Kafka {
     /// The broker that all tests share, each with topics of its own. Nobody stops it.
     pub(crate) fn shared() -> &'static Kafka {
         static KAFKA: OnceLock<Kafka> = OnceLock::new();
-        KAFKA.get_or_init(|| Kafka::in_folder(process_folder("kafka"), None, None))
+        KAFKA.get_or_init(|| Kafka::in_folder(process_folder("kafka"), None, None, &Extras::default()))
     }
 
     /// A broker of one test, which may stop and restart it; killed when dropped.
     #[track_caller]
     pub(crate) fn start() -> Kafka {
         let owned = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        Kafka::in_folder(owned.path().to_owned(), Some(owned), None)
+        Kafka::in_folder(owned.path().to_owned(), Some(owned), None, &Extras::default())
     }
 
     /// A broker of one test that is reached through a proxy alone: it gives its clients the proxy's address.
     #[track_caller]
     pub(crate) fn start_behind(proxy: &TcpProxy) -> Kafka {
         let owned = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        Kafka::in_folder(owned.path().to_owned(), Some(owned), Some(proxy))
+        Kafka::in_folder(owned.path().to_owned(), Some(owned), Some(proxy), &Extras::default())
     }
 
+    /// A broker in this folder that has more than its plain listener. `owned` removes the folder with the broker.
     #[track_caller]
-    fn in_folder(folder: PathBuf, owned: Option<TempDir>, proxy: Option<&TcpProxy>) -> Kafka {
+    pub(super) fn in_folder(
+        folder: PathBuf,
+        owned: Option<TempDir>,
+        proxy: Option<&TcpProxy>,
+        extras: &Extras,
+    ) -> Kafka {
         match needs().and_then(|()| provision::kafka_jars()) {
-            Ok(jars) => Kafka::real(jars, folder, owned, proxy),
+            Ok(jars) => Kafka::real(jars, folder, owned, proxy, extras),
             Err(error) if is_required("SEATMETER_REQUIRE_KAFKA") => panic!("Apache Kafka is required here: {error:#}"),
             Err(error) => {
                 // Not by eprintln!, which is kept back while tests pass.
@@ -102,17 +119,24 @@ impl Kafka {
     }
 
     #[track_caller]
-    fn real(jars: PathBuf, folder: PathBuf, owned: Option<TempDir>, proxy: Option<&TcpProxy>) -> Kafka {
+    fn real(
+        jars: PathBuf,
+        folder: PathBuf,
+        owned: Option<TempDir>,
+        proxy: Option<&TcpProxy>,
+        extras: &Extras,
+    ) -> Kafka {
         let [port, controller_port] = free_ports();
         let public_port = proxy.map_or(port, TcpProxy::port);
         if let Some(proxy) = proxy {
             proxy.forward_to(port);
         }
-        let properties = properties(&folder, port, public_port, controller_port);
+        let properties = properties(&folder, port, public_port, controller_port, extras);
         std::fs::write(folder.join("server.properties"), properties).unwrap();
         let formatted = java(&jars)
             .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
             .arg(folder.join("server.properties"))
+            .args(extras.scram_users.iter().flat_map(|user| ["--add-scram", user]))
             .output()
             .unwrap();
         assert!(formatted.status.success(), "cannot format Kafka's storage: {formatted:?}");
@@ -323,17 +347,24 @@ fn java(jars: &Path) -> Command {
 }
 
 /// Ports that were free a moment ago.
-fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+pub(super) fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// The broker's configuration: one partition for each internal topic, short waits, retention and compaction at once.
-fn properties(folder: &Path, port: u16, public_port: u16, controller_port: u16) -> String {
+fn properties(folder: &Path, port: u16, public_port: u16, controller_port: u16, extras: &Extras) -> String {
     let data = folder.join("data").display().to_string();
     let quorum = format!("1@127.0.0.1:{controller_port}");
-    let listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}");
-    let advertised = format!("PLAINTEXT://127.0.0.1:{public_port}");
+    let mut listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}");
+    let mut advertised = format!("PLAINTEXT://127.0.0.1:{public_port}");
+    let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
+    for (name, protocol, port) in &extras.listeners {
+        for addresses in [&mut listeners, &mut advertised] {
+            addresses.push_str(&format!(",{name}://127.0.0.1:{port}"));
+        }
+        protocols.push_str(&format!(",{name}:{protocol}"));
+    }
     let lines: HashMap<&str, &str> = HashMap::from([
         ("process.roles", "broker,controller"),
         ("node.id", "1"),
@@ -341,6 +372,7 @@ fn properties(folder: &Path, port: u16, public_port: u16, controller_port: u16) 
         ("controller.listener.names", "CONTROLLER"),
         ("listeners", listeners.as_str()),
         ("advertised.listeners", advertised.as_str()),
+        ("listener.security.protocol.map", protocols.as_str()),
         ("log.dirs", data.as_str()),
         ("auto.create.topics.enable", "false"),
         ("offsets.topic.num.partitions", "1"),
@@ -359,5 +391,6 @@ fn properties(folder: &Path, port: u16, public_port: u16, controller_port: u16) 
         ("num.network.threads", "2"),
         ("num.io.threads", "2"),
     ]);
-    lines.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
+    let further = extras.properties.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    lines.into_iter().chain(further).map(|(key, value)| format!("{key}={value}\n")).collect()
 }

@@ -9,6 +9,7 @@ pub(crate) mod engine;
 pub(crate) mod http_proxy;
 pub(crate) mod kafka;
 pub(crate) mod program;
+pub(crate) mod secured_kafka;
 pub(crate) mod tcp_proxy;
 
 use std::path::PathBuf;
