@@ -182,7 +182,7 @@ impl ConsumerThread {
             GroupEvent::Lost(partitions) => {
                 metrics::rebalanced("lost");
                 events::lost(&partitions);
-                self.put_out();
+                self.put_out(&partitions);
                 self.lost(&partitions);
             }
         }

@@ -11,7 +11,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use tokio_util::sync::CancellationToken;
 
 use super::retry::Dependency;
-use super::topic::Topic;
+use super::topic::{AskError, Topic};
 
 /// The pause between two questions.
 const ASK_INTERVAL: Duration = Duration::from_secs(2);
@@ -70,6 +70,13 @@ impl Ends {
         self.lock().insert(partition, Answers { end, refusal: None });
     }
 
+    /// The brokers let this client ask for nothing about the topic.
+    fn denied(&self) {
+        for answers in self.lock().values_mut() {
+            answers.refusal = Some(RDKafkaErrorCode::TopicAuthorizationFailed);
+        }
+    }
+
     fn answered(&self, asked_at: Instant, answers: &[TopicEnd]) {
         let mut kept = self.lock();
         let asked: BTreeSet<u32> = answers.iter().map(|answer| answer.partition).collect();
@@ -109,7 +116,11 @@ pub(super) async fn watch_ends(topic: Topic, ends: Arc<Ends>, kafka: Arc<Depende
         }
         let asking = kafka.until_ok(|| async {
             let asked_at = Instant::now();
-            topic.ends().await.map(|answers| (asked_at, answers))
+            let answers = topic.ends().await;
+            if matches!(answers, Err(AskError::Denied { .. })) {
+                ends.denied();
+            }
+            answers.map(|answers| (asked_at, answers))
         });
         tokio::select! {
             () = stop.cancelled() => return,

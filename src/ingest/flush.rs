@@ -179,7 +179,7 @@ impl Coordinator {
         let drained: BTreeSet<Tenure> = reports.iter().map(|report| report.lane.tenure).collect();
         self.books.open(&reports, began);
         self.look_at_tails(&reports, began);
-        self.headway.tell(&reports);
+        self.headway.tell(&reports, began);
         reports.retain_mut(|report| self.books.is_due(report, began, self.intervals.idle));
         self.books.unwritten = reports.iter().map(|report| report.lane.tenure.partition).collect();
         self.drop_recreated(&mut reports).await;

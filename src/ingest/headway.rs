@@ -5,6 +5,9 @@
 //! not read of its own accord (rows that wait for ClickHouse, a load that is under way) is no such halt; ClickHouse's own
 //! component tells of those.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,8 +62,10 @@ pub(super) enum HaltCause {
 /// What a lane looks like at a drain.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sight {
-    /// The offset that is to be read next.
-    pub(super) position: u64,
+    /// The first offset that is not counted.
+    pub(super) next_offset: u64,
+    /// The offset that is to be read next, which is an earlier one while the duplicate filter is warmed.
+    pub(super) read_from: u64,
     /// What is known of its log's end.
     pub(super) answers: Answers,
     /// False where the worker does not read of its own accord.
@@ -78,32 +83,60 @@ impl Sight {
 /// Watches one lane.
 #[derive(Debug)]
 pub(super) struct Headway {
-    position: u64,
-    /// Since when it stands there, although its log goes on.
-    since: Instant,
+    next_offset: u64,
+    read_from: u64,
+    /// Since when nothing was counted, although the log goes on.
+    uncounted_since: Instant,
+    /// Since when nothing was read either.
+    unread_since: Instant,
     reported: Option<(RDKafkaErrorCode, Arc<str>)>,
-    /// Times that the data at this position could not be read.
+    /// Times that the data at the next offset could not be read.
     failures: u32,
     retry_at: Option<Instant>,
 }
 
 impl Headway {
-    pub(super) fn new(position: u64, now: Instant) -> Self {
-        Self { position, since: now, reported: None, failures: 0, retry_at: None }
+    pub(super) fn new(next_offset: u64, read_from: u64, now: Instant) -> Self {
+        Self {
+            next_offset,
+            read_from,
+            uncounted_since: now,
+            unread_since: now,
+            reported: None,
+            failures: 0,
+            retry_at: None,
+        }
     }
 
-    /// The client reports something about the partition. True where it is not what it reported last.
+    /// The client reports something about the partition. True where it is not what was reported before. Whatever follows
+    /// data that cannot be read is its consequence: librdkafka reads on somewhere behind a damaged batch, finds nonsense
+    /// there, and asks for an offset that no log has.
     pub(super) fn reported(&mut self, event: &PartitionEvent, now: Instant) -> bool {
-        if is_data_error(event.code) {
+        let is_retry = self.retry_at.is_none_or(|at| at <= now);
+        if is_data_error(event.code) && is_retry {
             let pause = BACK_OFF_FIRST.saturating_mul(1 << self.failures.min(16)).min(BACK_OFF_MAX);
             self.failures = self.failures.saturating_add(1);
             self.retry_at = Some(now + pause);
         }
-        let is_new = self.reported.as_ref().is_none_or(|(code, _)| *code != event.code);
+        let is_new = match &self.reported {
+            Some((code, _)) if is_data_error(*code) => event.code == RDKafkaErrorCode::TopicAuthorizationFailed,
+            Some((code, _)) => *code != event.code,
+            None => true,
+        };
         if is_new {
             self.reported = Some((event.code, event.text.as_str().into()));
         }
         is_new
+    }
+
+    /// The data at the next offset could not be read.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// What is known of the partition where it is opened again: all that was, if it stands where it stood.
+    pub(super) fn reopened(self, next_offset: u64, read_from: u64, now: Instant) -> Self {
+        if self.next_offset == next_offset { self } else { Self::new(next_offset, read_from, now) }
     }
 
     /// The earliest time to read the partition again: data that could not be read is not asked for without a pause.
@@ -113,13 +146,17 @@ impl Headway {
 
     /// What a look at the lane shows: why it stands still, or nothing.
     pub(super) fn look(&mut self, sight: Sight, now: Instant) -> Option<Halt> {
-        if sight.position != self.position {
-            *self = Self::new(sight.position, now);
+        if sight.next_offset != self.next_offset {
+            *self = Self::new(sight.next_offset, sight.read_from, now);
+        } else if sight.read_from != self.read_from {
+            self.read_from = sight.read_from;
+            self.unread_since = now;
         }
         if sight.is_fetched && self.is_denied() {
             self.reported = None;
         }
-        let halt = |end: Option<End>, cause| Some(Halt { offset: sight.position, end: end.map(|end| end.high), cause });
+        let offset = if self.has_failed() { sight.next_offset } else { sight.read_from };
+        let halt = |end: Option<End>, cause| Some(Halt { offset, end: end.map(|end| end.high), cause });
         let end = sight.end(now);
         if let Some((code, text)) = self.reported.clone().filter(|_| self.is_denied()) {
             return halt(end, HaltCause::Reported { code, text });
@@ -129,15 +166,16 @@ impl Headway {
             Some(known) if refusal != Some(RDKafkaErrorCode::TopicAuthorizationFailed) => known,
             _ => return halt(None, HaltCause::EndUnknown(refusal)),
         };
-        if !sight.is_wanted || sight.position >= known.high {
-            self.since = now;
+        if sight.read_from >= known.high || !(sight.is_wanted || self.has_failed()) {
+            (self.uncounted_since, self.unread_since) = (now, now);
             return None;
         }
-        let waited = now.saturating_duration_since(self.since);
+        let since = if self.has_failed() { self.uncounted_since } else { self.unread_since };
+        let waited = now.saturating_duration_since(since);
         match self.reported.clone() {
             _ if waited < PATIENCE => None,
             Some((code, text)) => halt(end, HaltCause::Reported { code, text }),
-            None if sight.position < known.stable => halt(end, HaltCause::Silence),
+            None if sight.read_from < known.stable => halt(end, HaltCause::Silence),
             None if waited < TRANSACTION_PATIENCE => None,
             None => halt(end, HaltCause::OpenTransaction),
         }
@@ -179,8 +217,15 @@ pub(super) struct Teller {
     topic: Arc<str>,
     names: Names,
     health: Arc<Health>,
-    /// The cause that was told last of each partition.
-    told: BTreeMap<u32, &'static str>,
+    told: BTreeMap<u32, Told>,
+}
+
+/// What was told last of a partition that stands still.
+struct Told {
+    cause: &'static str,
+    reason: String,
+    /// When its lane was last seen.
+    seen_at: Instant,
 }
 
 impl Teller {
@@ -189,36 +234,45 @@ impl Teller {
     }
 
     /// Tells metrics, readiness and, where it is new, the log.
-    pub(super) fn tell(&mut self, reports: &[LaneReport]) {
-        let halted =
-            reports.iter().filter_map(|report| Some((report.lane.tenure.partition, report.lane.halt.as_ref()?)));
-        let halted: BTreeMap<u32, &Halt> = halted.collect();
-        let causes: BTreeMap<u32, &'static str> =
-            halted.iter().map(|(&partition, halt)| (partition, halt.cause.name())).collect();
-        if halted.is_empty() {
-            if !self.told.is_empty() {
-                self.health.ready(COMPONENT);
-            }
-        } else {
-            let reasons: Vec<String> = halted.iter().map(|(&partition, halt)| self.reason(partition, halt)).collect();
-            let others = match reasons.len() {
-                1 => String::new(),
-                count => format!("{count} of {} assigned partitions make no headway; ", reports.len()),
+    pub(super) fn tell(&mut self, reports: &[LaneReport], now: Instant) {
+        let lanes = reports.iter().map(|report| (report.lane.tenure.partition, report.lane.halt.as_ref()));
+        let lanes: BTreeMap<u32, Option<&Halt>> = lanes.collect();
+        let mut told = std::mem::take(&mut self.told);
+        let had_any = !told.is_empty();
+        told.retain(|partition, told| {
+            // A partition that is opened anew, because of what it stands still for perhaps, has no lane for a moment.
+            let goes_on = match lanes.get(partition) {
+                Some(halt) => halt.is_none(),
+                None => now.saturating_duration_since(told.seen_at) >= PATIENCE,
             };
-            self.health.not_ready(COMPONENT, format!("{others}{}", reasons[0]));
-            for ((partition, halt), reason) in halted.iter().zip(&reasons) {
-                if self.told.get(partition) != Some(&halt.cause.name()) {
-                    events::halted(*partition, reason);
-                }
+            if goes_on {
+                events::goes_on(*partition);
             }
+            !goes_on
+        });
+        // That the brokers answer nothing is told once, by whoever asks for the topic.
+        let is_kafka_away = self.health.waiting_for().contains_key("kafka");
+        for (&partition, halt) in lanes.iter().filter_map(|(partition, halt)| Some((partition, (*halt)?))) {
+            let (cause, reason) = (halt.cause.name(), self.reason(partition, halt));
+            let is_told = is_kafka_away && matches!(halt.cause, HaltCause::EndUnknown(_));
+            if !is_told && told.get(&partition).is_none_or(|told| told.cause != cause) {
+                events::halted(partition, &reason);
+            }
+            told.insert(partition, Told { cause, reason, seen_at: now });
         }
-        for partition in self.told.keys().filter(|partition| !halted.contains_key(partition)) {
-            events::goes_on(*partition);
+        if let Some(first) = told.values().next() {
+            let others = match told.len() {
+                1 => String::new(),
+                count => format!("{count} partitions make no headway; "),
+            };
+            self.health.not_ready(COMPONENT, format!("{others}{}", first.reason));
+        } else if had_any {
+            self.health.ready(COMPONENT);
         }
-        if causes != self.told {
-            metrics::halted(causes.values().copied());
+        if had_any || !told.is_empty() {
+            metrics::halted(told.values().map(|told| told.cause));
         }
-        self.told = causes;
+        self.told = told;
     }
 
     fn reason(&self, partition: u32, halt: &Halt) -> String {
@@ -251,128 +305,5 @@ impl Teller {
                  this offset can be read (`kafka-console-consumer.sh --partition {partition} --offset {offset}`)"
             ),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A lane of a log, at seconds since its start.
-    struct Lane {
-        start: Instant,
-        headway: Headway,
-    }
-
-    impl Lane {
-        fn new() -> Self {
-            let start = Instant::now();
-            Self { start, headway: Headway::new(10, start) }
-        }
-
-        fn at(&self, seconds: u64) -> Instant {
-            self.start + Duration::from_secs(seconds)
-        }
-
-        /// What a look shows where the log was asked for its end just now.
-        fn look(&mut self, seconds: u64, position: u64, high: u64, stable: u64) -> Option<HaltCause> {
-            let now = self.at(seconds);
-            let end = Some(End { high, stable, asked_at: now });
-            let answers = Answers { end, refusal: None };
-            self.headway
-                .look(Sight { position, answers, is_wanted: true, is_fetched: true }, now)
-                .map(|halt| halt.cause)
-        }
-
-        fn report(&mut self, seconds: u64, code: RDKafkaErrorCode) -> bool {
-            let event = PartitionEvent { partition: 0, code, offset: None, text: "words".to_owned() };
-            let now = self.at(seconds);
-            self.headway.reported(&event, now)
-        }
-    }
-
-    #[test]
-    fn a_lane_halts_only_where_its_log_goes_on_and_it_stays() {
-        let mut lane = Lane::new();
-        assert_eq!(lane.look(0, 10, 10, 10), None);
-        assert_eq!(lane.look(3_600, 10, 10, 10), None, "idle for an hour");
-        assert_eq!(lane.look(3_601, 10, 11, 11), None, "a record was produced");
-        assert_eq!(lane.look(3_614, 10, 11, 11), None);
-        assert_eq!(lane.look(3_616, 10, 12, 12), Some(HaltCause::Silence));
-        assert_eq!(lane.look(3_617, 11, 12, 12), None, "it goes on");
-        assert_eq!(lane.look(3_631, 11, 12, 12), None);
-        assert_eq!(lane.look(3_633, 11, 12, 12), Some(HaltCause::Silence));
-    }
-
-    #[test]
-    fn an_open_transaction_is_waited_for_longer() {
-        let mut lane = Lane::new();
-        assert_eq!(lane.look(0, 10, 10, 10), None);
-        assert_eq!(lane.look(80, 10, 30, 10), None);
-        assert_eq!(lane.look(91, 10, 30, 10), Some(HaltCause::OpenTransaction));
-    }
-
-    #[test]
-    fn what_was_reported_last_is_the_cause_until_the_lane_goes_on() {
-        let mut lane = Lane::new();
-        assert!(lane.report(0, RDKafkaErrorCode::BadMessage));
-        assert!(!lane.report(1, RDKafkaErrorCode::BadMessage), "told already");
-        assert_eq!(lane.look(2, 10, 30, 30), None);
-        let cause = lane.look(16, 10, 30, 30);
-        assert!(matches!(cause, Some(HaltCause::Reported { code: RDKafkaErrorCode::BadMessage, .. })), "{cause:?}");
-        assert_eq!(lane.look(17, 11, 30, 30), None);
-        assert_eq!(lane.look(40, 11, 30, 30), Some(HaltCause::Silence));
-    }
-
-    #[test]
-    fn a_denial_is_a_halt_at_once_even_of_an_idle_log_until_a_fetch_is_answered() {
-        let mut lane = Lane::new();
-        lane.report(0, RDKafkaErrorCode::TopicAuthorizationFailed);
-        let now = lane.at(1);
-        let end = Some(End { high: 10, stable: 10, asked_at: now });
-        let sight = Sight { position: 10, answers: Answers { end, refusal: None }, is_wanted: true, is_fetched: false };
-        let cause = lane.headway.look(sight, now).map(|halt| halt.cause.name());
-        assert_eq!(cause, Some("topic_authorization"));
-        assert_eq!(lane.look(2, 10, 10, 10), None, "the last fetch was answered");
-    }
-
-    #[test]
-    fn an_end_that_is_not_known_is_a_halt_and_one_that_must_not_be_asked_for_is_so_at_once() {
-        let mut lane = Lane::new();
-        let asked_at = lane.start;
-        let mut look = |seconds, refusal| {
-            let now = asked_at + Duration::from_secs(seconds);
-            let answers = Answers { end: Some(End { high: 10, stable: 10, asked_at }), refusal };
-            let sight = Sight { position: 10, answers, is_wanted: true, is_fetched: true };
-            lane.headway.look(sight, now).map(|halt| halt.cause.name())
-        };
-        assert_eq!(look(1, Some(RDKafkaErrorCode::NotLeaderForPartition)), None);
-        assert_eq!(look(2, Some(RDKafkaErrorCode::TopicAuthorizationFailed)), Some("topic_authorization"));
-        assert_eq!(look(14, None), None);
-        assert_eq!(look(15, None), Some("end_unknown"));
-    }
-
-    #[test]
-    fn a_lane_that_is_not_read_on_purpose_does_not_halt() {
-        let mut lane = Lane::new();
-        let now = lane.at(100);
-        let end = Some(End { high: 30, stable: 30, asked_at: now });
-        let sight = Sight { position: 10, answers: Answers { end, refusal: None }, is_wanted: false, is_fetched: true };
-        assert_eq!(lane.headway.look(sight, now), None);
-        assert_eq!(lane.look(114, 10, 30, 30), None, "time counts from the end of the pause");
-        assert_eq!(lane.look(115, 10, 30, 30), Some(HaltCause::Silence));
-    }
-
-    #[test]
-    fn data_that_cannot_be_read_is_read_again_ever_more_rarely() {
-        let mut lane = Lane::new();
-        let now = lane.at(0);
-        let pauses = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0];
-        for pause in pauses {
-            lane.report(0, RDKafkaErrorCode::BadCompression);
-            assert_eq!(lane.headway.not_before(now) - now, Duration::from_secs_f64(pause));
-        }
-        lane.look(1, 11, 30, 30);
-        assert_eq!(lane.headway.not_before(now), now);
     }
 }

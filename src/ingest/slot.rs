@@ -38,6 +38,8 @@ pub(super) struct Slot {
     pub(super) headway: Headway,
     /// The consumer thread knows that the partition is read from.
     pub(super) is_read: bool,
+    /// The client has given the partition up because of data that it cannot read; it is to be opened anew then.
+    pub(super) reopen_at: Option<Instant>,
     /// When the last record came, or the lane was opened.
     last_record: Instant,
     /// Rows that were drained and are not acknowledged yet.
@@ -54,8 +56,9 @@ impl Slot {
         let read_from = lane.rewind_offset().max(opening.marks.low);
         Self {
             tenure,
-            headway: Headway::new(read_from, now),
+            headway: Headway::new(lane.next_offset(), read_from, now),
             is_read: false,
+            reopen_at: None,
             warm_next: (read_from < lane.next_offset()).then_some(read_from),
             lane,
             is_frozen: false,
@@ -155,6 +158,14 @@ impl Slot {
             && self.seek_due.is_none()
             && self.lane.next_offset() < self.high_watermark
             && now.saturating_duration_since(self.last_record) >= STALLED_AFTER
+    }
+}
+
+impl Slot {
+    /// What is known of its headway; the lane is gone.
+    pub(super) fn into_headway(mut self) -> Headway {
+        let nothing = Headway::new(0, 0, self.last_record);
+        std::mem::replace(&mut self.headway, nothing)
     }
 }
 

@@ -49,6 +49,8 @@ enum Finding {
     EndsAt(u64),
     /// A record: the group's consumer should have brought it.
     Record,
+    /// Something that cannot be read: whatever lies behind it, it is not nothing.
+    Unreadable,
 }
 
 /// Looks wherever it is asked to, one request after the other.
@@ -85,7 +87,7 @@ pub(super) async fn watch_tails(
                     workers[worker].send(ToWorker::SkipTo { tenure, from, to: *to });
                 }
                 Some(Finding::Record) => workers[worker].send(ToWorker::Reread(tenure)),
-                Some(Finding::EndsAt(_)) | None => {}
+                Some(Finding::EndsAt(_) | Finding::Unreadable) | None => {}
             }
         }
     }
@@ -116,7 +118,10 @@ fn look(kafka: &config::Kafka, stalled: &[Stalled]) -> Result<BTreeMap<u32, Find
                         findings.entry(event.partition).or_insert(Finding::EndsAt(offset));
                     }
                 }
-                Message::Event(_) => {}
+                // A damaged batch is passed over by librdkafka, to the end of the log if nothing but markers follows it.
+                Message::Event(event) => {
+                    findings.entry(event.partition).or_insert(Finding::Unreadable);
+                }
             }
         }
     }

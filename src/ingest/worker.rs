@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use super::batch::Group;
 use super::client::Client;
 use super::ends::Ends;
-use super::headway::{Sight, is_data_error};
+use super::headway::{Headway, Sight, is_data_error};
 use super::librdkafka::{Batch, Message, PartitionEvent, Queue, cached_high_watermark};
 use super::load::Loader;
 use super::messages::{ConsumerHandle, DrainedLane, Fatal, FatalSender, LaneReport, ToConsumer, ToWorker};
@@ -62,6 +62,8 @@ pub(super) struct Worker {
 #[derive(Default)]
 pub(super) struct State {
     slots: BTreeMap<u32, Slot>,
+    /// What is known of partitions that were let go of because of data that cannot be read.
+    failed: BTreeMap<u32, Headway>,
     /// So many rows wait for a flush that nothing more is read.
     is_full: bool,
     is_over: bool,
@@ -80,6 +82,7 @@ impl Worker {
             }
             self.retry_seeks();
             self.tell_reading();
+            self.reopen_due();
             self.update_fullness();
             if self.state.is_full || self.state.slots.is_empty() {
                 self.listen();
@@ -111,7 +114,7 @@ impl Worker {
                 }
             }
             ToWorker::Doubt => self.state.slots.values_mut().for_each(|slot| slot.lane.doubt()),
-            ToWorker::Forget(tenures) => self.state.slots.retain(|_, slot| !tenures.contains(&slot.tenure)),
+            ToWorker::Forget(tenures) => self.forget(&tenures),
             ToWorker::Drain(reply) => {
                 let reports = self.drain();
                 // The coordinator went away only if the process ends.
@@ -133,7 +136,7 @@ impl Worker {
             }
             ToWorker::Reread(tenure) => {
                 if let Some(slot) = self.slot(tenure).filter(|slot| !slot.is_frozen) {
-                    slot.seek_due = Some((Instant::now(), SeekCause::Stalled));
+                    slot.seek_due = Some((slot.headway.not_before(Instant::now()), SeekCause::Stalled));
                 }
             }
             ToWorker::Exit => self.state.is_over = true,
@@ -144,8 +147,19 @@ impl Worker {
         self.state.slots.get_mut(&tenure.partition).filter(|slot| slot.tenure == tenure)
     }
 
+    fn forget(&mut self, tenures: &BTreeSet<Tenure>) {
+        for (partition, slot) in self.state.slots.extract_if(.., |_, slot| tenures.contains(&slot.tenure)) {
+            if slot.headway.has_failed() {
+                self.state.failed.insert(partition, slot.into_headway());
+            }
+        }
+    }
+
     fn open(&mut self, tenure: Tenure, opening: &Opening) {
         let mut slot = Slot::new(tenure, opening, Instant::now());
+        if let Some(headway) = self.state.failed.remove(&tenure.partition) {
+            slot.headway = headway.reopened(slot.lane.next_offset(), slot.read_from(), Instant::now());
+        }
         self.ends.begin(tenure.partition, opening.marks.high, Instant::now());
         slot.seek_due = Some((Instant::now(), SeekCause::Start));
         events::lane_opened(slot.lane.source(), slot.lane.next_offset(), slot.read_from(), opening.marks.high);
@@ -167,12 +181,21 @@ impl Worker {
         }
     }
 
+    /// Asks for partitions to be opened anew whose data could not be read, once it is time to read it again.
+    fn reopen_due(&mut self) {
+        let now = Instant::now();
+        for slot in self.state.slots.values_mut().filter(|slot| slot.reopen_at.is_some_and(|at| at <= now)) {
+            slot.reopen_at = None;
+            self.consumer.send(ToConsumer::Broken(slot.tenure));
+        }
+    }
+
     /// Seeks every partition whose seek is due.
     fn retry_seeks(&mut self) {
         let now = Instant::now();
         for slot in self.state.slots.values_mut() {
             let Some((due, cause)) = slot.seek_due else { continue };
-            if due > now || slot.is_frozen {
+            if due > now || slot.is_frozen || slot.reopen_at.is_some() {
                 continue;
             }
             match seek(&self.client, &self.topic, slot.tenure.partition, slot.read_from()) {
@@ -299,6 +322,9 @@ impl Worker {
         }
         match event.code {
             // The client has given the partition up, and only a new assignment starts it again.
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange if slot.headway.has_failed() => {
+                slot.reopen_at = Some(slot.headway.not_before(now));
+            }
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
                 self.consumer.send(ToConsumer::Broken(slot.tenure));
             }
@@ -318,7 +344,8 @@ impl Worker {
             let asked = end.map_or(0, |end| end.high);
             slot.high_watermark = slot.high_watermark.max(seen.unwrap_or(0)).max(asked).max(slot.lane.next_offset());
             let sight = Sight {
-                position: slot.read_from(),
+                next_offset: slot.lane.next_offset(),
+                read_from: slot.read_from(),
                 answers,
                 is_wanted: !(is_full || slot.is_frozen || slot.is_loading()),
                 is_fetched: seen.is_some(),

@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(lags, [Some(5), None]);
         assert_eq!(report.counts.lag, None, "what is not known of one is not known of all");
 
-        let unflushed = PartitionProgress { flushed_at_ms: None, ..partition(1, 0, 9, 0) };
+        let unflushed = PartitionProgress { flushed_at_ms: None, ..partition(1, 3, 9, 0) };
         let report = IngestReport::assemble(vec![partition(0, 20, 25, 700), unflushed]);
         assert_eq!(report.data_through(), None, "its data goes through no moment");
     }

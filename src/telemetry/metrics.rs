@@ -3,7 +3,7 @@
 //! Names and labels are part of the interface: dashboards and alerts are built on them. No label ever holds an account, a
 //! user or an organization. Recording before [`install`], or without it, does nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -140,9 +140,25 @@ pub fn kafka_trouble(before: Option<&'static str>, now: Option<&'static str>) {
     }
 }
 
-/// A partition went to another process; its lag is that one's to tell.
+/// Partitions that the group has taken from this process, which has not joined it again since: nobody may count them.
+static LOST: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// The group has taken partitions from this process, which is no member any more.
+pub fn partitions_lost(partitions: &[u32]) {
+    LOST.lock().unwrap_or_else(PoisonError::into_inner).extend(partitions);
+    partitions.iter().for_each(|&partition| lag(partition, None));
+}
+
+/// This process is a member of the group again: what it has lost is another one's, or its own anew.
+pub fn group_joined() {
+    let lost = std::mem::take(&mut *LOST.lock().unwrap_or_else(PoisonError::into_inner));
+    lost.into_iter().for_each(|partition| lag(partition, Some(0)));
+}
+
+/// A partition went to another process, whose matter its lag is; that of a lost one is not known.
 pub fn partition_gone(partition: u32) {
-    gauge!(LAG, "partition" => partition.to_string()).set(0.0);
+    let is_lost = LOST.lock().unwrap_or_else(PoisonError::into_inner).contains(&partition);
+    lag(partition, (!is_lost).then_some(0));
 }
 
 /// How many partitions are assigned, and how many of them refused.

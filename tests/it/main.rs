@@ -12,6 +12,7 @@ mod demo;
 mod embedded;
 mod end_to_end;
 mod faults;
+mod kafka_access;
 mod mutations;
 mod produce;
 mod recipes;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer as _;
 
 use super::ConsumerThread;
-use crate::telemetry::events;
 use crate::telemetry::health::Health;
+use crate::telemetry::{events, metrics};
 
 /// The group's component on `/readyz`.
 const GROUP: &str = "group";
@@ -40,11 +40,13 @@ impl ConsumerThread {
         self.state.readiness.is_member = true;
         self.state.readiness.denial = None;
         self.client.context().joined();
+        metrics::group_joined();
         self.health.ready(GROUP);
     }
 
     /// The group has given everything to others.
-    pub(super) fn put_out(&mut self) {
+    pub(super) fn put_out(&mut self, partitions: &[u32]) {
+        metrics::partitions_lost(partitions);
         self.state.readiness.is_member = false;
         self.health.not_ready(GROUP, format!("was put out of the consumer group {}, and joins it again", self.group));
     }

@@ -224,6 +224,13 @@ impl Kafka {
         assert_eq!(deleted, [Ok(group_id.to_owned())]);
     }
 
+    /// The file of the only segment of a partition's log.
+    #[track_caller]
+    pub(crate) fn segment_file(&self, topic: &str, partition: u32) -> PathBuf {
+        let name = format!("data/{topic}-{partition}/00000000000000000000.log");
+        self.broker().folder.join(name)
+    }
+
     /// First and next offset of a partition.
     #[track_caller]
     pub(crate) fn watermarks(&self, topic: &str, partition: i32) -> (i64, i64) {

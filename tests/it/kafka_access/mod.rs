@@ -1,0 +1,80 @@
+//! Logs that go on and cannot be read: rights that were never given or are taken away, data that cannot be unpacked or is
+//! damaged. The worker says so, claims no freshness for what it does not read, and counts exactly once it can.
+
+mod denied;
+mod ready;
+mod unreadable;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::counting::{Setup, ask};
+use crate::support::Program;
+
+/// How long something may take to be noticed; the machine may be busy with other tests.
+const SOON: Duration = Duration::from_secs(90);
+
+/// Starts a worker that serves the report API too.
+#[track_caller]
+fn run(setup: &Setup<'_>) -> Program {
+    Program::spawn(setup.command(&["run"]).env("SEATMETER__LOG__FILTER", "info,seatmeter::access=off"))
+}
+
+/// Asks twice a second, and fails the test when the answer does not come in time.
+#[track_caller]
+fn eventually<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + timeout;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(std::time::Instant::now() < deadline, "still not after {} s: {what}", timeout.as_secs());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// Waits until `/readyz` says that this component is waited for, for a reason that contains all of `parts`.
+#[track_caller]
+fn wait_for_reason(worker: &mut Program, component: &str, parts: &[&str]) -> String {
+    eventually(&format!("{component}: {parts:?}"), SOON, || {
+        let (status, body) = ask(worker, "/readyz");
+        let reason = reason(&body, component)?;
+        (status == 503 && parts.iter().all(|part| reason.contains(part))).then_some(reason)
+    })
+}
+
+/// Why a component is waited for.
+fn reason(readiness: &str, component: &str) -> Option<String> {
+    let readiness: Value = serde_json::from_str(readiness).unwrap();
+    let waiting = readiness["waiting_for"].as_array().unwrap().clone();
+    let of_component = waiting.iter().find(|waiting| waiting["component"] == component)?;
+    Some(of_component["reason"].as_str().unwrap().to_owned())
+}
+
+#[track_caller]
+fn wait_until_ready(worker: &mut Program) {
+    eventually("ready", SOON, || (ask(worker, "/readyz").0 == 200).then_some(()));
+}
+
+/// The partition's entry in `GET /v1/ingest`.
+#[track_caller]
+fn partition(worker: &mut Program, partition: u64) -> Value {
+    let report: Value = serde_json::from_str(&ask(worker, "/v1/ingest").1).unwrap();
+    let partitions = report["partitions"].as_array().unwrap().clone();
+    partitions.into_iter().find(|entry| entry["partition"] == partition).unwrap_or(Value::Null)
+}
+
+/// A metric's value; `None` where it was never set.
+#[track_caller]
+fn metric(worker: &mut Program, series: &str) -> Option<f64> {
+    let text = ask(worker, "/metrics").1;
+    let line = text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
+    Some(line.rsplit(' ').next().unwrap().parse().unwrap())
+}
+
+/// The lines of the log that warn and contain this.
+fn warnings(worker: &Program, part: &str) -> Vec<String> {
+    let lines = worker.stderr();
+    lines.lines().filter(|line| line.contains("WARN") && line.contains(part)).map(str::to_owned).collect()
+}
