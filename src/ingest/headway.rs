@@ -166,7 +166,11 @@ impl Headway {
             Some(known) if refusal != Some(RDKafkaErrorCode::TopicAuthorizationFailed) => known,
             _ => return halt(None, HaltCause::EndUnknown(refusal)),
         };
-        if sight.read_from >= known.high || !(sight.is_wanted || self.has_failed()) {
+        if sight.read_from >= known.high {
+            *self = Self::new(sight.next_offset, sight.read_from, now);
+            return None;
+        }
+        if !(sight.is_wanted || self.has_failed()) {
             (self.uncounted_since, self.unread_since) = (now, now);
             return None;
         }
