@@ -147,6 +147,10 @@ impl Topic {
         match list_ends(&self.client, partitions, end, ANSWER_TIMEOUT) {
             Ok(ends) => Ok(ends),
             Err(DescribeError::Missing(topic)) => Err(AskError::Missing(topic)),
+            // Why no partition has a leader is not told here, but to whoever describes the topic.
+            Err(DescribeError::Failed { code: code @ RDKafkaErrorCode::NoEnt, text }) => {
+                Err(self.describe_blocking().err().unwrap_or_else(|| self.failed(Some(code), text)))
+            }
             Err(DescribeError::Failed { code, text }) => Err(self.failed(Some(code), text)),
             Err(error @ DescribeError::Unsupported) => Err(self.failed(None, error.to_string())),
         }
