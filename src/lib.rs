@@ -22,6 +22,7 @@ pub mod embedded;
 pub mod generate;
 pub mod http;
 pub mod ingest;
+pub mod kafka;
 pub mod report;
 pub mod store;
 pub mod telemetry;

@@ -9,6 +9,7 @@ mod layers;
 mod properties;
 mod raw;
 mod show;
+mod token;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use self::properties::is_secret as is_secret_property;
+pub use self::show::MASK;
+pub use self::token::UnsecuredToken;
 pub(crate) use self::validate::HS256_SECRET_BYTES_MIN;
 
 /// `config/seatmeter.toml`: every option with its default and a comment.
@@ -111,6 +115,8 @@ pub struct Kafka {
     pub assignor: String,
     /// Any other librdkafka property; those that would break exactness are refused by validation.
     pub properties: BTreeMap<String, SecretString>,
+    /// Of `sasl.oauthbearer.config`, where tokens are made of it.
+    pub unsecured_token: Option<UnsecuredToken>,
 }
 
 /// How the worker reads, holds and flushes.

@@ -27,14 +27,23 @@ pub(super) fn refusal(name: &str, value: &str) -> Option<&'static str> {
         "partitioner" => "records are placed by murmur2_random, as Java clients place them",
         "enable.idempotence" => "records would be written twice or out of order without it",
         "log_level" => "set log.filter instead",
+        "sasl.oauthbearer.method" if value == "oidc" => {
+            "this build of librdkafka cannot ask an authorization server for tokens, because it lacks libcurl; use another \
+             sasl.mechanism, such as SCRAM-SHA-512"
+        }
         // Callbacks and the like, which text cannot set.
         _ if name.contains('_') => "it is not a property for configuration files",
         _ => return None,
     })
 }
 
-/// True where the property's value is to be masked.
-pub(super) fn is_secret(name: &str) -> bool {
+/// True for what goes with `sasl.oauthbearer.method`: where that one is refused, there is nothing more to say.
+pub(super) fn goes_with_oidc(name: &str) -> bool {
+    name.starts_with("https.ca.") || (name.starts_with("sasl.oauthbearer.") && name != "sasl.oauthbearer.method")
+}
+
+/// True where the value of this librdkafka property is to be masked.
+pub fn is_secret(name: &str) -> bool {
     const SECRET: [&str; 7] = ["password", "secret", "pem", "oauthbearer.config", "jaas", "token", "passphrase"];
     SECRET.iter().any(|part| name.contains(part))
 }

@@ -8,7 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{AuthMode, Config, properties};
 
-const MASK: &str = "***";
+/// Stands for a secret.
+pub const MASK: &str = "***";
 
 /// [`Config`] as TOML, secrets masked. Secrets that came from files stand under the key that would hold them.
 impl Display for Config {

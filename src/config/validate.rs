@@ -10,12 +10,13 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use figment::value::Dict;
-use secrecy::SecretString;
+use figment::value::{Dict, Value};
+use secrecy::{ExposeSecret as _, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::raw::{Raw, RawAuth, RawClickHouse, RawHttp, RawIngest, RawKafka, RawLog};
+use super::token::UnsecuredToken;
 use super::{Auth, AuthMode, ClickHouse, Config, ConfigError, Http, Ingest, Jwt, Kafka, Log, Problem, properties};
 
 /// Threads that `worker_threads = 0` means at most.
@@ -58,11 +59,7 @@ struct Check<'a> {
 /// rest can be judged; no [`Config`] is built then.
 impl Check<'_> {
     fn kafka(&mut self, raw: RawKafka) -> Kafka {
-        for broker in raw.brokers.split(',') {
-            if let Err(expected) = broker_address(broker.trim()) {
-                self.refuse("kafka.brokers", &raw.brokers, format!("{:?}: {expected}", broker.trim()));
-            }
-        }
+        self.brokers(&raw.brokers);
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if raw.topic.is_empty() || raw.topic.len() > 249 || !raw.topic.chars().all(legal) {
             self.refuse(
@@ -79,9 +76,11 @@ impl Check<'_> {
         if !matches!(raw.assignor.as_str(), "cooperative-sticky" | "range" | "roundrobin") {
             self.refuse("kafka.assignor", &raw.assignor, "allowed are cooperative-sticky, range and roundrobin");
         }
+        let properties = self.properties(&raw.properties, &raw.property_files);
         Kafka {
             session_timeout: self.milliseconds("kafka.session_timeout_ms", raw.session_timeout_ms, 1_000..=1_800_000),
-            properties: self.properties(&raw.properties, &raw.property_files),
+            unsecured_token: self.unsecured_token(&properties),
+            properties,
             brokers: raw.brokers,
             topic: raw.topic,
             group_id: raw.group_id,
@@ -89,16 +88,54 @@ impl Check<'_> {
         }
     }
 
+    /// Judges the broker list. What holds an `@` may hold a password, and is not repeated.
+    fn brokers(&mut self, brokers: &str) {
+        const KEY: &str = "kafka.brokers";
+        if brokers.contains('@') {
+            let way_out = "user and password are sasl.username and sasl.password in [kafka.properties]";
+            return self
+                .problem(KEY, format!(": holds an `@`; expected host:port, with commas between several; {way_out}"));
+        }
+        for broker in brokers.split(',') {
+            if let Err(expected) = broker_address(broker.trim()) {
+                self.refuse(KEY, brokers, format!("{:?}: {expected}", broker.trim()));
+            }
+        }
+    }
+
+    /// What makes the tokens of OAUTHBEARER, where it is the mechanism.
+    fn unsecured_token(&mut self, properties: &BTreeMap<String, SecretString>) -> Option<UnsecuredToken> {
+        const KEY: &str = "kafka.properties.sasl.oauthbearer.config";
+        let value = |name: &str| properties.get(name).map(|value| value.expose_secret());
+        let protocol = value("security.protocol").unwrap_or_default().to_ascii_lowercase();
+        let mechanism = value("sasl.mechanism").or_else(|| value("sasl.mechanisms"));
+        let is_refused = self.problems.iter().any(|problem| problem.key.starts_with("kafka.propert"));
+        if !protocol.starts_with("sasl") || mechanism != Some("OAUTHBEARER") || is_refused {
+            return None;
+        }
+        if value("enable.sasl.oauthbearer.unsecure.jwt") != Some("true") {
+            let reason = ": OAUTHBEARER needs it to be true, for unsecured tokens, which only test brokers accept; this build \
+                          of librdkafka cannot ask an authorization server (OIDC) for tokens";
+            self.problem("kafka.properties.enable.sasl.oauthbearer.unsecure.jwt", reason.to_owned());
+            return None;
+        }
+        UnsecuredToken::parse(value("sasl.oauthbearer.config").unwrap_or_default())
+            .map_err(|problem| self.problem(KEY, format!(": {problem}")))
+            .ok()
+    }
+
     fn properties(&mut self, values: &Dict, files: &Dict) -> BTreeMap<String, SecretString> {
         let mut all = BTreeMap::new();
-        for (name, value) in values {
+        let is_oidc = values.get("sasl.oauthbearer.method").and_then(|method| method.as_str()) == Some("oidc");
+        let is_judged = |(name, _): &(&String, &Value)| !(is_oidc && properties::goes_with_oidc(name));
+        for (name, value) in values.iter().filter(is_judged) {
             let key = format!("kafka.properties.{name}");
             match properties::text(value) {
                 Ok(value) => self.property(&mut all, &key, name, value),
                 Err(message) => self.problem(key, format!(": {message}")),
             }
         }
-        for (name, path) in files {
+        for (name, path) in files.iter().filter(is_judged) {
             let key = format!("kafka.property_files.{name}");
             match path.as_str() {
                 Some(_) if values.contains_key(name) => {
@@ -201,12 +238,12 @@ impl Check<'_> {
         }
     }
 
-    /// True where it is an https URL. The URL may hold a password by mistake, so the message does not quote it then.
+    /// True where it is an https URL. What stands before `@` or after `?` may be a password, and is not repeated.
     fn clickhouse_url(&mut self, text: &str) -> bool {
         const KEY: &str = "clickhouse.url";
         let url = match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
-            Ok(url) if url.username().is_empty() && url.password().is_none() => {
+            Ok(_) if !text.contains(['@', '?', '#']) => {
                 self.refuse(KEY, text, "expected http://HOST:PORT or https://HOST:PORT");
                 return false;
             }
@@ -218,7 +255,8 @@ impl Check<'_> {
         if !url.username().is_empty() || url.password().is_some() {
             self.problem(KEY, ": holds a user or a password; set clickhouse.user and clickhouse.password".to_owned());
         } else if url.query().is_some() || url.fragment().is_some() {
-            self.refuse(KEY, text, "must end before `?` and `#`");
+            let way_out = "user and password are clickhouse.user and clickhouse.password";
+            self.problem(KEY, format!(": must end before `?` and `#`; {way_out}"));
         }
         url.scheme() == "https"
     }

@@ -300,6 +300,40 @@ fn secrets_come_from_files_without_their_line_end() {
     refused(&both, &[], &["clickhouse.password_file: clickhouse.password is set too; keep one of them"]);
 }
 
+/// The beginning of a file of unsecured tokens.
+macro_rules! oauthbearer {
+    () => {
+        "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n\
+         \"enable.sasl.oauthbearer.unsecure.jwt\" = true\n"
+    };
+}
+
+#[test]
+fn oauthbearer_says_what_it_can_do() {
+    const KEY: &str = "kafka.properties.sasl.oauthbearer.config";
+    load(concat!(oauthbearer!(), "\"sasl.oauthbearer.config\" = \"principal=a lifeSeconds=60\""), &[]).unwrap();
+    let problem = |file: &str| {
+        let error = load(file, &[]).expect_err("must be refused");
+        assert_eq!(error.problems.len(), 1, "{error}");
+        error.problems[0].clone()
+    };
+    let missing = problem(oauthbearer!());
+    assert_eq!(missing.key, KEY);
+    assert!(missing.message.starts_with(": expected principal=NAME"), "{missing}");
+    let extension = problem(concat!(oauthbearer!(), "\"sasl.oauthbearer.config\" = \"principal=a extension_b=c\""));
+    assert_eq!(extension.to_string(), format!("{KEY}: extensions are not supported"));
+    let not_enabled =
+        problem("[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"OAUTHBEARER\"");
+    assert_eq!(not_enabled.key, "kafka.properties.enable.sasl.oauthbearer.unsecure.jwt");
+    let oidc = "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n\
+                \"sasl.oauthbearer.method\" = \"oidc\"\n\"sasl.oauthbearer.client.id\" = \"x\"\n\
+                \"sasl.oauthbearer.token.endpoint.url\" = \"https://idp.example/token\"\n\
+                [kafka.property_files]\n\"sasl.oauthbearer.client.secret\" = \"/nonexistent\"";
+    let oidc = problem(oidc);
+    assert_eq!(oidc.key, "kafka.properties.sasl.oauthbearer.method");
+    assert!(oidc.message.contains("because it lacks libcurl"), "{oidc}");
+}
+
 #[test]
 fn no_secret_is_ever_shown() {
     let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
@@ -318,6 +352,18 @@ fn no_secret_is_ever_shown() {
         ("[clickhouse]\nurl = \"https://user:hunter2@ch:8443\"", ""),
         ("[clickhouse]\nurl = \"//user:hunter2@ch\"", ""),
         ("[clickhouse]\nurl = \"ftp://user:hunter2@ch\"", ""),
+        ("[clickhouse]\nurl = \"ftp://ch/?password=hunter2\"", ""),
+        ("[clickhouse]\nurl = \"http://ch:8123/?password=hunter2\"", ""),
+        ("[clickhouse]\nurl = \"http://ch:8123/#hunter2\"", ""),
+        ("[kafka]\nbrokers = \"user:hunter2@a:9092\"", ""),
+        ("[kafka]\nbrokers = \"a:0,SASL_SSL://user:hunter2@b:9092\"", ""),
+        ("[kafka]\nbrokers = \"user:hunt,hunter2@b:9092\"", ""),
+        (
+            "[kafka.properties]\n\"sasl.oauthbearer.method\" = \"oidc\"\n\"sasl.oauthbearer.client.secret\" = \"hunter2\"",
+            "",
+        ),
+        (concat!(oauthbearer!(), "\"sasl.oauthbearer.config\" = \"hunter2\""), ""),
+        (concat!(oauthbearer!(), "\"sasl.oauthbearer.config\" = \"principal=a key=hunter2\""), ""),
         ("[clickhouse]\npassword = [\"hunter2\"]", ""),
         ("[clickhouse]\npassword = hunter2", ""),
         ("[auth]\nmode = \"jwt\"\nhs256_secrets = [\"hunter2\"]", ""),

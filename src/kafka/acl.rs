@@ -1,0 +1,53 @@
+//! ACLs in the words of those who set them.
+
+use std::fmt;
+
+/// What may be allowed or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Describe,
+    DescribeConfigs,
+    IdempotentWrite,
+    Read,
+    Write,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What it is done with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource<'n> {
+    Cluster,
+    Group(&'n str),
+    Topic(&'n str),
+}
+
+impl fmt::Display for Resource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => write!(f, "the cluster"),
+            Self::Group(name) => write!(f, "group {name:?}"),
+            Self::Topic(name) => write!(f, "topic {name:?}"),
+        }
+    }
+}
+
+/// The sentence that says which ACL is missing, and the command that adds it where the principal is known.
+pub(super) fn missing(operation: Operation, resource: Resource<'_>, principal: Option<&str>) -> String {
+    let Some(principal) = principal else {
+        return format!("an ACL must allow this client's principal {operation} on {resource}");
+    };
+    let option = match resource {
+        Resource::Cluster => "--cluster".to_owned(),
+        Resource::Group(name) => format!("--group {name}"),
+        Resource::Topic(name) => format!("--topic {name}"),
+    };
+    format!(
+        "an ACL must allow {principal} {operation} on {resource} (kafka-acls.sh --add --allow-principal {principal} \
+         --operation {operation} {option})"
+    )
+}

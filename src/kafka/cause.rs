@@ -1,0 +1,444 @@
+//! Why a client of Kafka does not get on: what librdkafka says, turned into a named cause with its remedy.
+//!
+//! librdkafka's texts are those of 2.12; one that is not known passes as it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use secrecy::ExposeSecret as _;
+
+use super::acl::{self, Operation, Resource};
+use super::certificate::{self, Fault, Trusted};
+use super::files;
+use super::secrets::Secrets;
+use crate::config;
+
+/// How often a certificate is looked at; someone may be replacing it.
+const LOOK_INTERVAL: Duration = Duration::from_secs(20);
+
+/// What can be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nobody answers: a broker that is away may come back.
+    Unreachable,
+    /// The brokers refuse, or the client does: waiting does not help, somebody has to change something.
+    Refused,
+    /// Anything else, which may pass.
+    Other,
+}
+
+/// Why a client of Kafka does not get on: one sentence for an operator, without any secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    pub kind: Kind,
+    text: String,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Cause {
+    fn refused(text: impl Into<String>) -> Self {
+        Self { kind: Kind::Refused, text: text.into() }
+    }
+}
+
+/// Tells the causes of one configuration. Cloned freely; all clones know what one has found out.
+#[derive(Clone, Debug)]
+pub struct Causes(Arc<Facts>);
+
+/// What the sentences are made of.
+#[derive(Debug)]
+struct Facts {
+    brokers: String,
+    /// librdkafka's properties, but for the secret ones.
+    properties: BTreeMap<String, String>,
+    trusted: Trusted,
+    principal: Option<String>,
+    secrets: Secrets,
+    /// When a certificate was looked at last, and what was wrong with it, by `host:port`.
+    found: Mutex<BTreeMap<String, (Instant, Option<Fault>)>>,
+}
+
+impl Causes {
+    /// Causes of this configuration.
+    pub fn new(kafka: &config::Kafka) -> Self {
+        let value = |name: &str| kafka.properties.get(name).map(|value| value.expose_secret().to_owned());
+        let trusted = match (value("ssl.ca.location"), value("ssl.ca.pem")) {
+            (Some(path), _) if path != "probe" => Trusted::File(path),
+            (_, Some(pem)) => Trusted::Pem(pem),
+            _ => Trusted::System,
+        };
+        let plain = kafka.properties.iter().filter(|(name, _)| !config::is_secret_property(name));
+        let properties: BTreeMap<String, String> =
+            plain.map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect();
+        let principal = principal(&properties, kafka.unsecured_token.as_ref());
+        Self(Arc::new(Facts {
+            brokers: kafka.brokers.clone(),
+            properties,
+            trusted,
+            principal,
+            secrets: Secrets::of(&kafka.properties),
+            found: Mutex::default(),
+        }))
+    }
+
+    /// librdkafka's words without the secrets that it may quote.
+    pub fn mask(&self, text: &str) -> String {
+        self.0.secrets.mask(text)
+    }
+
+    /// The cause behind an error that librdkafka reports with these words. Never waits: for the reason why a certificate is
+    /// not accepted see [`Causes::look`].
+    pub fn of(&self, code: Option<Code>, text: &str) -> Cause {
+        let facts = &self.0;
+        let known = match code {
+            Some(Code::Authentication) => facts.authentication(text),
+            Some(Code::SSL) => facts.tls(text),
+            Some(Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown) => {
+                facts.tls(text).or_else(|| facts.transport(text))
+            }
+            Some(Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism) => facts.authentication(text),
+            _ => None,
+        };
+        known.unwrap_or_else(|| Cause { kind: kind_of(code), text: facts.secrets.mask(without_state(text)) })
+    }
+
+    /// The cause behind an error that rdkafka returns.
+    pub fn of_error(&self, error: &KafkaError) -> Cause {
+        match error {
+            KafkaError::ClientCreation(text) | KafkaError::ClientConfig(_, text, ..) => self.of_creation(text),
+            error => self.of(error.rdkafka_error_code(), &error.to_string()),
+        }
+    }
+
+    /// Why librdkafka does not even make a client.
+    fn of_creation(&self, text: &str) -> Cause {
+        Cause::refused(files::cause(text, &self.0.properties).unwrap_or_else(|| self.mask(text)))
+    }
+
+    /// Whom the brokers take this client for, as an ACL names it, where that can be known here.
+    pub fn principal(&self) -> Option<&str> {
+        self.0.principal.as_deref()
+    }
+
+    /// What a line of librdkafka's log complains about, where it tells a cause that librdkafka reports no other way: a
+    /// connection that ends is nothing unusual to it.
+    pub fn complaint<'t>(&self, facility: &str, line: &'t str) -> Option<&'t str> {
+        // `[thrd:NAME]: NAME: …`
+        let text = line.split_once("]: ").map_or(line, |(_, text)| text);
+        let is_telling = facility == "FAIL" && self.of(Some(Code::BrokerTransportFailure), text).kind == Kind::Refused;
+        is_telling.then_some(text)
+    }
+
+    /// An operation that the brokers do not allow.
+    pub fn denied(&self, operation: Operation, resource: Resource<'_>) -> Cause {
+        let missing = acl::missing(operation, resource, self.0.principal.as_deref());
+        Cause::refused(format!("the brokers refuse {operation} on {resource}: {missing}"))
+    }
+
+    /// A topic that the brokers do not show. Whoever may not describe a topic is not told whether it exists.
+    pub fn hidden(&self, topic: &str, operation: Operation) -> Cause {
+        let is_open = self.0.security_protocol() == "PLAINTEXT";
+        let missing = match acl::missing(operation, Resource::Topic(topic), self.0.principal.as_deref()) {
+            // Where nobody logs in, there is hardly an ACL.
+            _ if is_open => String::new(),
+            missing => format!("; or {missing}"),
+        };
+        Cause::refused(format!(
+            "topic {topic:?} does not exist on Kafka at {}, or this user lacks Describe on it: create it, or set kafka.topic \
+             to the one that holds the events{missing}",
+            self.0.brokers
+        ))
+    }
+
+    /// Finds out why a certificate is not accepted, where these words say that one is not; [`Causes::of`] knows it from then
+    /// on. Blocks for some seconds at most.
+    pub fn look(&self, text: &str) {
+        if let Some(broker) = self.0.to_look_at(text) {
+            let found = certificate::look(&broker, &self.0.trusted);
+            self.0.keep(broker, found);
+        }
+    }
+
+    /// As [`Causes::look`], on a thread of its own.
+    pub fn look_aside(&self, text: &str) {
+        if let Some(broker) = self.0.to_look_at(text) {
+            let facts = Arc::clone(&self.0);
+            std::thread::spawn(move || {
+                let found = certificate::look(&broker, &facts.trusted);
+                facts.keep(broker, found);
+            });
+        }
+    }
+}
+
+impl Facts {
+    fn property(&self, name: &str) -> Option<&str> {
+        self.properties.get(name).map(String::as_str)
+    }
+
+    fn mechanism(&self) -> &str {
+        // The two are one property.
+        self.property("sasl.mechanism").or_else(|| self.property("sasl.mechanisms")).unwrap_or("GSSAPI")
+    }
+
+    fn security_protocol(&self) -> String {
+        self.property("security.protocol").unwrap_or("plaintext").to_uppercase()
+    }
+
+    fn authentication(&self, text: &str) -> Option<Cause> {
+        let mechanism = self.mechanism();
+        if text.contains("acquire SASL OAUTHBEARER token") {
+            let reason = self.secrets.mask(without_state(text));
+            return Some(Cause::refused(format!("{reason}; see sasl.oauthbearer.config in [kafka.properties]")));
+        }
+        if text.contains("mechanism handshake failed") || text.contains("Unsupported SASL mechanism") {
+            let offered = text.split_once("supported mechanisms: ").map(|(_, offered)| without_state(offered));
+            let offered = offered.map(|offered| format!(", but {offered}")).unwrap_or_default();
+            return Some(Cause::refused(format!(
+                "the brokers do not offer sasl.mechanism = {mechanism}{offered}: set one of theirs in [kafka.properties]"
+            )));
+        }
+        if mechanism == "OAUTHBEARER" {
+            let reason = self.secrets.mask(without_state(text));
+            return Some(Cause::refused(format!("the brokers refuse the token of OAUTHBEARER: {reason}")));
+        }
+        let user = self.property("sasl.username").map(|user| format!(" {user:?}")).unwrap_or_default();
+        Some(Cause::refused(format!(
+            "the brokers refuse user{user} by {mechanism}: wrong password, or no such user; see sasl.username and \
+             sasl.password in [kafka.properties]"
+        )))
+    }
+
+    fn tls(&self, text: &str) -> Option<Cause> {
+        let protocol = self.security_protocol();
+        let broker = self.address(text).unwrap_or_else(|| self.brokers.clone());
+        if is_certificate_failure(text) {
+            return Some(self.certificate(&broker));
+        }
+        if text.contains("PLAINTEXT broker listener") || text.contains("wrong version number") {
+            let plain = if protocol == "SASL_SSL" { "SASL_PLAINTEXT" } else { "PLAINTEXT" };
+            return Some(Cause::refused(format!(
+                "{broker} does not speak TLS, as security.protocol = {protocol} asks for: name its TLS listener in \
+                 kafka.brokers, or set security.protocol = {plain} in [kafka.properties] if that is what you want"
+            )));
+        }
+        let alerts = ["certificate required", "alert bad certificate", "alert certificate", "alert unknown ca"];
+        if !alerts.iter().any(|alert| text.contains(alert)) {
+            return None;
+        }
+        let told = self.secrets.mask(without_state(text));
+        Some(Cause::refused(match self.property("ssl.certificate.location") {
+            Some(path) => {
+                format!(
+                    "{broker} does not accept the client's certificate, ssl.certificate.location = {path:?}: {told}"
+                )
+            }
+            None if self.properties.contains_key("ssl.keystore.location") => {
+                format!("{broker} does not accept the client's certificate of ssl.keystore.location: {told}")
+            }
+            None => format!(
+                "{broker} asks for a client's certificate: set ssl.certificate.location and ssl.key.location in \
+                 [kafka.properties] ({told})"
+            ),
+        }))
+    }
+
+    fn certificate(&self, broker: &str) -> Cause {
+        let trusted = &self.trusted;
+        let unless = "or, where you know why, set ssl.endpoint.identification.algorithm = none";
+        Cause::refused(match self.finding(broker) {
+            Some(Fault::UnknownAuthority) => {
+                format!("the certificate of {broker} is signed by no authority of {trusted}")
+            }
+            Some(Fault::Expired(since)) => {
+                let since = since.map(|since| format!(" on {since}")).unwrap_or_default();
+                format!("the certificate of {broker} expired{since}: the broker needs a new one")
+            }
+            Some(Fault::NotValidYet(from)) => {
+                let from = from.map(|from| format!(" before {from}")).unwrap_or_default();
+                format!("the certificate of {broker} is not valid{from}: look at the clocks of both")
+            }
+            Some(Fault::OtherHost(names)) => {
+                let names = if names.is_empty() { "another host".to_owned() } else { names.join(", ") };
+                format!(
+                    "the certificate of {broker} is for {names}: name the broker so in kafka.brokers and in its \
+                     advertised.listeners, {unless}"
+                )
+            }
+            Some(Fault::Other(text)) => format!("the certificate of {broker} is not accepted: {text}"),
+            None => format!(
+                "the certificate of {broker} is not accepted: it is signed by no authority of {trusted}, or it has expired, \
+                 or it is for another host ({unless})"
+            ),
+        })
+    }
+
+    fn transport(&self, text: &str) -> Option<Cause> {
+        let protocol = self.security_protocol();
+        let broker = self.address(text).unwrap_or_else(|| self.brokers.clone());
+        let speaks_tls = protocol.ends_with("SSL");
+        let is_first_request = text.contains("in state APIVERSION_QUERY") && text.contains("Disconnected");
+        if !speaks_tls && (is_first_request || text.contains("connecting to a SSL listener?")) {
+            let tls = if protocol == "SASL_PLAINTEXT" { "SASL_SSL" } else { "SSL or SASL_SSL" };
+            return Some(Cause::refused(format!(
+                "{broker} closes the connection: with security.protocol = {protocol} this client does not speak TLS, and the \
+                 listener seems to ask for it; set security.protocol = {tls} in [kafka.properties]"
+            )));
+        }
+        if text.contains("broker might require SASL") {
+            return Some(Cause::refused(format!(
+                "{broker} closes the connection: with security.protocol = {protocol} this client does not log in, and the \
+                 listener seems to ask for it; set security.protocol and sasl.mechanism in [kafka.properties]"
+            )));
+        }
+        None
+    }
+
+    /// What was found out about a broker's certificate last.
+    fn finding(&self, broker: &str) -> Option<Fault> {
+        let findings = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        findings.get(broker)?.1.clone()
+    }
+
+    /// The broker whose certificate is to be looked at because of these words; one look at a time.
+    fn to_look_at(&self, text: &str) -> Option<String> {
+        let broker = self.address(text).filter(|_| is_certificate_failure(text))?;
+        let mut findings = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match findings.get(&broker) {
+            Some((at, _)) if at.elapsed() < LOOK_INTERVAL => return None,
+            Some((_, before)) => before.clone(),
+            None => None,
+        };
+        findings.insert(broker.clone(), (Instant::now(), before));
+        Some(broker)
+    }
+
+    fn keep(&self, broker: String, found: Option<Fault>) {
+        let mut findings = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        findings.insert(broker, (Instant::now(), found));
+    }
+
+    /// The broker that the words are about: `ssl://HOST:PORT/1: …`, or `GroupCoordinator: HOST:PORT: …`.
+    fn address(&self, text: &str) -> Option<String> {
+        let is_address = |part: &&str| {
+            part.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        let named = match text.split_once("://") {
+            Some((_, rest)) => rest.split(['/', ' ']).next(),
+            None => text.split(": ").map(|part| part.split('/').next().unwrap_or(part)).find(is_address),
+        };
+        named.map(|named| named.trim_end_matches(':')).filter(is_address).map(str::to_owned)
+    }
+}
+
+/// The principal that the client is to the brokers, where that can be known here.
+fn principal(properties: &BTreeMap<String, String>, token: Option<&config::UnsecuredToken>) -> Option<String> {
+    if !properties.get("security.protocol")?.to_uppercase().starts_with("SASL") {
+        // The subject of a certificate, by the brokers' rules.
+        return None;
+    }
+    let mechanism = properties.get("sasl.mechanism").or_else(|| properties.get("sasl.mechanisms"))?;
+    let name = match mechanism.as_str() {
+        "OAUTHBEARER" => token?.principal.clone(),
+        "GSSAPI" => return None,
+        _ => properties.get("sasl.username")?.clone(),
+    };
+    Some(format!("User:{name}"))
+}
+
+fn is_certificate_failure(text: &str) -> bool {
+    text.contains("certificate could not be verified") || text.contains("certificate verify failed")
+}
+
+fn kind_of(code: Option<Code>) -> Kind {
+    match code {
+        Some(Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut | Code::AllBrokersDown) => {
+            Kind::Unreachable
+        }
+        Some(
+            Code::Authentication
+            | Code::SSL
+            | Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed,
+        ) => Kind::Refused,
+        _ => Kind::Other,
+    }
+}
+
+/// The words without librdkafka's account of how long it was in which state, which differs each time.
+fn without_state(text: &str) -> &str {
+    match text.rfind(" (after ") {
+        Some(at) if text.ends_with(')') => &text[..at],
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn causes(properties: &[(&str, &str)]) -> Causes {
+        let environment = properties.iter().map(|(name, value)| {
+            let name = name.replace('.', "_").to_uppercase();
+            (format!("SEATMETER__KAFKA__PROPERTIES__{name}").into(), (*value).into())
+        });
+        Causes::new(&config::load(None, environment).unwrap().kafka)
+    }
+
+    #[track_caller]
+    fn check(properties: &[(&str, &str)], code: Code, text: &str, kind: Kind, expected: &str) {
+        let cause = causes(properties).of(Some(code), text);
+        assert_eq!(cause.kind, kind, "{cause}");
+        assert!(cause.to_string().starts_with(expected), "{cause}");
+    }
+
+    const SASL: [(&str, &str); 4] = [
+        ("security.protocol", "SASL_SSL"),
+        ("sasl.mechanism", "PLAIN"),
+        ("sasl.username", "alice"),
+        ("sasl.password", "hunter2"),
+    ];
+
+    #[test]
+    fn what_librdkafka_says_has_a_cause() {
+        let text = "sasl_ssl://k:9093/bootstrap: SASL authentication error: Authentication failed: Invalid username or password \
+                    (after 404ms in state AUTH_REQ)";
+        let expected = "the brokers refuse user \"alice\" by PLAIN: wrong password, or no such user";
+        check(&SASL, Code::Authentication, text, Kind::Refused, expected);
+        let text = "sasl_ssl://k:9093/1: Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert \
+                    number 42 (after 3ms in state APIVERSION_QUERY)";
+        check(&SASL, Code::BrokerTransportFailure, text, Kind::Refused, "k:9093 asks for a client's certificate");
+        let text = "GroupCoordinator: k:9093: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: \
+                    broker certificate could not be verified";
+        check(&SASL, Code::SSL, text, Kind::Refused, "the certificate of k:9093 is not accepted: it is signed by no");
+        let text = "k:9092/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN (after 4ms in state \
+                    APIVERSION_QUERY, 1 identical error(s) suppressed)";
+        check(&[], Code::BrokerTransportFailure, text, Kind::Refused, "k:9092 closes the connection: with security");
+        let text =
+            "k:9092/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)";
+        let expected = "k:9092/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused";
+        check(&[], Code::BrokerTransportFailure, text, Kind::Unreachable, expected);
+        check(&SASL, Code::Unknown, "it says hunter2", Kind::Other, "it says ***");
+    }
+
+    #[test]
+    fn lines_of_the_log_tell_what_no_error_does() {
+        let line = "[thrd:k:9093/bootstrap]: k:9093/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN \
+                    (after 34ms in state APIVERSION_QUERY)";
+        let told = causes(&[]).complaint("FAIL", line).unwrap();
+        assert!(told.starts_with("k:9093/bootstrap: Disconnected"), "{told}");
+        assert_eq!(causes(&[]).complaint("CONNECT", line), None);
+        let of_no_concern = "[thrd:k:9093/1]: k:9093/1: Disconnected (after 600000ms in state UP)";
+        assert_eq!(causes(&[]).complaint("FAIL", of_no_concern), None);
+    }
+}

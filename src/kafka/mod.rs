@@ -1,0 +1,14 @@
+//! What every client of Kafka shares, whatever it is for: the cause behind what librdkafka says, by name and with its
+//! remedy; tokens for OAUTHBEARER.
+//!
+//! What it never does: connect on behalf of a client, decide whether to go on, or print.
+
+mod acl;
+mod cause;
+mod certificate;
+mod files;
+mod secrets;
+pub mod token;
+
+pub use self::acl::{Operation, Resource};
+pub use self::cause::{Cause, Causes, Kind};
