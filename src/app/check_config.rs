@@ -14,8 +14,9 @@ use crate::store::{MigrateError, Store, StoreError};
 
 /// Validate the configuration and print what is in effect, secrets masked
 ///
-/// Kafka and ClickHouse are looked at too: the topic and how long it keeps its records, the server's version, the schema.
-/// What cannot be reached is named, and is no failure.
+/// Kafka and ClickHouse are looked at too: what a worker needs is tried (nothing is counted or committed, the group is not
+/// joined), and the topic's settings, the server's version and the schema are judged. What is refused is an error; what
+/// cannot be reached is named as not checked, and is no failure.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Print every option with its default and a comment instead
@@ -40,7 +41,7 @@ pub(super) fn run(args: &Args, load: impl FnOnce() -> anyhow::Result<Config>) ->
     }
     let store = Store::connect(&config.clickhouse)?;
     within_runtime(async {
-        let mut findings = topic_settings::look(&config.kafka).await;
+        let mut findings = topic_settings::look(&config).await;
         findings.push(look_at_store(&store).await);
         findings.iter().for_each(|finding| say(&finding.to_string()));
         let errors = findings.iter().filter(|finding| matches!(finding, Finding::Error(_))).count();
@@ -56,6 +57,10 @@ pub(super) fn run(args: &Args, load: impl FnOnce() -> anyhow::Result<Config>) ->
 async fn look_at_store(store: &Store) -> Finding {
     let version = match store.check_server().await {
         Ok(version) => version,
+        // A certificate that is not trusted is an answer.
+        Err(StoreError::Unreachable { url, reason }) if reason.contains("invalid peer certificate") => {
+            return Finding::Error(format!("ClickHouse at {url} is not trusted: {reason}; see clickhouse.ca_file"));
+        }
         Err(error @ (StoreError::Unreachable { .. } | StoreError::TimedOut { .. })) => {
             return Finding::NotChecked(error.to_string());
         }

@@ -133,7 +133,6 @@ impl Chunks {
         while !self.stop.is_cancelled() {
             // In short sleeps, so that it stops soon when it is told to.
             if Instant::now() < next {
-                self.sender.poll(LOOK_INTERVAL);
                 std::thread::sleep(LOOK_INTERVAL);
                 continue;
             }
@@ -164,7 +163,7 @@ impl Chunks {
 
     /// Waits until everything that was sent is counted; false where it was told to stop.
     fn wait_until_counted(&mut self) -> anyhow::Result<bool> {
-        while self.sender.poll(LOOK_INTERVAL) > 0 {
+        while self.sender.wait(LOOK_INTERVAL) > 0 {
             if self.stop.is_cancelled() {
                 return Ok(false);
             }

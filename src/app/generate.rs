@@ -132,10 +132,11 @@ fn to_kafka(
     for (line, number) in lines {
         sender.send(number, &line, stop)?;
         if number.is_multiple_of(SHOW_LINES) {
-            progress.set(number, number);
+            progress.set(number, sender.delivered());
         }
     }
-    produce::finish(&sender, progress, None)
+    // To be told to stop is how a load without an end ends.
+    produce::finish(&sender, progress, stop, None)
 }
 
 fn to_file(lines: impl Iterator<Item = NumberedLine>, total: Option<u64>, path: &Path) -> anyhow::Result<()> {

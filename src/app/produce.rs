@@ -3,17 +3,24 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio_util::sync::CancellationToken;
 
 use super::progress::{Progress, count_of, say};
 use super::sender::Sender;
 use crate::config::Config;
 
-/// Progress is shown after this many lines.
-const SHOW_LINES: u64 = 1_024;
+/// Time between two looks at how far it has come.
+const SHOW_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Lines that are read ahead.
+const LINES_AHEAD_MAX: usize = 1_024;
+
+/// How long the brokers may take to acknowledge the last records once the process is told to stop.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time between complaints while nothing is acknowledged.
 const COMPLAIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -29,46 +36,100 @@ pub(super) struct Args {
     file: PathBuf,
 }
 
+/// A line, and where it ends in the file.
+type Line = (Vec<u8>, u64);
+
 /// Sends the file; blocks.
 pub(super) fn run(args: &Args, config: &Config, stop: &CancellationToken) -> anyhow::Result<()> {
-    let (mut lines, bytes_total) = open(&args.file)?;
+    let (lines, bytes_total) = open(&args.file)?;
     let mut sender = Sender::connect(&config.kafka)?;
     let mut progress = Progress::new("sending", bytes_total);
-    let mut line = Vec::new();
-    let (mut number, mut position, mut sent) = (0_u64, 0_u64, 0_u64);
-    while !stop.is_cancelled() && read_line(&mut *lines, &mut line, &mut position)? {
-        number += 1;
-        let payload = trimmed(&line);
-        if !payload.is_empty() && sender.send(number, payload, stop)? {
-            sent += 1;
+    let lines = read_aside(lines);
+    let (mut number, mut position) = (0_u64, 0_u64);
+    let mut shown = Instant::now();
+    while !stop.is_cancelled() {
+        // Lines may come slowly, or not at all for a while: what was sent shows nevertheless, and a wish to stop is heard.
+        match lines.recv_timeout(SHOW_INTERVAL) {
+            Ok(read) => {
+                let (line, end) = read?;
+                position = end;
+                number += 1;
+                let payload = trimmed(&line);
+                if !payload.is_empty() && !sender.send(number, payload, stop)? {
+                    break;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
         }
-        if sent.is_multiple_of(SHOW_LINES) {
+        if shown.elapsed() >= SHOW_INTERVAL {
+            shown = Instant::now();
             progress.set(position, sender.delivered());
         }
     }
-    finish(&sender, progress, stop.is_cancelled().then_some(number))
+    finish(&sender, progress, stop, stop.is_cancelled().then_some(number))
 }
 
-/// Waits for the brokers to acknowledge what was sent, and says what became of it. `interrupted_at` is the line at which it
-/// was told to stop.
-pub(super) fn finish(sender: &Sender, progress: Progress, interrupted_at: Option<u64>) -> anyhow::Result<()> {
+/// Reads lines on a thread of its own, which ends with the lines or when nobody takes them any more.
+fn read_aside(mut lines: Box<dyn BufRead + Send>) -> Receiver<anyhow::Result<Line>> {
+    let (sender, receiver) = crossbeam_channel::bounded(LINES_AHEAD_MAX);
+    std::thread::spawn(move || {
+        let mut position = 0;
+        loop {
+            let mut line = Vec::new();
+            let read = match read_line(&mut *lines, &mut line, &mut position) {
+                Ok(true) => Ok((line, position)),
+                Ok(false) => return,
+                Err(error) => Err(error),
+            };
+            let is_last = read.is_err();
+            if sender.send(read).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Waits for the brokers to acknowledge what was sent, and says what became of it. Where `stop` is cancelled they have
+/// [`LAST_ANSWERS_TIMEOUT`] for it. `interrupted_at` is the line at which it was told to stop.
+pub(super) fn finish(
+    sender: &Sender,
+    mut progress: Progress,
+    stop: &CancellationToken,
+    interrupted_at: Option<u64>,
+) -> anyhow::Result<()> {
     let mut quiet = Duration::ZERO;
     let mut delivered = sender.delivered();
+    let mut patience = LAST_ANSWERS_TIMEOUT;
     const STEP: Duration = Duration::from_millis(100);
-    while sender.poll(STEP) > 0 {
+    let mut unanswered = sender.wait(STEP);
+    while unanswered > 0 && !patience.is_zero() {
+        if stop.is_cancelled() {
+            patience = patience.saturating_sub(STEP);
+        }
         quiet = if sender.delivered() == delivered { quiet + STEP } else { Duration::ZERO };
         delivered = sender.delivered();
+        progress.set_records(delivered);
         if quiet >= COMPLAIN_INTERVAL {
             quiet = Duration::ZERO;
-            let reason = sender.last_error().unwrap_or_else(|| "they do not answer".to_owned());
+            let reason = sender.cause().map_or_else(|| "they do not answer".to_owned(), |cause| cause.to_string());
             say(&format!("waiting for the brokers to acknowledge: {reason}"));
         }
+        unanswered = sender.wait(STEP);
     }
     let report = sender.report();
     let seconds = progress.elapsed().as_secs_f64();
     progress.finish(&format!("{} sent in {seconds:.1} s", count_of(report.delivered, "record")));
     if let Some((number, reason)) = report.first_failure {
         bail!("not delivered: {}; the first is record {number}: {reason}", count_of(report.failed, "record"));
+    }
+    if unanswered > 0 {
+        let reason = sender.cause().map_or_else(|| "they do not answer".to_owned(), |cause| cause.to_string());
+        let records = count_of(u64::try_from(unanswered).unwrap_or(u64::MAX), "record");
+        bail!(
+            "interrupted, and {records} may be in the topic or not, because the brokers did not acknowledge: {reason}"
+        );
     }
     if let Some(number) = interrupted_at {
         bail!("interrupted at record {number}");

@@ -19,6 +19,7 @@ pub(super) struct Progress {
     action: &'static str,
     /// The position that means done; `None` where nobody knows.
     total: Option<u64>,
+    position: u64,
     started: Instant,
     shown: Shown,
 }
@@ -34,11 +35,12 @@ impl Progress {
         let started = Instant::now();
         let shown =
             if io::stderr().is_terminal() { Shown::Bar(bar(action, total)) } else { Shown::Lines { last: started } };
-        Self { action, total, started, shown }
+        Self { action, total, position: 0, started, shown }
     }
 
     /// Work has come to `position` of the total, which is `records` records.
     pub(super) fn set(&mut self, position: u64, records: u64) {
+        self.position = position;
         let seconds = self.started.elapsed().as_secs().max(1);
         let message = format!("{}, {} per second", count_of(records, "record"), HumanCount(records / seconds));
         match &mut self.shown {
@@ -58,6 +60,11 @@ impl Progress {
             }
             Shown::Lines { .. } => {}
         }
+    }
+
+    /// More records, at the position of before.
+    pub(super) fn set_records(&mut self, records: u64) {
+        self.set(self.position, records);
     }
 
     /// Takes the bar away and says how the work ended.

@@ -2,38 +2,38 @@
 //! stamped with the time of sending. The bytes are sent unchanged, and nothing here judges them.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
 use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::config;
+use crate::config::{self, UnsecuredToken};
 use crate::core::decode::account_key;
 use crate::core::id::IdRef;
 use crate::ingest::NewestCause;
+use crate::kafka::{Cause, Causes, Kind, Operation, Resource, token};
 
-/// How long the brokers may take to say which topics there are.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the brokers may take to say which topics there are, from one attempt to the next: what they refuse is known
+/// early, and an answer may be long.
+const METADATA_TIMEOUTS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// How long to wait for room in the queue before looking whether to stop.
-const ROOM_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long to wait for room in the queue, or for deliveries, before looking again.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Delivery reports are taken in after this many records.
-const POLL_RECORDS: u64 = 256;
-
-/// A producer for the one topic.
+/// A producer for the one topic. A thread of its own serves librdkafka's callbacks, whatever the caller waits for: delivery
+/// reports, complaints, and the requests for another token.
 pub(super) struct Sender {
-    producer: BaseProducer<Deliveries>,
+    producer: ThreadedProducer<Deliveries>,
     topic: String,
-    sent: u64,
 }
 
 /// What became of the records.
@@ -48,44 +48,63 @@ pub(super) struct Report {
 }
 
 /// What the callbacks have told.
-#[derive(Default)]
 struct Deliveries {
     delivered: AtomicU64,
     failed: AtomicU64,
-    first_failure: Mutex<Option<(u64, String)>>,
-    /// The client's last complaint, which says more than that something timed out.
+    first_failure: Mutex<Option<Failure>>,
+    /// The client's newest complaint, which says more than that something timed out.
     trouble: NewestCause,
+    causes: Causes,
+    unsecured_token: Option<UnsecuredToken>,
+}
+
+/// Why a record was not delivered.
+#[derive(Clone, Debug)]
+struct Failure {
+    number: u64,
+    code: Option<RDKafkaErrorCode>,
+    text: String,
 }
 
 /// Why nothing can be sent.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error("the Kafka client refuses its configuration: {0}; see [kafka.properties]")]
-    Client(#[from] KafkaError),
+    Client(Cause),
     #[error("cannot reach Kafka at {brokers} (kafka.brokers): {reason}")]
     Unreachable { brokers: String, reason: String },
-    #[error("Kafka at {brokers} has no topic {topic:?} that this client may see; create it, or set kafka.topic")]
-    NoTopic { brokers: String, topic: String },
+    #[error("cannot use Kafka at {brokers} (kafka.brokers): {cause}")]
+    Refused { brokers: String, cause: Cause },
+    #[error("{0}")]
+    NoTopic(Cause),
 }
 
 impl Sender {
     /// Connects, and makes sure that the topic is there.
     pub(super) fn connect(kafka: &config::Kafka) -> Result<Self, ConnectError> {
-        let producer: BaseProducer<Deliveries> = properties(kafka).create_with_context(Deliveries::default())?;
-        let brokers = kafka.brokers.clone();
-        let topic = kafka.topic.clone();
-        // All topics: a broker that creates topics on demand would do so for a topic that is asked for by name.
-        match producer.client().fetch_metadata(None, METADATA_TIMEOUT) {
-            Ok(metadata) if metadata.topics().iter().any(|known| known.name() == topic) => {
-                Ok(Self { producer, topic, sent: 0 })
-            }
-            Ok(_) => Err(ConnectError::NoTopic { brokers, topic }),
-            Err(error) => {
-                producer.poll(ROOM_TIMEOUT);
-                let reason = producer.context().trouble.take().unwrap_or_else(|| error.to_string());
-                Err(ConnectError::Unreachable { brokers, reason })
+        let causes = Causes::new(kafka);
+        let deliveries = Deliveries::new(causes.clone(), kafka.unsecured_token.clone());
+        let producer = properties(kafka).create_with_context(deliveries);
+        let producer = producer.map_err(|error: KafkaError| ConnectError::Client(causes.of_error(&error)))?;
+        let sender = Self { producer, topic: kafka.topic.clone() };
+        let mut reason = String::new();
+        for timeout in METADATA_TIMEOUTS {
+            // All topics: a broker that creates topics on demand would do so for a topic that is asked for by name.
+            match sender.producer.client().fetch_metadata(None, timeout) {
+                Ok(metadata) if metadata.topics().iter().any(|known| known.name() == sender.topic) => {
+                    return Ok(sender);
+                }
+                Ok(_) => return Err(ConnectError::NoTopic(causes.hidden(&sender.topic, Operation::Write))),
+                Err(error) => {
+                    let cause = sender.cause().unwrap_or_else(|| causes.of_error(&error));
+                    if cause.kind == Kind::Refused {
+                        return Err(ConnectError::Refused { brokers: kafka.brokers.clone(), cause });
+                    }
+                    reason = cause.to_string();
+                }
             }
         }
+        Err(ConnectError::Unreachable { brokers: kafka.brokers.clone(), reason })
     }
 
     /// Queues one record; `number` names it in the report. Waits while the queue is full; returns false, with the record
@@ -106,22 +125,20 @@ impl Sender {
         record.key = key.as_ref().map(|key| key.as_bytes());
         while !stop.is_cancelled() {
             match self.producer.send(record) {
-                Ok(()) => {
-                    self.sent += 1;
-                    if self.sent.is_multiple_of(POLL_RECORDS) {
-                        self.producer.poll(Duration::ZERO);
-                    }
-                    return Ok(true);
-                }
+                Ok(()) => return Ok(true),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
                     record = refused;
-                    self.producer.poll(ROOM_TIMEOUT);
+                    std::thread::sleep(LOOK_INTERVAL);
                 }
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
-                    self.producer.context().fail(number, "larger than the producer's message.max.bytes".to_owned());
+                Err((KafkaError::MessageProduction(code @ RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
+                    let text = "larger than the producer's message.max.bytes".to_owned();
+                    self.deliveries().fail(Failure { number, code: Some(code), text });
                     return Ok(true);
                 }
-                Err((error, _)) => bail!("cannot send record {number}: {error}"),
+                Err((error, _)) => {
+                    let code = error.rdkafka_error_code();
+                    bail!("cannot send record {number}: {}", self.reason(code, &error.to_string()));
+                }
             }
         }
         Ok(false)
@@ -129,35 +146,79 @@ impl Sender {
 
     /// Records acknowledged so far.
     pub(super) fn delivered(&self) -> u64 {
-        self.producer.context().delivered.load(Ordering::Relaxed)
+        self.deliveries().delivered.load(Ordering::Relaxed)
     }
 
-    /// Takes in delivery reports, for as long as `timeout` if there are none; returns how many records are on their way.
-    pub(super) fn poll(&self, timeout: Duration) -> usize {
-        self.producer.poll(timeout);
-        usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
-    }
-
-    /// What became of the records so far; call it when [`Self::poll`] returns 0.
-    pub(super) fn report(&self) -> Report {
-        let deliveries = self.producer.context();
-        Report {
-            delivered: deliveries.delivered.load(Ordering::Relaxed),
-            failed: deliveries.failed.load(Ordering::Relaxed),
-            first_failure: lock(&deliveries.first_failure).clone(),
+    /// Waits until nothing is on its way, for at most `timeout`; returns how many records are.
+    pub(super) fn wait(&self, timeout: Duration) -> usize {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let on_their_way = usize::try_from(self.producer.in_flight_count()).unwrap_or(0);
+            if on_their_way == 0 || Instant::now() >= deadline {
+                return on_their_way;
+            }
+            if self.producer.client().fatal_error().is_some() {
+                // What was queued after the client had failed would wait for its timeout, which is minutes away.
+                self.producer.purge(PurgeConfig::default().queue().inflight());
+            }
+            std::thread::sleep(LOOK_INTERVAL);
         }
     }
 
-    /// The client's last complaint since the last call.
-    pub(super) fn last_error(&self) -> Option<String> {
-        self.producer.context().trouble.take()
+    /// What became of the records so far; call it when [`Self::wait`] returns 0.
+    pub(super) fn report(&self) -> Report {
+        let deliveries = self.deliveries();
+        let first = lock(&deliveries.first_failure).clone();
+        Report {
+            delivered: deliveries.delivered.load(Ordering::Relaxed),
+            failed: deliveries.failed.load(Ordering::Relaxed),
+            first_failure: first.map(|failure| (failure.number, self.reason(failure.code, &failure.text))),
+        }
+    }
+
+    /// The cause of the client's newest complaint. May look at a certificate, which takes some seconds at most.
+    pub(super) fn cause(&self) -> Option<Cause> {
+        let Deliveries { trouble, causes, .. } = self.deliveries();
+        let (code, text) = trouble.complaint()?;
+        causes.look(&text);
+        Some(causes.of(code, &text))
+    }
+
+    /// Why a record was not delivered.
+    fn reason(&self, code: Option<RDKafkaErrorCode>, text: &str) -> String {
+        let causes = &self.deliveries().causes;
+        let fatal = self.producer.client().fatal_error();
+        let (code, text) = match (code, &fatal) {
+            // That it was given up follows from what the client has failed for.
+            (
+                Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight | RDKafkaErrorCode::Fatal),
+                Some(fatal),
+            ) => (Some(fatal.0), fatal.1.as_str()),
+            _ => (code, text),
+        };
+        match code {
+            // A producer that may write to no topic is not given the id that it needs to write each record once.
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
+                causes.denied(Operation::Write, Resource::Topic(&self.topic)).to_string()
+            }
+            Some(RDKafkaErrorCode::MessageTimedOut) => match self.cause() {
+                Some(cause) => format!("{text}: {cause}"),
+                None => text.to_owned(),
+            },
+            code => causes.of(code, text).to_string(),
+        }
+    }
+
+    fn deliveries(&self) -> &Deliveries {
+        self.producer.client().context()
     }
 }
 
 /// The client's properties.
 pub(super) fn properties(kafka: &config::Kafka) -> ClientConfig {
     let mut properties = ClientConfig::new();
-    properties.set_log_level(RDKafkaLogLevel::Warning);
+    // That a connection ended is told at this level, and sometimes nowhere else.
+    properties.set_log_level(RDKafkaLogLevel::Info);
     // Defaults of ours that a user may change.
     properties
         .set("client.id", "seatmeter")
@@ -178,20 +239,40 @@ pub(super) fn properties(kafka: &config::Kafka) -> ClientConfig {
 }
 
 impl Deliveries {
-    fn fail(&self, number: u64, reason: String) {
+    fn new(causes: Causes, unsecured_token: Option<UnsecuredToken>) -> Self {
+        Self {
+            delivered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            first_failure: Mutex::default(),
+            trouble: NewestCause::default(),
+            causes,
+            unsecured_token,
+        }
+    }
+
+    fn fail(&self, failure: Failure) {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        lock(&self.first_failure).get_or_insert((number, reason));
+        lock(&self.first_failure).get_or_insert(failure);
     }
 }
 
 impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        Ok(token::next(self.unsecured_token.as_ref())?)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", ?level, facility, message);
+        tracing::debug!(target: "librdkafka", ?level, facility, "{}", self.causes.mask(message));
+        if let Some(complaint) = self.causes.complaint(facility, message) {
+            self.trouble.note(Some(RDKafkaErrorCode::BrokerTransportFailure), complaint.to_owned());
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         let text = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
-        tracing::debug!(target: "librdkafka", error = text);
+        tracing::debug!(target: "librdkafka", error = self.causes.mask(&text));
         self.trouble.note(error.rdkafka_error_code(), text);
     }
 }
@@ -206,7 +287,8 @@ impl ProducerContext for Deliveries {
             }
             Err((error, message)) => {
                 let number = u64::try_from(number).unwrap_or(u64::MAX);
-                self.fail(number, format!("{error} ({} bytes)", message.payload_len()));
+                let text = format!("{error} ({} bytes)", message.payload_len());
+                self.fail(Failure { number, code: error.rdkafka_error_code(), text });
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Whether the topic is set up so that its events can be counted exactly: duplicates are recognized by the records of the
-//! last 24 hours, which must be there to be read again.
+//! Whether a worker may do what it needs to, and whether the topic is set up so that its events can be counted exactly:
+//! duplicates are recognized by the records of the last 24 hours, which must be there to be read again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,8 +8,10 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 
-use super::sender::{self, ConnectError, Sender};
-use crate::config;
+use super::sender;
+use crate::config::{self, Config};
+use crate::ingest::{self, Attempt};
+use crate::kafka::{Causes, Operation, Resource};
 
 /// How long the brokers may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,23 +42,42 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks at the topic.
-pub(super) async fn look(kafka: &config::Kafka) -> Vec<Finding> {
-    let own = kafka.clone();
-    // What a producer finds wrong at its start is what there is to be found: no broker, no access, no topic.
-    match tokio::task::spawn_blocking(move || Sender::connect(&own).map(drop)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error @ ConnectError::Unreachable { .. })) => return vec![Finding::NotChecked(error.to_string())],
-        Ok(Err(error)) => return vec![Finding::Error(error.to_string())],
+/// Looks at Kafka: what a worker will do with it, and how the topic is set up.
+pub(super) async fn look(config: &Config) -> Vec<Finding> {
+    let own = config.clone();
+    let attempts = match tokio::task::spawn_blocking(move || ingest::try_access(&own)).await {
+        Ok(attempts) => attempts,
         Err(error) => return vec![Finding::NotChecked(error.to_string())],
+    };
+    let is_readable = matches!(attempts.first(), Some(Attempt::Works(_)));
+    let mut findings: Vec<Finding> = attempts.into_iter().map(Finding::from).collect();
+    if is_readable {
+        findings.extend(look_at_settings(&config.kafka).await);
     }
+    findings
+}
+
+async fn look_at_settings(kafka: &config::Kafka) -> Vec<Finding> {
     match settings(kafka).await {
+        // rdkafka does not tell an error of a topic: whoever is denied gets no settings at all.
+        Ok(settings) if settings.is_empty() => {
+            let denied = Causes::new(kafka).denied(Operation::DescribeConfigs, Resource::Topic(&kafka.topic));
+            vec![Finding::Error(format!("{denied}; without it nobody can tell how long the topic keeps its records"))]
+        }
         Ok(settings) => judge(&kafka.topic, &settings),
         Err(reason) => {
-            vec![Finding::NotChecked(format!(
-                "the brokers do not tell the settings of topic {:?}: {reason}",
-                kafka.topic
-            ))]
+            let topic = &kafka.topic;
+            vec![Finding::NotChecked(format!("the brokers do not tell the settings of topic {topic:?}: {reason}"))]
+        }
+    }
+}
+
+impl From<Attempt> for Finding {
+    fn from(attempt: Attempt) -> Self {
+        match attempt {
+            Attempt::Works(text) => Self::Good(text),
+            Attempt::Refused(text) => Self::Error(text),
+            Attempt::Unanswered(text) => Self::NotChecked(text),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -18,7 +18,8 @@ use secrecy::ExposeSecret;
 
 use super::rebalance::GroupEvent;
 use super::trouble::{Names, NewestCause};
-use crate::config;
+use crate::config::{self, UnsecuredToken};
+use crate::kafka::token;
 use crate::telemetry::{events, metrics};
 
 /// A consumer with our context.
@@ -89,6 +90,8 @@ pub(super) struct Context {
     /// Why this client cannot be a member of its group.
     group_denial: Mutex<Option<String>>,
     names: Names,
+    /// Of what the tokens of OAUTHBEARER are made.
+    unsecured_token: Option<UnsecuredToken>,
     /// Rebalances are answered at once: nothing is left to drain.
     closing: AtomicBool,
 }
@@ -96,7 +99,7 @@ pub(super) struct Context {
 impl Context {
     /// The context of a client of this topic and group.
     pub(super) fn of(kafka: &config::Kafka) -> Self {
-        Self { names: Names::of(kafka), ..Self::default() }
+        Self { names: Names::of(kafka), unsecured_token: kafka.unsecured_token.clone(), ..Self::default() }
     }
 
     /// What a remedy names.
@@ -121,7 +124,14 @@ impl Context {
 
     /// The newest cause that the client has complained about, for a message that says why something is waited for.
     pub(super) fn last_error(&self) -> Option<String> {
-        self.trouble.text()
+        // Explained now: why a certificate is not accepted is found out after the complaint.
+        let (code, text) = self.complaint()?;
+        Some(code.map_or_else(|| text.clone(), |code| self.names.explain(code, &text)))
+    }
+
+    /// The newest cause in librdkafka's words.
+    pub(super) fn complaint(&self) -> Option<(Option<RDKafkaErrorCode>, String)> {
+        self.trouble.complaint()
     }
 
     /// The brokers have answered: older complaints are history.
@@ -144,19 +154,33 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        Ok(token::next(self.unsecured_token.as_ref())?)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        events::librdkafka(level, facility, message);
+        let Some(causes) = self.names.causes() else { return events::librdkafka(level, facility, message) };
+        events::librdkafka(level, facility, &causes.mask(message));
+        // What ends a connection is told here alone where librdkafka takes it for nothing unusual.
+        if let Some(complaint) = causes.complaint(facility, message) {
+            self.trouble.note(Some(RDKafkaErrorCode::BrokerTransportFailure), complaint.to_owned());
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         // Each broken connection is told too; as long as one broker answers it is no one's concern.
         let text = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
-        events::client_error(code, &text);
-        let text = code.map_or(text.clone(), |code| self.names.explain(code, &text));
-        if code.is_some_and(is_about_group) {
-            *lock(&self.group_denial) = Some(text);
+        let masked = self.names.causes().map_or_else(|| text.clone(), |causes| causes.mask(&text));
+        events::client_error(code, &masked);
+        if let Some(code) = code.filter(|code| is_about_group(*code)) {
+            *lock(&self.group_denial) = Some(self.names.explain(code, &text));
             return;
+        }
+        if let Some(causes) = self.names.causes() {
+            causes.look_aside(&text);
         }
         let before = self.trouble.name();
         self.trouble.note(code, text);

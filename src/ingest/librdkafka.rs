@@ -13,6 +13,7 @@
 
 mod ask;
 mod ends;
+mod group;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 pub(super) use self::ask::{cached_high_watermark, commit, describe_topic};
 pub(super) use self::ends::{EndOf, LogEnd, list_ends};
+pub(super) use self::group::may_read_with_group;
 use super::client::Client;
 use crate::core::event::Record;
 

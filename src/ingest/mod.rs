@@ -18,6 +18,7 @@
 //! What it never does: count (the lanes do), decide by the group's committed offsets, wait for ClickHouse in a callback,
 //! or drop a row. Whatever fails outside is tried again for ever, and `/readyz` says what is waited for.
 
+mod access;
 mod bare;
 mod batch;
 mod client;
@@ -46,6 +47,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use self::access::{Attempt, try_access};
 pub use self::bare::read_batches;
 use self::messages::{Fatal, FatalSender};
 pub(crate) use self::retry::Dependency;

@@ -29,6 +29,7 @@ use super::topic::{Topic, wait_for_topic, watch_topic};
 use super::watchdog::{self, Heartbeat, beating};
 use super::worker::{self, Worker};
 use crate::config::Config;
+use crate::kafka::Causes;
 use crate::store::Store;
 use crate::telemetry::events;
 use crate::telemetry::health::Health;
@@ -65,7 +66,7 @@ impl Shell {
     ) -> Result<Self, IngestError> {
         let properties = consumer_properties(&config.kafka, &config.ingest);
         let client = Client::from_config_and_context(&properties, Context::of(&config.kafka))
-            .map_err(|error| IngestError::ClientConfig(error.to_string()))?;
+            .map_err(|error| IngestError::ClientConfig(Causes::new(&config.kafka).of_error(&error).to_string()))?;
         let client = Arc::new(client);
         let topic = Topic::new(&config.kafka.topic, &config.kafka.brokers, Arc::clone(&client));
         let kafka = Dependency::new("kafka", "cannot read from Kafka", Arc::clone(&health));

@@ -95,7 +95,7 @@ pub(super) async fn watch_tails(
 
 /// Reads from each lane's next offset to the first record or the end. What was not found out in time is left out.
 fn look(kafka: &config::Kafka, stalled: &[Stalled]) -> Result<BTreeMap<u32, Finding>, KafkaError> {
-    let client = Arc::new(Client::from_config_and_context(&probe_properties(kafka), Context::default())?);
+    let client = Arc::new(Client::from_config_and_context(&probe_properties(kafka), Context::of(kafka))?);
     // However the look ends, closing must not wait for an answer to a rebalance.
     client.context().close();
     let mut queue = Queue::new(Arc::clone(&client));

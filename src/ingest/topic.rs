@@ -156,7 +156,7 @@ impl Topic {
         }
     }
 
-    fn describe_blocking(&self) -> Result<TopicDescription, AskError> {
+    pub(super) fn describe_blocking(&self) -> Result<TopicDescription, AskError> {
         let broker = match self.answering.load(Ordering::Relaxed) {
             NO_BROKER => self.find_broker()?.broker,
             broker => broker,
@@ -204,16 +204,18 @@ impl Topic {
     /// Asks for the beginning and the end of a partition's log.
     pub(super) async fn watermarks(&self, partition: u32) -> Result<Watermarks, AskError> {
         let topic = self.clone();
-        let marks = tokio::task::spawn_blocking(move || {
-            let number = i32::try_from(partition).map_err(|error| topic.failed(None, error.to_string()))?;
-            let answer = topic.client.fetch_watermarks(&topic.name, number, ANSWER_TIMEOUT);
-            let (low, high) = answer.map_err(|error| topic.watermark_error(&error))?;
-            match (u64::try_from(low), u64::try_from(high)) {
-                (Ok(low), Ok(high)) => Ok(Watermarks { low, high }),
-                _ => Err(topic.failed(None, format!("partition {partition} has no watermarks yet"))),
-            }
-        });
+        let marks = tokio::task::spawn_blocking(move || topic.watermarks_blocking(partition));
         marks.await.unwrap_or_else(|error| Err(self.failed(None, error.to_string())))
+    }
+
+    pub(super) fn watermarks_blocking(&self, partition: u32) -> Result<Watermarks, AskError> {
+        let number = i32::try_from(partition).map_err(|error| self.failed(None, error.to_string()))?;
+        let answer = self.client.fetch_watermarks(&self.name, number, ANSWER_TIMEOUT);
+        let (low, high) = answer.map_err(|error| self.watermark_error(&error))?;
+        match (u64::try_from(low), u64::try_from(high)) {
+            (Ok(low), Ok(high)) => Ok(Watermarks { low, high }),
+            _ => Err(self.failed(None, format!("partition {partition} has no watermarks yet"))),
+        }
     }
 
     fn watermark_error(&self, error: &KafkaError) -> AskError {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::config;
+use crate::kafka::Causes;
 
 /// The newest complaint that tells a cause. That all brokers are down follows the complaints that say why, says less, and so
 /// never takes their place.
@@ -21,9 +22,9 @@ impl NewestCause {
         }
     }
 
-    /// Its words, where it has complained since the last [`Self::take`].
-    pub(crate) fn text(&self) -> Option<String> {
-        self.lock().as_ref().map(|(_, text)| text.clone())
+    /// Its code and its words, where it has complained since the last [`Self::take`].
+    pub(crate) fn complaint(&self) -> Option<(Option<RDKafkaErrorCode>, String)> {
+        self.lock().clone()
     }
 
     /// The name of the cause, for a metric.
@@ -79,17 +80,23 @@ pub(super) struct Names {
     group: String,
     /// Who the brokers take this client for, as an ACL names it; `None` where the configuration does not tell.
     principal: Option<String>,
+    causes: Option<Causes>,
 }
 
 impl Names {
     pub(super) fn of(kafka: &config::Kafka) -> Self {
-        use secrecy::ExposeSecret as _;
-        let user = kafka.properties.get("sasl.username").map(|user| user.expose_secret());
+        let causes = Causes::new(kafka);
         Self {
             topic: kafka.topic.clone(),
             group: kafka.group_id.clone(),
-            principal: user.map(|user| format!("User:{user}")),
+            principal: causes.principal().map(str::to_owned),
+            causes: Some(causes),
         }
+    }
+
+    /// Tells causes, where the configuration is known.
+    pub(super) fn causes(&self) -> Option<&Causes> {
+        self.causes.as_ref()
     }
 
     /// The topic must not be described.
@@ -126,7 +133,7 @@ impl Names {
             RDKafkaErrorCode::MessageSizeTooLarge => {
                 format!("{text}; raise receive.message.max.bytes and fetch.max.bytes of [kafka.properties]")
             }
-            _ => text.to_owned(),
+            _ => self.causes.as_ref().map_or_else(|| text.to_owned(), |causes| causes.of(Some(code), text).to_string()),
         }
     }
 }
@@ -152,21 +159,27 @@ mod tests {
     #[test]
     fn all_brokers_down_hides_no_cause() {
         let newest = NewestCause::default();
+        let text = || newest.complaint().map(|(_, text)| text);
         let down = || newest.note(Some(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down".to_owned());
         down();
-        assert_eq!(newest.text().as_deref(), Some("1/1 brokers are down"), "better than nothing");
+        assert_eq!(text().as_deref(), Some("1/1 brokers are down"), "better than nothing");
         newest.note(Some(RDKafkaErrorCode::Authentication), "invalid credentials".to_owned());
         down();
-        assert_eq!(newest.text().as_deref(), Some("invalid credentials"));
+        assert_eq!(text().as_deref(), Some("invalid credentials"));
         assert_eq!(newest.name(), Some("authentication"));
         newest.note(Some(RDKafkaErrorCode::Resolve), "no such host".to_owned());
         assert_eq!(newest.take().as_deref(), Some("no such host"), "the newest cause counts");
-        assert_eq!(newest.text(), None);
+        assert_eq!(text(), None);
     }
 
     #[test]
     fn a_denial_names_the_acl() {
-        let names = Names { topic: "t".to_owned(), group: "g".to_owned(), principal: Some("User:alice".to_owned()) };
+        let names = Names {
+            topic: "t".to_owned(),
+            group: "g".to_owned(),
+            principal: Some("User:alice".to_owned()),
+            causes: None,
+        };
         let text = names.explain(RDKafkaErrorCode::GroupAuthorizationFailed, "Broker: Group authorization failed");
         assert!(text.contains("operation Read on resource Group 'g' is missing for principal User:alice"), "{text}");
         assert!(text.contains("--operation Read --group g`"), "{text}");

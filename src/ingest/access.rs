@@ -1,0 +1,217 @@
+//! What a worker will do with Kafka, tried beforehand: it asks for the topic, looks its group up and fetches a record.
+//! Nothing is counted or committed, and the group is not joined, so that whoever is a member of it is not disturbed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::client::{Client, Context, consumer_properties, probe_properties};
+use super::librdkafka::{Message, Queue, forward_partition, may_read_with_group};
+use super::seek::partition_list;
+use super::topic::{AskError, DescribeError, Topic, TopicDescription, Watermarks};
+use crate::config::{Config, Kafka};
+use crate::kafka::{Cause, Causes, Kind, Operation, Resource};
+
+/// How long the brokers may take for each step.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a broker may take to tell of the group.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often, and after which pause, a topic that is not there is asked for again.
+const MISSING_PAUSES: u32 = 3;
+const MISSING_PAUSE: Duration = Duration::from_millis(300);
+
+/// Partitions that are asked for their records, at most, until one has any.
+const PARTITIONS_ASKED_MAX: u32 = 16;
+
+/// How long one poll, or one look at the queue, waits.
+const POLL_WAIT: Duration = Duration::from_millis(50);
+
+/// What came of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It works.
+    Works(String),
+    /// The brokers, or the client, refuse: a worker would get no further.
+    Refused(String),
+    /// Nobody has answered.
+    Unanswered(String),
+}
+
+/// Tries what a worker will do, step by step; what depends on a step that failed is not tried. Blocks.
+pub fn try_access(config: &Config) -> Vec<Attempt> {
+    let trial = match Trial::new(&config.kafka, &consumer_properties(&config.kafka, &config.ingest)) {
+        Ok(trial) => trial,
+        Err(refused) => return vec![refused],
+    };
+    let description = match trial.describe() {
+        Ok(description) => description,
+        Err(attempt) => return vec![attempt],
+    };
+    vec![trial.read(&description), trial.look_group_up()]
+}
+
+/// A client, and a thread that serves its callbacks.
+struct Trial<'c> {
+    kafka: &'c Kafka,
+    causes: Causes,
+    client: Arc<Client>,
+    is_over: Arc<AtomicBool>,
+    polling: Option<JoinHandle<()>>,
+}
+
+impl<'c> Trial<'c> {
+    fn new(kafka: &'c Kafka, properties: &ClientConfig) -> Result<Self, Attempt> {
+        let causes = Causes::new(kafka);
+        let client = Client::from_config_and_context(properties, Context::of(kafka)).map_err(|error| {
+            let cause = causes.of_error(&error);
+            Attempt::Refused(format!("the Kafka client refuses its configuration: {cause}; see [kafka.properties]"))
+        })?;
+        // However the trial ends, closing must not wait for an answer to a rebalance.
+        client.context().close();
+        let client = Arc::new(client);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (polled, end) = (Arc::clone(&client), Arc::clone(&is_over));
+        let polling = std::thread::spawn(move || {
+            while !end.load(Ordering::Acquire) {
+                // Errors go to the context; nothing is subscribed to, so nothing else comes.
+                drop(polled.poll(POLL_WAIT));
+            }
+        });
+        Ok(Self { kafka, causes, client, is_over, polling: Some(polling) })
+    }
+
+    fn describe(&self) -> Result<TopicDescription, Attempt> {
+        let topic = Topic::new(&self.kafka.topic, &self.kafka.brokers, Arc::clone(&self.client));
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        let mut missing = 0;
+        loop {
+            let error = match topic.describe_blocking() {
+                Ok(description) => return Ok(description),
+                Err(error) => error,
+            };
+            match error {
+                // A topic that was just created is unknown to some brokers for a moment.
+                AskError::Missing(_) if missing < MISSING_PAUSES => {
+                    missing += 1;
+                    std::thread::sleep(MISSING_PAUSE);
+                }
+                AskError::Missing(_) => return Err(Attempt::Refused(error.to_string())),
+                AskError::Denied { .. } => {
+                    let cause = self.causes.hidden(&self.kafka.topic, Operation::Read);
+                    return Err(Attempt::Refused(cause.to_string()));
+                }
+                AskError::Failed { .. } => {
+                    let cause = self.complaint();
+                    if cause.as_ref().is_some_and(|cause| cause.kind == Kind::Refused) || Instant::now() >= deadline {
+                        return Err(self.unreachable(cause.as_ref(), &error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fetches a record, or learns that there is none.
+    fn read(&self, description: &TopicDescription) -> Attempt {
+        let topic = Topic::new(&self.kafka.topic, &self.kafka.brokers, Arc::clone(&self.client));
+        let mut chosen = None;
+        for partition in 0..description.partitions.clamp(1, PARTITIONS_ASKED_MAX) {
+            match topic.watermarks_blocking(partition) {
+                Ok(marks) if marks.low < marks.high => {
+                    chosen = Some((partition, marks));
+                    break;
+                }
+                Ok(marks) => chosen = chosen.or(Some((partition, marks))),
+                Err(AskError::Denied { .. }) => return self.denied_read(),
+                Err(error) => return self.unreachable(self.complaint().as_ref(), &error),
+            }
+        }
+        let Some((partition, marks)) = chosen else { return self.denied_read() };
+        match Trial::new(self.kafka, &probe_properties(self.kafka)) {
+            Ok(probe) => probe.fetch(partition, marks).unwrap_or_else(|error| Attempt::Refused(error.to_string())),
+            Err(refused) => refused,
+        }
+    }
+
+    fn fetch(&self, partition: u32, marks: Watermarks) -> Result<Attempt, KafkaError> {
+        let topic = &self.kafka.topic;
+        let mut queue = Queue::new(Arc::clone(&self.client));
+        forward_partition(&self.client, topic, partition, &queue.target())
+            .map_err(|error| KafkaError::Seek(error.to_string()))?;
+        self.client.assign(&partition_list(topic, [(partition, marks.low)])?)?;
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        let mut attempt = None;
+        while attempt.is_none() && Instant::now() < deadline {
+            attempt = queue.take(1, POLL_WAIT).messages().next().map(|message| match message {
+                Message::Record { .. } => Attempt::Works(format!("topic {topic:?} can be read")),
+                Message::Event(event) => match event.code {
+                    RDKafkaErrorCode::PartitionEOF => {
+                        Attempt::Works(format!("topic {topic:?} can be read; partition {partition} holds no records"))
+                    }
+                    RDKafkaErrorCode::TopicAuthorizationFailed => self.denied_read(),
+                    code => Attempt::Refused(format!("topic {topic:?}: {}", self.causes.of(Some(code), &event.text))),
+                },
+            });
+        }
+        self.client.unassign()?;
+        let seconds = STEP_TIMEOUT.as_secs();
+        let silence = format!("topic {topic:?}: no answer to a fetch from partition {partition} within {seconds} s");
+        Ok(attempt.unwrap_or_else(|| self.unreachable(self.complaint().as_ref(), &silence)))
+    }
+
+    /// Asks for the group as one who is no member of it.
+    fn look_group_up(&self) -> Attempt {
+        let group = &self.kafka.group_id;
+        let denied = || Attempt::Refused(self.causes.denied(Operation::Read, Resource::Group(group)).to_string());
+        match may_read_with_group(&self.client, group, ANSWER_TIMEOUT) {
+            Ok(Some(true)) => Attempt::Works(format!("group {group:?} can be joined")),
+            Ok(Some(false)) | Err(DescribeError::Failed { code: RDKafkaErrorCode::GroupAuthorizationFailed, .. }) => {
+                denied()
+            }
+            Ok(None) => {
+                Attempt::Unanswered(format!("group {group:?}: the brokers do not tell whether it can be joined"))
+            }
+            Err(error) => Attempt::Unanswered(format!("group {group:?}: {}", self.causes.mask(&error.to_string()))),
+        }
+    }
+
+    fn denied_read(&self) -> Attempt {
+        Attempt::Refused(self.causes.denied(Operation::Read, Resource::Topic(&self.kafka.topic)).to_string())
+    }
+
+    /// The cause that the client has complained of last. May look at a certificate, which takes some seconds at most.
+    fn complaint(&self) -> Option<Cause> {
+        let (code, text) = self.client.context().complaint()?;
+        self.causes.look(&text);
+        Some(self.causes.of(code, &text))
+    }
+
+    /// No answer came, perhaps for this cause.
+    fn unreachable(&self, cause: Option<&Cause>, otherwise: &dyn fmt::Display) -> Attempt {
+        let brokers = &self.kafka.brokers;
+        match cause {
+            Some(cause) if cause.kind == Kind::Refused => {
+                Attempt::Refused(format!("cannot use Kafka at {brokers} (kafka.brokers): {cause}"))
+            }
+            Some(cause) => Attempt::Unanswered(format!("cannot reach Kafka at {brokers} (kafka.brokers): {cause}")),
+            None => Attempt::Unanswered(self.causes.mask(&otherwise.to_string())),
+        }
+    }
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Release);
+        if let Some(polling) = self.polling.take() {
+            // It cannot panic: it only polls.
+            let _ = polling.join();
+        }
+    }
+}
