@@ -1,0 +1,89 @@
+//! Tokens of OAUTHBEARER that end while the program runs.
+
+use std::io::Write as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::counting::{STOP_TIMEOUT, Setup, Writer};
+use crate::support::secured_kafka::{Listener, SecuredKafka};
+use crate::support::{Program, engine, unique};
+
+/// How long a token lives. Brokers end a connection with the token that it was opened with.
+const LIFE: Duration = Duration::from_secs(20);
+
+const LONG: Duration = Duration::from_secs(120);
+
+/// A topic, and commands that come with short-lived tokens of a principal that may read and write it.
+fn setup(kafka: &'static SecuredKafka) -> Setup<'static> {
+    let user = unique("bearer");
+    let mut setup = Setup::between(kafka.kafka(), engine(), 1);
+    setup.come_by(&kafka.address(Listener::SaslSsl), &kafka.oauthbearer(&user, u32::try_from(LIFE.as_secs()).unwrap()));
+    let principal = format!("User:{user}");
+    kafka.allow_worker(&principal, &setup.topic, &setup.group);
+    kafka.allow_producer(&principal, &setup.topic);
+    setup
+}
+
+#[test]
+fn a_worker_counts_on_when_its_token_has_ended() {
+    let Some(kafka) = SecuredKafka::shared() else { return };
+    let setup = setup(kafka);
+    let mut writer = Writer::new(6);
+    setup.produce(&writer.write(200));
+    let mut worker = setup.worker();
+    setup.check(&writer);
+    let began = Instant::now();
+    while began.elapsed() < LIFE * 2 + LIFE / 4 {
+        std::thread::sleep(LIFE / 4);
+        setup.produce(&writer.write(50));
+        setup.check(&writer);
+    }
+    assert!(worker.terminate(STOP_TIMEOUT).success());
+}
+
+#[test]
+fn produce_goes_on_when_its_token_has_ended_and_shows_what_was_sent() {
+    let Some(kafka) = SecuredKafka::shared() else { return };
+    let setup = setup(kafka);
+    let mut command = setup.command(&["produce", "-"]);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    let began = Instant::now();
+    let mut sent = 0;
+    while began.elapsed() < LIFE + LIFE / 2 {
+        for _ in 0..20 {
+            pipe.write_all(b"{\"data\":{\"account_id\":\"a\"}}\n").unwrap();
+            sent += 1;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(pipe);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(setup.log_end(0), sent);
+    // Each line that tells how far it has come counts nearly all that was written by then, and they grow.
+    let shown: Vec<u64> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("sending: ")?.split(' ').next()?.replace(',', "").parse().ok())
+        .collect();
+    assert!(shown.len() >= 3, "{said}");
+    let per_second = sent / began.elapsed().as_secs();
+    for (number, shown) in shown.iter().enumerate() {
+        let seconds = u64::try_from(number).unwrap() * 5;
+        assert!(*shown >= per_second * seconds / 2, "{shown} after more than {seconds} s: {said}");
+    }
+}
+
+#[test]
+fn generate_goes_on_when_its_token_has_ended_and_ends_when_it_is_told_to() {
+    let Some(kafka) = SecuredKafka::shared() else { return };
+    let setup = setup(kafka);
+    let mut command = setup.command(&["generate", "--to-kafka", "--rate", "20"]);
+    let mut generating = Program::spawn(&mut command);
+    std::thread::sleep(LIFE + LIFE / 4);
+    let before = setup.log_end(0);
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(setup.log_end(0) > before, "{}", generating.stderr());
+    assert!(generating.terminate(LONG).success(), "{}", generating.stderr());
+}
