@@ -7,4 +7,5 @@ pub mod clickhouse;
 pub mod kafka;
 pub mod libchdb;
 mod outcome;
+mod private;
 pub mod provision;

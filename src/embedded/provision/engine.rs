@@ -9,16 +9,19 @@ use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use flate2::read::GzDecoder;
-use sha2::Sha512;
+use sha2::{Sha256, Sha512};
 
 use super::hash;
 use super::progress::Step;
 use super::staging::ensure_folder;
+use crate::embedded::private;
 
 /// The release of the packages, and of the engine in them.
 const VERSION: &str = "26.7.3-stable.1";
 /// The library's name in the packages of all platforms.
 const LIBRARY_FILE: &str = "libchdb.so";
+/// Beside the library: its SHA-256 when it was fetched, for platforms without a pinned one.
+const HASH_FILE: &str = "libchdb.so.sha256";
 /// What else a user may do.
 const WAY_OUT: &str =
     "or name a libchdb.so of your own by --library FILE, or use an external ClickHouse (clickhouse.url)";
@@ -30,44 +33,86 @@ struct Package {
     /// npm's `sha512-` integrity of the package file. `None` where no copy could be had to take it from: npm then still
     /// checks the file against its registry's word, and the user is told.
     integrity: Option<&'static str>,
+    /// SHA-256 of the library in it, hexadecimal. `None` where `integrity` is: it then is what was fetched.
+    library_sha256: Option<&'static str>,
 }
 
 /// The package for an operating system and processor, as `std::env::consts` names them.
 fn package(os: &str, arch: &str) -> Option<Package> {
-    let (name, integrity) = match (os, arch) {
+    let (name, integrity, library_sha256) = match (os, arch) {
         ("linux", "x86_64") => (
             "@chdb/lib-linux-x64-gnu",
             Some("sha512-XP97mMqnc5tZpKQywR8N7cLTsHNiTmHr30pC5mzo3jWmukjKn2IBa60c2B/gWUNcuFjOMjWoorQICCqBVj5wpw=="),
+            Some("36ad4e999882821ef13cf2d0f52c93f48e6ee1b4498b35a201c23ce4b8d15bf5"),
         ),
-        ("linux", "aarch64") => ("@chdb/lib-linux-arm64-gnu", None),
-        ("macos", "x86_64") => ("@chdb/lib-darwin-x64", None),
-        ("macos", "aarch64") => ("@chdb/lib-darwin-arm64", None),
+        ("linux", "aarch64") => ("@chdb/lib-linux-arm64-gnu", None, None),
+        ("macos", "x86_64") => ("@chdb/lib-darwin-x64", None, None),
+        ("macos", "aarch64") => ("@chdb/lib-darwin-arm64", None, None),
         _ => return None,
     };
-    Some(Package { name, integrity })
+    Some(Package { name, integrity, library_sha256 })
 }
 
-/// The engine's library: `override_file` if the user named one, else the pinned one from the cache folder, fetched by npm
-/// (180 MB, unpacked 570 MB) if it is not there yet.
+/// The engine's library, ready to be loaded: `override_file` if the user named one, else the pinned one from the cache folder,
+/// fetched by npm (180 MB, unpacked 570 MB) if it is not there yet. What comes from the cache is hashed, which takes a second.
+///
+/// # Errors
+///
+/// As of [`fetch_engine_library`]; the library in the cache is not what was fetched, or somebody else may write to it.
+pub fn engine_library(override_file: Option<&Path>) -> Result<PathBuf> {
+    let library = fetch_engine_library(override_file)?;
+    if override_file.is_none() {
+        check_cached(&library, this_platform()?.library_sha256, &super::cache_dir()?)?;
+    }
+    Ok(library)
+}
+
+/// Fetches the engine's library if it is not there yet, and tells where it is. It is not to be loaded by this: see
+/// [`engine_library`].
 ///
 /// # Errors
 ///
 /// The named file does not exist; there is no package for this platform; npm is missing or fails; the package is not the
 /// pinned one; the cache folder cannot be written to. Each says what to do.
-pub fn engine_library(override_file: Option<&Path>) -> Result<PathBuf> {
+pub fn fetch_engine_library(override_file: Option<&Path>) -> Result<PathBuf> {
     if let Some(file) = override_file {
         if !file.is_file() {
             bail!("there is no library file {}", file.display());
         }
         return Ok(file.to_owned());
     }
-    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    let Some(package) = package(os, arch) else {
-        bail!("there is no embedded ClickHouse for {os} on {arch}: {WAY_OUT}");
-    };
-    let folder =
-        ensure_folder(&super::cache_dir()?, &format!("chdb-{VERSION}-{os}-{arch}"), |staging| fetch(package, staging))?;
+    let package = this_platform()?;
+    let name = format!("chdb-{VERSION}-{}-{}", std::env::consts::OS, std::env::consts::ARCH);
+    let folder = ensure_folder(&super::cache_dir()?, &name, |staging| fetch(package, staging))?;
     Ok(folder.join(LIBRARY_FILE))
+}
+
+fn this_platform() -> Result<Package> {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    package(os, arch).with_context(|| format!("there is no embedded ClickHouse for {os} on {arch}: {WAY_OUT}"))
+}
+
+/// Refuses a library in the cache that is not what was fetched, or that somebody else may change.
+fn check_cached(library: &Path, pinned: Option<&str>, cache: &Path) -> Result<()> {
+    private::refuse_if_others_may_write(library, cache)?;
+    let kept = library.with_file_name(HASH_FILE);
+    let expected = match pinned {
+        Some(pinned) => pinned.to_owned(),
+        None => {
+            private::refuse_if_others_may_write(&kept, cache)?;
+            fs::read_to_string(&kept).with_context(|| format!("cannot read {}", kept.display()))?
+        }
+    };
+    let found = hex::encode(hash::of_file::<Sha256>(library)?);
+    if found != expected.trim() {
+        bail!(
+            "{} has changed since it was fetched (its SHA-256 is {found}, not {}): remove {}, and it is fetched again",
+            library.display(),
+            expected.trim(),
+            library.parent().unwrap_or(library).display()
+        );
+    }
+    Ok(())
 }
 
 fn fetch(package: Package, staging: &Path) -> Result<()> {
@@ -87,6 +132,8 @@ fn fetch(package: Package, staging: &Path) -> Result<()> {
         ),
     }
     unpack(&file, staging)?;
+    let unpacked = hash::of_file::<Sha256>(&staging.join(LIBRARY_FILE))?;
+    fs::write(staging.join(HASH_FILE), hex::encode(unpacked)).context("cannot write to the cache folder")?;
     fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
     step.done(&format!("fetched the embedded ClickHouse {VERSION}"));
     Ok(())
@@ -162,6 +209,24 @@ mod tests {
     fn a_named_file_must_exist() {
         let error = engine_library(Some(Path::new("/nonexistent/libchdb.so"))).unwrap_err().to_string();
         assert!(error.contains("/nonexistent/libchdb.so"), "{error}");
+    }
+
+    #[test]
+    fn a_library_in_the_cache_is_what_was_fetched() {
+        let cache = tempfile::tempdir().unwrap();
+        let library = cache.path().join(LIBRARY_FILE);
+        fs::write(&library, "abc").unwrap();
+        private::ensure_folder(cache.path()).unwrap();
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        check_cached(&library, Some(abc), cache.path()).unwrap();
+        assert!(check_cached(&library, None, cache.path()).is_err(), "no hash is known");
+        fs::write(cache.path().join(HASH_FILE), abc).unwrap();
+        check_cached(&library, None, cache.path()).unwrap();
+        fs::write(&library, "abd").unwrap();
+        for pinned in [Some(abc), None] {
+            let error = check_cached(&library, pinned, cache.path()).unwrap_err().to_string();
+            assert!(error.contains("has changed") && error.contains("remove"), "{error}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use sha2::Sha256;
 use super::hash;
 use super::progress::Step;
 use super::staging::ensure_folder;
+use crate::embedded::private;
 
 const VERSION: &str = "4.1.0";
 
@@ -37,16 +38,29 @@ const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
 ///
 /// # Errors
 ///
-/// Maven is missing or fails; a jar is not the pinned one; the cache folder cannot be written to.
+/// Maven is missing or fails; a jar is not the pinned one, also when it was fetched before; somebody else may write to one;
+/// the cache folder cannot be written to.
 pub fn kafka_jars() -> Result<PathBuf> {
-    ensure_folder(&super::cache_dir()?, &format!("kafka-{VERSION}"), |staging| {
+    let cache = super::cache_dir()?;
+    let folder = ensure_folder(&cache, &format!("kafka-{VERSION}"), |staging| {
         let step = Step::start(&format!("fetching Apache Kafka {VERSION} (43 MB, once)"));
         let jars = copy_jars(staging)?;
         check(&jars, MANIFEST)?;
         step.done(&format!("fetched Apache Kafka {VERSION}"));
         Ok(())
-    })
-    .map(|folder| folder.join("jars"))
+    })?;
+    let jars = folder.join("jars");
+    check(&jars, MANIFEST)
+        .with_context(|| format!("{} has changed: remove it, and it is fetched again", folder.display()))?;
+    refuse_if_others_may_write(&jars, &cache)?;
+    Ok(jars)
+}
+
+fn refuse_if_others_may_write(jars: &Path, cache: &Path) -> Result<()> {
+    for entry in fs::read_dir(jars).with_context(|| format!("cannot read {}", jars.display()))? {
+        private::refuse_if_others_may_write(&entry.context("cannot read the cache folder")?.path(), cache)?;
+    }
+    Ok(())
 }
 
 fn copy_jars(folder: &Path) -> Result<PathBuf> {

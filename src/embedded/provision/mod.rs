@@ -1,7 +1,8 @@
 //! Fetching what the embedded parts run on, into the user's cache folder: the ClickHouse library from npm, and (for tests)
 //! Apache Kafka's jars from Maven.
 //!
-//! Versions are pinned here, and so are hashes; what does not match is not used. Package managers do the fetching, with the
+//! Versions are pinned here, and so are hashes; what does not match is not used, neither when it is fetched nor when it is
+//! loaded, and nothing is loaded that somebody else may write to. Package managers do the fetching, with the
 //! registries, proxies and credentials that the user has set up for them. A folder appears whole or not at all, also when two
 //! processes want it at once.
 
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-pub use engine::engine_library;
+pub use engine::{engine_library, fetch_engine_library};
 pub use kafka::kafka_jars;
 
 /// Names another cache folder than `seatmeter` in the user's.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::embedded::private;
+
 /// Returns `parent/name`, filled by `fill` if it does not exist yet.
 ///
 /// `fill` works in a temporary folder beside it, which is renamed when all is done; a lock on a file makes other processes
@@ -14,11 +16,11 @@ use anyhow::{Context as _, Result};
 ///
 /// The folder cannot be written to, or `fill` fails; nothing of it is left then.
 pub(super) fn ensure_folder(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    private::ensure_folder(parent).with_context(|| format!("cannot use the cache folder {}", parent.display()))?;
     let folder = parent.join(name);
     if folder.is_dir() {
         return Ok(folder);
     }
-    fs::create_dir_all(parent).with_context(|| format!("cannot create the cache folder {}", parent.display()))?;
     let lock_path = parent.join(format!("{name}.lock"));
     let lock = File::create(&lock_path).with_context(|| format!("cannot write to {}", lock_path.display()))?;
     lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
@@ -30,8 +32,9 @@ pub(super) fn ensure_folder(parent: &Path, name: &str, fill: impl FnOnce(&Path) 
     if staging.exists() {
         fs::remove_dir_all(&staging).with_context(|| format!("cannot remove {}", staging.display()))?;
     }
-    fs::create_dir_all(&staging).with_context(|| format!("cannot create {}", staging.display()))?;
+    private::ensure_folder(&staging).with_context(|| format!("cannot create {}", staging.display()))?;
     let filled = fill(&staging).and_then(|()| {
+        private::take_write_from_others(&staging)?;
         fs::rename(&staging, &folder)
             .with_context(|| format!("cannot rename {} to {}", staging.display(), folder.display()))
     });
