@@ -1,6 +1,5 @@
 //! `seatmeter worker` as a process, counting a backlog into an engine of its own.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use seatmeter::embedded::clickhouse::EngineProcess;
@@ -8,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::backlog::{Backlog, fresh_group, kafka};
 use crate::process;
+use crate::support::engine::{self, PASSWORD};
 use crate::support::{Database, Program, program, unique};
 
 /// How often the progress is asked for; each question costs the engine some CPU time.
@@ -48,8 +48,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn start() -> Self {
         let data = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder is writable");
-        let exe = Path::new(env!("CARGO_BIN_EXE_seatmeter"));
-        Self { process: EngineProcess::spawn(exe, data.path()).expect("the engine starts"), _data: data }
+        Self { process: engine::start(data.path(), false), _data: data }
     }
 
     /// A fresh database with the schema.
@@ -59,6 +58,7 @@ impl Engine {
         let migrated = migrate
             .env("SEATMETER__CLICKHOUSE__URL", &database.url)
             .env("SEATMETER__CLICKHOUSE__DATABASE", &database.name)
+            .env("SEATMETER__CLICKHOUSE__PASSWORD", PASSWORD)
             .output()
             .expect("the program starts");
         assert!(migrated.status.success(), "{migrated:?}");
@@ -88,6 +88,7 @@ impl<'e> Worker<'e> {
             .env("SEATMETER__KAFKA__GROUP_ID", fresh_group())
             .env("SEATMETER__CLICKHOUSE__URL", &database.url)
             .env("SEATMETER__CLICKHOUSE__DATABASE", &database.name)
+            .env("SEATMETER__CLICKHOUSE__PASSWORD", PASSWORD)
             .env("SEATMETER__HTTP__LISTEN", "127.0.0.1:0");
         let engine_cpu = engine.cpu();
         let began = Instant::now();

@@ -9,6 +9,7 @@ use chrono::{Days, NaiveDate, Utc};
 use seatmeter::config;
 use seatmeter::embedded::clickhouse::EngineProcess;
 use seatmeter::store::Store;
+use secrecy::ExposeSecret as _;
 
 use super::process::{cpu_s, memory_mb};
 
@@ -37,6 +38,7 @@ impl Setting {
         let runtime = runtime.expect("a runtime starts");
         let mut config = config::load(None, std::iter::empty()).expect("the defaults are valid").clickhouse;
         config.url = engine.url();
+        config.password = engine.password().clone();
         config.database = DATABASE.to_owned();
         let store = Store::connect(&config).expect("the URL is one");
         if !loaded.exists() {
@@ -46,13 +48,13 @@ impl Setting {
                 store.reset_database().await.expect("the database can be made anew");
                 store.migrate().await.expect("the schema applies");
             });
-            load(&engine.url(), today);
+            load(&engine, today);
             std::fs::write(&loaded, "").expect("the folder can be written to");
             eprintln!("loaded in {:.0} s", started.elapsed().as_secs_f64());
         } else {
             runtime.block_on(store.migrate()).expect("the schema applies");
         }
-        let (api, address) = start_api(exe, &engine.url());
+        let (api, address) = start_api(exe, &engine);
         Self { runtime, store, base: format!("http://{address}/v1/accounts/acme/"), engine, api }
     }
 
@@ -92,21 +94,23 @@ fn kept_folder(exe: &Path, today: NaiveDate) -> PathBuf {
     folder
 }
 
-fn load(url: &str, today: NaiveDate) {
+fn load(engine: &EngineProcess, today: NaiveDate) {
     let first_day = today - Days::new(1095);
     let statements = LOAD.split(";\n").map(str::trim).filter(|statement| !statement.is_empty());
     for statement in statements {
-        let url = format!("{url}/?database={DATABASE}&param_first_day={first_day}&param_last_day={today}");
-        ureq::post(&url).send(statement).unwrap_or_else(|error| panic!("{error}: {statement}"));
+        let url = format!("{}/?database={DATABASE}&param_first_day={first_day}&param_last_day={today}", engine.url());
+        let request = ureq::post(&url).header("X-ClickHouse-Key", engine.password().expose_secret());
+        request.send(statement).unwrap_or_else(|error| panic!("{error}: {statement}"));
     }
 }
 
-fn start_api(exe: &Path, url: &str) -> (Child, String) {
+fn start_api(exe: &Path, engine: &EngineProcess) -> (Child, String) {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free");
     let address = free.to_string();
     let api = Command::new(exe)
         .arg("api")
-        .env("SEATMETER__CLICKHOUSE__URL", url)
+        .env("SEATMETER__CLICKHOUSE__URL", engine.url())
+        .env("SEATMETER__CLICKHOUSE__PASSWORD", engine.password().expose_secret())
         .env("SEATMETER__CLICKHOUSE__DATABASE", DATABASE)
         .env("SEATMETER__HTTP__LISTEN", &address)
         .env("SEATMETER__LOG__FILTER", "error")

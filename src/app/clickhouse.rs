@@ -4,17 +4,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use secrecy::SecretString;
 
-use super::logging;
+use super::{engine_password, logging};
 use crate::config::Log;
 use crate::embedded::clickhouse::{ServeOptions, serve};
 use crate::embedded::provision::engine_library;
 
 /// Serve the embedded ClickHouse over HTTP
 ///
-/// curl, Grafana and ClickHouse's clients use it as they use a server. The user is `default`. Example:
-/// curl 'http://127.0.0.1:8123/?query=SHOW+DATABASES'
+/// curl, Grafana and ClickHouse's clients use it as they use a server. The user is `default`; the password is made at the
+/// first start, kept in the data folder (seatmeter-password), and part of the address that is printed, unless --password names
+/// one. Example: curl 'http://default:PASSWORD@127.0.0.1:8123/?query=SHOW+DATABASES'
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Address to listen on; port 0 takes a free one. Without a password only loopback addresses are allowed
@@ -29,9 +29,17 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
 
-    /// Password of the user
-    #[arg(long, env = "SEATMETER_ENGINE_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
-    password: Option<SecretString>,
+    #[command(flatten)]
+    password: engine_password::PasswordArgs,
+
+    /// Let statements reach files, programs and other hosts: file(), url(), s3(), INTO OUTFILE, dictionaries, BACKUP. They do
+    /// so with the rights of whoever runs this
+    #[arg(long)]
+    allow_external: bool,
+
+    /// A name by which clients may ask for this server, beside its address and localhost; may be repeated
+    #[arg(long = "host-name", value_name = "NAME")]
+    host_names: Vec<String>,
 
     /// Stop when standard input is closed, so as not to outlive the process at its other end
     #[arg(long)]
@@ -39,6 +47,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<()> {
+    engine_password::keep_from_process_list()?;
     let _last_lines = logging::init(&Log { filter: "info".into(), json: false })?;
     let data_dir = match args.data_dir {
         Some(named) => named,
@@ -50,7 +59,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<()> {
         library: engine_library(args.library.as_deref())?,
         data_dir,
         listen: args.listen,
-        password: args.password,
+        password: args.password.given(),
+        host_names: args.host_names,
+        allow_external: args.allow_external,
         stop_with_stdin: args.stop_with_stdin,
     })
 }

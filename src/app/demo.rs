@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+use super::engine_password;
 use super::feed::{self, Feed};
 use super::output::written;
 use super::service::{self, Role, Service};
@@ -50,6 +50,13 @@ pub(super) struct Args {
     /// The ClickHouse engine's library, libchdb.so; by default it is fetched by npm, once
     #[arg(long, value_name = "FILE")]
     clickhouse_library: Option<PathBuf>,
+
+    #[command(flatten)]
+    password: engine_password::PasswordArgs,
+
+    /// Let ClickHouse's statements reach files, programs and other hosts, with the rights of whoever runs this
+    #[arg(long)]
+    allow_external: bool,
 }
 
 /// The demo's view of the configuration: its own broker, ClickHouse and access, quieter logs; the rest as configured.
@@ -61,7 +68,6 @@ pub(super) fn configure(args: &Args, mut config: Config) -> anyhow::Result<Confi
     config.auth.mode = AuthMode::Off;
     config.kafka.properties.clear();
     config.clickhouse.user = "default".to_owned();
-    config.clickhouse.password = SecretString::default();
     config.clickhouse.cluster = None;
     config.clickhouse.insert_quorum = 0;
     config.clickhouse.ca_file = None;
@@ -82,6 +88,7 @@ pub(super) async fn run(args: &Args, mut config: Config, stop: CancellationToken
     let mut engine = start_engine(args, data_dir.clone()).await?;
     let broker = MockBroker::start(&config.kafka.topic, PARTITIONS)?;
     config.clickhouse.url = engine.url();
+    config.clickhouse.password = engine.password().clone();
     config.kafka.brokers = broker.bootstrap_servers();
 
     let store = Store::connect(&config.clickhouse)?;
@@ -89,7 +96,8 @@ pub(super) async fn run(args: &Args, mut config: Config, stop: CancellationToken
     store.reset_database().await?;
     store.migrate().await?;
     let service = Service::new(&config, Role::WorkerAndApi, listener, store.clone())?;
-    written(std::io::stdout().lock().write_all(banner(address, account.as_deref(), &config, &data_dir).as_bytes()))?;
+    let banner = banner(address, account.as_deref(), &engine, &config.clickhouse.database, &data_dir);
+    written(std::io::stdout().lock().write_all(banner.as_bytes()))?;
 
     let feeding = feed::start(feed, config.kafka.clone(), store, stop.clone());
     let failed = async {
@@ -115,6 +123,8 @@ async fn start_engine(args: &Args, data_dir: PathBuf) -> anyhow::Result<EnginePr
         data_dir,
         listen: args.clickhouse_listen,
         library: args.clickhouse_library.clone(),
+        password: args.password.given(),
+        allow_external: args.allow_external,
     };
     tokio::task::spawn_blocking(move || EngineProcess::start(options)).await.context("the demo broke down")?
 }
@@ -125,26 +135,29 @@ fn default_data_dir() -> anyhow::Result<PathBuf> {
 }
 
 /// What to do now.
-fn banner(api: SocketAddr, account: Option<&str>, config: &Config, data_dir: &Path) -> String {
+fn banner(api: SocketAddr, account: Option<&str>, engine: &EngineProcess, database: &str, data_dir: &Path) -> String {
     // The dashboard asks for an account where its address names none.
     let query = account.map_or_else(String::new, |id| {
         format!("?{}", url::form_urlencoded::Serializer::new(String::new()).append_pair("account", id).finish())
     });
-    let clickhouse = &config.clickhouse.url;
-    let database = &config.clickhouse.database;
+    let clickhouse = engine.url_to_print();
+    let (note, user) = match engine.has_named_password() {
+        true => ("password as given", "--user default "),
+        false => ("password in the address", ""),
+    };
     format!(
         "
 seatmeter demo
 
   Dashboard   http://{api}/{query}
   API         http://{api}   (no token needed)
-  ClickHouse  {clickhouse}   (user default, no password, database {database})
+  ClickHouse  {clickhouse}   (user default, {note}, database {database})
   Data        {data_dir}   (emptied at each start)
 
   What is counted so far:
     curl http://{api}/v1/ingest
   Active users by day, in SQL:
-    curl '{clickhouse}/?database={database}' --data-binary \\
+    curl {user}'{clickhouse}/?database={database}' --data-binary \\
       'SELECT account_id, day, active_users FROM daily_active_users_by_account ORDER BY day DESC LIMIT 9 FORMAT PrettyCompact'
 
   Ctrl-C stops it.

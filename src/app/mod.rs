@@ -6,6 +6,7 @@
 mod check_config;
 mod clickhouse;
 mod demo;
+mod engine_password;
 mod feed;
 mod generate;
 mod logging;
@@ -65,6 +66,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let load = || load_config(cli.config);
     let result = match cli.command {
         Command::Demo(args) => {
+            engine_password::keep_from_process_list()?;
             let load = || demo::configure(&args, load()?);
             with_runtime(load, async |config, stop| demo::run(&args, config, stop).await)
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::engine::execute;
+use crate::support::engine::{PASSWORD, execute};
 use crate::support::program::command;
 use crate::support::{Program, eventually};
 
@@ -95,10 +95,13 @@ fn it_counts_a_file_and_begins_anew_each_time() {
     let path = events_file(folder.path(), &[LOGIN]);
     let data = demo.data;
     let mut again = command(&["demo", "--listen", "127.0.0.1:0", "--data-dir"]);
-    let mut again = Program::spawn(again.arg(data.path()).args(["--events", path.to_str().unwrap()]));
+    let mut again =
+        Program::spawn(again.arg(data.path()).args(["--events", path.to_str().unwrap(), "--password", PASSWORD]));
     again.wait_for_line("1 record counted in ", LONG);
     let line = again.wait_for_line("  ClickHouse ", LONG);
     let url = line.split_whitespace().nth(1).unwrap();
+    assert!(!url.contains('@') && !line.contains(PASSWORD), "a password that was named is not printed: {line}");
+    assert!(!std::fs::read_to_string(format!("/proc/{}/cmdline", again.pid())).unwrap().contains(PASSWORD));
     assert_eq!(execute(&format!("{url}/?database=seatmeter"), "SELECT count() FROM test_executions_daily"), "0\n");
     assert!(again.terminate(STOP_TIMEOUT).success(), "{}", again.stderr());
 }

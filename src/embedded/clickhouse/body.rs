@@ -13,11 +13,17 @@ use super::statement::{self, HEAD_BYTES_MAX, Insert, Scan};
 use crate::embedded::libchdb::EngineError;
 
 /// The text of a statement that stands alone, at most (the engine's own `max_query_size` is 256 KiB unless raised).
-const STATEMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+const STATEMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long the statement, or a form, may take to arrive, however it trickles.
+pub(super) const STATEMENT_TIME_MAX: Duration = Duration::from_secs(120);
+/// Fields of a form.
+const FIELDS_MAX: usize = 1000;
 /// How long a client may fall silent within a request's body.
 const IDLE_MAX: Duration = Duration::from_secs(60);
-/// How much of a body is still read after its INSERT has failed, so that the client comes to read the answer.
+/// How much of a body is still read after its INSERT has failed, and for how long, so that the client comes to read the
+/// answer.
 const DRAINED_BYTES_MAX: usize = 256 * 1024 * 1024;
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The text of a request: its statement, and what is known of the data behind it.
 pub(super) enum Text {
@@ -78,11 +84,20 @@ pub(super) async fn read_form(parsed: &mut Parsed, body: &mut Incoming, boundary
     let stream = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(Bytes::from(bytes)) });
     let mut form = multer::Multipart::new(stream, boundary);
     let bad = |error: multer::Error| EngineError::new(36, "BAD_ARGUMENTS", &format!("Bad form data: {error}"));
+    let mut fields = 0;
     while let Some(field) = form.next_field().await.map_err(bad)? {
+        fields += 1;
+        if fields > FIELDS_MAX {
+            return Err(EngineError::new(36, "BAD_ARGUMENTS", &format!("A form has more than {FIELDS_MAX} fields")));
+        }
         if field.file_name().is_some() {
             return Err(not_implemented("files in a form (external tables)"));
         }
         let name = field.name().unwrap_or("").to_owned();
+        // Who asks is settled before a body is read.
+        if matches!(name.as_str(), "user" | "password") {
+            return Err(not_implemented(&format!("{name} in a form; send it in the address or by a header")));
+        }
         let value = field.text().await.map_err(bad)?;
         parsed.take(&name, value)?;
     }
@@ -113,12 +128,16 @@ impl Incoming {
 
     /// Reads on for a while and forgets what comes.
     pub(super) async fn drain(&mut self) {
-        let mut drained_bytes = 0;
-        while let Ok(Some(piece)) = self.next().await {
-            drained_bytes += piece.len();
-            if drained_bytes > DRAINED_BYTES_MAX {
-                return;
+        let drained = async {
+            let mut drained_bytes = 0;
+            while let Ok(Some(piece)) = self.next().await {
+                drained_bytes += piece.len();
+                if drained_bytes > DRAINED_BYTES_MAX {
+                    return;
+                }
             }
-        }
+        };
+        // Whether it came to the end matters to nobody.
+        drop(tokio::time::timeout(DRAIN_TIME_MAX, drained).await);
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::access::DEFAULT_DATABASE;
 use super::framing::Framing;
 use super::request::Parsed;
 use super::sentinel::Sentinel;
@@ -34,6 +35,8 @@ const NOT_STREAMABLE: &str = "Streaming query is not supported";
 pub(super) struct Engine {
     library: Library,
     data_dir: PathBuf,
+    /// What its user may do; see [`access`](super::access).
+    access_file: PathBuf,
 }
 
 /// A statement with all that it needs.
@@ -79,8 +82,8 @@ pub(super) enum Reply {
 }
 
 impl Engine {
-    pub(super) fn new(library: Library, data_dir: &Path) -> Engine {
-        Engine { library, data_dir: data_dir.to_owned() }
+    pub(super) fn new(library: Library, data_dir: &Path, access_file: PathBuf) -> Engine {
+        Engine { library, data_dir: data_dir.to_owned(), access_file }
     }
 
     /// Opens a connection, and starts the engine with the first one.
@@ -88,6 +91,8 @@ impl Engine {
         // With tables loaded in the background, the first queries after a start would find some of them missing.
         let arguments = [
             format!("--path={}", self.data_dir.display()),
+            format!("--config-file={}", self.access_file.display()),
+            format!("--database={DEFAULT_DATABASE}"),
             "--async_load_databases=0".to_owned(),
             "--async_load_system_database=0".to_owned(),
         ];

@@ -6,22 +6,24 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, HOST, ORIGIN};
+use axum::http::header::CACHE_CONTROL;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::http::{Method, Response, StatusCode};
+use axum::middleware::Next;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
-use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::answer;
-use super::body::{Incoming, Text, boundary, read_form, read_statement};
+use super::body::{Incoming, STATEMENT_TIME_MAX, Text, boundary, read_form, read_statement};
+use super::door::Door;
 use super::effect::effect_of;
 use super::execute::{Data, Engine, Job, Reply, Statement};
+use super::guard::{self, Guard};
 use super::request::{self, Parsed};
 use super::sentinel::Sentinel;
 use super::statement::{self, Insert};
+use super::values::ValuesWatch;
 use super::writes::Writes;
 use crate::embedded::libchdb::EngineError;
 
@@ -29,6 +31,9 @@ use crate::embedded::libchdb::EngineError;
 pub(super) const STATEMENTS_MAX: usize = 64;
 /// Pieces of an INSERT's data that wait for the engine.
 const PIECES_WAITING_MAX: usize = 4;
+
+/// Bodies that are read whole at the same time, each up to a statement's length; further ones wait.
+const READERS_MAX: usize = 32;
 
 /// How often a statement that nobody waits for is cancelled, and the pause in between.
 const CANCELS: u32 = 3;
@@ -39,19 +44,27 @@ pub(super) struct Server {
     engine: Engine,
     sentinel: Arc<Sentinel>,
     permits: Arc<Semaphore>,
+    /// For the memory that bodies take which are read whole.
+    readers: Semaphore,
     writes: Writes,
-    /// SHA-256, so that comparing takes the same time for any guess.
-    password: Option<[u8; 32]>,
+    door: Door,
+    /// `None` where statements may reach outside.
+    guard: Option<Guard>,
 }
 
-fn digest(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
+/// Lets a request pass unless a web page of somebody else has sent it.
+pub(super) async fn refuse_web_pages(State(server): State<Arc<Server>>, http: Request, next: Next) -> Response<Body> {
+    match server.door.refuse_web_pages(http.headers()) {
+        Ok(()) => next.run(http).await,
+        Err(error) => answer::failure(&error),
+    }
 }
 
 /// Answers a request to the query interface.
 pub(super) async fn answer_request(State(server): State<Arc<Server>>, http: Request) -> Response<Body> {
     match server.answer(http).await {
         Ok(response) => response,
+        Err(error) if server.guard.is_some() => answer::failure(&guard::explained(error)),
         Err(error) => answer::failure(&error),
     }
 }
@@ -59,22 +72,22 @@ pub(super) async fn answer_request(State(server): State<Arc<Server>>, http: Requ
 /// Answers how many statements that may write have begun and ended, or that this cannot be told.
 pub(super) async fn answer_writes(State(server): State<Arc<Server>>, http: Request) -> Response<Body> {
     let (head, _) = http.into_parts();
-    let accepted = server.parse(&head).and_then(|parsed| server.check_password(&parsed));
-    match accepted {
-        Ok(()) => ([(CACHE_CONTROL, "no-store")], format!("{}\n", server.writes)).into_response(),
+    match server.admit(&head) {
+        Ok(_) => ([(CACHE_CONTROL, "no-store")], format!("{}\n", server.writes)).into_response(),
         Err(error) => answer::failure(&error),
     }
 }
 
 impl Server {
-    /// Without a password, everybody who can connect may ask; web pages may not.
-    pub(super) fn new(engine: Engine, sentinel: Arc<Sentinel>, password: Option<&SecretString>) -> Server {
+    pub(super) fn new(engine: Engine, sentinel: Arc<Sentinel>, door: Door, guard: Option<Guard>) -> Server {
         Server {
             engine,
             sentinel,
             permits: Arc::new(Semaphore::new(STATEMENTS_MAX)),
+            readers: Semaphore::new(READERS_MAX),
             writes: Writes::new(),
-            password: password.map(|password| digest(password.expose_secret())),
+            door,
+            guard,
         }
     }
 
@@ -84,54 +97,49 @@ impl Server {
         if !matches!(head.method, Method::GET | Method::HEAD | Method::POST) {
             return Ok(StatusCode::METHOD_NOT_ALLOWED.into_response());
         }
-        let mut parsed = self.parse(&head)?;
-        let mut body = Incoming::new(body);
-        if let Some(boundary) = boundary(&head.headers) {
-            read_form(&mut parsed, &mut body, boundary).await?;
-            body = Incoming::new(Body::empty());
+        // As a server, it tells anybody that it is there.
+        if head.method == Method::GET && head.uri.path() == "/" && head.uri.query().is_none() {
+            return Ok("Ok.\n".into_response());
         }
-        self.check_password(&parsed)?;
+        let mut parsed = self.admit(&head)?;
+        let mut body = Incoming::new(body);
+        let text = tokio::time::timeout(STATEMENT_TIME_MAX, self.read(&head, &mut parsed, &mut body));
+        let text = text
+            .await
+            .map_err(|_| EngineError::new(209, "SOCKET_TIMEOUT", "The statement took too long to come"))??;
         if head.method == Method::GET && head.uri.path() == "/" && parsed.query.is_empty() {
             return Ok("Ok.\n".into_response());
         }
-        match read_statement(&parsed.query, &mut body).await? {
+        match text {
             Text::Insert { insert, first } => self.insert(parsed, insert, first, body, started).await,
             Text::Alone(text) => self.run_alone(parsed, &text, started).await,
         }
     }
 
-    /// Parses what is not the body, unless a web page asks. A form may still bring the password.
-    fn parse(&self, head: &Parts) -> Result<Parsed, EngineError> {
-        self.refuse_web_pages(&head.headers)?;
-        request::parse(&head.method, head.uri.query().unwrap_or(""), &head.headers)
+    /// Reads the statement, with what else a form brings.
+    async fn read(&self, head: &Parts, parsed: &mut Parsed, body: &mut Incoming) -> Result<Text, EngineError> {
+        let _reading = self.readers.acquire().await.map_err(|_| broke_off())?;
+        if let Some(boundary) = boundary(&head.headers) {
+            read_form(parsed, body, boundary).await?;
+            *body = Incoming::new(Body::empty());
+        }
+        read_statement(&parsed.query, body).await
     }
 
-    /// A page in the user's own browser can reach a loopback port. It cannot hide its origin, nor, if it renamed itself to
-    /// 127.0.0.1 by DNS, the name that it was loaded from.
-    fn refuse_web_pages(&self, headers: &HeaderMap) -> Result<(), EngineError> {
-        if self.password.is_some() {
-            return Ok(());
-        }
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-        if headers.contains_key(ORIGIN) || !is_local_name(host) {
-            let text = "Requests from web pages are refused as long as the engine has no password";
-            return Err(EngineError::new(497, "ACCESS_DENIED", text));
-        }
-        Ok(())
+    /// Parses what is not the body, and checks the password: nothing of the body of a stranger is read.
+    fn admit(&self, head: &Parts) -> Result<Parsed, EngineError> {
+        let parsed = request::parse(&head.method, head.uri.query().unwrap_or(""), &head.headers)?;
+        self.door.check_password(&parsed.credentials)?;
+        Ok(parsed)
     }
 
-    fn check_password(&self, parsed: &Parsed) -> Result<(), EngineError> {
-        let user = parsed.credentials.user.as_deref().filter(|user| !user.is_empty()).unwrap_or("default");
-        let given = parsed.credentials.password.as_deref().unwrap_or("");
-        let accepted = match self.password {
-            Some(expected) => digest(given) == expected,
-            None => true,
-        };
-        if user == "default" && accepted {
-            return Ok(());
+    /// Refuses a statement that reaches outside, or that writes by a GET.
+    fn check(&self, request: &Parsed, text: &[u8]) -> Result<(), EngineError> {
+        guard::check_no_commands(text)?;
+        if request.readonly {
+            guard::check_reads(text)?;
         }
-        let text = format!("{user}: Authentication failed: password is incorrect, or there is no user with such name");
-        Err(EngineError::new(516, "AUTHENTICATION_FAILED", &text))
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.check(text))
     }
 
     async fn run_alone(&self, parsed: Parsed, text: &[u8], started: Instant) -> Result<Response<Body>, EngineError> {
@@ -141,6 +149,7 @@ impl Server {
             1 => {}
             _ => return Err(EngineError::new(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")),
         }
+        self.check(&parsed, text)?;
         let format = alone.format.or_else(|| parsed.default_format.clone()).unwrap_or_else(|| "TabSeparated".into());
         let statement = Statement::Alone { sql: alone.sql, format: format.clone(), kind: alone.kind };
         let job = Job { request: parsed, statement, mark: new_mark() };
@@ -164,11 +173,18 @@ impl Server {
         mut body: Incoming,
         started: Instant,
     ) -> Result<Response<Body>, EngineError> {
+        self.check(&parsed, &insert.sql)?;
+        let may_hold_sql = self.guard.is_some() && insert.format.eq_ignore_ascii_case("Values");
+        let mut watch = may_hold_sql.then(ValuesWatch::default);
         let (sender, data) = mpsc::channel(PIECES_WAITING_MAX);
         let statement = Statement::Insert { sql: insert.sql, format: insert.format.clone(), data };
         let mut reply = self.start(Job { request: parsed, statement, mark: new_mark() }).await?;
         let mut piece = Some(first);
         while let Some(bytes) = piece {
+            if let Some(Err(error)) = watch.as_mut().map(|watch| watch.look(&bytes)) {
+                body.drain().await;
+                return Err(error);
+            }
             if !bytes.is_empty() && sender.send(Data::Piece(bytes)).await.is_err() {
                 // The engine has given up. A client reads the answer only when it has sent its body.
                 body.drain().await;
@@ -241,17 +257,6 @@ impl Drop for Abandoned {
     }
 }
 
-/// A host name of a request that no DNS server has made up: an address, or localhost.
-fn is_local_name(host: &str) -> bool {
-    // An address with a port, or either without one; IPv6 is in brackets.
-    let without_port = match host.rsplit_once(':') {
-        Some((name, port)) if port.parse::<u16>().is_ok() => name,
-        _ => host,
-    };
-    let name = without_port.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(without_port);
-    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
-}
-
 fn broke_off() -> EngineError {
     EngineError::new(1001, "STD_EXCEPTION", "The engine broke off the statement")
 }
@@ -260,20 +265,5 @@ fn failure_of(outcome: Result<Result<Reply, EngineError>, oneshot::error::RecvEr
     match outcome {
         Ok(Err(error)) => error,
         _ => broke_off(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_that_dns_cannot_give_are_local() {
-        for host in ["localhost", "LOCALHOST:8123", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:8123"] {
-            assert!(is_local_name(host), "{host}");
-        }
-        for host in ["evil.example", "localhost.evil.example:8123", "", "[::1].evil", "127.0.0.1.evil:80"] {
-            assert!(!is_local_name(host), "{host}");
-        }
     }
 }

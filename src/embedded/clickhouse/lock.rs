@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::embedded::private;
+
 /// Its name in the data directory. It stays there; what counts is the lock on it, which the system drops with the process.
 const LOCK_FILE: &str = "seatmeter.lock";
 
@@ -16,13 +18,13 @@ pub(super) struct DataDirLock {
 }
 
 impl DataDirLock {
-    /// Creates the directory where missing, and locks it.
+    /// Creates the directory where missing, closes it to other users, and locks it.
     ///
     /// # Errors
     ///
     /// It cannot be created or written to, or another process holds it.
     pub(super) fn take(data_dir: &Path) -> Result<DataDirLock> {
-        std::fs::create_dir_all(data_dir)
+        private::ensure_folder(data_dir)
             .with_context(|| format!("cannot create the data directory {}", data_dir.display()))?;
         let path = data_dir.join(LOCK_FILE);
         let mut file = OpenOptions::new()

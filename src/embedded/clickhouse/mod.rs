@@ -10,22 +10,32 @@
 //! Beyond what a ClickHouse server has, `/writes` [tells](writes) whether anything may have been written since one asked last.
 //!
 //! It never keeps sessions, knows one user (`default`), and does no compression: what it does not do, it refuses by name.
-//! Whoever may talk to it may read files with its rights (`file()`), so it listens on loopback, or asks for a password.
+//!
+//! Whoever asks shows a password, and is no web page of somebody else. A GET only reads. What reaches files, programs or other
+//! hosts (`file()`, `url()`, `INTO OUTFILE`) is off, so that even a password that got out gives nobody the rights of this
+//! process: by the engine's own access control, and by a guard for what escapes that.
 
+mod access;
 mod answer;
 mod body;
+mod connections;
+mod door;
 mod effect;
 mod execute;
 mod framing;
+mod guard;
 mod handler;
+mod harmless;
 mod lexer;
 mod lock;
+mod password;
 mod process;
 mod request;
 mod sentinel;
 mod server;
 mod statement;
+mod values;
 mod writes;
 
-pub use process::{EngineOptions, EngineProcess};
+pub use process::{EngineOptions, EngineProcess, PASSWORD_VARIABLE};
 pub use server::{ServeOptions, serve};

@@ -12,7 +12,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use secrecy::{ExposeSecret as _, SecretString};
 
+use super::door::USER;
 use crate::embedded::provision;
 
 /// How long an engine may take to start; loading a large data directory takes seconds.
@@ -21,6 +23,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(120);
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Lines of its stderr that are kept for the message of a failed start.
 const STDERR_LINES_MAX: usize = 20;
+/// Names the password to the engine: what is in a process's environment is not in the list of processes.
+pub const PASSWORD_VARIABLE: &str = "SEATMETER_ENGINE_PASSWORD";
 /// What the engine prints before its address.
 const READY_PREFIX: &str = "listening on http://";
 
@@ -34,6 +38,10 @@ pub struct EngineOptions {
     pub listen: SocketAddr,
     /// A `libchdb.so` to use instead of the provisioned one.
     pub library: Option<PathBuf>,
+    /// The password of the user `default`; `None` has the engine make one, and keep it with the data.
+    pub password: Option<SecretString>,
+    /// Statements may reach files, programs and other hosts.
+    pub allow_external: bool,
 }
 
 /// A running engine. It stops when this is dropped, and when this process ends in whatever way: its standard input is a
@@ -41,9 +49,15 @@ pub struct EngineOptions {
 #[derive(Debug)]
 pub struct EngineProcess {
     options: EngineOptions,
-    library: PathBuf,
     running: Option<Running>,
+    place: Place,
+}
+
+/// Where an engine answers, and to which password.
+#[derive(Clone, Debug)]
+struct Place {
     address: SocketAddr,
+    password: SecretString,
 }
 
 #[derive(Debug)]
@@ -65,6 +79,8 @@ impl EngineProcess {
             data_dir: data_dir.to_owned(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             library: None,
+            password: None,
+            allow_external: false,
         })
     }
 
@@ -74,14 +90,34 @@ impl EngineProcess {
     ///
     /// As for [`spawn`](EngineProcess::spawn).
     pub fn start(options: EngineOptions) -> Result<EngineProcess> {
-        let library = provision::engine_library(options.library.as_deref())?;
-        let (running, address) = launch(&options, &library, options.listen)?;
-        Ok(EngineProcess { options, library, running: Some(running), address })
+        // Fetched here, where a waiting user is told; checked and loaded by the process that uses it.
+        provision::fetch_engine_library(options.library.as_deref())?;
+        let (running, place) = launch(&options, options.listen)?;
+        Ok(EngineProcess { options, running: Some(running), place })
     }
 
     /// Where it answers, such as `http://127.0.0.1:40123`. A restart keeps it.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.place.address)
+    }
+
+    /// The same with user and password in it, as curl takes it, unless the password was named and so is known.
+    pub fn url_to_print(&self) -> String {
+        if self.has_named_password() {
+            self.url()
+        } else {
+            format!("http://{USER}:{}@{}", self.place.password.expose_secret(), self.place.address)
+        }
+    }
+
+    /// Whether the password is one that was named at the start.
+    pub fn has_named_password(&self) -> bool {
+        self.options.password.is_some()
+    }
+
+    /// The password of the user `default`.
+    pub fn password(&self) -> &SecretString {
+        &self.place.password
     }
 
     /// Its process id; `None` while it is down.
@@ -144,9 +180,9 @@ impl EngineProcess {
     /// It does not start.
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
-        let (running, address) = launch(&self.options, &self.library, self.address)?;
+        let (running, place) = launch(&self.options, self.place.address)?;
         self.running = Some(running);
-        self.address = address;
+        self.place = place;
         Ok(())
     }
 }
@@ -163,16 +199,8 @@ impl Drop for EngineProcess {
     }
 }
 
-fn launch(options: &EngineOptions, library: &Path, listen: SocketAddr) -> Result<(Running, SocketAddr)> {
-    let mut child = Command::new(&options.exe)
-        .arg("clickhouse")
-        .arg("--data-dir")
-        .arg(&options.data_dir)
-        .arg("--library")
-        .arg(library)
-        .args(["--listen", &listen.to_string(), "--stop-with-stdin"])
-        // The engine takes its own time zone from here; in UTC, what it prints is the same on every machine.
-        .env("TZ", "UTC")
+fn launch(options: &EngineOptions, listen: SocketAddr) -> Result<(Running, Place)> {
+    let mut child = command(options, listen)
         // Ctrl-C goes to the whole group of the terminal. The engine must outlast the process that flushes into it.
         .process_group(0)
         .stdin(Stdio::piped())
@@ -184,8 +212,8 @@ fn launch(options: &EngineOptions, library: &Path, listen: SocketAddr) -> Result
     let complaints = Complaints::collect(child.stderr.take().context("the engine process has no stderr")?);
     let stdout = child.stdout.take().context("the engine process has no stdout")?;
     let mut running = Running { child, stdin, complaints };
-    match wait_until_ready(stdout) {
-        Ok(address) => Ok((running, address)),
+    match wait_until_ready(stdout, options.password.as_ref()) {
+        Ok(place) => Ok((running, place)),
         Err(error) => {
             running.child.kill().context("cannot kill the engine")?;
             let status = running.child.wait().context("cannot wait for the engine to end")?;
@@ -197,7 +225,26 @@ fn launch(options: &EngineOptions, library: &Path, listen: SocketAddr) -> Result
     }
 }
 
-fn wait_until_ready(stdout: impl Read + Send + 'static) -> Result<SocketAddr> {
+fn command(options: &EngineOptions, listen: SocketAddr) -> Command {
+    let mut command = Command::new(&options.exe);
+    command.arg("clickhouse").arg("--data-dir").arg(&options.data_dir);
+    command.args(["--listen", &listen.to_string(), "--stop-with-stdin"]);
+    if let Some(library) = &options.library {
+        command.arg("--library").arg(library);
+    }
+    if options.allow_external {
+        command.arg("--allow-external");
+    }
+    match &options.password {
+        Some(password) => command.env(PASSWORD_VARIABLE, password.expose_secret()),
+        None => command.env_remove(PASSWORD_VARIABLE),
+    };
+    // The engine takes its own time zone from here; in UTC, what it prints is the same on every machine.
+    command.env("TZ", "UTC");
+    command
+}
+
+fn wait_until_ready(stdout: impl Read + Send + 'static, named: Option<&SecretString>) -> Result<Place> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut line = String::new();
@@ -211,10 +258,21 @@ fn wait_until_ready(stdout: impl Read + Send + 'static) -> Result<SocketAddr> {
         Err(RecvTimeoutError::Timeout) => bail!("it is not ready after {} s", START_TIMEOUT.as_secs()),
         Err(RecvTimeoutError::Disconnected) => bail!("its output cannot be read"),
     };
-    let address = line.trim().strip_prefix(READY_PREFIX).and_then(|address| address.parse().ok());
-    address.with_context(|| {
+    place_of(line.trim(), named).with_context(|| {
         if line.is_empty() { "it ended at once".to_owned() } else { format!("unexpected output {:?}", line.trim()) }
     })
+}
+
+/// The place that a line tells: with a password if none was named.
+fn place_of(line: &str, named: Option<&SecretString>) -> Option<Place> {
+    let place = line.strip_prefix(READY_PREFIX)?;
+    let (address, password) = match place.rsplit_once('@') {
+        Some((credentials, address)) => {
+            (address, SecretString::from(credentials.strip_prefix(USER)?.strip_prefix(':')?.to_owned()))
+        }
+        None => (place, named?.clone()),
+    };
+    Some(Place { address: address.parse().ok()?, password })
 }
 
 /// The last lines of a child's stderr. They go to the log too.

@@ -10,16 +10,19 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::routing::{any, get};
-use axum::serve::ListenerExt as _;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::door::{Door, USER};
 use super::execute::Engine;
-use super::handler::{STATEMENTS_MAX, Server, answer_request, answer_writes};
+use super::guard::Guard;
+use super::handler::{STATEMENTS_MAX, Server, answer_request, answer_writes, refuse_web_pages};
 use super::lock::DataDirLock;
 use super::sentinel::Sentinel;
+use super::{access, connections, password};
 use crate::embedded::libchdb::{EngineError, Library, end_process};
 
 /// How long running statements may take to end after the server was told to stop.
@@ -34,13 +37,19 @@ pub struct ServeOptions {
     pub data_dir: PathBuf,
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The password of the user `default`; without one, only loopback addresses may be listened on.
+    /// The password of the user `default`. Without one, or with an empty one, only loopback addresses may be listened on, and
+    /// a random one is made, kept in the data directory, and printed with the address.
     pub password: Option<SecretString>,
+    /// Names by which clients may call this server, beside addresses and `localhost`.
+    pub host_names: Vec<String>,
+    /// Statements may reach files, programs and other hosts, with the rights of this process.
+    pub allow_external: bool,
     /// Stop when standard input ends: the parent process holds its other end, so the engine never outlives it.
     pub stop_with_stdin: bool,
 }
 
-/// Serves until SIGTERM or SIGINT. Prints the line `listening on http://ADDRESS` to stdout when ready.
+/// Serves until SIGTERM or SIGINT. Prints the line `listening on http://ADDRESS` to stdout when ready, with
+/// `default:PASSWORD@` before the address where the password is one that was made here.
 ///
 /// It builds its own async runtime, so it is called from plain code; and the process should end soon after it returns,
 /// since the engine starts only once in a process. A write that fails ends the process here, with status 1.
@@ -50,29 +59,47 @@ pub struct ServeOptions {
 /// One clear line each: a library that cannot be loaded, a data directory that cannot be used or is in use, an engine that
 /// does not start, an address that cannot be listened on or is not loopback without a password.
 pub fn serve(options: &ServeOptions) -> Result<()> {
-    if options.password.is_none() && !options.listen.ip().is_loopback() {
+    let named = options.password.clone().filter(|password| !password.expose_secret().is_empty());
+    if named.is_none() && !options.listen.ip().is_loopback() {
         bail!(
-            "refusing to listen on {}: without a password only loopback addresses are allowed; set a password, or listen \
-             on 127.0.0.1",
+            "refusing to listen on {}: without a password only loopback addresses are allowed; set one by --password or \
+             SEATMETER_ENGINE_PASSWORD, or listen on 127.0.0.1",
             options.listen
         );
     }
     let _lock = DataDirLock::take(&options.data_dir)?;
     let library = Library::load(&options.library)
         .context("give a libchdb.so by --library FILE, or use an external ClickHouse (clickhouse.url)")?;
-    let engine = Engine::new(library, &options.data_dir);
+    let access_file = access::write(&options.data_dir, options.allow_external)?;
+    access::define_default_database(&options.data_dir)?;
+    let engine = Engine::new(library, &options.data_dir, access_file);
     let stop = Stop::default();
     let on_failure = stop.clone();
     let sentinel = Sentinel::start(engine.clone(), move || on_failure.because_of_failure())
         .map_err(|error| start_failure(&options.data_dir, &error))?;
     let sentinel = Arc::new(sentinel);
+    let guard = if options.allow_external {
+        None
+    } else {
+        Some(Guard::of(&engine).map_err(|error| start_failure(&options.data_dir, &error))?)
+    };
+    let (password, credentials) = match named {
+        Some(named) => (named, String::new()),
+        None => {
+            let made = password::of_data_dir(&options.data_dir)?;
+            let credentials = format!("{USER}:{}@", made.expose_secret());
+            (made, credentials)
+        }
+    };
+    let door = Door::new(&password, &options.host_names);
+    let server = Server::new(engine.clone(), Arc::clone(&sentinel), door, guard);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(STATEMENTS_MAX + 8)
         .thread_name("engine-http")
         .build()
         .context("cannot start the threads of the HTTP server")?;
-    let outcome = runtime.block_on(listen(options, engine, Arc::clone(&sentinel), &stop));
+    let outcome = runtime.block_on(listen(options, engine, server, &credentials, &stop));
     runtime.shutdown_timeout(Duration::from_secs(1));
     if stop.failed.load(Ordering::Acquire) {
         // Closing the engine would write more.
@@ -112,7 +139,8 @@ fn start_failure(data_dir: &Path, error: &EngineError) -> anyhow::Error {
     )
 }
 
-async fn listen(options: &ServeOptions, engine: Engine, sentinel: Arc<Sentinel>, stop: &Stop) -> Result<()> {
+/// `credentials` stand before the address where it is printed.
+async fn listen(options: &ServeOptions, engine: Engine, server: Server, credentials: &str, stop: &Stop) -> Result<()> {
     let listener = TcpListener::bind(options.listen).await.with_context(|| {
         format!("cannot listen on {}; is the port in use? choose another by --listen", options.listen)
     })?;
@@ -122,7 +150,7 @@ async fn listen(options: &ServeOptions, engine: Engine, sentinel: Arc<Sentinel>,
     if options.stop_with_stdin {
         stop_with_stdin(stop.clone());
     }
-    let server = Arc::new(Server::new(engine.clone(), sentinel, options.password.as_ref()));
+    let server = Arc::new(server);
     let router = Router::new()
         .route("/ping", get(|| async { "Ok.\n" }))
         .route("/replicas_status", get(|| async { "Ok.\n" }))
@@ -130,16 +158,14 @@ async fn listen(options: &ServeOptions, engine: Engine, sentinel: Arc<Sentinel>,
         .route("/query", any(answer_request))
         .route("/writes", get(answer_writes))
         .fallback(|| async { (StatusCode::NOT_FOUND, "There is no such page; queries go to /\n") })
+        .layer(middleware::from_fn_with_state(Arc::clone(&server), refuse_web_pages))
         .with_state(server);
     {
         let mut stdout = std::io::stdout().lock();
-        writeln!(stdout, "listening on http://{address}")
+        writeln!(stdout, "listening on http://{credentials}{address}")
             .and_then(|()| stdout.flush())
             .context("cannot write to stdout")?;
     }
-    // Delayed small packets would add 40 ms to an answer. Where the option cannot be set, the server is merely slower.
-    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(STOP_GRACE).await;
@@ -149,9 +175,10 @@ async fn listen(options: &ServeOptions, engine: Engine, sentinel: Arc<Sentinel>,
         tokio::time::sleep(Duration::from_secs(1)).await;
     };
     tokio::select! {
-        served = async { serving.await } => served.context("the HTTP server failed"),
-        () = overdue => Ok(()),
+        () = connections::serve(listener, router, stop.clone()) => {}
+        () = overdue => {}
     }
+    Ok(())
 }
 
 fn stop_on_signals(stop: CancellationToken) -> Result<()> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::support::{Answer, Api, RUNTIME, event};
+use crate::support::engine::KEY_LINE;
 use crate::support::http_proxy::{HttpProxy, Meddling, Rule};
 use crate::support::{Database, PrivateEngine, eventually, unique};
 
@@ -188,7 +189,7 @@ impl Insert {
         let url = setup.engine.process.url();
         let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
         let sql = "INSERT+INTO+license_facts+FORMAT+TSV";
-        let head = format!("POST /?database={}&query={sql} HTTP/1.1\r\nHost: localhost", setup.database);
+        let head = format!("POST /?database={}&query={sql} HTTP/1.1\r\n{KEY_LINE}Host: localhost", setup.database);
         stream.write_all(format!("{head}\r\nTransfer-Encoding: chunked\r\n\r\n").as_bytes()).unwrap();
         // Data is what shows the engine that the head is over.
         let mut insert = Self(stream);

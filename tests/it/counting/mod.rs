@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 pub(crate) use self::log::{Counted, Record, Writer};
+use crate::support::engine::PASSWORD;
 use crate::support::program::command;
 use crate::support::secured_kafka::Properties;
 use crate::support::{Database, Kafka, Program, engine, eventually, unique};
@@ -83,6 +84,7 @@ impl<'k> Setup<'k> {
             ("INGEST__IDLE_FLUSH_INTERVAL_MS", "1000"),
             ("CLICKHOUSE__URL", &self.database.url),
             ("CLICKHOUSE__DATABASE", &self.database.name),
+            ("CLICKHOUSE__PASSWORD", PASSWORD),
             // A free port.
             ("HTTP__LISTEN", "127.0.0.1:0"),
             ("LOG__FILTER", "info"),

@@ -1,6 +1,8 @@
 //! The embedded parts, used as the rest of the program and its users use them.
 
+mod attacks;
 mod brokers;
+mod doors;
 mod faults;
 mod provision;
 mod writes;
@@ -12,8 +14,13 @@ use clickhouse::Row;
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
-use crate::support::engine::{execute, post};
+use crate::support::engine::{PASSWORD, execute, get, post};
 use crate::support::{Database, PrivateEngine, engine};
+
+/// A POST with the password; a status of failure is an error.
+fn keyed(url: &str) -> ureq::RequestBuilder<ureq::typestate::WithBody> {
+    ureq::post(url).header("X-ClickHouse-Key", PASSWORD)
+}
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -245,7 +252,7 @@ async fn a_result_that_fails_half_way_is_no_success() {
     };
     assert!(rows > 0 && error.contains("Code: 395."), "{rows} rows, then {error}");
     // A client that knows nothing of ClickHouse sees a broken connection.
-    let mut response = ureq::post(&database.url).send(sql).unwrap();
+    let mut response = keyed(&database.url).send(sql).unwrap();
     let mut text = Vec::new();
     response.body_mut().as_reader().read_to_end(&mut text).unwrap_err();
     assert!(String::from_utf8_lossy(&text).contains("Code: 395."));
@@ -272,7 +279,7 @@ fn streamed_results_are_the_same_as_whole_ones() {
     ] {
         let sql = format!("SELECT number AS \"n\n\"\"\", toString(number) AS s FROM numbers(200000) FORMAT {format}");
         let read = |parameters: &str| {
-            let mut response = ureq::post(&format!("{url}/?{parameters}")).send(&sql).unwrap();
+            let mut response = keyed(&format!("{url}/?{parameters}")).send(&sql).unwrap();
             let mut bytes = Vec::new();
             response.body_mut().as_reader().read_to_end(&mut bytes).unwrap();
             bytes
@@ -297,7 +304,7 @@ fn large_results_stream_in_constant_memory() {
     };
     let stream = |rows: u64| {
         let sql = format!("SELECT number, number, number, number FROM numbers({rows}) FORMAT RowBinary");
-        let mut response = ureq::post(&url).send(sql).unwrap();
+        let mut response = keyed(&url).send(sql).unwrap();
         std::io::copy(&mut response.body_mut().as_reader(), &mut std::io::sink()).unwrap()
     };
     assert_eq!(stream(1_000_000), 32_000_000);
@@ -311,6 +318,6 @@ fn large_results_stream_in_constant_memory() {
 fn a_get_changes_nothing() {
     let database: Database = engine().create();
     let url = format!("{}/?database={}&query=CREATE+TABLE+t+(a+Int8)+ENGINE=Memory", database.url, database.name);
-    assert!(matches!(ureq::get(&url).call(), Err(ureq::Error::StatusCode(500))));
+    assert_eq!(get(&url).status(), 500);
     assert_eq!(database.query("SHOW TABLES"), "");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use seatmeter::store::{Store, Writes};
 
 use super::LONG;
-use crate::support::engine::{execute, post};
+use crate::support::engine::{KEY_LINE, execute, get, post};
 use crate::support::{Database, PrivateEngine, eventually};
 
 fn store(database: &Database) -> Store {
@@ -55,8 +55,8 @@ async fn whatever_may_write_is_counted_and_nothing_else() {
             assert_eq!(store.writes().await.as_ref(), Some(&before), "{sql}");
         }
     }
-    assert_eq!(ureq::get(format!("{url}&query=SELECT+1")).call().unwrap().status(), 200);
-    let writes = ureq::get(format!("{}/writes", database.url)).call().unwrap();
+    assert_eq!(get(&format!("{url}&query=SELECT+1")).status(), 200);
+    let writes = get(&format!("{}/writes", database.url));
     assert_eq!(writes.headers()["cache-control"], "no-store");
     assert_eq!(store.writes().await, Some(before));
 }
@@ -96,7 +96,7 @@ async fn an_insert_is_not_over_while_its_data_comes() {
     for is_cut in [false, true] {
         let mut client = TcpStream::connect(database.url.strip_prefix("http://").unwrap()).unwrap();
         let path = format!("/?database={}&query=INSERT+INTO+t+FORMAT+TSV", database.name);
-        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let head = format!("POST {path} HTTP/1.1\r\n{KEY_LINE}Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
         client.write_all(format!("{head}2\r\n1\n\r\n").as_bytes()).unwrap();
         let running = loop {
             let writes = store.writes().await.unwrap();
@@ -124,7 +124,7 @@ fn a_statement_that_may_go_on_spoils_it_until_the_next_start() {
     let mut engine = PrivateEngine::start();
     let database = engine.database().create();
     database.query("CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a");
-    let told = || ureq::get(format!("{}/writes", database.url)).call().unwrap().body_mut().read_to_string().unwrap();
+    let told = || get(&format!("{}/writes", database.url)).body_mut().read_to_string().unwrap();
     let name = || told().split(' ').nth(1).map(str::to_owned);
     let mut names = vec![name().expect("the engine tells")];
     for (parameters, sql) in [

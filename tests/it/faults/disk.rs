@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::SOON;
 use crate::counting::{STOP_TIMEOUT, Setup, Writer, ask};
-use crate::support::engine::exe;
+use crate::support::engine::{PASSWORD, exe};
 use crate::support::{Database, Kafka, Program, is_required, unique};
 
 /// Exit status of a shell that could mount nothing.
@@ -34,7 +34,9 @@ const ON_A_SMALL_DISK: &str = r#"
 fn engine_arguments(data: &Path, listen: &str) -> Vec<String> {
     let library = seatmeter::embedded::provision::engine_library(None).unwrap();
     let [exe, data, library] = [exe(), data, &library].map(|path| path.to_str().unwrap().to_owned());
-    [&exe, "clickhouse", "--listen", listen, "--data-dir", &data, "--library", &library].map(str::to_owned).to_vec()
+    [&exe, "clickhouse", "--listen", listen, "--data-dir", &data, "--library", &library, "--password", PASSWORD]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// An address that was free a moment ago.
@@ -89,7 +91,11 @@ fn a_full_disk_under_the_engine_loses_nothing() {
 fn setup_is_behind(setup: &Setup<'_>) -> bool {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let url = format!("{}/?database={}", setup.database.url, setup.database.name);
-    let Ok(mut answer) = agent.post(url).send("SELECT sum(next_offset) FROM ingest_progress") else { return true };
+    let Ok(mut answer) =
+        agent.post(url).header("X-ClickHouse-Key", PASSWORD).send("SELECT sum(next_offset) FROM ingest_progress")
+    else {
+        return true;
+    };
     answer.body_mut().read_to_string().unwrap().trim().parse::<u64>().is_ok_and(|passed| passed < setup.log_ends())
 }
 

@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::counting::Setup;
 use crate::support::Program;
+use crate::support::engine::PASSWORD;
 
 /// As the program's in these tests.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
@@ -125,7 +126,7 @@ fn insert(url: &str, deltas: &BTreeMap<Key, u64>, stop: &AtomicBool) -> bool {
     let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2))).build().into();
     // The statement stands in the URL and its rows in the body, as client libraries do it.
     let url = format!("{url}&query=INSERT%20INTO%20plain_counts%20VALUES");
-    while agent.post(&url).send(&sql).is_err() {
+    while agent.post(&url).header("X-ClickHouse-Key", PASSWORD).send(&sql).is_err() {
         if stop.load(Ordering::Relaxed) {
             return false;
         }

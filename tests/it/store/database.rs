@@ -3,6 +3,7 @@
 use seatmeter::config;
 use seatmeter::store::Store;
 
+use crate::support::engine::PASSWORD;
 use crate::support::{Database, engine};
 
 /// A database that no other test has; dropped at the end of the test.
@@ -51,7 +52,8 @@ impl TestDatabase {
     #[track_caller]
     pub(crate) fn text_of(&self, sql: &str, parameters: &[(&str, &str)]) -> String {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut request = agent.post(&self.database.url).query("database", &self.database.name);
+        let mut request =
+            agent.post(&self.database.url).header("X-ClickHouse-Key", PASSWORD).query("database", &self.database.name);
         for (name, value) in parameters {
             // A parameter travels in the escaped form of tab-separated text.
             let value = value.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n");

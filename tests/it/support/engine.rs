@@ -1,14 +1,21 @@
 //! The embedded ClickHouse for tests.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::OnceLock;
 
 use seatmeter::config;
-use seatmeter::embedded::clickhouse::EngineProcess;
+use seatmeter::embedded::clickhouse::{EngineOptions, EngineProcess};
 use secrecy::SecretString;
 use tempfile::TempDir;
 
 use super::{process_folder, unique};
+
+/// The password of every engine here, so that an address is all that there is to know of one.
+pub(crate) const PASSWORD: &str = "of the tests";
+
+/// What a request of plain HTTP shows it by, as a line of its head.
+pub(crate) const KEY_LINE: &str = "X-ClickHouse-Key: of the tests\r\n";
 
 /// The program that the engine is a command of.
 pub(crate) fn exe() -> &'static Path {
@@ -25,8 +32,22 @@ pub(crate) struct Database {
 /// A fresh database in the shared engine. It does not exist yet: what is tested creates it, or [`Database::create`].
 pub(crate) fn engine() -> Database {
     static ENGINE: OnceLock<EngineProcess> = OnceLock::new();
-    let engine = ENGINE.get_or_init(|| EngineProcess::spawn(exe(), &process_folder("engine")).unwrap());
+    let engine = ENGINE.get_or_init(|| start(&process_folder("engine"), false));
     Database { url: engine.url(), name: unique("test") }
+}
+
+/// Starts an engine on a data folder.
+#[track_caller]
+pub(crate) fn start(data_dir: &Path, allow_external: bool) -> EngineProcess {
+    EngineProcess::start(EngineOptions {
+        exe: exe().to_owned(),
+        data_dir: data_dir.to_owned(),
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        library: None,
+        password: Some(SecretString::from(PASSWORD)),
+        allow_external,
+    })
+    .unwrap()
 }
 
 impl Database {
@@ -42,7 +63,7 @@ impl Database {
         let mut config = config::load(None, std::iter::empty()).unwrap().clickhouse;
         config.url.clone_from(&self.url);
         config.database.clone_from(&self.name);
-        config.password = SecretString::from("");
+        config.password = SecretString::from(PASSWORD);
         config
     }
 
@@ -51,6 +72,8 @@ impl Database {
         clickhouse::Client::default()
             .with_url(&self.url)
             .with_database(&self.name)
+            .with_user("default")
+            .with_password(PASSWORD)
             .with_compression(clickhouse::Compression::None)
     }
 
@@ -64,7 +87,9 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         // A test that killed its engine has nothing to drop; the data folder goes as a whole anyhow.
-        let _ = ureq::post(&self.url).send(format!("DROP DATABASE IF EXISTS {}", self.name));
+        let _ = ureq::post(&self.url)
+            .header("X-ClickHouse-Key", PASSWORD)
+            .send(format!("DROP DATABASE IF EXISTS {}", self.name));
     }
 }
 
@@ -76,12 +101,23 @@ pub(crate) fn execute(url: &str, sql: &str) -> String {
     text
 }
 
-/// Posts a body and returns the status and the answer.
+/// Posts a body and returns the status and the answer. An address with a password in it is asked by that.
 #[track_caller]
 pub(crate) fn post(url: &str, body: impl ureq::AsSendBody) -> (u16, String) {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let mut response = agent.post(url).send(body).unwrap();
+    let mut request = agent.post(url);
+    if !url.contains('@') {
+        request = request.header("X-ClickHouse-Key", PASSWORD);
+    }
+    let mut response = request.send(body).unwrap();
     (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+}
+
+/// Gets an address of an engine.
+#[track_caller]
+pub(crate) fn get(url: &str) -> ureq::http::Response<ureq::Body> {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    agent.get(url).header("X-ClickHouse-Key", PASSWORD).call().unwrap()
 }
 
 /// An engine of one test, with data of its own.
@@ -95,7 +131,7 @@ impl PrivateEngine {
     #[track_caller]
     pub(crate) fn start() -> PrivateEngine {
         let data = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        PrivateEngine { process: EngineProcess::spawn(exe(), data.path()).unwrap(), data }
+        PrivateEngine { process: start(data.path(), false), data }
     }
 
     /// A fresh database in it, not created yet.

@@ -1,0 +1,373 @@
+//! Keeping statements from reaching files, programs and other hosts, where the engine's own [access control](super::access)
+//! does not.
+//!
+//! This escapes it: what the engine's client does by itself (`INTO OUTFILE`, `FROM INFILE`, `\i`), functions and table engines
+//! that it asks no right for (`file(...)`, `Executable`), disks that a statement defines, and settings of subqueries. They are looked for in
+//! the tokens of a statement, so quoting, case and comments hide nothing; where the engine might see other tokens than this
+//! lexer, the statement is refused. Table functions and engines that are not known to be harmless are refused by their name,
+//! as the engine lists them.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::access::{DEFAULT_DATABASE, FIXED_SETTINGS};
+use super::execute::Engine;
+use super::harmless;
+use super::lexer::{Token, Tokens};
+use crate::embedded::libchdb::EngineError;
+
+/// Functions that read files or run programs, and that the engine asks no right for. Their names stand for them also without
+/// brackets: `arrayMap(file, ...)`, `* APPLY file`.
+pub(super) const EXTERNAL_FUNCTIONS: [&str; 2] = ["file", "catboostEvaluate"];
+
+/// First words of statements that only read.
+const READING: [&str; 11] =
+    ["CHECK", "DESC", "DESCRIBE", "EXISTS", "EXPLAIN", "FROM", "SELECT", "SHOW", "USE", "VALUES", "WITH"];
+
+/// Names that are refused.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Guard {
+    /// Table functions, in lower case.
+    functions: BTreeSet<String>,
+    /// Engines of tables and databases, in lower case.
+    engines: BTreeSet<String>,
+}
+
+/// A token with its text.
+type Item<'text> = (Token, &'text [u8]);
+
+impl Guard {
+    /// Asks the engine which table functions and engines there are.
+    ///
+    /// # Errors
+    ///
+    /// What the engine says.
+    pub(super) fn of(engine: &Engine) -> Result<Guard, EngineError> {
+        let mut connection = engine.connect()?;
+        Ok(Guard {
+            functions: harmless::other_functions(&mut connection)?,
+            engines: harmless::other_engines(&mut connection)?,
+        })
+    }
+
+    /// Refuses a statement that reaches outside.
+    ///
+    /// # Errors
+    ///
+    /// What it names that does, and how to allow it; or that its text cannot be judged.
+    pub(super) fn check(&self, text: &[u8]) -> Result<(), EngineError> {
+        let items: Vec<Item<'_>> = Tokens::new(text).map(|(token, range)| (token, &text[range])).collect();
+        refuse_unclear(&items)?;
+        let is_definition =
+            items.first().is_some_and(|first| ["CREATE", "ATTACH", "REPLACE"].iter().any(|word| is(first, word)));
+        let attaches =
+            items.windows(2).any(|pair| is(&pair[0], "ATTACH") && !is(&pair[1], "PART") && !is(&pair[1], "PARTITION"));
+        for (at, item) in items.iter().enumerate() {
+            let before = at.checked_sub(1).map(|at| &items[at]);
+            let next = items.get(at + 1);
+            let is_call = next.is_some_and(|next| next.0 == Token::Open && next.1 == b"(");
+            // The second of statements that run side by side begins after PARALLEL WITH.
+            let is_parallel = at >= 2 && is(&items[at - 1], "WITH") && is(&items[at - 2], "PARALLEL");
+            let starts = is_parallel || before.is_none_or(|before| before.0 == Token::Symbol(b';'));
+            if is(item, "OUTFILE") || is(item, "INFILE") || (starts && (is(item, "BACKUP") || is(item, "RESTORE"))) {
+                return Err(external(&String::from_utf8_lossy(item.1)));
+            }
+            if attaches && is(item, "FROM") && next.is_some_and(is_string) {
+                return Err(external("ATTACH ... FROM"));
+            }
+            if is(item, "ENGINE") {
+                self.check_engine(&items[at + 1..])?;
+            }
+            let Some(name) = name_of(item) else { continue };
+            if is_qualified(&items[..at]) {
+                continue;
+            }
+            // A column may be called `dialect`, which means nothing in a subquery.
+            let is_set = next.is_some_and(|next| next.0 == Token::Symbol(b'=')) && name != "dialect";
+            if EXTERNAL_FUNCTIONS.contains(&name.as_ref()) || (is_set && FIXED_SETTINGS.contains(&name.as_ref())) {
+                return Err(external(&name));
+            }
+            let name = name.to_lowercase();
+            let defines = before.is_some_and(|before| {
+                is(before, "INTO") || (is_definition && ["TABLE", "EXISTS", "VIEW"].iter().any(|word| is(before, word)))
+            });
+            if is_call && !defines && (name == "disk" || self.functions.contains(&name)) {
+                return Err(external(&String::from_utf8_lossy(item.1)));
+            }
+            if is_call && name == "format" {
+                check_format(&items[at + 2..])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What follows the word `ENGINE`: a name, behind an equals sign or not.
+    fn check_engine(&self, rest: &[Item<'_>]) -> Result<(), EngineError> {
+        let rest = if rest.first().is_some_and(|item| item.0 == Token::Symbol(b'=')) { &rest[1..] } else { rest };
+        match rest.first().and_then(name_of) {
+            Some(name) if self.engines.contains(&name.to_lowercase()) => Err(external(&format!("ENGINE = {name}"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Refuses a GET of a statement that does not read. The engine refuses it to write; but it takes `SYSTEM STOP MERGES` and
+/// `KILL QUERY` for reading.
+///
+/// # Errors
+///
+/// The statement begins with another word.
+pub(super) fn check_reads(text: &[u8]) -> Result<(), EngineError> {
+    let first = Tokens::new(text).next().map(|(token, range)| (token, &text[range]));
+    let reads = first.is_none_or(|first| first.0 == Token::Open || READING.iter().any(|word| is(&first, word)));
+    if reads {
+        return Ok(());
+    }
+    Err(EngineError::new(
+        164,
+        "READONLY",
+        "Cannot execute query in readonly mode: a GET only reads, so send it by POST",
+    ))
+}
+
+/// Refuses a command of the engine's command line, such as `\i FILE`, which no server takes, and to remove the database that
+/// every connection begins in.
+///
+/// # Errors
+///
+/// There is a backslash outside of quotes; it names that database.
+pub(super) fn check_no_commands(text: &[u8]) -> Result<(), EngineError> {
+    if Tokens::new(text).any(|(token, _)| token == Token::Symbol(b'\\')) {
+        return Err(EngineError::new(62, "SYNTAX_ERROR", "Syntax error: a backslash outside of quotes"));
+    }
+    let items: Vec<Item<'_>> = Tokens::new(text).map(|(token, range)| (token, &text[range])).take(5).collect();
+    let removes = items.first().is_some_and(|first| ["DROP", "DETACH", "RENAME"].iter().any(|word| is(first, word)));
+    let of_database = items.get(1).is_some_and(|item| is(item, "DATABASE"));
+    let mut named = items.iter().skip(2).filter(|item| !is(item, "IF") && !is(item, "EXISTS"));
+    if removes && of_database && named.next().and_then(name_of).is_some_and(|name| name == DEFAULT_DATABASE) {
+        let text =
+            format!("The embedded engine cannot be without the database {DEFAULT_DATABASE}: drop its tables instead");
+        return Err(EngineError::new(48, "NOT_IMPLEMENTED", &text));
+    }
+    Ok(())
+}
+
+/// The refusal of what reaches outside.
+pub(super) fn external(what: &str) -> EngineError {
+    let text = format!(
+        "{what} reaches files, programs or other hosts, which is off: start the engine with --allow-external to allow it"
+    );
+    EngineError::new(497, "ACCESS_DENIED", &text)
+}
+
+/// Adds the way out to a refusal of the engine's own.
+pub(super) fn explained(mut error: EngineError) -> EngineError {
+    let is_of_access = error.code == 497 || error.code == 452;
+    if is_of_access && !error.message.contains("--allow-external") {
+        error.message.push_str(
+            " (what may reach files, programs or other hosts is off; start the engine with --allow-external to allow it)",
+        );
+    }
+    error
+}
+
+/// Refuses a text whose tokens the engine may see differently: it takes some letters beyond ASCII for blanks and quotes, and
+/// other texts between dollar signs for strings.
+fn refuse_unclear(items: &[Item<'_>]) -> Result<(), EngineError> {
+    for (token, text) in items {
+        let reason = match token {
+            Token::Unterminated => "a quote or comment does not end",
+            Token::Word if !text.is_ascii() => "letters beyond ASCII stand outside of quotes",
+            Token::Word if text.contains(&b'$') => "a dollar sign stands outside of quotes",
+            _ => continue,
+        };
+        return Err(EngineError::new(62, "SYNTAX_ERROR", &format!("Syntax error: {reason}")));
+    }
+    Ok(())
+}
+
+/// In the format Values, cells may be expressions, which nothing here sees. Its name must not be hidden either.
+fn check_format(arguments: &[Item<'_>]) -> Result<(), EngineError> {
+    match arguments.first() {
+        Some(name) if is_string(name) && !name.1.contains(&b'\\') => {
+            let is_values = name.1[1..name.1.len() - 1].eq_ignore_ascii_case(b"Values");
+            if is_values { Err(external("format('Values', ...)")) } else { Ok(()) }
+        }
+        _ => {
+            let text = "The first argument of format() must be a string in single quotes, such as 'CSV', unless the engine is \
+                        started with --allow-external";
+            Err(EngineError::new(497, "ACCESS_DENIED", text))
+        }
+    }
+}
+
+/// Whether what follows belongs to a name, as `file` in `t.file`. The dot of `1.` belongs to a number.
+fn is_qualified(before: &[Item<'_>]) -> bool {
+    let [.., owner, (Token::Symbol(b'.'), _)] = before else { return false };
+    match owner.0 {
+        Token::Word => !owner.1.first().is_some_and(u8::is_ascii_digit),
+        Token::Quoted | Token::Close => true,
+        _ => false,
+    }
+}
+
+fn is(item: &Item<'_>, word: &str) -> bool {
+    item.0 == Token::Word && item.1.eq_ignore_ascii_case(word.as_bytes())
+}
+
+fn is_string(item: &Item<'_>) -> bool {
+    item.0 == Token::Quoted && item.1.first() == Some(&b'\'')
+}
+
+/// The name that a token is, with its quotes and escapes undone.
+fn name_of<'text>(item: &Item<'text>) -> Option<Cow<'text, str>> {
+    match (item.0, item.1.first()) {
+        (Token::Word, _) => Some(String::from_utf8_lossy(item.1)),
+        (Token::Quoted, Some(b'"' | b'`')) => Some(Cow::Owned(unquoted(item.1))),
+        _ => None,
+    }
+}
+
+/// Undoes quotes, doubled quotes, and the escapes that can spell a letter.
+fn unquoted(text: &[u8]) -> String {
+    let quote = text[0];
+    let mut bytes = text[1..text.len() - 1].iter().copied().peekable();
+    let mut name = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => match bytes.next() {
+                Some(b'x') => {
+                    let digits: Vec<u8> = bytes.by_ref().take(2).collect();
+                    let digits = String::from_utf8_lossy(&digits).into_owned();
+                    name.extend(u8::from_str_radix(&digits, 16).ok());
+                }
+                // An escaped character that stands for none of a name's letters; what it stands for does not matter then.
+                Some(b'N') => {}
+                Some(b'0' | b'a' | b'b' | b'e' | b'f' | b'n' | b'r' | b't' | b'v') => name.push(b' '),
+                Some(other) => name.push(other),
+                None => {}
+            },
+            _ if byte == quote => {
+                name.push(quote);
+                bytes.next_if_eq(&quote);
+            }
+            _ => name.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&name).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard() -> Guard {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Guard {
+            functions: names(&["file", "url", "executable", "s3"]),
+            engines: names(&["executable", "filelog", "queryrunner", "sqlite"]),
+        }
+    }
+
+    fn check_refused(text: &str, part: &str) {
+        let error = guard().check(text.as_bytes()).expect_err(text);
+        assert!(error.code == 497 && error.message.contains("--allow-external"), "{text}: {error}");
+        assert!(error.message.contains(part), "{text}: {error}");
+    }
+
+    #[test]
+    fn what_reaches_outside_is_refused_by_name() {
+        for (text, part) in [
+            ("SELECT * FROM url('http://x')", "url"),
+            ("select * from /* a */ URL /* b */ ('http://x')", "URL"),
+            ("SELECT * FROM numbers(1), `s3`('x')", "s3"),
+            ("SELECT (SELECT 1 FROM \"url\" ('x'))", "url"),
+            ("INSERT INTO FUNCTION url('x') SELECT 1", "url"),
+            ("INSERT INTO TABLE FUNCTION executable('x') SELECT 1", "executable"),
+            ("DESCRIBE TABLE url('x')", "url"),
+            ("CREATE TABLE t AS url('x')", "url"),
+            ("CREATE VIEW v AS SELECT * FROM executable('x')", "executable"),
+            ("EXPLAIN SELECT * FROM url('x')", "url"),
+            ("SELECT file('/etc/passwd')", "file"),
+            ("SELECT `f\\x69le`('/etc/passwd')", "file"),
+            ("SELECT `fi\\Nle`('/etc/passwd')", "file"),
+            ("SELECT arrayMap(file, ['/etc/passwd'])", "file"),
+            ("SELECT * APPLY \"file\" FROM t", "file"),
+            ("CREATE FUNCTION f AS x -> file(x)", "file"),
+            ("SELECT TOP 1. file('/etc/passwd')", "file"),
+            ("SELECT catboostEvaluate('m', 1)", "catboostEvaluate"),
+            ("SELECT 1 INTO OUTFILE 'x'", "OUTFILE"),
+            ("SELECT 1 into/**/outfile 'x'", "outfile"),
+            ("INSERT INTO t FROM INFILE 'x' FORMAT CSV", "INFILE"),
+            ("CREATE TABLE t (a Int8) ENGINE = Executable('x', CSV)", "Executable"),
+            ("CREATE TABLE t (a Int8) engine filelog('x')", "filelog"),
+            ("CREATE TABLE t (a Int8) ENGINE=`QueryRunner`", "QueryRunner"),
+            ("CREATE DATABASE d ENGINE = SQLite('x')", "SQLite"),
+            ("CREATE TABLE t (a Int8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk(type = web)", "disk"),
+            ("CREATE TABLE t (a Int8) ENGINE = MergeTree ORDER BY a SETTINGS disk = `disk`(type = web)", "disk"),
+            ("SELECT * FROM (SELECT 1 SETTINGS format_template_row = 'x')", "format_template_row"),
+            ("SELECT * FROM (SELECT 1 SETTINGS a = 1, `additional_result_filter`='x')", "additional_result_filter"),
+            ("BACKUP TABLE t TO File('x')", "BACKUP"),
+            ("restore table t from S3('x')", "restore"),
+            ("CREATE TABLE t (a Int8) ENGINE = Memory PARALLEL WITH RESTORE TABLE u FROM File('x')", "RESTORE"),
+            ("ATTACH TABLE t FROM '/x' (a Int8) ENGINE = Log", "ATTACH"),
+            ("SELECT * FROM format('values', '(1)')", "Values"),
+            ("WITH 'Values' AS CSV SELECT * FROM format(CSV, '(1)')", "single quotes"),
+            ("SELECT * FROM `format`(concat('Val', 'ues'), '(1)')", "single quotes"),
+            ("SELECT * FROM format('\\x56alues', '(1)')", "single quotes"),
+        ] {
+            check_refused(text, part);
+        }
+    }
+
+    #[test]
+    fn what_stays_inside_passes() {
+        for text in [
+            "SELECT t.file, `from`, 'file', 'INTO OUTFILE' FROM t",
+            "SELECT url, engine FROM system.tables WHERE engine = 'SQLite' -- file('x')",
+            "CREATE TABLE IF NOT EXISTS url (a String) ENGINE = ReplacingMergeTree ORDER BY a",
+            "CREATE TABLE d.s3 (url String, disk UInt8) ENGINE Memory",
+            "INSERT INTO url (a) VALUES",
+            "SELECT format('{} {}', a, b) FROM numbers(3) FORMAT Values",
+            "SELECT * FROM format('CSV', '1,2')",
+            "ALTER TABLE t ATTACH PARTITION 1 FROM u",
+            "ATTACH TABLE t",
+            "SELECT 'größe' AS `größe`, $$file('x')$$",
+            "WITH backup AS (SELECT 1) SELECT * FROM view(SELECT 1)",
+        ] {
+            guard().check(text.as_bytes()).expect(text);
+        }
+    }
+
+    #[test]
+    fn a_text_that_the_engine_may_read_differently_is_refused() {
+        for text in [
+            "SELECT 1 INTO\u{a0}OUTFILE 'x'",
+            "SELECT \u{201c}file\u{201d}('x')",
+            "SELECT $ ' $ a ' b $ ' $, file('x')",
+            "SELECT 1 /* file('x')",
+            "SELECT 'x",
+        ] {
+            assert_eq!(guard().check(text.as_bytes()).expect_err(text).code, 62, "{text}");
+        }
+        assert!(check_no_commands(b"SELECT '\\\\i'").is_ok());
+        for text in ["\\i /etc/passwd", "; \\i /etc/passwd", "/* a */\\i x"] {
+            assert_eq!(check_no_commands(text.as_bytes()).expect_err(text).code, 62, "{text}");
+        }
+        for text in ["DROP DATABASE default", "drop database if exists `default` sync", "RENAME DATABASE default TO d"]
+        {
+            assert_eq!(check_no_commands(text.as_bytes()).expect_err(text).code, 48, "{text}");
+        }
+        assert!(check_no_commands(b"DROP DATABASE d; DROP TABLE default").is_ok());
+    }
+
+    #[test]
+    fn a_get_begins_with_a_word_that_reads() {
+        for text in ["SELECT 1", "(SELECT 1)", "/* a */ with 1 AS x SELECT x", "SHOW TABLES", ""] {
+            check_reads(text.as_bytes()).expect(text);
+        }
+        for text in ["SYSTEM STOP MERGES", "KILL QUERY WHERE 1", "SET a = 1", "INSERT INTO t VALUES", "`SELECT` 1"] {
+            assert_eq!(check_reads(text.as_bytes()).expect_err(text).code, 164, "{text}");
+        }
+    }
+}
