@@ -11,6 +11,48 @@ use std::sync::Arc;
 /// The largest number an identifier may be, inclusive: 2^63 - 1.
 pub const NUMBER_MAX: u64 = i64::MAX as u64;
 
+/// The longest identifier, bytes of UTF-8; a user's may be longer.
+pub const ID_BYTES_MAX: usize = 64;
+
+/// The longest user id, bytes of UTF-8.
+pub const USER_ID_BYTES_MAX: usize = 128;
+
+/// Why a text is no identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdFault {
+    Empty,
+    /// More bytes than allowed.
+    TooLong,
+    /// A control character (C0, DEL, C1).
+    Control,
+    /// U+FEFF, which readers of text take for a byte order mark and drop, so that two ids would look alike.
+    ByteOrderMark,
+    /// `.` or `..`, which every client takes out of a URL's path.
+    DotSegment,
+}
+
+/// Judges a text as an identifier of at most `bytes_max` bytes.
+///
+/// # Errors
+/// The first fault, in the order of [`IdFault`].
+pub fn judge_text(text: &str, bytes_max: usize) -> Result<(), IdFault> {
+    if text.is_empty() {
+        return Err(IdFault::Empty);
+    }
+    if text.len() > bytes_max {
+        return Err(IdFault::TooLong);
+    }
+    let is_printable_ascii = text.bytes().all(|byte| matches!(byte, 0x20..0x7f));
+    // `char::is_control` is Unicode's category Cc: C0, DEL and C1.
+    if !is_printable_ascii && text.chars().any(char::is_control) {
+        return Err(IdFault::Control);
+    }
+    if !is_printable_ascii && text.contains('\u{feff}') {
+        return Err(IdFault::ByteOrderMark);
+    }
+    if matches!(text, "." | "..") { Err(IdFault::DotSegment) } else { Ok(()) }
+}
+
 /// An owned identifier in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Id {

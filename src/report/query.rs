@@ -4,9 +4,7 @@ use chrono::DateTime;
 use percent_encoding::percent_decode;
 
 use crate::core::calendar::Day;
-
-/// The longest identifier of an account, organization, project, plan or licence source, bytes.
-pub const ID_BYTES_MAX: usize = 64;
+use crate::core::id::{ID_BYTES_MAX, IdFault, judge_text};
 
 /// The longest value of a text filter, bytes.
 pub const TEXT_BYTES_MAX: usize = 1024;
@@ -120,18 +118,18 @@ impl Query {
     }
 }
 
-/// Judges an identifier of the request; on success it is the text that the store knows it by.
+/// Judges an identifier of the request, by the rule for those of events; on success it is the text that the store knows it
+/// by.
 pub fn parse_id(parameter: &str, text: &str) -> Result<String, BadParameter> {
-    let fault = if text.is_empty() {
-        "An identifier is not empty."
-    } else if text.len() > ID_BYTES_MAX {
-        "An identifier has at most 64 bytes."
-    } else if text.chars().any(char::is_control) {
-        "An identifier has no control characters."
-    } else {
-        return Ok(text.to_owned());
+    let detail = match judge_text(text, ID_BYTES_MAX) {
+        Ok(()) => return Ok(text.to_owned()),
+        Err(IdFault::Empty) => "An identifier is not empty.",
+        Err(IdFault::TooLong) => "An identifier has at most 64 bytes.",
+        Err(IdFault::Control) => "An identifier has no control characters.",
+        Err(IdFault::ByteOrderMark) => "An identifier does not contain U+FEFF, the byte order mark.",
+        Err(IdFault::DotSegment) => "An identifier is neither `.` nor `..`.",
     };
-    Err(BadParameter::new(parameter, fault))
+    Err(BadParameter::new(parameter, detail))
 }
 
 fn parse_instant(value: &str) -> Result<i64, String> {
@@ -179,10 +177,10 @@ mod tests {
 
     #[test]
     fn identifiers_are_judged_as_in_events() {
-        for good in ["42", "a b", "é", "=1+1", "' OR 1=1 --", &"x".repeat(64)] {
+        for good in ["42", "a b", "é", "=1+1", "' OR 1=1 --", "...", "a.b", &"x".repeat(64)] {
             assert_eq!(parse_id("id", good).as_deref(), Ok(good));
         }
-        for bad in ["", "a\nb", "\u{7f}", "\u{85}", "\0", &"x".repeat(65)] {
+        for bad in ["", "a\nb", "\u{7f}", "\u{85}", "\0", "\u{feff}a", "a\u{feff}b", ".", "..", &"x".repeat(65)] {
             assert!(parse_id("id", bad).is_err(), "{bad:?}");
         }
     }

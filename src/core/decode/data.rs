@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 
 use super::envelope::{Fields, is};
 use super::json::Raw;
-use super::value::{id, integer, optional, required, text, user_id};
+use super::value::{id, integer, optional, required, short_text, text, user_id};
 use crate::core::event::{EventKind, Origin, PlanKind, Reject, TestExecuted};
 use crate::core::id::IdRef;
 
@@ -198,9 +198,9 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A name or an email: any string, an empty one counting as absent.
+/// A name or an email: any bounded string, an empty one counting as absent.
 fn label<'a>(path: &'static str, raw: Raw<'a>) -> Result<Option<Cow<'a, str>>, Reject> {
-    Ok(optional(path, raw, text)?.filter(|label| !label.is_empty()))
+    Ok(optional(path, raw, short_text)?.filter(|label| !label.is_empty()))
 }
 
 fn origin(raw: Raw<'_>) -> Option<Origin> {

@@ -202,6 +202,47 @@ fn ids_have_no_control_characters() {
 }
 
 #[test]
+fn ids_survive_readers_of_text_and_paths() {
+    for id in
+        ["\"\\ufeffacme\"", "\"\u{feff}acme\"", "\"a\u{feff}b\"", "\"\u{feff}\"", "\".\"", "\"..\"", "\"\\u002e\""]
+    {
+        check_id(id, None);
+    }
+    for id in ["...", ".a", "a..", ". ", "\u{fffe}", "\u{200b}"] {
+        check_id(&format!("\"{id}\""), Some(id));
+    }
+}
+
+#[test]
+fn texts_that_are_kept_have_4096_bytes() {
+    let described = |field: &str, content: &str| {
+        let data = format!("\"account_id\":\"acme\",\"user_id\":1,\"{field}\":\"{content}\"");
+        format!(
+            "{{\"id\":\"e\",\"source\":\"/s\",\"type\":\"user.updated\",\"time\":\"2026-03-01T09:12:33Z\",\"data\":{{{data}}}}}"
+        )
+    };
+    let of_envelope = |of: &str, content: &str| LOGIN.replace(&format!("\"{of}\""), &format!("\"{content}\""));
+    let texts = |content: &str| {
+        [
+            ("id", of_envelope("evt-1", content)),
+            ("source", of_envelope("/auth", content)),
+            ("data.name", described("name", content)),
+            ("data.email", described("email", content)),
+        ]
+    };
+    for content in ["x".repeat(4_096), "é".repeat(2_048), "\\u0041".repeat(4_096)] {
+        for (path, text) in texts(&content) {
+            assert!(matches!(decode(&record(text.as_bytes(), "acme")), Decoded::Event(_)), "{path}");
+        }
+    }
+    for content in ["x".repeat(4_097), "é".repeat(2_049), "\\u0041".repeat(4_097)] {
+        for (path, text) in texts(&content) {
+            check_rejected(&text, RejectReason::InvalidField, path);
+        }
+    }
+}
+
+#[test]
 fn ids_have_64_bytes_and_those_of_users_128() {
     let quoted = |text: &str| format!("\"{text}\"");
     check_id(&quoted(&"x".repeat(64)), Some(&"x".repeat(64)));

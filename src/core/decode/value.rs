@@ -4,13 +4,10 @@ use std::borrow::Cow;
 
 use super::json::Raw;
 use crate::core::event::{Reject, RejectReason};
-use crate::core::id::{IdRef, NUMBER_MAX};
+use crate::core::id::{ID_BYTES_MAX, IdRef, NUMBER_MAX, USER_ID_BYTES_MAX, judge_text};
 
-/// The longest identifier, bytes; a user's may be longer.
-const ID_BYTES_MAX: usize = 64;
-
-/// The longest user id, bytes.
-const USER_ID_BYTES_MAX: usize = 128;
+/// The longest event id, event source, name or email, bytes of UTF-8.
+const TEXT_BYTES_MAX: usize = 4096;
 
 /// The value of a field that must be there. `read` answers `None` where the value is not of the field's type or range.
 #[inline(always)]
@@ -45,9 +42,14 @@ pub(super) fn text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
     }
 }
 
-/// A string of at least one character.
+/// A string that is kept, and so is bounded.
+pub(super) fn short_text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
+    text(raw).filter(|text| text.len() <= TEXT_BYTES_MAX)
+}
+
+/// A bounded string of at least one character.
 pub(super) fn nonempty_text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
-    text(raw).filter(|text| !text.is_empty())
+    short_text(raw).filter(|text| !text.is_empty())
 }
 
 /// An identifier of anything but a user.
@@ -64,11 +66,7 @@ fn id_up_to(bytes_max: usize, raw: Raw<'_>) -> Option<IdRef<'_>> {
     if let Raw::Number(_) = raw {
         return integer(raw, 0, NUMBER_MAX).map(IdRef::Number);
     }
-    let text = nonempty_text(raw)?;
-    let printable_ascii = text.bytes().all(|byte| matches!(byte, 0x20..0x7f));
-    // `char::is_control` is Unicode's category Cc: C0, DEL and C1, which is what the contract excludes.
-    let clean = printable_ascii || !text.chars().any(char::is_control);
-    (clean && text.len() <= bytes_max).then(|| IdRef::from_text(text))
+    text(raw).filter(|text| judge_text(text, bytes_max).is_ok()).map(IdRef::from_text)
 }
 
 /// An integer from `min` to `max`, written without fraction or exponent.

@@ -328,6 +328,22 @@ fn grants_that_mean_nothing_grant_nothing() {
     }
 }
 
+/// A byte order mark makes another account, for whoever asks and whoever answers.
+#[test]
+fn a_byte_order_mark_leads_to_nobody_elses_account() {
+    let marked = "%EF%BB%BFacme";
+    let ask_by = |granted: &str, path: &str| {
+        let header = format!("Bearer {}", token(grants(granted, None, "account_admin")));
+        ask(&format!("/v1/accounts/{path}/licenses/history"), Some(&header))
+    };
+    assert_eq!(ask_by("acme", "acme").status, 200);
+    assert_eq!(ask_by("acme", marked).status, 403);
+    assert_eq!(ask_by("\u{feff}acme", "acme").status, 403);
+    let answer = ask_by("\u{feff}acme", marked);
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(answer.json()["parameter"], "account_id");
+}
+
 #[test]
 fn ids_in_grants_are_texts_or_numbers() {
     let api = GUARDED.beside(|_| {});

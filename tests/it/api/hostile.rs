@@ -113,6 +113,8 @@ fn bad_values_are_named() {
         ("/licenses/history", "organization_id=", "organization_id"),
         ("/licenses/history", "organization_id=a%00b", "organization_id"),
         ("/licenses/history", "organization_id=%ff", "organization_id"),
+        ("/licenses/history", "organization_id=%EF%BB%BFo", "organization_id"),
+        ("/licenses/history", "organization_id=..", "organization_id"),
         ("/licenses/usage", "group_by=user", "group_by"),
         ("/licenses/assignments", "limit=1001", "limit"),
         ("/licenses/assignments", "limit=-1", "limit"),
@@ -132,6 +134,11 @@ fn bad_values_are_named() {
     problem(&TARGET.get(&format!("{ACCOUNT}/licenses/history?organization_id={long}")), 400, Some("organization_id"));
     problem(&TARGET.get(&format!("/v1/accounts/{long}/licenses/history")), 400, Some("account_id"));
     problem(&TARGET.get(&format!("{ACCOUNT}/organizations/{long}/quota")), 400, Some("organization_id"));
+    // What a reader of text would take for a byte order mark, and what a client takes out of a path.
+    for odd in ["%EF%BB%BFa", "a%EF%BB%BF", "%2E", "%2E%2E"] {
+        problem(&TARGET.get(&format!("/v1/accounts/{odd}/licenses/history")), 400, Some("account_id"));
+        problem(&TARGET.get(&format!("{ACCOUNT}/organizations/{odd}/quota")), 400, Some("organization_id"));
+    }
 }
 
 #[test]

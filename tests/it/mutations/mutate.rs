@@ -24,6 +24,8 @@ pub(super) enum Mutation {
     Spliced,
     /// Bytes that are not UTF-8 put in.
     InvalidUtf8,
+    /// The content of a string replaced by one that ids, or texts of their length, may or may not be.
+    StringReplaced,
     /// A field replaced by, or followed by, a nest of containers, closed or not.
     Nested,
     /// Grown to around the limit or far beyond, by whitespace, an unknown field, or a field that matters.
@@ -37,7 +39,7 @@ pub(super) enum Mutation {
 }
 
 impl Mutation {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::None,
         Self::Tombstone,
         Self::Truncated,
@@ -47,6 +49,7 @@ impl Mutation {
         Self::SyntaxReplaced,
         Self::Spliced,
         Self::InvalidUtf8,
+        Self::StringReplaced,
         Self::Nested,
         Self::Huge,
         Self::OtherKey,
@@ -55,7 +58,7 @@ impl Mutation {
     ];
 
     /// How often each occurs, in the order of `ALL`. The huge ones are few because they cost the most time.
-    pub(super) const WEIGHTS: [usize; 14] = [200, 30, 100, 250, 80, 80, 150, 40, 50, 30, 1, 30, 20, 20];
+    pub(super) const WEIGHTS: [usize; 15] = [200, 30, 100, 250, 80, 80, 150, 40, 50, 100, 30, 1, 30, 20, 20];
 }
 
 /// Changes the sample in that way. `other` is another one, to splice with.
@@ -93,6 +96,7 @@ pub(super) fn mutate(dice: &mut Dice, mutation: Mutation, sample: &mut Sample, o
                 dice.pick::<&[u8]>(&[b"\xff", b"\xc3", b"\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\x80"]);
             insert(payload, at, bytes);
         }
+        Mutation::StringReplaced => replace_string(dice, payload),
         Mutation::Nested => nest(dice, payload),
         Mutation::Huge => grow(dice, payload),
         Mutation::OtherKey => {
@@ -123,6 +127,23 @@ fn replace_syntax(dice: &mut Dice, payload: &mut [u8]) {
         let at = dice.below(payload.len());
         payload[at] = *dice.pick(b"{}[]:,\"\\0123456789-+.eEtTzZnu /ab");
     }
+}
+
+/// Puts another content between two quotes: of a value, of a name, or of what stands between strings.
+fn replace_string(dice: &mut Dice, payload: &mut Vec<u8>) {
+    let quotes: Vec<_> = (0..payload.len()).filter(|&at| payload[at] == b'"').collect();
+    let first = dice.below(quotes.len() - 1);
+    let length = *dice.pick(&[64, 65, 128, 129, 4_096, 4_097]);
+    let content = match dice.below(7) {
+        0 => ".".to_owned(),
+        1 => "..".to_owned(),
+        2 => "\u{feff}acme".to_owned(),
+        3 => "a\\ufeffb".to_owned(),
+        4 => "a\u{85}".to_owned(),
+        5 => "é".repeat(length / 2),
+        _ => "z".repeat(length),
+    };
+    payload.splice(quotes[first] + 1..quotes[first + 1], content.into_bytes());
 }
 
 /// Puts a nest in place of `null`, of an empty container, or of a member's value, or behind the first brace.

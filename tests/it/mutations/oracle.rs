@@ -79,7 +79,7 @@ pub(super) fn judge(record: &Record<'_>) -> Option<Decoded<'static>> {
     for field in ["id", "source", "type", "time", "data"] {
         let Some(value) = envelope.get(field) else { return reject(RejectReason::MissingField, field) };
         let good = match field {
-            "id" | "source" => value.as_str().is_some_and(|text| !text.is_empty()),
+            "id" | "source" => value.as_str().is_some_and(|text| (1..=4_096).contains(&text.len())),
             "type" => value.is_string(),
             "time" => value.as_str().and_then(time_ms).is_some(),
             _ => value.is_object(),
@@ -149,13 +149,14 @@ fn is_good(name: &str, value: &Value) -> bool {
         "monthly_quota" => value.is_null() || within(0, 1_000_000_000_000),
         "duration_ms" => within(0, 1_000_000_000_000),
         "tests" => within(1, 1_000_000),
-        "name" | "email" => value.is_string(),
+        "name" | "email" => value.as_str().is_some_and(|text| text.len() <= 4_096),
         "timezone" => value.as_str().is_some_and(|name| name.parse::<Tz>().is_ok()),
         "parent_id" if value.is_null() => true,
         _ => {
             let bytes_max = if name == "user_id" { 128 } else { 64 };
             let is_text = value.as_str().is_some_and(|id| {
-                !id.is_empty() && id.len() <= bytes_max && !id.chars().any(|character| character.is_control())
+                let is_bad = |character: char| character.is_control() || character == '\u{feff}';
+                !id.is_empty() && id.len() <= bytes_max && !id.chars().any(is_bad) && id != "." && id != ".."
             });
             is_text || within(0, (1 << 63) - 1)
         }
