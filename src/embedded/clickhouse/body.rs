@@ -8,7 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::request::{Parsed, not_implemented};
+use super::request::{Parsed, not_implemented, not_utf8};
 use super::statement::{self, HEAD_BYTES_MAX, Insert, Scan};
 use crate::embedded::libchdb::EngineError;
 
@@ -98,7 +98,9 @@ pub(super) async fn read_form(parsed: &mut Parsed, body: &mut Incoming, boundary
         if matches!(name.as_str(), "user" | "password") {
             return Err(not_implemented(&format!("{name} in a form; send it in the address or by a header")));
         }
-        let value = field.text().await.map_err(bad)?;
+        // Not `text()`, which takes a byte order mark off the value: another account's id would be asked for.
+        let value = field.bytes().await.map_err(bad)?;
+        let value = String::from_utf8(value.into()).map_err(|_| not_utf8(&name))?;
         parsed.take(&name, value)?;
     }
     Ok(())

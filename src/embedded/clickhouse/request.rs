@@ -51,6 +51,11 @@ pub(super) fn parse(method: &Method, query_string: &str, headers: &HeaderMap) ->
     if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         return Err(not_implemented(&format!("request bodies with Content-Encoding {encoding:?}; send it plain")));
     }
+    // What follows would put U+FFFD in place of other bytes. No separator is part of a character, so that the whole is
+    // UTF-8 where its parts are.
+    if percent_encoding::percent_decode_str(query_string).decode_utf8().is_err() {
+        return Err(not_utf8("the URL"));
+    }
     for (name, value) in url::form_urlencoded::parse(query_string.as_bytes()) {
         parsed.take(&name, value.into_owned())?;
     }
@@ -95,6 +100,11 @@ impl Parsed {
 /// What the engine cannot do, as ClickHouse says it.
 pub(super) fn not_implemented(what: &str) -> EngineError {
     EngineError::new(48, "NOT_IMPLEMENTED", &format!("The embedded engine does not take {what}"))
+}
+
+/// What a text cannot hold; ClickHouse takes any bytes, but nobody here sends others.
+pub(super) fn not_utf8(what: &str) -> EngineError {
+    EngineError::new(36, "BAD_ARGUMENTS", &format!("{what} is not UTF-8"))
 }
 
 fn is_on(value: &str) -> bool {
@@ -146,12 +156,12 @@ mod tests {
     #[test]
     fn parameters_find_their_places() {
         let found = parsed(
-            "query=SELECT+1&database=d&default_format=JSON&param_x=a%5Ctb&max_threads=2&wait_end_of_query=1&query_id=q",
+            "query=SELECT+1&database=d&default_format=JSON&param_x=%EF%BB%BFa%5Ctb&max_threads=2&wait_end_of_query=1&query_id=q",
         );
         assert_eq!(found.query, "SELECT 1");
         assert_eq!(found.database.as_deref(), Some("d"));
         assert_eq!(found.default_format.as_deref(), Some("JSON"));
-        assert_eq!(found.parameters, [("x".to_owned(), "a\\tb".to_owned())]);
+        assert_eq!(found.parameters, [("x".to_owned(), "\u{feff}a\\tb".to_owned())]);
         assert_eq!(found.settings, [("max_threads".to_owned(), "2".to_owned())]);
         assert!(found.wait_end_of_query && !found.readonly);
     }
@@ -167,6 +177,8 @@ mod tests {
         check_refused("session_id=x", 48, "session_id");
         check_refused("role=r", 48, "role");
         check_refused("a%27b=1", 115, "a'b");
+        check_refused("query=SELECT+%FF", 36, "UTF-8");
+        check_refused("param_x=%C3&param_y=%A9", 36, "UTF-8");
         assert_eq!(parsed("compress=0&decompress=0"), Parsed::default());
     }
 

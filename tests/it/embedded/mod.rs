@@ -56,6 +56,25 @@ async fn the_clickhouse_crate_inserts_and_selects() {
     assert_eq!(rows, [seat(0), seat(1), seat(2)]);
 }
 
+/// A reader of text takes a byte order mark for no part of it.
+#[tokio::test]
+async fn parameters_arrive_byte_for_byte() {
+    let database = engine().create();
+    let client = database.client();
+    for text in
+        ["\u{feff}acme", "a\u{feff}", "\u{feff}", "\u{fffe}acme", "\u{fffd}", "\0", " acme ", "\r\n", "\u{1F600}"]
+    {
+        let sql = "SELECT hex({text: String}) AS bytes, hex({texts: Array(String)}[1]) AS first";
+        let query = client.query(sql).param("text", text).param("texts", vec![text]);
+        let (bytes, first): (String, String) = query.fetch_one().await.unwrap();
+        let expected = hex::encode_upper(text);
+        assert_eq!((bytes.as_str(), first.as_str()), (expected.as_str(), expected.as_str()), "{text:?}");
+    }
+    let encoded = "%EF%BB%BFacme";
+    let url = format!("{}/?param_text={encoded}&query=SELECT+hex(%7Btext:String%7D)", database.url);
+    assert_eq!(execute(&url, ""), format!("{}\n", hex::encode_upper("\u{feff}acme")));
+}
+
 #[derive(Debug, PartialEq, Row, Deserialize)]
 struct AllTypes {
     text: String,
