@@ -8,6 +8,7 @@ use super::csv::{Cell, Table};
 use super::cursor::{Position, SortValue};
 use super::period::{EVENT_TIME_MAX_MS, Pinned};
 use super::query::{BadParameter, Query};
+use super::search::search_key;
 use super::subject::Subject;
 use super::value::Instant;
 
@@ -29,9 +30,9 @@ pub struct AssignmentsRequest {
     pub organization: Option<String>,
     /// Only seats taken from this licence.
     pub license_source: Option<String>,
-    /// Part of the user's name, any case.
+    /// Part of the user's name, by its [`search_key`].
     pub user_part: Option<String>,
-    /// Part of the e-mail address, any case.
+    /// Part of the e-mail address, by its [`search_key`].
     pub email_part: Option<String>,
     pub status: StatusFilter,
     pub activated: Option<bool>,
@@ -143,8 +144,8 @@ impl AssignmentsRequest {
         Ok(Self {
             organization: query.take_id("organization_id")?,
             license_source: query.take_id("license_source")?,
-            user_part: query.take_text("user")?,
-            email_part: query.take_text("email")?,
+            user_part: query.take_text("user")?.map(|part| search_key(&part)),
+            email_part: query.take_text("email")?.map(|part| search_key(&part)),
             status: status.unwrap_or(StatusFilter::Active),
             activated,
             inactive_days: query.take_number("inactive_days", 0..=INACTIVE_DAYS_MAX)?,

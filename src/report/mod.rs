@@ -14,6 +14,7 @@ pub mod organizations;
 pub mod period;
 pub mod query;
 pub mod quota;
+pub mod search;
 pub mod subject;
 pub mod test_activity;
 pub mod value;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::client::Store;
 use super::error::StoreError;
 use super::row_binary::RowBuffer;
-use super::rows::{TableRow, encode_rows};
+use super::rows::TableRow;
 use crate::core::rollup::{Progress, Source};
 
 /// The progress of one partition, to be recorded.
@@ -102,9 +102,7 @@ impl Store {
     /// # Errors
     /// Where it is not acknowledged; recording it again is right.
     pub async fn write_progress(&self, rows: &[ProgressRow]) -> Result<(), StoreError> {
-        if let Some(table) = encode_rows(rows.iter().map(|row| (&row.source, row))) {
-            self.insert(table).await?;
-        }
+        self.insert_rows::<ProgressRow>(rows.iter().map(|row| (&row.source, row))).await?;
         Ok(())
     }
 

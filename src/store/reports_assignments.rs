@@ -217,16 +217,11 @@ pub(super) fn filters(request: &AssignmentsRequest, inactive: bool) -> String {
     if request.license_source.is_some() {
         conditions.push("a.license_source = {license_source:String}");
     }
-    // A sigma at the end of a word is lowered to another letter than within one, so the part of a name would differ from
-    // the name.
     if request.user_part.is_some() {
-        conditions.push("position(replaceAll(lowerUTF8(a.user), 'ς', 'σ'), replaceAll(lowerUTF8({user_part:String}), 'ς', 'σ')) > 0");
+        conditions.push("position(a.user_search_key, {user_part:String}) > 0");
     }
     if request.email_part.is_some() {
-        conditions.push(
-            "position(replaceAll(lowerUTF8(ifNull(a.email, '')), 'ς', 'σ'), \
-                replaceAll(lowerUTF8({email_part:String}), 'ς', 'σ')) > 0",
-        );
+        conditions.push("position(a.email_search_key, {email_part:String}) > 0");
     }
     match request.status {
         StatusFilter::Active => conditions.push("a.status = 'active'"),

@@ -24,6 +24,11 @@ pub(super) struct RowBuffer {
 }
 
 impl RowBuffer {
+    /// How many bytes they are so far.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The encoded rows.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes

@@ -1,11 +1,19 @@
 //! The rows of a flush as rows of ClickHouse's tables: which table, which columns, in which order.
 
+use std::borrow::Borrow;
+
 use super::row_binary::RowBuffer;
 use crate::core::event::PlanKind;
+use crate::core::id::Id;
 use crate::core::rollup::{
     ActiveUsers, DirectoryEntry, Entity, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact, QuotaUsage,
     RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions, ZoneFact,
 };
+use crate::report::search::search_key;
+
+/// A body that has come to this many bytes takes no further row: the server holds a body's rows, and its compressor's and
+/// sorter's copies of them, in memory.
+const INSERT_BYTES_MAX: usize = 16 << 20;
 
 /// A row of one table.
 pub(super) trait TableRow {
@@ -17,7 +25,7 @@ pub(super) trait TableRow {
     fn encode(&self, source: &Source, out: &mut RowBuffer);
 }
 
-/// All rows of one table in a flush, encoded.
+/// Rows of one table, encoded: the body of one INSERT.
 #[derive(Debug)]
 pub(super) struct EncodedTable {
     pub(super) table: &'static str,
@@ -26,41 +34,22 @@ pub(super) struct EncodedTable {
     pub(super) bytes: Vec<u8>,
 }
 
-/// Encodes a flush: one entry per table that has rows, merged over all lanes.
-pub(super) fn encode_flush(lanes: &[LaneRows]) -> Vec<EncodedTable> {
-    [
-        encode_table(lanes, |lane| &lane.active_users),
-        encode_table(lanes, |lane| &lane.test_executions),
-        encode_table(lanes, |lane| &lane.quota_usage),
-        encode_table(lanes, |lane| &lane.seat_facts),
-        encode_table(lanes, |lane| &lane.seat_usage),
-        encode_table(lanes, |lane| &lane.license_facts),
-        encode_table(lanes, |lane| &lane.plan_facts),
-        encode_table(lanes, |lane| &lane.zone_facts),
-        encode_table(lanes, |lane| &lane.directory),
-        encode_table(lanes, |lane| &lane.organizations),
-        encode_table(lanes, |lane| &lane.rejected),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-fn encode_table<R: TableRow>(lanes: &[LaneRows], rows_of: impl Fn(&LaneRows) -> &Vec<R>) -> Option<EncodedTable> {
-    encode_rows(lanes.iter().flat_map(|lane| rows_of(lane).iter().map(|row| (&lane.source, row))))
-}
-
-/// Encodes rows of one table; `None` where there are none.
-pub(super) fn encode_rows<'a, R: TableRow + 'a>(
-    rows: impl Iterator<Item = (&'a Source, &'a R)>,
-) -> Option<EncodedTable> {
-    let mut out = RowBuffer::default();
-    let mut count = 0;
-    for (source, row) in rows {
-        row.encode(source, &mut out);
-        count += 1;
-    }
-    (count > 0).then(|| EncodedTable { table: R::TABLE, columns: R::COLUMNS, rows: count, bytes: out.into_bytes() })
+/// Encodes rows of one table, in as many bodies as they take, each when it is asked for: there may be no room for all of
+/// them at once.
+pub(super) fn encode_rows<'a, R: TableRow>(
+    mut rows: impl Iterator<Item = (&'a Source, impl Borrow<R>)>,
+) -> impl Iterator<Item = EncodedTable> {
+    std::iter::from_fn(move || {
+        let mut out = RowBuffer::default();
+        let mut count = 0;
+        while out.len() < INSERT_BYTES_MAX
+            && let Some((source, row)) = rows.next()
+        {
+            row.borrow().encode(source, &mut out);
+            count += 1;
+        }
+        (count > 0).then(|| EncodedTable { table: R::TABLE, columns: R::COLUMNS, rows: count, bytes: out.into_bytes() })
+    })
 }
 
 impl TableRow for ActiveUsers {
@@ -184,32 +173,79 @@ impl TableRow for ZoneFact {
     }
 }
 
-impl TableRow for DirectoryEntry {
+/// A row of `directory_state`.
+pub(super) enum DirectoryRow<'a> {
+    Stated(&'a DirectoryEntry),
+    /// How a user who holds a seat is searched as long as there is no name: by the id, of which this is the key. The row is
+    /// older than any record's, so that a name takes its place.
+    Nameless(&'a SeatFact, String),
+}
+
+impl<'a> DirectoryRow<'a> {
+    /// None where the id is its own key, as most are.
+    fn nameless(fact: &'a SeatFact) -> Option<Self> {
+        let Id::Text(text) = &fact.user else { return None };
+        let search_key = search_key_beside(text);
+        let is_needed = fact.kind == SeatFactKind::Assigned && !search_key.is_empty();
+        is_needed.then_some(Self::Nameless(fact, search_key))
+    }
+
+    pub(super) fn all_of(lane: &'a LaneRows) -> impl Iterator<Item = Self> {
+        lane.directory.iter().map(Self::Stated).chain(lane.seat_facts.iter().filter_map(Self::nameless))
+    }
+}
+
+impl TableRow for DirectoryRow<'_> {
     const TABLE: &'static str = "directory_state";
     const COLUMNS: &'static str = "account_id, entity, organization_id, entity_id, field, latest";
 
     fn encode(&self, _: &Source, out: &mut RowBuffer) {
-        out.id(&self.account);
-        let (entity, organization, id) = match &self.entity {
-            Entity::Account => (1, None, &self.account),
+        const NAME: i8 = 1;
+        const USER: i8 = 3;
+        let entry = match self {
+            Self::Stated(entry) => entry,
+            Self::Nameless(fact, search_key) => {
+                out.id(&fact.account);
+                out.enum8(USER);
+                out.optional_id(None);
+                out.id(&fact.user);
+                out.enum8(NAME);
+                out.time_ms(0);
+                out.string("");
+                out.u64(0);
+                out.string("");
+                out.string(search_key);
+                return;
+            }
+        };
+        out.id(&entry.account);
+        let (entity, organization, id) = match &entry.entity {
+            Entity::Account => (1, None, &entry.account),
             Entity::Organization(id) => (2, None, id),
-            Entity::User(id) => (3, None, id),
+            Entity::User(id) => (USER, None, id),
             Entity::Project { organization, project } => (4, Some(organization), project),
         };
         out.enum8(entity);
         out.optional_id(organization);
         out.id(id);
-        out.enum8(match self.field {
-            Field::Name => 1,
-            Field::Email => 2,
-            Field::Parent => 3,
-        });
+        let (field, search_key) = match entry.field {
+            Field::Name => (NAME, search_key_beside(&entry.value)),
+            Field::Email => (2, search_key_beside(&entry.value)),
+            Field::Parent => (3, String::new()),
+        };
+        out.enum8(field);
         // A tuple is its elements, one after the other.
-        out.time_ms(self.time_ms);
-        out.string(self.source.as_bytes());
-        out.u64(self.offset);
-        out.string(&self.value);
+        out.time_ms(entry.time_ms);
+        out.string(entry.source.as_bytes());
+        out.u64(entry.offset);
+        out.string(&entry.value);
+        out.string(search_key);
     }
+}
+
+/// The key that a text is searched by; empty where that is the text itself.
+fn search_key_beside(text: &str) -> String {
+    Some(search_key(text)).filter(|key| key != text).unwrap_or_default()
 }
 
 impl TableRow for OrganizationSeen {

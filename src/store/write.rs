@@ -1,12 +1,17 @@
-//! Flushes: one INSERT per table, all at once, each acknowledged only when it is stored.
+//! Flushes: one INSERT per table, or a few where its rows are many bytes, each acknowledged only when it is stored.
+
+use std::borrow::Borrow;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt as _, join_all};
 
 use super::client::Store;
 use super::error::StoreError;
-use super::rows::{EncodedTable, encode_flush};
-use crate::core::rollup::LaneRows;
+use super::rows::{DirectoryRow, EncodedTable, TableRow, encode_rows};
+use crate::core::rollup::{
+    ActiveUsers, LaneRows, LicenseFact, OrganizationSeen, PlanFact, QuotaUsage, RejectedRecord, SeatFact, SeatUsage,
+    Source, TestExecutions, ZoneFact,
+};
 
 /// Bytes handed to the HTTP client at once, so that a large flush is not copied whole into its buffers.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -18,7 +23,7 @@ pub struct Written {
     pub tables: Vec<TableWritten>,
 }
 
-/// What one INSERT wrote.
+/// What was written to one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableWritten {
     /// The table.
@@ -30,20 +35,48 @@ pub struct TableWritten {
 }
 
 impl Store {
-    /// Writes the rows of one flush, merged over all lanes into one INSERT per table that has rows. All INSERTs run at
-    /// once, and all have ended when this returns. It does not write progress.
+    /// Writes the rows of one flush, merged over all lanes into one INSERT per table that has rows, and more only where
+    /// they are too large for one. The INSERTs of different tables run at once, and all have ended when this returns. It does
+    /// not write progress.
     ///
     /// # Errors
     /// The first that any INSERT met. Any subset of the rows may then be stored; writing the same flush again is right.
     pub async fn write_rows(&self, lanes: &[LaneRows]) -> Result<Written, StoreError> {
-        let tables = encode_flush(lanes);
-        let results = join_all(tables.into_iter().map(|table| self.insert(table))).await;
-        let tables = results.into_iter().collect::<Result<_, _>>()?;
-        Ok(Written { tables })
+        let directory = || lanes.iter().flat_map(|lane| DirectoryRow::all_of(lane).map(|row| (&lane.source, row)));
+        let writes = [
+            self.insert_rows::<ActiveUsers>(of(lanes, |lane| &lane.active_users)).boxed(),
+            self.insert_rows::<TestExecutions>(of(lanes, |lane| &lane.test_executions)).boxed(),
+            self.insert_rows::<QuotaUsage>(of(lanes, |lane| &lane.quota_usage)).boxed(),
+            self.insert_rows::<SeatFact>(of(lanes, |lane| &lane.seat_facts)).boxed(),
+            self.insert_rows::<SeatUsage>(of(lanes, |lane| &lane.seat_usage)).boxed(),
+            self.insert_rows::<LicenseFact>(of(lanes, |lane| &lane.license_facts)).boxed(),
+            self.insert_rows::<PlanFact>(of(lanes, |lane| &lane.plan_facts)).boxed(),
+            self.insert_rows::<ZoneFact>(of(lanes, |lane| &lane.zone_facts)).boxed(),
+            self.insert_rows::<DirectoryRow<'_>>(directory()).boxed(),
+            self.insert_rows::<OrganizationSeen>(of(lanes, |lane| &lane.organizations)).boxed(),
+            self.insert_rows::<RejectedRecord>(of(lanes, |lane| &lane.rejected)).boxed(),
+        ];
+        let results = join_all(writes).await;
+        let tables: Vec<TableWritten> = results.into_iter().collect::<Result<_, _>>()?;
+        Ok(Written { tables: tables.into_iter().filter(|written| written.rows > 0).collect() })
+    }
+
+    /// Writes rows of one table, one INSERT after the other.
+    pub(super) async fn insert_rows<'a, R: TableRow>(
+        &self,
+        rows: impl Iterator<Item = (&'a Source, impl Borrow<R>)>,
+    ) -> Result<TableWritten, StoreError> {
+        let mut written = TableWritten { table: R::TABLE, rows: 0, bytes: 0 };
+        for body in encode_rows::<R>(rows) {
+            let TableWritten { rows, bytes, .. } = self.insert(body).await?;
+            written.rows += rows;
+            written.bytes += bytes;
+        }
+        Ok(written)
     }
 
     /// Runs one INSERT to its acknowledgement.
-    pub(super) async fn insert(&self, table: EncodedTable) -> Result<TableWritten, StoreError> {
+    async fn insert(&self, table: EncodedTable) -> Result<TableWritten, StoreError> {
         let EncodedTable { table, columns, rows, bytes } = table;
         let written = TableWritten { table, rows, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) };
         let sql = format!("INSERT INTO {table} ({columns}) FORMAT RowBinary");
@@ -58,4 +91,12 @@ impl Store {
         .await?;
         Ok(written)
     }
+}
+
+/// The rows of one table, of all lanes.
+fn of<'a, R: 'a>(
+    lanes: &'a [LaneRows],
+    rows: impl Fn(&'a LaneRows) -> &'a Vec<R> + 'a,
+) -> impl Iterator<Item = (&'a Source, &'a R)> {
+    lanes.iter().flat_map(move |lane| rows(lane).iter().map(|row| (&lane.source, row)))
 }

@@ -86,8 +86,18 @@ fn the_comparison_notices_what_it_should() {
 /// A log whose answers were worked out by hand from the contract.
 #[test]
 fn the_scenario_of_the_project() {
+    check_own("own");
+}
+
+/// Ids that readers of text and paths would change, and names in all the forms in which people write and look for them.
+#[test]
+fn the_scenario_of_ids_and_names() {
+    check_own("ids-and-names");
+}
+
+fn check_own(name: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
-    check(&folder.join("own.events.ndjson"), &folder.join("own.expected.json"));
+    check(&folder.join(format!("{name}.events.ndjson")), &folder.join(format!("{name}.expected.json")));
 }
 
 /// Scenarios that live beside a checkout of the project, where there are any.

@@ -4,6 +4,8 @@ AS SELECT
     s.user_id AS user_id,
     s.user AS user,
     s.email AS email,
+    s.user_search_key AS user_search_key,
+    s.email_search_key AS email_search_key,
     s.license_source AS license_source,
     s.organization_id AS organization_id,
     if(o.path = '', s.organization_id, o.path) AS organization,

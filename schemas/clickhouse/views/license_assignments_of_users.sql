@@ -6,6 +6,8 @@ AS SELECT
     i.user_id AS user_id,
     if(u.name = '', i.user_id, u.name) AS user,
     nullIf(u.email, '') AS email,
+    multiIf(u.name_key != '', u.name_key, u.name != '', u.name, i.user_id) AS user_search_key,
+    if(u.email_key = '', u.email, u.email_key) AS email_search_key,
     i.license_source AS license_source,
     i.organization_id AS organization_id,
     nullIf(i.project_id, '') AS project_id,
@@ -35,14 +37,17 @@ LEFT JOIN
     SELECT
         described.entity_id AS user_id,
         maxIf(described.value, described.field = 'name') AS name,
-        maxIf(described.value, described.field = 'email') AS email
+        maxIf(described.value, described.field = 'email') AS email,
+        maxIf(described.search_key, described.field = 'name') AS name_key,
+        maxIf(described.search_key, described.field = 'email') AS email_key
     FROM
     (
         SELECT
             directory.account_id AS account_id,
             directory.entity_id AS entity_id,
             directory.field AS field,
-            tupleElement(directory.latest, 'value') AS value
+            tupleElement(directory.latest, 'value') AS value,
+            tupleElement(directory.latest, 'search_key') AS search_key
         FROM directory_state AS directory
         WHERE directory.account_id = {account:String}
             AND directory.entity = 'user'
