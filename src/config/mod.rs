@@ -136,6 +136,8 @@ pub struct Ingest {
     pub idle_flush_interval: Duration,
     /// A worker with this many rows that wait for a flush stops reading.
     pub pending_rows_max: usize,
+    /// What rows that wait for a flush may take, bytes; each worker has an equal share, and stops reading without room.
+    pub pending_bytes_max: usize,
     /// Accounts, users and counters that a worker holds, at most; idle ones are evicted beyond it.
     pub held_entries_max: usize,
     /// Payload KiB that librdkafka may queue for each worker.

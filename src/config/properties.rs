@@ -22,6 +22,9 @@ pub(super) fn refusal(name: &str, value: &str) -> Option<&'static str> {
         "isolation.level" if value != "read_committed" => {
             "records of an aborted transaction must not be counted; only read_committed is allowed"
         }
+        "check.crcs" if value != "true" => {
+            "a record that was damaged on the way or on a disk would be counted as if it were what was sent"
+        }
         "group.protocol" if value != "classic" => "only the classic group protocol is supported",
         "allow.auto.create.topics" => "a mistyped topic would be an empty one instead of an error",
         "partitioner" => "records are placed by murmur2_random, as Java clients place them",

@@ -42,6 +42,7 @@ pub(super) struct RawIngest {
     pub(super) catch_up_flush_interval_ms: i64,
     pub(super) idle_flush_interval_ms: i64,
     pub(super) pending_rows_max: i64,
+    pub(super) pending_bytes_max: i64,
     pub(super) held_entries_max: i64,
     pub(super) queue_kbytes_max: i64,
     pub(super) revoke_deadline_ms: i64,

@@ -22,6 +22,9 @@ use super::{Auth, AuthMode, ClickHouse, Config, ConfigError, Http, Ingest, Jwt, 
 /// Threads that `worker_threads = 0` means at most.
 const DEFAULT_WORKER_THREADS_MAX: usize = 16;
 
+/// Each of 64 worker threads has room for two rejected records at least; the most is a tebibyte.
+const PENDING_BYTES_MAX_ALLOWED: RangeInclusive<usize> = 1 << 24..=1 << 40;
+
 /// RFC 7518, section 3.2: a key of the size of the hash, or larger.
 pub(crate) const HS256_SECRET_BYTES_MIN: usize = 32;
 
@@ -183,6 +186,11 @@ impl Check<'_> {
                 1_000..=600_000,
             ),
             pending_rows_max: self.integer("ingest.pending_rows_max", raw.pending_rows_max, 1_000..=100_000_000),
+            pending_bytes_max: self.integer(
+                "ingest.pending_bytes_max",
+                raw.pending_bytes_max,
+                PENDING_BYTES_MAX_ALLOWED,
+            ),
             held_entries_max: self.integer("ingest.held_entries_max", raw.held_entries_max, 1_000..=1_000_000_000),
             queue_kbytes_max: self.integer("ingest.queue_kbytes_max", raw.queue_kbytes_max, 64..=2_097_151),
             revoke_deadline: self.milliseconds("ingest.revoke_deadline_ms", raw.revoke_deadline_ms, 100..=1_800_000),

@@ -24,10 +24,13 @@ use super::account::{Account, HeldBlock};
 use super::dedup::{DuplicateFilter, WINDOW_OFFSETS};
 use super::event::{Decoded, EventKind, Record};
 use super::id::Id;
-use super::rollup::{LaneRows, Progress, QuotaUsage, RejectedRecord, Source, TestExecutions};
+use super::rollup::{LaneRows, Progress, QuotaUsage, RejectedRecord, RowBytes as _, Source, TestExecutions};
 
-/// How much of a rejected payload is kept.
-const REJECTED_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+/// How much of a rejected record's key is kept, and as much of its payload.
+const REJECTED_BYTES_MAX: usize = 64 * 1024;
+
+/// What a row of an entry of `accounts` takes once it is drained, at most; it shares its texts with the account.
+const MERGED_ROW_BYTES: usize = size_of::<TestExecutions>();
 
 /// Record timestamps are told this coarse, milliseconds; the latency metric needs no finer.
 const RECORD_TIME_GRAIN_MS: i64 = 10;
@@ -47,6 +50,8 @@ pub struct Lane {
     dirty_accounts: Vec<Id>,
     /// Rows that need no merging before the drain.
     rows: LaneRows,
+    /// What `rows` takes, bytes.
+    row_bytes: usize,
     /// Rows that the entries of `accounts` will yield.
     merged_rows: usize,
     /// The drain that will carry what changes now; the first is 1.
@@ -108,6 +113,7 @@ impl Lane {
             duplicates: DuplicateFilter::default(),
             accounts: HashMap::new(),
             dirty_accounts: Vec::new(),
+            row_bytes: 0,
             merged_rows: 0,
             drain: 1,
             acknowledged: 0,
@@ -196,15 +202,18 @@ impl Lane {
             Decoded::Tombstone => self.progress.skipped += 1,
             Decoded::Rejected(reject) => {
                 self.progress.rejected += 1;
+                let kept = |bytes: &[u8]| bytes[..bytes.len().min(REJECTED_BYTES_MAX)].to_vec();
                 let payload = record.payload.unwrap_or_default();
-                self.rows.rejected.push(RejectedRecord {
+                let rejected = RejectedRecord {
                     offset: record.offset,
                     timestamp_ms: record.timestamp_ms,
-                    key: record.key.map(<[u8]>::to_vec),
-                    payload: payload[..payload.len().min(REJECTED_PAYLOAD_BYTES_MAX)].to_vec(),
+                    key: record.key.map(kept),
+                    payload: kept(payload),
                     payload_bytes: payload.len() as u64,
                     reject: reject.clone(),
-                });
+                };
+                self.row_bytes += rejected.bytes();
+                self.rows.rejected.push(rejected);
             }
             Decoded::Event(event) => match self.apply_event(record, event) {
                 Judgement::Accepted => self.progress.accepted += 1,
@@ -255,6 +264,7 @@ impl Lane {
             }
         }
         self.merged_rows = 0;
+        self.row_bytes = 0;
         self.drain += 1;
         rows
     }
@@ -269,9 +279,9 @@ impl Lane {
         self.merged_rows + self.rows.row_count()
     }
 
-    /// Bytes of rejected payloads that wait for the next drain: up to 64 KiB a row, so rows alone do not bound them.
-    pub fn pending_rejected_bytes(&self) -> usize {
-        self.rows.rejected.iter().map(|record| record.payload.len()).sum()
+    /// What these rows take, bytes, about. Names and rejected records differ so much that rows alone bound nothing.
+    pub fn pending_bytes(&self) -> usize {
+        self.row_bytes + self.merged_rows * MERGED_ROW_BYTES
     }
 
     /// Ids that the duplicate filter remembers.

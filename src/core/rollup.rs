@@ -304,10 +304,81 @@ pub struct RejectedRecord {
     pub offset: u64,
     /// Kafka's record timestamp, milliseconds since 1970 UTC.
     pub timestamp_ms: Option<i64>,
+    /// The first 64 KiB.
     pub key: Option<Vec<u8>>,
     /// The first 64 KiB.
     pub payload: Vec<u8>,
     /// Bytes of the whole payload.
     pub payload_bytes: u64,
     pub reject: Reject,
+}
+
+/// What a row takes in memory until it is written. An id's text is counted with each row, though rows may share it.
+pub trait RowBytes {
+    /// Bytes, about.
+    fn bytes(&self) -> usize;
+}
+
+/// Bytes of a row of this type with texts of these lengths.
+fn row_bytes<R>(texts: impl IntoIterator<Item = usize>) -> usize {
+    size_of::<R>() + texts.into_iter().sum::<usize>()
+}
+
+fn id_bytes(id: &Id) -> usize {
+    match id {
+        Id::Number(_) => 0,
+        Id::Text(text) => text.len(),
+    }
+}
+
+fn optional_id_bytes(id: Option<&Id>) -> usize {
+    id.map_or(0, id_bytes)
+}
+
+impl RowBytes for SeatFact {
+    fn bytes(&self) -> usize {
+        let optional = [self.project.as_ref(), self.license_source.as_ref()].map(optional_id_bytes);
+        row_bytes::<Self>([&self.account, &self.organization, &self.user].map(id_bytes).into_iter().chain(optional))
+    }
+}
+
+impl RowBytes for LicenseFact {
+    fn bytes(&self) -> usize {
+        row_bytes::<Self>([id_bytes(&self.account), optional_id_bytes(self.organization.as_ref())])
+    }
+}
+
+impl RowBytes for PlanFact {
+    fn bytes(&self) -> usize {
+        row_bytes::<Self>([&self.account, &self.organization, &self.plan].map(id_bytes))
+    }
+}
+
+impl RowBytes for ZoneFact {
+    fn bytes(&self) -> usize {
+        row_bytes::<Self>([id_bytes(&self.account)])
+    }
+}
+
+impl RowBytes for DirectoryEntry {
+    fn bytes(&self) -> usize {
+        let entity = match &self.entity {
+            Entity::Account => 0,
+            Entity::Organization(id) | Entity::User(id) => id_bytes(id),
+            Entity::Project { organization, project } => id_bytes(organization) + id_bytes(project),
+        };
+        row_bytes::<Self>([id_bytes(&self.account), entity, self.value.len()])
+    }
+}
+
+impl RowBytes for OrganizationSeen {
+    fn bytes(&self) -> usize {
+        row_bytes::<Self>([id_bytes(&self.account), optional_id_bytes(self.organization.as_ref())])
+    }
+}
+
+impl RowBytes for RejectedRecord {
+    fn bytes(&self) -> usize {
+        row_bytes::<Self>([self.key.as_ref().map_or(0, Vec::len), self.payload.len()])
+    }
 }

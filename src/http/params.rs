@@ -180,10 +180,10 @@ pub(super) struct AssignmentParams {
     /// Only seats taken from this licence.
     #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "acme")]
     license_source: Option<String>,
-    /// Part of the user's name, any case.
+    /// Part of the user's name (of the id, where there is none) in any case, with or without accents: `zoe` finds Zoë.
     #[param(max_length = 1024)]
     user: Option<String>,
-    /// Part of the e-mail address, any case.
+    /// Part of the e-mail address in any case, with or without accents.
     #[param(max_length = 1024)]
     email: Option<String>,
     /// Whether the seats are still held; by default `active`.

@@ -55,13 +55,15 @@ fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
     // What `debug` asks for comes at the lowest level.
     let is_debugged = kafka.properties.contains_key("debug");
     properties.set_log_level(if is_debugged { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
-    // Defaults of ours that a user may change.
+    // Defaults of ours that a user may change, but for the first, which validation keeps: a damaged record may still be JSON.
     properties
+        .set("check.crcs", "true")
         .set("client.id", "seatmeter")
         .set("fetch.queue.backoff.ms", "50")
         // Of each partition in one answer. A queue is looked at before a fetch and not after, so that what one fetch brings
-        // comes on top of what the queue may hold; a larger record comes whole nevertheless.
-        .set("fetch.message.max.bytes", "262144")
+        // comes on top of what the queue may hold, unpacked: 32 KiB of zstd can be more than 100 MiB. A larger batch comes
+        // whole nevertheless.
+        .set("fetch.message.max.bytes", "32768")
         // A batch is unpacked only if what it holds is not larger than this: as much as lz4, snappy and gzip can make of
         // 1 MiB, which is the largest batch that a broker takes by default.
         .set("receive.message.max.bytes", "1100000000")

@@ -44,6 +44,8 @@ pub(super) struct Slot {
     last_record: Instant,
     /// Rows that were drained and are not acknowledged yet.
     unacknowledged_rows: usize,
+    /// What they take, bytes.
+    unacknowledged_bytes: usize,
     /// Where the lane stood when it was opened.
     opened: Progress,
 }
@@ -68,6 +70,7 @@ impl Slot {
             high_watermark: opening.marks.high,
             last_record: now,
             unacknowledged_rows: 0,
+            unacknowledged_bytes: 0,
             opened: opening.progress,
         }
     }
@@ -135,6 +138,7 @@ impl Slot {
 
     /// Yields the rows of the next flush.
     pub(super) fn drain(&mut self) -> LaneRows {
+        self.unacknowledged_bytes += self.lane.pending_bytes();
         let rows = self.lane.drain();
         self.unacknowledged_rows += rows.row_count();
         rows
@@ -144,11 +148,17 @@ impl Slot {
     pub(super) fn flushed(&mut self) {
         self.lane.flushed();
         self.unacknowledged_rows = 0;
+        self.unacknowledged_bytes = 0;
     }
 
     /// Rows in memory that ClickHouse does not hold for sure.
     pub(super) fn waiting_rows(&self) -> usize {
         self.lane.pending_rows() + self.unacknowledged_rows
+    }
+
+    /// What they take, bytes, about.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.lane.pending_bytes() + self.unacknowledged_bytes
     }
 
     /// True where the log goes on beyond the lane, and yet nothing comes.

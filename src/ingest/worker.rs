@@ -4,6 +4,8 @@
 //! It writes nothing itself and decides about no partition: rows leave by [`ToWorker::Drain`], lanes come and go by
 //! message.
 
+mod room;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::sync::Arc;
@@ -37,8 +39,8 @@ const LISTEN_WAIT: Duration = Duration::from_millis(100);
 /// The pause before a seek that failed is tried again.
 const SEEK_RETRY: Duration = Duration::from_millis(200);
 
-/// Bytes of rejected payloads that may wait for a flush in one worker; rows alone do not bound them.
-const REJECTED_BYTES_MAX: usize = 64 << 20;
+/// Records of a batch that are applied between two looks at how many bytes wait, where they are applied in one go.
+const RECORDS_BETWEEN_LOOKS: usize = 64;
 
 /// One worker thread's state.
 pub(super) struct Worker {
@@ -64,8 +66,10 @@ pub(super) struct State {
     slots: BTreeMap<u32, Slot>,
     /// What is known of partitions that were let go of because of data that cannot be read.
     failed: BTreeMap<u32, Headway>,
-    /// So many rows wait for a flush that nothing more is read.
+    /// So many rows, or bytes of them, wait for a flush that nothing more is read.
     is_full: bool,
+    /// Nothing is fetched either, until the worker has room again.
+    is_paused: bool,
     is_over: bool,
 }
 
@@ -80,11 +84,15 @@ impl Worker {
             if self.state.is_over {
                 return;
             }
+            self.update_fullness();
+            self.fetch_again();
             self.retry_seeks();
             self.tell_reading();
             self.reopen_due();
-            self.update_fullness();
             if self.state.is_full || self.state.slots.is_empty() {
+                if self.state.is_full {
+                    self.fetch_nothing();
+                }
                 self.listen();
                 continue;
             }
@@ -190,8 +198,11 @@ impl Worker {
         }
     }
 
-    /// Seeks every partition whose seek is due.
+    /// Seeks every partition whose seek is due, which lets it be fetched.
     fn retry_seeks(&mut self) {
+        if self.state.is_paused {
+            return;
+        }
         let now = Instant::now();
         for slot in self.state.slots.values_mut() {
             let Some((due, cause)) = slot.seek_due else { continue };
@@ -204,7 +215,7 @@ impl Worker {
                     slot.seek_due = None;
                     match cause {
                         SeekCause::Gap => slot.lane.sought(),
-                        SeekCause::Start | SeekCause::Stalled => slot.lane.doubt(),
+                        SeekCause::Start | SeekCause::Stalled | SeekCause::Paused => slot.lane.doubt(),
                     }
                 }
                 Err(error) => {
@@ -247,8 +258,17 @@ impl Worker {
     /// to no lane that reads is dropped.
     fn count<'b>(&mut self, batch: &'b Batch<'_>) -> Vec<Group<'b>> {
         let now = Instant::now();
+        // While the worker waits for room, lanes may come that this batch is not for.
+        let tenures: BTreeSet<Tenure> = self.state.slots.values().map(|slot| slot.tenure).collect();
+        let mut has_waited = false;
+        let mut room_bytes = self.room_bytes();
         let mut blocked: Vec<Group<'b>> = Vec::new();
         for message in batch.messages() {
+            if room_bytes == 0 {
+                has_waited = true;
+                self.wait_for_room();
+                room_bytes = self.room_bytes();
+            }
             let (partition, record) = match message {
                 Message::Record { partition, record } => (partition, record),
                 Message::Event(event) => {
@@ -257,6 +277,9 @@ impl Worker {
                 }
             };
             let Some(slot) = self.state.slots.get_mut(&partition).filter(|slot| slot.takes_records()) else { continue };
+            if has_waited && !tenures.contains(&slot.tenure) {
+                continue;
+            }
             if slot.take_warming(&record, now) {
                 continue;
             }
@@ -265,8 +288,12 @@ impl Worker {
                 group.records.push((record, decoded));
                 continue;
             }
+            let bytes_before = slot.lane.pending_bytes();
             match slot.lane.apply_one(&record, &decoded) {
-                Step::Passed => slot.made_headway(),
+                Step::Passed => {
+                    slot.made_headway();
+                    room_bytes = room_bytes.saturating_sub(slot.lane.pending_bytes() - bytes_before);
+                }
                 // The later records lie beyond the gap too, and are dropped: the seek brings them again.
                 Step::Gap => slot.seek_due = Some((slot.headway.not_before(now), SeekCause::Gap)),
                 Step::Blocked => blocked.push(Group::new(slot.tenure, (record, decoded))),
@@ -278,27 +305,43 @@ impl Worker {
     /// Applies what is left of a group, as far as it goes.
     fn advance(&mut self, group: &mut Group<'_>) {
         group.is_waiting = false;
-        let Some(slot) = self.slot(group.tenure).filter(|slot| !slot.is_frozen) else { return };
-        match slot.lane.apply(&group.records[group.next..]) {
-            Applied::All => slot.made_headway(),
-            // The rest of the lane's records are dropped: the seek brings them again.
-            Applied::Gap { .. } => slot.seek_due = Some((slot.headway.not_before(Instant::now()), SeekCause::Gap)),
-            Applied::Blocked { index } => {
-                if index > 0 {
+        while group.next < group.records.len() && !self.state.is_over {
+            let Some(slot) = self.slot(group.tenure).filter(|slot| !slot.is_frozen) else { return };
+            let end = group.records.len().min(group.next + RECORDS_BETWEEN_LOOKS);
+            match slot.lane.apply(&group.records[group.next..end]) {
+                Applied::All => {
                     slot.made_headway();
+                    group.next = end;
+                    self.wait_for_room();
                 }
-                group.next += index;
-                group.is_waiting = true;
-                let missing = slot.lane.missing(&group.records[group.next..]);
-                let source = slot.lane.source().clone();
-                let offset = slot.lane.next_offset();
-                let load = self.loader.load(group.tenure, source.clone(), missing);
-                let is_hopeful = self.slot(group.tenure).is_some_and(|slot| slot.begin_load(load));
-                if !is_hopeful {
-                    self.fatal.send(Fatal::LaneStuck { source: source.to_string(), offset });
-                    self.state.is_over = true;
+                // The rest of the lane's records are dropped: the seek brings them again.
+                Applied::Gap { .. } => {
+                    slot.seek_due = Some((slot.headway.not_before(Instant::now()), SeekCause::Gap));
+                    return;
+                }
+                Applied::Blocked { index } => {
+                    if index > 0 {
+                        slot.made_headway();
+                    }
+                    group.next += index;
+                    group.is_waiting = true;
+                    return self.load(group);
                 }
             }
+        }
+    }
+
+    /// Asks for what the next record of the group needs.
+    fn load(&mut self, group: &Group<'_>) {
+        let Some(slot) = self.slot(group.tenure) else { return };
+        let missing = slot.lane.missing(&group.records[group.next..]);
+        let source = slot.lane.source().clone();
+        let offset = slot.lane.next_offset();
+        let load = self.loader.load(group.tenure, source.clone(), missing);
+        let is_hopeful = self.slot(group.tenure).is_some_and(|slot| slot.begin_load(load));
+        if !is_hopeful {
+            self.fatal.send(Fatal::LaneStuck { source: source.to_string(), offset });
+            self.state.is_over = true;
         }
     }
 
@@ -381,21 +424,6 @@ impl Worker {
         for slot in self.state.slots.values_mut().filter(|slot| tenures.contains(&slot.tenure)) {
             slot.flushed();
             metrics::evicted(slot.lane.evict(share));
-        }
-    }
-
-    fn update_fullness(&mut self) {
-        let pending: usize = self.state.slots.values().map(|slot| slot.lane.pending_rows()).sum();
-        if pending >= self.limits.pending_rows_max / 2 {
-            self.rows_abound.notify_one();
-        }
-        let rows: usize = self.state.slots.values().map(Slot::waiting_rows).sum();
-        let bytes: usize = self.state.slots.values().map(|slot| slot.lane.pending_rejected_bytes()).sum();
-        let is_full = rows >= self.limits.pending_rows_max || bytes >= REJECTED_BYTES_MAX;
-        if is_full != self.state.is_full {
-            self.state.is_full = is_full;
-            events::worker_fullness(self.number, is_full, rows);
-            if is_full { metrics::worker_stopped_reading() } else { metrics::worker_reads_again() }
         }
     }
 }

@@ -303,3 +303,31 @@ fn plan_kind_code(kind: PlanKind) -> i8 {
 pub(super) fn plan_kind(code: i8) -> Option<PlanKind> {
     [PlanKind::Started, PlanKind::Upgraded, PlanKind::Adjusted].into_iter().find(|&kind| plan_kind_code(kind) == code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::event::{Reject, RejectReason};
+
+    #[test]
+    fn rows_of_many_bytes_take_several_bodies() {
+        let source = Source::new("t", "", 0);
+        let reject = Reject { reason: RejectReason::InvalidJson, path: "" };
+        let record = |offset| RejectedRecord {
+            offset,
+            timestamp_ms: None,
+            key: Some(vec![b'k'; 65_536]),
+            payload: vec![b'p'; 65_536],
+            payload_bytes: 1 << 20,
+            reject: reject.clone(),
+        };
+        let records: Vec<RejectedRecord> = (0..300).map(record).collect();
+        let bodies: Vec<_> = encode_rows::<RejectedRecord>(records.iter().map(|row| (&source, row))).collect();
+        assert_eq!(bodies.iter().map(|body| body.rows).sum::<u64>(), 300);
+        assert_eq!(bodies.len(), 3);
+        for body in &bodies {
+            assert!(body.bytes.len() < INSERT_BYTES_MAX + 2 * 65_536 + 200, "{}", body.bytes.len());
+        }
+        assert_eq!(encode_rows::<RejectedRecord>(records[..0].iter().map(|row| (&source, row))).count(), 0);
+    }
+}

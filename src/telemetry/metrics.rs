@@ -232,6 +232,8 @@ pub enum SeekCause {
     Gap,
     /// Nothing came although there are records.
     Stalled,
+    /// The worker had no room, and has some again.
+    Paused,
 }
 
 /// A partition was sought.
@@ -240,6 +242,7 @@ pub fn sought(cause: SeekCause) {
         SeekCause::Start => "start",
         SeekCause::Gap => "gap",
         SeekCause::Stalled => "stalled",
+        SeekCause::Paused => "paused",
     };
     counter!(SEEKS, "cause" => cause).increment(1);
 }

@@ -241,6 +241,7 @@ fn librdkafka_properties_that_would_break_exactness_are_refused() {
         "partition.assignment.strategy = range",
         "queued.max.messages.kbytes = 5",
         "group.protocol = consumer",
+        "check.crcs = false",
         "allow.auto.create.topics = true",
         "partitioner = random",
         "enable.idempotence = false",

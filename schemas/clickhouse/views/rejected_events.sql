@@ -5,7 +5,7 @@ CREATE OR REPLACE VIEW rejected_events /*on cluster*/
     partition UInt32 COMMENT 'Kafka partition',
     offset UInt64 COMMENT 'Offset of the record',
     timestamp Nullable(DateTime64(3, 'UTC')) COMMENT 'Kafka''s timestamp of the record, null where it has none',
-    key Nullable(String) COMMENT 'Key of the record, null where it has none',
+    key Nullable(String) COMMENT 'First 64 KiB of the key, as it came, null where the record has none',
     payload String COMMENT 'First 64 KiB of the value, as it came',
     payload_bytes UInt64 COMMENT 'Bytes of the whole value',
     reason String COMMENT 'too_large, invalid_json, missing_field, invalid_field, unknown_type, time_too_old or time_in_future',

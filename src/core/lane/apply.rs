@@ -11,8 +11,8 @@ use crate::core::counters::{ProjectDayRef, QuotaDay};
 use crate::core::event::{Event, EventKind, Origin, Record, TestExecuted};
 use crate::core::id::IdRef;
 use crate::core::rollup::{
-    DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact, SeatFact,
-    SeatFactKind, ZoneFact,
+    DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact, RowBytes,
+    SeatFact, SeatFactKind, ZoneFact,
 };
 
 /// Where an event stands: what a fact made from it is stamped with.
@@ -38,13 +38,14 @@ impl Lane {
         let Some(account) = self.accounts.get_mut(&event.account) else {
             return Judgement::NotHeld;
         };
-        let mut entry = Entry { account, rows: &mut self.rows, merged_rows: 0, changed: false, at };
+        let mut entry = Entry { account, rows: &mut self.rows, row_bytes: 0, merged_rows: 0, changed: false, at };
         if entry.apply(&event.kind).is_none() {
             return Judgement::NotHeld;
         }
         entry.register_account();
-        let (merged_rows, changed) = (entry.merged_rows, entry.changed);
+        let Entry { row_bytes, merged_rows, changed, .. } = entry;
         account.upkeep.used = at.drain;
+        self.row_bytes += row_bytes;
         self.merged_rows += merged_rows;
         if changed {
             account.upkeep.changed = at.drain;
@@ -86,6 +87,8 @@ impl Lane {
 struct Entry<'l> {
     account: &'l mut Account,
     rows: &'l mut LaneRows,
+    /// What was added to `rows`, bytes.
+    row_bytes: usize,
     merged_rows: usize,
     changed: bool,
     at: At,
@@ -120,7 +123,7 @@ impl Entry<'_> {
                     self.account.organizations.get(number).anchors.insert(self.at.time_ms);
                     self.changed = true;
                 }
-                self.rows.plan_facts.push(PlanFact {
+                let row = PlanFact {
                     account: self.account.id.clone(),
                     organization: organization.to_id(),
                     time_ms: self.at.time_ms,
@@ -129,7 +132,8 @@ impl Entry<'_> {
                     kind: *kind,
                     plan: plan.to_id(),
                     monthly_quota: *monthly_quota,
-                });
+                };
+                self.push(|rows| &mut rows.plan_facts, row);
             }
             EventKind::AccountUpdated { name, timezone } => {
                 self.describe(Entity::Account, Field::Name, name.as_ref());
@@ -162,11 +166,17 @@ impl Entry<'_> {
         Some(())
     }
 
+    fn push<R: RowBytes>(&mut self, rows_of: impl FnOnce(&mut LaneRows) -> &mut Vec<R>, row: R) {
+        self.row_bytes += row.bytes();
+        rows_of(self.rows).push(row);
+    }
+
     /// An event named the account.
     fn register_account(&mut self) {
         if !std::mem::replace(&mut self.account.is_registered, true) {
             self.changed = true;
-            self.rows.organizations.push(OrganizationSeen { account: self.account.id.clone(), organization: None });
+            let row = OrganizationSeen { account: self.account.id.clone(), organization: None };
+            self.push(|rows| &mut rows.organizations, row);
         }
     }
 
@@ -180,10 +190,9 @@ impl Entry<'_> {
         let organization = self.account.organizations.get(organization);
         if !std::mem::replace(&mut organization.is_registered, true) {
             self.changed = true;
-            self.rows.organizations.push(OrganizationSeen {
-                account: self.account.id.clone(),
-                organization: Some(organization.id.clone()),
-            });
+            let organization = Some(organization.id.clone());
+            let row = OrganizationSeen { account: self.account.id.clone(), organization };
+            self.push(|rows| &mut rows.organizations, row);
         }
     }
 
@@ -234,14 +243,15 @@ impl Entry<'_> {
     }
 
     fn license(&mut self, organization: Option<&IdRef<'_>>, seats: u64) {
-        self.rows.license_facts.push(LicenseFact {
+        let row = LicenseFact {
             account: self.account.id.clone(),
             organization: organization.map(IdRef::to_id),
             time_ms: self.at.time_ms,
             source: self.rows.source.name(),
             offset: self.at.offset,
             seats,
-        });
+        };
+        self.push(|rows| &mut rows.license_facts, row);
     }
 
     /// A seat is assigned (with its project and licence source) or revoked.
@@ -270,7 +280,7 @@ impl Entry<'_> {
             Some((project, license_source)) => (project.map(IdRef::to_id), Some(license_source.to_id())),
             None => (None, None),
         };
-        self.rows.seat_facts.push(SeatFact {
+        let row = SeatFact {
             account: self.account.id.clone(),
             organization: organization_id,
             user: user.to_id(),
@@ -280,7 +290,8 @@ impl Entry<'_> {
             offset: self.at.offset,
             project,
             license_source,
-        });
+        };
+        self.push(|rows| &mut rows.seat_facts, row);
         Some(())
     }
 
@@ -288,19 +299,20 @@ impl Entry<'_> {
         let source = self.rows.source.name();
         self.account.set_zone(fact_order(self.at.time_ms, &source, self.at.offset), zone);
         self.changed = true;
-        self.rows.zone_facts.push(ZoneFact {
+        let row = ZoneFact {
             account: self.account.id.clone(),
             time_ms: self.at.time_ms,
             source,
             offset: self.at.offset,
             zone,
-        });
+        };
+        self.push(|rows| &mut rows.zone_facts, row);
     }
 
     /// A directory field, where the record gave one.
     fn describe(&mut self, entity: Entity, field: Field, value: Option<&Cow<'_, str>>) {
         let Some(value) = value else { return };
-        self.rows.directory.push(DirectoryEntry {
+        let row = DirectoryEntry {
             account: self.account.id.clone(),
             entity,
             field,
@@ -308,6 +320,7 @@ impl Entry<'_> {
             source: self.rows.source.name(),
             offset: self.at.offset,
             value: value.to_string(),
-        });
+        };
+        self.push(|rows| &mut rows.directory, row);
     }
 }

@@ -251,14 +251,32 @@ fn a_duplicate_counts_nothing_and_needs_nothing() {
 }
 
 #[test]
-fn a_rejected_payload_is_cut_at_64_kib() {
+fn a_rejected_record_is_cut_at_64_kib() {
     static LARGE: [u8; 70_000] = [b'x'; 70_000];
     let mut lane = lane_at(0);
     let reject = Reject { reason: RejectReason::InvalidJson, path: "" };
-    let batch = [(Record { payload: Some(&LARGE), ..record(0) }, Decoded::Rejected(reject))];
-    assert_eq!(lane.apply(&batch), Applied::All);
+    let rejected = Record { key: Some(&LARGE), payload: Some(&LARGE), ..record(0) };
+    assert_eq!(lane.apply(&[(rejected, Decoded::Rejected(reject))]), Applied::All);
+    assert!((131_072..132_000).contains(&lane.pending_bytes()), "{}", lane.pending_bytes());
     let rejected = &lane.drain().rejected[0];
+    assert_eq!(rejected.key.as_ref().map(Vec::len), Some(65_536));
     assert_eq!((rejected.payload.len(), rejected.payload_bytes), (65_536, 70_000));
+    assert_eq!(lane.pending_bytes(), 0);
+}
+
+#[test]
+fn whatever_waits_counts_its_bytes() {
+    let mut lane = lane_at(0);
+    let events = vec![assigned(0, MARCH_MS), login(1, MARCH_MS)];
+    let mut last = 0;
+    for event in events {
+        apply(&mut lane, &vec![event], &Loaded::default());
+        assert!(lane.pending_bytes() > last + 50, "{} after {last}", lane.pending_bytes());
+        last = lane.pending_bytes();
+    }
+    let rows = lane.drain();
+    assert!(last >= rows.seat_facts.iter().map(|row| row.bytes()).sum(), "{last}");
+    assert_eq!(lane.pending_bytes(), 0);
 }
 
 #[test]

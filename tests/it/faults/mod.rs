@@ -7,6 +7,7 @@
 mod arena;
 mod baseline;
 mod broker;
+mod bytes;
 mod clickhouse;
 mod disk;
 mod group;

@@ -252,6 +252,12 @@ impl Kafka {
         self.wait_until_ready();
     }
 
+    /// The first segment of a partition's log, a file that the broker reads anew for each fetch.
+    #[track_caller]
+    pub(crate) fn segment(&self, topic: &str, partition: i32) -> PathBuf {
+        self.broker().folder.join(format!("data/{topic}-{partition}/00000000000000000000.log"))
+    }
+
     /// Sends a signal to the broker, such as `STOP` and `CONT`.
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {

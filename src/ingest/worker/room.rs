@@ -1,0 +1,75 @@
+//! How much may wait for a flush: rows, and bytes of them. A worker without room neither reads nor has anything fetched.
+
+use std::time::Instant;
+
+use super::Worker;
+use crate::ingest::seek::{partition_list, pause};
+use crate::ingest::slot::Slot;
+use crate::telemetry::metrics::SeekCause;
+use crate::telemetry::{events, metrics};
+
+impl Worker {
+    /// This worker's share of the bytes that may wait for a flush.
+    fn bytes_max(&self) -> usize {
+        self.limits.pending_bytes_max / self.limits.worker_threads.max(1)
+    }
+
+    /// How many bytes may still come to wait for a flush.
+    pub(super) fn room_bytes(&self) -> usize {
+        let waiting: usize = self.state.slots.values().map(Slot::waiting_bytes).sum();
+        self.bytes_max().saturating_sub(waiting)
+    }
+
+    /// Sees whether the worker is full, and has a flush made before it is.
+    pub(super) fn update_fullness(&mut self) {
+        let slots = self.state.slots.values();
+        let pending_rows: usize = slots.clone().map(|slot| slot.lane.pending_rows()).sum();
+        let pending_bytes: usize = slots.clone().map(|slot| slot.lane.pending_bytes()).sum();
+        if pending_rows >= self.limits.pending_rows_max / 2 || pending_bytes >= self.bytes_max() / 2 {
+            self.rows_abound.notify_one();
+        }
+        let rows: usize = slots.map(Slot::waiting_rows).sum();
+        let is_full = rows >= self.limits.pending_rows_max || self.room_bytes() == 0;
+        if is_full != self.state.is_full {
+            self.state.is_full = is_full;
+            events::worker_fullness(self.number, is_full, rows);
+            if is_full { metrics::worker_stopped_reading() } else { metrics::worker_reads_again() }
+        }
+    }
+
+    /// In the middle of a batch: waits until a flush has made room, where there is none.
+    pub(super) fn wait_for_room(&mut self) {
+        self.update_fullness();
+        while self.state.is_full && !self.state.is_over {
+            self.heartbeat.beat();
+            self.fetch_nothing();
+            self.listen();
+            self.update_fullness();
+        }
+    }
+
+    /// A queue's bound counts the bytes of values, not those of keys, so that a full worker has to stop the fetches itself.
+    pub(super) fn fetch_nothing(&mut self) {
+        if std::mem::replace(&mut self.state.is_paused, true) {
+            return;
+        }
+        let partitions = self.state.slots.values().map(|slot| (slot.tenure.partition, 0));
+        let paused = partition_list(&self.topic, partitions).and_then(|list| pause(&self.client, &list));
+        if let Err(error) = paused {
+            for slot in self.state.slots.values() {
+                events::pause_failed(slot.tenure.partition, &error.to_string());
+            }
+        }
+    }
+
+    /// Once there is room: seeks to where each lane stands, which lets its partition be fetched again.
+    pub(super) fn fetch_again(&mut self) {
+        if self.state.is_full || !std::mem::take(&mut self.state.is_paused) {
+            return;
+        }
+        let now = Instant::now();
+        for slot in self.state.slots.values_mut().filter(|slot| !slot.is_frozen) {
+            slot.seek_due.get_or_insert((now, SeekCause::Paused));
+        }
+    }
+}
