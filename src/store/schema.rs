@@ -114,13 +114,19 @@ impl View {
     }
 }
 
+/// The text with one kind of line ends, whatever the checkout that this program was built from has made of them.
+fn with_unix_lines(sql: &str) -> String {
+    sql.replace("\r\n", "\n")
+}
+
 fn checksum(sql: &str) -> String {
-    hex::encode(Sha256::digest(sql))
+    hex::encode(Sha256::digest(with_unix_lines(sql)))
 }
 
 fn statement(sql: &str, cluster: Option<&str>) -> String {
+    let sql = with_unix_lines(sql);
     let Some(cluster) = cluster else {
-        return sql.to_owned();
+        return sql;
     };
     sql.replace(ON_CLUSTER, &on_cluster(cluster)).replace(REPLICATED, "Replicated")
 }
@@ -186,6 +192,23 @@ mod tests {
         assert_eq!(files("views"), names);
         for View { name, sql } in views() {
             assert!(sql.contains(&format!("CREATE OR REPLACE VIEW {name} {ON_CLUSTER}\n")), "{name}");
+        }
+    }
+
+    #[test]
+    fn line_ends_of_the_checkout_change_neither_checksum_nor_statement() {
+        for migration in migrations() {
+            assert!(!migration.statement(None).contains('\r'), "{}", migration.name);
+            let lines = migration.statement(None);
+            let windows = Migration { sql: lines.replace('\n', "\r\n"), ..migration.clone() };
+            assert_ne!(windows.sql, lines);
+            assert_eq!(windows.checksum(), migration.checksum(), "{}", migration.name);
+            assert_eq!(windows.statement(Some("c")), migration.statement(Some("c")), "{}", migration.name);
+        }
+        for view in views() {
+            let windows = View { sql: view.statement(None).replace('\n', "\r\n"), ..view.clone() };
+            assert_eq!(windows.checksum(), view.checksum(), "{}", view.name);
+            assert_eq!(windows.statement(None), view.statement(None), "{}", view.name);
         }
     }
 
