@@ -9,7 +9,7 @@ use std::time::Instant;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seatmeter::core::event::{Decoded, Event, EventKind, Origin, Record, TestExecuted};
-use seatmeter::core::id::IdRef;
+use seatmeter::core::id::{IdRef, UserKeySeed};
 use seatmeter::core::lane::{Applied, Lane};
 use seatmeter::core::load::Loaded;
 use seatmeter::core::rollup::{Progress, Source};
@@ -58,7 +58,8 @@ fn apply(lane: &mut Lane, batch: &[(Record<'_>, Decoded<'_>)]) {
 
 fn main() {
     let mut random = ChaCha8Rng::seed_from_u64(1);
-    let mut lane = Lane::new(Source::new("bench", "", 0), Progress::default());
+    let seed = UserKeySeed { k0: 1, k1: 2 };
+    let mut lane = Lane::new(Source::new("bench", "", 0), Progress::default(), seed);
     let (mut offset, mut batches, mut drained_rows) = (0, 0, 0);
     let (mut apply_ns, mut drain_ns, mut allocations) = (0, 0, 0);
     let warm_up = EVENTS / 4;

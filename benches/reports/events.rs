@@ -36,7 +36,8 @@ impl Feed {
         let (flushed, first_flush) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut random = ChaCha8Rng::seed_from_u64(u64::from(source.partition()));
-            let mut lane = Lane::new(source.clone(), Progress::default());
+            let seed = handle.block_on(store.user_key_seed()).expect("the schema is applied");
+            let mut lane = Lane::new(source.clone(), Progress::default(), seed);
             let mut offset = 0;
             while !stop.load(Ordering::Relaxed) {
                 let events: Vec<String> = (0..EVENTS).map(|_| event(&mut random, account)).collect();

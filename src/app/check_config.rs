@@ -66,11 +66,15 @@ async fn look_at_store(store: &Store) -> Finding {
         }
         Err(error) => return Finding::Error(error.to_string()),
     };
-    match store.check_schema().await {
-        Ok(()) => Finding::Good(format!("ClickHouse {version} has the schema")),
-        Err(error @ (MigrateError::Outdated { .. } | MigrateError::OutdatedView { .. })) => {
-            Finding::Warning(error.to_string())
-        }
+    let checked = async {
+        store.check_schema().await?;
+        store.user_key_seed().await
+    };
+    match checked.await {
+        Ok(_) => Finding::Good(format!("ClickHouse {version} has the schema")),
+        Err(
+            error @ (MigrateError::Outdated { .. } | MigrateError::OutdatedView { .. } | MigrateError::NoSeed { .. }),
+        ) => Finding::Warning(error.to_string()),
         Err(error) => Finding::Error(error.to_string()),
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::shutdown;
 use crate::config::Config;
+use crate::core::id::UserKeySeed;
 use crate::http::{self, ApiState};
 use crate::ingest::{self, Dependency};
 use crate::store::{MigrateError, Store, StoreError};
@@ -95,13 +96,13 @@ impl<'a> Service<'a> {
             }
         });
         let work = async {
-            tokio::select! {
+            let seed = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 ready = wait_for_schema(&store, &health) => ready?,
-            }
+            };
             match role {
                 Role::Api => stop.cancelled().await,
-                Role::Worker | Role::WorkerAndApi => ingest::run(config, store, health, stop.clone()).await?,
+                Role::Worker | Role::WorkerAndApi => ingest::run(config, store, seed, health, stop.clone()).await?,
             }
             Ok(())
         };
@@ -124,19 +125,20 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Waits until ClickHouse answers. Whatever waiting cannot heal (a wrong password, a missing schema) is an error at once.
-async fn wait_for_schema(store: &Store, health: &Arc<Health>) -> anyhow::Result<()> {
+/// Waits until ClickHouse answers, and gets the seed for the keys of users. Whatever waiting cannot heal (a wrong password, a
+/// missing schema) is an error at once.
+async fn wait_for_schema(store: &Store, health: &Arc<Health>) -> anyhow::Result<UserKeySeed> {
     let clickhouse = Dependency::new("clickhouse", "cannot start without ClickHouse", Arc::clone(health));
     let look = || async {
         let looked = async {
             store.check_server().await?;
-            store.check_schema().await
+            store.check_schema().await?;
+            store.user_key_seed().await
         };
         match looked.await {
             Err(MigrateError::Store(error)) if error.is_retryable() => Err(error),
             settled => Ok(settled),
         }
     };
-    clickhouse.until_ok::<_, StoreError, _>(look).await?;
-    Ok(())
+    Ok(clickhouse.until_ok::<_, StoreError, _>(look).await?)
 }

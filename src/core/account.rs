@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::calendar::{Day, DayWindow, YearMonth, day_window_of};
 use super::counters::Block;
-use super::id::{Id, IdRef};
+use super::id::{Id, IdRef, UserKeySeed};
 use super::quota::Anchors;
 use super::rollup::{ActiveUsers, SeatUsage};
 use super::seats::{FactOrder, Seat};
@@ -35,6 +35,7 @@ impl Upkeep {
 #[derive(Debug)]
 pub struct Account {
     pub id: Id,
+    seed: UserKeySeed,
     /// The zone fact that holds, by (time, source, offset); `None` while none is known.
     zone_order: Option<FactOrder>,
     zone: Tz,
@@ -209,10 +210,10 @@ pub struct User {
 
 impl User {
     /// A user that holds no seat.
-    pub fn new(id: &IdRef<'_>) -> Self {
+    pub fn new(id: &IdRef<'_>, seed: UserKeySeed) -> Self {
         let nowhere = (NO_ORGANIZATION, Day(i32::MIN));
         Self {
-            key: id.user_key(),
+            key: id.user_key(seed),
             seats: SmallVec::new(),
             counted: [nowhere; 2],
             is_changed: false,
@@ -242,10 +243,11 @@ impl User {
 }
 
 impl Account {
-    /// An account that nothing is known of.
-    pub fn new(id: Id) -> Self {
+    /// An account that nothing is known of. The keys of its users are made with `seed`.
+    pub fn new(id: Id, seed: UserKeySeed) -> Self {
         Self {
             id,
+            seed,
             zone_order: None,
             zone: Tz::UTC,
             days: [LocalDay::of(Tz::UTC, 0); 2],
@@ -298,9 +300,12 @@ impl Account {
 
     /// The user; `None` where the seats are not known.
     pub fn user(&mut self, id: &IdRef<'_>) -> Option<&mut User> {
+        let seed = self.seed;
         match self.users.entry_ref(id) {
             EntryRef::Occupied(entry) => Some(entry.into_mut()),
-            EntryRef::Vacant(entry) if self.has_all_seats => Some(entry.insert_with_key(id.to_id(), User::new(id))),
+            EntryRef::Vacant(entry) if self.has_all_seats => {
+                Some(entry.insert_with_key(id.to_id(), User::new(id, seed)))
+            }
             EntryRef::Vacant(_) => None,
         }
     }

@@ -8,6 +8,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use siphasher::sip::SipHasher24;
+
 /// The largest number an identifier may be, inclusive: 2^63 - 1.
 pub const NUMBER_MAX: u64 = i64::MAX as u64;
 
@@ -53,6 +55,23 @@ pub fn judge_text(text: &str, bytes_max: usize) -> Result<(), IdFault> {
     if matches!(text, "." | "..") { Err(IdFault::DotSegment) } else { Ok(()) }
 }
 
+/// The secret of a deployment by which text ids of users are hashed. Without it, whoever chooses ids could search for two
+/// that share a key, which would count as one user.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct UserKeySeed {
+    /// The first half of SipHash's key.
+    pub k0: u64,
+    /// Its second half.
+    pub k1: u64,
+}
+
+impl fmt::Debug for UserKeySeed {
+    // It is never printed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserKeySeed")
+    }
+}
+
 /// An owned identifier in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Id {
@@ -96,12 +115,12 @@ impl<'a> IdRef<'a> {
         }
     }
 
-    /// The user's 64-bit key in bitmaps: its number where the id is one, else `xxh3_64(id) | 1 << 63`, so that an analyst
-    /// can compute it in SQL as `bitOr(xxh3(user_id), bitShiftLeft(toUInt64(1), 63))`.
-    pub fn user_key(&self) -> u64 {
+    /// The user's 64-bit key in bitmaps: its number where the id is one, else `SipHash-2-4(seed, id) | 1 << 63`, so that
+    /// an analyst can compute it in SQL as `bitOr(sipHash64Keyed(seed, user_id), bitShiftLeft(toUInt64(1), 63))`.
+    pub fn user_key(&self, seed: UserKeySeed) -> u64 {
         match self {
             Self::Number(number) => *number,
-            Self::Text(text) => xxhash_rust::xxh3::xxh3_64(text.as_bytes()) | 1 << 63,
+            Self::Text(text) => SipHasher24::new_with_keys(seed.k0, seed.k1).hash(text.as_bytes()) | 1 << 63,
         }
     }
 
@@ -129,8 +148,8 @@ impl Id {
     }
 
     /// See [`IdRef::user_key`].
-    pub fn user_key(&self) -> u64 {
-        self.as_ref().user_key()
+    pub fn user_key(&self, seed: UserKeySeed) -> u64 {
+        self.as_ref().user_key(seed)
     }
 
     /// A borrowing view.
@@ -218,5 +237,35 @@ impl Ord for Id {
 impl PartialOrd for Id {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_texts_depend_on_the_seed_and_those_of_numbers_do_not() {
+        let (one, other) = (UserKeySeed { k0: 1, k1: 2 }, UserKeySeed { k0: 1, k1: 3 });
+        for id in ["u-ben", "007", "9223372036854775808", ""] {
+            let id = Id::from_text(id);
+            assert_ne!(id.user_key(one), id.user_key(other), "{id}");
+            assert!(id.user_key(one) >= 1 << 63, "{id}");
+        }
+        for number in [0, 7, NUMBER_MAX] {
+            assert_eq!(Id::Number(number).user_key(one), number);
+            assert_eq!(Id::Number(number).user_key(other), number);
+        }
+    }
+
+    #[test]
+    fn the_key_is_what_clickhouse_computes() {
+        // SELECT bitOr(sipHash64Keyed((toUInt64(1), toUInt64(2)), 'abc'), bitShiftLeft(toUInt64(1), 63))
+        assert_eq!(IdRef::from_text("abc").user_key(UserKeySeed { k0: 1, k1: 2 }), 15_085_598_991_770_005_917);
+    }
+
+    #[test]
+    fn a_seed_is_not_printed() {
+        assert_eq!(format!("{:?}", UserKeySeed { k0: 77, k1: 77 }), "UserKeySeed");
     }
 }

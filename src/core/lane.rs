@@ -23,7 +23,7 @@ use hashbrown::HashMap;
 use super::account::{Account, HeldBlock};
 use super::dedup::{DuplicateFilter, WINDOW_OFFSETS};
 use super::event::{Decoded, EventKind, Record};
-use super::id::Id;
+use super::id::{Id, UserKeySeed};
 use super::rollup::{LaneRows, Progress, QuotaUsage, RejectedRecord, RowBytes as _, Source, TestExecutions};
 
 /// How much of a rejected record's key is kept, and as much of its payload.
@@ -42,6 +42,7 @@ const RECORD_TIMES_MAX: usize = 10_000;
 #[derive(Debug)]
 pub struct Lane {
     source: Source,
+    seed: UserKeySeed,
     progress: Progress,
     trust: Trust,
     duplicates: DuplicateFilter,
@@ -103,11 +104,13 @@ pub enum Step {
 
 impl Lane {
     /// A lane that starts where `progress` ended, and doubts the first gap. Its duplicate filter is empty: feed it the
-    /// records of [`Lane::rewind_offset`]`..next_offset` by [`Lane::warm`] first.
-    pub fn new(source: Source, progress: Progress) -> Self {
+    /// records of [`Lane::rewind_offset`]`..next_offset` by [`Lane::warm`] first. Users' keys are made with
+    /// `seed`.
+    pub fn new(source: Source, progress: Progress, seed: UserKeySeed) -> Self {
         Self {
             rows: LaneRows::new(source.clone(), progress),
             source,
+            seed,
             progress,
             trust: Trust::Doubted,
             duplicates: DuplicateFilter::default(),

@@ -54,6 +54,7 @@ pub(crate) use self::retry::Dependency;
 use self::shell::Shell;
 pub(crate) use self::trouble::NewestCause;
 use crate::config::Config;
+use crate::core::id::UserKeySeed;
 use crate::store::Store;
 use crate::telemetry::health::Health;
 
@@ -113,18 +114,20 @@ pub(crate) fn not_started(config: &Config, health: &Health) {
     consumer::not_joined(health, &config.kafka.group_id);
 }
 
-/// Counts the topic's events until `shutdown` is cancelled, then writes what was read, commits and leaves the group.
+/// Counts the topic's events until `shutdown` is cancelled, then writes what was read, commits and leaves the group. Users' keys
+/// are made with the database's `seed`.
 ///
 /// After an error other than [`IngestError::TopicMissing`] and the configuration's, threads may still be about, some of
 /// them stuck: the caller is to end the process.
 pub async fn run(
     config: &Config,
     store: Store,
+    seed: UserKeySeed,
     health: Arc<Health>,
     shutdown: CancellationToken,
 ) -> Result<(), IngestError> {
     let (fatal, mut fatalities) = mpsc::unbounded_channel();
-    let mut shell = Shell::start(config, store, health, FatalSender(fatal))?;
+    let mut shell = Shell::start(config, (store, seed), health, FatalSender(fatal))?;
     let joined = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         fatal = fatalities.recv() => return Err(fatal.map_or(thread_gone(), IngestError::from)),

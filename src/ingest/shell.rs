@@ -29,6 +29,7 @@ use super::topic::{Topic, wait_for_topic, watch_topic};
 use super::watchdog::{self, Heartbeat, beating};
 use super::worker::{self, Worker};
 use crate::config::Config;
+use crate::core::id::UserKeySeed;
 use crate::kafka::Causes;
 use crate::store::Store;
 use crate::telemetry::events;
@@ -60,7 +61,7 @@ impl Shell {
     /// Starts all threads and tasks. Nothing is read before [`Shell::join_group`].
     pub(super) fn start(
         config: &Config,
-        store: Store,
+        (store, seed): (Store, UserKeySeed),
         health: Arc<Health>,
         fatal: FatalSender,
     ) -> Result<Self, IngestError> {
@@ -79,7 +80,7 @@ impl Shell {
         let (stop, tasks, look_at_topic) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Notify::new()));
 
         let ends = Arc::new(Ends::default());
-        let crew = Crew::start(config, &store, &health, &client, &consumer, &ends, &fatal)?;
+        let crew = Crew::start(config, (&store, seed), &health, &client, &consumer, &ends, &fatal)?;
         let workers: Vec<WorkerHandle> = crew.workers.iter().map(|(_, worker)| worker.clone()).collect();
         let coordinator = Coordinator {
             store: store.clone(),
@@ -220,7 +221,7 @@ struct Crew {
 impl Crew {
     fn start(
         config: &Config,
-        store: &Store,
+        (store, seed): (&Store, UserKeySeed),
         health: &Arc<Health>,
         client: &Arc<Client>,
         consumer: &ConsumerHandle,
@@ -253,6 +254,7 @@ impl Crew {
                 consumer: consumer.clone(),
                 loader,
                 ends: Arc::clone(ends),
+                seed,
                 limits: config.ingest.clone(),
                 heartbeat: Arc::clone(&heartbeat),
                 fatal: fatal.clone(),

@@ -9,6 +9,7 @@ use super::rebalance::Tenure;
 use super::start::Opening;
 use crate::core::decode::{decode, may_be_test_executed};
 use crate::core::event::Record;
+use crate::core::id::UserKeySeed;
 use crate::core::lane::Lane;
 use crate::core::rollup::{LaneRows, Progress};
 use crate::telemetry::metrics::SeekCause;
@@ -52,8 +53,8 @@ pub(super) struct Slot {
 
 impl Slot {
     /// A lane that starts as decided. What retention took is passed at once.
-    pub(super) fn new(tenure: Tenure, opening: &Opening, now: Instant) -> Self {
-        let mut lane = Lane::new(opening.source.clone(), opening.progress);
+    pub(super) fn new(tenure: Tenure, opening: &Opening, seed: UserKeySeed, now: Instant) -> Self {
+        let mut lane = Lane::new(opening.source.clone(), opening.progress, seed);
         lane.skip_to(opening.marks.low);
         let read_from = lane.rewind_offset().max(opening.marks.low);
         Self {
@@ -203,7 +204,8 @@ mod tests {
     }
 
     fn slot(next_offset: u64) -> Slot {
-        Slot::new(Tenure { partition: 0, number: 1 }, &opening(next_offset), Instant::now())
+        let seed = UserKeySeed { k0: 1, k1: 2 };
+        Slot::new(Tenure { partition: 0, number: 1 }, &opening(next_offset), seed, Instant::now())
     }
 
     #[test]

@@ -29,6 +29,7 @@ use super::start::Opening;
 use super::watchdog::Heartbeat;
 use crate::config;
 use crate::core::decode::decode;
+use crate::core::id::UserKeySeed;
 use crate::core::lane::{Applied, Step};
 use crate::telemetry::metrics::{SeekCause, WorkerState};
 use crate::telemetry::{events, metrics};
@@ -52,6 +53,8 @@ pub(super) struct Worker {
     pub(super) consumer: ConsumerHandle,
     pub(super) loader: Loader,
     pub(super) ends: Arc<Ends>,
+    /// For the keys of users.
+    pub(super) seed: UserKeySeed,
     pub(super) limits: config::Ingest,
     pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) fatal: FatalSender,
@@ -164,7 +167,7 @@ impl Worker {
     }
 
     fn open(&mut self, tenure: Tenure, opening: &Opening) {
-        let mut slot = Slot::new(tenure, opening, Instant::now());
+        let mut slot = Slot::new(tenure, opening, self.seed, Instant::now());
         if let Some(headway) = self.state.failed.remove(&tenure.partition) {
             slot.headway = headway.reopened(slot.lane.next_offset(), slot.read_from(), Instant::now());
         }

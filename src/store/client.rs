@@ -195,14 +195,19 @@ impl Store {
     /// # Errors
     /// Where a table cannot be synced.
     pub async fn sync_replica(&self) -> Result<(), StoreError> {
+        for table in super::TABLES {
+            self.sync_table(table).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for one table.
+    pub(super) async fn sync_table(&self, table: &str) -> Result<(), StoreError> {
         if self.cluster().is_none() {
             return Ok(());
         }
-        for table in super::TABLES {
-            let sql = format!("SYSTEM SYNC REPLICA {table} LIGHTWEIGHT");
-            self.within(self.connection.client.query(&sql).execute()).await?;
-        }
-        Ok(())
+        let sql = format!("SYSTEM SYNC REPLICA {table} LIGHTWEIGHT");
+        self.within(self.connection.client.query(&sql).execute()).await
     }
 
     /// The name of the cluster, if the schema lies on one.

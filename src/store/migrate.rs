@@ -9,6 +9,7 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::client::Store;
+use super::deployment::with_seed;
 use super::error::StoreError;
 use super::schema::{Migration, View, migrations, on_cluster, quoted, views};
 
@@ -67,6 +68,18 @@ pub enum MigrateError {
     /// A view cannot be made.
     #[error("view '{view}' cannot be made: {source}")]
     View { view: String, source: StoreError },
+    /// The table `deployment` is empty.
+    #[error("database '{database}' has no seed for the keys of users: run `seatmeter migrate`")]
+    NoSeed { database: String },
+    /// The table `deployment` was changed by somebody else.
+    #[error(
+        "database '{database}' has {found} seeds for the keys of users, so some users would count twice: leave in its \
+         table deployment the row with the earliest made_at"
+    )]
+    ManySeeds { database: String, found: usize },
+    /// The system gives no random numbers.
+    #[error("cannot make a seed for the keys of users: the system gives no random numbers: {0}")]
+    NoRandomNumbers(#[from] getrandom::Error),
     /// The state of the schema cannot be read or recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -91,12 +104,15 @@ fn is_current(present: &BTreeMap<String, String>, view: &View) -> bool {
 }
 
 impl Store {
-    /// Creates the database if there is none, and applies what is missing, in order.
+    /// Creates the database if there is none, applies what is missing, in order, and makes the seed for the keys of users if
+    /// there is none.
     ///
     /// # Errors
     /// Where the schema is newer than this program, has a gap, or was made from other files; nothing is applied then.
     pub async fn migrate(&self) -> Result<MigrationReport, MigrateError> {
-        self.migrate_to(&migrations(), &views()).await
+        let report = self.migrate_to(&migrations(), &views()).await?;
+        self.ensure_seed().await?;
+        Ok(report)
     }
 
     /// [`Self::migrate`] with migrations and views of the caller's.
@@ -202,7 +218,7 @@ impl Store {
 
     async fn apply(&self, migration: &Migration) -> Result<(), MigrateError> {
         let Migration { version, name, .. } = migration;
-        self.execute_ddl(&migration.statement(self.cluster()), true)
+        self.execute_ddl(&with_seed(&migration.statement(self.cluster()))?, true)
             .await
             .map_err(|source| MigrateError::Statement { version: *version, name: name.clone(), source })?;
         let query = self

@@ -8,6 +8,7 @@ mod activity;
 mod changed_seats;
 mod changes;
 mod client;
+mod deployment;
 mod error;
 mod load;
 mod migrate;

@@ -32,6 +32,7 @@ static TABLE_FILES: &[(&str, &str)] = &embed! { "tables":
     "0014_organizations_seen"
     "0015_rejected_event_facts"
     "0016_schema_views"
+    "0017_deployment"
 };
 
 /// Name and text of every file in `schemas/clickhouse/views`, each after the views that it reads; a test compares the list
@@ -163,6 +164,7 @@ pub fn views() -> Vec<View> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::deployment::RANDOM_SEED;
     use super::*;
 
     /// Names of the files in a folder of `schemas/clickhouse`, without their ending, sorted.
@@ -183,6 +185,8 @@ mod tests {
         for (migration, number) in migrations().iter().zip(1..) {
             assert_eq!(migration.version, number, "{}", migration.name);
         }
+        let seeds: usize = migrations().iter().map(|migration| migration.sql.matches(RANDOM_SEED).count()).sum();
+        assert_eq!(seeds, 1, "one statement takes the seed");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The README's SQL recipes, run as they stand there, on data small enough to reckon by hand.
 
 use seatmeter::core::event::{PlanKind, Reject, RejectReason};
-use seatmeter::core::id::Id;
+use seatmeter::core::id::{Id, UserKeySeed};
 use seatmeter::core::rollup::{
     ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact,
     QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions,
@@ -57,8 +57,9 @@ async fn every_recipe_of_the_readme_answers_as_expected() {
     let database = TestDatabase::migrated().await;
     // Views are exact before any merge, and whatever is written twice.
     database.execute("SYSTEM STOP MERGES");
+    let seed = database.store().user_key_seed().await.unwrap();
     for _ in 0..2 {
-        database.store().write_rows(&[acme(&source(0)), second_source(&source(1))]).await.unwrap();
+        database.store().write_rows(&[acme(&source(0), seed), second_source(&source(1))]).await.unwrap();
     }
     let recipes = recipes();
     assert_eq!(
@@ -88,7 +89,9 @@ fn recipes() -> Vec<(String, String)> {
         .collect()
 }
 
-fn acme(source: &Source) -> LaneRows {
+/// Rows of an account whose figures are small enough to reckon by hand.
+fn acme(source: &Source, seed: UserKeySeed) -> LaneRows {
+    let active = |organization, days, users: &[&str]| active(organization, days, users, seed);
     let mut rows = rows(source, 1_000);
     rows.organizations = ["42", "43", "7"].map(|o| seen("acme", Some(o))).to_vec();
     rows.organizations.extend([seen("acme", None), seen("other", Some("42"))]);
@@ -181,12 +184,12 @@ fn described(source: &Source, entity: Entity, field: Field, value: &str) -> Dire
     }
 }
 
-fn active(organization: Option<&str>, days: i32, users: &[&str]) -> ActiveUsers {
+fn active(organization: Option<&str>, days: i32, users: &[&str], seed: UserKeySeed) -> ActiveUsers {
     ActiveUsers {
         account: id("acme"),
         organization: organization.map(Id::from_text),
         day: day(days),
-        users: users.iter().map(|user| id(user).user_key()).collect(),
+        users: users.iter().map(|user| id(user).user_key(seed)).collect(),
     }
 }
 

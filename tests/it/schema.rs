@@ -47,6 +47,45 @@ async fn two_processes_that_migrate_at_once_do_no_harm() {
 }
 
 #[tokio::test]
+async fn programs_that_migrate_at_once_agree_on_one_seed_and_later_ones_keep_it() {
+    let database = TestDatabase::absent();
+    let others = [(); 3].map(|()| Store::connect(&database.config()).unwrap());
+    for result in futures_util::future::join_all(others.iter().map(Store::migrate)).await {
+        result.unwrap();
+    }
+    let seed = database.store().user_key_seed().await.unwrap();
+    assert_ne!(seed.k0, seed.k1);
+    for store in &others {
+        assert_eq!(store.user_key_seed().await.unwrap(), seed);
+    }
+    // One that stopped before it added the row, and one that comes later.
+    database.execute("TRUNCATE TABLE deployment");
+    database.store().migrate().await.unwrap();
+    assert_eq!(database.store().user_key_seed().await.unwrap(), seed);
+    database.store().migrate().await.unwrap();
+    assert_eq!(database.text("SELECT count() FROM deployment"), "1\n");
+    let another = TestDatabase::migrated().await;
+    assert_ne!(another.store().user_key_seed().await.unwrap(), seed);
+}
+
+#[tokio::test]
+async fn a_database_without_a_seed_or_with_two_is_refused() {
+    let database = TestDatabase::migrated().await;
+    database.execute("TRUNCATE TABLE deployment");
+    let error = database.store().user_key_seed().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("database '{}' has no seed for the keys of users: run `seatmeter migrate`", database.name())
+    );
+    database.execute("INSERT INTO deployment (user_key_seed) VALUES ((1, 2)), ((3, 4))");
+    let error = database.store().user_key_seed().await.unwrap_err();
+    assert!(matches!(error, MigrateError::ManySeeds { found: 2, .. }), "{error:?}");
+    assert!(error.to_string().contains("leave in its table deployment the row with the earliest made_at"), "{error}");
+    database.store().migrate_to(&migrations(), &[]).await.unwrap();
+    assert_eq!(database.text("SELECT count() FROM deployment"), "2\n", "nothing is made up where there is something");
+}
+
+#[tokio::test]
 async fn a_gap_is_refused() {
     let database = TestDatabase::absent();
     let known = migrations();
@@ -189,7 +228,7 @@ async fn every_table_view_and_column_is_described() {
 async fn tables_merge_by_value_and_have_neither_partitions_nor_ttl() {
     let database = TestDatabase::migrated().await;
     let tables = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' \
-                  AND name NOT LIKE 'schema_%' ORDER BY name";
+                  AND name NOT LIKE 'schema_%' AND name != 'deployment' ORDER BY name";
     assert_eq!(database.text(tables), TABLES.map(|table| format!("{table}\n")).concat());
     let odd = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' \
                AND (partition_key != '' OR create_table_query LIKE '%TTL%' \

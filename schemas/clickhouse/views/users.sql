@@ -7,7 +7,7 @@ CREATE OR REPLACE VIEW users /*on cluster*/
     email Nullable(String) COMMENT 'E-mail address, null until it has one',
     name_search_key String COMMENT 'What the name is searched by: decomposed, without combining marks, case-folded',
     email_search_key String COMMENT 'What the e-mail address is searched by, empty where there is none',
-    user_key UInt64 COMMENT 'Key of the user in bitmaps: the id if it is a whole number below 2^63, else a hash of it with the top bit set'
+    user_key UInt64 COMMENT 'Key of the user in bitmaps: the id if it is a whole number below 2^63, else a hash of it, by the secret of the table deployment, with the top bit set'
 )
 AS SELECT
     u.account_id AS account_id,
@@ -19,7 +19,7 @@ AS SELECT
     if(
         match(u.user_id, '^(0|[1-9][0-9]{0,18})$') AND toUInt64OrZero(u.user_id) < bitShiftLeft(toUInt64(1), 63),
         toUInt64OrZero(u.user_id),
-        bitOr(xxh3(u.user_id), bitShiftLeft(toUInt64(1), 63))
+        bitOr(sipHash64Keyed((SELECT d.user_key_seed FROM deployment AS d GROUP BY d.user_key_seed), u.user_id), bitShiftLeft(toUInt64(1), 63))
     ) AS user_key
 FROM
 (
@@ -69,4 +69,10 @@ FROM
 GROUP BY
     u.account_id,
     u.user_id
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Every user who was ever described or held a seat'

@@ -49,7 +49,7 @@ impl Lane {
         let mut fresh_accounts = HashSet::new();
         for id in &missing.accounts {
             if !self.accounts.contains_key(id) {
-                let mut account = Account::new(id.clone());
+                let mut account = Account::new(id.clone(), self.seed);
                 account.upkeep.used = self.drain;
                 self.accounts.insert(id.clone(), account);
                 fresh_accounts.insert(id.clone());
@@ -103,7 +103,7 @@ impl Lane {
         let mut fresh: HashMap<(Id, Id), User> = HashMap::new();
         for (account, user) in asked {
             if self.accounts.get(account).is_some_and(|held| !held.users.contains_key(user)) {
-                fresh.insert((account.clone(), user.clone()), User::new(&user.as_ref()));
+                fresh.insert((account.clone(), user.clone()), User::new(&user.as_ref(), self.seed));
             }
         }
         for fact in &loaded.seat_facts {
@@ -112,7 +112,7 @@ impl Lane {
                 && self.accounts.get(&fact.account).is_some_and(|held| held.has_all_seats);
             let user = match fresh.entry((fact.account.clone(), fact.user.clone())) {
                 Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) if is_of_whole => entry.insert(User::new(&fact.user.as_ref())),
+                Entry::Vacant(entry) if is_of_whole => entry.insert(User::new(&fact.user.as_ref(), self.seed)),
                 Entry::Vacant(_) => continue,
             };
             if self.is_before_position(&fact.source, fact.offset) {

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use super::*;
 use crate::core::calendar::{Day, YearMonth};
 use crate::core::event::{Event, Origin, PlanKind, Reject, RejectReason, TestExecuted};
-use crate::core::id::IdRef;
+use crate::core::id::{IdRef, UserKeySeed};
 use crate::core::load::{AccountExtent, Loaded, Missing};
 use crate::core::rollup::{ExecutionCount, SeatFact, SeatFactKind, ZoneFact};
 
@@ -64,8 +64,11 @@ fn assigned(offset: u64, time_ms: i64) -> (Record<'static>, Decoded<'static>) {
     event(offset, time_ms, kind)
 }
 
+const SEED: UserKeySeed = UserKeySeed { k0: 1, k1: 2 };
+
 fn lane_at(next_offset: u64) -> Lane {
-    Lane::new(Source::new("t", "", 0), Progress { next_offset, accepted: next_offset, ..Progress::default() })
+    let progress = Progress { next_offset, accepted: next_offset, ..Progress::default() };
+    Lane::new(Source::new("t", "", 0), progress, SEED)
 }
 
 /// Applies the batch to the end, answering every load with what `stored` holds; returns what was asked for.

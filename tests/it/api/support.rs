@@ -207,7 +207,8 @@ impl Api {
     /// What a flush of these events, as those of a partition of their own, would write.
     pub(crate) async fn drained(&self, events: &[impl AsRef<str>]) -> LaneRows {
         let source = Source::new(TOPIC, "", PARTITIONS.fetch_add(1, Ordering::Relaxed));
-        let mut lane = Lane::new(source.clone(), Progress::default());
+        let seed = self.store.user_key_seed().await.expect("the schema was applied");
+        let mut lane = Lane::new(source.clone(), Progress::default(), seed);
         let keys: Vec<Option<String>> = events.iter().map(|event| key(event.as_ref())).collect();
         let batch: Vec<(Record<'_>, Decoded<'_>)> = events
             .iter()

@@ -73,7 +73,8 @@ impl Site {
         runtime.block_on(store.migrate()).unwrap();
         let (worker, kept) = (config.clone(), store.clone());
         runtime.spawn(async move {
-            let counted = ingest::run(&worker, kept, Arc::new(Health::new()), CancellationToken::new()).await;
+            let seed = kept.user_key_seed().await.unwrap();
+            let counted = ingest::run(&worker, kept, seed, Arc::new(Health::new()), CancellationToken::new()).await;
             eprintln!("the worker of the dashboard's tests ended: {counted:?}");
         });
         let open = serve(&runtime, &config, &store, "127.0.0.1:0".parse().unwrap());

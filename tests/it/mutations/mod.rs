@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use seatmeter::core::decode::decode;
 use seatmeter::core::event::{Decoded, Record, RejectReason};
+use seatmeter::core::id::UserKeySeed;
 use seatmeter::core::lane::{Applied, Lane};
 use seatmeter::core::load::Loaded;
 use seatmeter::core::rollup::{LaneRows, Progress, Source};
@@ -142,7 +143,8 @@ fn every_event_is_read_back_as_it_was_written() {
 
 /// What a lane that holds nothing, over a store that holds nothing, counts of these records.
 fn counted(records: &[(Record<'_>, Decoded<'_>)], end_offset: u64) -> (LaneRows, Progress) {
-    let mut lane = Lane::new(Source::new("usage-events", "", 0), Progress::default());
+    let seed = UserKeySeed { k0: 1, k1: 2 };
+    let mut lane = Lane::new(Source::new("usage-events", "", 0), Progress::default(), seed);
     lane.sought();
     for batch in records.chunks(BATCH) {
         let mut rest = batch;

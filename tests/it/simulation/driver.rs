@@ -4,6 +4,7 @@
 
 use anyhow::{Result, ensure};
 use seatmeter::core::event::{Decoded, Record};
+use seatmeter::core::id::UserKeySeed;
 use seatmeter::core::lane::Lane;
 use seatmeter::core::rollup::{Progress, Source};
 
@@ -74,6 +75,8 @@ pub(super) struct Driver<'l> {
     pub(super) dice: Dice,
     pub(super) faults: Faults,
     pub(super) mutant: Option<Mutant>,
+    /// The deployment's, for the keys of users.
+    pub(super) seed: UserKeySeed,
     pub(super) store: MemoryStore,
     /// The tables as they were some time ago.
     pub(super) stale: MemoryStore,
@@ -110,6 +113,7 @@ impl<'l> Driver<'l> {
         Self {
             log,
             records,
+            seed: UserKeySeed { k0: dice.salt(), k1: dice.salt() },
             dice,
             faults,
             mutant,
@@ -331,7 +335,7 @@ impl<'l> Driver<'l> {
 
     /// What a reader finds is what the naive fold says, and so was every progress on the way.
     fn check_rows(&mut self) -> Result<()> {
-        let expected = fold(self.log, &self.lost);
+        let expected = fold(self.log, &self.lost, (self.seed.k0, self.seed.k1));
         for (index, partition) in self.partitions.iter().enumerate() {
             for progress in &partition.shown {
                 let at = expected.progress_at(self.log, index, progress.next_offset);

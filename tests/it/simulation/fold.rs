@@ -2,11 +2,13 @@
 //! everything up by scanning what went before. It shares no code with the core.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hasher as _;
 use std::ops::AddAssign;
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use seatmeter::core::rollup::Progress;
+use siphasher::sip::SipHasher24;
 
 use super::log::{Kind, Log, LogRecord, Meaning, PartitionLog, SimEvent, Test};
 use super::naive_calendar::{day_of, month_of, text};
@@ -58,6 +60,7 @@ enum Outcome {
 /// Everything that the log says so far.
 #[derive(Default)]
 pub(super) struct Fold {
+    seed: (u64, u64),
     zones: BTreeMap<String, Vec<(Order, Tz)>>,
     /// By account and organization.
     anchors: BTreeMap<(String, String), Vec<i64>>,
@@ -78,11 +81,15 @@ pub(super) struct Fold {
     outcomes: Vec<Vec<(u64, Outcome)>>,
 }
 
-/// A user's 64-bit key in bitmaps.
-fn user_key(user: &str) -> u64 {
+/// A user's 64-bit key in bitmaps, by the two halves of the deployment's seed.
+fn user_key(user: &str, (k0, k1): (u64, u64)) -> u64 {
     match user.parse::<i64>() {
         Ok(number) if number.to_string() == user && number >= 0 => number.unsigned_abs(),
-        _ => xxhash_rust::xxh3::xxh3_64(user.as_bytes()) | 1 << 63,
+        _ => {
+            let mut hasher = SipHasher24::new_with_keys(k0, k1);
+            hasher.write(user.as_bytes());
+            hasher.finish() | 1 << 63
+        }
     }
 }
 
@@ -126,8 +133,9 @@ pub(super) fn makes_duplicate(earlier: &LogRecord, later: &LogRecord) -> bool {
 }
 
 /// Folds the log. Records that are `lost`, by index of the partition and offset, were deleted before anyone read them.
-pub(super) fn fold(log: &Log, lost: &BTreeSet<(usize, u64)>) -> Fold {
-    let mut fold = Fold { outcomes: log.partitions.iter().map(|_| Vec::new()).collect(), ..Fold::default() };
+/// The keys of users are made with `seed`.
+pub(super) fn fold(log: &Log, lost: &BTreeSet<(usize, u64)>, seed: (u64, u64)) -> Fold {
+    let mut fold = Fold { seed, outcomes: log.partitions.iter().map(|_| Vec::new()).collect(), ..Fold::default() };
     for phase in 0..log.phases {
         for (index, partition) in log.partitions.iter().enumerate() {
             let start = if phase == 0 { 0 } else { partition.phase_ends[phase - 1].records };
@@ -280,7 +288,7 @@ impl Fold {
         }
         let day = day_of(self.zone(account), time_ms);
         let place = (account.to_owned(), organization.cloned().unwrap_or_default(), day);
-        self.active_users.entry(place).or_default().insert(user_key(user));
+        self.active_users.entry(place).or_default().insert(user_key(user, self.seed));
         let mut starts_ms = Vec::new();
         for ((seat_account, seat_organization, seat_user), facts) in &self.seats {
             if seat_account == account && seat_user == user {

@@ -15,7 +15,7 @@ impl Driver<'_> {
         let partition = &mut self.partitions[index];
         let stored = self.store.progress(&partition.source);
         let fresh = Progress { next_offset: partition.start_offset, ..Progress::default() };
-        let mut lane = Lane::new(partition.source.clone(), stored.unwrap_or(fresh));
+        let mut lane = Lane::new(partition.source.clone(), stored.unwrap_or(fresh), self.seed);
         let mut rewind = lane.rewind_offset();
         if self.mutant == Some(Mutant::WarmsHalfTheWindow) {
             rewind = lane.next_offset() - (lane.next_offset() - rewind) / 2;
