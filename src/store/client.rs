@@ -19,6 +19,7 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::error::{StoreError, Target};
+use super::settings;
 use super::writes::WritesTeller;
 use crate::config;
 
@@ -35,31 +36,6 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_secs(200);
 /// The oldest ClickHouse that seatmeter works with: the oldest release whose long-term support had not ended, and old
 /// enough to have recursive queries and the new analyzer.
 pub const VERSION_MIN: ServerVersion = ServerVersion { year: 25, month: 8 };
-
-/// Settings of every request. A load that is cut short, or rows that are acknowledged before they are stored, would be a
-/// wrong count; so overflows are errors, and nothing is answered before it is done.
-const SETTINGS: [(&str, &str); 17] = [
-    ("async_insert", "0"),
-    ("distributed_foreground_insert", "1"),
-    ("wait_end_of_query", "1"),
-    // A retried block must not be taken for a duplicate: its first try may have reached the table but not the
-    // materialized view behind it. The rows are idempotent, so nothing is counted twice.
-    ("insert_deduplicate", "0"),
-    ("materialized_views_ignore_errors", "0"),
-    ("read_overflow_mode", "throw"),
-    ("read_overflow_mode_leaf", "throw"),
-    ("result_overflow_mode", "throw"),
-    ("group_by_overflow_mode", "throw"),
-    ("sort_overflow_mode", "throw"),
-    ("distinct_overflow_mode", "throw"),
-    ("set_overflow_mode", "throw"),
-    ("join_overflow_mode", "throw"),
-    ("timeout_overflow_mode", "throw"),
-    // Settings of the user's profile that would change what our statements mean.
-    ("limit", "0"),
-    ("offset", "0"),
-    ("join_use_nulls", "0"),
-];
 
 /// A release of ClickHouse: year and month, as in 25.8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,7 +102,7 @@ impl Store {
             .with_password(config.password.expose_secret())
             .with_compression(Compression::None)
             .with_product_info("seatmeter", env!("CARGO_PKG_VERSION"));
-        for (name, value) in SETTINGS {
+        for (name, value) in settings::of_requests() {
             server = server.with_setting(name, value);
         }
         if config.insert_quorum > 0 {

@@ -9,6 +9,8 @@ const SERVER_TEXT_CHARS_MAX: usize = 400;
 
 /// Authentication failed, unknown user, wrong password, password required.
 const CODES_ACCESS: [i32; 4] = [516, 192, 193, 194];
+/// A setting that the user may not change: in read-only mode, or by a constraint of the profile.
+const CODES_SETTING_REFUSED: [i32; 2] = [164, 452];
 /// Unknown database, unknown table.
 const CODES_NOT_MIGRATED: [i32; 2] = [81, 60];
 /// The server ran out of disk space.
@@ -49,6 +51,12 @@ pub enum StoreError {
     /// User or password are wrong.
     #[error("ClickHouse at {url} does not let user '{user}' in: check clickhouse.user and clickhouse.password")]
     AccessDenied { url: String, user: String },
+    /// The user may not change settings, so the profile would decide what a statement means.
+    #[error(
+        "ClickHouse at {url} does not let user '{user}' change settings, and seatmeter sends with each request those that its \
+         answers depend on: give the user readonly = 0 or 2 and no constraints on them ({message})"
+    )]
+    SettingsRefused { url: String, user: String, message: String },
     /// The database or a table is not there.
     #[error("database '{database}' on ClickHouse at {url} lacks the schema: run `seatmeter migrate` ({message})")]
     NotMigrated { url: String, database: String, message: String },
@@ -89,6 +97,7 @@ impl StoreError {
             Self::Unreachable { .. } | Self::TimedOut { .. } | Self::DiskFull { .. } | Self::Unexpected { .. } => true,
             Self::Server { code, .. } => !CODES_PERMANENT.contains(code),
             Self::AccessDenied { .. }
+            | Self::SettingsRefused { .. }
             | Self::NotMigrated { .. }
             | Self::TooOld { .. }
             | Self::UnsuitableCluster { .. }
@@ -143,6 +152,10 @@ impl Target {
         };
         if CODES_ACCESS.contains(&code) {
             return StoreError::AccessDenied { url, user: self.user.clone() };
+        }
+        // The same code refuses statements that write, which settings would not heal.
+        if CODES_SETTING_REFUSED.contains(&code) && text.to_lowercase().contains("setting") {
+            return StoreError::SettingsRefused { url, user: self.user.clone(), message };
         }
         if CODES_NOT_MIGRATED.contains(&code) {
             return StoreError::NotMigrated { url, database: self.database.clone(), message };
@@ -215,6 +228,28 @@ mod tests {
             "ClickHouse at http://ch:8123 does not let user 'meter' in: check clickhouse.user and clickhouse.password",
             false,
         );
+    }
+
+    #[test]
+    fn a_user_who_may_not_change_settings_is_told_what_to_grant() {
+        for text in [
+            "Code: 164. DB::Exception: Cannot modify 'distributed_foreground_insert' setting in readonly mode. (READONLY)",
+            "Code: 452. DB::Exception: Setting join_use_nulls should not be changed. (SETTING_CONSTRAINT_VIOLATION)",
+        ] {
+            check(
+                text,
+                &format!(
+                    "ClickHouse at http://ch:8123 does not let user 'meter' change settings, and seatmeter sends with each \
+                     request those that its answers depend on: give the user readonly = 0 or 2 and no constraints on them \
+                     ({text})"
+                ),
+                false,
+            );
+        }
+        let error = target().classify(Error::BadResponse(
+            "Code: 164. DB::Exception: meter: Cannot execute query in readonly mode. (READONLY)".into(),
+        ));
+        assert!(matches!(error, StoreError::Server { code: 164, .. }), "{error:?}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod reports_series;
 mod row_binary;
 mod rows;
 mod schema;
+mod settings;
 mod write;
 mod writes;
 
@@ -35,6 +36,7 @@ pub use reports_assignments::{AssignmentStream, AssignmentsHash};
 pub use reports_licenses::{SeatChange, TreeHash};
 pub use reports_series::SeriesStream;
 pub use schema::{Migration, View, migrations, views};
+pub use settings::PINNED;
 pub use write::{TableWritten, Written};
 pub use writes::Writes;
 

@@ -165,6 +165,7 @@ pub fn views() -> Vec<View> {
 #[cfg(test)]
 mod tests {
     use super::super::deployment::RANDOM_SEED;
+    use super::super::settings::PINNED;
     use super::*;
 
     /// Names of the files in a folder of `schemas/clickhouse`, without their ending, sorted.
@@ -213,6 +214,20 @@ mod tests {
             let windows = View { sql: view.statement(None).replace('\n', "\r\n"), ..view.clone() };
             assert_eq!(windows.checksum(), view.checksum(), "{}", view.name);
             assert_eq!(windows.statement(None), view.statement(None), "{}", view.name);
+        }
+    }
+
+    #[test]
+    fn every_view_pins_what_a_profile_might_change() {
+        for View { name, sql } in views() {
+            let (_, pins) = sql.split_once("\nSETTINGS\n").unwrap_or_else(|| panic!("{name} pins nothing"));
+            let (pins, _) = pins.split_once("\nCOMMENT ").unwrap_or_else(|| panic!("{name} has no comment"));
+            for (setting, value) in PINNED {
+                let is_pinned = [format!("{setting} = {value}"), format!("{setting} = '{value}'")]
+                    .iter()
+                    .any(|pin| pins.contains(pin));
+                assert!(is_pinned, "{name} does not set {setting}");
+            }
         }
     }
 

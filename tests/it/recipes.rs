@@ -1,5 +1,7 @@
 //! The README's SQL recipes, run as they stand there, on data small enough to reckon by hand.
 
+mod settings;
+
 use seatmeter::core::event::{PlanKind, Reject, RejectReason};
 use seatmeter::core::id::{Id, UserKeySeed};
 use seatmeter::core::rollup::{

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::api::support::Api;
+use crate::support::engine;
+use crate::support::http_proxy::HttpProxy;
 
 /// Fields that depend on when and in which order a log was counted.
 const NOT_COMPARED: [&str; 2] = ["data_through", "next_cursor"];
@@ -35,14 +37,26 @@ fn difference(expected: &Value, found: &Value, at: &str) -> Option<String> {
 
 /// Counts a scenario's log in a database of its own and compares every answer.
 fn check(events: &Path, expected: &Path) {
-    let read =
-        |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let api = Api::open();
+    count(&api, events);
+    compare(&api, expected);
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Counts a log.
+fn count(api: &Api, events: &Path) {
     let log = read(events);
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-    let cases: Vec<Value> = serde_json::from_str(&read(expected)).expect("the expectations are JSON");
-    let api = Api::open();
     let progress = api.count(&lines);
     assert_eq!(progress.next_offset, lines.len() as u64);
+}
+
+/// Compares every answer.
+fn compare(api: &Api, expected: &Path) {
+    let cases: Vec<Value> = serde_json::from_str(&read(expected)).expect("the expectations are JSON");
     let mut faults = Vec::new();
     for case in &cases {
         let path = case["path"].as_str().expect("a case has a path");
@@ -98,6 +112,31 @@ fn the_scenario_of_ids_and_names() {
 fn check_own(name: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
     check(&folder.join(format!("{name}.events.ndjson")), &folder.join(format!("{name}.expected.json")));
+}
+
+/// Settings of a profile that change what a statement means.
+const PROFILES: [&str; 4] = [
+    "prefer_column_name_to_alias=1",
+    "join_default_strictness=ANY",
+    "aggregate_functions_null_for_empty=1",
+    "join_use_nulls=1&transform_null_in=1&enable_analyzer=0&use_query_cache=1&limit=1&final=1&extremes=1",
+];
+
+/// Seats in a deep tree: neither schema nor loads nor reports may see the profile of the ClickHouse user.
+#[test]
+fn the_scenario_of_a_deep_tree_under_any_profile() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
+    let (events, expected) = (folder.join("deep-tree.events.ndjson"), folder.join("deep-tree.expected.json"));
+    let database = engine();
+    let url = database.url.clone();
+    let under = |profile: &str| HttpProxy::with_profile(&url, profile).url;
+    let api = Api::on(database, |config| config.clickhouse.url = under(&PROFILES.join("&")));
+    count(&api, &events);
+    compare(&api, &expected);
+    for profile in PROFILES {
+        compare(&api.beside(|config| config.clickhouse.url = under(profile)), &expected);
+    }
+    compare(&api.beside(|config| config.clickhouse.url.clone_from(&url)), &expected);
 }
 
 /// Scenarios that live beside a checkout of the project, where there are any.

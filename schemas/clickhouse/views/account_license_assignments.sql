@@ -18,5 +18,10 @@ AS SELECT
     s.status AS status
 FROM license_assignments_of_users(account = {account:String}, users = CAST([] AS Array(String))) AS s
 LEFT JOIN organization_tree(account = {account:String}) AS o ON o.organization_id = s.organization_id
-SETTINGS join_use_nulls = 0
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'The latest seat of each user in each organization of an account, like license_assignments, with the ancestors of the organization, for parameter account'

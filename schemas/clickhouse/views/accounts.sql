@@ -54,4 +54,10 @@ FROM
     GROUP BY zone.account_id
 ) AS a
 GROUP BY a.account_id
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Every account that any event has named'

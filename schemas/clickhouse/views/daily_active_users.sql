@@ -17,4 +17,10 @@ GROUP BY
     state.account_id,
     state.organization_id,
     state.day
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Users active per organization and day; a user of two organizations is in both, so merge the bitmaps and never add the counts'

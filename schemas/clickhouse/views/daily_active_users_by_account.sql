@@ -14,4 +14,10 @@ FROM active_users_by_account_state AS state
 GROUP BY
     state.account_id,
     state.day
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Users active per account and day; for longer periods merge the bitmaps and never add the counts'

@@ -40,4 +40,10 @@ GROUP BY
     p.topic,
     p.topic_id,
     p.partition
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'How far each Kafka partition has been counted'

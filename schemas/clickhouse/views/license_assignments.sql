@@ -33,5 +33,10 @@ LEFT JOIN users AS u ON u.account_id = i.account_id AND u.user_id = i.user_id
 LEFT JOIN organization_paths AS o ON o.account_id = i.account_id AND o.organization_id = i.organization_id
 LEFT JOIN projects AS p ON p.account_id = i.account_id AND p.organization_id = i.organization_id AND p.project_id = i.project_id
 WHERE i.latest
-SETTINGS join_use_nulls = 0
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'The latest seat of each user in each organization'

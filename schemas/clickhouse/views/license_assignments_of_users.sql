@@ -82,5 +82,10 @@ LEFT JOIN
         organization_id,
         project_id
 ) AS p ON p.organization_id = i.organization_id AND p.project_id = i.project_id
-SETTINGS join_use_nulls = 0
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'The latest seat of each of these users (of all where there are none of them) in each organization of an account, like account_license_assignments but without path and ancestors of the organization, for parameters account and users'

@@ -19,4 +19,10 @@ WHERE i.account_id = {account:String}
         {since:DateTime64(3, 'UTC')} = toDateTime64(0, 3, 'UTC')
         OR i.user_id IN (SELECT t.user_id FROM seats_touched(account = {account:String}, since = {since:DateTime64(3, 'UTC')}) AS t)
     )
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Each start, activation and end of a seat from since on (organization_id, time, assigned and activated = by how much the open seats change: 1, 0 or -1), for parameters account and since'

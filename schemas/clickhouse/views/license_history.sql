@@ -44,5 +44,10 @@ LEFT JOIN
     GROUP BY n.edge
 ) AS s ON s.edge = e.edge
 WINDOW until_edge AS (ORDER BY e.edge ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
-SETTINGS join_use_nulls = 0
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Seats purchased, assigned and activated as they stood at each instant of edges, for parameters account, organization (and all below it; empty for the whole account) and edges'

@@ -57,5 +57,10 @@ LEFT JOIN
         m.child_id,
         p.edge
 ) AS s ON s.child_id = g.child_id AND s.edge = g.edge
-SETTINGS join_use_nulls = 0
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Seats assigned as they stood at each instant of edges, for each direct child of the organization with all below it (for each top-level organization where it is empty), for parameters account, organization and edges'

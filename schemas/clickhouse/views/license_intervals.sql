@@ -99,5 +99,10 @@ LEFT JOIN
         usage.start
 ) AS u ON u.account_id = i.account_id AND u.user_id = i.user_id AND u.organization_id = i.organization_id AND u.start = i.time
 WHERE i.kind = 'assigned'
-SETTINGS join_use_nulls = 0
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Every seat ever held, from assignment to the next assignment or revocation'

@@ -33,4 +33,10 @@ FROM
         fact.source,
         fact.offset
 ) AS f
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Seats purchased by accounts and allocated to organizations over time'

@@ -21,5 +21,10 @@ ASOF LEFT JOIN
         f.account_id,
         f.time
 ) AS b ON b.account_id = e.account_id AND b.time < e.edge
-SETTINGS join_use_nulls = 0
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Seats purchased by the account (organization is empty) or allocated to the organization, as they stood at each instant of edges, for parameters account, organization and edges'

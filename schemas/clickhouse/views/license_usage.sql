@@ -39,4 +39,10 @@ FROM
     GROUP BY s.day
 ) AS d
 GROUP BY first_day
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Active users of consecutive ranges of days, each named by its first day, the last one ending on last_day: distinct users, the busiest day, and the sum over the days; ranges without activity have no row; for parameters account, organization (and all below it; empty for the whole account), first_days (ascending) and last_day'

@@ -26,4 +26,10 @@ FROM
 GROUP BY
     organization_id,
     first_day
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Active users like license_usage, for each direct child of the organization with all below it (for each top-level organization where it is empty), for parameters account, organization, first_days (ascending) and last_day'

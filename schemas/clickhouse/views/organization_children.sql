@@ -12,4 +12,10 @@ WHERE child_id IN
     FROM organizations AS o
     WHERE o.account_id = {account:String} AND ifNull(o.parent_id, '') = {organization:String}
 )
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'The direct children of an organization, or the top-level organizations (child_id), each with all organizations of its subtree (organization_id), for parameters account and organization'

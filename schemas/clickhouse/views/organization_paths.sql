@@ -21,11 +21,11 @@ AS WITH RECURSIVE walk AS
     SELECT
         w.account_id AS account_id,
         w.organization_id AS organization_id,
-        w.round + 1 AS round,
-        if(length(ids) < length(steps), '', above.next_id) AS next_id,
-        arrayDistinct(arrayConcat(w.ids, above.ids) AS steps) AS ids,
-        arraySlice(arrayConcat(w.names, above.names), 1, length(ids)) AS names,
-        max(next_id != '') OVER (PARTITION BY round, account_id) AS goes_on
+        w.round + 1 AS next_round,
+        if(length(unique_steps) < length(steps), '', above.next_id) AS step_above,
+        arrayDistinct(arrayConcat(w.ids, above.ids) AS steps) AS unique_steps,
+        arraySlice(arrayConcat(w.names, above.names), 1, length(unique_steps)) AS unique_names,
+        max(step_above != '') OVER (PARTITION BY next_round, w.account_id) AS goes_further
     FROM walk AS w
     LEFT JOIN walk AS above ON above.round = w.round AND above.account_id = w.account_id AND above.organization_id = w.next_id
     WHERE w.goes_on
@@ -37,5 +37,10 @@ SELECT
     arrayStringConcat(arrayReverse(walk.names), ' / ') AS path
 FROM walk
 WHERE NOT walk.goes_on
-SETTINGS join_use_nulls = 0
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Where each organization stands in its tree'

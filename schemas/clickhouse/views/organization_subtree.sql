@@ -24,5 +24,11 @@ SELECT
     walk.organization_id AS organization_id,
     length(walk.ancestors) - 1 AS depth
 FROM walk
-SETTINGS max_recursive_cte_evaluation_depth = 1000000
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    max_recursive_cte_evaluation_depth = 1000000,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'The organization and all below it (organization_id, depth = steps below it), for parameters account and organization; empty where the organization is not known'

@@ -28,11 +28,11 @@ AS WITH RECURSIVE
             w.organization_id AS organization_id,
             w.name AS name,
             w.parent_id AS parent_id,
-            w.round + 1 AS round,
-            if(length(ids) < length(steps), '', above.next_id) AS next_id,
-            arrayDistinct(arrayConcat(w.ids, if(w.next_id != '' AND above.organization_id = '', [w.next_id], above.ids)) AS steps) AS ids,
-            arraySlice(arrayConcat(w.names, if(w.next_id != '' AND above.organization_id = '', [w.next_id], above.names)), 1, length(ids)) AS names,
-            max(next_id != '') OVER (PARTITION BY round) AS goes_on
+            w.round + 1 AS next_round,
+            if(length(unique_steps) < length(steps), '', above.next_id) AS step_above,
+            arrayDistinct(arrayConcat(w.ids, if(w.next_id != '' AND above.organization_id = '', [w.next_id], above.ids)) AS steps) AS unique_steps,
+            arraySlice(arrayConcat(w.names, if(w.next_id != '' AND above.organization_id = '', [w.next_id], above.names)), 1, length(unique_steps)) AS unique_names,
+            max(step_above != '') OVER (PARTITION BY next_round) AS goes_further
         FROM walk AS w
         LEFT JOIN walk AS above ON above.round = w.round AND above.organization_id = w.next_id
         WHERE w.goes_on
@@ -45,5 +45,10 @@ SELECT
     arrayStringConcat(arrayReverse(walk.names), ' / ') AS path
 FROM walk
 WHERE NOT walk.goes_on
-SETTINGS join_use_nulls = 0
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Where each organization of an account stands in its tree (organization_id, name, parent_id, ancestors = ids from the top down to itself, path = their names), for parameter account'

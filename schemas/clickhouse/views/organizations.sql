@@ -55,4 +55,10 @@ FROM
 GROUP BY
     o.account_id,
     o.organization_id
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Every organization that any event has named'

@@ -25,4 +25,10 @@ GROUP BY
     f.time,
     f.source,
     f.offset
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Plan records of organizations; the latest by (time, source, offset) is in force'

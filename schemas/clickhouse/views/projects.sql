@@ -64,4 +64,10 @@ GROUP BY
     p.account_id,
     p.organization_id,
     p.project_id
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Every project that was ever described, tested in, or named by a seat'

@@ -10,4 +10,10 @@ WHERE d.account_id = {account:String} AND d.organization_id = {organization:Stri
 GROUP BY
     d.anchor,
     d.month
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Quota used per quota month, all of it and what was used up to and including last_day; months without use have no row; for parameters account, organization (alone) and last_day'

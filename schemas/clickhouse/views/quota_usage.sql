@@ -22,4 +22,10 @@ GROUP BY
     d.organization_id,
     d.anchor,
     d.month
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Quota used per quota month; months without use have no row'

@@ -35,4 +35,10 @@ GROUP BY
     r.payload_bytes,
     r.reason,
     r.path
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Records that are not events, each once, with the reason'

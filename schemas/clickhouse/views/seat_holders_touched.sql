@@ -13,4 +13,10 @@ SELECT
     usage.organization_id AS organization_id
 FROM seat_usage_state AS usage
 WHERE usage.account_id = {account:String} AND usage.last_active >= {since:DateTime64(3, 'UTC')}
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Users whose seat in an organization or its last use may stand otherwise than it stood at since, some of them repeatedly (user_id, organization_id), for parameters account and since'

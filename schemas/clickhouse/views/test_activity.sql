@@ -11,4 +11,10 @@ WHERE d.account_id = {account:String}
     AND ({project:String} = '' OR d.project_id = {project:String})
     AND d.day BETWEEN arrayMin({first_days:Array(Date)}) AND {last_day:Date}
 GROUP BY first_day
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Tests of consecutive ranges of days, each named by its first day, the last one ending on last_day; ranges without tests have no row; for parameters account, organization (alone), project (empty for all), first_days (ascending) and last_day'

@@ -42,4 +42,10 @@ GROUP BY
     s.organization_id,
     s.project_id,
     s.day
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Tests executed per project and day'

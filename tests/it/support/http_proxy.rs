@@ -48,6 +48,8 @@ pub(crate) struct HttpProxy {
 
 struct State {
     target: String,
+    /// Put before the parameters of each request; empty for none.
+    profile: String,
     rule: Mutex<Option<Rule>>,
     asked: AtomicU64,
     meddled: AtomicU64,
@@ -58,11 +60,24 @@ impl HttpProxy {
     /// Stands in front of a server such as `http://127.0.0.1:8123`.
     #[track_caller]
     pub(crate) fn to(url: &str) -> HttpProxy {
+        HttpProxy::start(url, String::new())
+    }
+
+    /// Does what a profile of the ClickHouse user does: these settings (`a=1&b=2`) hold for each request, unless the request
+    /// sets them itself. They go first, and the engine takes the last of two.
+    #[track_caller]
+    pub(crate) fn with_profile(url: &str, settings: &str) -> HttpProxy {
+        HttpProxy::start(url, format!("{settings}&"))
+    }
+
+    #[track_caller]
+    fn start(url: &str, profile: String) -> HttpProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url_here = format!("http://{}", listener.local_addr().unwrap());
         let target = url.strip_prefix("http://").unwrap().to_owned();
         let state = Arc::new(State {
             target,
+            profile,
             rule: Mutex::default(),
             asked: AtomicU64::new(0),
             meddled: AtomicU64::new(0),
@@ -106,7 +121,7 @@ impl State {
         let mut client = BufReader::new(client);
         let mut server: Option<BufReader<TcpStream>> = None;
         loop {
-            let request = read_message(&mut client)?;
+            let request = self.with_profile(read_message(&mut client)?);
             let meddling = self.meddling(&request);
             match meddling {
                 Some(Meddling::Refuse) => {
@@ -147,6 +162,17 @@ impl State {
                 _ => client.get_mut().write_all(&answer)?,
             }
         }
+    }
+
+    /// The request with the profile's settings before its own, where it is one for the engine.
+    fn with_profile(&self, mut request: Vec<u8>) -> Vec<u8> {
+        if !self.profile.is_empty()
+            && let Some(start) = request.windows(2).position(|bytes| bytes == b"/?")
+            && !request[..start].contains(&b'\n')
+        {
+            request.splice(start + 2..start + 2, self.profile.bytes());
+        }
+        request
     }
 
     fn meddling(&self, request: &[u8]) -> Option<Meddling> {

@@ -1,0 +1,51 @@
+//! The settings that go with each request, so that the profile of the ClickHouse user changes no answer.
+//!
+//! A setting of a request beats that of a profile. All of these are known to [the oldest server](super::VERSION_MIN): a server
+//! refuses a request with one that it does not know.
+
+/// Settings that decide what a statement means. Each view sets them too, for analysts whose own profile differs; a test holds
+/// the views against this list.
+pub const PINNED: [(&str, &str); 5] = [
+    ("aggregate_functions_null_for_empty", "0"),
+    ("join_default_strictness", "ALL"),
+    ("join_use_nulls", "0"),
+    ("prefer_column_name_to_alias", "0"),
+    ("transform_null_in", "0"),
+];
+
+/// The rest. A load that is cut short, or rows that are acknowledged before they are stored, would be a wrong count; so
+/// overflows are errors, and nothing is answered before it is done.
+pub(super) const REQUEST: [(&str, &str); 21] = [
+    ("async_insert", "0"),
+    ("distributed_foreground_insert", "1"),
+    ("wait_end_of_query", "1"),
+    // A retried block must not be taken for a duplicate: its first try may have reached the table but not the
+    // materialized view behind it. The rows are idempotent, so nothing is counted twice.
+    ("insert_deduplicate", "0"),
+    ("materialized_views_ignore_errors", "0"),
+    ("read_overflow_mode", "throw"),
+    ("read_overflow_mode_leaf", "throw"),
+    ("result_overflow_mode", "throw"),
+    ("group_by_overflow_mode", "throw"),
+    ("sort_overflow_mode", "throw"),
+    ("distinct_overflow_mode", "throw"),
+    ("set_overflow_mode", "throw"),
+    ("join_overflow_mode", "throw"),
+    ("timeout_overflow_mode", "throw"),
+    ("limit", "0"),
+    ("offset", "0"),
+    // Recursive queries need it.
+    ("enable_analyzer", "1"),
+    // An answer of up to a minute ago would be no answer.
+    ("use_query_cache", "0"),
+    // Of the formats that rows travel in.
+    ("output_format_binary_encode_types_in_binary_format", "0"),
+    ("input_format_binary_decode_types_in_binary_format", "0"),
+    // Tables and views are made by requests too.
+    ("data_type_default_nullable", "0"),
+];
+
+/// All that go with each request.
+pub(super) fn of_requests() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PINNED.into_iter().chain(REQUEST)
+}

@@ -1,0 +1,297 @@
+//! Every view and every recipe under the settings that a profile may have: the same answer, or an error that says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use seatmeter::core::rollup::{Field, LaneRows, Source};
+use seatmeter::store::{PINNED, ProgressRow};
+
+use super::{acme, assigned, described, organization, recipes, second_source, seen, used};
+use crate::store::{TestDatabase, rows, source};
+
+/// Settings, by the beginning of their names, that are not about what is answered, and why.
+const NOT_ABOUT_ANSWERS: [(&str, &str); 6] = [
+    ("output_format_", "says how a result is written"),
+    ("date_time_64_output_format_", "says how a result is written"),
+    ("date_time_output_format", "says how a result is written"),
+    ("interval_output_format", "says how a result is written"),
+    ("send_logs_level", "says what is logged"),
+    ("discard_query_data", "asks for no result"),
+];
+
+/// Types of settings that are neither Boolean nor enumerated.
+const OTHER_TYPES: &str = "type NOT LIKE '%Int%' AND type NOT IN \
+     ('Char', 'Double', 'Float', 'FloatAuto', 'Map', 'MaxThreads', 'Milliseconds', 'Seconds', 'String', 'Timezone', 'URI')";
+
+/// A value that no setting has.
+const NO_VALUE: &str = "no-such-value";
+
+/// Of the settings that no view pins, every so many are tried by `cargo test`.
+const SAMPLE_STEP: usize = 150;
+
+/// Settings that are tried together.
+const GROUP: usize = 16;
+
+/// Requests at once.
+const THREADS: usize = 4;
+
+/// Name and value.
+type Setting = (String, String);
+
+/// A statement of an analyst's.
+struct Question {
+    name: String,
+    sql: String,
+    /// Whether the statement orders its rows.
+    is_ordered: bool,
+}
+
+/// A database to ask.
+struct Analyst {
+    url: String,
+    questions: Vec<Question>,
+}
+
+impl Analyst {
+    /// What the engine says to a statement under settings: rows, or its error.
+    fn post(&self, sql: &str, settings: &[Setting]) -> Result<String, String> {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut request = agent.post(&self.url);
+        for (name, value) in settings {
+            request = request.query(name, value);
+        }
+        let mut response = request.send(sql).unwrap();
+        let text = response.body_mut().with_config().limit(1 << 24).read_to_string().unwrap();
+        if response.status() == 200 { Ok(text) } else { Err(text) }
+    }
+
+    /// The rows of the answer to a question, in an order that does not depend on the engine.
+    fn ask(&self, question: &Question, settings: &[Setting]) -> Result<Vec<String>, String> {
+        let text = self.post(&question.sql, settings)?;
+        let rows: Vec<String> = text.lines().map(str::to_owned).collect();
+        if question.is_ordered {
+            return Ok(rows);
+        }
+        // Some views say of their rows that they may be there repeatedly.
+        Ok(rows.into_iter().collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    fn lines(&self, sql: &str) -> Vec<String> {
+        self.post(&format!("{sql} FORMAT TabSeparatedRaw"), &[]).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// Every other value of every Boolean and enumerated setting.
+    fn other_values(&self) -> Vec<Setting> {
+        let sql = format!(
+            "SELECT name, value, type FROM system.settings WHERE NOT is_obsolete AND {OTHER_TYPES} ORDER BY name"
+        );
+        // What servers that were upgraded often have: the defaults of an older release.
+        let mut all = vec![("compatibility".to_owned(), "24.8".to_owned())];
+        for line in self.lines(&sql) {
+            let [name, value, kind] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            if NOT_ABOUT_ANSWERS.iter().any(|(prefix, _)| name.starts_with(prefix)) {
+                continue;
+            }
+            let values = match kind {
+                "Bool" | "BoolAuto" => vec!["0".to_owned(), "1".to_owned()],
+                _ => self.values_of(name),
+            };
+            let is_other = |other: &String| !other.eq_ignore_ascii_case(value);
+            all.extend(values.into_iter().filter(is_other).map(|other| (name.to_owned(), other)));
+        }
+        all
+    }
+
+    /// The values of an enumerated setting, as the engine names them when it is given another.
+    fn values_of(&self, name: &str) -> Vec<String> {
+        let error = self.post("SELECT 1", &[(name.to_owned(), NO_VALUE.to_owned())]).expect_err(name);
+        let (_, list) = error.split_once("Must be one of [").unwrap_or_else(|| panic!("{name}: {error}"));
+        let (list, _) = list.split_once(']').unwrap();
+        list.split(", ").map(|value| value.trim_matches('\'').to_owned()).collect()
+    }
+
+    /// Asks every question under each group of settings.
+    fn deviations(&self, groups: &[Vec<Setting>]) -> Deviations {
+        let usual: Vec<_> = self.questions.iter().map(|question| self.ask(question, &[]).unwrap()).collect();
+        for (question, rows) in self.questions.iter().zip(&usual) {
+            // What belongs to an organization alone is nowhere at the top.
+            let may_be_empty = question.name.contains("organization = ''");
+            assert!(may_be_empty || !rows.is_empty(), "{} answers nothing, which no setting can change", question.name);
+            assert_eq!(self.ask(question, &[]).as_ref(), Ok(rows), "{} is not stable", question.name);
+        }
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut found = Deviations::default();
+            while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.try_together(group, &usual, &mut found);
+            }
+            found
+        };
+        let mut all = Deviations::default();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+            for thread in threads {
+                let found = thread.join().unwrap();
+                all.different.extend(found.different);
+                all.errors.extend(found.errors);
+            }
+        });
+        all
+    }
+
+    /// Asks every question under all of these settings at once. Where anything is answered otherwise, the two halves are tried,
+    /// until one setting is left.
+    fn try_together(&self, settings: &[Setting], usual: &[Vec<String>], found: &mut Deviations) {
+        for (question, expected) in self.questions.iter().zip(usual) {
+            let answer = self.ask(question, settings);
+            if answer.as_ref() == Ok(expected) {
+                continue;
+            }
+            let [(name, value)] = settings else {
+                let (one, other) = settings.split_at(settings.len() / 2);
+                self.try_together(one, usual, found);
+                return self.try_together(other, usual, found);
+            };
+            match answer {
+                Err(error) if error.starts_with("Code: ") => {
+                    *found.errors.entry(format!("{name} = {value}")).or_default() += 1;
+                }
+                answer => found
+                    .different
+                    .push(format!("{name} = {value}: {} answers\n{answer:#?}\nand not\n{expected:#?}", question.name)),
+            }
+        }
+    }
+}
+
+/// What settings did to answers.
+#[derive(Default)]
+struct Deviations {
+    /// Answers that differ.
+    different: Vec<String>,
+    /// How many questions were answered by an error, by setting.
+    errors: BTreeMap<String, usize>,
+}
+
+impl Deviations {
+    #[track_caller]
+    fn check(&self, analyst: &Analyst) {
+        for (setting, count) in &self.errors {
+            println!("{setting}: an error to {count} of {} questions", analyst.questions.len());
+        }
+        assert!(self.different.is_empty(), "{} differ:\n{}", self.different.len(), self.different.join("\n\n"));
+    }
+}
+
+/// A tree of some depth with a circle beside it, and seats in it.
+fn deep_tree(source: &Source) -> LaneRows {
+    let mut rows = rows(source, 1_000);
+    let links = [("44", "43"), ("45", "44"), ("c1", "c2"), ("c2", "c1"), ("orphan", "unknown")];
+    rows.directory =
+        links.iter().map(|(below, above)| described(source, organization(below), Field::Parent, above)).collect();
+    rows.organizations = links.iter().map(|(below, _)| seen("acme", Some(below))).collect();
+    rows.seat_facts = vec![assigned(source, 20, "45", "u-deep", 5, None), assigned(source, 21, "c1", "1", 6, None)];
+    rows.seat_usage = vec![used("45", "u-deep", 5, 7, 9)];
+    rows
+}
+
+/// The statement that asks a view for everything, for each of the organizations where it takes one.
+fn questions_about(analyst: &Analyst, view: &str, organizations: &[&str]) -> Vec<Question> {
+    let text = analyst.lines(&format!(
+        "SELECT replaceAll(create_table_query, '\n', ' ') FROM system.tables \
+         WHERE database = currentDatabase() AND name = '{view}'"
+    ));
+    let mut parameters: Vec<&str> =
+        text[0].split('{').skip(1).filter_map(|rest| Some(rest.split_once(':')?.0)).collect();
+    parameters.sort_unstable();
+    parameters.dedup();
+    let has_organization = parameters.contains(&"organization");
+    let variants = if has_organization { organizations } else { &organizations[..1] };
+    let question = |organization: &&str| {
+        let argument = |parameter: &&str| {
+            let value = match *parameter {
+                "account" => "'acme'".to_owned(),
+                "organization" => format!("'{organization}'"),
+                "project" => "''".to_owned(),
+                "edges" => {
+                    "['2026-02-01 00:00:00', '2026-03-01 00:00:00', '2026-03-09 00:00:00', '2026-05-01 00:00:00']"
+                        .into()
+                }
+                "first_days" => "['2026-02-01', '2026-03-01', '2026-04-01']".to_owned(),
+                "last_day" => "'2026-04-30'".to_owned(),
+                "since" => "'2026-03-01 03:00:00'".to_owned(),
+                "users" => "['1', 'u-ben', 'u-deep']".to_owned(),
+                other => panic!("{view} takes {other}: say here what it is asked with"),
+            };
+            format!("{parameter} = {value}")
+        };
+        let arguments: Vec<String> = parameters.iter().map(argument).collect();
+        let from = if arguments.is_empty() { view.to_owned() } else { format!("{view}({})", arguments.join(", ")) };
+        let header = analyst.post(&format!("SELECT * FROM {from} LIMIT 0 FORMAT TabSeparatedWithNames"), &[]).unwrap();
+        let columns = header.trim_end().split('\t').map(|column| match column {
+            "users" => "arraySort(bitmapToArray(users))".to_owned(),
+            column => column.to_owned(),
+        });
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        Question { name: from.clone(), sql: format!("SELECT {columns} FROM {from}"), is_ordered: false }
+    };
+    variants.iter().map(question).collect()
+}
+
+async fn analyst(organizations: &[&str]) -> (TestDatabase, Analyst) {
+    let database = TestDatabase::migrated().await;
+    database.execute("SYSTEM STOP MERGES");
+    let (store, seed) = (database.store(), database.store().user_key_seed().await.unwrap());
+    for _ in 0..2 {
+        let lanes = [acme(&source(0), seed), second_source(&source(1)), deep_tree(&source(2))];
+        store.write_rows(&lanes).await.unwrap();
+        let progress = lanes.map(|lane| ProgressRow {
+            high_watermark: lane.progress.next_offset,
+            source: lane.source,
+            progress: lane.progress,
+            end_valid_for: std::time::Duration::from_secs(3_600),
+            completes_flush: true,
+        });
+        store.write_progress(&progress).await.unwrap();
+    }
+    let url = format!(
+        "{}/?database={}&default_format=JSONCompactEachRow&output_format_json_quote_64bit_integers=0",
+        database.config().url,
+        database.name()
+    );
+    let mut analyst = Analyst { url, questions: Vec::new() };
+    let views = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View' ORDER BY name";
+    for view in analyst.lines(views) {
+        let questions = questions_about(&analyst, &view, organizations);
+        analyst.questions.extend(questions);
+    }
+    let recipes = recipes().into_iter().map(|(name, sql)| Question { name, sql, is_ordered: true });
+    analyst.questions.extend(recipes);
+    (database, analyst)
+}
+
+/// The settings that the views pin, at all other values, and some of the rest.
+#[tokio::test]
+async fn some_settings_change_no_answer() {
+    let (_database, analyst) = analyst(&["42"]).await;
+    let is_pinned = |(name, _): &Setting| PINNED.iter().any(|(pinned, _)| pinned == name);
+    let (pinned, rest): (Vec<_>, Vec<_>) = analyst.other_values().into_iter().partition(is_pinned);
+    assert_eq!(pinned.iter().map(|(name, _)| name).collect::<BTreeSet<_>>().len(), PINNED.len());
+    assert!(rest.len() > 500, "{} values", rest.len());
+    let mut groups: Vec<_> = pinned.into_iter().map(|setting| vec![setting]).collect();
+    groups.push(rest.into_iter().step_by(SAMPLE_STEP).collect());
+    analyst.deviations(&groups).check(&analyst);
+}
+
+/// All of them, for a quarter of an hour.
+#[tokio::test]
+#[ignore = "takes a quarter of an hour"]
+async fn no_setting_changes_an_answer() {
+    let (_database, analyst) = analyst(&["42", ""]).await;
+    let settings = analyst.other_values();
+    // The values of one setting stand together, and go to different groups.
+    let count = settings.len().div_ceil(GROUP);
+    let groups: Vec<Vec<Setting>> =
+        (0..count).map(|first| settings.iter().skip(first).step_by(count).cloned().collect()).collect();
+    analyst.deviations(&groups).check(&analyst);
+}
