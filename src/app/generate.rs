@@ -15,7 +15,7 @@ use super::produce;
 use super::progress::{Progress, count_of};
 use super::sender::Sender;
 use crate::config::Config;
-use crate::core::calendar::{Day, day_of, day_start};
+use crate::core::calendar::{Day, Zone, day_of, day_start};
 use crate::core::decode::{TIME_END_MS, TIME_MIN_MS};
 use crate::generate::{Generator, Load, PLAN_AGE_DAYS_MAX, Shares};
 
@@ -204,7 +204,7 @@ fn check_times(from_ms: i64, to_ms: i64) -> anyhow::Result<()> {
         bail!(
             "--from must be {} or later: plans start up to {PLAN_AGE_DAYS_MAX} days before it, and events before \
              2000-01-01 are rejected",
-            day_of(chrono_tz::Tz::UTC, first_ms)
+            day_of(Zone::UTC, first_ms)
         );
     }
     if to_ms > TIME_END_MS {
@@ -214,7 +214,7 @@ fn check_times(from_ms: i64, to_ms: i64) -> anyhow::Result<()> {
 }
 
 fn utc_midnight(day: Day) -> i64 {
-    day_start(chrono_tz::Tz::UTC, day)
+    day_start(Zone::UTC, day)
 }
 
 /// Keeps to a rate.

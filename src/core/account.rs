@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use chrono_tz::Tz;
 use hashbrown::HashMap;
 use hashbrown::hash_map::EntryRef;
 use smallvec::SmallVec;
 
-use super::calendar::{Day, DayWindow, YearMonth, day_window_of};
+use super::calendar::{Day, DayWindow, YearMonth, Zone, day_window_of};
 use super::counters::Block;
 use super::id::{Id, IdRef, UserKeySeed};
 use super::quota::Anchors;
@@ -38,7 +37,7 @@ pub struct Account {
     seed: UserKeySeed,
     /// The zone fact that holds, by (time, source, offset); `None` while none is known.
     zone_order: Option<FactOrder>,
-    zone: Tz,
+    zone: Zone,
     /// The days asked for last, the latest first: most records of a batch fall into the same one, and late ones come singly.
     days: [LocalDay; 2],
     /// Every organization that an event has named; complete.
@@ -71,7 +70,7 @@ pub struct LocalDay {
 }
 
 impl LocalDay {
-    fn of(zone: Tz, time_ms: i64) -> Self {
+    fn of(zone: Zone, time_ms: i64) -> Self {
         let window = day_window_of(zone, time_ms);
         Self { window, month: window.day.year_month() }
     }
@@ -249,8 +248,8 @@ impl Account {
             id,
             seed,
             zone_order: None,
-            zone: Tz::UTC,
-            days: [LocalDay::of(Tz::UTC, 0); 2],
+            zone: Zone::UTC,
+            days: [LocalDay::of(Zone::UTC, 0); 2],
             organizations: Organizations::default(),
             users: HashMap::new(),
             has_all_seats: false,
@@ -265,12 +264,12 @@ impl Account {
     }
 
     /// The zone that the next record is judged by.
-    pub fn zone(&self) -> Tz {
+    pub fn zone(&self) -> Zone {
         self.zone
     }
 
     /// A zone record: the latest one by (time, source, offset) holds.
-    pub fn set_zone(&mut self, order: FactOrder, zone: Tz) {
+    pub fn set_zone(&mut self, order: FactOrder, zone: Zone) {
         if self.zone_order.as_ref().is_some_and(|held| *held >= order) {
             return;
         }

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use chrono_tz::Tz;
-
+use super::calendar::Zone;
 use super::id::IdRef;
 
 /// One record of the topic, as the log holds it.
@@ -126,7 +125,7 @@ pub enum EventKind<'a> {
         monthly_quota: Option<u64>,
     },
     /// `account.updated`.
-    AccountUpdated { name: Option<Cow<'a, str>>, timezone: Option<Tz> },
+    AccountUpdated { name: Option<Cow<'a, str>>, timezone: Option<Zone> },
     /// `organization.updated`. `parent`: `None` leaves it as it was, `Some(None)` makes it top-level.
     OrganizationUpdated { organization: IdRef<'a>, name: Option<Cow<'a, str>>, parent: Option<Option<IdRef<'a>>> },
     /// `user.updated`.

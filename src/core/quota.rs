@@ -1,8 +1,6 @@
 //! The quota months of one organization, as the records so far draw them.
 
-use chrono_tz::Tz;
-
-use super::calendar::{quota_month_of, quota_month_start};
+use super::calendar::{Zone, quota_month_of, quota_month_start};
 
 /// A quota month: what a counter is keyed by, besides the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +35,7 @@ impl Anchors {
     }
 
     /// The quota month that the instant falls in; `None` before the first anchor.
-    pub fn month_at(&mut self, zone: Tz, time_ms: i64) -> Option<QuotaMonth> {
+    pub fn month_at(&mut self, zone: Zone, time_ms: i64) -> Option<QuotaMonth> {
         if let Some((month, start_ms, end_ms)) = self.latest
             && (start_ms..end_ms).contains(&time_ms)
         {

@@ -3,9 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chrono_tz::Tz;
-
-use super::calendar::Day;
+use super::calendar::{Day, Zone};
 use super::event::{PlanKind, Reject};
 use super::id::Id;
 
@@ -258,7 +256,7 @@ pub struct ZoneFact {
     pub time_ms: i64,
     pub source: Arc<str>,
     pub offset: u64,
-    pub zone: Tz,
+    pub zone: Zone,
 }
 
 /// Which thing a directory entry describes.

@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use chrono_tz::Tz;
-
 use super::*;
-use crate::core::calendar::{Day, day_of, day_start};
+use crate::core::calendar::{Day, Zone, day_of, day_start};
 use crate::core::decode::{account_key, decode};
 use crate::core::event::{Decoded, EventKind, Record};
 
 fn load(days: i32) -> Load {
     let from = Day::from_ymd(2026, 1, 5).unwrap();
-    Load::ordinary(day_start(Tz::UTC, from), day_start(Tz::UTC, from.plus_days(days)))
+    Load::ordinary(day_start(Zone::UTC, from), day_start(Zone::UTC, from.plus_days(days)))
 }
 
 fn quiet(load: Load) -> Load {
@@ -119,7 +117,7 @@ fn working_days_are_busy_and_weekends_are_not() {
     decode_each(&quiet(load(28)), |line, decoded| {
         let Decoded::Event(event) = decoded else { panic!("{decoded:?}") };
         if matches!(event.kind, EventKind::Activity { .. }) && event.account.to_id().to_string() == "acme" {
-            let weekday = day_of(Tz::Europe__Berlin, line.time_ms).weekday();
+            let weekday = day_of(Zone::named("Europe/Berlin"), line.time_ms).weekday();
             by_weekday[usize::try_from(weekday.num_days_from_monday()).unwrap()] += 1;
         }
     });

@@ -1,6 +1,6 @@
 //! Planned events as CloudEvents JSON.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -163,7 +163,9 @@ fn time(account: &Account, time_ms: i64) -> String {
     let time =
         DateTime::<Utc>::from_timestamp_millis(time_ms).expect("chrono knows every instant of the years generated");
     if account.writes_local_times {
-        time.with_timezone(&account.zone).to_rfc3339_opts(SecondsFormat::Millis, true)
+        let ahead_s = i32::try_from(account.zone.offset_ms(time_ms) / 1000).expect("no clock is a day ahead");
+        let offset = FixedOffset::east_opt(ahead_s).expect("no clock is a day ahead");
+        time.with_timezone(&offset).to_rfc3339_opts(SecondsFormat::Millis, true)
     } else {
         time.to_rfc3339_opts(SecondsFormat::Millis, true)
     }

@@ -1,18 +1,17 @@
 //! Made-up accounts: their organizations, projects and users, and what each of them is like.
 
-use chrono_tz::Tz;
 use rand::{RngExt as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Load, PLAN_AGE_DAYS_MAX};
-use crate::core::calendar::{Day, day_of};
+use crate::core::calendar::{Day, Zone, day_of};
 use crate::core::id::Id;
 
 /// One account.
 pub(super) struct Account {
     pub(super) id: Id,
     pub(super) name: &'static str,
-    pub(super) zone: Tz,
+    pub(super) zone: Zone,
     /// Its sources write times with the local offset instead of `Z`.
     pub(super) writes_local_times: bool,
     pub(super) organizations: Vec<Organization>,
@@ -81,15 +80,15 @@ const ACCOUNTS: [(&str, &str); 10] = [
 ];
 
 // Spread over the world, so that it is always somebody's working hours; with an offset of :45 and a half-hour one.
-const ZONES: [Tz; 8] = [
-    Tz::Europe__Berlin,
-    Tz::America__New_York,
-    Tz::Asia__Tokyo,
-    Tz::Asia__Kolkata,
-    Tz::America__Los_Angeles,
-    Tz::Asia__Kathmandu,
-    Tz::Australia__Sydney,
-    Tz::America__Sao_Paulo,
+const ZONES: [&str; 8] = [
+    "Europe/Berlin",
+    "America/New_York",
+    "Asia/Tokyo",
+    "Asia/Kolkata",
+    "America/Los_Angeles",
+    "Asia/Kathmandu",
+    "Australia/Sydney",
+    "America/Sao_Paulo",
 ];
 
 const DIVISIONS: [&str; 8] =
@@ -127,7 +126,7 @@ const FAMILY_NAMES: [&str; 24] = [
 /// Builds account `number`. Whatever is random comes from `rng`.
 pub(super) fn build(load: &Load, number: u32, rng: &mut ChaCha8Rng) -> Account {
     let index = index(number);
-    let zone = ZONES[index % ZONES.len()];
+    let zone: Zone = ZONES[index % ZONES.len()].parse().expect("all of them are in the IANA database");
     let (slug, name) = ACCOUNTS[index % ACCOUNTS.len()];
     // Ids of both kinds, and no two alike beyond the names that there are.
     let id =

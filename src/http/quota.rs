@@ -3,7 +3,6 @@
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use chrono_tz::Tz;
 
 use super::making::{Making, Poll};
 use super::params::{AccountParam, AsOfParam, Format, FormatParam, OwnOrganizationParam};
@@ -12,7 +11,7 @@ use super::poll::ReportKind;
 use super::problem::Problem;
 use super::reply::Form;
 use super::state::ApiState;
-use crate::core::calendar::day_of;
+use crate::core::calendar::{Zone, day_of};
 use crate::report::period::stored_day;
 use crate::report::query::Query;
 use crate::report::quota::{Figures, QuotaHistoryReport, QuotaReport, QuotaRequest, QuotaUsed};
@@ -21,7 +20,7 @@ use crate::report::window::PlanRecord;
 
 /// What both reports are made of.
 struct Read {
-    zone: Tz,
+    zone: Zone,
     records: Vec<PlanRecord>,
     used: Vec<QuotaUsed>,
     as_of_ms: i64,

@@ -3,7 +3,6 @@
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use chrono_tz::Tz;
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use sha2::{Digest as _, Sha256};
@@ -12,6 +11,7 @@ use super::making::Making;
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{reply, stream};
+use crate::core::calendar::Zone;
 use crate::report::licenses::{UsageByOrganizationReport, UsageRequest, UsageSeries, Wanted};
 use crate::report::period::Period;
 use crate::report::value::Instant;
@@ -25,7 +25,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 pub(super) struct Comparison {
     pub(super) account: String,
     pub(super) request: UsageRequest,
-    pub(super) zone: Tz,
+    pub(super) zone: Zone,
     pub(super) period: Period,
     pub(super) children: Vec<String>,
     pub(super) data_through: Option<Instant>,

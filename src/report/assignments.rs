@@ -1,6 +1,5 @@
 //! License assignments: who holds a seat, and who really uses it.
 
-use chrono_tz::Tz;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,6 +10,7 @@ use super::query::{BadParameter, Query};
 use super::search::search_key;
 use super::subject::Subject;
 use super::value::Instant;
+use crate::core::calendar::Zone;
 
 /// How many rows a page has at most.
 const LIMIT_MAX: u32 = 1000;
@@ -272,7 +272,7 @@ impl AssignmentsReport {
         account: &str,
         request: &AssignmentsRequest,
         page: &Page,
-        zone: Tz,
+        zone: Zone,
         mut rows: Vec<Assignment>,
         total: u64,
     ) -> Self {
@@ -368,7 +368,7 @@ mod tests {
     fn the_next_cursor_continues_the_same_query_alone() {
         let (request, first) = page("limit=1&sort=email").unwrap();
         let rows = vec![row("1"), row("2")];
-        let report = AssignmentsReport::assemble("acme", &request, &first, Tz::UTC, rows, 2);
+        let report = AssignmentsReport::assemble("acme", &request, &first, Zone::UTC, rows, 2);
         assert_eq!(report.rows.len(), 1);
         let cursor = report.next_cursor.unwrap();
         let (_, second) = page(&format!("limit=5&sort=email&cursor={cursor}")).unwrap();
@@ -384,7 +384,7 @@ mod tests {
     #[test]
     fn the_last_page_has_no_cursor() {
         let (request, first) = page("limit=2").unwrap();
-        let report = AssignmentsReport::assemble("acme", &request, &first, Tz::UTC, vec![row("1"), row("2")], 2);
+        let report = AssignmentsReport::assemble("acme", &request, &first, Zone::UTC, vec![row("1"), row("2")], 2);
         assert_eq!(report.next_cursor, None);
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use chrono_tz::Tz;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,7 +9,7 @@ use super::period::{DayRanges, Period, PeriodRequest};
 use super::query::{BadParameter, Query};
 use super::subject::{Range, Subject};
 use super::value::{Date, Hundredths};
-use crate::core::calendar::Day;
+use crate::core::calendar::{Day, Zone};
 
 /// The most points, over all organizations, with which a comparison by organization is put together in memory; a larger
 /// one is written as its rows come.
@@ -81,7 +80,13 @@ pub struct HistoryPoint {
 
 impl HistoryReport {
     /// Puts the report together. `counts` holds one row per edge of the period.
-    pub fn assemble(account: &str, request: &HistoryRequest, zone: Tz, period: &Period, counts: &[SeatCounts]) -> Self {
+    pub fn assemble(
+        account: &str,
+        request: &HistoryRequest,
+        zone: Zone,
+        period: &Period,
+        counts: &[SeatCounts],
+    ) -> Self {
         let by_edge: HashMap<i64, &SeatCounts> = counts.iter().map(|count| (count.edge_ms, count)).collect();
         let points = period.slices.iter().map(|slice| {
             let count = by_edge.get(&slice.stored_edge_ms());
@@ -217,7 +222,7 @@ pub enum LicenseUsage {
 
 impl UsageReport {
     /// Puts the report together.
-    pub fn assemble(account: &str, request: &UsageRequest, zone: Tz, period: &Period, rows: &UsageRows) -> Self {
+    pub fn assemble(account: &str, request: &UsageRequest, zone: Zone, period: &Period, rows: &UsageRows) -> Self {
         Self {
             subject: Subject::new(account, request.organization.as_deref(), zone),
             range: Range::of(period),
@@ -232,7 +237,7 @@ impl UsageByOrganizationReport {
     pub fn assemble(
         account: &str,
         request: &UsageRequest,
-        zone: Tz,
+        zone: Zone,
         period: &Period,
         mut children: Vec<String>,
         rows: &HashMap<String, UsageRows>,

@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chrono_tz::Tz;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::subject::Subject;
+use crate::core::calendar::Zone;
 
 /// One organization; also the form in which the store gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -46,7 +46,7 @@ pub enum Visible {
 impl OrganizationsReport {
     /// Puts the report together from all organizations of the account. Of those that the caller may not see, no name is in
     /// it: a path begins at the first organization on it from which on all are visible.
-    pub fn assemble(account: &str, zone: Tz, visible: &Visible, mut organizations: Vec<Organization>) -> Self {
+    pub fn assemble(account: &str, zone: Zone, visible: &Visible, mut organizations: Vec<Organization>) -> Self {
         if let Visible::Only(ids) = visible {
             organizations.retain(|organization| ids.contains(&organization.organization_id));
             let paths: Vec<String> = visible_paths(&organizations);
@@ -103,7 +103,7 @@ mod tests {
         ];
         let check = |ids: &[&str], paths: &[&str]| {
             let visible = Visible::Only(ids.iter().map(|id| (*id).to_owned()).collect());
-            let report = OrganizationsReport::assemble("acme", Tz::UTC, &visible, all.clone());
+            let report = OrganizationsReport::assemble("acme", Zone::UTC, &visible, all.clone());
             let found: Vec<_> = report.organizations.iter().map(|organization| organization.path.as_str()).collect();
             assert_eq!(found, paths, "{ids:?}");
         };

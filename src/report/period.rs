@@ -1,9 +1,7 @@
 //! The range of a report, cut into buckets in the account's time zone, as it stands at an instant.
 
-use chrono_tz::Tz;
-
 use super::query::{BadParameter, Query};
-use crate::core::calendar::{Day, Interval, bucket_count, buckets, day_of, day_start};
+use crate::core::calendar::{Day, Interval, Zone, bucket_count, buckets, day_of, day_start};
 
 /// The most buckets that a report has.
 pub const BUCKETS_MAX: usize = 1000;
@@ -68,7 +66,7 @@ impl PeriodRequest {
     }
 
     /// The range in the account's zone. `now_ms` stands in for an `as_of` that was not given.
-    pub fn resolve(&self, zone: Tz, now_ms: i64) -> Result<Period, BadParameter> {
+    pub fn resolve(&self, zone: Zone, now_ms: i64) -> Result<Period, BadParameter> {
         let as_of_ms = self.as_of_ms.unwrap_or(now_ms);
         let as_of_day = day_of(zone, as_of_ms);
         let to = self.to.unwrap_or(as_of_day);
@@ -197,7 +195,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn resolve(raw: &str, zone: Tz, now: &str) -> Result<Period, BadParameter> {
+    fn resolve(raw: &str, zone: Zone, now: &str) -> Result<Period, BadParameter> {
         let mut query = Query::parse(Some(raw)).unwrap();
         let request = PeriodRequest::take(&mut query)?;
         query.finish()?;
@@ -217,7 +215,7 @@ mod tests {
 
     #[test]
     fn without_a_range_it_is_the_last_30_days() {
-        let period = resolve("", Tz::Pacific__Apia, "2026-03-31T23:15:00Z").unwrap();
+        let period = resolve("", Zone::named("Pacific/Apia"), "2026-03-31T23:15:00Z").unwrap();
         assert_eq!((period.from, period.to), (day("2026-03-03"), day("2026-04-01")));
         assert_eq!(period.slices.len(), 30);
         assert!(period.slices[29].partial);
@@ -227,7 +225,8 @@ mod tests {
 
     #[test]
     fn buckets_are_clipped_and_those_to_come_are_left_out() {
-        let period = resolve("from=2026-03-31&to=2026-12-31&interval=month", Tz::UTC, "2026-05-01T00:00:00Z").unwrap();
+        let period =
+            resolve("from=2026-03-31&to=2026-12-31&interval=month", Zone::UTC, "2026-05-01T00:00:00Z").unwrap();
         assert_eq!(starts(&period), ["2026-03-31..2026-03-31", "2026-04-01..2026-04-30", "2026-05-01..2026-05-31"]);
         let last = period.slices[2];
         assert!(last.partial, "a bucket that starts at as_of has begun");
@@ -237,18 +236,18 @@ mod tests {
 
     #[test]
     fn from_after_to_and_too_many_buckets_name_their_parameter() {
-        let fault = |raw| resolve(raw, Tz::UTC, "2026-05-01T00:00:00Z").unwrap_err().parameter;
+        let fault = |raw| resolve(raw, Zone::UTC, "2026-05-01T00:00:00Z").unwrap_err().parameter;
         assert_eq!(fault("from=2026-01-02&to=2026-01-01"), "from");
         assert_eq!(fault("from=2026-05-02"), "from");
         assert_eq!(fault("from=2020-01-01&to=2022-09-27"), "interval");
         assert_eq!(fault("from=0001-01-01&to=9999-12-31&interval=year"), "interval");
         assert_eq!(fault("interval=hour"), "interval");
-        assert!(resolve("from=2020-01-01&to=2022-09-26", Tz::UTC, "2026-05-01T00:00:00Z").is_ok());
+        assert!(resolve("from=2020-01-01&to=2022-09-26", Zone::UTC, "2026-05-01T00:00:00Z").is_ok());
     }
 
     #[test]
     fn buckets_beyond_every_event_are_not_asked_for() {
-        let old = resolve("from=1200-01-01&to=2001-12-31&interval=year", Tz::UTC, "2026-05-01T00:00:00Z").unwrap();
+        let old = resolve("from=1200-01-01&to=2001-12-31&interval=year", Zone::UTC, "2026-05-01T00:00:00Z").unwrap();
         assert_eq!(old.slices.len(), 802);
         let ranges = old.day_ranges().unwrap();
         assert_eq!(ranges.first_days, [day("1999-12-31"), day("2000-01-01"), day("2001-01-01")]);
@@ -256,7 +255,7 @@ mod tests {
 
         let future = resolve(
             "from=2150-01-01&to=2150-12-31&interval=year&as_of=2199-01-01T00:00:00Z",
-            Tz::UTC,
+            Zone::UTC,
             "2026-05-01T00:00:00Z",
         );
         assert_eq!(future.unwrap().day_ranges(), None);
@@ -264,7 +263,8 @@ mod tests {
 
     #[test]
     fn a_date_that_the_zone_left_out_is_an_empty_bucket() {
-        let period = resolve("from=2011-12-29&to=2011-12-31", Tz::Pacific__Apia, "2012-02-01T00:00:00Z").unwrap();
+        let period =
+            resolve("from=2011-12-29&to=2011-12-31", Zone::named("Pacific/Apia"), "2012-02-01T00:00:00Z").unwrap();
         assert_eq!(starts(&period).len(), 3);
         assert_eq!(period.slices[0].edge_ms, period.slices[1].edge_ms);
         assert_eq!(period.edges_ms().len(), 2);
@@ -272,9 +272,11 @@ mod tests {
 
     #[test]
     fn edges_follow_days_of_23_and_25_hours() {
-        let period = resolve("from=2026-03-28&to=2026-03-29", Tz::Europe__Berlin, "2026-05-01T00:00:00Z").unwrap();
+        let period =
+            resolve("from=2026-03-28&to=2026-03-29", Zone::named("Europe/Berlin"), "2026-05-01T00:00:00Z").unwrap();
         assert_eq!(period.edges_ms(), [ms("2026-03-28T23:00:00Z"), ms("2026-03-29T22:00:00Z")]);
-        let period = resolve("from=2026-10-24&to=2026-10-25", Tz::Europe__Berlin, "2026-12-01T00:00:00Z").unwrap();
+        let period =
+            resolve("from=2026-10-24&to=2026-10-25", Zone::named("Europe/Berlin"), "2026-12-01T00:00:00Z").unwrap();
         assert_eq!(period.edges_ms(), [ms("2026-10-24T22:00:00Z"), ms("2026-10-25T23:00:00Z")]);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use chrono_tz::Tz;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,6 +11,7 @@ use super::query::{BadParameter, Query};
 use super::subject::Subject;
 use super::value::{Hundredths, Instant};
 use super::window::{PlanRecord, Plans, Window, grace_until_ms};
+use crate::core::calendar::Zone;
 
 /// How many quota months from the anchor have the grace.
 pub const GRACE_MONTHS: u32 = 3;
@@ -156,7 +156,7 @@ impl QuotaStatus {
 }
 
 impl QuotaMonth {
-    fn new(zone: Tz, window: &Window<'_>, used: u64) -> Self {
+    fn new(zone: Zone, window: &Window<'_>, used: u64) -> Self {
         let quota = window.terms.monthly_quota;
         let grace_active = window.month <= GRACE_MONTHS;
         let allowance = quota.map(|quota| if grace_active { grace_allowance(quota) } else { quota });
@@ -206,7 +206,7 @@ fn balance(quota: u64, used: u64) -> i64 {
 /// What the store knows of an organization's plans and of what it used, for one instant.
 pub struct Figures<'a> {
     /// The account's zone of now.
-    pub zone: Tz,
+    pub zone: Zone,
     /// In the order of (time, source, offset).
     pub records: &'a [PlanRecord],
     /// In no order.
@@ -284,7 +284,7 @@ mod tests {
         let month = u32::try_from(as_of_day / 31 + 1).unwrap();
         let rows = [QuotaUsed { anchor_ms: 0, month, used: 1_000_000, used_to_as_of: used }];
         let records = started(quota);
-        let figures = Figures { zone: Tz::UTC, records: &records, used: &rows, as_of_ms: as_of_day * DAY_MS };
+        let figures = Figures { zone: Zone::UTC, records: &records, used: &rows, as_of_ms: as_of_day * DAY_MS };
         let report = QuotaReport::assemble("a", &request, &figures).unwrap();
         assert_eq!(report.quota.window.month, month);
         report.quota
@@ -336,7 +336,7 @@ mod tests {
         let gone = QuotaUsed { anchor_ms: 5, month: 1, used: 99, used_to_as_of: 99 };
         let rows = [row(1), row(2), gone];
         let records = started(Some(10));
-        let figures = Figures { zone: Tz::UTC, records: &records, used: &rows, as_of_ms: 40 * DAY_MS };
+        let figures = Figures { zone: Zone::UTC, records: &records, used: &rows, as_of_ms: 40 * DAY_MS };
         let report = QuotaHistoryReport::assemble("a", &request, &figures).unwrap();
         let used: Vec<_> = report.windows.iter().map(|month| (month.window.month, month.used)).collect();
         assert_eq!(used, [(2, 7), (1, 20)]);
@@ -347,7 +347,7 @@ mod tests {
     fn the_csv_leaves_unlimited_cells_empty() {
         let request = QuotaRequest { organization: "o".to_owned(), as_of_ms: None };
         let records = started(None);
-        let figures = Figures { zone: Tz::UTC, records: &records, used: &[], as_of_ms: DAY_MS };
+        let figures = Figures { zone: Zone::UTC, records: &records, used: &[], as_of_ms: DAY_MS };
         let report = QuotaHistoryReport::assemble("a", &request, &figures).unwrap();
         let text = String::from_utf8(report.table().take_bytes()).unwrap();
         assert_eq!(

@@ -1,17 +1,16 @@
 //! What every report says of itself, and what the store knows of an account before any report is asked for.
 
-use chrono_tz::Tz;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::value::{Date, Instant};
-use crate::core::calendar::Interval;
+use crate::core::calendar::{Interval, Zone};
 
 /// What the store knows of an account that any event has named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountContext {
     /// Its time zone of now.
-    pub zone: Tz,
+    pub zone: Zone,
 }
 
 /// Whom a report is about.
@@ -30,7 +29,7 @@ pub struct Subject {
 
 impl Subject {
     /// The report's subject in the zone of now.
-    pub fn new(account: &str, organization: Option<&str>, zone: Tz) -> Self {
+    pub fn new(account: &str, organization: Option<&str>, zone: Zone) -> Self {
         Self { account_id: account.to_owned(), organization_id: organization.map(str::to_owned), timezone: zone.name() }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use chrono_tz::Tz;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,7 +10,7 @@ use super::period::{DayRanges, Period, PeriodRequest};
 use super::query::{BadParameter, Query};
 use super::subject::{Range, Subject};
 use super::value::Date;
-use crate::core::calendar::Day;
+use crate::core::calendar::{Day, Zone};
 
 /// A parsed request for the test activity of an organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +125,7 @@ impl TestActivityReport {
     pub fn assemble(
         account: &str,
         request: &TestActivityRequest,
-        zone: Tz,
+        zone: Zone,
         period: &Period,
         counts: &[TestCounts],
         week: &[TestCounts],

@@ -4,9 +4,7 @@
 //! running one. Anchors and terms are known only from the records before `as_of`, except that a month which starts at
 //! `as_of` itself has begun.
 
-use chrono_tz::Tz;
-
-use crate::core::calendar::{quota_month_of, quota_month_start};
+use crate::core::calendar::{Zone, quota_month_of, quota_month_start};
 use crate::core::event::PlanKind;
 
 /// A plan record, as the store gives it.
@@ -41,7 +39,7 @@ pub struct Window<'a> {
 
 /// The plan records of an organization, as they are known at an instant.
 pub struct Plans<'a> {
-    zone: Tz,
+    zone: Zone,
     /// In the order of (time, source, offset).
     records: &'a [PlanRecord],
     as_of_ms: i64,
@@ -51,7 +49,7 @@ pub struct Plans<'a> {
 
 impl<'a> Plans<'a> {
     /// The plans as of `as_of_ms`. `records` are in the order of (time, source, offset).
-    pub fn new(zone: Tz, records: &'a [PlanRecord], as_of_ms: i64) -> Self {
+    pub fn new(zone: Zone, records: &'a [PlanRecord], as_of_ms: i64) -> Self {
         let anchoring = records.iter().filter(|record| record.kind.anchors() && record.time_ms <= as_of_ms);
         let mut anchors_ms: Vec<i64> = anchoring.map(|record| record.time_ms).collect();
         anchors_ms.dedup();
@@ -106,7 +104,7 @@ fn terms(records: &[PlanRecord], anchor_ms: i64, bound_ms: i64) -> Option<&PlanR
 }
 
 /// The first instant of the fourth quota month, if nothing cuts the first three: the end of the grace.
-pub fn grace_until_ms(zone: Tz, anchor_ms: i64) -> i64 {
+pub fn grace_until_ms(zone: Zone, anchor_ms: i64) -> i64 {
     quota_month_start(zone, anchor_ms, super::quota::GRACE_MONTHS + 1)
 }
 
@@ -123,7 +121,7 @@ mod tests {
     }
 
     /// Each expected window is (start, end, month, quota, running), oldest first.
-    fn check(zone: Tz, records: &[PlanRecord], as_of: &str, expected: &[(&str, &str, u32, u64, bool)]) {
+    fn check(zone: Zone, records: &[PlanRecord], as_of: &str, expected: &[(&str, &str, u32, u64, bool)]) {
         let plans = Plans::new(zone, records, ms(as_of));
         let found = plans.windows();
         assert_eq!(plans.running(), found.last().copied(), "as of {as_of}");
@@ -145,25 +143,25 @@ mod tests {
 
     #[test]
     fn no_plan_no_window() {
-        check(Tz::UTC, &[], "2026-06-01T00:00:00Z", &[]);
+        check(Zone::UTC, &[], "2026-06-01T00:00:00Z", &[]);
         let adjusted = [record("2026-01-01T00:00:00Z", Adjusted, 10)];
-        check(Tz::UTC, &adjusted, "2026-06-01T00:00:00Z", &[]);
+        check(Zone::UTC, &adjusted, "2026-06-01T00:00:00Z", &[]);
         let later = [record("2026-07-01T00:00:00Z", Started, 10)];
-        check(Tz::UTC, &later, "2026-06-01T00:00:00Z", &[]);
+        check(Zone::UTC, &later, "2026-06-01T00:00:00Z", &[]);
     }
 
     #[test]
     fn a_month_that_starts_at_as_of_has_begun() {
         let records = [record("2026-01-31T10:00:00Z", Started, 10)];
-        check(Tz::UTC, &records, "2026-01-31T09:59:59.999Z", &[]);
+        check(Zone::UTC, &records, "2026-01-31T09:59:59.999Z", &[]);
         check(
-            Tz::UTC,
+            Zone::UTC,
             &records,
             "2026-01-31T10:00:00Z",
             &[("2026-01-31T10:00:00Z", "2026-02-28T00:00:00Z", 1, 10, true)],
         );
         check(
-            Tz::UTC,
+            Zone::UTC,
             &records,
             "2026-02-28T00:00:00Z",
             &[
@@ -182,9 +180,9 @@ mod tests {
         ];
         let first = ("2026-01-10T10:00:00Z", "2026-02-10T00:00:00Z", 1, 10, false);
         let second = |quota| ("2026-02-10T00:00:00Z", "2026-03-10T00:00:00Z", 2, quota, true);
-        check(Tz::UTC, &records, "2026-02-10T00:00:00Z", &[first, second(10)]);
-        check(Tz::UTC, &records, "2026-02-20T00:00:00Z", &[first, second(20)]);
-        check(Tz::UTC, &records, "2026-02-20T00:00:00.001Z", &[first, second(30)]);
+        check(Zone::UTC, &records, "2026-02-10T00:00:00Z", &[first, second(10)]);
+        check(Zone::UTC, &records, "2026-02-20T00:00:00Z", &[first, second(20)]);
+        check(Zone::UTC, &records, "2026-02-20T00:00:00.001Z", &[first, second(30)]);
     }
 
     #[test]
@@ -200,10 +198,10 @@ mod tests {
             ("2026-02-15T12:00:00Z", "2026-02-15T18:00:00Z", 1, 20, false),
             ("2026-02-15T18:00:00Z", "2026-03-15T00:00:00Z", 1, 30, true),
         ];
-        check(Tz::UTC, &records, "2026-03-01T00:00:00Z", &expected);
+        check(Zone::UTC, &records, "2026-03-01T00:00:00Z", &expected);
         // What comes after as_of is not known then.
         let before = [expected[0], ("2026-02-10T00:00:00Z", "2026-03-10T00:00:00Z", 2, 10, true)];
-        check(Tz::UTC, &records, "2026-02-15T11:59:59.999Z", &before);
+        check(Zone::UTC, &records, "2026-02-15T11:59:59.999Z", &before);
     }
 
     #[test]
@@ -214,15 +212,15 @@ mod tests {
             record("2026-01-10T10:00:00Z", Adjusted, 30),
         ];
         let window = |quota| [("2026-01-10T10:00:00Z", "2026-02-10T00:00:00Z", 1, quota, true)];
-        check(Tz::UTC, &records, "2026-01-10T10:00:00Z", &window(20));
-        check(Tz::UTC, &records, "2026-01-10T10:00:00.001Z", &window(30));
+        check(Zone::UTC, &records, "2026-01-10T10:00:00Z", &window(20));
+        check(Zone::UTC, &records, "2026-01-10T10:00:00.001Z", &window(30));
     }
 
     #[test]
     fn anchors_at_the_end_of_long_months_come_back() {
         let records = [record("2028-01-31T12:00:00Z", Started, 10)];
         check(
-            Tz::UTC,
+            Zone::UTC,
             &records,
             "2028-04-01T00:00:00Z",
             &[
@@ -236,7 +234,7 @@ mod tests {
     #[test]
     fn a_history_goes_on_to_the_last_instant_that_can_be_named() {
         let records = [record("2026-01-31T12:00:00Z", Started, 10)];
-        let far = Plans::new(Tz::UTC, &records, ms("9999-12-31T23:59:59Z"));
+        let far = Plans::new(Zone::UTC, &records, ms("9999-12-31T23:59:59Z"));
         let windows = far.windows();
         assert_eq!(windows.len(), (9_999 - 2_026) * 12 + 12);
         assert_eq!(windows.last().map(|window| window.start_ms), far.running().map(|window| window.start_ms));
@@ -249,7 +247,7 @@ mod tests {
             time_ms: ms("2026-01-01T00:00:00Z") + hours * 3_600_000,
             ..record("2026-01-01T00:00:00Z", Adjusted, u64::try_from(hours).unwrap())
         }));
-        let plans = Plans::new(Tz::UTC, &records, ms("2027-01-15T00:30:00Z"));
+        let plans = Plans::new(Zone::UTC, &records, ms("2027-01-15T00:30:00Z"));
         let quotas: Vec<_> = plans.windows().iter().map(|window| window.terms.monthly_quota.unwrap()).collect();
         assert_eq!(quotas[..2], [31 * 24 - 1, (31 + 28) * 24 - 1]);
         assert_eq!(quotas[12], 379 * 24);

@@ -5,7 +5,6 @@ mod queries;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chrono_tz::Tz;
 use clickhouse::{Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +15,7 @@ use self::queries::{
 use super::client::Store;
 use super::error::StoreError;
 use super::rows::{plan_kind, seat_kind};
-use crate::core::calendar::Day;
+use crate::core::calendar::{Day, Zone};
 use crate::core::id::Id;
 use crate::core::load::{AccountExtent, Loaded, Missing};
 use crate::core::rollup::{
@@ -162,7 +161,7 @@ impl Store {
     }
 
     fn zone_fact(&self, row: ZoneRow) -> Result<ZoneFact, StoreError> {
-        let zone: Tz = row.timezone.parse().map_err(|_| {
+        let zone: Zone = row.timezone.parse().map_err(|_| {
             self.target().unreadable(format!("zone_facts holds the unknown time zone '{}'", row.timezone))
         })?;
         Ok(ZoneFact {

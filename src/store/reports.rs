@@ -2,7 +2,6 @@
 //! parameters, never written into the statement.
 
 use chrono::{DateTime, SecondsFormat};
-use chrono_tz::Tz;
 use clickhouse::Row;
 use clickhouse::query::Query;
 use serde::Deserialize;
@@ -10,7 +9,7 @@ use serde::Deserialize;
 use super::client::Store;
 use super::error::StoreError;
 use super::rows::plan_kind;
-use crate::core::calendar::Day;
+use crate::core::calendar::{Day, Zone};
 use crate::report::ingest::PartitionProgress;
 use crate::report::organizations::Organization;
 use crate::report::period::DayRanges;
@@ -87,7 +86,7 @@ impl Store {
     pub async fn account_context(&self, account: &str) -> Result<Option<AccountContext>, StoreError> {
         let rows: Vec<AccountRow> = self.fetch_all(self.read(ACCOUNT).param("account", account)).await?;
         let Some(row) = rows.into_iter().next() else { return Ok(None) };
-        let zone: Tz = row
+        let zone: Zone = row
             .timezone
             .parse()
             .map_err(|_| self.target().unreadable(format!("time zone '{}' is unknown", row.timezone)))?;

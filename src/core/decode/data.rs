@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use chrono_tz::Tz;
-
 use super::envelope::{Fields, is};
 use super::json::Raw;
 use super::value::{id, integer, optional, required, short_text, text, user_id};
+use crate::core::calendar::Zone;
 use crate::core::event::{EventKind, Origin, PlanKind, Reject, TestExecuted};
 use crate::core::id::IdRef;
 
@@ -211,6 +210,6 @@ fn origin(raw: Raw<'_>) -> Option<Origin> {
     }
 }
 
-fn timezone(raw: Raw<'_>) -> Option<Tz> {
+fn timezone(raw: Raw<'_>) -> Option<Zone> {
     text(raw)?.parse().ok()
 }

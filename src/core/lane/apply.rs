@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use chrono_tz::Tz;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Judgement, Lane};
 use crate::core::account::{Account, HeldBlock, fact_order};
+use crate::core::calendar::Zone;
 use crate::core::counters::{ProjectDayRef, QuotaDay};
 use crate::core::event::{Event, EventKind, Origin, Record, TestExecuted};
 use crate::core::id::IdRef;
@@ -295,7 +295,7 @@ impl Entry<'_> {
         Some(())
     }
 
-    fn zone(&mut self, zone: Tz) {
+    fn zone(&mut self, zone: Zone) {
         let source = self.rows.source.name();
         self.account.set_zone(fact_order(self.at.time_ms, &source, self.at.offset), zone);
         self.changed = true;

@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::Lane;
 use crate::core::account::{Account, User, fact_order};
-use crate::core::calendar::{YearMonth, day_of};
+use crate::core::calendar::{YearMonth, Zone, day_of};
 use crate::core::counters::{ProjectDay, QuotaDay};
 use crate::core::event::{Decoded, Event, EventKind, Record};
 use crate::core::id::{Id, IdRef};
@@ -303,7 +303,7 @@ impl<'b> Wanted<'b> {
 /// The calendar months that the instant's day may lie in: one where the account's zone is known, else those that any zone
 /// would put it in.
 fn months_near(account: Option<&Account>, time_ms: i64) -> impl Iterator<Item = YearMonth> {
-    let utc_month = |time_ms| day_of(chrono_tz::Tz::UTC, time_ms).year_month();
+    let utc_month = |time_ms| day_of(Zone::UTC, time_ms).year_month();
     let (earliest, latest) = match account {
         Some(held) => (day_of(held.zone(), time_ms).year_month(), None),
         None => (utc_month(time_ms - ZONE_OFFSET_MS_MAX), Some(utc_month(time_ms + ZONE_OFFSET_MS_MAX))),

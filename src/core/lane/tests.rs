@@ -1,9 +1,7 @@
 //! The lane's rules, each by itself. The simulation in `tests/it` mixes them.
 
-use chrono_tz::Tz;
-
 use super::*;
-use crate::core::calendar::{Day, YearMonth};
+use crate::core::calendar::{Day, YearMonth, Zone};
 use crate::core::event::{Event, Origin, PlanKind, Reject, RejectReason, TestExecuted};
 use crate::core::id::{IdRef, UserKeySeed};
 use crate::core::load::{AccountExtent, Loaded, Missing};
@@ -54,7 +52,7 @@ fn plan(offset: u64, time_ms: i64) -> (Record<'static>, Decoded<'static>) {
     event(offset, time_ms, kind)
 }
 
-fn zone(offset: u64, zone: Tz) -> (Record<'static>, Decoded<'static>) {
+fn zone(offset: u64, zone: Zone) -> (Record<'static>, Decoded<'static>) {
     event(offset, MARCH_MS, EventKind::AccountUpdated { name: None, timezone: Some(zone) })
 }
 
@@ -98,7 +96,8 @@ fn nothing_is_counted_for_a_key_that_is_not_held() {
 
 #[test]
 fn one_load_serves_a_batch() {
-    let batch = vec![zone(0, Tz::Asia__Kathmandu), login(1, MARCH_MS), tests_run(2, MARCH_MS, 3), plan(3, MARCH_MS)];
+    let batch =
+        vec![zone(0, Zone::named("Asia/Kathmandu")), login(1, MARCH_MS), tests_run(2, MARCH_MS, 3), plan(3, MARCH_MS)];
     let asked = apply(&mut lane_at(0), &batch, &Loaded::default());
     assert_eq!(asked.len(), 1, "{asked:?}");
 }
@@ -117,7 +116,7 @@ fn a_plan_governs_the_tests_after_it_in_the_same_batch() {
 fn a_zone_governs_the_records_after_it_in_the_same_batch() {
     let mut lane = lane_at(0);
     let evening_ms = MARCH_MS - HOUR_MS;
-    let batch = vec![login(0, evening_ms), zone(1, Tz::Europe__Berlin), login(2, evening_ms)];
+    let batch = vec![login(0, evening_ms), zone(1, Zone::named("Europe/Berlin")), login(2, evening_ms)];
     apply(&mut lane, &batch, &Loaded::default());
     let mut days: Vec<_> = lane.drain().active_users.into_iter().map(|row| row.day).collect();
     days.sort();
@@ -218,7 +217,7 @@ fn of_two_zones_the_later_by_time_holds() {
         offset,
         zone,
     };
-    let zone_facts = vec![fact(1, MARCH_MS + 1, Tz::Europe__Berlin), fact(2, MARCH_MS, Tz::UTC)];
+    let zone_facts = vec![fact(1, MARCH_MS + 1, Zone::named("Europe/Berlin")), fact(2, MARCH_MS, Zone::UTC)];
     let mut lane = lane_at(5);
     apply(&mut lane, &vec![login(5, MARCH_MS - HOUR_MS)], &Loaded { zone_facts, ..Loaded::default() });
     assert_eq!(i64::from(lane.drain().active_users[0].day.0) * 24 * HOUR_MS, MARCH_MS);

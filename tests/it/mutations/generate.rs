@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, FixedOffset};
-use chrono_tz::TZ_VARIANTS;
+use seatmeter::core::calendar::Zone;
 use seatmeter::core::event::{Event, EventKind, Origin, PlanKind, TestExecuted};
 use seatmeter::core::id::IdRef;
 
@@ -83,7 +83,7 @@ fn kind(
         "plan.upgraded" => plan(dice, data, PlanKind::Upgraded),
         "plan.adjusted" => plan(dice, data, PlanKind::Adjusted),
         "account.updated" => {
-            let timezone = dice.chance(60).then(|| *dice.pick(&TZ_VARIANTS));
+            let timezone = dice.chance(60).then(|| *dice.pick(&Zone::all().collect::<Vec<_>>()));
             let value = timezone.map(|zone| json_text(dice, zone.name()));
             push_optional(dice, data, "timezone", value);
             EventKind::AccountUpdated { name: label(dice, data, "name"), timezone }

