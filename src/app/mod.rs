@@ -21,6 +21,7 @@ mod token;
 mod topic_settings;
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -29,10 +30,11 @@ use tokio_util::sync::CancellationToken;
 use self::output::OutputClosed;
 use self::service::Role;
 use crate::config::{self, Config};
+use crate::core::calendar::RELEASE;
 
 /// Exact metering of seats and test quota: Kafka in, ClickHouse rollups, reports out.
 #[derive(Debug, Parser)]
-#[command(name = "seatmeter", version, arg_required_else_help = true, propagate_version = true)]
+#[command(name = "seatmeter", version = version(), arg_required_else_help = true, propagate_version = true)]
 pub struct Cli {
     /// Configuration file; every option is in `check-config --defaults`, and SEATMETER__SECTION__KEY overrides one
     #[arg(long, global = true, env = "SEATMETER_CONFIG", value_name = "FILE")]
@@ -54,6 +56,13 @@ enum Command {
     CheckConfig(check_config::Args),
     Clickhouse(clickhouse::Args),
     Token(token::Args),
+}
+
+/// The program's version, and the release of the IANA time zone database that it tells days by.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> =
+        LazyLock::new(|| format!("{} (time zones {RELEASE})", env!("CARGO_PKG_VERSION")));
+    &VERSION
 }
 
 /// Runs the command to its end.

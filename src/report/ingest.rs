@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::value::Instant;
+use crate::core::calendar::RELEASE;
 use crate::core::rollup::Progress;
 
 /// How far one partition has been counted, as the store gives it.
@@ -49,6 +50,9 @@ pub struct RecordCounts {
 pub struct IngestReport {
     #[serde(flatten)]
     pub counts: RecordCounts,
+    /// The release of the IANA time zone database that this program tells days by.
+    #[schema(example = "2026f")]
+    pub timezones: &'static str,
     /// Ordered by topic and partition.
     pub partitions: Vec<PartitionReport>,
 }
@@ -99,7 +103,7 @@ impl IngestReport {
             counts.skipped += partition.counts.skipped;
             counts.absent += partition.counts.absent;
         }
-        Self { counts, partitions }
+        Self { counts, timezones: RELEASE, partitions }
     }
 
     /// The report without the times of the flushes, which move while nothing is counted.
@@ -110,7 +114,7 @@ impl IngestReport {
                 (partition.topic.clone(), partition.partition, partition.next_offset, partition.counts.clone())
             })
             .collect();
-        (self.counts.clone(), partitions)
+        (self.counts.clone(), self.timezones, partitions)
     }
 
     /// When the partition was flushed whose last flush is oldest; `None` where one was not flushed at all.

@@ -11,6 +11,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use super::latency::LatencyWindow;
+use crate::core::calendar::RELEASE;
 use crate::core::event::RejectReason;
 use crate::core::rollup::Progress;
 
@@ -37,6 +38,7 @@ const SEEKS: &str = "seatmeter_seeks_total";
 const REBALANCES: &str = "seatmeter_rebalances_total";
 const COMMIT_FAILURES: &str = "seatmeter_commit_failures_total";
 const LOST_LOG_LINES: &str = "seatmeter_lost_log_lines_total";
+const TIMEZONES: &str = "seatmeter_timezones_info";
 const LATENCY: &str = "seatmeter_end_to_end_latency_seconds";
 
 /// Upper bounds of the duration histograms, seconds.
@@ -51,6 +53,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &DURATION_BOUNDS)?
         .install_recorder()?;
     describe();
+    gauge!(TIMEZONES, "release" => RELEASE).set(1.0);
     Ok(handle)
 }
 
@@ -70,7 +73,7 @@ fn describe() {
     describe_gauge!(ASSIGNED, "Partitions that are assigned to this process");
     describe_gauge!(
         REFUSED,
-        "Assigned partitions that are not counted because their log is not the one counted before"
+        "Assigned partitions that are not counted: their log is not the one counted before, or other zone data counts them"
     );
     describe_counter!(FLUSH_ROWS, "Rows written, by table");
     describe_counter!(FLUSH_BYTES, Unit::Bytes, "Bytes written before compression, by table");
@@ -87,6 +90,10 @@ fn describe() {
     describe_counter!(REBALANCES, "Decisions of the consumer group, by kind");
     describe_counter!(COMMIT_FAILURES, "Commits of Kafka offsets that failed; no count depends on them");
     describe_counter!(LOST_LOG_LINES, "Lines that were not logged because nobody read the log");
+    describe_gauge!(
+        TIMEZONES,
+        "Always 1; its label is the release of the IANA time zone database that days are told by"
+    );
     describe_gauge!(LATENCY, Unit::Seconds, "From the record's timestamp to its durable rollup, over the last minutes");
 }
 

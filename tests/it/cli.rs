@@ -57,6 +57,14 @@ fn help_names_every_command() {
 }
 
 #[test]
+fn the_version_names_the_release_of_the_zone_data() {
+    let version = succeeds(&mut seatmeter(&["--version"]));
+    let expected =
+        format!("seatmeter {} (time zones {})\n", env!("CARGO_PKG_VERSION"), seatmeter::core::calendar::RELEASE);
+    assert_eq!(version, expected);
+}
+
+#[test]
 fn wrong_usage_has_its_own_exit_status() {
     for arguments in [&["frobnicate"][..], &["produce"], &["generate", "--late", "2"], &[]] {
         let output = seatmeter(arguments).output().unwrap();

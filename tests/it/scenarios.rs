@@ -139,6 +139,13 @@ fn the_scenario_of_a_deep_tree_under_any_profile() {
     compare(&api.beside(|config| config.clickhouse.url.clone_from(&url)), &expected);
 }
 
+/// Zones whose clocks have changed otherwise since 2026 than was foreseen in 2025.
+#[test]
+fn the_zone_rules_of_2026() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
+    check(&folder.join("zone-rules-of-2026.events.ndjson"), &folder.join("zone-rules-of-2026.expected.json"));
+}
+
 /// Scenarios that live beside a checkout of the project, where there are any.
 fn beside_the_checkout(name: &str) -> Option<(PathBuf, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/scenarios");

@@ -33,6 +33,7 @@ fn ingest_adds_up() {
     {
         assert_eq!(report[name], expected, "{name}");
     }
+    assert_eq!(report["timezones"], seatmeter::core::calendar::RELEASE);
     let partitions = report["partitions"].as_array().unwrap();
     assert_eq!(partitions.len(), 2);
     assert_eq!((&partitions[0]["next_offset"], &partitions[1]["next_offset"]), (&json!(4), &json!(1)));
