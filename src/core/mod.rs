@@ -16,3 +16,4 @@ pub mod load;
 pub mod quota;
 pub mod rollup;
 pub mod seats;
+pub mod takeover;

@@ -124,6 +124,11 @@ impl LaneRows {
         }
     }
 
+    /// Whether any row holds a day, which the zone data told.
+    pub fn have_days(&self) -> bool {
+        !(self.active_users.is_empty() && self.test_executions.is_empty() && self.quota_usage.is_empty())
+    }
+
     /// Rows of all tables together.
     pub fn row_count(&self) -> usize {
         self.active_users.len()

@@ -245,9 +245,14 @@ impl ConsumerThread {
         let Some(held) = self.state.holdings.current(tenure) else { return };
         match outcome {
             Ok(opening) => {
+                let was_refused = std::mem::take(&mut held.is_refused);
                 held.topic_id = Some(opening.source.topic_id().to_owned());
                 let worker = held.worker;
                 self.workers[worker].1.send(ToWorker::Open(tenure, Box::new(opening)));
+                if was_refused {
+                    self.state.refusals.remove(&tenure.partition);
+                    self.tell_partitions();
+                }
             }
             Err(refusal) => self.refuse(tenure, refusal),
         }

@@ -3,8 +3,8 @@
 //! One flush is one sequence, and the next begins when it has ended:
 //!
 //! ```text
-//! drain every lane -> is it still the topic they were counted from? -> write every row -> record the progress, alone
-//!                  -> commit Kafka's offsets -> tell the lanes
+//! drain every lane -> is it still the topic they were counted from? -> claim the days for the zone data
+//!                  -> write every row -> record the progress, alone -> commit Kafka's offsets -> tell the lanes
 //! ```
 //!
 //! So always `committed <= progress <= applied`. A step that fails is tried again with the same rows until it works; a
@@ -25,7 +25,8 @@ use super::retry::{Dependency, Wait};
 use super::tail::Stalled;
 use super::topic::{AskError, Topic, TopicDescription};
 use crate::core::rollup::{LaneRows, Progress};
-use crate::store::{ProgressRow, Store};
+use crate::core::takeover::Claim;
+use crate::store::{ProgressRow, Store, ZoneClaim};
 use crate::telemetry::metrics;
 
 /// A stalled lane is looked at no more often than this.
@@ -58,6 +59,8 @@ pub(super) struct Coordinator {
     pub(super) rows_abound: Arc<Notify>,
     pub(super) headway: Teller,
     pub(super) books: Books,
+    /// The release of the zone data.
+    pub(super) zone_release: Arc<str>,
 }
 
 /// Times between flushes.
@@ -112,6 +115,8 @@ struct Book {
     /// A flush was completed in this tenure.
     is_flushed: bool,
     looked_at: Option<Instant>,
+    /// Its zone data's claim, as it was opened, is recorded.
+    has_claimed: bool,
 }
 
 impl Book {
@@ -245,7 +250,8 @@ impl Coordinator {
     }
 
     /// Writes all rows, and once they are acknowledged, the progress.
-    async fn write(&self, lanes: &[DrainedLane], rows: &[LaneRows]) {
+    async fn write(&mut self, lanes: &[DrainedLane], rows: &[LaneRows]) {
+        self.claim(lanes, rows).await;
         let written = self.clickhouse.until_ok(|| self.store.write_rows(rows)).await;
         let progress: Vec<ProgressRow> = lanes
             .iter()
@@ -263,6 +269,28 @@ impl Coordinator {
             metrics::table_flushed(table.table, table.rows, table.bytes);
         }
         metrics::made_durable(now_ms(), rows.iter().flat_map(|rows| rows.record_times.iter().copied()));
+    }
+
+    /// Claims the offsets of rows with days for the zone data that told them; before a lane's first claim of offsets the turn
+    /// that it was opened for, on its own. See [`crate::core::takeover`].
+    async fn claim(&mut self, lanes: &[DrainedLane], rows: &[LaneRows]) {
+        let with_days = || lanes.iter().zip(rows).filter(|(_, rows)| rows.have_days());
+        let row = |rows: &LaneRows, claim| {
+            let (source, release) = (rows.source.clone(), Arc::clone(&self.zone_release));
+            ZoneClaim { source, release, claim }
+        };
+        let new = with_days().filter(|(lane, _)| !self.books.has_claimed(lane.tenure));
+        let opened: Vec<ZoneClaim> = new.map(|(lane, rows)| row(rows, lane.claim)).collect();
+        let claims = with_days().map(|(lane, rows)| {
+            let upto = rows.progress.next_offset.max(lane.claim.upto);
+            row(rows, Claim { upto, ..lane.claim })
+        });
+        let claims: Vec<ZoneClaim> = claims.collect();
+        self.clickhouse.until_ok(|| self.store.write_zone_claims(&opened)).await;
+        self.clickhouse.until_ok(|| self.store.write_zone_claims(&claims)).await;
+        for (lane, _) in with_days() {
+            self.books.claimed(lane.tenure);
+        }
     }
 
     /// Commits the recorded progress to Kafka.
@@ -306,6 +334,7 @@ impl Books {
                 recorded_at: now,
                 is_flushed: false,
                 looked_at: None,
+                has_claimed: false,
             });
             self.lanes.insert(report.lane.tenure, book);
         }
@@ -325,6 +354,16 @@ impl Books {
             metrics::lag(lane.tenure.partition, lane.lag(progress.next_offset));
         }
         entry.is_some()
+    }
+
+    fn has_claimed(&self, tenure: Tenure) -> bool {
+        self.lanes.get(&tenure).is_some_and(|book| book.has_claimed)
+    }
+
+    fn claimed(&mut self, tenure: Tenure) {
+        if let Some(book) = self.lanes.get_mut(&tenure) {
+            book.has_claimed = true;
+        }
     }
 
     fn has_moved(&self, tenure: Tenure, progress: &Progress) -> bool {

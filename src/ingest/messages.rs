@@ -11,6 +11,7 @@ use super::start::{Opening, Refusal};
 use super::topic::TopicDescription;
 use crate::core::load::{Loaded, Missing};
 use crate::core::rollup::{LaneRows, Progress};
+use crate::core::takeover::Claim;
 
 /// What a worker is told.
 pub(super) enum ToWorker {
@@ -49,6 +50,8 @@ pub(super) struct DrainedLane {
     pub(super) worker: usize,
     /// Where the lane stood when it was opened.
     pub(super) opened: Progress,
+    /// Of the zone data, with which the lane was opened.
+    pub(super) claim: Claim,
     pub(super) high_watermark: u64,
     /// The log goes on, but nothing comes: its rest may hold nothing.
     pub(super) is_stalled: bool,

@@ -29,6 +29,7 @@ use super::topic::{Topic, wait_for_topic, watch_topic};
 use super::watchdog::{self, Heartbeat, beating};
 use super::worker::{self, Worker};
 use crate::config::Config;
+use crate::core::calendar::RELEASE;
 use crate::core::id::UserKeySeed;
 use crate::kafka::Causes;
 use crate::store::Store;
@@ -99,6 +100,7 @@ impl Shell {
             headway: Teller::new(Arc::clone(&topic.name), client.context().names().clone(), Arc::clone(&health)),
             rows_abound: crew.rows_abound,
             books: Books::default(),
+            zone_release: RELEASE.into(),
         };
         let flushes = Heartbeat::new("flush".to_owned());
         let coordinator = coordinator.run(flush_inbox, deadline);

@@ -12,6 +12,7 @@ use crate::core::event::Record;
 use crate::core::id::UserKeySeed;
 use crate::core::lane::Lane;
 use crate::core::rollup::{LaneRows, Progress};
+use crate::core::takeover::Claim;
 use crate::telemetry::metrics::SeekCause;
 
 /// A lane that has got no record for this long, though its log goes on, is looked at: the rest may hold nothing.
@@ -49,6 +50,8 @@ pub(super) struct Slot {
     unacknowledged_bytes: usize,
     /// Where the lane stood when it was opened.
     opened: Progress,
+    /// With which the lane was opened.
+    pub(super) claim: Claim,
 }
 
 impl Slot {
@@ -73,6 +76,7 @@ impl Slot {
             unacknowledged_rows: 0,
             unacknowledged_bytes: 0,
             opened: opening.progress,
+            claim: opening.claim,
         }
     }
 
@@ -199,6 +203,7 @@ mod tests {
         Opening {
             source: Source::new("t", "", 0),
             progress: Progress { next_offset, accepted: next_offset, ..Progress::default() },
+            claim: Claim::default(),
             marks: Watermarks { low: 0, high: 10 },
         }
     }

@@ -11,9 +11,12 @@
 //! | `p > high` | refused: the log lost records that were counted |
 //! | under another topic id, none under this one | refused: the topic was recreated |
 //! | under another topic id, but some partition's under this one | as without: an operator has accepted the new topic |
+//! | counted by another release of the zone data | as above, or refused for as long as `core::takeover` says |
 //!
 //! The reading itself starts earlier, so that the duplicate filter is whole; see `Lane::rewind_offset`.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +26,10 @@ use super::messages::{ConsumerHandle, ToConsumer};
 use super::rebalance::Tenure;
 use super::retry::Dependency;
 use super::topic::{Topic, Watermarks};
+use crate::core::calendar::RELEASE;
 use crate::core::rollup::{Progress, Source};
-use crate::store::{Store, StoredProgress};
+use crate::core::takeover::{Claim, Claims, Standing, claim};
+use crate::store::{Store, StoreError, StoredProgress};
 
 /// A progress beyond the end of the log is looked at this often before it is believed: after a change of leader the end
 /// may lag behind for a moment.
@@ -33,12 +38,17 @@ const BEYOND_END_ATTEMPTS: u32 = 4;
 /// The pause between two of these looks.
 const BEYOND_END_PAUSE: Duration = Duration::from_secs(1);
 
+/// The pause between two looks at a reason that may pass.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 /// What a lane is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Opening {
     pub(super) source: Source,
     /// As recorded, or none of anything, at the beginning of the log.
     pub(super) progress: Progress,
+    /// Of this program's zone data, to be recorded before rows with days are.
+    pub(super) claim: Claim,
     /// Where the log begins and ends.
     pub(super) marks: Watermarks,
 }
@@ -67,13 +77,36 @@ pub(super) enum Refusal {
          database"
     )]
     BeyondEnd { topic: String, partition: u32, next_offset: u64, high: u64 },
+    /// Days were told by another release of the zone data, and a replay by this one would move some.
+    #[error(
+        "partition {partition} of topic {topic} was counted by time zone data {counted}, this program has {current}, and not \
+         all that was counted is stored up to its progress: not that of partitions {unfinished:?}. Run the program with \
+         {counted} until it has caught up and stopped in an orderly way, then this one; it goes on by itself once that is so"
+    )]
+    ZoneData { topic: String, partition: u32, counted: String, current: String, unfinished: Vec<u32> },
 }
 
-/// Decides where the source starts. `recorded` is the progress of every partition of every incarnation of the topic.
-fn decide(source: &Source, recorded: &[StoredProgress], marks: Watermarks) -> Result<Opening, Refusal> {
-    let is_known_topic = recorded.iter().any(|row| row.source.topic_id() == source.topic_id());
-    let others = || recorded.iter().filter(|row| row.source.topic_id() != source.topic_id());
-    let own = recorded.iter().find(|row| row.source == *source);
+impl Refusal {
+    /// True where another process may do away with the reason, so that it pays to look again.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::ZoneData { .. })
+    }
+}
+
+/// What ClickHouse holds of every partition of every incarnation of the topic.
+#[derive(Clone, Debug, Default)]
+struct Recorded {
+    progress: Vec<StoredProgress>,
+    /// No older than the progress: the other way round rows could seem to be covered that are not.
+    claims: BTreeMap<Source, Claims>,
+}
+
+/// Decides where the source starts.
+fn decide(source: &Source, recorded: &Recorded, marks: Watermarks) -> Result<Opening, Refusal> {
+    let rows = &recorded.progress;
+    let is_known_topic = rows.iter().any(|row| row.source.topic_id() == source.topic_id());
+    let others = || rows.iter().filter(|row| row.source.topic_id() != source.topic_id());
+    let own = rows.iter().find(|row| row.source == *source);
     let of_this_partition = others().find(|row| row.source.partition() == source.partition());
     let former = match own {
         Some(_) => None,
@@ -97,7 +130,28 @@ fn decide(source: &Source, recorded: &[StoredProgress], marks: Watermarks) -> Re
             high: marks.high,
         });
     }
-    Ok(Opening { source: source.clone(), progress, marks })
+    let claim = decide_claim(source, recorded)?;
+    Ok(Opening { source: source.clone(), progress, claim, marks })
+}
+
+/// The claim with which this program's zone data counts the source.
+fn decide_claim(source: &Source, recorded: &Recorded) -> Result<Claim, Refusal> {
+    let none = Claims::new();
+    let progress = |of: &Source| {
+        let row = recorded.progress.iter().find(|row| row.source == *of);
+        row.map_or(0, |row| row.progress.next_offset)
+    };
+    let standing = |of: &Source, claims| Standing { partition: of.partition(), next_offset: progress(of), claims };
+    let of_topic = recorded.claims.iter().filter(|(of, _)| of.topic_id() == source.topic_id());
+    let all: Vec<Standing<'_>> = of_topic.map(|(of, claims)| standing(of, claims)).collect();
+    let own = standing(source, recorded.claims.get(source).unwrap_or(&none));
+    claim(RELEASE, own, &all).map_err(|unfinished| Refusal::ZoneData {
+        topic: source.topic().to_owned(),
+        partition: source.partition(),
+        counted: own.latest().map(|(release, _)| release.to_owned()).unwrap_or_default(),
+        current: RELEASE.to_owned(),
+        unfinished,
+    })
 }
 
 /// Finds out where partitions start, and tells the consumer thread.
@@ -128,31 +182,55 @@ impl Starter {
         let starts = tenures.iter().map(|(tenure, ended)| {
             let (starter, recorded, topic_id) = (&self, &recorded, &topic_id);
             async move {
-                let outcome = tokio::select! {
-                    () = ended.cancelled() => return,
-                    outcome = starter.start_one(tenure.partition, recorded, topic_id) => outcome,
-                };
-                starter.consumer.send(ToConsumer::Started { tenure: *tenure, outcome });
+                tokio::select! {
+                    () = ended.cancelled() => {}
+                    () = starter.tell_outcomes(tenure, recorded, topic_id) => {}
+                }
             }
         });
         futures_util::future::join_all(starts).await;
     }
 
     /// What all partitions need to know: the recorded progress, and the topic's id.
-    async fn load_common(&self) -> (Vec<StoredProgress>, String) {
-        let recorded = self
-            .progress
-            .until_ok(|| async {
-                // The former owner may have written to another replica.
-                self.store.sync_replica().await?;
-                self.store.progress(&self.topic.name).await
-            })
-            .await;
+    async fn load_common(&self) -> (Recorded, String) {
+        let recorded = self.load_recorded().await;
         let description = self.kafka.until_ok(|| self.topic.describe()).await;
         (recorded, description.id)
     }
 
-    async fn start_one(&self, partition: u32, recorded: &[StoredProgress], topic_id: &str) -> Result<Opening, Refusal> {
+    async fn load_recorded(&self) -> Recorded {
+        self.progress
+            .until_ok(|| async {
+                // The former owner may have written to another replica.
+                self.store.sync_replica().await?;
+                let progress = self.store.progress(&self.topic.name).await?;
+                let claims = self.store.zone_claims(&self.topic.name).await?;
+                Ok::<_, StoreError>(Recorded { progress, claims })
+            })
+            .await
+    }
+
+    /// Tells the consumer thread where the partition starts. Where it does not, for a reason that may pass, it looks again
+    /// and again, and tells what is new.
+    async fn tell_outcomes(&self, tenure: &Tenure, recorded: &Recorded, topic_id: &str) {
+        let mut told = None;
+        let mut recorded = Cow::Borrowed(recorded);
+        loop {
+            let outcome = self.start_one(tenure.partition, &recorded, topic_id).await;
+            let may_pass = outcome.as_ref().is_err_and(Refusal::may_pass);
+            if told.as_ref() != Some(&outcome) {
+                self.consumer.send(ToConsumer::Started { tenure: *tenure, outcome: outcome.clone() });
+                told = Some(outcome);
+            }
+            if !may_pass {
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            recorded = Cow::Owned(self.load_recorded().await);
+        }
+    }
+
+    async fn start_one(&self, partition: u32, recorded: &Recorded, topic_id: &str) -> Result<Opening, Refusal> {
         let source = Source::new(&self.topic.name, topic_id, partition);
         let mut attempts = 0;
         loop {
@@ -184,7 +262,8 @@ mod tests {
 
     /// Decides for partition 1 of topic id `now`, whose log holds `[low, high)`: the next offset and the lost offsets.
     fn start(rows: &[StoredProgress], low: u64, high: u64) -> Result<(u64, u64), Refusal> {
-        let opening = decide(&Source::new("events", "now", 1), rows, Watermarks { low, high })?;
+        let recorded = Recorded { progress: rows.to_vec(), ..Recorded::default() };
+        let opening = decide(&Source::new("events", "now", 1), &recorded, Watermarks { low, high })?;
         Ok((opening.progress.next_offset, opening.lost()))
     }
 
@@ -210,6 +289,33 @@ mod tests {
     fn a_log_that_ends_before_the_progress_is_refused() {
         let refusal = start(&[recorded("now", 1, 91)], 0, 90);
         assert!(matches!(refusal, Err(Refusal::BeyondEnd { next_offset: 91, high: 90, .. })), "{refusal:?}");
+    }
+
+    #[test]
+    fn other_zone_data_waits_for_an_orderly_stop() {
+        let turn = |claims: &[(&str, u32, &str, u64)]| {
+            let mut recorded = Recorded {
+                progress: vec![recorded("before", 0, 5), recorded("now", 0, 5), recorded("now", 1, 60)],
+                ..Recorded::default()
+            };
+            for &(topic_id, partition, release, upto) in claims {
+                let of_source = recorded.claims.entry(Source::new("events", topic_id, partition)).or_default();
+                of_source.insert(release.into(), Claim { turn: 3, upto });
+            }
+            let opening = decide(&Source::new("events", "now", 1), &recorded, Watermarks { low: 0, high: 90 });
+            opening.map(|opening| opening.claim)
+        };
+        assert_eq!(turn(&[]), Ok(Claim { turn: 1, upto: 0 }));
+        assert_eq!(turn(&[("now", 1, RELEASE, 70)]), Ok(Claim { turn: 3, upto: 70 }));
+        assert_eq!(turn(&[("now", 1, "1999a", 60)]), Ok(Claim { turn: 4, upto: 0 }));
+        let refusal = turn(&[("now", 0, "1999a", 6), ("now", 1, "1999a", 60)]).unwrap_err();
+        assert!(refusal.may_pass());
+        let text = refusal.to_string();
+        for part in ["partition 1 of topic events was counted by time zone data 1999a", RELEASE, "partitions [0]"] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        let of_another_topic = turn(&[("before", 0, "1999a", 6), ("now", 1, "1999a", 60)]);
+        assert_eq!(of_another_topic, Ok(Claim { turn: 4, upto: 0 }));
     }
 
     #[test]

@@ -407,6 +407,7 @@ impl Worker {
                 tenure: slot.tenure,
                 worker: self.number,
                 opened: slot.opened(),
+                claim: slot.claim,
                 high_watermark: slot.high_watermark,
                 is_stalled: !is_full && slot.is_stalled(now),
                 is_end_known: end.is_some(),

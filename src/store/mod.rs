@@ -31,7 +31,7 @@ pub use changes::{ChangedAccount, Changes, Followed, PartsSeen, TableGroup};
 pub use client::{ServerVersion, Store, VERSION_MIN};
 pub use error::StoreError;
 pub use migrate::{MigrateError, MigrationReport};
-pub use progress::{ProgressRow, StoredProgress};
+pub use progress::{ProgressRow, StoredProgress, ZoneClaim};
 pub use reports_assignments::{AssignmentStream, AssignmentsHash};
 pub use reports_licenses::{SeatChange, TreeHash};
 pub use reports_series::SeriesStream;
@@ -41,7 +41,7 @@ pub use write::{TableWritten, Written};
 pub use writes::Writes;
 
 /// Every table that rollups, facts and progress are written to.
-pub const TABLES: [&str; 13] = [
+pub const TABLES: [&str; 14] = [
     "active_users_by_account_state",
     "active_users_state",
     "directory_state",
@@ -54,5 +54,6 @@ pub const TABLES: [&str; 13] = [
     "seat_usage_state",
     "source_progress",
     "test_executions_state",
+    "zone_claims",
     "zone_facts",
 ];

@@ -1,5 +1,7 @@
 //! How far each partition has been counted.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clickhouse::Row;
@@ -10,6 +12,7 @@ use super::error::StoreError;
 use super::row_binary::RowBuffer;
 use super::rows::TableRow;
 use crate::core::rollup::{Progress, Source};
+use crate::core::takeover::{Claim, Claims};
 
 /// The progress of one partition, to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,29 @@ pub struct StoredProgress {
     pub is_end_known: bool,
     /// When its last flush was complete, by ClickHouse's clock: milliseconds since 1970 UTC; `None` before the first.
     pub flushed_at_ms: Option<i64>,
+}
+
+/// The claim of a release of the zone data, to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneClaim {
+    pub source: Source,
+    pub release: Arc<str>,
+    pub claim: Claim,
+}
+
+impl TableRow for ZoneClaim {
+    const TABLE: &'static str = "zone_claims";
+    const COLUMNS: &'static str = "source, topic, topic_id, partition, release, claim";
+
+    fn encode(&self, source: &Source, out: &mut RowBuffer) {
+        out.string(source.as_str());
+        out.string(source.topic());
+        out.string(source.topic_id());
+        out.u32(source.partition());
+        out.string(&*self.release);
+        out.u64(self.claim.turn);
+        out.u64(self.claim.upto);
+    }
 }
 
 impl TableRow for ProgressRow {
@@ -76,6 +102,16 @@ struct StoredRow {
     flushed_at_ms: Option<i64>,
 }
 
+#[derive(Row, Deserialize)]
+struct ClaimRow {
+    topic: String,
+    topic_id: String,
+    partition: u32,
+    release: String,
+    turn: u64,
+    upto: u64,
+}
+
 impl From<StoredRow> for StoredProgress {
     fn from(row: StoredRow) -> Self {
         Self {
@@ -96,6 +132,37 @@ impl From<StoredRow> for StoredProgress {
 }
 
 impl Store {
+    /// Records claims of zone data. Rows with days that the claims are about must not be sent before they are acknowledged.
+    ///
+    /// # Errors
+    /// Where they are not; recording them again is right.
+    pub async fn write_zone_claims(&self, rows: &[ZoneClaim]) -> Result<(), StoreError> {
+        self.insert_rows::<ZoneClaim>(rows.iter().map(|row| (&row.source, row))).await?;
+        Ok(())
+    }
+
+    /// The claims of zone data to every partition of the topic, of all its incarnations.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn zone_claims(&self, topic: &str) -> Result<BTreeMap<Source, Claims>, StoreError> {
+        let query = self
+            .read_only(
+                "SELECT c.topic AS topic, c.topic_id AS topic_id, c.partition AS partition, c.release AS release, \
+                 max(c.claim).turn AS turn, max(c.claim).upto AS upto FROM zone_claims AS c \
+                 WHERE c.topic = {topic:String} GROUP BY c.source, c.topic, c.topic_id, c.partition, c.release",
+            )
+            .param("topic", topic);
+        let rows: Vec<ClaimRow> = self.fetch_all(query).await?;
+        let mut claims: BTreeMap<Source, Claims> = BTreeMap::new();
+        for row in rows {
+            let source = Source::new(&row.topic, &row.topic_id, row.partition);
+            let claim = Claim { turn: row.turn, upto: row.upto };
+            claims.entry(source).or_default().insert(row.release.into(), claim);
+        }
+        Ok(claims)
+    }
+
     /// Records progress. Call it alone, once every row that the progress covers is acknowledged: a reader takes it for
     /// the proof that they are there.
     ///

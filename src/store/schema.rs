@@ -33,6 +33,7 @@ static TABLE_FILES: &[(&str, &str)] = &embed! { "tables":
     "0015_rejected_event_facts"
     "0016_schema_views"
     "0017_deployment"
+    "0018_zone_claims"
 };
 
 /// Name and text of every file in `schemas/clickhouse/views`, each after the views that it reads; a test compares the list

@@ -14,7 +14,7 @@ fn made_on(release: &str) -> Option<NaiveDate> {
 /// How many months a release is old on a day, begun ones not counted.
 fn months_old(release: &str, on: NaiveDate) -> Option<i32> {
     let made_on = made_on(release)?;
-    let months = |day: NaiveDate| day.year() * 12 + day.month0() as i32;
+    let months = |day: NaiveDate| day.year() * 12 + day.month0().cast_signed();
     Some(months(on) - months(made_on))
 }
 

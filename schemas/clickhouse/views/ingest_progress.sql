@@ -12,6 +12,7 @@ CREATE OR REPLACE VIEW ingest_progress /*on cluster*/
     duplicates UInt64 COMMENT 'Duplicate test.executed events',
     skipped UInt64 COMMENT 'Tombstones',
     absent UInt64 COMMENT 'Offsets that the log did not hold',
+    zone_release String COMMENT 'Release of the IANA time zone database that days were told by last; empty before the first',
     flushed_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When the last flush was complete; NULL before the first'
 )
 AS SELECT
@@ -33,8 +34,17 @@ AS SELECT
     max(p.duplicates) AS duplicates,
     max(p.skipped) AS skipped,
     max(p.absent) AS absent,
+    ifNull(any(z.release), '') AS zone_release,
     nullIf(max(p.flushed_at), toDateTime64(0, 3, 'UTC')) AS flushed_at
 FROM source_progress AS p
+LEFT JOIN
+(
+    SELECT
+        c.source AS source,
+        argMax(c.release, c.claim) AS release
+    FROM zone_claims AS c
+    GROUP BY c.source
+) AS z ON z.source = p.source
 GROUP BY
     p.source,
     p.topic,

@@ -34,8 +34,8 @@ impl DayWindow {
 
 /// The day that the instant lies in: the latest day whose [`day_start`] is not after it.
 pub fn day_of(zone: Zone, time_ms: i64) -> Day {
-    let time_ms = time_ms.clamp(FIRST_MS, LAST_MS);
-    let local_ms = time_ms + zone.offset_ms(time_ms);
+    let nearest_ms = time_ms.clamp(FIRST_MS, LAST_MS);
+    let local_ms = nearest_ms + zone.offset_ms(nearest_ms);
     let shown = i32::try_from(local_ms.div_euclid(DAY_MS)).expect("days of the years 1 to 9999 fit");
     // The clock shows a day that has begun. It may have shown the next one before, though, if it was set back across
     // midnight; then it is less than that step away from midnight again.

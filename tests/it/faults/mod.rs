@@ -17,6 +17,7 @@ mod plain_consumer;
 mod process;
 mod topic;
 mod worker;
+mod zone_data;
 
 use std::time::Duration;
 

@@ -35,6 +35,7 @@ fn kills_in_the_middle_of_flushes_change_nothing() {
         }
         worker.kill();
         half_written += u32::from(is_half_written(&setup));
+        assert_eq!(unclaimed(&setup), "0", "rows with days are claimed before they are stored");
     }
     assert!(half_written > 0, "no kill has hit the middle of a flush, so this test shows nothing");
     proxy.clear();
@@ -50,6 +51,16 @@ fn wait_for_half_a_flush(setup: &Setup<'_>, writer: &mut Writer) {
         assert!(Instant::now() < deadline, "the worker writes nothing");
         setup.produce(&writer.write(10));
     }
+}
+
+/// How many partitions have rows with days beyond what any zone data has claimed.
+fn unclaimed(setup: &Setup<'_>) -> String {
+    let count = setup.database.query(
+        "SELECT count() FROM (SELECT source, max(upto) AS upto FROM test_executions_state GROUP BY source) AS rows \
+         LEFT JOIN (SELECT source, max(claim).upto AS upto FROM zone_claims GROUP BY source) AS claims \
+         ON claims.source = rows.source WHERE rows.upto > claims.upto",
+    );
+    count.trim().to_owned()
 }
 
 /// Whether rows are stored that no progress covers.

@@ -7,6 +7,7 @@ use seatmeter::core::event::{Decoded, Record};
 use seatmeter::core::id::UserKeySeed;
 use seatmeter::core::lane::Lane;
 use seatmeter::core::rollup::{Progress, Source};
+use seatmeter::core::takeover::Claim;
 
 use super::dice::Dice;
 use super::faults::{Fault, Faults, Mutant};
@@ -15,6 +16,7 @@ use super::fold::{fold, makes_duplicate};
 use super::loading::Deltas;
 use super::log::{Log, PhaseEnd};
 use super::memory_store::{MemoryStore, Statement};
+use super::releases::Release;
 use super::stats::{Happened, Stats};
 
 /// A record as a lane gets it.
@@ -43,6 +45,11 @@ pub(super) struct Held<'l> {
     /// Of [`Mutant::CountsBelowPosition`]: how many records were counted once more than the log holds them.
     pub(super) shift: u64,
     pub(super) deltas: Deltas,
+    /// The zone data of its owner, and the claim with which it was opened.
+    pub(super) release: Release,
+    pub(super) claim: Claim,
+    /// True once that is recorded.
+    pub(super) has_claimed: bool,
 }
 
 /// A worker: some lanes, and one flush at a time for all of them.
@@ -50,6 +57,8 @@ pub(super) struct Held<'l> {
 pub(super) struct Worker<'l> {
     pub(super) lanes: Vec<Held<'l>>,
     pub(super) flushes: Vec<Flush>,
+    /// The zone data that it has now.
+    pub(super) release: Release,
 }
 
 /// A partition, as Kafka shows it.
@@ -66,6 +75,8 @@ pub(super) struct Partition {
     pub(super) applied_max: u64,
     /// Every progress that the table has shown.
     pub(super) shown: Vec<Progress>,
+    /// From which offset on which release was the last to begin.
+    pub(super) told: Vec<(u64, Release)>,
 }
 
 /// One run.
@@ -107,6 +118,7 @@ impl<'l> Driver<'l> {
             committed: None,
             applied_max: partition.first_offset,
             shown: Vec::new(),
+            told: Vec::new(),
         };
         let weights = [45, 25, 8, 3, 4, 5, 6, 3, 8, 3].map(|weight| weight * *dice.pick(&[1, 1, 1, 2, 4]));
         let store = MemoryStore::new(mutant == Some(Mutant::WritesDeltas));
@@ -194,6 +206,7 @@ impl<'l> Driver<'l> {
 
     /// One step of one of the worker's lanes.
     fn work(&mut self, worker: usize) -> Result<()> {
+        self.open_refused(worker);
         let lanes = self.workers[worker].lanes.len();
         if lanes == 0 {
             return Ok(());
@@ -269,6 +282,7 @@ impl<'l> Driver<'l> {
         for worker in 0..WORKERS {
             self.workers[worker].lanes.retain(|held| !held.is_former);
         }
+        self.open_by_whoever_may()?;
         for _ in 0..10_000 {
             let mut is_done = true;
             for worker in 0..WORKERS {
@@ -335,7 +349,8 @@ impl<'l> Driver<'l> {
 
     /// What a reader finds is what the naive fold says, and so was every progress on the way.
     fn check_rows(&mut self) -> Result<()> {
-        let expected = fold(self.log, &self.lost, (self.seed.k0, self.seed.k1));
+        let told: Vec<_> = self.partitions.iter().map(|partition| partition.told.clone()).collect();
+        let expected = fold(self.log, &self.lost, &told, (self.seed.k0, self.seed.k1));
         for (index, partition) in self.partitions.iter().enumerate() {
             for progress in &partition.shown {
                 let at = expected.progress_at(self.log, index, progress.next_offset);

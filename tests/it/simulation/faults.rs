@@ -28,10 +28,12 @@ pub(super) enum Fault {
     FailedLoad,
     /// The oldest records are deleted, read or not.
     Retention,
+    /// A worker that died starts again with another release of the zone data.
+    OtherRelease,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Crash,
         Self::FailedWrite,
         Self::LateWrite,
@@ -42,6 +44,7 @@ impl Fault {
         Self::FalseGap,
         Self::FailedLoad,
         Self::Retention,
+        Self::OtherRelease,
     ];
 }
 
@@ -122,10 +125,14 @@ pub(super) enum Mutant {
     KeepsMovedAccounts,
     /// Kafka's offset is committed when the flush starts.
     CommitsEarly,
+    /// Another release of the zone data takes over whatever is stored.
+    TakesOverAtOnce,
+    /// Rows are written without a claim of their zone data.
+    ClaimsNothing,
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::DropsUpto,
         Self::WritesDeltas,
         Self::JudgesByLaterFacts,
@@ -147,5 +154,7 @@ impl Mutant {
         Self::ForgetsOtherSources,
         Self::KeepsMovedAccounts,
         Self::CommitsEarly,
+        Self::TakesOverAtOnce,
+        Self::ClaimsNothing,
     ];
 }

@@ -1,21 +1,36 @@
 //! The driver's flushes: every row, then the progress, then the commit; each INSERT may fail in every way there is.
 
+use std::collections::VecDeque;
+
 use anyhow::{Result, bail, ensure};
 use seatmeter::core::rollup::{LaneRows, Progress};
+use seatmeter::core::takeover::Claim;
 
 use super::driver::Driver;
 use super::faults::{Fault, Mutant};
 use super::memory_store::{Row, Statement, statements};
+use super::releases::Release;
 use super::stats::Happened;
 
 /// What one drain of a worker's lanes yielded, on its way into the tables.
 pub(super) struct Flush {
     /// By index of the partition.
     members: Vec<(usize, Progress)>,
+    /// By whose zone data the members' days were told.
+    releases: Vec<Release>,
+    /// Not acknowledged yet, to be sent before all else and one after the other.
+    claims: VecDeque<Statement>,
     /// Not acknowledged yet.
     unwritten: Vec<Statement>,
     progress: Statement,
     is_progress_written: bool,
+}
+
+impl Flush {
+    /// True where it holds rows of the partition whose days were told by another release.
+    pub(super) fn is_of_another(&self, index: usize, release: Release) -> bool {
+        self.members.iter().zip(&self.releases).any(|((member, _), by)| *member == index && *by != release)
+    }
 }
 
 impl Driver<'_> {
@@ -58,7 +73,9 @@ impl Driver<'_> {
 
     fn start_flush(&mut self, worker: usize) -> Result<()> {
         let mut drains = Vec::new();
-        let mut members = Vec::new();
+        let (mut members, mut releases) = (Vec::new(), Vec::new());
+        let (mut opened, mut claims) = (Vec::new(), Vec::new());
+        let claims_nothing = self.is_mutant(Mutant::ClaimsNothing);
         for held in &mut self.workers[worker].lanes {
             let mut rows = held.lane.drain();
             check_drain(&rows, held.lane.progress())?;
@@ -66,11 +83,28 @@ impl Driver<'_> {
                 held.deltas.subtract(&mut rows);
             }
             members.push((held.index, rows.progress));
+            releases.push(held.release);
+            held.release.drain(&mut rows);
+            if rows.have_days() && !claims_nothing {
+                if !std::mem::replace(&mut held.has_claimed, true) {
+                    opened.push(Row::Claim(rows.source.clone(), held.release, held.claim));
+                }
+                let upto = rows.progress.next_offset.max(held.claim.upto);
+                claims.push(Row::Claim(rows.source.clone(), held.release, Claim { upto, ..held.claim }));
+            }
             drains.push(rows);
         }
         let rows = drains.iter().map(|drain| Row::Progress(drain.source.clone(), drain.progress)).collect();
         let progress = Statement { rows };
-        let flush = Flush { members, unwritten: statements(&drains), progress, is_progress_written: false };
+        let claims = [opened, claims].into_iter().filter(|rows| !rows.is_empty()).map(|rows| Statement { rows });
+        let flush = Flush {
+            members,
+            releases,
+            claims: claims.collect(),
+            unwritten: statements(&drains),
+            progress,
+            is_progress_written: false,
+        };
         if self.is_mutant(Mutant::CommitsEarly) {
             self.commit(worker, &flush);
         }
@@ -80,6 +114,12 @@ impl Driver<'_> {
 
     /// Sends one INSERT of the flush. True once all of it is acknowledged.
     fn write_next(&mut self, worker: usize, flush: &mut Flush) -> bool {
+        if let Some(claim) = flush.claims.front() {
+            if self.send(claim) {
+                flush.claims.pop_front();
+            }
+            return false;
+        }
         let is_early = self.is_mutant(Mutant::WritesProgressEarly) && flush.unwritten.len() == 1;
         if !flush.is_progress_written && (flush.unwritten.is_empty() || is_early) {
             flush.is_progress_written = self.send(&flush.progress);
@@ -147,6 +187,7 @@ impl Driver<'_> {
         for held in &mut self.workers[worker].lanes {
             let Some((_, then)) = flush.members.iter().find(|(index, _)| *index == held.index) else { continue };
             let mut rows = held.lane.drain();
+            held.release.drain(&mut rows);
             rows.test_executions.iter_mut().for_each(|row| row.upto = then.next_offset);
             rows.quota_usage.iter_mut().for_each(|row| row.upto = then.next_offset);
             flush.unwritten.extend(statements(&[rows]));
@@ -157,8 +198,11 @@ impl Driver<'_> {
     pub(super) fn abandon_flushes(&mut self, worker: usize) {
         for flush in std::mem::take(&mut self.workers[worker].flushes) {
             self.stats.count(Happened::CrashedInFlush);
-            let rows_are_written = flush.unwritten.is_empty();
-            let sent = if rows_are_written { vec![flush.progress] } else { flush.unwritten };
+            let sent = match (flush.claims.into_iter().next(), flush.unwritten.is_empty()) {
+                (Some(claim), _) => vec![claim],
+                (None, true) => vec![flush.progress],
+                (None, false) => flush.unwritten,
+            };
             for statement in sent {
                 if self.happens(Fault::LateWrite, 40) {
                     self.late.push(statement);

@@ -12,6 +12,7 @@ use siphasher::sip::SipHasher24;
 
 use super::log::{Kind, Log, LogRecord, Meaning, PartitionLog, SimEvent, Test};
 use super::naive_calendar::{day_of, month_of, text};
+use super::releases::Release;
 use super::view::{View, or_none};
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -62,6 +63,8 @@ enum Outcome {
 pub(super) struct Fold {
     seed: (u64, u64),
     zones: BTreeMap<String, Vec<(Order, Zone)>>,
+    /// By which records are judged now.
+    release: Release,
     /// By account and organization.
     anchors: BTreeMap<(String, String), Vec<i64>>,
     seats: BTreeMap<Seat, Vec<SeatFact>>,
@@ -133,14 +136,23 @@ pub(super) fn makes_duplicate(earlier: &LogRecord, later: &LogRecord) -> bool {
 }
 
 /// Folds the log. Records that are `lost`, by index of the partition and offset, were deleted before anyone read them.
-/// The keys of users are made with `seed`.
-pub(super) fn fold(log: &Log, lost: &BTreeSet<(usize, u64)>, seed: (u64, u64)) -> Fold {
+/// The keys of users are made with `seed`. `told` says of each partition from which offset on which release of the zone data was
+/// the last to begin.
+pub(super) fn fold(
+    log: &Log,
+    lost: &BTreeSet<(usize, u64)>,
+    told: &[Vec<(u64, Release)>],
+    seed: (u64, u64),
+) -> Fold {
     let mut fold = Fold { seed, outcomes: log.partitions.iter().map(|_| Vec::new()).collect(), ..Fold::default() };
     for phase in 0..log.phases {
         for (index, partition) in log.partitions.iter().enumerate() {
             let start = if phase == 0 { 0 } else { partition.phase_ends[phase - 1].records };
             for at in start..partition.phase_ends[phase].records {
                 if !lost.contains(&(index, partition.records[at].offset)) {
+                    let offset = partition.records[at].offset;
+                    let release = told[index].iter().rfind(|(from, _)| *from <= offset);
+                    fold.release = release.map_or(Release::Earlier, |(_, release)| *release);
                     let outcome = fold.record(log, index, at, lost);
                     fold.outcomes[index].push((partition.records[at].offset, outcome));
                 }
@@ -279,7 +291,7 @@ impl Fold {
     /// The zone that records are judged by now: the latest known, wherever its time lies.
     fn zone(&self, account: &str) -> Zone {
         let latest = self.zones.get(account).and_then(|facts| facts.iter().max_by_key(|(order, _)| order.clone()));
-        latest.map_or(Zone::UTC, |(_, zone)| *zone)
+        latest.map_or(Zone::UTC, |(_, zone)| self.release.rules(*zone))
     }
 
     fn activity(&mut self, account: &str, organization: Option<&String>, user: &str, time_ms: i64) {

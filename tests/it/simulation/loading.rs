@@ -30,6 +30,7 @@ impl<'l> Driver<'l> {
         if counters.max(loaded.quota_usage.iter().map(|row| row.upto).max()) > Some(next_offset) {
             self.stats.count(Happened::ResumedBehindRows);
         }
+        held.release.load(&mut loaded);
         self.mutate(held, &mut loaded);
         held.deltas.loaded(&loaded);
         // Meanwhile the worker listens to its inbox; nothing that it does there may harm the lane that waits.

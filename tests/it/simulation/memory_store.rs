@@ -14,8 +14,10 @@ use seatmeter::core::rollup::{
     ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact,
     Progress, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions, ZoneFact,
 };
+use seatmeter::core::takeover::{Claim, Claims};
 
 use super::naive_calendar::{calendar_month, from_days, text};
+use super::releases::Release;
 use super::view::{View, or_none};
 
 /// A row of any table, with the source where the row's type leaves it to the drain.
@@ -33,6 +35,7 @@ pub(super) enum Row {
     Organization(OrganizationSeen),
     Rejected(Source, RejectedRecord),
     Progress(Source, Progress),
+    Claim(Source, Release, Claim),
 }
 
 /// The rows of one INSERT, all of one table.
@@ -96,6 +99,7 @@ pub(super) struct MemoryStore {
     organizations: BTreeSet<(Id, Option<Id>)>,
     rejected: BTreeMap<(Source, u64), RejectedRecord>,
     progress: BTreeMap<Source, Progress>,
+    claims: BTreeMap<Source, Claims>,
 }
 
 /// Replaces a row by its equal; one that is not equal would leave the reader with either.
@@ -153,6 +157,10 @@ impl MemoryStore {
                 self.organizations.insert((row.account, row.organization));
             }
             Row::Rejected(source, row) => replace(&mut self.rejected, (source, row.offset), row),
+            Row::Claim(source, release, claim) => {
+                let known = self.claims.entry(source).or_default().entry(release.name().into()).or_default();
+                *known = claim.max(*known);
+            }
             Row::Progress(source, row) => {
                 let known = self.progress.entry(source).or_default();
                 known.next_offset = known.next_offset.max(row.next_offset);
@@ -207,6 +215,11 @@ impl MemoryStore {
     /// The progress that is recorded of a source.
     pub(super) fn progress(&self, source: &Source) -> Option<Progress> {
         self.progress.get(source).copied()
+    }
+
+    /// The claims of zone data that are recorded of a source.
+    pub(super) fn claims(&self, source: &Source) -> Claims {
+        self.claims.get(source).cloned().unwrap_or_default()
     }
 
     /// The part of an answer that comes from the first `queries` tables; each is asked on its own, and what is written

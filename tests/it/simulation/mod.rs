@@ -15,6 +15,7 @@ mod memory_store;
 mod naive_calendar;
 mod ownership;
 mod reading;
+mod releases;
 mod shrink;
 mod stats;
 mod view;

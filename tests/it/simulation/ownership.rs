@@ -1,17 +1,26 @@
 //! Who owns a partition: assignments, rebalances of every kind, crashes.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use seatmeter::core::lane::Lane;
 use seatmeter::core::rollup::Progress;
+use seatmeter::core::takeover::{Claim, Claims, Standing, claim};
 
-use super::driver::{Driver, Held};
+use super::driver::{Driver, Held, Worker};
 use super::faults::{Fault, Mutant};
 use super::loading::Deltas;
+use super::releases::Release;
 use super::stats::Happened;
 
 impl Driver<'_> {
     /// A worker gets a partition: it starts where the recorded progress ends, after a replay of the ids before it.
     pub(super) fn assign(&mut self, index: usize, worker: usize) {
+        self.assign_as(index, worker, self.workers[worker].release);
+    }
+
+    /// So it does with this release of the zone data, if that may.
+    pub(super) fn assign_as(&mut self, index: usize, worker: usize, release: Release) {
+        self.workers[worker].lanes.retain(|other| other.index != index);
+        let Some(claim) = self.claim(index, release) else { return };
         let partition = &mut self.partitions[index];
         let stored = self.store.progress(&partition.source);
         let fresh = Progress { next_offset: partition.start_offset, ..Progress::default() };
@@ -42,10 +51,77 @@ impl Driver<'_> {
             saw_end: false,
             shift: 0,
             deltas: Deltas::default(),
+            release,
+            claim,
+            has_claimed: false,
         };
-        let lanes = &mut self.workers[worker].lanes;
-        lanes.retain(|other| other.index != index);
-        lanes.push(held);
+        if partition.told.last().is_none_or(|(_, last)| *last != release) {
+            partition.told.push((stored.unwrap_or(fresh).next_offset, release));
+        }
+        self.workers[worker].lanes.push(held);
+    }
+
+    /// The claim with which a release may begin to count a partition.
+    fn claim(&mut self, index: usize, release: Release) -> Option<Claim> {
+        // Processes of another release that had the partition have ended before.
+        let is_there = |worker: &Worker<'_>| {
+            worker.lanes.iter().any(|held| held.index == index && held.release != release)
+                || worker.flushes.iter().any(|flush| flush.is_of_another(index, release))
+        };
+        if self.workers.iter().any(is_there) {
+            return None;
+        }
+        let claims: Vec<Claims> =
+            self.partitions.iter().map(|partition| self.store.claims(&partition.source)).collect();
+        let standings = (0..).zip(&self.partitions).zip(&claims).map(|((number, partition), claims)| {
+            let next_offset = self.store.progress(&partition.source).map_or(0, |progress| progress.next_offset);
+            Standing { partition: number, next_offset, claims }
+        });
+        let standings: Vec<Standing<'_>> = standings.collect();
+        let latest = standings[index].latest();
+        match claim(release.name(), standings[index], &standings) {
+            Ok(claim) => {
+                if latest.is_some_and(|(latest, _)| latest != release.name()) {
+                    self.stats.count(Happened::TookOver);
+                }
+                Some(claim)
+            }
+            Err(_) if self.mutant == Some(Mutant::TakesOverAtOnce) => {
+                Some(Claim { turn: latest.map_or(0, |(_, claim)| claim.turn) + 1, upto: 0 })
+            }
+            Err(_) => {
+                self.stats.count(Happened::TakeoverRefused);
+                None
+            }
+        }
+    }
+
+    /// The worker looks again at a partition that was refused.
+    pub(super) fn open_refused(&mut self, worker: usize) {
+        for index in 0..self.partitions.len() {
+            let is_held = self.workers[worker].lanes.iter().any(|held| held.index == index);
+            if self.partitions[index].owner == worker && !is_held && self.dice.chance(20) {
+                self.assign(index, worker);
+            }
+        }
+    }
+
+    /// Partitions that are refused are opened by the release that may.
+    pub(super) fn open_by_whoever_may(&mut self) -> Result<()> {
+        for worker in 0..self.workers.len() {
+            self.flush_whole(worker)?;
+        }
+        for index in 0..self.partitions.len() {
+            let owner = self.partitions[index].owner;
+            for release in [self.workers[owner].release, self.workers[owner].release.other()] {
+                if !self.workers[owner].lanes.iter().any(|held| held.index == index) {
+                    self.assign_as(index, owner, release);
+                }
+            }
+            let is_held = self.workers[owner].lanes.iter().any(|held| held.index == index);
+            ensure!(is_held, "no release may count partition {index}");
+        }
+        Ok(())
     }
 
     pub(super) fn move_to(&mut self, index: usize, worker: usize) {
@@ -104,6 +180,9 @@ impl Driver<'_> {
         self.stats.count(Happened::Crashed);
         self.abandon_flushes(worker);
         self.workers[worker].lanes.clear();
+        if self.happens(Fault::OtherRelease, 40) {
+            self.workers[worker].release = self.workers[worker].release.other();
+        }
         for index in 0..self.partitions.len() {
             if self.partitions[index].owner == worker {
                 let to = self.dice.below(self.workers.len());

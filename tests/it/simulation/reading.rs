@@ -79,10 +79,10 @@ impl<'l> Driver<'l> {
         }
         if held.is_warming {
             // Ids that were passed over would be missed silently, so the replay starts again, with an empty filter.
-            let (index, is_former) = (held.index, held.is_former);
-            self.assign(index, worker);
-            let lanes = &mut self.workers[worker].lanes;
-            lanes.last_mut().expect("just assigned").is_former = is_former;
+            let (index, is_former, release) = (held.index, held.is_former, held.release);
+            self.assign_as(index, worker, release);
+            let again = self.workers[worker].lanes.iter_mut().find(|held| held.index == index);
+            again.into_iter().for_each(|held| held.is_former = is_former);
             return;
         }
         held.may_skip = skips;
@@ -111,6 +111,7 @@ impl<'l> Driver<'l> {
         }
         let at = self.with_redelivered(at, first);
         held.pending = at.into_iter().map(|at| self.records[held.index][at].clone()).collect();
+        held.release.deliver(&mut held.pending);
         if !held.pending.is_empty() {
             held.saw_end = false;
         }

@@ -27,10 +27,12 @@ pub(super) enum Happened {
     Duplicate,
     TailPassed,
     ResumedBehindRows,
+    TookOver,
+    TakeoverRefused,
 }
 
 impl Happened {
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::Crashed,
         Self::CrashedInFlush,
         Self::MovedAfterFlush,
@@ -55,6 +57,8 @@ impl Happened {
         Self::Duplicate,
         Self::TailPassed,
         Self::ResumedBehindRows,
+        Self::TookOver,
+        Self::TakeoverRefused,
     ];
 }
 

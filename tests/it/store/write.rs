@@ -8,7 +8,8 @@ use seatmeter::core::rollup::{
     ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, Progress, QuotaUsage, RejectedRecord, Source,
     TestExecutions,
 };
-use seatmeter::store::ProgressRow;
+use seatmeter::core::takeover::Claim;
+use seatmeter::store::{ProgressRow, ZoneClaim};
 
 use super::{
     TestDatabase, active, as_loaded, day, everything, hour, id, name_of, one_of_each, rejected, rows, sorted, source,
@@ -274,4 +275,39 @@ async fn a_lag_is_known_for_as_long_as_the_log_was_asked_for_its_end() {
         assert!(std::time::Instant::now() < deadline, "an answer grows old");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn claims_of_zone_data_only_ever_advance() {
+    let database = TestDatabase::migrated().await;
+    let store = database.store();
+    let row = |source: &Source, release: &str, turn, upto| ZoneClaim {
+        source: source.clone(),
+        release: release.into(),
+        claim: Claim { turn, upto },
+    };
+    let of = Source::new("usage-events", "id/with/slashes", 3);
+    let claims = async |source: &Source| {
+        let claims = store.zone_claims("usage-events").await.unwrap().remove(source).unwrap_or_default();
+        let claims = claims.into_iter().map(|(release, claim)| (release.to_string(), claim.turn, claim.upto));
+        claims.collect::<Vec<_>>()
+    };
+    store.write_zone_claims(&[]).await.unwrap();
+    assert_eq!(claims(&of).await, []);
+    store.write_zone_claims(&[row(&of, "2025b", 1, 20), row(&source(0), "2025b", 1, 7)]).await.unwrap();
+    store.write_zone_claims(&[row(&of, "2026f", 2, 20)]).await.unwrap();
+    store.write_zone_claims(&[row(&of, "2025b", 1, 10), row(&of, "2026f", 1, 90)]).await.unwrap();
+    assert_eq!(claims(&of).await, [("2025b".to_owned(), 1, 20), ("2026f".to_owned(), 2, 20)]);
+    assert_eq!(claims(&source(0)).await, [("2025b".to_owned(), 1, 7)]);
+    assert_eq!(store.zone_claims("other-topic").await.unwrap().len(), 0);
+    let progress = Progress { next_offset: 20, accepted: 20, ..Progress::default() };
+    let row = ProgressRow {
+        source: of,
+        progress,
+        high_watermark: 20,
+        end_valid_for: std::time::Duration::from_secs(3_600),
+        completes_flush: true,
+    };
+    store.write_progress(&[row]).await.unwrap();
+    assert_eq!(database.text("SELECT zone_release, next_offset FROM ingest_progress"), "2026f\t20\n");
 }
