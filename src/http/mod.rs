@@ -13,6 +13,7 @@ mod host;
 mod ingest;
 mod keys;
 mod licenses;
+mod list_field;
 mod listing;
 mod log;
 mod making;

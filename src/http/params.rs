@@ -4,6 +4,7 @@ use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use utoipa::{IntoParams, ToSchema};
 
+use super::list_field::elements;
 use super::reply::Form;
 use crate::report::query::{BadParameter, Query};
 use crate::report::subject::IntervalName;
@@ -48,18 +49,6 @@ impl Format {
 struct MediaRange {
     name: String,
     weight: f32,
-}
-
-/// The elements of a header field's list. A separator within a quoted string is none (RFC 9110, 5.6.1 and 5.6.4).
-fn elements(text: &str, separator: char) -> impl Iterator<Item = &str> {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    text.split(move |letter| {
-        let was_escaped = is_escaped;
-        is_escaped = is_quoted && !was_escaped && letter == '\\';
-        is_quoted ^= letter == '"' && !was_escaped;
-        letter == separator && !is_quoted
-    })
-    .map(str::trim)
 }
 
 fn media_range(text: &str) -> MediaRange {

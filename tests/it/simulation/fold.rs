@@ -138,12 +138,7 @@ pub(super) fn makes_duplicate(earlier: &LogRecord, later: &LogRecord) -> bool {
 /// Folds the log. Records that are `lost`, by index of the partition and offset, were deleted before anyone read them.
 /// The keys of users are made with `seed`. `told` says of each partition from which offset on which release of the zone data was
 /// the last to begin.
-pub(super) fn fold(
-    log: &Log,
-    lost: &BTreeSet<(usize, u64)>,
-    told: &[Vec<(u64, Release)>],
-    seed: (u64, u64),
-) -> Fold {
+pub(super) fn fold(log: &Log, lost: &BTreeSet<(usize, u64)>, told: &[Vec<(u64, Release)>], seed: (u64, u64)) -> Fold {
     let mut fold = Fold { seed, outcomes: log.partitions.iter().map(|_| Vec::new()).collect(), ..Fold::default() };
     for phase in 0..log.phases {
         for (index, partition) in log.partitions.iter().enumerate() {
