@@ -24,7 +24,9 @@ use super::account::{Account, HeldBlock};
 use super::dedup::{DuplicateFilter, WINDOW_OFFSETS};
 use super::event::{Decoded, EventKind, Record};
 use super::id::{Id, UserKeySeed};
-use super::rollup::{LaneRows, Progress, QuotaUsage, RejectedRecord, RowBytes as _, Source, TestExecutions};
+use super::rollup::{
+    LaneRows, LastRecord, Progress, QuotaUsage, RejectedRecord, RowBytes as _, Source, TestExecutions,
+};
 
 /// How much of a rejected record's key is kept, and as much of its payload.
 const REJECTED_BYTES_MAX: usize = 64 * 1024;
@@ -175,6 +177,12 @@ impl Lane {
         let absent = offset.saturating_sub(self.progress.next_offset);
         self.progress.absent += absent;
         self.progress.next_offset += absent;
+    }
+
+    /// The record that was passed last. To hash each one would cost too much, so the caller tells it, before every drain.
+    pub fn remember_last(&mut self, last: LastRecord) {
+        debug_assert!(last.offset < self.progress.next_offset, "it has not been passed: {last:?}");
+        self.progress.last_record = Some(last);
     }
 
     /// Applies records in order, as [`apply_one`](Self::apply_one) does.

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod calendar;
+pub mod continuity;
 pub mod counters;
 pub mod decode;
 pub mod dedup;

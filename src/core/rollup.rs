@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::calendar::{Day, Zone};
-use super::event::{PlanKind, Reject};
+use super::event::{PlanKind, Record, Reject};
 use super::id::Id;
 
 /// The name of one incarnation of one partition: `topic/topic-id/partition`, where the topic id is empty if the broker
@@ -71,6 +71,26 @@ pub struct Progress {
     pub skipped: u64,
     /// Offsets that the log did not hold.
     pub absent: u64,
+    /// The last record passed, below the next offset; `None` where none was.
+    pub last_record: Option<LastRecord>,
+}
+
+/// The last record that a lane has passed, by which its log is known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastRecord {
+    /// Its offset.
+    pub offset: u64,
+    /// The epoch of the leader that appended it, or [`UNKNOWN_EPOCH`](super::event::UNKNOWN_EPOCH).
+    pub leader_epoch: i32,
+    /// Its [`Record::fingerprint`].
+    pub fingerprint: u64,
+}
+
+impl LastRecord {
+    /// Of this record.
+    pub fn of(record: &Record<'_>, leader_epoch: i32) -> Self {
+        Self { offset: record.offset, leader_epoch, fingerprint: record.fingerprint() }
+    }
 }
 
 impl Progress {

@@ -83,7 +83,8 @@ impl IngestReport {
         let partitions: Vec<PartitionReport> = partitions
             .into_iter()
             .map(|partition| {
-                let Progress { next_offset, accepted, rejected, duplicates, skipped, absent } = partition.progress;
+                let Progress { next_offset, accepted, rejected, duplicates, skipped, absent, last_record: _ } =
+                    partition.progress;
                 let lag = partition.high_watermark.map(|end| end.saturating_sub(next_offset));
                 PartitionReport {
                     topic: partition.topic,
@@ -139,6 +140,7 @@ mod tests {
                 duplicates: 2,
                 skipped: 0,
                 absent: 0,
+                last_record: None,
             },
             high_watermark: Some(high_watermark),
             flushed_at_ms: Some(flushed_at_ms),

@@ -11,8 +11,12 @@ use super::client::Store;
 use super::error::StoreError;
 use super::row_binary::RowBuffer;
 use super::rows::TableRow;
-use crate::core::rollup::{Progress, Source};
+use crate::core::event::UNKNOWN_EPOCH;
+use crate::core::rollup::{LastRecord, Progress, Source};
 use crate::core::takeover::{Claim, Claims};
+
+/// Stands for no record: no fingerprint is 0.
+const NO_RECORD: LastRecord = LastRecord { offset: 0, leader_epoch: UNKNOWN_EPOCH, fingerprint: 0 };
 
 /// The progress of one partition, to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +71,7 @@ impl TableRow for ProgressRow {
     const TABLE: &'static str = "source_progress";
     // `flushed_at` and `end_known_until` are left to ClickHouse's clock.
     const COLUMNS: &'static str = "source, topic, topic_id, partition, next_offset, accepted, rejected, duplicates, \
-                                   skipped, absent, high_watermark, end_valid_ms, completes_flush";
+                                   skipped, absent, last_record, high_watermark, end_valid_ms, completes_flush";
 
     fn encode(&self, source: &Source, out: &mut RowBuffer) {
         out.string(source.as_str());
@@ -80,6 +84,11 @@ impl TableRow for ProgressRow {
         out.u64(self.progress.duplicates);
         out.u64(self.progress.skipped);
         out.u64(self.progress.absent);
+        // A tuple is its elements, one after the other.
+        let last = self.progress.last_record.unwrap_or(NO_RECORD);
+        out.u64(last.offset);
+        out.i32(last.leader_epoch);
+        out.u64(last.fingerprint);
         out.u64(self.high_watermark);
         out.u32(u32::try_from(self.end_valid_for.as_millis()).unwrap_or(u32::MAX));
         out.bool(self.completes_flush);
@@ -97,6 +106,9 @@ struct StoredRow {
     duplicates: u64,
     skipped: u64,
     absent: u64,
+    last_offset: u64,
+    last_leader_epoch: i32,
+    last_fingerprint: u64,
     high_watermark: u64,
     is_end_known: bool,
     flushed_at_ms: Option<i64>,
@@ -114,6 +126,11 @@ struct ClaimRow {
 
 impl From<StoredRow> for StoredProgress {
     fn from(row: StoredRow) -> Self {
+        let last = LastRecord {
+            offset: row.last_offset,
+            leader_epoch: row.last_leader_epoch,
+            fingerprint: row.last_fingerprint,
+        };
         Self {
             source: Source::new(&row.topic, &row.topic_id, row.partition),
             progress: Progress {
@@ -123,6 +140,7 @@ impl From<StoredRow> for StoredProgress {
                 duplicates: row.duplicates,
                 skipped: row.skipped,
                 absent: row.absent,
+                last_record: (last.fingerprint != NO_RECORD.fingerprint).then_some(last),
             },
             high_watermark: row.high_watermark,
             is_end_known: row.is_end_known,
@@ -181,6 +199,8 @@ impl Store {
         let query = self
             .read_only(
                 "SELECT topic, topic_id, partition, next_offset, accepted, rejected, duplicates, skipped, absent, \
+                 tupleElement(last_record, 1) AS last_offset, tupleElement(last_record, 2) AS last_leader_epoch, \
+                 tupleElement(last_record, 3) AS last_fingerprint, \
                  high_watermark, toBool(isNotNull(lag)) AS is_end_known, toUnixTimestamp64Milli(flushed_at) AS flushed_at_ms \
                  FROM ingest_progress WHERE topic = {topic:String} ORDER BY source",
             )

@@ -95,6 +95,11 @@ impl RowBuffer {
         self.bytes.push(u8::from(value));
     }
 
+    /// An `Int32`.
+    pub(super) fn i32(&mut self, value: i32) {
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
     /// An `Enum8`, by its number.
     pub(super) fn enum8(&mut self, value: i8) {
         self.bytes.extend_from_slice(&value.to_le_bytes());

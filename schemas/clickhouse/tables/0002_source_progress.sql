@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS source_progress /*on cluster*/
     duplicates SimpleAggregateFunction(max, UInt64) COMMENT 'Duplicate test.executed events so far',
     skipped SimpleAggregateFunction(max, UInt64) COMMENT 'Tombstones so far',
     absent SimpleAggregateFunction(max, UInt64) COMMENT 'Offsets so far that the log did not hold',
+    last_record SimpleAggregateFunction(max, Tuple(offset UInt64, leader_epoch Int32, fingerprint UInt64)) COMMENT 'The last record counted, by which the log is known again; fingerprint 0 where there is none',
     high_watermark SimpleAggregateFunction(max, UInt64) COMMENT 'End of the partition''s log when last seen: the offset of the next record to be produced',
     end_valid_ms UInt32 EPHEMERAL COMMENT 'How long high_watermark stands for the log''s end, milliseconds from now; 0 where it could not be asked for',
     completes_flush Bool EPHEMERAL true COMMENT 'A flush is complete with this row; another one only tells where the log ends',

@@ -12,6 +12,7 @@ CREATE OR REPLACE VIEW ingest_progress /*on cluster*/
     duplicates UInt64 COMMENT 'Duplicate test.executed events',
     skipped UInt64 COMMENT 'Tombstones',
     absent UInt64 COMMENT 'Offsets that the log did not hold',
+    last_record Tuple(offset UInt64, leader_epoch Int32, fingerprint UInt64) COMMENT 'The last record counted, by which the log is known again; fingerprint 0 where there is none',
     zone_release String COMMENT 'Release of the IANA time zone database that days were told by last; empty before the first',
     flushed_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When the last flush was complete; NULL before the first'
 )
@@ -34,6 +35,7 @@ AS SELECT
     max(p.duplicates) AS duplicates,
     max(p.skipped) AS skipped,
     max(p.absent) AS absent,
+    max(p.last_record) AS last_record,
     ifNull(any(z.release), '') AS zone_release,
     nullIf(max(p.flushed_at), toDateTime64(0, 3, 'UTC')) AS flushed_at
 FROM source_progress AS p

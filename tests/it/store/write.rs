@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use seatmeter::core::event::{Reject, RejectReason};
 use seatmeter::core::id::Id;
 use seatmeter::core::rollup::{
-    ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, Progress, QuotaUsage, RejectedRecord, Source,
-    TestExecutions,
+    ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LastRecord, Progress, QuotaUsage, RejectedRecord,
+    Source, TestExecutions,
 };
 use seatmeter::core::takeover::Claim;
 use seatmeter::store::{ProgressRow, ZoneClaim};
@@ -214,9 +214,19 @@ async fn rejected_payloads_are_kept_to_the_byte() {
 async fn progress_only_ever_advances() {
     let database = TestDatabase::migrated().await;
     let store = database.store();
+    // A lane that has passed no record yet has no last one.
+    let last = |next_offset: u64| {
+        let offset = (next_offset > 7).then(|| next_offset - 1)?;
+        Some(LastRecord { offset, leader_epoch: -1, fingerprint: u64::MAX - next_offset })
+    };
     let row = |partition, next_offset, high_watermark| ProgressRow {
         source: Source::new("usage-events", "id/with/slashes", partition),
-        progress: Progress { next_offset, accepted: next_offset, ..Progress::default() },
+        progress: Progress {
+            next_offset,
+            accepted: next_offset,
+            last_record: last(next_offset),
+            ..Progress::default()
+        },
         high_watermark,
         end_valid_for: std::time::Duration::from_secs(3_600),
         completes_flush: true,
