@@ -146,6 +146,7 @@ impl ConsumerThread {
                     self.reopen(&[tenure.partition]);
                 }
             }
+            ToConsumer::Differs(tenure, refusal) => self.refuse(tenure, refusal),
             ToConsumer::Finish(done) => {
                 self.state.is_finishing = true;
                 let all: Vec<(Tenure, usize)> =

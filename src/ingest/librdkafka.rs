@@ -123,6 +123,8 @@ pub(super) enum Message<'b> {
     Record {
         /// The partition that it was read from.
         partition: u32,
+        /// The epoch of the leader that appended it; -1 where the record carries none.
+        leader_epoch: i32,
         /// The record; it borrows from the batch.
         record: Record<'b>,
     },
@@ -145,6 +147,12 @@ impl Batch<'_> {
     /// How many messages there are.
     pub(super) fn len(&self) -> usize {
         self.queue.messages.len()
+    }
+
+    /// The message of this number, counted from 0.
+    pub(super) fn message(&self, index: usize) -> Option<Message<'_>> {
+        // SAFETY: as in `messages`.
+        self.queue.messages.get(index).map(|&message| unsafe { read_message(message) })
     }
 
     /// The messages in the order in which they were fetched; those of one partition are in the order of its log.
@@ -187,9 +195,11 @@ unsafe fn read_message<'b>(message: NonNull<native::rd_kafka_message_t>) -> Mess
     let mut kind = native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     // SAFETY: the message is valid and the out pointer points to a local variable.
     let timestamp_ms = unsafe { native::rd_kafka_message_timestamp(message.as_ptr(), &mut kind) };
+    // SAFETY: the message is valid.
+    let leader_epoch = unsafe { native::rd_kafka_message_leader_epoch(message.as_ptr()) };
     let known = kind != native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && timestamp_ms >= 0;
     let record = Record { offset, timestamp_ms: known.then_some(timestamp_ms), key, payload };
-    Message::Record { partition, record }
+    Message::Record { partition, leader_epoch, record }
 }
 
 /// `len` bytes at `start`; `None` where it is null.

@@ -99,6 +99,8 @@ pub(super) enum ToConsumer {
     LookAtTopic,
     /// The client has given this partition up.
     Broken(Tenure),
+    /// The log of this partition is not the one that was counted.
+    Differs(Tenure, Refusal),
     /// The process ends: freeze all lanes, begin nothing new, and answer.
     Finish(oneshot::Sender<()>),
     /// Leave the group and end the thread.

@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 
 use super::headway::Headway;
+use super::librdkafka::{Batch, Message};
 use super::rebalance::Tenure;
-use super::start::Opening;
+use super::start::{Opening, Refusal};
+use crate::core::continuity::{Continuity, Difference, Verdict};
 use crate::core::decode::{decode, may_be_test_executed};
-use crate::core::event::Record;
+use crate::core::event::{Decoded, Record};
 use crate::core::id::UserKeySeed;
-use crate::core::lane::Lane;
-use crate::core::rollup::{LaneRows, Progress};
+use crate::core::lane::{Applied, Lane};
+use crate::core::rollup::{LaneRows, LastRecord, Progress};
 use crate::core::takeover::Claim;
+use crate::telemetry::events;
 use crate::telemetry::metrics::SeekCause;
 
 /// A lane that has got no record for this long, though its log goes on, is looked at: the rest may hold nothing.
@@ -28,8 +31,13 @@ pub(super) struct Slot {
     pub(super) lane: Lane,
     /// Reads no more; kept for its last flush.
     pub(super) is_frozen: bool,
-    /// Where the warming of the duplicate filter stands, until it reaches the lane's next offset.
+    /// Where the warming of the duplicate filter, or a look at the last record, stands until it reaches the lane's next
+    /// offset.
     warm_next: Option<u64>,
+    /// Whether the log is still the one that was counted.
+    continuity: Continuity,
+    /// The number in its batch of the last record that was passed and is not remembered by the lane yet.
+    last_passed: Option<usize>,
     /// The load that the lane waits for.
     loading: Option<AbortHandle>,
     fruitless_loads: u32,
@@ -52,6 +60,8 @@ pub(super) struct Slot {
     opened: Progress,
     /// With which the lane was opened.
     pub(super) claim: Claim,
+    /// Where the log began when the lane was opened.
+    low_watermark: u64,
 }
 
 impl Slot {
@@ -59,13 +69,15 @@ impl Slot {
     pub(super) fn new(tenure: Tenure, opening: &Opening, seed: UserKeySeed, now: Instant) -> Self {
         let mut lane = Lane::new(opening.source.clone(), opening.progress, seed);
         lane.skip_to(opening.marks.low);
-        let read_from = lane.rewind_offset().max(opening.marks.low);
+        let read_from = lane.rewind_offset().min(Continuity::look_from(&opening.progress)).max(opening.marks.low);
         Self {
             tenure,
             headway: Headway::new(lane.next_offset(), read_from, now),
             is_read: false,
             reopen_at: None,
             warm_next: (read_from < lane.next_offset()).then_some(read_from),
+            continuity: Continuity::new(&opening.progress),
+            last_passed: None,
             lane,
             is_frozen: false,
             loading: None,
@@ -77,6 +89,7 @@ impl Slot {
             unacknowledged_bytes: 0,
             opened: opening.progress,
             claim: opening.claim,
+            low_watermark: opening.marks.low,
         }
     }
 
@@ -88,6 +101,75 @@ impl Slot {
     /// Where the lane stood when it was opened.
     pub(super) fn opened(&self) -> Progress {
         self.opened
+    }
+
+    /// Whether a record continues the log that was counted; to be asked of each before anything else.
+    pub(super) fn judge(&mut self, record: &Record<'_>, leader_epoch: i32) -> Verdict {
+        if self.continuity.is_under(leader_epoch) {
+            return Verdict::Same;
+        }
+        self.continuity.see(&self.lane.progress(), record, leader_epoch)
+    }
+
+    /// A record of another leader epoch came: the last record is to be read again before anything more is applied.
+    pub(super) fn look_back(&mut self, leader_epoch: i32, now: Instant) {
+        self.continuity.look_back(leader_epoch);
+        self.warm_next = Some(Continuity::look_from(&self.lane.progress()).max(self.low_watermark));
+        self.seek_due = Some((now, SeekCause::LeaderEpoch));
+    }
+
+    /// The last record is gone, and nothing else shows which log this is. Where retention took it, nothing is to be told.
+    pub(super) fn tell_unrecognized(&self) {
+        if let Some(last) = self.lane.progress().last_record.filter(|last| last.offset >= self.low_watermark) {
+            events::log_unrecognized(self.lane.source(), last.offset);
+        }
+    }
+
+    /// The log is not the one that was counted: nothing more is applied. Answers why the partition is refused.
+    pub(super) fn refuse(&mut self, difference: Difference) -> Refusal {
+        self.is_frozen = true;
+        let source = self.lane.source();
+        Refusal::Refilled { topic: source.topic().to_owned(), partition: source.partition(), difference }
+    }
+
+    /// The lane has passed the record of this number in the batch.
+    pub(super) fn passed(&mut self, index: usize) {
+        self.made_headway();
+        self.last_passed = Some(index);
+    }
+
+    /// Applies records that were let through earlier, in order, as far as it goes.
+    pub(super) fn apply(&mut self, records: &[(Record<'_>, Decoded<'_>)]) -> Applied {
+        let next_offset = self.lane.next_offset();
+        let applied = self.lane.apply(records);
+        let passed = match applied {
+            Applied::All => records.len(),
+            Applied::Blocked { index } | Applied::Gap { index } => index,
+        };
+        self.remember_last_of(&records[..passed], next_offset);
+        applied
+    }
+
+    /// Of records that are all passed, those below `next_offset` were dropped. All were let through under one epoch.
+    fn remember_last_of(&mut self, passed: &[(Record<'_>, Decoded<'_>)], next_offset: u64) {
+        let counted = passed.iter().map(|(record, _)| record).filter(|record| record.offset >= next_offset);
+        // Of a record that was delivered twice the first was counted.
+        let last = counted.reduce(|last, record| if record.offset > last.offset { record } else { last });
+        if let Some(last) = last {
+            self.lane.remember_last(LastRecord::of(last, self.continuity.epoch()));
+        }
+        if !passed.is_empty() {
+            self.made_headway();
+        }
+    }
+
+    /// Has the lane remember the last record that it passed. To be called at the end of a batch, and before a drain or a
+    /// look within one.
+    pub(super) fn remember_last(&mut self, batch: &Batch<'_>) {
+        let last = self.last_passed.take().and_then(|index| batch.message(index));
+        if let Some(Message::Record { leader_epoch, record, .. }) = last {
+            self.lane.remember_last(LastRecord::of(&record, leader_epoch));
+        }
     }
 
     /// A record came. True where it was only there to warm the duplicate filter, and nothing more is to be done.
@@ -121,11 +203,11 @@ impl Slot {
     }
 
     /// The lane got further.
-    pub(super) fn made_headway(&mut self) {
+    fn made_headway(&mut self) {
         self.fruitless_loads = 0;
     }
 
-    /// True while only ids are read.
+    /// True while only ids are read, or the last record is looked for.
     pub(super) fn is_warming(&self) -> bool {
         self.warm_next.is_some()
     }
@@ -208,15 +290,32 @@ mod tests {
         }
     }
 
-    fn slot(next_offset: u64) -> Slot {
+    fn slot(opening: &Opening) -> Slot {
         let seed = UserKeySeed { k0: 1, k1: 2 };
-        Slot::new(Tenure { partition: 0, number: 1 }, &opening(next_offset), seed, Instant::now())
+        Slot::new(Tenure { partition: 0, number: 1 }, opening, seed, Instant::now())
+    }
+
+    fn tombstone(offset: u64) -> Record<'static> {
+        Record { offset, timestamp_ms: None, key: None, payload: None }
+    }
+
+    /// A lane whose last record was a tombstone at this offset, under leader epoch 1.
+    fn opening_after(last_offset: u64, next_offset: u64) -> Opening {
+        let mut opening = opening(next_offset);
+        opening.progress.last_record = Some(LastRecord::of(&tombstone(last_offset), 1));
+        opening
+    }
+
+    /// Hands a record to the slot as the worker does: the verdict, and whether it is to be applied.
+    fn read(slot: &mut Slot, record: &Record<'_>, leader_epoch: i32) -> (Verdict, bool) {
+        let verdict = slot.judge(record, leader_epoch);
+        let goes_on = matches!(verdict, Verdict::Same | Verdict::Unrecognized);
+        (verdict, goes_on && !slot.take_warming(record, Instant::now()))
     }
 
     #[test]
     fn warming_that_has_to_go_back_takes_nothing_until_it_has() {
-        let mut slot = slot(5);
-        let tombstone = |offset| Record { offset, timestamp_ms: None, key: None, payload: None };
+        let mut slot = slot(&opening(5));
         assert!(slot.take_warming(&tombstone(2), Instant::now()));
         slot.seek_due = Some((Instant::now(), SeekCause::Start));
         assert!(!slot.takes_records());
@@ -227,8 +326,69 @@ mod tests {
 
     #[test]
     fn a_lane_that_counts_goes_on_while_a_seek_is_due() {
-        let mut slot = slot(0);
+        let mut slot = slot(&opening(0));
         slot.seek_due = Some((Instant::now(), SeekCause::Stalled));
         assert!(slot.takes_records(), "records below its position are dropped, and a gap is doubted");
+    }
+
+    #[test]
+    fn a_start_reads_the_last_record_again_where_the_log_holds_it() {
+        let read_from = |last_offset, next_offset, low| {
+            let marks = Watermarks { low, high: next_offset };
+            slot(&Opening { marks, ..opening_after(last_offset, next_offset) }).read_from()
+        };
+        assert_eq!(read_from(9, 10, 0), 0);
+        assert_eq!(read_from(9, 10, 9), 9);
+        assert_eq!(read_from(9, 10, 10), 10, "retention took it");
+        assert_eq!(read_from(2_999_999, 3_000_000, 0), 2_000_000, "the duplicates' window lies before it");
+        assert_eq!(read_from(1_000_000, 3_000_000, 0), 999_900, "a gap of more offsets than that window");
+    }
+
+    #[test]
+    fn a_log_that_holds_another_last_record_is_refused_at_the_start() {
+        let mut slot = slot(&opening_after(9, 10));
+        assert_eq!(read(&mut slot, &tombstone(8), 2), (Verdict::Same, false));
+        let other = Record { payload: Some(b"x"), ..tombstone(9) };
+        let (Verdict::Different(difference), _) = read(&mut slot, &other, 2) else { panic!("taken for the same log") };
+        let refusal = slot.refuse(difference).to_string();
+        assert!(refusal.contains("partition 0 of topic t") && refusal.contains("offset 9"), "{refusal}");
+        assert!(!slot.takes_records());
+    }
+
+    #[test]
+    fn a_change_of_leader_epoch_sends_reading_back_before_anything_is_applied() {
+        let mut slot = slot(&opening_after(9, 10));
+        assert_eq!(read(&mut slot, &tombstone(9), 1), (Verdict::Same, false));
+        assert_eq!(read(&mut slot, &tombstone(10), 1), (Verdict::Same, true));
+        slot.apply(&[(tombstone(10), Decoded::Tombstone)]);
+        assert_eq!(read(&mut slot, &tombstone(11), 3), (Verdict::LookBack, false));
+        slot.look_back(3, Instant::now());
+        assert!(!slot.takes_records(), "what else was fetched before the seek may be of another log");
+        assert_eq!(slot.read_from(), 0);
+        slot.seek_due = None;
+        assert_eq!(read(&mut slot, &tombstone(10), 1), (Verdict::Same, false));
+        assert_eq!(read(&mut slot, &tombstone(11), 3), (Verdict::Same, true));
+
+        slot.apply(&[(tombstone(11), Decoded::Tombstone)]);
+        assert_eq!(read(&mut slot, &tombstone(12), 4), (Verdict::LookBack, false));
+        slot.look_back(4, Instant::now());
+        let other = Record { key: Some(b"x"), ..tombstone(11) };
+        assert!(matches!(read(&mut slot, &other, 4).0, Verdict::Different(_)));
+    }
+
+    #[test]
+    fn the_last_record_is_the_last_that_was_counted() {
+        let mut slot = slot(&opening_after(9, 10));
+        read(&mut slot, &tombstone(9), 1);
+        let events = [tombstone(9), tombstone(10), Record { key: Some(b"twice"), ..tombstone(10) }];
+        assert_eq!(slot.apply(&events.map(|record| (record, Decoded::Tombstone))), Applied::All);
+        let last = |slot: &mut Slot| slot.drain().progress.last_record;
+        assert_eq!(last(&mut slot), Some(LastRecord::of(&tombstone(10), 1)));
+        // What is not applied, and what lies beyond a gap that is not believed, is not the last.
+        let gap = [(tombstone(11), Decoded::Tombstone), (tombstone(20), Decoded::Tombstone)];
+        assert_eq!(slot.apply(&gap), Applied::Gap { index: 1 });
+        assert_eq!(last(&mut slot), Some(LastRecord::of(&tombstone(11), 1)));
+        slot.lane.skip_to(20);
+        assert_eq!(last(&mut slot), Some(LastRecord::of(&tombstone(11), 1)));
     }
 }

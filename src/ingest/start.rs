@@ -9,11 +9,13 @@
 //! | `low <= p <= high` | at `p` |
 //! | `p < low` | at `low`; the offsets `[p, low)` were deleted before they were counted, and are absent |
 //! | `p > high` | refused: the log lost records that were counted |
+//! | the last record before `p` is another than the one counted | refused: the log was cut and filled again |
 //! | under another topic id, none under this one | refused: the topic was recreated |
 //! | under another topic id, but some partition's under this one | as without: an operator has accepted the new topic |
 //! | counted by another release of the zone data | as above, or refused for as long as `core::takeover` says |
 //!
-//! The reading itself starts earlier, so that the duplicate filter is whole; see `Lane::rewind_offset`.
+//! The reading itself starts earlier, so that the duplicate filter is whole, see `Lane::rewind_offset`, and so that the
+//! last record is read again, see [`crate::core::continuity`]: the lane itself finds the difference.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -27,6 +29,7 @@ use super::rebalance::Tenure;
 use super::retry::Dependency;
 use super::topic::{Topic, Watermarks};
 use crate::core::calendar::RELEASE;
+use crate::core::continuity::Difference;
 use crate::core::rollup::{Progress, Source};
 use crate::core::takeover::{Claim, Claims, Standing, claim};
 use crate::store::{Store, StoreError, StoredProgress};
@@ -84,6 +87,13 @@ pub(super) enum Refusal {
          {counted} until it has caught up and stopped in an orderly way, then this one; it goes on by itself once that is so"
     )]
     ZoneData { topic: String, partition: u32, counted: String, current: String, unfinished: Vec<u32> },
+    /// The log was cut below the progress, and filled again with other records.
+    #[error(
+        "partition {partition} of topic {topic} lost records that were counted, and others took their offsets: {difference}. \
+         An unclean leader election does this. Restore the log and restart, or count what it holds now into another database \
+         (clickhouse.database)"
+    )]
+    Refilled { topic: String, partition: u32, difference: Difference },
 }
 
 impl Refusal {

@@ -28,6 +28,7 @@ use super::slot::Slot;
 use super::start::Opening;
 use super::watchdog::Heartbeat;
 use crate::config;
+use crate::core::continuity::Verdict;
 use crate::core::decode::decode;
 use crate::core::id::UserKeySeed;
 use crate::core::lane::{Applied, Step};
@@ -218,7 +219,9 @@ impl Worker {
                     slot.seek_due = None;
                     match cause {
                         SeekCause::Gap => slot.lane.sought(),
-                        SeekCause::Start | SeekCause::Stalled | SeekCause::Paused => slot.lane.doubt(),
+                        SeekCause::Start | SeekCause::Stalled | SeekCause::Paused | SeekCause::LeaderEpoch => {
+                            slot.lane.doubt();
+                        }
                     }
                 }
                 Err(error) => {
@@ -232,6 +235,7 @@ impl Worker {
     fn process(&mut self, batch: &Batch<'_>) {
         let was_warming = self.is_warming();
         let mut groups = self.count(batch);
+        self.remember_last(batch);
         for group in &mut groups {
             self.advance(group);
         }
@@ -252,6 +256,11 @@ impl Worker {
         }
     }
 
+    /// Before anything is waited for, since a drain may come meanwhile.
+    fn remember_last(&mut self, batch: &Batch<'_>) {
+        self.state.slots.values_mut().for_each(|slot| slot.remember_last(batch));
+    }
+
     fn is_warming(&self) -> bool {
         self.state.slots.values().any(Slot::is_warming)
     }
@@ -266,14 +275,15 @@ impl Worker {
         let mut has_waited = false;
         let mut room_bytes = self.room_bytes();
         let mut blocked: Vec<Group<'b>> = Vec::new();
-        for message in batch.messages() {
+        for (index, message) in batch.messages().enumerate() {
             if room_bytes == 0 {
                 has_waited = true;
+                self.remember_last(batch);
                 self.wait_for_room();
                 room_bytes = self.room_bytes();
             }
-            let (partition, record) = match message {
-                Message::Record { partition, record } => (partition, record),
+            let (partition, leader_epoch, record) = match message {
+                Message::Record { partition, leader_epoch, record } => (partition, leader_epoch, record),
                 Message::Event(event) => {
                     self.partition_event(&event);
                     continue;
@@ -283,6 +293,20 @@ impl Worker {
             if has_waited && !tenures.contains(&slot.tenure) {
                 continue;
             }
+            match slot.judge(&record, leader_epoch) {
+                Verdict::Same => {}
+                Verdict::Unrecognized => slot.tell_unrecognized(),
+                // This record and the lane's later ones are dropped: the seek brings them again.
+                Verdict::LookBack => {
+                    slot.remember_last(batch);
+                    slot.look_back(leader_epoch, now);
+                    continue;
+                }
+                Verdict::Different(difference) => {
+                    self.consumer.send(ToConsumer::Differs(slot.tenure, slot.refuse(difference)));
+                    continue;
+                }
+            }
             if slot.take_warming(&record, now) {
                 continue;
             }
@@ -291,10 +315,11 @@ impl Worker {
                 group.records.push((record, decoded));
                 continue;
             }
-            let bytes_before = slot.lane.pending_bytes();
+            let (next_offset, bytes_before) = (slot.lane.next_offset(), slot.lane.pending_bytes());
             match slot.lane.apply_one(&record, &decoded) {
+                Step::Passed if record.offset < next_offset => {}
                 Step::Passed => {
-                    slot.made_headway();
+                    slot.passed(index);
                     room_bytes = room_bytes.saturating_sub(slot.lane.pending_bytes() - bytes_before);
                 }
                 // The later records lie beyond the gap too, and are dropped: the seek brings them again.
@@ -311,9 +336,8 @@ impl Worker {
         while group.next < group.records.len() && !self.state.is_over {
             let Some(slot) = self.slot(group.tenure).filter(|slot| !slot.is_frozen) else { return };
             let end = group.records.len().min(group.next + RECORDS_BETWEEN_LOOKS);
-            match slot.lane.apply(&group.records[group.next..end]) {
+            match slot.apply(&group.records[group.next..end]) {
                 Applied::All => {
-                    slot.made_headway();
                     group.next = end;
                     self.wait_for_room();
                 }
@@ -323,9 +347,6 @@ impl Worker {
                     return;
                 }
                 Applied::Blocked { index } => {
-                    if index > 0 {
-                        slot.made_headway();
-                    }
                     group.next += index;
                     group.is_waiting = true;
                     return self.load(group);
@@ -367,11 +388,14 @@ impl Worker {
             slot.seek_due = Some((slot.headway.not_before(now), SeekCause::Stalled));
         }
         match event.code {
-            // The client has given the partition up, and only a new assignment starts it again.
+            // The client has given the partition up, and only a new assignment starts it again. A truncation of the log comes
+            // as the first of these; whether it took what was counted is seen when the lane opens.
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange if slot.headway.has_failed() => {
                 slot.reopen_at = Some(slot.headway.not_before(now));
             }
-            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+            RDKafkaErrorCode::AutoOffsetReset
+            | RDKafkaErrorCode::OffsetOutOfRange
+            | RDKafkaErrorCode::LogTruncation => {
                 self.consumer.send(ToConsumer::Broken(slot.tenure));
             }
             _ => self.consumer.send(ToConsumer::LookAtTopic),

@@ -101,6 +101,15 @@ pub fn offsets_lost(source: &Source, next_offset: u64, low_watermark: u64) {
     );
 }
 
+/// The last record that was counted is gone, and nothing else shows whether the log is the one that was counted.
+pub fn log_unrecognized(source: &Source, offset: u64) {
+    warn!(
+        %source, offset,
+        "the last record that was counted is gone (compaction?), so that a log that was cut and filled again would not be \
+         noticed; counting on"
+    );
+}
+
 /// The log was found to hold nothing between two offsets at its end.
 pub fn tail_skipped(source: &Source, from: u64, to: u64) {
     debug!(%source, from, to, "the rest of the log holds no records");

@@ -241,6 +241,8 @@ pub enum SeekCause {
     Stalled,
     /// The worker had no room, and has some again.
     Paused,
+    /// The leader epoch changed: is it still the log that was counted?
+    LeaderEpoch,
 }
 
 /// A partition was sought.
@@ -250,6 +252,7 @@ pub fn sought(cause: SeekCause) {
         SeekCause::Gap => "gap",
         SeekCause::Stalled => "stalled",
         SeekCause::Paused => "paused",
+        SeekCause::LeaderEpoch => "leader_epoch",
     };
     counter!(SEEKS, "cause" => cause).increment(1);
 }

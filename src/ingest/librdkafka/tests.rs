@@ -103,8 +103,8 @@ fn a_batch_holds_what_was_produced() {
         let batch = queue.take(100, Duration::from_millis(50));
         for message in batch.messages() {
             match message {
-                Message::Record { partition, record } => {
-                    assert_eq!(partition, 1);
+                Message::Record { partition, leader_epoch, record } => {
+                    assert_eq!((partition, leader_epoch), (1, 0));
                     seen.push(format!("{record:?}"));
                 }
                 Message::Event(event) => seen.push(format!("{:?} at {:?}", event.code, event.offset)),
