@@ -10,6 +10,7 @@ mod broker;
 mod bytes;
 mod clickhouse;
 mod disk;
+mod election;
 mod group;
 mod log;
 mod long;

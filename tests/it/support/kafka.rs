@@ -3,6 +3,8 @@
 //! Where Java or Maven is missing, librdkafka's mock cluster takes its place and says so. With `SEATMETER_REQUIRE_KAFKA=1`
 //! (CI) the tests fail instead.
 
+mod cluster;
+
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -23,6 +25,7 @@ use seatmeter::embedded::kafka::MockBroker;
 use seatmeter::embedded::provision;
 use tempfile::TempDir;
 
+pub(crate) use self::cluster::Cluster;
 use super::tcp_proxy::TcpProxy;
 use super::{is_required, process_folder, signal, unique};
 
@@ -131,16 +134,8 @@ impl Kafka {
         if let Some(proxy) = proxy {
             proxy.forward_to(port);
         }
-        let properties = properties(&folder, port, public_port, controller_port, extras);
-        std::fs::write(folder.join("server.properties"), properties).unwrap();
-        let formatted = java(&jars)
-            .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
-            .arg(folder.join("server.properties"))
-            .args(extras.scram_users.iter().flat_map(|user| ["--add-scram", user]))
-            .output()
-            .unwrap();
-        assert!(formatted.status.success(), "cannot format Kafka's storage: {formatted:?}");
-        let broker = Broker { jars, folder, _owned: owned, running: Mutex::new(None) };
+        let broker = Broker::new(jars, folder, owned);
+        broker.format(port, public_port, controller_port, extras);
         broker.launch();
         let kafka = Kafka { bootstrap_servers: format!("127.0.0.1:{public_port}"), kind: Kind::Real(Box::new(broker)) };
         kafka.wait_until_ready();
@@ -309,6 +304,25 @@ impl Kafka {
 }
 
 impl Broker {
+    fn new(jars: PathBuf, folder: PathBuf, owned: Option<TempDir>) -> Broker {
+        Broker { jars, folder, _owned: owned, running: Mutex::new(None) }
+    }
+
+    /// Writes its configuration, and prepares its storage.
+    #[track_caller]
+    fn format(&self, port: u16, public_port: u16, controller_port: u16, extras: &Extras) {
+        let file = self.folder.join("server.properties");
+        let properties = properties(&self.folder, port, public_port, controller_port, extras);
+        std::fs::write(&file, properties).unwrap();
+        let formatted = java(&self.jars)
+            .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+            .arg(file)
+            .args(extras.scram_users.iter().flat_map(|user| ["--add-scram", user]))
+            .output()
+            .unwrap();
+        assert!(formatted.status.success(), "cannot format Kafka's storage: {formatted:?}");
+    }
+
     #[track_caller]
     fn launch(&self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) use engine::{Database, PrivateEngine, engine};
-pub(crate) use kafka::Kafka;
+pub(crate) use kafka::{Cluster, Kafka};
 pub(crate) use program::Program;
 
 /// A name that no other test, and no other run, uses: `prefix`, process, counter; fit for databases, topics and groups.
