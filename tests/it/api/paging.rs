@@ -242,3 +242,37 @@ fn a_long_name_is_whole_in_a_listing_that_it_does_not_order() {
         assert_eq!(paged, names, "{round}");
     }
 }
+
+/// A user without a name goes by the id, for a search too; the name takes its place.
+#[test]
+fn a_nameless_user_is_searched_by_the_id() {
+    let api = Api::open();
+    let assigned = |user: &str| {
+        let data = json!({"account_id": "a", "organization_id": "o", "user_id": user});
+        event("license.assigned", "2026-01-02T00:00:00Z", &data)
+    };
+    let found = |part: &str| -> Vec<String> {
+        let part: String = url::form_urlencoded::byte_serialize(part.as_bytes()).collect();
+        let report = api.report(&format!("/v1/accounts/a/licenses/assignments?user={part}"));
+        report["rows"].as_array().unwrap().iter().map(|row| row["user_id"].as_str().unwrap().to_owned()).collect()
+    };
+    api.count(&[assigned("İpek-7"), assigned("plain-7"), assigned("UPPER-7")]);
+    assert_eq!(found("ipek"), ["İpek-7"]);
+    assert_eq!(found("UPPER"), ["UPPER-7"]);
+    assert_eq!(found("-7").len(), 3);
+    assert_eq!(
+        api.sql("SELECT groupArray(name_search_key) FROM (SELECT * FROM users ORDER BY user_id)").trim(),
+        "['upper-7','plain-7','ipek-7']"
+    );
+    let log = [
+        assigned("İpek-7"),
+        assigned("plain-7"),
+        assigned("UPPER-7"),
+        event("user.updated", "2026-01-03T00:00:00Z", &json!({"account_id": "a", "user_id": "UPPER-7", "name": "Zoë"})),
+    ];
+    let api = Api::open();
+    api.count(&log);
+    let total = |query: &str| api.report(&format!("/v1/accounts/a/licenses/assignments?user={query}"))["total"].clone();
+    assert_eq!(total("zoe"), 1);
+    assert_eq!(total("upper"), 0);
+}
