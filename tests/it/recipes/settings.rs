@@ -8,6 +8,7 @@ use seatmeter::store::{PINNED, ProgressRow};
 
 use super::{acme, assigned, described, organization, recipes, second_source, seen, used};
 use crate::store::{TestDatabase, rows, source};
+use crate::support::engine::PASSWORD;
 
 /// Settings, by the beginning of their names, that are not about what is answered, and why.
 const NOT_ABOUT_ANSWERS: [(&str, &str); 6] = [
@@ -56,7 +57,7 @@ impl Analyst {
     /// What the engine says to a statement under settings: rows, or its error.
     fn post(&self, sql: &str, settings: &[Setting]) -> Result<String, String> {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut request = agent.post(&self.url);
+        let mut request = agent.post(&self.url).header("X-ClickHouse-Key", PASSWORD);
         for (name, value) in settings {
             request = request.query(name, value);
         }
