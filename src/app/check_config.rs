@@ -6,6 +6,7 @@ use anyhow::bail;
 
 use super::output::written;
 use super::progress::say;
+use super::topic_sample;
 use super::topic_settings::{self, Finding};
 use super::within_runtime;
 use crate::config::{self, Config};
@@ -15,8 +16,8 @@ use crate::store::{MigrateError, Store, StoreError};
 /// Validate the configuration and print what is in effect, secrets masked
 ///
 /// Kafka and ClickHouse are looked at too: what a worker needs is tried (nothing is counted or committed, the group is not
-/// joined), and the topic's settings, the server's version and the schema are judged. What is refused is an error; what
-/// cannot be reached is named as not checked, and is no failure.
+/// joined), and the topic's settings, its newest records' keys, the server's version and the schema are judged. What is
+/// refused is an error; what cannot be reached is named as not checked, and is no failure.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Print every option with its default and a comment instead
@@ -42,6 +43,7 @@ pub(super) fn run(args: &Args, load: impl FnOnce() -> anyhow::Result<Config>) ->
     let store = Store::connect(&config.clickhouse)?;
     within_runtime(async {
         let mut findings = topic_settings::look(&config).await;
+        findings.extend(topic_sample::look(&config.kafka).await);
         findings.push(look_at_store(&store).await);
         findings.iter().for_each(|finding| say(&finding.to_string()));
         let errors = findings.iter().filter(|finding| matches!(finding, Finding::Error(_))).count();

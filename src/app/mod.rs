@@ -18,6 +18,7 @@ mod sender;
 mod service;
 mod shutdown;
 mod token;
+mod topic_sample;
 mod topic_settings;
 
 use std::path::PathBuf;

@@ -10,7 +10,7 @@ use super::calendar::{Day, DayWindow, YearMonth, Zone, day_window_of};
 use super::counters::Block;
 use super::id::{Id, IdRef, UserKeySeed};
 use super::quota::Anchors;
-use super::rollup::{ActiveUsers, SeatUsage};
+use super::rollup::{AccountMove, AccountProgress, ActiveUsers, RecordPlace, SeatUsage};
 use super::seats::{FactOrder, Seat};
 
 /// When an entry was last needed, and by which drain its rows went out; both in drains of the lane.
@@ -58,6 +58,10 @@ pub struct Account {
     pub is_registered: bool,
     /// True while a drain has something to fetch here.
     pub is_dirty: bool,
+    /// Where the account has moved from, until its first event here tells so.
+    pub moves: Vec<AccountMove>,
+    /// The first and the last event since the last drain.
+    events: Option<(RecordPlace, RecordPlace)>,
     pub upkeep: Upkeep,
 }
 
@@ -259,8 +263,23 @@ impl Account {
             changed_blocks: Vec::new(),
             is_registered: false,
             is_dirty: false,
+            moves: Vec::new(),
+            events: None,
             upkeep: Upkeep::default(),
         }
+    }
+
+    /// An event was applied. True if it is the first since the last drain.
+    pub fn note_event(&mut self, place: RecordPlace) -> bool {
+        let first = self.events.map(|(first, _)| first);
+        self.events = Some((first.unwrap_or(place), place));
+        first.is_none()
+    }
+
+    /// Yields the events since the last drain.
+    pub fn take_progress(&mut self) -> Option<AccountProgress> {
+        let (first, last) = self.events.take()?;
+        Some(AccountProgress { account: self.id.clone(), first, last })
     }
 
     /// The zone that the next record is judged by.

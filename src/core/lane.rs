@@ -51,6 +51,8 @@ pub struct Lane {
     accounts: HashMap<Id, Account>,
     /// Accounts with something to drain besides `rows`.
     dirty_accounts: Vec<Id>,
+    /// Accounts with an event since the last drain.
+    counted_accounts: Vec<Id>,
     /// Rows that need no merging before the drain.
     rows: LaneRows,
     /// What `rows` takes, bytes.
@@ -119,6 +121,7 @@ impl Lane {
             accounts: HashMap::new(),
             dirty_accounts: Vec::new(),
             row_bytes: 0,
+            counted_accounts: Vec::new(),
             merged_rows: 0,
             drain: 1,
             acknowledged: 0,
@@ -273,6 +276,10 @@ impl Lane {
                     upto,
                 }));
             }
+        }
+        for account_id in std::mem::take(&mut self.counted_accounts) {
+            let Some(account) = self.accounts.get_mut(&account_id) else { continue };
+            rows.account_progress.extend(account.take_progress());
         }
         self.merged_rows = 0;
         self.row_bytes = 0;

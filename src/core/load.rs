@@ -1,8 +1,12 @@
 //! What a lane asks of the store before it can judge a record, and what the store answers.
 
+use std::sync::Arc;
+
 use super::calendar::YearMonth;
 use super::id::Id;
-use super::rollup::{OrganizationSeen, PlanFact, QuotaUsage, SeatFact, SeatUsage, TestExecutions, ZoneFact};
+use super::rollup::{
+    AccountMove, OrganizationSeen, PlanFact, QuotaUsage, SeatFact, SeatUsage, TestExecutions, ZoneFact,
+};
 
 /// What a batch needs and the lane does not hold. Free of duplicates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,12 +46,26 @@ pub struct AccountExtent {
     pub last_counted: Option<YearMonth>,
 }
 
+/// A partition, of the same incarnation of the topic as the asking lane's, that has counted events of an account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CountedBy {
+    pub account: Id,
+    pub source: Arc<str>,
+    /// The next offset of this source's recorded progress, before any fact of the answer was read: what lies below is
+    /// stored, and is never counted again.
+    pub upto: u64,
+}
+
 /// The merged rows of everything that a [`Missing`] named; what it does not mention is not there. Facts are of every
 /// source; counters are of the asking lane's source alone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loaded {
     /// Of accounts that were asked for; of one that is left out nothing is known as a whole.
     pub extents: Vec<AccountExtent>,
+    /// Of accounts that were asked for, the asking lane's own source included.
+    pub counted_by: Vec<CountedBy>,
+    /// Moves of these accounts away from the asking lane's source.
+    pub moves_away: Vec<AccountMove>,
     pub zone_facts: Vec<ZoneFact>,
     pub plan_facts: Vec<PlanFact>,
     pub organizations: Vec<OrganizationSeen>,

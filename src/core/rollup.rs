@@ -47,6 +47,12 @@ impl Source {
     pub fn partition(&self) -> u32 {
         self.partition
     }
+
+    /// What the names of all partitions of this incarnation of the topic begin with: `topic/topic-id/`.
+    pub fn incarnation(&self) -> &str {
+        let partition = self.name.rfind('/').map_or(0, |slash| slash + 1);
+        &self.name[..partition]
+    }
 }
 
 impl fmt::Display for Source {
@@ -107,6 +113,8 @@ pub struct LaneRows {
     /// Where the lane stood at the drain: `upto` of every counter below, and the progress to record once all rows of the
     /// flush are acknowledged.
     pub progress: Progress,
+    /// To be written before every other row.
+    pub account_moves: Vec<AccountMove>,
     pub active_users: Vec<ActiveUsers>,
     pub test_executions: Vec<TestExecutions>,
     pub quota_usage: Vec<QuotaUsage>,
@@ -118,6 +126,8 @@ pub struct LaneRows {
     pub directory: Vec<DirectoryEntry>,
     pub organizations: Vec<OrganizationSeen>,
     pub rejected: Vec<RejectedRecord>,
+    /// To be written once every other row is acknowledged.
+    pub account_progress: Vec<AccountProgress>,
     /// Kafka timestamps (milliseconds) of records passed since the last drain, as (timestamp, records) for the latency
     /// metric; coarse, at most one entry per distinct second.
     pub record_times: Vec<(i64, u64)>,
@@ -129,6 +139,7 @@ impl LaneRows {
         Self {
             source,
             progress,
+            account_moves: Vec::new(),
             active_users: Vec::new(),
             test_executions: Vec::new(),
             quota_usage: Vec::new(),
@@ -140,6 +151,7 @@ impl LaneRows {
             directory: Vec::new(),
             organizations: Vec::new(),
             rejected: Vec::new(),
+            account_progress: Vec::new(),
             record_times: Vec::new(),
         }
     }
@@ -151,7 +163,8 @@ impl LaneRows {
 
     /// Rows of all tables together.
     pub fn row_count(&self) -> usize {
-        self.active_users.len()
+        self.account_moves.len()
+            + self.active_users.len()
             + self.test_executions.len()
             + self.quota_usage.len()
             + self.seat_facts.len()
@@ -162,7 +175,52 @@ impl LaneRows {
             + self.directory.len()
             + self.organizations.len()
             + self.rejected.len()
+            + self.account_progress.len()
     }
+}
+
+/// Where a record stands in the lane's partition, and when it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordPlace {
+    pub offset: u64,
+    /// Kafka's record timestamp, milliseconds since 1970 UTC.
+    pub timestamp_ms: Option<i64>,
+}
+
+/// How far the lane has counted an account: every row of the account's records up to `last` is stored before this one.
+/// Yielded for each account with an event since the last drain, whether or not the event changed a row. Merged by `min` of
+/// `first` and `max` of `last`, each by offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountProgress {
+    pub account: Id,
+    /// Its first event since the last drain.
+    pub first: RecordPlace,
+    /// Its last event since the last drain.
+    pub last: RecordPlace,
+}
+
+impl AccountProgress {
+    /// Everything of the account below this offset is stored.
+    pub fn upto(&self) -> u64 {
+        self.last.offset + 1
+    }
+}
+
+/// The account's first event in the lane's partition, where the store held events of it from another partition of the
+/// topic: the account has moved here. It is exact only if the former partition counts nothing of the account from
+/// `former_upto` on. Merged by `min` of `former_upto`.
+///
+/// The lane of the former partition yields it too, where it loads the account's facts and stands before `former_upto`: it
+/// judges events again that the other one took for counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountMove {
+    pub account: Id,
+    /// The source of the partition that the account came to.
+    pub source: Arc<str>,
+    /// The source of the partition that had counted it before.
+    pub former: Arc<str>,
+    /// The next offset of the other partition's recorded progress when the lane loaded the account's facts.
+    pub former_upto: u64,
 }
 
 /// Users active on a day, new since the last drain. Merged by union.

@@ -23,12 +23,14 @@ pub(super) struct Status {
     #[schema(example = "ready")]
     status: &'static str,
     /// What it waits for.
-    waiting_for: Vec<Waiting>,
+    waiting_for: Vec<Complaint>,
+    /// What makes figures wrong although the process is ready.
+    degraded: Vec<Complaint>,
 }
 
-/// A component that is not ready.
+/// A component that is not as it should be.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Waiting {
+pub(super) struct Complaint {
     #[schema(example = "clickhouse")]
     component: &'static str,
     /// Why, for an operator.
@@ -45,7 +47,7 @@ pub(super) struct Waiting {
     responses((status = 200, description = "Alive", body = Status))
 )]
 pub(super) async fn healthz() -> Json<Status> {
-    Json(Status { status: "ok", waiting_for: Vec::new() })
+    Json(Status { status: "ok", waiting_for: Vec::new(), degraded: Vec::new() })
 }
 
 /// The process can do its work
@@ -55,21 +57,23 @@ pub(super) async fn healthz() -> Json<Status> {
     operation_id = "getReadiness",
     tag = "operations",
     responses(
-        (status = 200, description = "Ready", body = Status),
+        (status = 200, description = "Ready; `degraded` says what makes figures wrong nevertheless", body = Status),
         (status = 503, description = "Not ready, and why", body = Status),
     )
 )]
 pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
-    let mut waiting: Vec<Waiting> =
-        state.health().waiting_for().into_iter().map(|(component, reason)| Waiting { component, reason }).collect();
+    let complaint = |(component, reason)| Complaint { component, reason };
+    let mut waiting: Vec<Complaint> = state.health().waiting_for().into_iter().map(complaint).collect();
+    let degraded: Vec<Complaint> = state.health().degradations().into_iter().map(complaint).collect();
     let answers = matches!(tokio::time::timeout(PING_TIMEOUT, state.store().ping()).await, Ok(Ok(())));
     if !answers && !waiting.iter().any(|waiting| waiting.component == "clickhouse") {
-        waiting.push(Waiting { component: "clickhouse", reason: "does not answer".to_owned() });
+        waiting.push(Complaint { component: "clickhouse", reason: "does not answer".to_owned() });
     }
     if waiting.is_empty() {
-        Json(Status { status: "ready", waiting_for: waiting }).into_response()
+        Json(Status { status: "ready", waiting_for: waiting, degraded }).into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(Status { status: "waiting", waiting_for: waiting })).into_response()
+        let status = Status { status: "waiting", waiting_for: waiting, degraded };
+        (StatusCode::SERVICE_UNAVAILABLE, Json(status)).into_response()
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Mutex;
 
 use super::auth::Auth;
 use super::connections::Bounds;
@@ -14,11 +15,14 @@ use super::poll::Polls;
 use super::problem::Problem;
 use super::tracked::Version;
 use crate::config::{AuthMode, Config};
-use crate::report::ingest::IngestReport;
+use crate::report::ingest::{IngestReport, PartitionProgress};
 use crate::report::subject::AccountContext;
 use crate::report::value::Instant;
 use crate::store::Store;
 use crate::telemetry::health::Health;
+
+/// How old the number of split accounts may be.
+const SPLIT_ACCOUNTS_AGE_MAX: Duration = Duration::from_secs(2);
 
 /// What every handler shares. Cheap to clone.
 #[derive(Clone)]
@@ -40,6 +44,8 @@ struct Shared {
     keep_alive_timeout: Duration,
     request_timeout: Duration,
     cors_origins: Vec<String>,
+    /// When it was last asked how many accounts are split, and the answer.
+    split_accounts: Mutex<Option<(std::time::Instant, u64)>>,
 }
 
 /// The state for as long as somebody else has it.
@@ -86,6 +92,7 @@ impl ApiState {
             keep_alive_timeout: config.http.keep_alive_timeout,
             request_timeout: config.http.request_timeout,
             cors_origins: config.http.cors_origins.clone(),
+            split_accounts: Mutex::default(),
         };
         crate::telemetry::http::describe();
         Ok(Self { shared: Arc::new(shared) })
@@ -173,7 +180,7 @@ impl ApiState {
         {
             return Ok(known);
         }
-        let data_through = self.ingest().await?.data_through();
+        let data_through = IngestReport::assemble(self.ingest_progress().await?, 0).data_through();
         if let Some(version) = version {
             self.polls().keep_data_through(version, data_through).await;
         }
@@ -182,7 +189,27 @@ impl ApiState {
 
     /// What has been counted so far.
     pub(super) async fn ingest(&self) -> Result<IngestReport, Problem> {
-        Ok(IngestReport::assemble(self.store().ingest_progress(&self.shared.topic).await?))
+        let (progress, split_accounts) = tokio::try_join!(self.ingest_progress(), self.split_accounts())?;
+        Ok(IngestReport::assemble(progress, split_accounts))
+    }
+
+    async fn ingest_progress(&self) -> Result<Vec<PartitionProgress>, Problem> {
+        Ok(self.store().ingest_progress(&self.shared.topic).await?)
+    }
+
+    /// How many accounts are split, a few seconds ago at most: it takes a look at every account that there is, so all who
+    /// ask share one.
+    async fn split_accounts(&self) -> Result<u64, Problem> {
+        let mut known = self.shared.split_accounts.lock().await;
+        if let Some((read_at, accounts)) = *known
+            && read_at.elapsed() < SPLIT_ACCOUNTS_AGE_MAX
+        {
+            return Ok(accounts);
+        }
+        let read_at = std::time::Instant::now();
+        let accounts = self.store().split_accounts(&self.shared.topic, 1).await?.total;
+        *known = Some((read_at, accounts));
+        Ok(accounts)
     }
 }
 

@@ -43,8 +43,8 @@ pub(super) fn consumer_properties(kafka: &config::Kafka, ingest: &config::Ingest
     properties
 }
 
-/// The properties of a short-lived consumer that reads one partition to its end and is no member of the group.
-pub(super) fn probe_properties(kafka: &config::Kafka) -> ClientConfig {
+/// The properties of a short-lived consumer that reads partitions to their ends and is no member of the group.
+pub(crate) fn probe_properties(kafka: &config::Kafka) -> ClientConfig {
     let mut properties = shared_properties(kafka);
     properties.set("enable.partition.eof", "true").set("queued.max.messages.kbytes", "1024");
     properties

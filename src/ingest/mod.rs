@@ -12,8 +12,9 @@
 //! - A **worker thread** ([`worker`]) owns its lanes by value and takes batches from a queue of its own ([`librdkafka`]).
 //! - The **coordinator** ([`flush`]) drains all lanes at each tick, and makes what they yield durable.
 //! - Tasks find out where a partition starts ([`start`]), load what a lane lacks ([`load`]), look after the topic
-//!   ([`topic`]) and at the end of a log that holds nothing more ([`tail`]), and ask where the logs end ([`ends`]); a
-//!   **watchdog** ([`watchdog`]) looks after the threads. Partitions that stand still are told of ([`headway`]).
+//!   ([`topic`]), at the end of a log that holds nothing more ([`tail`]) and for accounts that several partitions count
+//!   ([`split_accounts`]), and ask where the logs end ([`ends`]); a **watchdog** ([`watchdog`]) looks after the threads.
+//!   Partitions that stand still are told of ([`headway`]).
 //!
 //! What it never does: count (the lanes do), decide by the group's committed offsets, wait for ClickHouse in a callback,
 //! or drop a row. Whatever fails outside is tried again for ever, and `/readyz` says what is waited for.
@@ -35,6 +36,7 @@ mod retry;
 mod seek;
 mod shell;
 mod slot;
+mod split_accounts;
 mod start;
 mod tail;
 mod topic;
@@ -49,6 +51,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::access::{Attempt, try_access};
 pub use self::bare::read_batches;
+pub(crate) use self::client::probe_properties;
 use self::messages::{Fatal, FatalSender};
 pub(crate) use self::retry::Dependency;
 use self::shell::Shell;

@@ -23,6 +23,7 @@ use super::librdkafka::{Queue, QueueTarget};
 use super::load::Loader;
 use super::messages::{ConsumerHandle, Fatal, FatalSender, FlushRequest, ToConsumer, ToWorker, WorkerHandle};
 use super::retry::Dependency;
+use super::split_accounts::watch_split_accounts;
 use super::start::Starter;
 use super::tail::watch_tails;
 use super::topic::{Topic, wait_for_topic, watch_topic};
@@ -107,6 +108,7 @@ impl Shell {
         let coordinator = tokio::spawn(beating(Arc::clone(&flushes), coordinator));
         tasks.spawn(watch_tails(config.kafka.clone(), workers.clone(), tail_requests, stop.clone()));
         tasks.spawn(watch_ends(topic.clone(), ends, Arc::clone(&kafka), stop.clone()));
+        tasks.spawn(watch_split_accounts(store.clone(), config.kafka.topic.clone(), Arc::clone(&health), stop.clone()));
         let starter = Starter {
             store,
             topic: topic.clone(),

@@ -53,6 +53,10 @@ pub struct IngestReport {
     /// The release of the IANA time zone database that this program tells days by.
     #[schema(example = "2026f")]
     pub timezones: &'static str,
+    /// Accounts that more than one partition has counted without a stop between. They are not counted exactly; the view
+    /// `split_accounts` names them.
+    #[schema(example = 0)]
+    pub split_accounts: u64,
     /// Ordered by topic and partition.
     pub partitions: Vec<PartitionReport>,
 }
@@ -78,7 +82,7 @@ pub struct PartitionReport {
 
 impl IngestReport {
     /// Puts the report together.
-    pub fn assemble(mut partitions: Vec<PartitionProgress>) -> Self {
+    pub fn assemble(mut partitions: Vec<PartitionProgress>, split_accounts: u64) -> Self {
         partitions.sort_unstable_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         let partitions: Vec<PartitionReport> = partitions
             .into_iter()
@@ -104,7 +108,7 @@ impl IngestReport {
             counts.skipped += partition.counts.skipped;
             counts.absent += partition.counts.absent;
         }
-        Self { counts, timezones: RELEASE, partitions }
+        Self { counts, timezones: RELEASE, split_accounts, partitions }
     }
 
     /// The report without the times of the flushes, which move while nothing is counted.
@@ -115,7 +119,7 @@ impl IngestReport {
                 (partition.topic.clone(), partition.partition, partition.next_offset, partition.counts.clone())
             })
             .collect();
-        (self.counts.clone(), self.timezones, partitions)
+        (self.counts.clone(), self.timezones, self.split_accounts, partitions)
     }
 
     /// When the partition was flushed whose last flush is oldest; `None` where one was not flushed at all.
@@ -145,23 +149,24 @@ mod tests {
             high_watermark: Some(high_watermark),
             flushed_at_ms: Some(flushed_at_ms),
         };
-        let report = IngestReport::assemble(vec![partition(1, 10, 15, 500), partition(0, 20, 19, 700)]);
+        let report = IngestReport::assemble(vec![partition(1, 10, 15, 500), partition(0, 20, 19, 700)], 2);
         assert_eq!(
             report.counts,
             RecordCounts { events: 24, rejected: 2, duplicates: 4, skipped: 0, absent: 0, lag: Some(5) }
         );
+        assert_eq!(report.split_accounts, 2);
         assert_eq!(report.partitions[0].partition, 0);
         assert_eq!(report.data_through(), Some(Instant(500)));
-        assert_eq!(IngestReport::assemble(Vec::new()).data_through(), None);
+        assert_eq!(IngestReport::assemble(Vec::new(), 0).data_through(), None);
 
         let unknown = PartitionProgress { high_watermark: None, ..partition(2, 5, 0, 900) };
-        let report = IngestReport::assemble(vec![partition(0, 20, 25, 700), unknown]);
+        let report = IngestReport::assemble(vec![partition(0, 20, 25, 700), unknown], 0);
         let lags: Vec<_> = report.partitions.iter().map(|partition| partition.counts.lag).collect();
         assert_eq!(lags, [Some(5), None]);
         assert_eq!(report.counts.lag, None, "what is not known of one is not known of all");
 
         let unflushed = PartitionProgress { flushed_at_ms: None, ..partition(1, 3, 9, 0) };
-        let report = IngestReport::assemble(vec![partition(0, 20, 25, 700), unflushed]);
+        let report = IngestReport::assemble(vec![partition(0, 20, 25, 700), unflushed], 0);
         assert_eq!(report.data_through(), None, "its data goes through no moment");
     }
 }

@@ -44,10 +44,11 @@ impl Store {
     /// Where any query fails; a partial answer is never given.
     pub async fn load(&self, source: &Source, missing: &Missing) -> Result<Loaded, StoreError> {
         let accounts: Vec<String> = missing.accounts.iter().map(Id::to_string).collect();
-        let (extents, zones, plans, organizations) = tokio::try_join!(
+        // Who has counted the accounts, and how far, is known before any fact is read.
+        let (counted_by, moves_away, extents, organizations) = tokio::try_join!(
+            self.load_counted_by(&accounts, source),
+            self.load_moves_away(&accounts, source),
             self.load_extents(&accounts, source),
-            self.load_facts::<_, ZoneRow>(ZONE_FACTS, &accounts),
-            self.load_facts::<_, PlanRow>(PLAN_FACTS, &accounts),
             self.load_facts::<_, OrganizationRow>(ORGANIZATIONS, &accounts),
         )?;
         let known: BTreeMap<&Id, &AccountExtent> = extents.iter().map(|extent| (&extent.account, extent)).collect();
@@ -65,7 +66,9 @@ impl Store {
             .filter(|block| known.get(&block.account).is_none_or(|extent| extent.last_counted >= Some(block.month)))
             .map(|block| (block.account.to_string(), block.organization.to_string(), block.month.0))
             .collect();
-        let (all_facts, all_usage, facts, usage, executions, quota) = tokio::try_join!(
+        let (zones, plans, all_facts, all_usage, facts, usage, executions, quota) = tokio::try_join!(
+            self.load_facts::<_, ZoneRow>(ZONE_FACTS, &accounts),
+            self.load_facts::<_, PlanRow>(PLAN_FACTS, &accounts),
             self.load_facts::<_, SeatFactRow>(SEAT_FACTS_OF_ACCOUNTS, &whole),
             self.load_facts::<_, SeatUsageRow>(SEAT_USAGE_OF_ACCOUNTS, &whole),
             self.load_facts::<_, SeatFactRow>(SEAT_FACTS, &users),
@@ -83,6 +86,8 @@ impl Store {
             test_executions: executions.into_iter().map(TestExecutions::from).collect(),
             quota_usage: quota.into_iter().map(QuotaUsage::from).collect(),
             extents,
+            counted_by,
+            moves_away,
         })
     }
 

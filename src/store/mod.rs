@@ -22,6 +22,7 @@ mod row_binary;
 mod rows;
 mod schema;
 mod settings;
+mod split_accounts;
 mod write;
 mod writes;
 
@@ -37,11 +38,14 @@ pub use reports_licenses::{SeatChange, TreeHash};
 pub use reports_series::SeriesStream;
 pub use schema::{Migration, View, migrations, views};
 pub use settings::PINNED;
+pub use split_accounts::{SplitAccount, SplitAccounts};
 pub use write::{TableWritten, Written};
 pub use writes::Writes;
 
 /// Every table that rollups, facts and progress are written to.
-pub const TABLES: [&str; 14] = [
+pub const TABLES: [&str; 16] = [
+    "account_moves",
+    "account_progress",
     "active_users_by_account_state",
     "active_users_state",
     "directory_state",

@@ -6,8 +6,8 @@ use super::row_binary::RowBuffer;
 use crate::core::event::PlanKind;
 use crate::core::id::Id;
 use crate::core::rollup::{
-    ActiveUsers, DirectoryEntry, Entity, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact, QuotaUsage,
-    RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions, ZoneFact,
+    AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, Field, LaneRows, LicenseFact, OrganizationSeen,
+    PlanFact, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions, ZoneFact,
 };
 use crate::report::search::search_key;
 
@@ -50,6 +50,34 @@ pub(super) fn encode_rows<'a, R: TableRow>(
         }
         (count > 0).then(|| EncodedTable { table: R::TABLE, columns: R::COLUMNS, rows: count, bytes: out.into_bytes() })
     })
+}
+
+impl TableRow for AccountMove {
+    const TABLE: &'static str = "account_moves";
+    const COLUMNS: &'static str = "account_id, source, former, former_upto";
+
+    fn encode(&self, _: &Source, out: &mut RowBuffer) {
+        out.id(&self.account);
+        out.string(self.source.as_bytes());
+        out.string(self.former.as_bytes());
+        out.u64(self.former_upto);
+    }
+}
+
+impl TableRow for AccountProgress {
+    const TABLE: &'static str = "account_progress";
+    const COLUMNS: &'static str = "account_id, source, upto, first_event, last_event";
+
+    fn encode(&self, source: &Source, out: &mut RowBuffer) {
+        out.id(&self.account);
+        out.string(source.as_str());
+        out.u64(self.upto());
+        // A tuple is its elements, one after the other. A record without a timestamp stands in order with any other.
+        out.u64(self.first.offset);
+        out.time_ms(self.first.timestamp_ms.unwrap_or(i64::MAX));
+        out.u64(self.last.offset);
+        out.time_ms(self.last.timestamp_ms.unwrap_or(i64::MIN));
+    }
 }
 
 impl TableRow for ActiveUsers {

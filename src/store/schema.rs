@@ -34,6 +34,8 @@ static TABLE_FILES: &[(&str, &str)] = &embed! { "tables":
     "0016_schema_views"
     "0017_deployment"
     "0018_zone_claims"
+    "0019_account_progress"
+    "0020_account_moves"
 };
 
 /// Name and text of every file in `schemas/clickhouse/views`, each after the views that it reads; a test compares the list
@@ -41,6 +43,7 @@ static TABLE_FILES: &[(&str, &str)] = &embed! { "tables":
 static VIEW_FILES: &[(&str, &str)] = &embed! { "views":
     "ingest_progress"
     "rejected_events"
+    "split_accounts"
     "daily_active_users"
     "daily_active_users_by_account"
     "test_executions_daily"

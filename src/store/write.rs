@@ -1,4 +1,11 @@
 //! Flushes: one INSERT per table, or a few where its rows are many bytes, each acknowledged only when it is stored.
+//!
+//! ```text
+//! moves of accounts -> all other rows, at once -> progress of accounts      (then the progress of sources)
+//! ```
+//!
+//! A move lost after rows were stored that had been judged by it would hide a split account, and the progress of an
+//! account says that its rows are there.
 
 use std::borrow::Borrow;
 
@@ -9,8 +16,8 @@ use super::client::Store;
 use super::error::StoreError;
 use super::rows::{DirectoryRow, EncodedTable, TableRow, encode_rows};
 use crate::core::rollup::{
-    ActiveUsers, LaneRows, LicenseFact, OrganizationSeen, PlanFact, QuotaUsage, RejectedRecord, SeatFact, SeatUsage,
-    Source, TestExecutions, ZoneFact,
+    AccountMove, AccountProgress, ActiveUsers, LaneRows, LicenseFact, OrganizationSeen, PlanFact, QuotaUsage,
+    RejectedRecord, SeatFact, SeatUsage, Source, TestExecutions, ZoneFact,
 };
 
 /// Bytes handed to the HTTP client at once, so that a large flush is not copied whole into its buffers.
@@ -36,12 +43,13 @@ pub struct TableWritten {
 
 impl Store {
     /// Writes the rows of one flush, merged over all lanes into one INSERT per table that has rows, and more only where
-    /// they are too large for one. The INSERTs of different tables run at once, and all have ended when this returns. It does
-    /// not write progress.
+    /// they are too large for one: the moves of accounts first, then all other tables at once, then the progress of accounts.
+    /// All INSERTs have ended when this returns. It does not write the progress of sources.
     ///
     /// # Errors
     /// The first that any INSERT met. Any subset of the rows may then be stored; writing the same flush again is right.
     pub async fn write_rows(&self, lanes: &[LaneRows]) -> Result<Written, StoreError> {
+        let moves = self.insert_rows::<AccountMove>(of(lanes, |lane| &lane.account_moves)).await?;
         let directory = || lanes.iter().flat_map(|lane| DirectoryRow::all_of(lane).map(|row| (&lane.source, row)));
         let writes = [
             self.insert_rows::<ActiveUsers>(of(lanes, |lane| &lane.active_users)).boxed(),
@@ -57,7 +65,9 @@ impl Store {
             self.insert_rows::<RejectedRecord>(of(lanes, |lane| &lane.rejected)).boxed(),
         ];
         let results = join_all(writes).await;
-        let tables: Vec<TableWritten> = results.into_iter().collect::<Result<_, _>>()?;
+        let mut tables: Vec<TableWritten> = results.into_iter().collect::<Result<_, _>>()?;
+        let progress = self.insert_rows::<AccountProgress>(of(lanes, |lane| &lane.account_progress)).await?;
+        tables.extend([moves, progress]);
         Ok(Written { tables: tables.into_iter().filter(|written| written.rows > 0).collect() })
     }
 

@@ -149,6 +149,30 @@ pub fn group_denied(group: &str, reason: &str) {
     warn!(group, "cannot join the consumer group, trying again: {reason}");
 }
 
+/// An account's events lie in several partitions, so that their order is lost.
+pub fn account_split(topic: &str, account: &str, partitions: &[u32]) {
+    warn!(
+        topic,
+        account,
+        ?partitions,
+        "split account: its events come in several partitions at once, so it is not counted exactly; let all producers \
+         use one partitioner (README: An account in two partitions)"
+    );
+}
+
+/// More accounts are split than are named one by one.
+pub fn more_accounts_split(topic: &str, accounts: u64) {
+    warn!(
+        topic,
+        accounts, "more split accounts than are logged one by one: SELECT * FROM split_accounts names them all"
+    );
+}
+
+/// Whether accounts are split could not be asked; it is asked again.
+pub fn split_accounts_not_read(error: &str) {
+    debug!("cannot ask for split accounts: {error}");
+}
+
 /// A seek failed and is tried again.
 pub fn seek_failed(source: &Source, offset: u64, error: &str) {
     debug!(%source, offset, "cannot seek, trying again: {error}");

@@ -1,13 +1,14 @@
 //! What `/healthz` and `/readyz` say.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The state of every component that readiness depends on. Shared by the worker, which sets it, and the API, which shows
 /// it.
 #[derive(Debug, Default)]
 pub struct Health {
     waiting: Mutex<BTreeMap<&'static str, String>>,
+    degraded: Mutex<BTreeMap<&'static str, String>>,
 }
 
 impl Health {
@@ -18,21 +19,37 @@ impl Health {
 
     /// The component is not ready, and why: one sentence for an operator.
     pub fn not_ready(&self, component: &'static str, reason: impl Into<String>) {
-        self.lock().insert(component, reason.into());
+        lock(&self.waiting).insert(component, reason.into());
     }
 
     /// The component is ready.
     pub fn ready(&self, component: &'static str) {
-        self.lock().remove(component);
+        lock(&self.waiting).remove(component);
     }
 
     /// Components that are not ready, with the reason; empty where the process is ready.
     pub fn waiting_for(&self) -> BTreeMap<&'static str, String> {
-        self.lock().clone()
+        lock(&self.waiting).clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, String>> {
-        // A map is whole between any two calls, so a panic elsewhere has not broken it.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The process is ready, but something that the component found makes figures wrong until an operator mends it, and
+    /// what: one sentence.
+    pub fn degraded(&self, component: &'static str, reason: impl Into<String>) {
+        lock(&self.degraded).insert(component, reason.into());
     }
+
+    /// The component finds nothing wrong any more.
+    pub fn restored(&self, component: &'static str) {
+        lock(&self.degraded).remove(component);
+    }
+
+    /// Components that have found something wrong, with what it is. They keep nobody from being ready.
+    pub fn degradations(&self) -> BTreeMap<&'static str, String> {
+        lock(&self.degraded).clone()
+    }
+}
+
+fn lock<'a>(map: &'a Mutex<BTreeMap<&'static str, String>>) -> MutexGuard<'a, BTreeMap<&'static str, String>> {
+    // A map is whole between any two calls, so a panic elsewhere has not broken it.
+    map.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -23,6 +23,7 @@ const HALTED: &str = "seatmeter_halted_partitions";
 const KAFKA_TROUBLE: &str = "seatmeter_kafka_trouble";
 const ASSIGNED: &str = "seatmeter_assigned_partitions";
 const REFUSED: &str = "seatmeter_refused_partitions";
+const SPLIT_ACCOUNTS: &str = "seatmeter_split_accounts";
 const FLUSH_ROWS: &str = "seatmeter_flush_rows_total";
 const FLUSH_BYTES: &str = "seatmeter_flush_bytes_total";
 const FLUSH_SECONDS: &str = "seatmeter_flush_duration_seconds";
@@ -74,6 +75,10 @@ fn describe() {
     describe_gauge!(
         REFUSED,
         "Assigned partitions that are not counted: their log is not the one counted before, or other zone data counts them"
+    );
+    describe_gauge!(
+        SPLIT_ACCOUNTS,
+        "Accounts of the topic that more than one partition has counted without a stop between; every worker tells them all"
     );
     describe_counter!(FLUSH_ROWS, "Rows written, by table");
     describe_counter!(FLUSH_BYTES, Unit::Bytes, "Bytes written before compression, by table");
@@ -172,6 +177,11 @@ pub fn partition_gone(partition: u32) {
 pub fn partitions(assigned: usize, refused: usize) {
     gauge!(ASSIGNED).set(small(assigned));
     gauge!(REFUSED).set(small(refused));
+}
+
+/// How many accounts more than one partition has counted without a stop between.
+pub fn split_accounts(accounts: u64) {
+    gauge!(SPLIT_ACCOUNTS).set(accounts as f64);
 }
 
 /// A table's share of a flush.

@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Judgement, Lane};
-use crate::core::account::{Account, HeldBlock, fact_order};
+use crate::core::account::{Account, HeldBlock, Upkeep, fact_order};
 use crate::core::calendar::Zone;
 use crate::core::counters::{ProjectDayRef, QuotaDay};
 use crate::core::event::{Event, EventKind, Origin, Record, TestExecuted};
 use crate::core::id::IdRef;
 use crate::core::rollup::{
-    DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact, RowBytes,
-    SeatFact, SeatFactKind, ZoneFact,
+    DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact, RecordPlace,
+    RowBytes, SeatFact, SeatFactKind, ZoneFact,
 };
 
 /// Where an event stands: what a fact made from it is stamped with.
@@ -44,15 +44,17 @@ impl Lane {
         }
         entry.register_account();
         let Entry { row_bytes, merged_rows, changed, .. } = entry;
-        account.upkeep.used = at.drain;
+        account.upkeep = Upkeep { used: at.drain, changed: at.drain };
         self.row_bytes += row_bytes;
         self.merged_rows += merged_rows;
-        if changed {
-            account.upkeep.changed = at.drain;
-            if !account.is_dirty {
-                account.is_dirty = true;
-                self.dirty_accounts.push(account.id.clone());
-            }
+        if changed && !account.is_dirty {
+            account.is_dirty = true;
+            self.dirty_accounts.push(account.id.clone());
+        }
+        self.rows.account_moves.append(&mut account.moves);
+        if account.note_event(RecordPlace { offset: record.offset, timestamp_ms: record.timestamp_ms }) {
+            self.counted_accounts.push(account.id.clone());
+            self.merged_rows += 1;
         }
         if let EventKind::TestExecuted(_) = &event.kind {
             self.duplicates.remember(id, record.offset, record.timestamp_ms);

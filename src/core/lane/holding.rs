@@ -1,6 +1,7 @@
 //! What a lane holds: how it asks for more, takes it in, and lets it go.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
@@ -11,9 +12,9 @@ use crate::core::calendar::{YearMonth, Zone, day_of};
 use crate::core::counters::{ProjectDay, QuotaDay};
 use crate::core::event::{Decoded, Event, EventKind, Record};
 use crate::core::id::{Id, IdRef};
-use crate::core::load::{CounterBlock, Loaded, Missing};
+use crate::core::load::{CountedBy, CounterBlock, Loaded, Missing};
 use crate::core::quota::QuotaMonth;
-use crate::core::rollup::{PlanFact, QuotaUsage, TestExecutions, ZoneFact};
+use crate::core::rollup::{AccountMove, PlanFact, QuotaUsage, TestExecutions, ZoneFact};
 use crate::core::seats::Activity;
 
 /// No zone is further from UTC than this, milliseconds.
@@ -56,6 +57,7 @@ impl Lane {
             }
         }
         self.admit_account_facts(&fresh_accounts, &loaded);
+        self.admit_moves(&fresh_accounts, &loaded.counted_by, &loaded.moves_away);
         self.admit_users(&missing.users, &fresh_accounts, &loaded);
         self.admit_counters(&missing.counters, loaded.test_executions, &loaded.quota_usage);
     }
@@ -95,6 +97,33 @@ impl Lane {
             {
                 held.has_all_seats = extent.has_all_seats;
                 held.counted_until = extent.last_counted.unwrap_or(YearMonth(i32::MIN));
+            }
+        }
+    }
+
+    /// An account that this partition has counted nothing of, and another one has, has moved here. It is told with the
+    /// account's first event, in the drain that is written first, so that no row is stored before it.
+    ///
+    /// One that has moved away counted on this partition being further than the lane is: a progress that came late, or
+    /// another owner. So the lane takes its word back.
+    fn admit_moves(&mut self, fresh: &HashSet<Id>, counted_by: &[CountedBy], moves_away: &[AccountMove]) {
+        let is_own = |counted: &&CountedBy| &*counted.source == self.source.as_str();
+        let known: HashSet<&Id> = counted_by.iter().filter(is_own).map(|counted| &counted.account).collect();
+        for CountedBy { account, source, upto } in counted_by {
+            if fresh.contains(account)
+                && !known.contains(account)
+                && let Some(held) = self.accounts.get_mut(account)
+            {
+                let (account, former) = (account.clone(), Arc::clone(source));
+                held.moves.push(AccountMove { account, source: self.source.name(), former, former_upto: *upto });
+            }
+        }
+        let next_offset = self.progress.next_offset;
+        for left in moves_away.iter().filter(|left| left.former_upto > next_offset) {
+            if fresh.contains(&left.account)
+                && let Some(held) = self.accounts.get_mut(&left.account)
+            {
+                held.moves.push(AccountMove { former_upto: next_offset, ..left.clone() });
             }
         }
     }

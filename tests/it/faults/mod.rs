@@ -16,6 +16,7 @@ mod log;
 mod long;
 mod plain_consumer;
 mod process;
+mod split;
 mod topic;
 mod worker;
 mod zone_data;

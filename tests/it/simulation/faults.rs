@@ -60,6 +60,13 @@ impl Faults {
         Self(Fault::ALL.into_iter().filter(|_| dice.chance(percent)).collect())
     }
 
+    /// The same for accounts that move without a stop. A progress that arrives after the partition was started again, and a
+    /// former owner that goes on, make a partition look drained whose records are still being judged: no reader of the
+    /// tables can know it.
+    pub(super) fn of_hurried_seed(seed: u64) -> Self {
+        Self::of_seed(seed).without(Fault::LateWrite).without(Fault::Zombie)
+    }
+
     pub(super) fn none() -> Self {
         Self(Vec::new())
     }
@@ -129,10 +136,19 @@ pub(super) enum Mutant {
     TakesOverAtOnce,
     /// Rows are written without a claim of their zone data.
     ClaimsNothing,
+    /// Nobody tells a lane who else has counted an account.
+    ForgetsWhoCounted,
+    /// That an account has moved is written after the rows that were judged by it.
+    WritesMovesLate,
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 23] = [
+    /// The one that only an account which moves without a stop can show.
+    pub(super) const OF_MOVES: Self = Self::WritesMovesLate;
+}
+
+impl Mutant {
+    pub(super) const ALL: [Self; 24] = [
         Self::DropsUpto,
         Self::WritesDeltas,
         Self::JudgesByLaterFacts,
@@ -156,5 +172,6 @@ impl Mutant {
         Self::CommitsEarly,
         Self::TakesOverAtOnce,
         Self::ClaimsNothing,
+        Self::ForgetsWhoCounted,
     ];
 }

@@ -8,7 +8,7 @@ use seatmeter::core::takeover::Claim;
 
 use super::driver::Driver;
 use super::faults::{Fault, Mutant};
-use super::memory_store::{Row, Statement, statements};
+use super::memory_store::{Row, Statement, account_progress, moves, statements};
 use super::releases::Release;
 use super::stats::Happened;
 
@@ -20,8 +20,11 @@ pub(super) struct Flush {
     releases: Vec<Release>,
     /// Not acknowledged yet, to be sent before all else and one after the other.
     claims: VecDeque<Statement>,
-    /// Not acknowledged yet.
+    /// Before all other rows; `None` once acknowledged, like the next two.
+    moves: Option<Statement>,
     unwritten: Vec<Statement>,
+    /// After all other rows.
+    account_progress: Option<Statement>,
     progress: Statement,
     is_progress_written: bool,
 }
@@ -101,7 +104,9 @@ impl Driver<'_> {
             members,
             releases,
             claims: claims.collect(),
+            moves: moves(&drains),
             unwritten: statements(&drains),
+            account_progress: account_progress(&drains),
             progress,
             is_progress_written: false,
         };
@@ -120,6 +125,9 @@ impl Driver<'_> {
             }
             return false;
         }
+        if self.write_about_accounts(flush) {
+            return false;
+        }
         let is_early = self.is_mutant(Mutant::WritesProgressEarly) && flush.unwritten.len() == 1;
         if !flush.is_progress_written && (flush.unwritten.is_empty() || is_early) {
             flush.is_progress_written = self.send(&flush.progress);
@@ -132,6 +140,25 @@ impl Driver<'_> {
             }
         }
         flush.unwritten.is_empty() && flush.is_progress_written
+    }
+
+    /// Sends the moves of accounts or their progress, where it is their turn; true if it was.
+    fn write_about_accounts(&mut self, flush: &mut Flush) -> bool {
+        let are_rows_written = flush.unwritten.is_empty();
+        let move_early = are_rows_written || !self.is_mutant(Mutant::WritesMovesLate);
+        if move_early && let Some(moves) = flush.moves.take() {
+            if !self.send(&moves) {
+                flush.moves = Some(moves);
+            }
+            return true;
+        }
+        if are_rows_written && let Some(progress) = flush.account_progress.take() {
+            if !self.send(&progress) {
+                flush.account_progress = Some(progress);
+            }
+            return true;
+        }
+        false
     }
 
     /// Sends an INSERT; true if it is acknowledged.
@@ -198,9 +225,9 @@ impl Driver<'_> {
     pub(super) fn abandon_flushes(&mut self, worker: usize) {
         for flush in std::mem::take(&mut self.workers[worker].flushes) {
             self.stats.count(Happened::CrashedInFlush);
-            let sent = match (flush.claims.into_iter().next(), flush.unwritten.is_empty()) {
-                (Some(claim), _) => vec![claim],
-                (None, true) => vec![flush.progress],
+            let sent = match (flush.claims.into_iter().next().or(flush.moves), flush.unwritten.is_empty()) {
+                (Some(first), _) => vec![first],
+                (None, true) => vec![flush.account_progress.unwrap_or(flush.progress)],
                 (None, false) => flush.unwritten,
             };
             for statement in sent {
@@ -212,8 +239,11 @@ impl Driver<'_> {
     }
 }
 
-/// All that a drain stamps is the lane's position.
+/// All that a drain stamps is the lane's position, and what it says of accounts lies before it.
 fn check_drain(rows: &LaneRows, progress: Progress) -> Result<()> {
+    for row in &rows.account_progress {
+        ensure!(row.first.offset <= row.last.offset && row.upto() <= progress.next_offset, "{row:?} at {progress:?}");
+    }
     ensure!(rows.progress == progress, "drained at {progress:?}, stamped {:?}", rows.progress);
     let uptos = rows.test_executions.iter().map(|row| row.upto).chain(rows.quota_usage.iter().map(|row| row.upto));
     for upto in uptos {

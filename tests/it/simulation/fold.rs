@@ -82,6 +82,8 @@ pub(super) struct Fold {
     rows: View,
     /// Per partition, of each record that was not lost.
     outcomes: Vec<Vec<(u64, Outcome)>>,
+    /// Events that count, by account and index of the partition, in their order: the phase and the record's timestamp.
+    counted: BTreeMap<String, BTreeMap<usize, Vec<(usize, Option<i64>)>>>,
 }
 
 /// A user's 64-bit key in bitmaps, by the two halves of the deployment's seed.
@@ -149,6 +151,10 @@ pub(super) fn fold(log: &Log, lost: &BTreeSet<(usize, u64)>, told: &[Vec<(u64, R
                     let release = told[index].iter().rfind(|(from, _)| *from <= offset);
                     fold.release = release.map_or(Release::Earlier, |(_, release)| *release);
                     let outcome = fold.record(log, index, at, lost);
+                    if let (Outcome::Accepted, Meaning::Event(event)) = (&outcome, &partition.records[at].meaning) {
+                        let of_account = fold.counted.entry(event.account.clone()).or_default();
+                        of_account.entry(index).or_default().push((phase, partition.records[at].timestamp_ms));
+                    }
                     fold.outcomes[index].push((partition.records[at].offset, outcome));
                 }
             }
@@ -163,6 +169,28 @@ pub(super) fn source_name(partition: &PartitionLog) -> String {
 }
 
 impl Fold {
+    /// Accounts with events in more than one partition.
+    pub(super) fn moved_accounts(&self) -> BTreeSet<String> {
+        self.counted.iter().filter(|(_, partitions)| partitions.len() > 1).map(|(account, _)| account.clone()).collect()
+    }
+
+    /// Those of them whose order is lost although all was counted before each phase: they came back to a former
+    /// partition, or the timestamps say that one partition's events were not sent before the other's.
+    pub(super) fn split_accounts(&self) -> BTreeSet<String> {
+        let is_former = |one: &[(usize, Option<i64>)], other: &[(usize, Option<i64>)]| {
+            let (last, first) = (one[one.len() - 1], other[0]);
+            last.0 < first.0 && last.1.is_none_or(|last_ms| first.1.is_none_or(|first_ms| last_ms < first_ms))
+        };
+        let is_split = |partitions: &BTreeMap<usize, Vec<(usize, Option<i64>)>>| {
+            let events: Vec<_> = partitions.values().collect();
+            let mut pairs =
+                events.iter().enumerate().flat_map(|(at, one)| events[..at].iter().map(move |other| (one, other)));
+            pairs.any(|(one, other)| !is_former(one, other) && !is_former(other, one))
+        };
+        let split = self.counted.iter().filter(|(_, partitions)| is_split(partitions));
+        split.map(|(account, _)| account.clone()).collect()
+    }
+
     fn record(&mut self, log: &Log, index: usize, at: usize, lost: &BTreeSet<(usize, u64)>) -> Outcome {
         let partition = &log.partitions[index];
         let (source, record) = (source_name(partition), &partition.records[at]);

@@ -53,10 +53,12 @@ struct Universe {
     instants_ms: Vec<i64>,
     /// Records are stamped around here, long after all of these.
     stamps_from_ms: i64,
+    /// Every record is stamped, and by one clock.
+    clocks_agree: bool,
 }
 
 impl Universe {
-    fn new(dice: &mut Dice) -> Self {
+    fn new(dice: &mut Dice, clocks_agree: bool) -> Self {
         let (zone, odd) = *dice.pick(&ODDITIES);
         let odd_ms = DateTime::parse_from_rfc3339(odd).expect("written above").timestamp_millis();
         let steps = [1, 30 * 60 * SECOND_MS, HOUR_MS, 23 * HOUR_MS, DAY_MS, 25 * HOUR_MS, 28 * DAY_MS, 30 * DAY_MS];
@@ -78,7 +80,7 @@ impl Universe {
             instants_ms.push(OLDEST_MS);
         }
         let accounts = ["acme", "42", "0x"][..dice.below(3) + 1].to_vec();
-        Self { accounts, zones, instants_ms, stamps_from_ms: odd_ms + 800 * DAY_MS }
+        Self { accounts, zones, instants_ms, stamps_from_ms: odd_ms + 800 * DAY_MS, clocks_agree }
     }
 
     fn kind(&self, dice: &mut Dice) -> Kind {
@@ -134,6 +136,7 @@ struct Writer {
     log: PartitionLog,
     next_offset: u64,
     clock_ms: i64,
+    clocks_agree: bool,
 }
 
 impl Writer {
@@ -141,7 +144,7 @@ impl Writer {
         let first_offset = *dice.pick(&[0, 0, 7, 5_000_000]);
         let next_offset = first_offset + *dice.pick(&[0, 0, 0, 2]);
         let log = PartitionLog { partition, first_offset, records: Vec::new(), phase_ends: Vec::new() };
-        Self { log, next_offset, clock_ms: universe.stamps_from_ms }
+        Self { log, next_offset, clock_ms: universe.stamps_from_ms, clocks_agree: universe.clocks_agree }
     }
 
     /// The next record's offset and timestamp, most of them unremarkable.
@@ -154,7 +157,11 @@ impl Writer {
         self.clock_ms += *dice.pick(&[0, 1, SECOND_MS, HOUR_MS, 7 * HOUR_MS]);
         // Producers' clocks differ, and Kafka keeps what they say.
         let skew_ms = if dice.chance(15) { *dice.pick(&[-DAY_MS, -HOUR_MS, HOUR_MS, DAY_MS]) } else { 0 };
-        let stamp = (!dice.chance(3)).then_some(self.clock_ms + skew_ms);
+        let is_stamped = !dice.chance(3);
+        let stamp = match self.clocks_agree {
+            true => Some(self.clock_ms),
+            false => is_stamped.then_some(self.clock_ms + skew_ms),
+        };
         (self.next_offset + jump.unsigned_abs(), stamp)
     }
 
@@ -167,6 +174,7 @@ impl Writer {
         }
         if let (Some(stamp), Some(earlier)) = (&mut stamp, of.timestamp_ms)
             && dice.chance(60)
+            && !self.clocks_agree
         {
             *stamp = earlier + DAY_MS + dice.between(-1, 1);
         }
@@ -253,17 +261,20 @@ fn say_nonsense(mut event: SimEvent, stamp: Option<i64>, dice: &mut Dice) -> Sai
     }
 }
 
-/// The log of a seed.
-pub(super) fn generate(seed: u64) -> Log {
+/// The log of a seed, whose records are stamped as producers' clocks go, or by one clock.
+pub(super) fn generate(seed: u64, clocks_agree: bool) -> Log {
     let mut dice = Dice::new(seed, 0);
     let dice = &mut dice;
-    let universe = Universe::new(dice);
+    let universe = Universe::new(dice, clocks_agree);
     let phases = dice.weighted(&[0, 50, 20, 30]);
     let partitions_at_first = dice.weighted(&[0, 50, 50]);
     let numbers = &PARTITIONS[..partitions_at_first + phases - 1];
     let mut writers: Vec<Writer> = numbers.iter().map(|&number| Writer::new(number, &universe, dice)).collect();
     let mut events: Vec<SimEvent> = Vec::new();
     for phase in 0..phases {
+        // Time goes on for all partitions.
+        let now_ms = writers.iter().map(|writer| writer.clock_ms).max().unwrap_or_default() + 1;
+        writers.iter_mut().for_each(|writer| writer.clock_ms = now_ms);
         let partitions = partitions_at_first + phase;
         let route: Vec<usize> = universe.accounts.iter().map(|_| dice.below(partitions)).collect();
         for _ in 0..dice.between(2, if phases == 1 { 70 } else { 35 }) {

@@ -9,13 +9,15 @@ use roaring::RoaringTreemap;
 use seatmeter::core::calendar::{Day, YearMonth, Zone};
 use seatmeter::core::event::PlanKind;
 use seatmeter::core::id::Id;
-use seatmeter::core::load::{AccountExtent, Loaded, Missing};
+use seatmeter::core::load::{AccountExtent, CountedBy, Loaded, Missing};
 use seatmeter::core::rollup::{
-    ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact,
-    Progress, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions, ZoneFact,
+    AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact,
+    OrganizationSeen, PlanFact, Progress, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source,
+    TestExecutions, ZoneFact,
 };
 use seatmeter::core::takeover::{Claim, Claims};
 
+use super::accounts::Accounts;
 use super::naive_calendar::{calendar_month, from_days, text};
 use super::releases::Release;
 use super::view::{View, or_none};
@@ -34,6 +36,8 @@ pub(super) enum Row {
     Directory(DirectoryEntry),
     Organization(OrganizationSeen),
     Rejected(Source, RejectedRecord),
+    AccountMove(AccountMove),
+    AccountProgress(Source, AccountProgress),
     Progress(Source, Progress),
     Claim(Source, Release, Claim),
 }
@@ -44,7 +48,24 @@ pub(super) struct Statement {
     pub(super) rows: Vec<Row>,
 }
 
-/// The INSERTs that write these drains: one per table that has rows, progress apart.
+/// The INSERT that precedes all others of these drains.
+pub(super) fn moves(drains: &[LaneRows]) -> Option<Statement> {
+    let rows: Vec<Row> =
+        drains.iter().flat_map(|drain| drain.account_moves.iter().cloned().map(Row::AccountMove)).collect();
+    (!rows.is_empty()).then_some(Statement { rows })
+}
+
+/// The INSERT that follows all others of these drains, but for the progress.
+pub(super) fn account_progress(drains: &[LaneRows]) -> Option<Statement> {
+    let of = |drain: &LaneRows| {
+        let source = drain.source.clone();
+        drain.account_progress.clone().into_iter().map(move |row| Row::AccountProgress(source.clone(), row))
+    };
+    let rows: Vec<Row> = drains.iter().flat_map(of).collect();
+    (!rows.is_empty()).then_some(Statement { rows })
+}
+
+/// The INSERTs between these two: one per table that has rows.
 pub(super) fn statements(drains: &[LaneRows]) -> Vec<Statement> {
     let mut tables: [Vec<Row>; 11] = Default::default();
     for drain in drains {
@@ -98,6 +119,7 @@ pub(super) struct MemoryStore {
     directory: BTreeMap<DirectoryKey, (i64, Name, u64, String)>,
     organizations: BTreeSet<(Id, Option<Id>)>,
     rejected: BTreeMap<(Source, u64), RejectedRecord>,
+    accounts: Accounts,
     progress: BTreeMap<Source, Progress>,
     claims: BTreeMap<Source, Claims>,
 }
@@ -161,6 +183,8 @@ impl MemoryStore {
                 let known = self.claims.entry(source).or_default().entry(release.name().into()).or_default();
                 *known = claim.max(*known);
             }
+            Row::AccountMove(row) => self.accounts.write_move(row),
+            Row::AccountProgress(source, row) => self.accounts.write_progress(source, row),
             Row::Progress(source, row) => {
                 let known = self.progress.entry(source).or_default();
                 known.next_offset = known.next_offset.max(row.next_offset);
@@ -231,6 +255,18 @@ impl MemoryStore {
             |account: &Id, user: &Id| is_whole(account) || missing.users.iter().any(|(a, u)| a == account && u == user);
         match query {
             0 => {
+                let asked = |(account, _): &(Id, Source)| missing.accounts.contains(account);
+                let moves_away =
+                    self.accounts.moves_away(source).filter(|left| missing.accounts.contains(&left.account));
+                loaded.moves_away.extend(moves_away);
+                let rows = self.accounts.counted().filter(|(key, _)| asked(key));
+                loaded.counted_by.extend(rows.map(|((account, source), _)| CountedBy {
+                    account: account.clone(),
+                    source: source.name(),
+                    upto: self.progress(source).map_or(0, |progress| progress.next_offset),
+                }));
+            }
+            1 => {
                 for account in &missing.accounts {
                     let facts = self.seat_facts.values().filter(|row| row.account == *account).count();
                     loaded.extents.push(AccountExtent {
@@ -240,13 +276,13 @@ impl MemoryStore {
                     });
                 }
             }
-            1 => loaded.zone_facts.extend(
+            2 => loaded.zone_facts.extend(
                 self.zones.iter().filter(|((account, ..), _)| missing.accounts.contains(account)).map(|(key, zone)| {
                     let (account, _, time_ms, source, offset) = key.clone();
                     ZoneFact { account, time_ms, source, offset, zone: *zone }
                 }),
             ),
-            2 => loaded.plan_facts.extend(
+            3 => loaded.plan_facts.extend(
                 self.plans.iter().filter(|((account, ..), _)| missing.accounts.contains(account)).map(|(key, row)| {
                     let (account, organization, time_ms, source, offset) = key.clone();
                     let organization = organization.expect("plans belong to organizations");
@@ -254,18 +290,18 @@ impl MemoryStore {
                     PlanFact { account, organization, time_ms, source, offset, kind, plan, monthly_quota }
                 }),
             ),
-            3 => loaded.organizations.extend(
+            4 => loaded.organizations.extend(
                 self.organizations.iter().filter(|(account, _)| missing.accounts.contains(account)).map(|key| {
                     let (account, organization) = key.clone();
                     OrganizationSeen { account, organization }
                 }),
             ),
-            4 => {
+            5 => {
                 let rows = self.seat_facts.values().filter(|row| is_needed(&row.account, &row.user));
                 let rows: Vec<SeatFact> = rows.cloned().collect();
                 loaded.seat_facts.extend(rows);
             }
-            5 => {
+            6 => {
                 let rows = self.seat_usage.iter().filter(|(((account, _, user), _), _)| is_needed(account, user));
                 loaded.seat_usage.extend(rows.map(|(key, (first_active_ms, last_active_ms))| {
                     let ((account, organization, user), start_ms) = key.clone();
@@ -273,7 +309,7 @@ impl MemoryStore {
                     SeatUsage { account, organization, user, start_ms, first_active_ms, last_active_ms }
                 }));
             }
-            6 => {
+            7 => {
                 for ((account, organization, project, day, by), (count, upto)) in &self.executions {
                     if by == source && names_counter(missing, account, organization, *day) {
                         let (account, organization) = (account.clone(), organization.clone());
@@ -315,6 +351,11 @@ impl MemoryStore {
         let quota = self.quota.keys().map(|(of, _, _, _, day, by)| (of, *day, by));
         let of_account = executions.chain(quota).filter(|(of, _, by)| *of == account && *by == source);
         of_account.map(|(_, day, _)| YearMonth(calendar_month(from_days(day.0)))).max()
+    }
+
+    /// Accounts that more than one partition has counted without a stop between.
+    pub(super) fn split_accounts(&self) -> BTreeSet<String> {
+        self.accounts.split()
     }
 
     /// What a reader finds.
@@ -420,7 +461,7 @@ impl MemoryStore {
 const WHOLE_ACCOUNT_FACTS_MAX: usize = 3;
 
 /// How many queries an answer takes.
-pub(super) const LOAD_QUERIES: usize = 8;
+pub(super) const LOAD_QUERIES: usize = 9;
 
 fn names_counter(missing: &Missing, account: &Id, organization: &Id, day: Day) -> bool {
     let month = calendar_month(from_days(day.0));

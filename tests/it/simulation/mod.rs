@@ -2,6 +2,7 @@
 //!
 //! `SEATMETER_SIM_SEEDS` says how many seeds to try, `SEATMETER_SIM_SEED` replays one.
 
+mod accounts;
 pub(crate) mod dice;
 mod driver;
 mod encode;
@@ -51,13 +52,16 @@ struct Run {
     schedule: u64,
     faults: Faults,
     mutant: Option<Mutant>,
+    /// Accounts move to other partitions without waiting until all is counted. Records are stamped by one clock then: which
+    /// of two events was sent first is nowhere else to be seen.
+    hurries: bool,
     /// The records that stay in the log; `None`: all.
     kept: Option<BTreeSet<(usize, u64)>>,
 }
 
 impl Run {
     fn log(&self) -> Log {
-        let mut log = generate(self.seed);
+        let mut log = generate(self.seed, self.hurries);
         if let Some(kept) = &self.kept {
             log.retain(kept);
         }
@@ -77,11 +81,13 @@ fn delivered(record: &LogRecord) -> Delivered<'_> {
 
 /// One run: what happened in it, or what was wrong.
 fn run(run: &Run) -> Result<Stats, String> {
-    let log = run.log();
+    let written = run.log();
+    let log = if run.hurries { run.log().in_one_phase() } else { run.log() };
     let attempt = || {
         let records: Vec<Vec<Delivered<'_>>> =
             log.partitions.iter().map(|partition| partition.records.iter().map(delivered).collect()).collect();
-        Driver::new(&log, &records, Dice::new(run.schedule, 1), run.faults.clone(), run.mutant).run()
+        let written = run.hurries.then_some(&written);
+        Driver::new(&log, written, &records, Dice::new(run.schedule, 1), run.faults.clone(), run.mutant).run()
     };
     match catch_unwind(AssertUnwindSafe(attempt)) {
         Ok(result) => result.map_err(|failure| format!("{failure:#}")),
@@ -98,6 +104,7 @@ fn run_seeds(
     seeds: std::ops::Range<u64>,
     faults_of: fn(u64) -> Faults,
     mutant: Option<Mutant>,
+    hurries: bool,
 ) -> Result<Stats, (u64, String)> {
     // Seeds beyond one that failed are of no interest any more; those before it are.
     let (next, end) = (AtomicU64::new(seeds.start), AtomicU64::new(seeds.end));
@@ -108,7 +115,7 @@ fn run_seeds(
             if seed >= end.load(Ordering::Relaxed) {
                 return Ok(stats);
             }
-            match run(&Run { seed, schedule: seed, faults: faults_of(seed), mutant, kept: None }) {
+            match run(&Run { seed, schedule: seed, faults: faults_of(seed), mutant, hurries, kept: None }) {
                 Ok(of_run) => stats.merge(&of_run),
                 Err(failure) => {
                     end.fetch_min(seed, Ordering::Relaxed);
@@ -144,9 +151,9 @@ fn same_prefix_same_rows() {
     let count = from_environment("SEATMETER_SIM_SEEDS").unwrap_or(SEEDS);
     let seeds = only.map_or(0..count, |seed| seed..seed + 1);
     let (begin, tried) = (Instant::now(), seeds.end - seeds.start);
-    match run_seeds(seeds, Faults::of_seed, None) {
+    match run_seeds(seeds, Faults::of_seed, None, false) {
         Err((seed, failure)) => {
-            let small = shrink(seed, Faults::of_seed(seed), None);
+            let small = shrink(seed, Faults::of_seed(seed), None, false);
             panic!("SEATMETER_SIM_SEED={seed} fails: {failure}\nIt still fails {small}");
         }
         Ok(stats) => {
@@ -159,11 +166,29 @@ fn same_prefix_same_rows() {
     }
 }
 
+/// Partitions are added, or the partitioner is changed, while not all is counted: each account's counts are either those
+/// of its log all the same, or it is told as split.
+#[test]
+fn accounts_that_move_without_a_stop_are_exact_or_told() {
+    match run_seeds(0..SEEDS, Faults::of_hurried_seed, None, true) {
+        Err((seed, failure)) => {
+            let small = shrink(seed, Faults::of_hurried_seed(seed), None, true);
+            panic!("seed {seed} fails: {failure}\nIt still fails {small}");
+        }
+        Ok(stats) => {
+            for happened in [Happened::AccountMoved, Happened::AccountTold] {
+                println!("{:>9} {happened:?}", stats.of(happened));
+                assert!(stats.of(happened) > 0, "{happened:?} in none of {SEEDS} runs");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_seed_reproduces_its_run() {
     for seed in 0..50 {
         for mutant in [None, Some(Mutant::DropsUpto)] {
-            let again = Run { seed, schedule: seed, faults: Faults::of_seed(seed), mutant, kept: None };
+            let again = Run { seed, schedule: seed, faults: Faults::of_seed(seed), mutant, hurries: false, kept: None };
             let (first, second) = (run(&again), run(&again));
             assert_eq!(first, second, "seed {seed}");
         }
@@ -172,8 +197,8 @@ fn a_seed_reproduces_its_run() {
 
 #[test]
 fn nothing_goes_wrong_without_faults() {
-    if let Err((seed, failure)) = run_seeds(0..200, |_| Faults::none(), None) {
-        let small = shrink(seed, Faults::none(), None);
+    if let Err((seed, failure)) = run_seeds(0..200, |_| Faults::none(), None, false) {
+        let small = shrink(seed, Faults::none(), None, false);
         panic!("seed {seed} fails without any fault: {failure}\nIt still fails {small}");
     }
 }
@@ -181,8 +206,10 @@ fn nothing_goes_wrong_without_faults() {
 #[test]
 fn every_mutant_is_caught() {
     let mut survivors = Vec::new();
-    for mutant in Mutant::ALL {
-        match run_seeds(0..MUTANT_SEEDS, Faults::of_seed, Some(mutant)) {
+    let all = Mutant::ALL.map(|mutant| (mutant, Faults::of_seed as fn(u64) -> Faults, false));
+    let of_moves = (Mutant::OF_MOVES, Faults::of_hurried_seed as fn(u64) -> Faults, true);
+    for (mutant, faults_of, hurries) in all.into_iter().chain([of_moves]) {
+        match run_seeds(0..MUTANT_SEEDS, faults_of, Some(mutant), hurries) {
             Ok(_) => survivors.push(mutant),
             Err((seed, failure)) => println!("{mutant:?} is caught by seed {seed}: {failure}"),
         }

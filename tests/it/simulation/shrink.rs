@@ -66,8 +66,8 @@ impl Shrinker {
 }
 
 /// The smallest failing run that was found, with its failure and its log.
-pub(super) fn shrink(seed: u64, faults: Faults, mutant: Option<Mutant>) -> String {
-    let smallest = Run { seed, schedule: seed, faults, mutant, kept: None };
+pub(super) fn shrink(seed: u64, faults: Faults, mutant: Option<Mutant>, hurries: bool) -> String {
+    let smallest = Run { seed, schedule: seed, faults, mutant, hurries, kept: None };
     let Err(failure) = run(&smallest) else {
         return "only now and then".to_owned();
     };

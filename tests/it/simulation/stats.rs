@@ -29,10 +29,12 @@ pub(super) enum Happened {
     ResumedBehindRows,
     TookOver,
     TakeoverRefused,
+    AccountMoved,
+    AccountTold,
 }
 
 impl Happened {
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 28] = [
         Self::Crashed,
         Self::CrashedInFlush,
         Self::MovedAfterFlush,
@@ -59,6 +61,8 @@ impl Happened {
         Self::ResumedBehindRows,
         Self::TookOver,
         Self::TakeoverRefused,
+        Self::AccountMoved,
+        Self::AccountTold,
     ];
 }
 

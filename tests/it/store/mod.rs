@@ -11,10 +11,11 @@ use std::collections::BTreeSet;
 use seatmeter::core::calendar::{Day, YearMonth};
 use seatmeter::core::event::{PlanKind, Reject, RejectReason};
 use seatmeter::core::id::Id;
-use seatmeter::core::load::{AccountExtent, CounterBlock, Loaded, Missing};
+use seatmeter::core::load::{AccountExtent, CountedBy, CounterBlock, Loaded, Missing};
 use seatmeter::core::rollup::{
-    ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, OrganizationSeen, PlanFact, Progress,
-    QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions, ZoneFact,
+    AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, OrganizationSeen, PlanFact,
+    Progress, QuotaUsage, RecordPlace, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions,
+    ZoneFact,
 };
 
 pub(crate) use database::TestDatabase;
@@ -102,6 +103,7 @@ fn one_of_each(source: &Source) -> LaneRows {
         });
         rows.organizations.push(OrganizationSeen { account, organization: Some(id(odd)) });
     }
+    rows.account_progress.push(counted("acme", (2, Some(hour(1))), (99, None)));
     rows.zone_facts.push(ZoneFact {
         account: id("acme"),
         time_ms: hour(5),
@@ -144,7 +146,15 @@ fn sorted(mut loaded: Loaded) -> Loaded {
 }
 
 fn as_loaded(rows: &LaneRows) -> Loaded {
+    let counted_by = |row: &AccountProgress| CountedBy {
+        account: row.account.clone(),
+        source: rows.source.name(),
+        // No progress is recorded.
+        upto: 0,
+    };
     sorted(Loaded {
+        counted_by: rows.account_progress.iter().map(counted_by).collect(),
+        moves_away: Vec::new(),
         extents: vec![extent("acme", true, rows.test_executions.iter().map(|row| row.day.year_month()).max())],
         zone_facts: rows.zone_facts.clone(),
         plan_facts: rows.plan_facts.clone(),
@@ -154,6 +164,12 @@ fn as_loaded(rows: &LaneRows) -> Loaded {
         test_executions: rows.test_executions.clone(),
         quota_usage: rows.quota_usage.clone(),
     })
+}
+
+/// An account's first and last event, each by offset and timestamp.
+fn counted(account: &str, first: (u64, Option<i64>), last: (u64, Option<i64>)) -> AccountProgress {
+    let place = |(offset, timestamp_ms)| RecordPlace { offset, timestamp_ms };
+    AccountProgress { account: id(account), first: place(first), last: place(last) }
 }
 
 fn active(organization: &str, day: Day, users: impl IntoIterator<Item = u64>) -> ActiveUsers {

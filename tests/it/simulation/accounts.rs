@@ -1,0 +1,81 @@
+//! The tables that tell which partitions have counted an account, and what a reader makes of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use seatmeter::core::id::Id;
+use seatmeter::core::rollup::{AccountMove, AccountProgress, RecordPlace, Source};
+
+/// What one partition has counted of one account.
+#[derive(Clone, Copy)]
+pub(super) struct Counted {
+    upto: u64,
+    first: RecordPlace,
+    last: RecordPlace,
+}
+
+/// The tables `account_progress` and `account_moves`.
+#[derive(Clone, Default)]
+pub(super) struct Accounts {
+    progress: BTreeMap<(Id, Source), Counted>,
+    moves: BTreeMap<(Id, Arc<str>, Arc<str>), u64>,
+}
+
+impl Accounts {
+    pub(super) fn write_progress(&mut self, source: Source, row: AccountProgress) {
+        let new = Counted { upto: row.upto(), first: row.first, last: row.last };
+        let known = self.progress.entry((row.account, source)).or_insert(new);
+        known.upto = known.upto.max(new.upto);
+        if new.first.offset < known.first.offset {
+            known.first = new.first;
+        }
+        if new.last.offset > known.last.offset {
+            known.last = new.last;
+        }
+    }
+
+    pub(super) fn write_move(&mut self, row: AccountMove) {
+        let upto = self.moves.entry((row.account, row.source, row.former)).or_insert(row.former_upto);
+        *upto = row.former_upto.min(*upto);
+    }
+
+    pub(super) fn counted(&self) -> impl Iterator<Item = (&(Id, Source), &Counted)> {
+        self.progress.iter()
+    }
+
+    /// The moves away from a source.
+    pub(super) fn moves_away(&self, from: &Source) -> impl Iterator<Item = AccountMove> {
+        let moves = self.moves.iter().filter(|((_, _, former), _)| **former == *from.as_str());
+        moves.map(|((account, source, former), former_upto)| AccountMove {
+            account: account.clone(),
+            source: Arc::clone(source),
+            former: Arc::clone(former),
+            former_upto: *former_upto,
+        })
+    }
+
+    /// Accounts of which two partitions have counted something, neither of them all of its part before the other one began.
+    pub(super) fn split(&self) -> BTreeSet<String> {
+        let mut split = BTreeSet::new();
+        for ((account, one), _) in &self.progress {
+            for ((_, other), _) in self.progress.iter().filter(|((of, other), _)| of == account && other != one) {
+                if !self.is_former(account, one, other) && !self.is_former(account, other, one) {
+                    split.insert(account.to_string());
+                }
+            }
+        }
+        split
+    }
+
+    /// True if `former` had counted all of its part of the account when `source` met it, and the records say the same.
+    fn is_former(&self, account: &Id, former: &Source, source: &Source) -> bool {
+        let of = |source: &Source| self.progress[&(account.clone(), source.clone())];
+        let (before, after) = (of(former), of(source));
+        let met_at = self.moves.get(&(account.clone(), source.name(), former.name()));
+        let is_sent_before = match (before.last.timestamp_ms, after.first.timestamp_ms) {
+            (Some(last_ms), Some(first_ms)) => last_ms < first_ms,
+            _ => true,
+        };
+        is_sent_before && met_at.is_some_and(|upto| before.upto <= *upto)
+    }
+}
