@@ -12,6 +12,7 @@ mod figures;
 mod interaction;
 mod links;
 mod live;
+mod names;
 mod page;
 mod paper;
 mod screenshots;

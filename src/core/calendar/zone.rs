@@ -28,9 +28,11 @@ pub struct ParseZoneError;
 
 /// From this instant on, until the next change, the clock is ahead of UTC by so much.
 #[derive(Clone, Copy, Debug)]
-struct ClockChange {
-    from_ms: i64,
-    offset_ms: i64,
+pub struct ClockChange {
+    /// The first instant of it, milliseconds since 1970 UTC; `i64::MIN` for the first that is known.
+    pub from_ms: i64,
+    /// How far the clock is ahead of UTC from then on, milliseconds.
+    pub offset_ms: i64,
 }
 
 /// A name, and the rules behind it.
@@ -94,7 +96,8 @@ impl Zone {
         &ZONES[usize::from(self.0)]
     }
 
-    fn changes(self) -> &'static [ClockChange] {
+    /// Every change of the clock, the earliest first; never empty.
+    pub fn changes(self) -> &'static [ClockChange] {
         let rules = self.rules();
         rules.changes.get_or_init(|| read(rules.name))
     }

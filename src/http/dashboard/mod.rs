@@ -5,6 +5,8 @@
 //! ever. Nothing here reads a report, knows an account or a token, or changes with a request: the policy below lets the
 //! page load scripts and styles from this server alone, none of them inline.
 
+mod zone;
+
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
@@ -53,6 +55,7 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "loader.js",
     "main.js",
     "messages.js",
+    "names.js",
     "organizations.js",
     "parts.css",
     "parts.js",
@@ -68,15 +71,17 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "view-history.js",
     "view-quota.js",
     "view-usage.js",
+    "zone.js",
 ];
 
 const PLOTLY: &str = "plotly.min.js";
 
 static SITE: LazyLock<Site> = LazyLock::new(Site::new);
 
-/// The files that the page loads, at `/assets/{hash}/{name}`. Everybody may have them: they hold no data.
+/// The files that the page loads, at `/assets/{hash}/{name}`, and the clocks of zones. Everybody may have them: they hold no
+/// data.
 pub(super) fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().route("/assets/{hash}/{name}", get(asset))
+    Router::new().route("/assets/{hash}/{name}", get(asset)).route("/assets/zone.json", get(zone::clock))
 }
 
 /// The dashboard, for people
@@ -291,6 +296,17 @@ mod tests {
             assert_ne!(headers[CONTENT_TYPE], "application/octet-stream", "{address}");
             assert!(!content.is_empty(), "{address}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_clock_of_a_zone_is_told_by_our_own_zone_data() {
+        let (status, _, body) = ask("/assets/zone.json?name=America/Vancouver", &[]).await;
+        assert_eq!(status, StatusCode::OK);
+        let clock: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(clock["release"], crate::core::calendar::RELEASE);
+        let last = clock["changes"].as_array().unwrap().last().unwrap();
+        assert_eq!(last[1], -7 * 3_600, "Vancouver stays on summer time");
+        assert_eq!(ask("/assets/zone.json?name=Mars/Olympus", &[]).await.0, StatusCode::NOT_FOUND);
     }
 
     #[test]

@@ -22,6 +22,11 @@ fn a_token_is_entered_once() {
     for unusable in ["%E2%9C%93", "two%0Alines"] {
         browser.goto(&format!("{}#token={unusable}", api.page("account=1000")));
         browser.wait("it is taken", "return location.hash === ''");
+        if unusable == "%E2%9C%93" {
+            // Another one is kept, if one that does not work.
+            browser.wait_for_text("h1", "Use the token of this link?");
+            browser.click("#take-token");
+        }
         browser.wait_for_text("h1", "This token does not work");
         assert_eq!(browser.eval("return sessionStorage.length"), 0);
     }
@@ -74,6 +79,36 @@ fn a_token_in_the_fragment_leaves_the_address() {
     browser.back();
     assert!(!browser.eval("return location.href").as_str().unwrap().contains(&good));
     browser.console_is_clean();
+    api.stop(site);
+}
+
+#[test]
+fn a_link_does_not_replace_a_token_unasked() {
+    let Some(browser) = Browser::open(LIGHT) else { return };
+    let site = Site::tiny();
+    let api = site.listen(true, None);
+    let mine = token(&json!([{ "account": "1000", "role": "account_admin" }]));
+    let theirs = token(&json!([{ "account": "1000", "organization": "org-0-0", "role": "owner" }]));
+    let page = api.page("account=1000");
+    let kept = "return sessionStorage.getItem('seatmeter.token')";
+    browser.goto(&format!("{page}#token={mine}"));
+    browser.wait_for_text("h1", "License history");
+    browser.settled();
+    browser.goto(&format!("{page}&refresh=0#token={theirs}"));
+    browser.wait_for_text("h1", "Use the token of this link?");
+    browser.is_accessible("the question about a link's token");
+    assert_eq!(browser.eval("return location.hash"), "");
+    assert_eq!(browser.eval(kept), json!(mine));
+    browser.click("#keep-token");
+    browser.wait_for_text("h1", "License history");
+    assert_eq!(browser.eval(kept), json!(mine));
+    // Within a page that is open, too.
+    browser.eval(&format!("location.hash = 'token={theirs}'"));
+    browser.wait_for_text("h1", "Use the token of this link?");
+    browser.click("#take-token");
+    // The address names no view, so it leads to the one that the role opens.
+    browser.wait_for_text("h1", "Usage");
+    browser.wait("it is kept", &format!("return sessionStorage.getItem('seatmeter.token') === '{theirs}'"));
     api.stop(site);
 }
 

@@ -1,5 +1,7 @@
 // The report API. Answers are kept with their ETag, so that polling costs a 304 as long as nothing has changed.
 
+import { learnZone } from './zone.js';
+
 const TOKEN = 'seatmeter.token';
 const KEPT_MAX = 60;
 
@@ -57,13 +59,17 @@ export function setToken(text) {
   }
 }
 
-/** Takes a token out of the address's fragment (`#token=…`), where no server and no log sees it. Returns whether. */
+/**
+ * Takes a token out of the address's fragment (`#token=…`), where no server and no log sees it. Returns whether it is kept
+ * now; it is only offered where it would replace another one: a link is anybody's, so that is for the person to decide.
+ */
 export function takeTokenFromFragment() {
   const given = new URLSearchParams(location.hash.slice(1)).get('token');
-  if (given === null) return false;
-  setToken(given);
+  if (given === null) return { taken: false, offered: null };
   history.replaceState(history.state, '', location.pathname + location.search);
-  return true;
+  if (token() !== null && token() !== given.trim()) return { taken: false, offered: given };
+  setToken(given);
+  return { taken: true, offered: null };
 }
 
 /** The accounts that the token's grants name. */
@@ -108,6 +114,7 @@ export async function get(address, signal) {
   const body = await response.json().catch((cause) => { throw asAway(cause); });
   kept.delete(address);
   const etag = response.headers.get('ETag');
+  if (body.timezone) await learnZone(body.timezone);
   if (etag) kept.set(address, { etag, body });
   if (kept.size > KEPT_MAX) kept.delete(kept.keys().next().value);
   return body;
@@ -134,8 +141,21 @@ async function request(address, accept, etag, signal) {
   } catch (cause) {
     throw asAway(cause);
   }
+  noteClock(response.headers.get('Date'));
   if (response.ok || response.status === 304) return response;
   throw new ApiError(kindOf(response.status), response.status, await response.json().catch(() => null));
+}
+
+let server = null; // the server's clock when it last answered, and ours, which may be set differently, at that moment
+
+function noteClock(date) {
+  const at = Date.parse(date);
+  if (!Number.isNaN(at)) server = { at, ours: performance.now() };
+}
+
+/** What the server's clock shows, in milliseconds; it tells whole seconds. */
+export function serverNow() {
+  return server ? server.at + performance.now() - server.ours : Date.now();
 }
 
 function kindOf(status) {

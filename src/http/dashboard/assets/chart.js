@@ -209,7 +209,8 @@ function amountTicks({ series, stacked }) {
   });
   const most = heights.reduce((high, height) => Math.max(high, height), 0);
   if (most <= 5) return { range: [0, Math.max(1, most) * 1.1], dtick: 1, tickformat: 'd' };
-  return { nticks: 6, tickformat: most < 100_000 ? ',d' : '~s' };
+  // Of the SI prefixes plotly.js knows one for billions that people read, but only without a format.
+  return most < 100_000 ? { nticks: 6, tickformat: ',d' } : { nticks: 6, exponentformat: 'B' };
 }
 
 function gauge({ used, quota, allowance, level }, { width, height, letters }) {
@@ -227,7 +228,7 @@ function gauge({ used, quota, allowance, level }, { width, height, letters }) {
       type: 'indicator', mode: 'gauge', value: used,
       gauge: {
         shape: 'angular', bar: { color: color(`level-${level}`), thickness: 0.62 }, borderwidth: 0, bgcolor: color('gauge-quota'),
-        axis: { range: [0, most], tickvals: marks, tickformat: most < 100_000 ? ',d' : '~s', tickcolor: color('axis'), tickfont: { size } },
+        axis: { range: [0, most], tickvals: marks, ...(most < 100_000 ? { tickformat: ',d' } : { exponentformat: 'B' }), tickcolor: color('axis'), tickfont: { size } },
         steps, threshold: { line: { color: color('text'), width: 3 }, thickness: 0.9, value: quota },
       },
     }],

@@ -13,6 +13,7 @@
 
 import { h } from './dom.js';
 import { count } from './format.js';
+import { named } from './names.js';
 
 /** The element of a chart. `chart.js` draws into it once it is on the page. */
 export function figure(chart, ...controls) {
@@ -49,7 +50,7 @@ function asTable(chart) {
   const { id, title, labels, series, bands = [], extra = [], links, rowHead = 'Period' } = chart;
   const columns = [...series.map(({ name }) => name), ...extra.map(({ name }) => name)];
   const row = (label, index) => h('tr', null,
-    h('th', { scope: 'row' }, links?.[index] ? h('a', { href: links[index], 'data-action': 'link' }, label) : label),
+    h('th', { scope: 'row' }, links?.[index] ? h('a', { href: links[index], 'data-action': 'link' }, named(label)) : named(label)),
     valuesAt({ series, bands, extra }, index).map(({ text }) => h('td', { class: 'number' }, text)));
   return h('details', { class: 'as-table', id: `table-${id}` },
     h('summary', null, 'Show as table'),

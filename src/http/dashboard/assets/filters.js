@@ -2,6 +2,7 @@
 
 import { h } from './dom.js';
 import { day, momentIn, span } from './format.js';
+import { namedPath } from './names.js';
 import { organizationField } from './organizations.js';
 import { INTERVALS, PRESETS, fits } from './range.js';
 import { TEXT_MAX } from './state.js';
@@ -95,7 +96,7 @@ function inUtc(instant) {
 export function summary({ state, organizations, range, timezone }, chosen) {
   const organization = chosen ? organizations?.byId.get(chosen)?.path ?? chosen : 'All organizations';
   return h('p', { class: 'summary', 'data-key': 'summary' },
-    h('bdi', null, organization),
+    namedPath(organization),
     [range?.from && range.to ? span(range.from, range.to) : null, timezone].filter(Boolean).map((words) => ` · ${words}`).join(''),
     state.as_of ? [' · ', h('strong', null, `as of ${momentIn(state.as_of, 'UTC')}\u00a0UTC`), ' ',
       h('button', { type: 'button', class: 'quiet small', 'data-action': 'now' }, 'Back to now')] : null);

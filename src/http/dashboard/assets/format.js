@@ -1,13 +1,16 @@
 // Numbers, days, times and durations as a person reads them. Reports carry days as `YYYY-MM-DD`, in the account's zone,
 // and instants as RFC 3339 in UTC.
 
+import { offsetAt } from './zone.js';
+
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const hundredths = new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
-/** An exact count, with thousands separators. */
+/** A count, with thousands separators. One beyond 2^53 was rounded when it was read, and says so. */
 export function count(value) {
-  return whole.format(value).replace('-', '−');
+  const rounded = Number.isSafeInteger(value) ? '' : '≈\u00a0';
+  return rounded + whole.format(value).replace('-', '−');
 }
 
 /** A figure that has two decimals by contract. */
@@ -21,9 +24,11 @@ export function signed(value) {
   return (value > 0 ? '+' : '−') + whole.format(Math.abs(value));
 }
 
-/** `part` of `all` in whole percent, or null where there is nothing to be part of. */
+/** `part` of `all` in percent, rounded down to 2 decimals, so that 100 means all; null where there is nothing to be part of. */
 export function percent(part, all) {
-  return all > 0 ? `${Math.round((part / all) * 100)} %` : null;
+  if (all <= 0) return null;
+  const hundredths = Number((BigInt(part) * 10_000n) / BigInt(all));
+  return `${hundredths % 100 === 0 ? whole.format(hundredths / 100) : decimal(hundredths / 100)} %`;
 }
 
 /** `one` thing, several `many`. */
@@ -90,16 +95,16 @@ export function duration(milliseconds) {
   return `${count(Math.floor(seconds / 86_400))} d ${Math.floor((seconds % 86_400) / 3600)} h`;
 }
 
-/** An instant's date in the zone. */
+/** An instant's date in the zone; in UTC, which it says then, where the zone's clock is not known. */
 export function dateIn(instant, zone) {
-  const { year, month, date } = fields(instant, zone);
-  return `${date} ${month} ${year}`;
+  const { year, month, date, known } = fields(instant, zone);
+  return `${date} ${month} ${year}${known ? '' : ' (UTC)'}`;
 }
 
 /** An instant's date and minute in the zone. A line may only break between the two. */
 export function momentIn(instant, zone) {
-  const { year, month, date, hour, minute } = fields(instant, zone);
-  return `${date}\u00a0${month}\u00a0${year}, ${hour}:${minute}`;
+  const { year, month, date, hour, minute, known } = fields(instant, zone);
+  return `${date}\u00a0${month}\u00a0${year}, ${hour}:${minute}${known ? '' : '\u00a0UTC'}`;
 }
 
 /** The time of day of an instant, with seconds, in the zone of the person's own clock. */
@@ -107,16 +112,15 @@ export function clock(instant) {
   return new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' }).format(instant);
 }
 
-const zones = new Map();
-
 function fields(instant, zone) {
-  if (!zones.has(zone)) {
-    zones.set(zone, new Intl.DateTimeFormat('en', {
-      timeZone: zone, hourCycle: 'h23', year: 'numeric', month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit',
-    }));
-  }
-  const parts = Object.fromEntries(zones.get(zone).formatToParts(new Date(instant)).map(({ type, value }) => [type, value]));
-  return { year: parts.year, month: MONTHS[parts.month - 1], date: parts.day, hour: parts.hour, minute: parts.minute };
+  const time = Date.parse(instant);
+  const offset = offsetAt(time, zone);
+  const local = new Date(time + (offset ?? 0));
+  const two = (number) => String(number).padStart(2, '0');
+  return {
+    year: local.getUTCFullYear(), month: MONTHS[local.getUTCMonth()], date: local.getUTCDate(),
+    hour: two(local.getUTCHours()), minute: two(local.getUTCMinutes()), known: offset !== null,
+  };
 }
 
 /** How long ago, from seconds. */

@@ -1,6 +1,8 @@
 // The page: reads its address, loads what the view needs, draws it, and does so again every few seconds.
 
-import { download, grantedAccounts, grantsNoLicenses, isTokenUnusable, setToken, takeTokenFromFragment, token } from './api.js';
+import {
+  download, grantedAccounts, grantsNoLicenses, isTokenUnusable, serverNow, setToken, takeTokenFromFragment, token,
+} from './api.js';
 import { drawAll, fetchAhead, redraw } from './chart.js';
 import { h, patch, typed } from './dom.js';
 import { wrongDays } from './filters.js';
@@ -9,7 +11,7 @@ import { describe, notRefreshed } from './messages.js';
 import { closeOrganizations, openOrganizations } from './organizations.js';
 import { loading, notice, stateCard } from './parts.js';
 import { drawPerson, hidePerson } from './person.js';
-import { drawFreshness, drawShell, knownAccounts, rememberAccount, tokenForm, welcome } from './shell.js';
+import { drawFreshness, drawShell, knownAccounts, rememberAccount, tokenForm, tokenOffer, welcome } from './shell.js';
 import { ASSIGNMENT_FILTERS, VIEWS, address, change, forView, parse } from './state.js';
 import { view as assignments } from './view-assignments.js';
 import { view as licenseHistory } from './view-history.js';
@@ -25,6 +27,7 @@ const announcer = document.getElementById('announcer');
 
 let state = parse(location.search);
 let locked = null; // the error that a token has to mend, or null
+let offered = null; // the token of a link that would replace another one, or null
 let heard = 0; // when the API last answered, in milliseconds
 let exporting = null; // the name of the export under way, or null
 let failedExport = null; // the error of the last one, or null
@@ -73,7 +76,7 @@ function arrive({ spoken = true } = {}) {
 async function refresh(spoken = false) {
   clearTimeout(timer);
   draw();
-  if (!state.account || (locked && !token())) return;
+  if (!state.account || offered !== null || (locked && !token())) return;
   const asked = state;
   const loading = load(state, views[state.view], draw);
   if (views[state.view].drawn) fetchAhead();
@@ -91,7 +94,7 @@ function noteSuccess() {
   const plan = planOf(state, views[state.view]);
   const { body, error } = plan.slot('organizations');
   if (body) rememberAccount(state.account);
-  if (plan.slot('ingest').error?.kind !== 'away' && error?.kind !== 'away') heard = Date.now();
+  if (plan.slot('ingest').error?.kind !== 'away' && error?.kind !== 'away') heard = serverNow();
   // The address names the organization that is shown, so that it can be passed on; other views are not narrowed by it.
   if (plan.organization && !state.organization_id) {
     history.replaceState({ ...history.state, organizationIsOurs: true }, '', address({ ...state, organization_id: plan.organization }));
@@ -112,6 +115,12 @@ function schedule() {
 
 function draw() {
   drawShell(state, { organizationIsOurs: Boolean(history.state?.organizationIsOurs) });
+  if (offered !== null) {
+    patch(main, tokenOffer());
+    hidePerson();
+    closeOrganizations();
+    return drawFreshness(state, { busy: true }, 0);
+  }
   if (!state.account) {
     patch(main, welcome());
     return drawFreshness(state, { busy: true }, 0);
@@ -224,6 +233,15 @@ const actions = {
     draw();
     document.getElementById('token')?.focus();
   },
+  'keep-token'() {
+    offered = null;
+    enter();
+  },
+  'take-token'() {
+    setToken(offered);
+    offered = null;
+    enterWithToken();
+  },
   'forget-token'() {
     setToken(null);
     forget();
@@ -260,7 +278,8 @@ document.addEventListener('submit', (event) => {
   const { form } = event.target.dataset;
   const fields = new FormData(event.target);
   if (form === 'account') {
-    const account = fields.get('account').trim();
+    // Blanks are letters of an id like others.
+    const account = fields.get('account');
     if (account) go(forView({ account, refresh: state.refresh }, state.view));
   }
   if (form === 'token') {
@@ -269,6 +288,12 @@ document.addEventListener('submit', (event) => {
     enterWithToken();
   }
 });
+
+function takeToken() {
+  const link = takeTokenFromFragment();
+  offered = link.offered ?? offered;
+  return link.taken;
+}
 
 function enterWithToken() {
   forget();
@@ -299,7 +324,7 @@ document.addEventListener('input', (event) => {
   clearTimeout(typing);
   pending = () => {
     pending = null;
-    go(change(state, { [field]: value.trim() || undefined }), { replace: true });
+    go(change(state, { [field]: (field === 'license_source' ? value : value.trim()) || undefined }), { replace: true });
   };
   typing = setTimeout(() => pending?.(), TYPING_PAUSE_MS);
 });
@@ -357,14 +382,15 @@ window.addEventListener('popstate', () => {
   arrive();
 });
 window.addEventListener('hashchange', () => {
-  if (takeTokenFromFragment()) enterWithToken();
+  if (takeToken()) enterWithToken();
+  else if (offered !== null) draw();
 });
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden && state.account && state.refresh !== '0') refresh();
 });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
 setInterval(() => {
-  if (state.account && !locked) drawFreshness(state, planOf(state, views[state.view]).slot('ingest'), heard);
+  if (state.account && !locked && offered === null) drawFreshness(state, planOf(state, views[state.view]).slot('ingest'), heard);
 }, 5000);
 
 // Paper shows all figures and is white.
@@ -381,6 +407,6 @@ window.addEventListener('afterprint', () => {
   redraw();
 });
 
-takeTokenFromFragment();
+takeToken();
 locked = lockedByToken();
 enter({ spoken: false });

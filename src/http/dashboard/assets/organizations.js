@@ -1,11 +1,13 @@
 // The organization filter: a tree to walk with the arrow keys and to search in.
 
 import { h, patch } from './dom.js';
+import { folded, named, namedPath, shown } from './names.js';
 
 /** The organizations as a tree: `{ id, name, path, children, level }`. */
 export function tree(organizations) {
   const nodes = new Map(organizations.map((organization) => [organization.organization_id, {
-    id: organization.organization_id, name: organization.name, path: organization.path, parent: organization.parent_id, children: [],
+    id: organization.organization_id, name: shown(organization.name, organization.organization_id),
+    path: shown(organization.path, organization.organization_id), parent: organization.parent_id, children: [],
   }]));
   const roots = [];
   for (const node of nodes.values()) {
@@ -35,7 +37,7 @@ export function organizationField({ chosen, organizations, whole }) {
     h('button', {
       type: 'button', class: 'choice', id: 'organization', 'data-action': 'open-organizations', 'aria-haspopup': 'dialog', disabled: !organizations,
       'aria-labelledby': 'organization-label organization-name',
-    }, h('span', { id: 'organization-name', class: 'choice-name', title: name }, name ?? 'Choose…')));
+    }, h('span', { id: 'organization-name', class: 'choice-name', title: name }, namedPath(name ?? 'Choose…'))));
 }
 
 let dialog = null;
@@ -74,7 +76,7 @@ function ancestors({ byId }, id) {
 function listen(element, state, choose) {
   const search = element.querySelector('#picker-search');
   search.addEventListener('input', () => {
-    state.search = search.value.trim().toLocaleLowerCase();
+    state.search = folded(search.value.trim());
     fill(state);
   });
   element.addEventListener('click', (event) => {
@@ -128,7 +130,7 @@ function fill({ organizations, chosen, whole, open, search }) {
   const rows = [];
   if (whole && !search) rows.push(row({ id: '', name: whole, level: 1, children: [] }, chosen ?? '', false));
   const visit = (node) => {
-    const found = !search || `${node.path}\n${node.id}`.toLocaleLowerCase().includes(search);
+    const found = !search || folded(`${node.path}\n${node.id}`).includes(search);
     if (found) rows.push(row(node, chosen, search !== '' || open.has(node.id), search !== ''));
     if (search || open.has(node.id)) node.children.forEach(visit);
   };
@@ -146,6 +148,6 @@ function row(node, chosen, expanded, whole = false) {
     'aria-selected': node.id === chosen ? 'true' : 'false', 'aria-expanded': branch ? String(expanded) : null,
   },
   h('span', { class: branch ? 'twig' : 'leaf', 'aria-hidden': 'true' }, branch ? (expanded ? '▾' : '▸') : ''),
-  h('span', null, whole ? node.path : node.name),
-  node.id && node.id !== node.name ? h('span', { class: 'id' }, node.id) : null);
+  h('span', null, whole ? namedPath(node.path) : named(node.name)),
+  node.id && node.id !== node.name ? h('span', { class: 'id' }, named(node.id)) : null);
 }

@@ -5,6 +5,7 @@ import { h, patch } from './dom.js';
 import { plural } from './format.js';
 import { base } from './loader.js';
 import { describe } from './messages.js';
+import { fitting, named, namedPath, shown as visible } from './names.js';
 import { moment, status } from './view-assignments.js';
 
 const PAGES_MAX = 50;
@@ -22,7 +23,7 @@ export async function drawPerson(state, { again = false } = {}) {
   if (shown === asked && !again) return;
   if (shown !== asked) {
     shown = asked;
-    patch(dialog, head(state.person_name ?? state.person), h('p', { role: 'status' }, 'Loading…'));
+    patch(dialog, head('User'), h('p', { role: 'status' }, 'Loading…'));
   }
   if (!dialog.open) dialog.showModal();
   let content;
@@ -31,7 +32,7 @@ export async function drawPerson(state, { again = false } = {}) {
   } catch (error) {
     if (error.kind === undefined) throw error;
     const { title, text } = describe(error, { account: state.account, thing: 'user' });
-    content = [head(state.person_name ?? state.person), h('h3', null, title), h('p', null, text)];
+    content = [head('User'), h('h3', null, title), h('p', null, text)];
   }
   if (shown === asked) patch(dialog, content);
 }
@@ -46,8 +47,8 @@ export function hidePerson() {
 // The API finds users by a part of their name; the id then tells them apart. A link may hold a name of yesterday, so all
 // are looked through where it finds nobody.
 async function seatsOf(state) {
-  const named = state.person_name ? await collect(state, state.person_name) : null;
-  if (named && named.rows.length > 0) return named;
+  const byName = state.person_name ? await collect(state, fitting(state.person_name)) : null;
+  if (byName && byName.rows.length > 0) return byName;
   return collect(state, undefined);
 }
 
@@ -63,6 +64,7 @@ async function collect(state, user) {
   return { rows, cut: true };
 }
 
+// The title comes from the API alone: a link could hold any words.
 function head(name) {
   return h('div', { class: 'dialog-head', 'data-key': 'head' },
     h('h2', { id: 'person-title', tabindex: '-1' }, name),
@@ -72,17 +74,17 @@ function head(name) {
 function known({ rows, timezone, cut }, state) {
   if (rows.length === 0) {
     const words = cut ? 'The account has too many seats to look for this user in all of them. Search by name in the table.' : 'No seat of this user is known.';
-    return [head(state.person_name ?? state.person), h('p', null, words)];
+    return [head('User'), h('p', null, words)];
   }
   const held = rows.filter((row) => row.status === 'active');
   const uses = rows.map((row) => row.last_active_use).filter(Boolean).sort();
   const facts = [
-    ['User id', rows[0].user_id], ['Email', rows[0].email ?? '–'],
+    ['User id', named(rows[0].user_id)], ['Email', rows[0].email ? named(rows[0].email) : '–'],
     ['Seats held', `${plural(held.length, 'seat', 'seats')}, ${held.filter((row) => row.activated).length} activated`],
     ['Last active use of a seat', uses.length > 0 ? moment(uses.at(-1), timezone) : 'Never'],
   ];
   return [
-    head(rows[0].user),
+    head(named(visible(rows[0].user, rows[0].user_id))),
     h('dl', { class: 'facts' }, facts.map(([name, value]) => h('div', null, h('dt', null, name), h('dd', null, value)))),
     h('h3', null, 'Seats'),
     h('ul', { class: 'seats' }, rows.map((row) => seat(row, timezone))),
@@ -93,10 +95,10 @@ function seat(row, timezone) {
   const facts = [
     ['Assigned', moment(row.last_assignment, timezone)],
     ['Last used', row.last_active_use ? moment(row.last_active_use, timezone) : 'Never'],
-    ['License source', row.license_source],
-    ...(row.project ? [['TestOps project', row.project]] : []),
+    ['License source', named(row.license_source)],
+    ...(row.project ? [['TestOps project', named(visible(row.project, row.project_id))]] : []),
   ];
   return h('li', { class: 'card' },
-    h('p', { class: 'seat-head' }, h('strong', null, h('bdi', null, row.organization)), ' ', status(row)),
+    h('p', { class: 'seat-head' }, h('strong', null, namedPath(visible(row.organization, row.organization_id))), ' ', status(row)),
     h('dl', { class: 'facts' }, facts.map(([name, value]) => h('div', null, h('dt', null, name), h('dd', null, value)))));
 }

@@ -3,6 +3,7 @@
 import { h } from './dom.js';
 import { figure } from './figure.js';
 import { count, dateIn, decimal, momentIn } from './format.js';
+import { named } from './names.js';
 
 const STATUS = {
   within: { words: 'Within quota', tone: 'good' },
@@ -52,7 +53,7 @@ function facts(quota, timezone) {
     ['allowance', 'Allowance', number(quota.allowance)],
     ['reset', 'Resets on', h('time', { datetime: quota.window.end, title: quota.window.end }, momentIn(quota.window.end, timezone))],
     ['grace', 'Grace', grace],
-    ['plan', 'Plan', `${quota.plan}, month ${quota.window.month}`],
+    ['plan', 'Plan', [named(quota.plan), `, month ${quota.window.month}`]],
   ];
   return h('dl', { class: 'facts' }, rows.map(([id, name, value]) => h('div', null, h('dt', null, name), h('dd', { id: `quota-${id}` }, value))));
 }

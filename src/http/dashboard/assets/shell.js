@@ -1,6 +1,6 @@
 // The frame around the views: account, freshness, navigation, token.
 
-import { grantedAccounts, token } from './api.js';
+import { grantedAccounts, serverNow, token } from './api.js';
 import { h, patch } from './dom.js';
 import { ago, clock, count, momentIn, plural } from './format.js';
 import { TEXT_MAX, VIEWS, address, forView } from './state.js';
@@ -76,7 +76,7 @@ function freshness(state, body, error, heard) {
   }
   if (!body) return { tone: 'warn', words: 'Freshness unknown', detail: 'The API does not tell this token how far it has counted.' };
   if (!body.data_through) return { tone: 'warn', words: 'Nothing counted yet', detail: 'No flush has been completed so far.' };
-  const seconds = Math.max(0, (Date.now() - Date.parse(body.data_through)) / 1000);
+  const seconds = Math.max(0, (serverNow() - Date.parse(body.data_through)) / 1000);
   const waits = body.lag === null ? 'how many records wait is not known' : plural(body.lag, 'record waits', 'records wait');
   const detail = `Counted through ${body.data_through}; ${waits}.`;
   if (state.refresh === '0') return { tone: 'warn', words: `Paused · counted ${ago(seconds)}`, detail };
@@ -97,6 +97,16 @@ export function welcome() {
     known.length > 0 ? h('div', { class: 'chip-row' }, known.map((id) => h('a', {
       class: 'chip', href: address(forView({ account: id }, 'license-history')), 'data-action': 'link',
     }, id))) : null);
+}
+
+/** What stands on the page while a link offers a token in place of the one that is kept. */
+export function tokenOffer() {
+  return h('section', { class: 'card state', 'data-key': 'token-offer' },
+    h('h1', { id: 'title', tabindex: '-1' }, 'Use the token of this link?'),
+    h('p', null, 'The link that you followed brings another token than the one that this tab has. With it you see what it opens, as whoever made it wants you to. If you do not know who that is, keep yours.'),
+    h('div', { class: 'actions' },
+      h('button', { type: 'button', class: 'button primary', 'data-action': 'keep-token', id: 'keep-token' }, 'Keep mine'),
+      h('button', { type: 'button', class: 'button', 'data-action': 'take-token', id: 'take-token' }, 'Use that of the link')));
 }
 
 /** What stands on the page while a token is needed. */

@@ -18,12 +18,14 @@ const number = (least, most) => (text) => /^\d{1,6}$/.test(text) && Number(text)
 export const TEXT_MAX = 400;
 
 const anything = (text) => text !== '' && text.length <= TEXT_MAX;
+// A browser takes `.` and `..` for steps within a path; no id is one of them.
+const id = (text) => anything(text) && text !== '.' && text !== '..';
 
 // Each field of the address: how it is checked, what it is without being there, and whether it goes along to other views.
 const FIELDS = {
   view: { valid: oneOf(...Object.keys(VIEWS)), usual: 'license-history', common: true },
-  account: { valid: anything, common: true },
-  organization_id: { valid: anything, common: true },
+  account: { valid: id, common: true },
+  organization_id: { valid: id, common: true },
   range: { valid: oneOf(...PRESETS.map(([name]) => name)), common: true },
   from: { valid: isDay, common: true },
   to: { valid: isDay, common: true },
@@ -31,7 +33,7 @@ const FIELDS = {
   as_of: { valid: (text) => !Number.isNaN(Date.parse(text)) && /^\d{4}-\d{2}-\d{2}T/.test(text), common: true },
   refresh: { valid: number(0, 3600), usual: '10', common: true },
   period: { valid: isDay },
-  project_id: { valid: anything },
+  project_id: { valid: id },
   user: { valid: anything },
   email: { valid: anything },
   license_source: { valid: anything },
@@ -42,7 +44,7 @@ const FIELDS = {
   limit: { valid: number(1, 1000), usual: '25' },
   cursor: { valid: (text) => text !== '' && text.length <= 4000 },
   page: { valid: number(1, 100_000), usual: '1' },
-  person: { valid: anything },
+  person: { valid: id },
   person_name: { valid: anything },
 };
 

@@ -3,6 +3,7 @@
 
 import { h, patch } from './dom.js';
 import { swatch, valuesAt } from './figure.js';
+import { named } from './names.js';
 
 const LINGER_MS = 250;
 // The names below a chart stay to be read.
@@ -92,7 +93,7 @@ function show(plot, index) {
 
 function content(chart, index) {
   return [
-    h('p', { class: 'tooltip-title' }, chart.labels[index]),
+    h('p', { class: 'tooltip-title' }, named(chart.labels[index])),
     h('dl', null, valuesAt(chart, index).map(({ name, text, color, shape }) => h('div', null,
       h('dt', null, color ? swatch(color, shape) : null, name), h('dd', null, text)))),
   ];

@@ -4,6 +4,7 @@ import { url } from './api.js';
 import { h } from './dom.js';
 import { asOf, chips, choice, filterBar, summary, text } from './filters.js';
 import { count, momentIn, plural } from './format.js';
+import { named, namedPath, shown } from './names.js';
 import { organizationField } from './organizations.js';
 import { exportButton, heading, stateCard } from './parts.js';
 import { ASSIGNMENT_FILTERS, address, change } from './state.js';
@@ -98,17 +99,22 @@ function head(state, [name, words, sortable]) {
 }
 
 function line(state, row, timezone) {
-  const person = address({ ...state, person: row.user_id, person_name: row.user });
+  const person = address({ ...state, person: row.user_id, person_name: beginning(row.user) });
   const cell = (label, ...content) => h('td', { role: 'cell', 'data-label': label }, h('span', { class: 'cell' }, content));
   return h('tr', { role: 'row', 'data-key': `${row.organization_id}\n${row.user_id}` },
-    cell('User', h('a', { href: person, 'data-action': 'link', class: 'person-link' }, row.user)),
-    cell('Email', row.email ? breakable(row.email) : none()),
-    cell('License source', row.license_source),
-    cell('Organization', row.organization),
-    cell('TestOps project', row.project ?? none()),
+    cell('User', h('a', { href: person, 'data-action': 'link', class: 'person-link' }, named(shown(row.user, row.user_id)))),
+    cell('Email', row.email ? named(breakable(row.email)) : none()),
+    cell('License source', named(row.license_source)),
+    cell('Organization', namedPath(shown(row.organization, row.organization_id))),
+    cell('TestOps project', row.project === null ? none() : named(shown(row.project, row.project_id))),
     cell('Last assignment', moment(row.last_assignment, timezone)),
     cell('Last active use', row.last_active_use ? moment(row.last_active_use, timezone) : h('span', { class: 'never' }, 'Never')),
     cell('Status', status(row)));
+}
+
+// Enough of a name to find it by, and not too much for an address.
+function beginning(name) {
+  return [...name].slice(0, 100).join('');
 }
 
 // A long address breaks before its @ rather than within a word.
