@@ -112,9 +112,11 @@ fn judge(topic: &str, sample: &Sample) -> Option<Finding> {
 mod tests {
     use super::*;
 
-    fn sample(accounts: &[(&str, &[(i32, i64, i64)])]) -> Sample {
-        let times =
-            |partitions: &[(i32, i64, i64)]| partitions.iter().map(|&(at, first, last)| (at, (first, last))).collect();
+    /// A partition, and the times of the first and the last record of an account in it.
+    type Times = (i32, i64, i64);
+
+    fn sample(accounts: &[(&str, &[Times])]) -> Sample {
+        let times = |partitions: &[Times]| partitions.iter().map(|&(at, first, last)| (at, (first, last))).collect();
         accounts.iter().map(|(account, partitions)| (account.as_bytes().to_vec(), times(partitions))).collect()
     }
 
@@ -134,8 +136,7 @@ mod tests {
     fn a_few_of_many_are_named() {
         let names: Vec<String> = (0..9).map(|number| format!("a{number}")).collect();
         let partitions = [(0, 1, 2), (1, 2, 2)];
-        let accounts: Vec<(&str, &[(i32, i64, i64)])> =
-            names.iter().map(|name| (name.as_str(), &partitions[..])).collect();
+        let accounts: Vec<(&str, &[Times])> = names.iter().map(|name| (name.as_str(), &partitions[..])).collect();
         let found = judge("t", &sample(&accounts)).unwrap().to_string();
         assert!(found.contains("9 of 9") && found.contains("\"a4\" in partitions [0, 1], …)"), "{found}");
     }

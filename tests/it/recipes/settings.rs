@@ -176,9 +176,10 @@ struct Deviations {
 
 impl Deviations {
     #[track_caller]
+    #[expect(clippy::print_stderr, reason = "which settings end in errors is worth reading, and no failure")]
     fn check(&self, analyst: &Analyst) {
         for (setting, count) in &self.errors {
-            println!("{setting}: an error to {count} of {} questions", analyst.questions.len());
+            eprintln!("{setting}: an error to {count} of {} questions", analyst.questions.len());
         }
         assert!(self.different.is_empty(), "{} differ:\n{}", self.different.len(), self.different.join("\n\n"));
     }

@@ -57,8 +57,8 @@ impl Accounts {
     /// Accounts of which two partitions have counted something, neither of them all of its part before the other one began.
     pub(super) fn split(&self) -> BTreeSet<String> {
         let mut split = BTreeSet::new();
-        for ((account, one), _) in &self.progress {
-            for ((_, other), _) in self.progress.iter().filter(|((of, other), _)| of == account && other != one) {
+        for (account, one) in self.progress.keys() {
+            for (_, other) in self.progress.keys().filter(|(of, other)| of == account && other != one) {
                 if !self.is_former(account, one, other) && !self.is_former(account, other, one) {
                     split.insert(account.to_string());
                 }

@@ -83,8 +83,11 @@ pub(super) struct Fold {
     /// Per partition, of each record that was not lost.
     outcomes: Vec<Vec<(u64, Outcome)>>,
     /// Events that count, by account and index of the partition, in their order: the phase and the record's timestamp.
-    counted: BTreeMap<String, BTreeMap<usize, Vec<(usize, Option<i64>)>>>,
+    counted: BTreeMap<String, BTreeMap<usize, Vec<Counted>>>,
 }
+
+/// Phase and timestamp of a record whose event counts.
+type Counted = (usize, Option<i64>);
 
 /// A user's 64-bit key in bitmaps, by the two halves of the deployment's seed.
 fn user_key(user: &str, (k0, k1): (u64, u64)) -> u64 {
