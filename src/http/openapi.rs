@@ -78,15 +78,22 @@ impl Modify for Common {
 
 fn problems(path: &str) -> Vec<(&'static str, &'static str)> {
     let mut problems = vec![
-        ("400", "A parameter is at fault; `parameter` names it"),
+        ("400", "A parameter is at fault, which `parameter` names, or the request does not name exactly one host"),
         ("401", "No token, or one that is not good"),
         ("406", "`Accept-Encoding` leaves neither gzip nor identity"),
+        ("403", "Without tokens: the API does not answer for this host"),
+        ("422", "The answer would be too large to be made or sent"),
         ("500", "A fault of ours"),
         ("503", "Too busy, or the figures cannot be read right now; `Retry-After` says when to ask again"),
         ("504", "The answer took too long"),
     ];
     if path.contains("{account_id}") {
-        problems.push(("403", "The token grants no role that may read this, whether it exists or not"));
+        problems.retain(|(status, _)| *status != "403");
+        problems.push((
+            "403",
+            "The token grants no role that may read this, whether it exists or not; without tokens, the API does not answer for \
+             this host",
+        ));
         problems.push(("404", "No event has named the account, or the organization has no plan"));
     }
     problems

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::api::support::Api;
 use crate::support::engine;
@@ -11,12 +11,30 @@ use crate::support::http_proxy::HttpProxy;
 /// Fields that depend on when and in which order a log was counted.
 const NOT_COMPARED: [&str; 2] = ["data_through", "next_cursor"];
 
+/// Fields, parameters and endpoints of the contract that the program lacks. Expectations about them are passed over for as
+/// long as they are missing: `what_is_to_come_is_not_there` fails when one of them comes, and is to leave the list then.
+const FIELDS_TO_COME: [&str; 4] = ["pace", "summary", "peak_assigned", "peak_overage"];
+const PARAMETERS_TO_COME: [&str; 1] = ["held_days"];
+
+fn is_endpoint_to_come(path: &str) -> bool {
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    matches!(segments[..], ["v1", "accounts"] | ["v1", "accounts", _, "quota"])
+}
+
+/// True for a question that the program cannot be asked yet.
+pub(crate) fn is_to_come(path: &str, query: &Map<String, Value>) -> bool {
+    is_endpoint_to_come(path) || query.keys().any(|name| PARAMETERS_TO_COME.contains(&name.as_str()))
+}
+
 /// Where the answers of a scenario first differ from what is expected; `None` where they agree. Fields beyond the
 /// expected ones are not compared, and numbers with decimals within rounding.
 fn difference(expected: &Value, found: &Value, at: &str) -> Option<String> {
     match (expected, found) {
         (Value::Object(expected), Value::Object(found)) => expected.iter().find_map(|(name, value)| {
             if NOT_COMPARED.contains(&name.as_str()) {
+                return None;
+            }
+            if FIELDS_TO_COME.contains(&name.as_str()) && found.get(name).is_none() {
                 return None;
             }
             let at = format!("{at}.{name}");
@@ -60,6 +78,9 @@ fn compare(api: &Api, expected: &Path) {
     let mut faults = Vec::new();
     for case in &cases {
         let path = case["path"].as_str().expect("a case has a path");
+        if is_to_come(path, case["query"].as_object().expect("a case has a query")) {
+            continue;
+        }
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for (name, value) in case["query"].as_object().expect("a case has a query") {
             query.append_pair(name, value.as_str().expect("values of a query are texts"));
@@ -95,6 +116,27 @@ fn the_comparison_notices_what_it_should() {
     check(json!({"a": [1], "c": 0.33}), Some(".a"));
     check(json!({"a": ["1", {"b": null}], "c": 0.33}), Some(".a[0]"));
     check(json!({"a": [1, {"b": null}], "c": 0.34}), Some(".c"));
+}
+
+#[test]
+fn what_is_to_come_is_not_there() {
+    use serde_json::json;
+    let api = Api::open();
+    let account = json!({"account_id": "a", "organization_id": "o", "plan": "free", "monthly_quota": 1});
+    api.count(&[crate::api::support::event("plan.started", "2026-01-01T00:00:00Z", &account)]);
+    for path in ["/v1/accounts", "/v1/accounts/a/quota"] {
+        assert!(is_endpoint_to_come(path));
+        assert_eq!(api.get(path).status, 404, "{path}");
+    }
+    for parameter in PARAMETERS_TO_COME {
+        let answer = api.get(&format!("/v1/accounts/a/licenses/assignments?{parameter}=1"));
+        assert_eq!((answer.status, answer.json()["parameter"].as_str()), (400, Some(parameter)));
+    }
+    let reports = ["licenses/history", "licenses/usage", "organizations/o/quota"]
+        .map(|report| api.report(&format!("/v1/accounts/a/{report}")).to_string());
+    for field in FIELDS_TO_COME {
+        assert!(reports.iter().all(|report| !report.contains(&format!("\"{field}\""))), "{field}");
+    }
 }
 
 /// A log whose answers were worked out by hand from the contract.

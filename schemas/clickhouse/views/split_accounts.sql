@@ -71,4 +71,10 @@ FROM
     ) AS grouped
 ) AS found
 WHERE notEmpty(found.sources)
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
 COMMENT 'Accounts whose events lie in more than one Kafka partition without a stop between: they cannot be counted exactly'
