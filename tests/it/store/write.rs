@@ -110,6 +110,23 @@ async fn bitmaps_of_every_form_are_read_by_clickhouse() {
 }
 
 #[tokio::test]
+async fn a_rejected_record_was_written_when_it_was_written_first() {
+    let database = TestDatabase::migrated().await;
+    database.execute("SYSTEM STOP MERGES");
+    for time in ["2026-03-01 00:00:00", "2026-03-02 00:00:00"] {
+        database.execute(&format!(
+            "INSERT INTO rejected_event_facts (source, offset, flushed_at) VALUES ('usage-events//0', 1, '{time}')"
+        ));
+    }
+    let sql = "SELECT flushed_at FROM rejected_events";
+    assert_eq!(database.text(sql), "2026-03-01 00:00:00.000\n");
+    assert_eq!(database.text(&format!("{sql} SETTINGS final = 1")), "2026-03-01 00:00:00.000\n");
+    database.execute("SYSTEM START MERGES");
+    database.execute("OPTIMIZE TABLE rejected_event_facts FINAL");
+    assert_eq!(database.text(sql), "2026-03-01 00:00:00.000\n", "and a merge changes nothing");
+}
+
+#[tokio::test]
 async fn sql_computes_the_same_user_keys() {
     let database = TestDatabase::migrated().await;
     let ids =
