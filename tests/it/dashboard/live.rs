@@ -74,14 +74,30 @@ fn the_figures_stay_while_the_api_is_away() {
     api.stop(site);
 }
 
+/// Has every answer say that the server's clock is `window.ahead` milliseconds ahead.
+const OTHER_SERVER_TIME: &str = "const real = window.fetch; window.fetch = async (...asked) => { \
+    const answer = await real(...asked); \
+    const headers = new Headers(answer.headers); \
+    headers.set('Date', new Date(window.ours.call(Date) + window.ahead).toUTCString()); \
+    const body = answer.status === 304 ? null : await answer.arrayBuffer(); \
+    return new Response(body, { status: answer.status, headers }); }";
+
 #[test]
 fn figures_that_grow_old_say_so() {
     let Some(browser) = Browser::open(LIGHT) else { return };
-    browser.goto(&Site::tiny().page("account=1000&from=2026-03-05&to=2026-04-20"));
+    browser.goto(&Site::tiny().page("account=1000&from=2026-03-05&to=2026-04-20&refresh=1"));
     browser.wait("they are fresh", "return document.getElementById('fresh').innerText.startsWith('Live · counted')");
     let figure = browser.text("#stat-purchased .stat-value");
-    // The clock moves on, and nothing is counted meanwhile.
-    browser.eval("const now = Date.now; Date.now = () => now() + 600_000");
+    // The browser's own clock has no part in it.
+    browser.eval("const now = Date.now; Date.now = () => now() + 600_000; window.ours = now");
+    browser.eval(OTHER_SERVER_TIME);
+    browser.eval("window.ahead = 0");
+    let polled = "const polled = performance.getEntriesByType('resource').length; \
+                  if (window.before === undefined) window.before = polled; return polled > window.before + 4";
+    browser.wait("it is polled again", polled);
+    assert_eq!(browser.eval("return document.getElementById('fresh').innerText.startsWith('Live')"), true);
+    // The server's moves on, and nothing is counted meanwhile.
+    browser.eval("window.ahead = 600_000");
     let behind = "return document.getElementById('fresh').innerText.startsWith('Behind: counted 10 min ago')";
     browser.wait("the header says so", behind);
     assert_eq!(browser.text("#stat-purchased .stat-value"), figure);
