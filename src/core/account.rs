@@ -58,7 +58,7 @@ pub struct Account {
     pub is_registered: bool,
     /// True while a drain has something to fetch here.
     pub is_dirty: bool,
-    /// Where the account has moved from, until its first event here tells so.
+    /// That the account has come here, and where from, until its first event here tells so.
     pub moves: Vec<AccountMove>,
     /// The first and the last event since the last drain.
     events: Option<(RecordPlace, RecordPlace)>,

@@ -46,9 +46,9 @@ pub struct AccountExtent {
     pub last_counted: Option<YearMonth>,
 }
 
-/// A partition, of the same incarnation of the topic as the asking lane's, that has counted events of an account.
+/// A partition, of the same incarnation of the topic as the asking lane's, that has met an account.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CountedBy {
+pub struct MetBy {
     pub account: Id,
     pub source: Arc<str>,
     /// The next offset of this source's recorded progress, before any fact of the answer was read: what lies below is
@@ -63,7 +63,7 @@ pub struct Loaded {
     /// Of accounts that were asked for; of one that is left out nothing is known as a whole.
     pub extents: Vec<AccountExtent>,
     /// Of accounts that were asked for, the asking lane's own source included.
-    pub counted_by: Vec<CountedBy>,
+    pub met_by: Vec<MetBy>,
     /// Moves of these accounts away from the asking lane's source.
     pub moves_away: Vec<AccountMove>,
     pub zone_facts: Vec<ZoneFact>,

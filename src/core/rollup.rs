@@ -206,20 +206,20 @@ impl AccountProgress {
     }
 }
 
-/// The account's first event in the lane's partition, where the store held events of it from another partition of the
-/// topic: the account has moved here. It is exact only if the former partition counts nothing of the account from
-/// `former_upto` on. Merged by `min` of `former_upto`.
+/// The account's first event in the lane's partition: one row without a former partition, and one for each other partition
+/// of the topic that had met the account before, from which it has moved here. That is exact only if the former partition
+/// counts nothing of the account from `former_upto` on. Merged by `min` of `former_upto`.
 ///
-/// The lane of the former partition yields it too, where it loads the account's facts and stands before `former_upto`: it
-/// judges events again that the other one took for counted.
+/// The lane of the former partition yields the row too, where it loads the account's facts and stands before `former_upto`:
+/// it judges events again that the other one took for counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountMove {
     pub account: Id,
     /// The source of the partition that the account came to.
     pub source: Arc<str>,
-    /// The source of the partition that had counted it before.
-    pub former: Arc<str>,
-    /// The next offset of the other partition's recorded progress when the lane loaded the account's facts.
+    /// The source of the partition that had met it before, if the row is about one.
+    pub former: Option<Arc<str>>,
+    /// The next offset of the former partition's recorded progress when the lane loaded the account's facts; 0 without one.
     pub former_upto: u64,
 }
 

@@ -44,9 +44,9 @@ impl Store {
     /// Where any query fails; a partial answer is never given.
     pub async fn load(&self, source: &Source, missing: &Missing) -> Result<Loaded, StoreError> {
         let accounts: Vec<String> = missing.accounts.iter().map(Id::to_string).collect();
-        // Who has counted the accounts, and how far, is known before any fact is read.
-        let (counted_by, moves_away, extents, organizations) = tokio::try_join!(
-            self.load_counted_by(&accounts, source),
+        // Who has met the accounts, and how far they have counted, is known before any fact is read.
+        let (met_by, moves_away, extents, organizations) = tokio::try_join!(
+            self.load_met_by(&accounts, source),
             self.load_moves_away(&accounts, source),
             self.load_extents(&accounts, source),
             self.load_facts::<_, OrganizationRow>(ORGANIZATIONS, &accounts),
@@ -86,7 +86,7 @@ impl Store {
             test_executions: executions.into_iter().map(TestExecutions::from).collect(),
             quota_usage: quota.into_iter().map(QuotaUsage::from).collect(),
             extents,
-            counted_by,
+            met_by,
             moves_away,
         })
     }

@@ -59,7 +59,7 @@ impl TableRow for AccountMove {
     fn encode(&self, _: &Source, out: &mut RowBuffer) {
         out.id(&self.account);
         out.string(self.source.as_bytes());
-        out.string(self.former.as_bytes());
+        out.string(self.former.as_deref().unwrap_or_default());
         out.u64(self.former_upto);
     }
 }

@@ -1,4 +1,4 @@
-//! Accounts that more than one partition has counted: what a lane has to know when it meets one, and which of them are
+//! Accounts that more than one partition has met: what a lane has to know when it meets one, and which of them are
 //! split.
 
 use std::collections::BTreeMap;
@@ -11,15 +11,15 @@ use super::client::Store;
 use super::error::StoreError;
 use super::load::chunks;
 use crate::core::id::Id;
-use crate::core::load::CountedBy;
+use crate::core::load::MetBy;
 use crate::core::rollup::{AccountMove, Source};
 
-/// Which sources have counted these accounts.
-const COUNTED_BY: &str = "\
-SELECT p.account_id AS account_id, toString(p.source) AS source \
-FROM account_progress AS p \
-WHERE p.account_id IN {keys:Array(String)} AND startsWith(p.source, {incarnation:String}) \
-GROUP BY p.account_id, p.source";
+/// Which sources have met these accounts.
+const MET_BY: &str = "\
+SELECT m.account_id AS account_id, toString(m.source) AS source \
+FROM account_moves AS m \
+WHERE m.account_id IN {keys:Array(String)} AND startsWith(m.source, {incarnation:String}) AND m.former = '' \
+GROUP BY m.account_id, m.source";
 
 /// Where these accounts have moved to from one source.
 const MOVES_AWAY: &str = "\
@@ -55,7 +55,7 @@ pub struct SplitAccounts {
 }
 
 #[derive(Row, Deserialize)]
-struct CountedByRow {
+struct MetByRow {
     account_id: String,
     source: String,
 }
@@ -88,27 +88,23 @@ impl Store {
         Ok(SplitAccounts { total, first: first.collect() })
     }
 
-    /// Who has counted the accounts, and up to where. Facts that are read after this hold at least all of that.
+    /// Who has met the accounts, and up to where they have counted. Facts that are read after this hold at least all of that.
     ///
     /// The progress of the source tells up to where, not that of the account: what lies beyond the former is counted again
     /// after a crash, and judged by the facts that are stored by then.
-    pub(super) async fn load_counted_by(
-        &self,
-        accounts: &[String],
-        source: &Source,
-    ) -> Result<Vec<CountedBy>, StoreError> {
-        let mut rows: Vec<CountedByRow> = Vec::new();
+    pub(super) async fn load_met_by(&self, accounts: &[String], source: &Source) -> Result<Vec<MetBy>, StoreError> {
+        let mut rows: Vec<MetByRow> = Vec::new();
         for chunk in chunks(accounts) {
-            let query = self.read_only(COUNTED_BY).param("keys", chunk).param("incarnation", source.incarnation());
+            let query = self.read_only(MET_BY).param("keys", chunk).param("incarnation", source.incarnation());
             rows.extend(self.fetch_all(query).await?);
         }
         if rows.iter().all(|row| row.source == source.as_str()) {
-            return Ok(rows.into_iter().map(|row| row.counted_by(&BTreeMap::new())).collect());
+            return Ok(rows.into_iter().map(|row| row.met_by(&BTreeMap::new())).collect());
         }
         let progress = self.progress(source.topic()).await?;
         let passed: BTreeMap<&str, u64> =
             progress.iter().map(|row| (row.source.as_str(), row.progress.next_offset)).collect();
-        Ok(rows.into_iter().map(|row| row.counted_by(&passed)).collect())
+        Ok(rows.into_iter().map(|row| row.met_by(&passed)).collect())
     }
 }
 
@@ -126,7 +122,7 @@ impl Store {
             moves.extend(rows.into_iter().map(|row| AccountMove {
                 account: Id::from_text(&row.account_id),
                 source: Arc::from(row.source),
-                former: source.name(),
+                former: Some(source.name()),
                 former_upto: row.former_upto,
             }));
         }
@@ -134,9 +130,9 @@ impl Store {
     }
 }
 
-impl CountedByRow {
-    fn counted_by(self, passed: &BTreeMap<&str, u64>) -> CountedBy {
+impl MetByRow {
+    fn met_by(self, passed: &BTreeMap<&str, u64>) -> MetBy {
         let passed = passed.get(self.source.as_str()).copied().unwrap_or(0);
-        CountedBy { account: Id::from_text(&self.account_id), source: Arc::from(self.source), upto: passed }
+        MetBy { account: Id::from_text(&self.account_id), source: Arc::from(self.source), upto: passed }
     }
 }

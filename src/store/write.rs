@@ -4,8 +4,9 @@
 //! moves of accounts -> all other rows, at once -> progress of accounts      (then the progress of sources)
 //! ```
 //!
-//! A move lost after rows were stored that had been judged by it would hide a split account, and the progress of an
-//! account says that its rows are there.
+//! A move lost after rows were stored that had been judged by it would hide a split account; of the moves those come last
+//! which say no more than that an account was met, because what is told once is not told again. The progress of an account
+//! says that its rows are there.
 
 use std::borrow::Borrow;
 
@@ -49,7 +50,11 @@ impl Store {
     /// # Errors
     /// The first that any INSERT met. Any subset of the rows may then be stored; writing the same flush again is right.
     pub async fn write_rows(&self, lanes: &[LaneRows]) -> Result<Written, StoreError> {
-        let moves = self.insert_rows::<AccountMove>(of(lanes, |lane| &lane.account_moves)).await?;
+        let moves = |has_former| {
+            of(lanes, |lane| &lane.account_moves).filter(move |(_, row)| row.former.is_some() == has_former)
+        };
+        let moves_here = self.insert_rows::<AccountMove>(moves(true)).await?;
+        let met = self.insert_rows::<AccountMove>(moves(false)).await?;
         let directory = || lanes.iter().flat_map(|lane| DirectoryRow::all_of(lane).map(|row| (&lane.source, row)));
         let writes = [
             self.insert_rows::<ActiveUsers>(of(lanes, |lane| &lane.active_users)).boxed(),
@@ -67,7 +72,7 @@ impl Store {
         let results = join_all(writes).await;
         let mut tables: Vec<TableWritten> = results.into_iter().collect::<Result<_, _>>()?;
         let progress = self.insert_rows::<AccountProgress>(of(lanes, |lane| &lane.account_progress)).await?;
-        tables.extend([moves, progress]);
+        tables.extend([moves_here, met, progress]);
         Ok(Written { tables: tables.into_iter().filter(|written| written.rows > 0).collect() })
     }
 

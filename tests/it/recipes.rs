@@ -5,8 +5,9 @@ mod settings;
 use seatmeter::core::event::{PlanKind, Reject, RejectReason};
 use seatmeter::core::id::{Id, UserKeySeed};
 use seatmeter::core::rollup::{
-    ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact,
-    QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions,
+    AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact,
+    OrganizationSeen, PlanFact, QuotaUsage, RecordPlace, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source,
+    TestExecutions,
 };
 
 use crate::store::{TestDatabase, day, hour, id, rows, source};
@@ -97,6 +98,7 @@ fn acme(source: &Source, seed: UserKeySeed) -> LaneRows {
     let mut rows = rows(source, 1_000);
     rows.organizations = ["42", "43", "7"].map(|o| seen("acme", Some(o))).to_vec();
     rows.organizations.extend([seen("acme", None), seen("other", Some("42"))]);
+    rows.account_progress = vec![counted(5)];
     rows.directory = vec![
         described(source, organization("42"), Field::Name, "Quality"),
         described(source, organization("43"), Field::Name, "Mobile"),
@@ -163,7 +165,14 @@ fn acme(source: &Source, seed: UserKeySeed) -> LaneRows {
 fn second_source(source: &Source) -> LaneRows {
     let mut rows = rows(source, 10);
     rows.quota_usage = vec![quota(2, 31, 5)];
+    rows.account_progress = vec![counted(3)];
     rows
+}
+
+/// Acme's events, all at one offset: of two partitions, neither has counted them before the other one.
+fn counted(offset: u64) -> AccountProgress {
+    let place = RecordPlace { offset, timestamp_ms: Some(hour(offset.cast_signed())) };
+    AccountProgress { account: id("acme"), first: place, last: place }
 }
 
 fn seen(account: &str, organization: Option<&str>) -> OrganizationSeen {

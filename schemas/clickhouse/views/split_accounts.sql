@@ -60,6 +60,7 @@ FROM
                 toInt64(0) AS first_ms,
                 toInt64(0) AS last_ms
             FROM account_moves AS m
+            WHERE m.former != ''
             GROUP BY
                 m.account_id,
                 m.source,

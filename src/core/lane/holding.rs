@@ -12,7 +12,7 @@ use crate::core::calendar::{YearMonth, Zone, day_of};
 use crate::core::counters::{ProjectDay, QuotaDay};
 use crate::core::event::{Decoded, Event, EventKind, Record};
 use crate::core::id::{Id, IdRef};
-use crate::core::load::{CountedBy, CounterBlock, Loaded, Missing};
+use crate::core::load::{CounterBlock, Loaded, MetBy, Missing};
 use crate::core::quota::QuotaMonth;
 use crate::core::rollup::{AccountMove, PlanFact, QuotaUsage, TestExecutions, ZoneFact};
 use crate::core::seats::Activity;
@@ -57,7 +57,7 @@ impl Lane {
             }
         }
         self.admit_account_facts(&fresh_accounts, &loaded);
-        self.admit_moves(&fresh_accounts, &loaded.counted_by, &loaded.moves_away);
+        self.admit_moves(&fresh_accounts, &loaded.met_by, &loaded.moves_away);
         self.admit_users(&missing.users, &fresh_accounts, &loaded);
         self.admit_counters(&missing.counters, loaded.test_executions, &loaded.quota_usage);
     }
@@ -101,21 +101,27 @@ impl Lane {
         }
     }
 
-    /// An account that this partition has counted nothing of, and another one has, has moved here. It is told with the
-    /// account's first event, in the drain that is written first, so that no row is stored before it.
+    /// An account that this partition meets first, and another one has met before, has moved here. It is told with the
+    /// account's first event, in the drain that is written first, so that no row is stored before it. One that a lane of this
+    /// partition has told before is not told again: its rows, judged by what was stored then, may be there.
     ///
     /// One that has moved away counted on this partition being further than the lane is: a progress that came late, or
     /// another owner. So the lane takes its word back.
-    fn admit_moves(&mut self, fresh: &HashSet<Id>, counted_by: &[CountedBy], moves_away: &[AccountMove]) {
-        let is_own = |counted: &&CountedBy| &*counted.source == self.source.as_str();
-        let known: HashSet<&Id> = counted_by.iter().filter(is_own).map(|counted| &counted.account).collect();
-        for CountedBy { account, source, upto } in counted_by {
+    fn admit_moves(&mut self, fresh: &HashSet<Id>, met_by: &[MetBy], moves_away: &[AccountMove]) {
+        let own = self.source.name();
+        let known: HashSet<&Id> = met_by.iter().filter(|met| met.source == own).map(|met| &met.account).collect();
+        for account in fresh.iter().filter(|account| !known.contains(account)) {
+            let Some(held) = self.accounts.get_mut(account) else { continue };
+            let (account, source) = (account.clone(), Arc::clone(&own));
+            held.moves.push(AccountMove { account, source, former: None, former_upto: 0 });
+        }
+        for MetBy { account, source: former, upto } in met_by {
             if fresh.contains(account)
                 && !known.contains(account)
                 && let Some(held) = self.accounts.get_mut(account)
             {
-                let (account, former) = (account.clone(), Arc::clone(source));
-                held.moves.push(AccountMove { account, source: self.source.name(), former, former_upto: *upto });
+                let (account, source, former) = (account.clone(), Arc::clone(&own), Some(Arc::clone(former)));
+                held.moves.push(AccountMove { account, source, former, former_upto: *upto });
             }
         }
         let next_offset = self.progress.next_offset;

@@ -28,9 +28,15 @@ fn ingest_adds_up() {
     api.count(&[good("1"), good("2"), good("1"), "no json".to_owned()]);
     api.count(&[good("3")]);
     let report = api.report("/v1/ingest");
-    for (name, expected) in
-        [("events", 3), ("duplicates", 1), ("rejected", 1), ("skipped", 0), ("absent", 0), ("lag", 0)]
-    {
+    for (name, expected) in [
+        ("events", 3),
+        ("duplicates", 1),
+        ("rejected", 1),
+        ("skipped", 0),
+        ("absent", 0),
+        ("lag", 0),
+        ("split_accounts", 0),
+    ] {
         assert_eq!(report[name], expected, "{name}");
     }
     assert_eq!(report["timezones"], seatmeter::core::calendar::RELEASE);
@@ -53,6 +59,11 @@ fn readiness_tells_what_it_waits_for() {
     assert_eq!(answer.json()["waiting_for"], json!([{"component": "kafka", "reason": "no broker answers"}]));
     api.health.ready("kafka");
     assert_eq!(api.get("/readyz").status, 200);
+    assert_eq!(api.get("/readyz").json()["degraded"], json!([]));
+    api.health.degraded("split_accounts", "1 account");
+    let answer = api.get("/readyz");
+    assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("ready")), "it serves on");
+    assert_eq!(answer.json()["degraded"], json!([{"component": "split_accounts", "reason": "1 account"}]));
 }
 
 #[test]

@@ -7,18 +7,21 @@ use seatmeter::core::id::Id;
 use seatmeter::core::rollup::{AccountMove, AccountProgress, RecordPlace, Source};
 
 /// What one partition has counted of one account.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Counted {
     upto: u64,
     first: RecordPlace,
     last: RecordPlace,
 }
 
+/// Account, source and former source.
+type MoveKey = (Id, Arc<str>, Option<Arc<str>>);
+
 /// The tables `account_progress` and `account_moves`.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Accounts {
     progress: BTreeMap<(Id, Source), Counted>,
-    moves: BTreeMap<(Id, Arc<str>, Arc<str>), u64>,
+    moves: BTreeMap<MoveKey, u64>,
 }
 
 impl Accounts {
@@ -39,17 +42,18 @@ impl Accounts {
         *upto = row.former_upto.min(*upto);
     }
 
-    pub(super) fn counted(&self) -> impl Iterator<Item = (&(Id, Source), &Counted)> {
-        self.progress.iter()
+    /// Who has met which account.
+    pub(super) fn met(&self) -> impl Iterator<Item = (&Id, &Arc<str>)> {
+        self.moves.keys().filter(|(_, _, former)| former.is_none()).map(|(account, source, _)| (account, source))
     }
 
     /// The moves away from a source.
     pub(super) fn moves_away(&self, from: &Source) -> impl Iterator<Item = AccountMove> {
-        let moves = self.moves.iter().filter(|((_, _, former), _)| **former == *from.as_str());
+        let moves = self.moves.iter().filter(|((_, _, former), _)| former.as_deref() == Some(from.as_str()));
         moves.map(|((account, source, former), former_upto)| AccountMove {
             account: account.clone(),
             source: Arc::clone(source),
-            former: Arc::clone(former),
+            former: former.clone(),
             former_upto: *former_upto,
         })
     }
@@ -71,7 +75,7 @@ impl Accounts {
     fn is_former(&self, account: &Id, former: &Source, source: &Source) -> bool {
         let of = |source: &Source| self.progress[&(account.clone(), source.clone())];
         let (before, after) = (of(former), of(source));
-        let met_at = self.moves.get(&(account.clone(), source.name(), former.name()));
+        let met_at = self.moves.get(&(account.clone(), source.name(), Some(former.name())));
         let is_sent_before = match (before.last.timestamp_ms, after.first.timestamp_ms) {
             (Some(last_ms), Some(first_ms)) => last_ms < first_ms,
             _ => true,

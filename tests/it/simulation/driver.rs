@@ -376,8 +376,9 @@ impl<'l> Driver<'l> {
             let silent: Vec<&str> = differences.lines().filter(|line| !is_told(line)).collect();
             ensure!(
                 silent.is_empty(),
-                "beside {split:?} a reader finds what the log does not say:\n{}",
-                silent.join("\n")
+                "beside {split:?} a reader finds what the log does not say:\n{}\n{:?}",
+                silent.join("\n"),
+                self.store.accounts
             );
             return Ok(());
         }

@@ -60,13 +60,6 @@ impl Faults {
         Self(Fault::ALL.into_iter().filter(|_| dice.chance(percent)).collect())
     }
 
-    /// The same for accounts that move without a stop. A progress that arrives after the partition was started again, and a
-    /// former owner that goes on, make a partition look drained whose records are still being judged: no reader of the
-    /// tables can know it.
-    pub(super) fn of_hurried_seed(seed: u64) -> Self {
-        Self::of_seed(seed).without(Fault::LateWrite).without(Fault::Zombie)
-    }
-
     pub(super) fn none() -> Self {
         Self(Vec::new())
     }

@@ -20,10 +20,10 @@ pub(super) struct Flush {
     releases: Vec<Release>,
     /// Not acknowledged yet, to be sent before all else and one after the other.
     claims: VecDeque<Statement>,
-    /// Before all other rows; `None` once acknowledged, like the next two.
-    moves: Option<Statement>,
+    /// Before all other rows, one after the other.
+    moves: VecDeque<Statement>,
     unwritten: Vec<Statement>,
-    /// After all other rows.
+    /// After all other rows; `None` once acknowledged.
     account_progress: Option<Statement>,
     progress: Statement,
     is_progress_written: bool,
@@ -146,9 +146,9 @@ impl Driver<'_> {
     fn write_about_accounts(&mut self, flush: &mut Flush) -> bool {
         let are_rows_written = flush.unwritten.is_empty();
         let move_early = are_rows_written || !self.is_mutant(Mutant::WritesMovesLate);
-        if move_early && let Some(moves) = flush.moves.take() {
-            if !self.send(&moves) {
-                flush.moves = Some(moves);
+        if move_early && let Some(moves) = flush.moves.front() {
+            if self.send(moves) {
+                flush.moves.pop_front();
             }
             return true;
         }
@@ -225,7 +225,7 @@ impl Driver<'_> {
     pub(super) fn abandon_flushes(&mut self, worker: usize) {
         for flush in std::mem::take(&mut self.workers[worker].flushes) {
             self.stats.count(Happened::CrashedInFlush);
-            let sent = match (flush.claims.into_iter().next().or(flush.moves), flush.unwritten.is_empty()) {
+            let sent = match (flush.claims.into_iter().chain(flush.moves).next(), flush.unwritten.is_empty()) {
                 (Some(first), _) => vec![first],
                 (None, true) => vec![flush.account_progress.unwrap_or(flush.progress)],
                 (None, false) => flush.unwritten,

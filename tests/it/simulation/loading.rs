@@ -89,7 +89,7 @@ impl<'l> Driver<'l> {
                 loaded.plan_facts.iter_mut().for_each(|fact| earlier(&fact.source, &mut fact.offset));
                 loaded.seat_facts.iter_mut().for_each(|fact| earlier(&fact.source, &mut fact.offset));
             }
-            Some(Mutant::ForgetsWhoCounted) => loaded.counted_by.clear(),
+            Some(Mutant::ForgetsWhoCounted) => loaded.met_by.clear(),
             Some(Mutant::ForgetsOtherSources) => {
                 loaded.zone_facts.retain(|fact| &*fact.source == own);
                 loaded.plan_facts.retain(|fact| &*fact.source == own);
@@ -104,7 +104,7 @@ impl<'l> Driver<'l> {
 fn truncate(loaded: &mut Loaded, dice: &mut Dice) {
     shuffle(loaded, dice);
     loaded.moves_away.truncate(loaded.moves_away.len() / 2);
-    loaded.counted_by.truncate(loaded.counted_by.len() / 2);
+    loaded.met_by.truncate(loaded.met_by.len() / 2);
     loaded.extents.truncate(loaded.extents.len() / 2);
     loaded.zone_facts.truncate(loaded.zone_facts.len() / 2);
     loaded.plan_facts.truncate(loaded.plan_facts.len() / 2);
@@ -118,7 +118,7 @@ fn truncate(loaded: &mut Loaded, dice: &mut Dice) {
 /// The store answers in any order.
 fn shuffle(loaded: &mut Loaded, dice: &mut Dice) {
     dice.shuffle(&mut loaded.moves_away);
-    dice.shuffle(&mut loaded.counted_by);
+    dice.shuffle(&mut loaded.met_by);
     dice.shuffle(&mut loaded.zone_facts);
     dice.shuffle(&mut loaded.plan_facts);
     dice.shuffle(&mut loaded.organizations);

@@ -1,7 +1,7 @@
 //! The tables in memory, merged as ClickHouse merges them: union, `max`, `min`, and rows that replace their equals. Nothing
 //! is ever taken back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use roaring::RoaringTreemap;
 use seatmeter::core::calendar::{Day, YearMonth, Zone};
 use seatmeter::core::event::PlanKind;
 use seatmeter::core::id::Id;
-use seatmeter::core::load::{AccountExtent, CountedBy, Loaded, Missing};
+use seatmeter::core::load::{AccountExtent, Loaded, MetBy, Missing};
 use seatmeter::core::rollup::{
     AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact,
     OrganizationSeen, PlanFact, Progress, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source,
@@ -48,11 +48,14 @@ pub(super) struct Statement {
     pub(super) rows: Vec<Row>,
 }
 
-/// The INSERT that precedes all others of these drains.
-pub(super) fn moves(drains: &[LaneRows]) -> Option<Statement> {
-    let rows: Vec<Row> =
-        drains.iter().flat_map(|drain| drain.account_moves.iter().cloned().map(Row::AccountMove)).collect();
-    (!rows.is_empty()).then_some(Statement { rows })
+/// The INSERTs that precede all others of these drains, in this order.
+pub(super) fn moves(drains: &[LaneRows]) -> VecDeque<Statement> {
+    let with = |has_former: bool| {
+        let rows = drains.iter().flat_map(|drain| &drain.account_moves);
+        let rows = rows.filter(move |row| row.former.is_some() == has_former);
+        Statement { rows: rows.cloned().map(Row::AccountMove).collect() }
+    };
+    [true, false].map(with).into_iter().filter(|statement| !statement.rows.is_empty()).collect()
 }
 
 /// The INSERT that follows all others of these drains, but for the progress.
@@ -119,7 +122,7 @@ pub(super) struct MemoryStore {
     directory: BTreeMap<DirectoryKey, (i64, Name, u64, String)>,
     organizations: BTreeSet<(Id, Option<Id>)>,
     rejected: BTreeMap<(Source, u64), RejectedRecord>,
-    accounts: Accounts,
+    pub(super) accounts: Accounts,
     progress: BTreeMap<Source, Progress>,
     claims: BTreeMap<Source, Claims>,
 }
@@ -255,15 +258,15 @@ impl MemoryStore {
             |account: &Id, user: &Id| is_whole(account) || missing.users.iter().any(|(a, u)| a == account && u == user);
         match query {
             0 => {
-                let asked = |(account, _): &(Id, Source)| missing.accounts.contains(account);
                 let moves_away =
                     self.accounts.moves_away(source).filter(|left| missing.accounts.contains(&left.account));
                 loaded.moves_away.extend(moves_away);
-                let rows = self.accounts.counted().filter(|(key, _)| asked(key));
-                loaded.counted_by.extend(rows.map(|((account, source), _)| CountedBy {
+                let passed = |name: &Name| self.progress.iter().find(|(source, _)| source.name() == *name);
+                let met = self.accounts.met().filter(|(account, _)| missing.accounts.contains(account));
+                loaded.met_by.extend(met.map(|(account, source)| MetBy {
                     account: account.clone(),
-                    source: source.name(),
-                    upto: self.progress(source).map_or(0, |progress| progress.next_offset),
+                    source: Arc::clone(source),
+                    upto: passed(source).map_or(0, |(_, progress)| progress.next_offset),
                 }));
             }
             1 => {

@@ -52,7 +52,7 @@ async fn counters_of_another_source_are_not_loaded_and_facts_are() {
     let loaded = database.store().load(&own, &everything()).await.unwrap();
     let expected = Loaded {
         extents: vec![extent("acme", true, None)],
-        counted_by: Vec::new(),
+        met_by: Vec::new(),
         test_executions: Vec::new(),
         quota_usage: Vec::new(),
         ..as_loaded(&one_of_each(&other))

@@ -7,15 +7,16 @@ mod views;
 mod write;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use seatmeter::core::calendar::{Day, YearMonth};
 use seatmeter::core::event::{PlanKind, Reject, RejectReason};
 use seatmeter::core::id::Id;
-use seatmeter::core::load::{AccountExtent, CountedBy, CounterBlock, Loaded, Missing};
+use seatmeter::core::load::{AccountExtent, CounterBlock, Loaded, MetBy, Missing};
 use seatmeter::core::rollup::{
-    AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, OrganizationSeen, PlanFact,
-    Progress, QuotaUsage, RecordPlace, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions,
-    ZoneFact,
+    AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows,
+    OrganizationSeen, PlanFact, Progress, QuotaUsage, RecordPlace, RejectedRecord, SeatFact, SeatFactKind, SeatUsage,
+    Source, TestExecutions, ZoneFact,
 };
 
 pub(crate) use database::TestDatabase;
@@ -103,6 +104,8 @@ fn one_of_each(source: &Source) -> LaneRows {
         });
         rows.organizations.push(OrganizationSeen { account, organization: Some(id(odd)) });
     }
+    let account_move = AccountMove { account: id("acme"), source: source.name(), former: None, former_upto: 0 };
+    rows.account_moves.push(account_move);
     rows.account_progress.push(counted("acme", (2, Some(hour(1))), (99, None)));
     rows.zone_facts.push(ZoneFact {
         account: id("acme"),
@@ -146,14 +149,14 @@ fn sorted(mut loaded: Loaded) -> Loaded {
 }
 
 fn as_loaded(rows: &LaneRows) -> Loaded {
-    let counted_by = |row: &AccountProgress| CountedBy {
+    let met_by = |row: &AccountMove| MetBy {
         account: row.account.clone(),
-        source: rows.source.name(),
+        source: Arc::clone(&row.source),
         // No progress is recorded.
         upto: 0,
     };
     sorted(Loaded {
-        counted_by: rows.account_progress.iter().map(counted_by).collect(),
+        met_by: rows.account_moves.iter().map(met_by).collect(),
         moves_away: Vec::new(),
         extents: vec![extent("acme", true, rows.test_executions.iter().map(|row| row.day.year_month()).max())],
         zone_facts: rows.zone_facts.clone(),
