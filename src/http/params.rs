@@ -170,10 +170,10 @@ pub(super) struct AssignmentParams {
     #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "acme")]
     license_source: Option<String>,
     /// Part of the user's name (of the id, where there is none) in any case, with or without accents: `zoe` finds Zoë.
-    #[param(max_length = 1024)]
+    #[param(max_length = 4096)]
     user: Option<String>,
     /// Part of the e-mail address in any case, with or without accents.
-    #[param(max_length = 1024)]
+    #[param(max_length = 4096)]
     email: Option<String>,
     /// Whether the seats are still held; by default `active`.
     #[param(inline)]

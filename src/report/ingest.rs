@@ -99,7 +99,9 @@ impl IngestReport {
                 }
             })
             .collect();
-        let lag = partitions.iter().map(|partition| partition.counts.lag).sum();
+        // Before the first partition is known, nobody has asked where the logs end.
+        let lag = partitions.iter().map(|partition| partition.counts.lag).sum::<Option<u64>>();
+        let lag = lag.filter(|_| !partitions.is_empty());
         let mut counts = RecordCounts { lag, ..RecordCounts::default() };
         for partition in &partitions {
             counts.events += partition.counts.events;
@@ -131,6 +133,13 @@ impl IngestReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn before_a_partition_is_known_nothing_is() {
+        let report = IngestReport::assemble(Vec::new(), 0);
+        assert_eq!((report.counts.lag, report.data_through()), (None, None));
+        assert_eq!(report.counts.events, 0);
+    }
 
     #[test]
     fn figures_add_up_and_the_oldest_flush_tells_the_freshness() {

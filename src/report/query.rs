@@ -1,13 +1,13 @@
 //! Query strings and identifiers of a request. Every parameter is taken exactly once, and what is left over is refused.
 
-use chrono::DateTime;
+use chrono::{DateTime, Timelike as _};
 use percent_encoding::percent_decode;
 
 use crate::core::calendar::Day;
 use crate::core::id::{ID_BYTES_MAX, IdFault, judge_text};
 
-/// The longest value of a text filter, bytes.
-pub const TEXT_BYTES_MAX: usize = 1024;
+/// The longest value of a text filter, bytes: as long as a name may be.
+pub const TEXT_BYTES_MAX: usize = 4096;
 
 /// The instants that a request may name, milliseconds since 1970 UTC: the years 1 to 9999, which are those of RFC 3339.
 const INSTANTS_MS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
@@ -134,8 +134,11 @@ pub fn parse_id(parameter: &str, text: &str) -> Result<String, BadParameter> {
 
 fn parse_instant(value: &str) -> Result<i64, String> {
     let malformed = || "Not an RFC 3339 instant such as 2026-03-01T00:00:00Z (a + in it is written %2B).".to_owned();
-    let time_ms = DateTime::parse_from_rfc3339(value).map_err(|_| malformed())?.timestamp_millis();
-    if INSTANTS_MS.contains(&time_ms) { Ok(time_ms) } else { Err(malformed()) }
+    let time = DateTime::parse_from_rfc3339(value).map_err(|_| malformed())?;
+    // The library takes 60 for a second, which no clock of an event shows.
+    let is_leap_second = time.nanosecond() >= 1_000_000_000;
+    let time_ms = time.timestamp_millis();
+    if !is_leap_second && INSTANTS_MS.contains(&time_ms) { Ok(time_ms) } else { Err(malformed()) }
 }
 
 fn decode(text: &str) -> Option<String> {
@@ -216,6 +219,12 @@ mod tests {
     #[test]
     fn digits_beyond_the_millisecond_are_cut() {
         assert_eq!(parse_instant("1970-01-01T00:00:00.0019999Z"), Ok(1));
+    }
+
+    #[test]
+    fn no_instant_lies_in_a_leap_second() {
+        assert!(parse_instant("2016-12-31T23:59:60Z").is_err());
+        assert!(parse_instant("2016-12-31T23:59:59.999Z").is_ok());
     }
 
     #[test]

@@ -29,9 +29,9 @@ export function folded(text) {
   return bare(bare(text).toUpperCase().toLowerCase()).replaceAll('ς', 'σ');
 }
 
-const BYTES_MAX = 1024;
+const BYTES_MAX = 4096;
 
-/** The beginning of a text that fits into a filter of the API: 1,024 bytes of UTF-8, whole letters. */
+/** The beginning of a text that fits into a filter of the API: 4,096 bytes of UTF-8, whole letters. */
 export function fitting(text) {
   const letters = [...text];
   const bytes = (count) => new TextEncoder().encode(letters.slice(0, count).join('')).length;
