@@ -73,6 +73,7 @@ fn version() -> &'static str {
 /// What went wrong, with its causes: one line when printed by `{:#}`, except that a wrong configuration has a line for each
 /// problem.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
+    raise_descriptor_limit();
     let load = || load_config(cli.config);
     let result = match cli.command {
         Command::Demo(args) => {
@@ -96,6 +97,14 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(args) => token::run(&args, load),
     };
     result.or_else(|error| if error.is::<OutputClosed>() { Ok(()) } else { Err(error) })
+}
+
+/// Lets the process open as many files as its hard limit allows: connections of clients must not use up those that the
+/// worker needs, and the engine has a file open for each column. The limit is inherited low (1,024, or 256), for the sake of
+/// programs that use `select`.
+fn raise_descriptor_limit() {
+    // Where it cannot be raised, the bounds of connections keep to what it is.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
 }
 
 fn serve(load: impl FnOnce() -> anyhow::Result<Config>, role: Role) -> anyhow::Result<()> {

@@ -74,7 +74,6 @@ pub(super) struct Service<'a> {
 
 impl<'a> Service<'a> {
     pub(super) fn new(config: &'a Config, role: Role, listener: TcpListener, store: Store) -> anyhow::Result<Self> {
-        raise_descriptor_limit();
         let metrics = metrics::install().context("cannot record metrics")?;
         let health = Arc::new(Health::new());
         if role != Role::Api {
@@ -114,14 +113,6 @@ impl<'a> Service<'a> {
             }
             served = &mut serving => served.context("the API broke down")?,
         }
-    }
-}
-
-/// Lets the process open as many files as its hard limit allows: connections of clients must not use up those that the
-/// worker needs. The limit is inherited low (1,024, or 256), for the sake of programs that use `select`.
-fn raise_descriptor_limit() {
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "the limit of open files cannot be raised");
     }
 }
 

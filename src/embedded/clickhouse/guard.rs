@@ -186,19 +186,19 @@ fn refuse_unclear(items: &[Item<'_>]) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// In the format Values, cells may be expressions, which nothing here sees. Its name must not be hidden either.
+/// In the format Values, cells may be expressions, which nothing here sees. Its name must not be hidden either, nor left to
+/// the engine, which finds a format out from the data where that is the only argument.
 fn check_format(arguments: &[Item<'_>]) -> Result<(), EngineError> {
-    match arguments.first() {
-        Some(name) if is_string(name) && !name.1.contains(&b'\\') => {
-            let is_values = name.1[1..name.1.len() - 1].eq_ignore_ascii_case(b"Values");
-            if is_values { Err(external("format('Values', ...)")) } else { Ok(()) }
-        }
-        _ => {
-            let text = "The first argument of format() must be a string in single quotes, such as 'CSV', unless the engine is \
-                        started with --allow-external";
-            Err(EngineError::new(497, "ACCESS_DENIED", text))
-        }
+    if let [name, (Token::Symbol(b','), _), ..] = arguments
+        && is_string(name)
+        && !name.1.contains(&b'\\')
+    {
+        let is_values = name.1[1..name.1.len() - 1].eq_ignore_ascii_case(b"Values");
+        return if is_values { Err(external("format('Values', ...)")) } else { Ok(()) };
     }
+    let text = "The first argument of format() must be the name of a format in single quotes, such as 'CSV', and its data the \
+                last, unless the engine is started with --allow-external";
+    Err(EngineError::new(497, "ACCESS_DENIED", text))
 }
 
 /// Whether what follows belongs to a name, as `file` in `t.file`. The dot of `1.` belongs to a number.
@@ -313,6 +313,8 @@ mod tests {
             ("ATTACH TABLE t FROM '/x' (a Int8) ENGINE = Log", "ATTACH"),
             ("SELECT * FROM format('values', '(1)')", "Values"),
             ("WITH 'Values' AS CSV SELECT * FROM format(CSV, '(1)')", "single quotes"),
+            ("SELECT * FROM format('(''a''),(1)')", "single quotes"),
+            ("SELECT * FROM format('Val' || 'ues', '(1)')", "single quotes"),
             ("SELECT * FROM `format`(concat('Val', 'ues'), '(1)')", "single quotes"),
             ("SELECT * FROM format('\\x56alues', '(1)')", "single quotes"),
         ] {
