@@ -68,6 +68,8 @@ fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
         // 1 MiB, which is the largest batch that a broker takes by default.
         .set("receive.message.max.bytes", "1100000000")
         .set("topic.metadata.refresh.interval.ms", "10000")
+        // By default a broker that is back after a while is not tried again for up to 10 s.
+        .set("reconnect.backoff.max.ms", "2000")
         .set("socket.keepalive.enable", "true");
     // Validation has refused whatever would break the counts; what is set after these is overruled in any case.
     for (name, value) in &kafka.properties {

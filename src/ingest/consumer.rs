@@ -152,7 +152,7 @@ impl ConsumerThread {
                 let all: Vec<(Tenure, usize)> =
                     self.state.holdings.iter().map(|held| (held.tenure, held.worker)).collect();
                 self.tell_workers(&all, ToWorker::Freeze);
-                let _ = done.send(());
+                let _ = done.send(all.into_iter().map(|(tenure, _)| tenure).collect());
             }
             ToConsumer::Close => self.state.is_over = true,
         }

@@ -38,8 +38,8 @@ const END_VALID_MIN: Duration = Duration::from_secs(30);
 /// What a last flush left unwritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unwritten {
-    /// Partitions whose last events will be counted again.
-    pub(super) partitions: usize,
+    /// Lanes whose last events will be counted again.
+    pub(super) lanes: BTreeSet<Tenure>,
     /// What was waited for, where something was.
     pub(super) reason: Option<String>,
 }
@@ -92,8 +92,8 @@ impl Intervals {
 #[derive(Default)]
 pub(super) struct Books {
     lanes: BTreeMap<Tenure, Book>,
-    /// Partitions of the flush that is under way.
-    unwritten: BTreeSet<u32>,
+    /// Lanes of the flush that is under way.
+    unwritten: BTreeSet<Tenure>,
 }
 
 /// What is recorded of a lane.
@@ -157,7 +157,7 @@ impl Coordinator {
                 biased;
                 newest_record_ms = self.flush() => newest_record_ms,
                 reason = reason_when_passed(&mut deadline, &dependencies) => {
-                    return Err(Unwritten { partitions: self.books.unwritten.len(), reason });
+                    return Err(Unwritten { lanes: std::mem::take(&mut self.books.unwritten), reason });
                 }
             };
             next = began + self.intervals.after(now_ms(), newest_record_ms);
@@ -186,7 +186,7 @@ impl Coordinator {
         self.look_at_tails(&reports, began);
         self.headway.tell(&reports, began);
         reports.retain_mut(|report| self.books.is_due(report, began, self.intervals.idle));
-        self.books.unwritten = reports.iter().map(|report| report.lane.tenure.partition).collect();
+        self.books.unwritten = reports.iter().map(|report| report.lane.tenure).collect();
         self.drop_recreated(&mut reports).await;
         if !reports.is_empty() {
             let (lanes, rows): (Vec<DrainedLane>, Vec<LaneRows>) =

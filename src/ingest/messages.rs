@@ -101,8 +101,8 @@ pub(super) enum ToConsumer {
     Broken(Tenure),
     /// The log of this partition is not the one that was counted.
     Differs(Tenure, Refusal),
-    /// The process ends: freeze all lanes, begin nothing new, and answer.
-    Finish(oneshot::Sender<()>),
+    /// The process ends: freeze all lanes, begin nothing new, and answer which are held.
+    Finish(oneshot::Sender<BTreeSet<Tenure>>),
     /// Leave the group and end the thread.
     Close,
 }
