@@ -13,7 +13,7 @@ use serde_json::json;
 use super::SOON;
 use crate::api::support::event;
 use crate::counting::{Record, STOP_TIMEOUT, Setup};
-use crate::support::{Kafka, PrivateEngine, eventually};
+use crate::support::{Kafka, PrivateEngine, eventually, peak_mib};
 
 /// A test run of this many tests.
 fn tests(tests: u64) -> Record {
@@ -118,13 +118,6 @@ fn send(producer: &BaseProducer, topic: &str, key: &[u8], value: &[u8]) {
         producer.poll(Duration::from_millis(10));
         record = again;
     }
-}
-
-/// The most memory that a process ever held, MiB.
-fn peak_mib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
 }
 
 /// What checksums and smaller fetches cost of the least that reading costs: batches taken, payloads touched, nothing else.

@@ -69,6 +69,14 @@ pub(crate) fn is_running(pid: &str) -> bool {
     Command::new("kill").args(["-0", pid]).output().is_ok_and(|output| output.status.success())
 }
 
+/// The most memory that a process ever held, MiB.
+#[track_caller]
+pub(crate) fn peak_mib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
 /// Sends a signal, such as `STOP`, by its name.
 #[track_caller]
 pub(crate) fn signal(pid: u32, name: &str) {
