@@ -9,6 +9,7 @@ mod baseline;
 mod broker;
 mod bytes;
 mod clickhouse;
+mod connections;
 mod disk;
 mod election;
 mod group;
