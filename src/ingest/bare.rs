@@ -28,7 +28,7 @@ pub fn read_batches(
 ) -> Result<(), IngestError> {
     let client_error = |reason: String| IngestError::Client { reason };
     let properties = consumer_properties(&config.kafka, &config.ingest);
-    let client = Client::from_config_and_context(&properties, Context::default())
+    let client = Client::from_config_and_context(&properties, Context::of(&config.kafka))
         .map_err(|error| IngestError::ClientConfig(error.to_string()))?;
     let client = Arc::new(client);
     let topic = &config.kafka.topic;

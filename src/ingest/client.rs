@@ -87,7 +87,7 @@ fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
 }
 
 /// What librdkafka's callbacks have said since the last look.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Context {
     events: Mutex<VecDeque<GroupEvent>>,
     trouble: NewestCause,
@@ -103,7 +103,14 @@ pub(super) struct Context {
 impl Context {
     /// The context of a client of this topic and group.
     pub(super) fn of(kafka: &config::Kafka) -> Self {
-        Self { names: Names::of(kafka), unsecured_token: kafka.unsecured_token.clone(), ..Self::default() }
+        Self {
+            events: Mutex::default(),
+            trouble: NewestCause::default(),
+            group_denial: Mutex::default(),
+            names: Names::of(kafka),
+            unsecured_token: kafka.unsecured_token.clone(),
+            closing: AtomicBool::default(),
+        }
     }
 
     /// What a remedy names.
@@ -165,7 +172,7 @@ impl ClientContext for Context {
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        let Some(causes) = self.names.causes() else { return events::librdkafka(level, facility, message) };
+        let causes = self.names.causes();
         events::librdkafka(level, facility, &causes.mask(message));
         // What ends a connection is told here alone where librdkafka takes it for nothing unusual.
         if let Some(complaint) = causes.complaint(facility, message) {
@@ -177,15 +184,13 @@ impl ClientContext for Context {
         let code = error.rdkafka_error_code();
         // Each broken connection is told too; as long as one broker answers it is no one's concern.
         let text = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
-        let masked = self.names.causes().map_or_else(|| text.clone(), |causes| causes.mask(&text));
-        events::client_error(code, &masked);
+        let causes = self.names.causes();
+        events::client_error(code, &causes.mask(&text));
         if let Some(code) = code.filter(|code| is_about_group(*code)) {
             *lock(&self.group_denial) = Some(self.names.explain(code, &text));
             return;
         }
-        if let Some(causes) = self.names.causes() {
-            causes.look_aside(&text);
-        }
+        causes.look_aside(&text);
         let before = self.trouble.name();
         self.trouble.note(code, text);
         metrics::kafka_trouble(before, self.trouble.name());

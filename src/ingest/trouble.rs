@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::config;
-use crate::kafka::Causes;
+use crate::kafka::{Cause, Causes, Operation, Resource};
 
 /// The newest complaint that tells a cause. That all brokers are down follows the complaints that say why, says less, and so
 /// never takes their place.
@@ -74,53 +74,37 @@ pub(super) fn is_silence(code: Option<RDKafkaErrorCode>) -> bool {
 }
 
 /// What a remedy names.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Names {
     topic: String,
     group: String,
-    /// Who the brokers take this client for, as an ACL names it; `None` where the configuration does not tell.
-    principal: Option<String>,
-    causes: Option<Causes>,
+    causes: Causes,
 }
 
 impl Names {
     pub(super) fn of(kafka: &config::Kafka) -> Self {
-        let causes = Causes::new(kafka);
-        Self {
-            topic: kafka.topic.clone(),
-            group: kafka.group_id.clone(),
-            principal: causes.principal().map(str::to_owned),
-            causes: Some(causes),
-        }
+        Self { topic: kafka.topic.clone(), group: kafka.group_id.clone(), causes: Causes::new(kafka) }
     }
 
-    /// Tells causes, where the configuration is known.
-    pub(super) fn causes(&self) -> Option<&Causes> {
-        self.causes.as_ref()
+    /// Tells causes.
+    pub(super) fn causes(&self) -> &Causes {
+        &self.causes
     }
 
     /// The topic must not be described.
     pub(super) fn describe_denied(&self) -> String {
-        self.denied("Describe, which Read includes,", "Topic", &self.topic)
+        waited_for(&self.causes.denied_describe(&self.topic))
     }
 
-    fn denied(&self, operation: &str, resource: &str, name: &str) -> String {
-        let principal = self.principal.as_deref();
-        let whom = principal.map(|principal| format!(" for principal {principal}")).unwrap_or_default();
-        let option = resource.to_lowercase();
-        let principal = principal.unwrap_or("User:NAME");
-        format!(
-            "the brokers deny it: the ACL operation {operation} on resource {resource} '{name}' is missing{whom}; allow it by \
-             `kafka-acls.sh --add --allow-principal {principal} --operation Read --{option} {name}`, counting then goes on \
-             by itself"
-        )
+    fn denied_read(&self, resource: Resource<'_>) -> String {
+        waited_for(&self.causes.denied(Operation::Read, resource))
     }
 
     /// The client's words with what to do about them.
     pub(super) fn explain(&self, code: RDKafkaErrorCode, text: &str) -> String {
         match code {
-            RDKafkaErrorCode::TopicAuthorizationFailed => self.denied("Read", "Topic", &self.topic),
-            RDKafkaErrorCode::GroupAuthorizationFailed => self.denied("Read", "Group", &self.group),
+            RDKafkaErrorCode::TopicAuthorizationFailed => self.denied_read(Resource::Topic(&self.topic)),
+            RDKafkaErrorCode::GroupAuthorizationFailed => self.denied_read(Resource::Group(&self.group)),
             RDKafkaErrorCode::BadCompression => format!(
                 "{text}; a batch that unpacks to more than receive.message.max.bytes of [kafka.properties] cannot be read: \
                  raise it (to 2147483647 at most), or {}",
@@ -133,9 +117,14 @@ impl Names {
             RDKafkaErrorCode::MessageSizeTooLarge => {
                 format!("{text}; raise receive.message.max.bytes and fetch.max.bytes of [kafka.properties]")
             }
-            _ => self.causes.as_ref().map_or_else(|| text.to_owned(), |causes| causes.of(Some(code), text).to_string()),
+            _ => self.causes.of(Some(code), text).to_string(),
         }
     }
+}
+
+/// A denial that is asked about again and again.
+fn waited_for(denial: &Cause) -> String {
+    format!("{denial}; counting then goes on by itself")
 }
 
 /// How to go on without a batch that cannot be read.
@@ -174,16 +163,17 @@ mod tests {
 
     #[test]
     fn a_denial_names_the_acl() {
-        let names = Names {
-            topic: "t".to_owned(),
-            group: "g".to_owned(),
-            principal: Some("User:alice".to_owned()),
-            causes: None,
+        let environment = ["TOPIC", "GROUP_ID"].map(|name| (format!("SEATMETER__KAFKA__{name}").into(), name.into()));
+        let names = Names::of(&config::load(None, environment).unwrap().kafka);
+        let check = |text: &str, start: &str, command: &str| {
+            assert!(text.starts_with(start), "{text}");
+            assert!(text.ends_with(&format!("{command}); counting then goes on by itself")), "{text}");
         };
-        let text = names.explain(RDKafkaErrorCode::GroupAuthorizationFailed, "Broker: Group authorization failed");
-        assert!(text.contains("operation Read on resource Group 'g' is missing for principal User:alice"), "{text}");
-        assert!(text.contains("--operation Read --group g`"), "{text}");
-        let text = Names { principal: None, ..names }.explain(RDKafkaErrorCode::TopicAuthorizationFailed, "");
-        assert!(text.contains("operation Read on resource Topic 't' is missing; allow"), "{text}");
+        let of_group = names.explain(RDKafkaErrorCode::GroupAuthorizationFailed, "Broker: Group authorization failed");
+        check(&of_group, "the brokers refuse Read on group \"GROUP_ID\": an ACL", "--operation Read --group GROUP_ID");
+        let of_topic = names.explain(RDKafkaErrorCode::TopicAuthorizationFailed, "");
+        check(&of_topic, "the brokers refuse Read on topic \"TOPIC\": an ACL", "--operation Read --topic TOPIC");
+        let start = "the brokers refuse Describe, which Read includes, on topic \"TOPIC\": an ACL";
+        check(&names.describe_denied(), start, "--operation Read --topic TOPIC");
     }
 }

@@ -123,11 +123,6 @@ impl Causes {
         Cause::refused(files::cause(text, &self.0.properties).unwrap_or_else(|| self.mask(text)))
     }
 
-    /// Whom the brokers take this client for, as an ACL names it, where that can be known here.
-    pub fn principal(&self) -> Option<&str> {
-        self.0.principal.as_deref()
-    }
-
     /// What a line of librdkafka's log complains about, where it tells a cause that librdkafka reports no other way: a
     /// connection that ends is nothing unusual to it.
     pub fn complaint<'t>(&self, facility: &str, line: &'t str) -> Option<&'t str> {
@@ -141,6 +136,12 @@ impl Causes {
     pub fn denied(&self, operation: Operation, resource: Resource<'_>) -> Cause {
         let missing = acl::missing(operation, resource, self.0.principal.as_deref());
         Cause::refused(format!("the brokers refuse {operation} on {resource}: {missing}"))
+    }
+
+    /// A topic that must not be described by one who is to read it.
+    pub fn denied_describe(&self, topic: &str) -> Cause {
+        let missing = acl::missing(Operation::Read, Resource::Topic(topic), self.0.principal.as_deref());
+        Cause::refused(format!("the brokers refuse Describe, which Read includes, on topic {topic:?}: {missing}"))
     }
 
     /// A topic that the brokers do not show. Whoever may not describe a topic is not told whether it exists.

@@ -51,7 +51,7 @@ impl Cluster {
             properties: BTreeMap::new(),
             unsecured_token: None,
         };
-        let client = Client::from_config_and_context(&probe_properties(&kafka), Context::default()).unwrap();
+        let client = Client::from_config_and_context(&probe_properties(&kafka), Context::of(&kafka)).unwrap();
         client.context().close();
         Arc::new(client)
     }

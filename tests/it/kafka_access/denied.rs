@@ -15,6 +15,11 @@ fn setup(kafka: &SecuredKafka, partitions: i32) -> (Setup<'_>, String) {
     (setup, format!("User:{user}"))
 }
 
+/// The words that name the missing right, and add it.
+fn missing_read(principal: &str, option: &str) -> String {
+    format!("(kafka-acls.sh --add --allow-principal {principal} --operation Read {option})")
+}
+
 /// The right to read the topic is taken away under a worker that counts; describing it is still allowed, so the end of the
 /// log is known.
 #[test]
@@ -30,7 +35,7 @@ fn a_topic_that_must_not_be_read_any_more_is_no_fresh_data_and_counts_on_when_it
 
     let topic = Resource::Topic(&setup.topic);
     kafka.forbid(&principal, Operation::Read, topic);
-    let acl = format!("operation Read on resource Topic '{}' is missing for principal {principal}", setup.topic);
+    let acl = missing_read(&principal, &format!("--topic {}", setup.topic));
     let told = wait_for_reason(&mut worker, "headway", &["partition 0", &acl]);
     assert!(!told.contains("does not exist"), "{told}");
     let stands = partition(&mut worker, 0)["data_through"].clone();
@@ -71,7 +76,7 @@ fn a_topic_that_must_not_even_be_described_any_more_has_no_lag_and_is_not_said_t
 
     kafka.forbid(&principal, Operation::Read, topic);
     // Its client knows no such topic any more, and so leaves its partitions to the group.
-    let told = wait_for_reason(&mut worker, "kafka", &[&format!("resource Topic '{}'", setup.topic)]);
+    let told = wait_for_reason(&mut worker, "kafka", &[&missing_read(&principal, &format!("--topic {}", setup.topic))]);
     let stands = partition(&mut worker, 0)["data_through"].clone();
     setup.produce(&writer.write(1_000));
     eventually("the lag is not known", SOON, || partition(&mut worker, 0)["lag"].is_null().then_some(()));
@@ -104,7 +109,7 @@ fn a_topic_that_may_be_described_and_not_read_is_never_ready() {
         assert_eq!(status, 503, "{readiness}");
         reason(&readiness, "headway")
     });
-    assert!(told.contains("operation Read on resource Topic"), "{told}");
+    assert!(told.contains(&missing_read(&principal, &format!("--topic {}", setup.topic))), "{told}");
     eventually("the lag is the log's", SOON, || {
         let (one, other) = (partition(&mut worker, 0), partition(&mut worker, 1));
         (one["lag"].as_u64()? + other["lag"].as_u64()? == 300 && one["data_through"].is_null()).then_some(())
@@ -124,7 +129,7 @@ fn a_group_that_must_not_be_joined_is_told_by_its_acl() {
     let mut writer = Writer::new(44);
     setup.produce(&writer.write(300));
     let mut worker = run(&setup);
-    let acl = format!("operation Read on resource Group '{}' is missing for principal {principal}", setup.group);
+    let acl = missing_read(&principal, &format!("--group {}", setup.group));
     eventually("the reason", SOON, || {
         let (status, readiness) = ask(&mut worker, "/readyz");
         assert_eq!(status, 503, "{readiness}");
