@@ -16,11 +16,11 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig,
 use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, UnsecuredToken};
+use crate::config;
 use crate::core::decode::account_key;
 use crate::core::id::IdRef;
 use crate::ingest::NewestCause;
-use crate::kafka::{Cause, Causes, Kind, Operation, Resource, token};
+use crate::kafka::{Cause, Causes, Kind, Operation, Resource, Tokens};
 
 /// How long the brokers may take to say which topics there are, from one attempt to the next: what they refuse is known
 /// early, and an answer may be long.
@@ -55,7 +55,7 @@ struct Deliveries {
     /// The client's newest complaint, which says more than that something timed out.
     trouble: NewestCause,
     causes: Causes,
-    unsecured_token: Option<UnsecuredToken>,
+    tokens: Tokens,
 }
 
 /// Why a record was not delivered.
@@ -83,7 +83,7 @@ impl Sender {
     /// Connects, and makes sure that the topic is there.
     pub(super) fn connect(kafka: &config::Kafka) -> Result<Self, ConnectError> {
         let causes = Causes::new(kafka);
-        let deliveries = Deliveries::new(causes.clone(), kafka.unsecured_token.clone());
+        let deliveries = Deliveries::new(causes.clone(), Tokens::new(kafka.token_source.clone()));
         let producer = properties(kafka).create_with_context(deliveries);
         let producer = producer.map_err(|error: KafkaError| ConnectError::Client(causes.of_error(&error)))?;
         let sender = Self { producer, topic: kafka.topic.clone() };
@@ -178,8 +178,8 @@ impl Sender {
 
     /// The cause of the client's newest complaint. May look at a certificate, which takes some seconds at most.
     pub(super) fn cause(&self) -> Option<Cause> {
-        let Deliveries { trouble, causes, .. } = self.deliveries();
-        let (code, text) = trouble.complaint()?;
+        let Deliveries { trouble, causes, tokens, .. } = self.deliveries();
+        let (code, text) = tokens.behind(trouble.complaint()?);
         causes.look(&text);
         Some(causes.of(code, &text))
     }
@@ -227,7 +227,7 @@ pub(super) fn properties(kafka: &config::Kafka) -> ClientConfig {
         .set("queue.buffering.max.kbytes", "65536")
         // The broker has the last word on what is too large.
         .set("message.max.bytes", "16777216");
-    for (name, value) in &kafka.properties {
+    for (name, value) in kafka.client_properties() {
         properties.set(name, value.expose_secret());
     }
     properties
@@ -239,14 +239,14 @@ pub(super) fn properties(kafka: &config::Kafka) -> ClientConfig {
 }
 
 impl Deliveries {
-    fn new(causes: Causes, unsecured_token: Option<UnsecuredToken>) -> Self {
+    fn new(causes: Causes, tokens: Tokens) -> Self {
         Self {
             delivered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             first_failure: Mutex::default(),
             trouble: NewestCause::default(),
             causes,
-            unsecured_token,
+            tokens,
         }
     }
 
@@ -260,7 +260,7 @@ impl ClientContext for Deliveries {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
-        Ok(token::next(self.unsecured_token.as_ref())?)
+        Ok(self.tokens.next()?)
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

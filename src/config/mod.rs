@@ -23,7 +23,7 @@ use secrecy::SecretString;
 
 pub use self::properties::is_secret as is_secret_property;
 pub use self::show::MASK;
-pub use self::token::UnsecuredToken;
+pub use self::token::{AuthorizationServer, TokenSource, UnsecuredToken};
 pub(crate) use self::validate::HS256_SECRET_BYTES_MIN;
 
 /// `config/seatmeter.toml`: every option with its default and a comment.
@@ -115,8 +115,17 @@ pub struct Kafka {
     pub assignor: String,
     /// Any other librdkafka property; those that would break exactness are refused by validation.
     pub properties: BTreeMap<String, SecretString>,
-    /// Of `sasl.oauthbearer.config`, where tokens are made of it.
-    pub unsecured_token: Option<UnsecuredToken>,
+    /// What gives the tokens of OAUTHBEARER, where that is the mechanism.
+    pub token_source: Option<TokenSource>,
+}
+
+impl Kafka {
+    /// The properties that librdkafka is given: all but those of an authorization server, which it is not built to ask.
+    pub fn client_properties(&self) -> impl Iterator<Item = (&str, &SecretString)> {
+        let asks_server = matches!(self.token_source, Some(TokenSource::Server(_)));
+        let properties = self.properties.iter().map(|(name, value)| (name.as_str(), value));
+        properties.filter(move |(name, _)| !(asks_server && properties::is_of_server(name)))
+    }
 }
 
 /// How the worker reads, holds and flushes.

@@ -30,25 +30,22 @@ pub(super) fn refusal(name: &str, value: &str) -> Option<&'static str> {
         "partitioner" => "records are placed by murmur2_random, as Java clients place them",
         "enable.idempotence" => "records would be written twice or out of order without it",
         "log_level" => "set log.filter instead",
-        "sasl.oauthbearer.method" if value == "oidc" => {
-            "this build of librdkafka cannot ask an authorization server for tokens, because it lacks libcurl; use another \
-             sasl.mechanism, such as SCRAM-SHA-512"
-        }
         // Callbacks and the like, which text cannot set.
         _ if name.contains('_') => "it is not a property for configuration files",
         _ => return None,
     })
 }
 
-/// True for what goes with `sasl.oauthbearer.method`: where that one is refused, there is nothing more to say.
-pub(super) fn goes_with_oidc(name: &str) -> bool {
-    name.starts_with("https.ca.") || (name.starts_with("sasl.oauthbearer.") && name != "sasl.oauthbearer.method")
+/// True for what tells how an authorization server is asked for tokens, where one is (`sasl.oauthbearer.method` = `oidc`).
+/// librdkafka takes none of it where it is built without libcurl, as here: the program asks itself.
+pub(super) fn is_of_server(name: &str) -> bool {
+    name.starts_with("https.ca.") || (name.starts_with("sasl.oauthbearer.") && name != "sasl.oauthbearer.config")
 }
 
 /// True where the value of this librdkafka property is to be masked.
 pub fn is_secret(name: &str) -> bool {
     const SECRET: [&str; 7] = ["password", "secret", "pem", "oauthbearer.config", "jaas", "token", "passphrase"];
-    SECRET.iter().any(|part| name.contains(part))
+    name != "sasl.oauthbearer.token.endpoint.url" && SECRET.iter().any(|part| name.contains(part))
 }
 
 /// Asks librdkafka whether it knows the property and takes the value.

@@ -1,6 +1,102 @@
-//! What makes unsecured tokens for OAUTHBEARER, which only test brokers accept: `sasl.oauthbearer.config`.
+//! Where the tokens of OAUTHBEARER come from: an authorization server (`sasl.oauthbearer.method` = `oidc`), or nowhere
+//! (`sasl.oauthbearer.config`): those are unsecured, and only test brokers accept them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+/// What gives the tokens.
+#[derive(Clone, Debug)]
+pub enum TokenSource {
+    Unsecured(UnsecuredToken),
+    Server(AuthorizationServer),
+}
+
+/// An authorization server that gives tokens to a client with a secret (RFC 6749, section 4.4).
+#[derive(Clone, Debug)]
+pub struct AuthorizationServer {
+    /// Its token endpoint, http or https, without user and password.
+    pub endpoint: Url,
+    pub client_id: String,
+    pub client_secret: SecretString,
+    /// What the token is asked for, where anything is said of it.
+    pub scope: Option<String>,
+    /// Certificates in PEM of the authorities to trust instead of Mozilla's.
+    pub ca_pem: Option<String>,
+}
+
+/// Where the certificates of an authorization server's authorities are, in a file and as they are.
+pub(super) const CA_FILE: &str = "https.ca.location";
+pub(super) const CA_PEM: &str = "https.ca.pem";
+
+const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
+const CLIENT_ID: [&str; 2] = ["sasl.oauthbearer.client.id", "sasl.oauthbearer.client.credentials.client.id"];
+const CLIENT_SECRET: [&str; 2] =
+    ["sasl.oauthbearer.client.secret", "sasl.oauthbearer.client.credentials.client.secret"];
+const SCOPE: &str = "sasl.oauthbearer.scope";
+const GRANT_TYPE: &str = "sasl.oauthbearer.grant.type";
+
+/// What is understood of `sasl.oauthbearer.method` = `oidc`.
+const UNDERSTOOD: [&str; 9] = [
+    "sasl.oauthbearer.method",
+    ENDPOINT,
+    CLIENT_ID[0],
+    CLIENT_ID[1],
+    CLIENT_SECRET[0],
+    CLIENT_SECRET[1],
+    SCOPE,
+    CA_FILE,
+    CA_PEM,
+];
+
+/// What is wrong with a property: its name, and the reason without any secret.
+pub(super) type Wrong = (&'static str, String);
+
+/// Whether this property of an authorization server can be done without.
+///
+/// # Errors
+///
+/// Why not.
+pub(super) fn check_of_server(name: &str, value: &str) -> Result<(), &'static str> {
+    match name {
+        GRANT_TYPE if value == "client_credentials" => Ok(()),
+        GRANT_TYPE => Err("only client_credentials is supported"),
+        name if UNDERSTOOD.contains(&name) => Ok(()),
+        _ => {
+            Err("it is not supported; tokens are asked for with client.id, client.secret, scope and token.endpoint.url")
+        }
+    }
+}
+
+impl AuthorizationServer {
+    /// The server that these properties name. `ca_pem` is what is trusted instead of Mozilla's authorities.
+    pub(super) fn of(properties: &BTreeMap<String, SecretString>, ca_pem: Option<String>) -> Result<Self, Vec<Wrong>> {
+        let value = |name: &str| {
+            properties.get(name).map(|value| value.expose_secret().to_owned()).filter(|value| !value.is_empty())
+        };
+        let one_of = |names: [&'static str; 2]| {
+            let missing = || (names[0], "needed with sasl.oauthbearer.method = oidc".to_owned());
+            names.iter().find_map(|name| value(name)).ok_or_else(missing)
+        };
+        let (endpoint, id, secret) = (endpoint(value(ENDPOINT)), one_of(CLIENT_ID), one_of(CLIENT_SECRET));
+        match (endpoint, id, secret) {
+            (Ok(endpoint), Ok(client_id), Ok(secret)) => {
+                Ok(Self { endpoint, client_id, client_secret: secret.into(), scope: value(SCOPE), ca_pem })
+            }
+            (endpoint, id, secret) => Err([endpoint.err(), id.err(), secret.err()].into_iter().flatten().collect()),
+        }
+    }
+}
+
+fn endpoint(value: Option<String>) -> Result<Url, Wrong> {
+    const EXPECTED: &str = "expected the token endpoint's URL, http or https, without user and password";
+    let url = value.and_then(|value| Url::parse(&value).ok()).filter(|url| {
+        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
+    });
+    url.ok_or_else(|| (ENDPOINT, EXPECTED.to_owned()))
+}
 
 /// Lifetime of a token unless the configuration names one, as librdkafka has it.
 const LIFE: Duration = Duration::from_secs(3_600);

@@ -10,13 +10,13 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use figment::value::{Dict, Value};
+use figment::value::Dict;
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::raw::{Raw, RawAuth, RawClickHouse, RawHttp, RawIngest, RawKafka, RawLog};
-use super::token::UnsecuredToken;
+use super::token::{self, AuthorizationServer, TokenSource, UnsecuredToken};
 use super::{Auth, AuthMode, ClickHouse, Config, ConfigError, Http, Ingest, Jwt, Kafka, Log, Problem, properties};
 
 /// Threads that `worker_threads = 0` means at most.
@@ -82,7 +82,7 @@ impl Check<'_> {
         let properties = self.properties(&raw.properties, &raw.property_files);
         Kafka {
             session_timeout: self.milliseconds("kafka.session_timeout_ms", raw.session_timeout_ms, 1_000..=1_800_000),
-            unsecured_token: self.unsecured_token(&properties),
+            token_source: self.token_source(&properties),
             properties,
             brokers: raw.brokers,
             topic: raw.topic,
@@ -106,39 +106,66 @@ impl Check<'_> {
         }
     }
 
-    /// What makes the tokens of OAUTHBEARER, where it is the mechanism.
-    fn unsecured_token(&mut self, properties: &BTreeMap<String, SecretString>) -> Option<UnsecuredToken> {
+    /// What gives the tokens of OAUTHBEARER, where it is the mechanism.
+    fn token_source(&mut self, properties: &BTreeMap<String, SecretString>) -> Option<TokenSource> {
         const KEY: &str = "kafka.properties.sasl.oauthbearer.config";
         let value = |name: &str| properties.get(name).map(|value| value.expose_secret());
         let protocol = value("security.protocol").unwrap_or_default().to_ascii_lowercase();
         let mechanism = value("sasl.mechanism").or_else(|| value("sasl.mechanisms"));
-        let is_refused = self.problems.iter().any(|problem| problem.key.starts_with("kafka.propert"));
-        if !protocol.starts_with("sasl") || mechanism != Some("OAUTHBEARER") || is_refused {
+        if self.problems.iter().any(|problem| problem.key.starts_with("kafka.propert")) {
             return None;
         }
+        let asks_server = value("sasl.oauthbearer.method") == Some("oidc");
+        if !protocol.starts_with("sasl") || mechanism != Some("OAUTHBEARER") {
+            if asks_server {
+                let reason = ": oidc goes with security.protocol = SASL_SSL and sasl.mechanism = OAUTHBEARER";
+                self.problem("kafka.properties.sasl.oauthbearer.method", reason.to_owned());
+            }
+            return None;
+        }
+        if asks_server {
+            return self.authorization_server(properties);
+        }
         if value("enable.sasl.oauthbearer.unsecure.jwt") != Some("true") {
-            let reason = ": OAUTHBEARER needs it to be true, for unsecured tokens, which only test brokers accept; this build \
-                          of librdkafka cannot ask an authorization server (OIDC) for tokens";
+            let reason = ": OAUTHBEARER needs sasl.oauthbearer.method = oidc, for tokens of an authorization server, or this \
+                          to be true, for unsecured tokens, which only test brokers accept";
             self.problem("kafka.properties.enable.sasl.oauthbearer.unsecure.jwt", reason.to_owned());
             return None;
         }
         UnsecuredToken::parse(value("sasl.oauthbearer.config").unwrap_or_default())
             .map_err(|problem| self.problem(KEY, format!(": {problem}")))
             .ok()
+            .map(TokenSource::Unsecured)
+    }
+
+    fn authorization_server(&mut self, properties: &BTreeMap<String, SecretString>) -> Option<TokenSource> {
+        let value = |name: &str| properties.get(name).map(|value| value.expose_secret());
+        let ca_pem = match (value(token::CA_FILE), value(token::CA_PEM)) {
+            (Some(path), None) => Some(self.secret_file(&format!("kafka.properties.{}", token::CA_FILE), path)?),
+            (_, pem) => pem.map(str::to_owned),
+        };
+        match AuthorizationServer::of(properties, ca_pem) {
+            Ok(server) => Some(TokenSource::Server(server)),
+            Err(problems) => {
+                for (name, reason) in problems {
+                    self.problem(format!("kafka.properties.{name}"), format!(": {reason}"));
+                }
+                None
+            }
+        }
     }
 
     fn properties(&mut self, values: &Dict, files: &Dict) -> BTreeMap<String, SecretString> {
         let mut all = BTreeMap::new();
         let is_oidc = values.get("sasl.oauthbearer.method").and_then(|method| method.as_str()) == Some("oidc");
-        let is_judged = |(name, _): &(&String, &Value)| !(is_oidc && properties::goes_with_oidc(name));
-        for (name, value) in values.iter().filter(is_judged) {
+        for (name, value) in values {
             let key = format!("kafka.properties.{name}");
             match properties::text(value) {
-                Ok(value) => self.property(&mut all, &key, name, value),
+                Ok(value) => self.property(&mut all, &key, name, value, is_oidc),
                 Err(message) => self.problem(key, format!(": {message}")),
             }
         }
-        for (name, path) in files.iter().filter(is_judged) {
+        for (name, path) in files {
             let key = format!("kafka.property_files.{name}");
             match path.as_str() {
                 Some(_) if values.contains_key(name) => {
@@ -146,7 +173,7 @@ impl Check<'_> {
                 }
                 Some(path) => {
                     if let Some(value) = self.secret_file(&key, path) {
-                        self.property(&mut all, &key, name, value);
+                        self.property(&mut all, &key, name, value, is_oidc);
                     }
                 }
                 None => self.problem(key, ": expected the path of a file, in quotes".to_owned()),
@@ -155,10 +182,21 @@ impl Check<'_> {
         all
     }
 
-    fn property(&mut self, all: &mut BTreeMap<String, SecretString>, key: &str, name: &str, value: String) {
+    fn property(
+        &mut self,
+        all: &mut BTreeMap<String, SecretString>,
+        key: &str,
+        name: &str,
+        value: String,
+        is_oidc: bool,
+    ) {
+        let check = |value: &str| match is_oidc && properties::is_of_server(name) {
+            true => token::check_of_server(name, value).map_err(str::to_owned),
+            false => properties::check(name, value),
+        };
         if let Some(reason) = properties::refusal(name, &value) {
             self.problem(key, format!(": cannot be set: {reason}"));
-        } else if let Err(message) = properties::check(name, &value) {
+        } else if let Err(message) = check(&value) {
             self.problem(key, format!(": {message}"));
         } else {
             all.insert(name.to_owned(), SecretString::from(value));

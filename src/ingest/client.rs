@@ -1,7 +1,7 @@
 //! The Kafka client: its properties, and the context that turns librdkafka's callbacks into values.
 //!
-//! A callback only records what happened. It never waits, never calls back into the worker, and never lets librdkafka
-//! decide where a partition starts.
+//! A callback only records what happened. It never waits (but for a token, 2 s at most), never calls back into the worker,
+//! and never lets librdkafka decide where a partition starts.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,8 +18,8 @@ use secrecy::ExposeSecret;
 
 use super::rebalance::GroupEvent;
 use super::trouble::{Names, NewestCause};
-use crate::config::{self, UnsecuredToken};
-use crate::kafka::token;
+use crate::config;
+use crate::kafka::Tokens;
 use crate::telemetry::{events, metrics};
 
 /// A consumer with our context.
@@ -72,7 +72,7 @@ fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
         .set("reconnect.backoff.max.ms", "2000")
         .set("socket.keepalive.enable", "true");
     // Validation has refused whatever would break the counts; what is set after these is overruled in any case.
-    for (name, value) in &kafka.properties {
+    for (name, value) in kafka.client_properties() {
         properties.set(name, value.expose_secret());
     }
     // Where to start is our decision: without this, a lost offset would silently become the end of the log.
@@ -94,8 +94,8 @@ pub(super) struct Context {
     /// Why this client cannot be a member of its group.
     group_denial: Mutex<Option<String>>,
     names: Names,
-    /// Of what the tokens of OAUTHBEARER are made.
-    unsecured_token: Option<UnsecuredToken>,
+    /// Of OAUTHBEARER.
+    tokens: Tokens,
     /// Rebalances are answered at once: nothing is left to drain.
     closing: AtomicBool,
 }
@@ -108,7 +108,7 @@ impl Context {
             trouble: NewestCause::default(),
             group_denial: Mutex::default(),
             names: Names::of(kafka),
-            unsecured_token: kafka.unsecured_token.clone(),
+            tokens: Tokens::new(kafka.token_source.clone()),
             closing: AtomicBool::default(),
         }
     }
@@ -140,9 +140,9 @@ impl Context {
         Some(code.map_or_else(|| text.clone(), |code| self.names.explain(code, &text)))
     }
 
-    /// The newest cause in librdkafka's words.
+    /// The newest cause in librdkafka's words, or in ours.
     pub(super) fn complaint(&self) -> Option<(Option<RDKafkaErrorCode>, String)> {
-        self.trouble.complaint()
+        Some(self.tokens.behind(self.trouble.complaint()?))
     }
 
     /// The brokers have answered: older complaints are history.
@@ -168,7 +168,7 @@ impl ClientContext for Context {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        Ok(token::next(self.unsecured_token.as_ref())?)
+        Ok(self.tokens.next()?)
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

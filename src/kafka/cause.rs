@@ -14,7 +14,8 @@ use super::acl::{self, Operation, Resource};
 use super::certificate::{self, Fault, Trusted};
 use super::files;
 use super::secrets::Secrets;
-use crate::config;
+use super::token::NO_TOKEN;
+use crate::config::{self, TokenSource};
 
 /// How often a certificate is looked at; someone may be replacing it.
 const LOOK_INTERVAL: Duration = Duration::from_secs(20);
@@ -78,7 +79,7 @@ impl Causes {
         let plain = kafka.properties.iter().filter(|(name, _)| !config::is_secret_property(name));
         let properties: BTreeMap<String, String> =
             plain.map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect();
-        let principal = principal(&properties, kafka.unsecured_token.as_ref());
+        let principal = principal(&properties, kafka.token_source.as_ref());
         Self(Arc::new(Facts {
             brokers: kafka.brokers.clone(),
             properties,
@@ -196,9 +197,8 @@ impl Facts {
 
     fn authentication(&self, text: &str) -> Option<Cause> {
         let mechanism = self.mechanism();
-        if text.contains("acquire SASL OAUTHBEARER token") {
-            let reason = self.secrets.mask(without_state(text));
-            return Some(Cause::refused(format!("{reason}; see sasl.oauthbearer.config in [kafka.properties]")));
+        if text.starts_with(NO_TOKEN) || text.contains("acquire SASL OAUTHBEARER token") {
+            return Some(Cause::refused(self.secrets.mask(without_state(text))));
         }
         if text.contains("mechanism handshake failed") || text.contains("Unsupported SASL mechanism") {
             let offered = text.split_once("supported mechanisms: ").map(|(_, offered)| without_state(offered));
@@ -341,14 +341,18 @@ impl Facts {
 }
 
 /// The principal that the client is to the brokers, where that can be known here.
-fn principal(properties: &BTreeMap<String, String>, token: Option<&config::UnsecuredToken>) -> Option<String> {
+fn principal(properties: &BTreeMap<String, String>, source: Option<&TokenSource>) -> Option<String> {
     if !properties.get("security.protocol")?.to_uppercase().starts_with("SASL") {
         // The subject of a certificate, by the brokers' rules.
         return None;
     }
     let mechanism = properties.get("sasl.mechanism").or_else(|| properties.get("sasl.mechanisms"))?;
     let name = match mechanism.as_str() {
-        "OAUTHBEARER" => token?.principal.clone(),
+        "OAUTHBEARER" => match source? {
+            TokenSource::Unsecured(token) => token.principal.clone(),
+            // What the token says, by the brokers' rules.
+            TokenSource::Server(_) => return None,
+        },
         "GSSAPI" => return None,
         _ => properties.get("sasl.username")?.clone(),
     };

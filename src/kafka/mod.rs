@@ -1,14 +1,16 @@
 //! What every client of Kafka shares, whatever it is for: the cause behind what librdkafka says, by name and with its
 //! remedy; tokens for OAUTHBEARER.
 //!
-//! What it never does: connect on behalf of a client, decide whether to go on, or print.
+//! What it never does: connect to a broker on behalf of a client, decide whether to go on, or print.
 
 mod acl;
+mod authorization_server;
 mod cause;
 mod certificate;
 mod files;
 mod secrets;
-pub mod token;
+mod token;
 
 pub use self::acl::{Operation, Resource};
 pub use self::cause::{Cause, Causes, Kind};
+pub use self::token::Tokens;

@@ -1,24 +1,113 @@
-//! Tokens for OAUTHBEARER without an authorization server.
+//! Tokens for OAUTHBEARER: those of an authorization server, and unsecured ones.
 //!
-//! librdkafka has a maker of them, but it is called for the first token alone: rdkafka takes the events that ask for the
-//! next ones, and answers them by its client's context.
+//! librdkafka has a maker of unsecured tokens, but it is called for the first one alone: rdkafka takes the events that ask
+//! for the next ones, and answers them by its client's context. It asks again after four fifths of a token's life, and 10 s
+//! after each failure.
+
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
 use rdkafka::client::OAuthToken;
+use rdkafka::error::RDKafkaErrorCode;
 use serde_json::{Map, Value, json};
 
-use crate::config::UnsecuredToken;
+use super::authorization_server;
+use crate::config::{AuthorizationServer, TokenSource, UnsecuredToken};
+use crate::telemetry::events;
 
-/// The next token; for a client's context to answer with.
-///
-/// # Errors
-///
-/// Where the configuration has nothing to make tokens of.
-pub fn next(token: Option<&UnsecuredToken>) -> Result<OAuthToken, &'static str> {
-    let token = token.ok_or("OAUTHBEARER has no sasl.oauthbearer.config to make a token of")?;
-    Ok(issue(token, Utc::now().timestamp_millis()))
+/// How long a client waits for an authorization server before it goes on with its other work. What comes later serves the
+/// next time that it asks.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// How it is said that there is no token.
+pub(super) const NO_TOKEN: &str = "no token for OAUTHBEARER";
+
+type Answer = Result<OAuthToken, String>;
+
+/// A client's complaint: code and words.
+type Complaint = (Option<RDKafkaErrorCode>, String);
+
+/// Gives a client its tokens.
+#[derive(Debug)]
+pub struct Tokens {
+    source: Option<TokenSource>,
+    /// What the authorization server was asked and has not answered yet. Held while it is waited for.
+    asked: Mutex<Option<Receiver<Answer>>>,
+    /// Why there is no new token; `None` while there is one.
+    failure: Mutex<Option<String>>,
+}
+
+impl Tokens {
+    pub fn new(source: Option<TokenSource>) -> Self {
+        Self { source, asked: Mutex::default(), failure: Mutex::default() }
+    }
+
+    /// The next token; for a client's context to answer with. Waits for 2 s at most. A failure is told when it begins and
+    /// when its reason changes.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, without any secret of ours.
+    pub fn next(&self) -> Result<OAuthToken, String> {
+        let answer = match &self.source {
+            Some(TokenSource::Unsecured(token)) => Ok(issue(token, Utc::now().timestamp_millis())),
+            Some(TokenSource::Server(server)) => ask(server, &mut lock(&self.asked)).unwrap_or_else(|| {
+                // While it is asked again, why it gave none before is still what there is to say.
+                let known = lock(&self.failure).clone();
+                Err(known.unwrap_or_else(|| format!("the token endpoint {} has not answered yet", server.endpoint)))
+            }),
+            None => Err("nothing in [kafka.properties] tells where tokens come from".to_owned()),
+        };
+        let failure = answer.as_ref().err();
+        let before = std::mem::replace(&mut *lock(&self.failure), failure.cloned());
+        match failure {
+            Some(reason) if Some(reason) != before.as_ref() => events::no_token(reason),
+            None if before.is_some() => events::token_given(),
+            _ => {}
+        }
+        answer
+    }
+
+    /// What is behind a client's complaint: that there is no new token, where that is so. Brokers end connections with
+    /// their tokens, and refuse those that have ended, without a word of why there is no other.
+    pub fn behind(&self, complaint: Complaint) -> Complaint {
+        match &*lock(&self.failure) {
+            Some(reason) => (Some(RDKafkaErrorCode::Authentication), format!("{NO_TOKEN}: {reason}")),
+            None => complaint,
+        }
+    }
+}
+
+// The values are whole between any two calls, so a panic elsewhere has not broken them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Asks the server, on a thread of its own, unless it has been asked already; `None` where it has not answered yet.
+fn ask(server: &AuthorizationServer, asked: &mut Option<Receiver<Answer>>) -> Option<Answer> {
+    let receiver = asked.take().unwrap_or_else(|| {
+        let (answer, receiver) = mpsc::sync_channel(1);
+        let server = server.clone();
+        std::thread::spawn(move || {
+            // Nobody waits any more where the client is gone.
+            let _ = answer.send(authorization_server::ask(&server, Utc::now().timestamp_millis()));
+        });
+        receiver
+    });
+    match receiver.recv_timeout(WAIT) {
+        Ok(answer) => Some(answer),
+        Err(RecvTimeoutError::Timeout) => {
+            *asked = Some(receiver);
+            None
+        }
+        Err(RecvTimeoutError::Disconnected) => {
+            Some(Err(format!("asking the token endpoint {} broke off", server.endpoint)))
+        }
+    }
 }
 
 /// A token that is made at `now_ms`, milliseconds since 1970.
@@ -54,7 +143,8 @@ mod tests {
         ];
         let environment = environment.map(|(name, value)| (format!("SEATMETER__KAFKA__PROPERTIES__{name}"), value));
         let config = crate::config::load(None, environment.map(|(name, value)| (name.into(), value.into()))).unwrap();
-        let token = issue(&config.kafka.unsecured_token.unwrap(), 1_700_000_000_999);
+        let Some(TokenSource::Unsecured(source)) = config.kafka.token_source else { panic!("it is one") };
+        let token = issue(&source, 1_700_000_000_999);
         let parts: Vec<&str> = token.token.split('.').collect();
         assert_eq!((parts[0], parts[2]), ("eyJhbGciOiJub25lIn0", ""));
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap()

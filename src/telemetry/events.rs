@@ -27,6 +27,16 @@ pub fn client_error(code: Option<RDKafkaErrorCode>, text: &str) {
     debug!(code = code.map(tracing::field::debug), "Kafka client: {text}");
 }
 
+/// There is no new token for OAUTHBEARER; told when it begins and when the reason changes.
+pub fn no_token(reason: &str) {
+    warn!("no token for OAUTHBEARER, trying again: {reason}");
+}
+
+/// There is one again.
+pub fn token_given() {
+    info!("there is a token for OAUTHBEARER again");
+}
+
 /// Something outside does not work, and is tried again; told when it begins and when the reason changes.
 pub fn waiting(component: &str, trouble: &str, reason: &str) {
     warn!(component, "{trouble}, trying again: {reason}");

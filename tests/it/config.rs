@@ -330,9 +330,43 @@ fn oauthbearer_says_what_it_can_do() {
                 \"sasl.oauthbearer.method\" = \"oidc\"\n\"sasl.oauthbearer.client.id\" = \"x\"\n\
                 \"sasl.oauthbearer.token.endpoint.url\" = \"https://idp.example/token\"\n\
                 [kafka.property_files]\n\"sasl.oauthbearer.client.secret\" = \"/nonexistent\"";
-    let oidc = problem(oidc);
-    assert_eq!(oidc.key, "kafka.properties.sasl.oauthbearer.method");
-    assert!(oidc.message.contains("because it lacks libcurl"), "{oidc}");
+    let unreadable = problem(oidc);
+    assert_eq!(unreadable.key, "kafka.property_files.sasl.oauthbearer.client.secret");
+}
+
+/// The beginning of a file of an authorization server's tokens.
+macro_rules! oidc {
+    () => {
+        "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n\
+         \"sasl.oauthbearer.method\" = \"oidc\"\n\"sasl.oauthbearer.client.id\" = \"x\"\n\
+         \"sasl.oauthbearer.client.secret\" = \"hunter2\"\n"
+    };
+}
+
+#[test]
+fn an_authorization_server_is_named_whole_and_its_secret_is_not_shown() {
+    let whole = concat!(oidc!(), "\"sasl.oauthbearer.token.endpoint.url\" = \"https://idp.example/token\"\n");
+    let config = load(whole, &[]).unwrap();
+    let shown = config.to_string();
+    assert!(!format!("{shown}{config:?}").contains("hunter2"), "{shown}");
+    assert!(shown.contains("\"sasl.oauthbearer.token.endpoint.url\" = \"https://idp.example/token\""), "{shown}");
+    let given: Vec<&str> = config.kafka.client_properties().map(|(name, _)| name).collect();
+    assert_eq!(given, ["sasl.mechanism", "security.protocol"], "librdkafka is not built for the others");
+
+    const PREFIX: &str = "kafka.properties.sasl.oauthbearer";
+    let key = |file: &str| {
+        let error = load(file, &[]).expect_err("must be refused");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        error.problems.iter().map(|problem| problem.key.trim_start_matches(PREFIX).to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(key(oidc!()), [".token.endpoint.url"]);
+    let with_password = "\"sasl.oauthbearer.token.endpoint.url\" = \"https://a:hunter2@idp.example/token\"\n";
+    assert_eq!(key(&[oidc!(), with_password].concat()), [".token.endpoint.url"]);
+    assert_eq!(key(&whole.replace(".client.id", ".scope")), [".client.id"]);
+    assert_eq!(key(&whole.replace("OAUTHBEARER", "PLAIN")), [".method"]);
+    assert_eq!(key(&[whole, "\"sasl.oauthbearer.assertion.file\" = \"a\"\n"].concat()), [".assertion.file"]);
+    let grant = "\"sasl.oauthbearer.grant.type\" = \"urn:ietf:params:oauth:grant-type:jwt-bearer\"\n";
+    assert_eq!(key(&[whole, grant].concat()), [".grant.type"]);
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Cluster {
             session_timeout: LONG,
             assignor: "cooperative-sticky".into(),
             properties: BTreeMap::new(),
-            unsecured_token: None,
+            token_source: None,
         };
         let client = Client::from_config_and_context(&probe_properties(&kafka), Context::of(&kafka)).unwrap();
         client.context().close();

@@ -6,6 +6,7 @@ use std::process::Output;
 use crate::counting::{COUNT_TIMEOUT, STOP_TIMEOUT, ask};
 use crate::support::program::command;
 use crate::support::secured_kafka::{Listener, Operation, PASSWORD, Properties, Resource, SecuredKafka};
+use crate::support::token_endpoint::TokenEndpoint;
 use crate::support::{engine, eventually, unique};
 
 /// A broker, a topic, and a user who may do what a worker and `check-config` need, and write.
@@ -104,7 +105,9 @@ impl Setup {
 #[track_caller]
 fn assert_no_secret(said: &str, properties: &Properties) {
     for (name, value) in properties {
-        let is_secret = ["sasl.password", "ssl.key.password", "sasl.oauthbearer.config"].contains(name);
+        let is_secret =
+            ["sasl.password", "ssl.key.password", "sasl.oauthbearer.config", "sasl.oauthbearer.client.secret"]
+                .contains(name);
         assert!(!is_secret || !said.contains(value.as_str()), "{name} is told: {said}");
     }
     assert!(!said.contains(PASSWORD), "{said}");
@@ -119,6 +122,21 @@ fn a_wrong_password_and_a_wrong_mechanism_are_named() {
     let mechanism = setup.but(&[("sasl.mechanism", "SCRAM-SHA-256")]);
     let expected = ["do not offer sasl.mechanism = SCRAM-SHA-256", "SCRAM-SHA-512,PLAIN,OAUTHBEARER"];
     setup.both_refuse(Listener::SaslSsl, &mechanism, &expected);
+}
+
+#[test]
+fn a_token_endpoint_that_gives_no_token_is_named() {
+    let Some(setup) = Setup::new() else { return };
+    let endpoint = TokenEndpoint::down(setup.kafka, "nobody");
+    let known = endpoint.properties(setup.kafka.ca_file());
+    let none = format!("no token for OAUTHBEARER: the token endpoint {} gives none", endpoint.url());
+    setup.both_refuse(Listener::SaslSsl, &known, &[&none, "Connection refused"]);
+    endpoint.open();
+    let refusal =
+        "client \"seat:meter\" with status 401 (invalid_client: not with ***); see sasl.oauthbearer.client.id";
+    setup.both_refuse(Listener::SaslSsl, &known, &[&none, refusal]);
+    let stranger = endpoint.properties(setup.kafka.other_ca_file());
+    setup.both_refuse(Listener::SaslSsl, &stranger, &[&none, "invalid peer certificate", "https.ca.location"]);
 }
 
 #[test]

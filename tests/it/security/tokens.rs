@@ -4,9 +4,12 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::counting::{STOP_TIMEOUT, Setup, Writer};
+use serde_json::Value;
+
+use crate::counting::{STOP_TIMEOUT, Setup, Writer, ask};
 use crate::support::secured_kafka::{Listener, SecuredKafka};
-use crate::support::{Program, engine, unique};
+use crate::support::token_endpoint::{Mood, TokenEndpoint};
+use crate::support::{Program, engine, eventually, unique};
 
 /// How long a token lives. Brokers end a connection with the token that it was opened with.
 const LIFE: Duration = Duration::from_secs(20);
@@ -38,6 +41,60 @@ fn a_worker_counts_on_when_its_token_has_ended() {
         setup.produce(&writer.write(50));
         setup.check(&writer);
     }
+    assert!(worker.terminate(STOP_TIMEOUT).success());
+}
+
+/// Why `/readyz` waits for Kafka.
+fn reason(worker: &mut Program) -> Option<String> {
+    let readiness: Value = serde_json::from_str(&ask(worker, "/readyz").1).unwrap();
+    let waiting = readiness["waiting_for"].as_array()?.clone();
+    let of_kafka = waiting.iter().find(|waiting| waiting["component"] == "kafka")?;
+    Some(of_kafka["reason"].as_str().unwrap().to_owned())
+}
+
+/// The token endpoint is down when the worker starts, gives a token, refuses the next one until the first has ended, and
+/// gives tokens again.
+#[test]
+fn a_worker_that_gets_no_token_says_why_and_counts_on_once_it_gets_one() {
+    let Some(kafka) = SecuredKafka::shared() else { return };
+    let user = unique("oidc");
+    let endpoint = TokenEndpoint::down(kafka, &user);
+    let mut setup = Setup::between(kafka.kafka(), engine(), 1);
+    setup.come_by(&kafka.address(Listener::SaslSsl), &endpoint.properties(kafka.ca_file()));
+    kafka.allow_worker(&format!("User:{user}"), &setup.topic, &setup.group);
+    let mut writer = Writer::new(7);
+    setup.produce(&writer.write(200));
+
+    let mut worker = setup.worker();
+    let url = endpoint.url();
+    let wait_for = |worker: &mut Program, parts: &[&str]| {
+        eventually(&format!("{parts:?}"), LONG, || {
+            let told = reason(worker)?;
+            (told.contains(&url) && parts.iter().all(|part| told.contains(part))).then_some(())
+        });
+    };
+    wait_for(&mut worker, &["no token for OAUTHBEARER", "Connection refused"]);
+    worker.wait_for_line("no token for OAUTHBEARER, trying again", LONG);
+    endpoint.set(Mood::Gives(LIFE));
+    endpoint.open();
+    setup.check(&writer);
+    eventually("ready", LONG, || (ask(&mut worker, "/readyz").0 == 200).then_some(()));
+
+    let refusals = ["no token for OAUTHBEARER", "status 401 (invalid_client: not with ***)", "client.secret"];
+    endpoint.set(Mood::Refuses);
+    wait_for(&mut worker, &refusals);
+    setup.produce(&writer.write(300));
+    assert_eq!(ask(&mut worker, "/readyz").0, 503);
+    assert!(setup.progress().next_offsets < setup.log_ends(), "nothing is read without a token");
+    endpoint.set(Mood::GivesLate(Duration::from_secs(4), LIFE));
+    setup.check(&writer);
+    eventually("ready", LONG, || (ask(&mut worker, "/readyz").0 == 200).then_some(()));
+
+    let said = worker.stderr();
+    let is_told = |line: &&str| line.contains("WARN") && line.contains("no token for OAUTHBEARER, trying again");
+    assert_eq!(said.lines().filter(is_told).count(), 2, "a line for each reason: {said}");
+    assert!(said.contains("there is a token for OAUTHBEARER again"), "{said}");
+    assert!(!said.contains(endpoint.client_secret()), "{said}");
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 

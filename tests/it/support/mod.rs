@@ -11,6 +11,7 @@ pub(crate) mod kafka;
 pub(crate) mod program;
 pub(crate) mod secured_kafka;
 pub(crate) mod tcp_proxy;
+pub(crate) mod token_endpoint;
 
 use std::path::PathBuf;
 use std::process::Command;

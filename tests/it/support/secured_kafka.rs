@@ -113,6 +113,11 @@ impl SecuredKafka {
         self.certificates.path("ca.pem")
     }
 
+    /// A file in PEM of the broker's certificate and its key.
+    pub(crate) fn certificate_file(&self) -> String {
+        self.certificates.path("broker.pem")
+    }
+
     /// A file in PEM of a certificate authority that signed none of them.
     pub(crate) fn other_ca_file(&self) -> String {
         self.certificates.path("other-ca.pem")
