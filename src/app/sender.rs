@@ -21,6 +21,7 @@ use crate::core::decode::account_key;
 use crate::core::id::IdRef;
 use crate::ingest::NewestCause;
 use crate::kafka::{Cause, Causes, Kind, Operation, Resource, Tokens};
+use crate::telemetry::events;
 
 /// How long the brokers may take to say which topics there are, from one attempt to the next: what they refuse is known
 /// early, and an answer may be long.
@@ -83,7 +84,8 @@ impl Sender {
     /// Connects, and makes sure that the topic is there.
     pub(super) fn connect(kafka: &config::Kafka) -> Result<Self, ConnectError> {
         let causes = Causes::new(kafka);
-        let deliveries = Deliveries::new(causes.clone(), Tokens::new(kafka.token_source.clone()));
+        let deliveries =
+            Deliveries::new(causes.clone(), Tokens::new(kafka.token_source.clone(), events::token_changed));
         let producer = properties(kafka).create_with_context(deliveries);
         let producer = producer.map_err(|error: KafkaError| ConnectError::Client(causes.of_error(&error)))?;
         let sender = Self { producer, topic: kafka.topic.clone() };

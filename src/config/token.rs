@@ -51,14 +51,14 @@ const UNDERSTOOD: [&str; 9] = [
     CA_PEM,
 ];
 
-/// What is wrong with a property: its name, and the reason without any secret.
-pub(super) type Wrong = (&'static str, String);
+/// What is wrong with a property: its name, and what is expected.
+type Wrong = (&'static str, &'static str);
 
-/// Whether this property of an authorization server can be done without.
+/// Whether this property of an authorization server is understood, with this value.
 ///
 /// # Errors
 ///
-/// Why not.
+/// What is, without the value.
 pub(super) fn check_of_server(name: &str, value: &str) -> Result<(), &'static str> {
     match name {
         GRANT_TYPE if value == "client_credentials" => Ok(()),
@@ -72,12 +72,16 @@ pub(super) fn check_of_server(name: &str, value: &str) -> Result<(), &'static st
 
 impl AuthorizationServer {
     /// The server that these properties name. `ca_pem` is what is trusted instead of Mozilla's authorities.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with them, without a secret.
     pub(super) fn of(properties: &BTreeMap<String, SecretString>, ca_pem: Option<String>) -> Result<Self, Vec<Wrong>> {
         let value = |name: &str| {
             properties.get(name).map(|value| value.expose_secret().to_owned()).filter(|value| !value.is_empty())
         };
         let one_of = |names: [&'static str; 2]| {
-            let missing = || (names[0], "needed with sasl.oauthbearer.method = oidc".to_owned());
+            let missing = || (names[0], "needed with sasl.oauthbearer.method = oidc");
             names.iter().find_map(|name| value(name)).ok_or_else(missing)
         };
         let (endpoint, id, secret) = (endpoint(value(ENDPOINT)), one_of(CLIENT_ID), one_of(CLIENT_SECRET));
@@ -95,7 +99,7 @@ fn endpoint(value: Option<String>) -> Result<Url, Wrong> {
     let url = value.and_then(|value| Url::parse(&value).ok()).filter(|url| {
         matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
     });
-    url.ok_or_else(|| (ENDPOINT, EXPECTED.to_owned()))
+    url.ok_or((ENDPOINT, EXPECTED))
 }
 
 /// Lifetime of a token unless the configuration names one, as librdkafka has it.

@@ -2,6 +2,8 @@
 //!
 //! Pure but for the [`Surroundings`] that it is given, so that every rule can be tested without a file.
 
+mod token_source;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
@@ -11,12 +13,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::value::Dict;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::raw::{Raw, RawAuth, RawClickHouse, RawHttp, RawIngest, RawKafka, RawLog};
-use super::token::{self, AuthorizationServer, TokenSource, UnsecuredToken};
+use super::token;
 use super::{Auth, AuthMode, ClickHouse, Config, ConfigError, Http, Ingest, Jwt, Kafka, Log, Problem, properties};
 
 /// Threads that `worker_threads = 0` means at most.
@@ -106,55 +108,6 @@ impl Check<'_> {
         }
     }
 
-    /// What gives the tokens of OAUTHBEARER, where it is the mechanism.
-    fn token_source(&mut self, properties: &BTreeMap<String, SecretString>) -> Option<TokenSource> {
-        const KEY: &str = "kafka.properties.sasl.oauthbearer.config";
-        let value = |name: &str| properties.get(name).map(|value| value.expose_secret());
-        let protocol = value("security.protocol").unwrap_or_default().to_ascii_lowercase();
-        let mechanism = value("sasl.mechanism").or_else(|| value("sasl.mechanisms"));
-        if self.problems.iter().any(|problem| problem.key.starts_with("kafka.propert")) {
-            return None;
-        }
-        let asks_server = value("sasl.oauthbearer.method") == Some("oidc");
-        if !protocol.starts_with("sasl") || mechanism != Some("OAUTHBEARER") {
-            if asks_server {
-                let reason = ": oidc goes with security.protocol = SASL_SSL and sasl.mechanism = OAUTHBEARER";
-                self.problem("kafka.properties.sasl.oauthbearer.method", reason.to_owned());
-            }
-            return None;
-        }
-        if asks_server {
-            return self.authorization_server(properties);
-        }
-        if value("enable.sasl.oauthbearer.unsecure.jwt") != Some("true") {
-            let reason = ": OAUTHBEARER needs sasl.oauthbearer.method = oidc, for tokens of an authorization server, or this \
-                          to be true, for unsecured tokens, which only test brokers accept";
-            self.problem("kafka.properties.enable.sasl.oauthbearer.unsecure.jwt", reason.to_owned());
-            return None;
-        }
-        UnsecuredToken::parse(value("sasl.oauthbearer.config").unwrap_or_default())
-            .map_err(|problem| self.problem(KEY, format!(": {problem}")))
-            .ok()
-            .map(TokenSource::Unsecured)
-    }
-
-    fn authorization_server(&mut self, properties: &BTreeMap<String, SecretString>) -> Option<TokenSource> {
-        let value = |name: &str| properties.get(name).map(|value| value.expose_secret());
-        let ca_pem = match (value(token::CA_FILE), value(token::CA_PEM)) {
-            (Some(path), None) => Some(self.secret_file(&format!("kafka.properties.{}", token::CA_FILE), path)?),
-            (_, pem) => pem.map(str::to_owned),
-        };
-        match AuthorizationServer::of(properties, ca_pem) {
-            Ok(server) => Some(TokenSource::Server(server)),
-            Err(problems) => {
-                for (name, reason) in problems {
-                    self.problem(format!("kafka.properties.{name}"), format!(": {reason}"));
-                }
-                None
-            }
-        }
-    }
-
     fn properties(&mut self, values: &Dict, files: &Dict) -> BTreeMap<String, SecretString> {
         let mut all = BTreeMap::new();
         let is_oidc = values.get("sasl.oauthbearer.method").and_then(|method| method.as_str()) == Some("oidc");
@@ -190,8 +143,10 @@ impl Check<'_> {
         value: String,
         is_oidc: bool,
     ) {
-        let check = |value: &str| match is_oidc && properties::is_of_server(name) {
-            true => token::check_of_server(name, value).map_err(str::to_owned),
+        let is_of_server = properties::is_of_server(name) && (is_oidc || name != "sasl.oauthbearer.method");
+        let check = |value: &str| match is_of_server {
+            true if is_oidc => token::check_of_server(name, value).map_err(str::to_owned),
+            true => Err("goes with \"sasl.oauthbearer.method\" = \"oidc\"".to_owned()),
             false => properties::check(name, value),
         };
         if let Some(reason) = properties::refusal(name, &value) {

@@ -108,7 +108,7 @@ impl Context {
             trouble: NewestCause::default(),
             group_denial: Mutex::default(),
             names: Names::of(kafka),
-            tokens: Tokens::new(kafka.token_source.clone()),
+            tokens: Tokens::new(kafka.token_source.clone(), events::token_changed),
             closing: AtomicBool::default(),
         }
     }

@@ -17,7 +17,6 @@ use serde_json::{Map, Value, json};
 
 use super::authorization_server;
 use crate::config::{AuthorizationServer, TokenSource, UnsecuredToken};
-use crate::telemetry::events;
 
 /// How long a client waits for an authorization server before it goes on with its other work. What comes later serves the
 /// next time that it asks.
@@ -28,6 +27,9 @@ pub(super) const NO_TOKEN: &str = "no token for OAUTHBEARER";
 
 type Answer = Result<OAuthToken, String>;
 
+/// Tells that there is no token, when that begins and when its reason changes, and that there is one again.
+type Tell = fn(Result<(), &str>);
+
 /// A client's complaint: code and words.
 type Complaint = (Option<RDKafkaErrorCode>, String);
 
@@ -35,6 +37,7 @@ type Complaint = (Option<RDKafkaErrorCode>, String);
 #[derive(Debug)]
 pub struct Tokens {
     source: Option<TokenSource>,
+    tell: Tell,
     /// What the authorization server was asked and has not answered yet. Held while it is waited for.
     asked: Mutex<Option<Receiver<Answer>>>,
     /// Why there is no new token; `None` while there is one.
@@ -42,12 +45,12 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    pub fn new(source: Option<TokenSource>) -> Self {
-        Self { source, asked: Mutex::default(), failure: Mutex::default() }
+    /// Tokens of this source, the lack of which is told by `tell`.
+    pub fn new(source: Option<TokenSource>, tell: Tell) -> Self {
+        Self { source, tell, asked: Mutex::default(), failure: Mutex::default() }
     }
 
-    /// The next token; for a client's context to answer with. Waits for 2 s at most. A failure is told when it begins and
-    /// when its reason changes.
+    /// The next token; for a client's context to answer with. Waits for 2 s at most.
     ///
     /// # Errors
     ///
@@ -65,8 +68,8 @@ impl Tokens {
         let failure = answer.as_ref().err();
         let before = std::mem::replace(&mut *lock(&self.failure), failure.cloned());
         match failure {
-            Some(reason) if Some(reason) != before.as_ref() => events::no_token(reason),
-            None if before.is_some() => events::token_given(),
+            Some(reason) if Some(reason) != before.as_ref() => (self.tell)(Err(reason)),
+            None if before.is_some() => (self.tell)(Ok(())),
             _ => {}
         }
         answer

@@ -27,14 +27,12 @@ pub fn client_error(code: Option<RDKafkaErrorCode>, text: &str) {
     debug!(code = code.map(tracing::field::debug), "Kafka client: {text}");
 }
 
-/// There is no new token for OAUTHBEARER; told when it begins and when the reason changes.
-pub fn no_token(reason: &str) {
-    warn!("no token for OAUTHBEARER, trying again: {reason}");
-}
-
-/// There is one again.
-pub fn token_given() {
-    info!("there is a token for OAUTHBEARER again");
+/// There is no new token for OAUTHBEARER, told when it begins and when the reason changes; or there is one again.
+pub fn token_changed(outcome: Result<(), &str>) {
+    match outcome {
+        Ok(()) => info!("there is a token for OAUTHBEARER again"),
+        Err(reason) => warn!("no token for OAUTHBEARER, trying again: {reason}"),
+    }
 }
 
 /// Something outside does not work, and is tried again; told when it begins and when the reason changes.

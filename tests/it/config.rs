@@ -364,6 +364,8 @@ fn an_authorization_server_is_named_whole_and_its_secret_is_not_shown() {
     assert_eq!(key(&[oidc!(), with_password].concat()), [".token.endpoint.url"]);
     assert_eq!(key(&whole.replace(".client.id", ".scope")), [".client.id"]);
     assert_eq!(key(&whole.replace("OAUTHBEARER", "PLAIN")), [".method"]);
+    let without_method = whole.replace("\"sasl.oauthbearer.method\" = \"oidc\"\n", "");
+    assert_eq!(key(&without_method), [".client.id", ".client.secret", ".token.endpoint.url"]);
     assert_eq!(key(&[whole, "\"sasl.oauthbearer.assertion.file\" = \"a\"\n"].concat()), [".assertion.file"]);
     let grant = "\"sasl.oauthbearer.grant.type\" = \"urn:ietf:params:oauth:grant-type:jwt-bearer\"\n";
     assert_eq!(key(&[whole, grant].concat()), [".grant.type"]);
