@@ -24,9 +24,10 @@ const RIGHTS: &str = "CHECK, SHOW, SELECT, INSERT, \
      SYSTEM DROP CACHE, SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM MOVES, SYSTEM CLEANUP, SYSTEM BACKGROUND, SYSTEM FLUSH, \
      SYSTEM RELOAD ASYNCHRONOUS METRICS, SYSTEM WAIT LOADING PARTS, SYSTEM LOAD PRIMARY KEY, SYSTEM UNLOAD PRIMARY KEY";
 
-/// Settings that nobody may change. The first group names files and hosts, the second holds SQL that the guard would not see.
+/// Settings that nobody may change. The first group names files and hosts, the second holds SQL that the guard would not see,
+/// the third runs statements, or reads views, without the engine's access control.
 /// The engine lets a subquery change them nevertheless, so the guard refuses them there.
-pub(super) const FIXED_SETTINGS: [&str; 18] = [
+pub(super) const FIXED_SETTINGS: [&str; 22] = [
     "format_schema",
     "format_schema_source",
     "output_format_schema",
@@ -45,6 +46,10 @@ pub(super) const FIXED_SETTINGS: [&str; 18] = [
     "cluster_for_parallel_replicas",
     "allow_experimental_eval_table_function",
     "promql_table",
+    "ast_fuzzer_runs",
+    "ast_fuzzer_any_query",
+    "default_normal_view_sql_security",
+    "default_materialized_view_sql_security",
 ];
 
 /// The database that every connection begins in. The embedded engine would make it of two, one of which shows each file of the

@@ -2,27 +2,26 @@
 //! does not.
 //!
 //! This escapes it: what the engine's client does by itself (`INTO OUTFILE`, `FROM INFILE`, `\i`), functions and table engines
-//! that it asks no right for (`file(...)`, `Executable`), disks that a statement defines, and settings of subqueries. They are looked for in
-//! the tokens of a statement, so quoting, case and comments hide nothing; where the engine might see other tokens than this
-//! lexer, the statement is refused. Table functions and engines that are not known to be harmless are refused by their name,
-//! as the engine lists them.
+//! that it asks no right for (`file(...)`, `Executable`), disks that a statement defines, settings of subqueries, and whatever
+//! stands beside another statement (`PARALLEL WITH`). They are looked for in the tokens of a statement, so quoting, case and
+//! comments hide nothing; where the engine might see other tokens than this lexer, the statement is refused. So are names and
+//! expressions that come from a parameter or a [string](super::structure). Table functions and engines that are not known to
+//! be harmless are refused by their name, as the engine lists them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::access::{DEFAULT_DATABASE, FIXED_SETTINGS};
+use super::access::FIXED_SETTINGS;
+use super::commands::is_parallel_with;
 use super::execute::Engine;
 use super::harmless;
 use super::lexer::{Token, Tokens};
+use super::structure;
 use crate::embedded::libchdb::EngineError;
 
 /// Functions that read files or run programs, and that the engine asks no right for. Their names stand for them also without
 /// brackets: `arrayMap(file, ...)`, `* APPLY file`.
 pub(super) const EXTERNAL_FUNCTIONS: [&str; 2] = ["file", "catboostEvaluate"];
-
-/// First words of statements that only read.
-const READING: [&str; 11] =
-    ["CHECK", "DESC", "DESCRIBE", "EXISTS", "EXPLAIN", "FROM", "SELECT", "SHOW", "USE", "VALUES", "WITH"];
 
 /// Names that are refused.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +33,7 @@ pub(super) struct Guard {
 }
 
 /// A token with its text.
-type Item<'text> = (Token, &'text [u8]);
+pub(super) type Item<'text> = (Token, &'text [u8]);
 
 impl Guard {
     /// Asks the engine which table functions and engines there are.
@@ -50,25 +49,28 @@ impl Guard {
         })
     }
 
-    /// Refuses a statement that reaches outside.
+    /// Refuses a statement that reaches outside; `parameters` are the values of its placeholders.
     ///
     /// # Errors
     ///
     /// What it names that does, and how to allow it; or that its text cannot be judged.
-    pub(super) fn check(&self, text: &[u8]) -> Result<(), EngineError> {
+    pub(super) fn check(&self, text: &[u8], parameters: &[(String, String)]) -> Result<(), EngineError> {
         let items: Vec<Item<'_>> = Tokens::new(text).map(|(token, range)| (token, &text[range])).collect();
         refuse_unclear(&items)?;
+        refuse_names(&items, parameters)?;
         let is_definition =
             items.first().is_some_and(|first| ["CREATE", "ATTACH", "REPLACE"].iter().any(|word| is(first, word)));
+        let mut defined = items.iter().skip(1).filter(|item| !is(item, "OR") && !is(item, "REPLACE"));
+        if is_definition && defined.next().is_some_and(|item| is(item, "DICTIONARY")) {
+            return Err(external("A dictionary"));
+        }
         let attaches =
             items.windows(2).any(|pair| is(&pair[0], "ATTACH") && !is(&pair[1], "PART") && !is(&pair[1], "PARTITION"));
         for (at, item) in items.iter().enumerate() {
             let before = at.checked_sub(1).map(|at| &items[at]);
             let next = items.get(at + 1);
             let is_call = next.is_some_and(|next| next.0 == Token::Open && next.1 == b"(");
-            // The second of statements that run side by side begins after PARALLEL WITH.
-            let is_parallel = at >= 2 && is(&items[at - 1], "WITH") && is(&items[at - 2], "PARALLEL");
-            let starts = is_parallel || before.is_none_or(|before| before.0 == Token::Symbol(b';'));
+            let starts = before.is_none_or(|before| before.0 == Token::Symbol(b';'));
             if is(item, "OUTFILE") || is(item, "INFILE") || (starts && (is(item, "BACKUP") || is(item, "RESTORE"))) {
                 return Err(external(&String::from_utf8_lossy(item.1)));
             }
@@ -82,20 +84,23 @@ impl Guard {
             if is_qualified(&items[..at]) {
                 continue;
             }
-            // A column may be called `dialect`, which means nothing in a subquery.
-            let is_set = next.is_some_and(|next| next.0 == Token::Symbol(b'=')) && name != "dialect";
-            if EXTERNAL_FUNCTIONS.contains(&name.as_ref()) || (is_set && FIXED_SETTINGS.contains(&name.as_ref())) {
+            // A setting that is switched on needs no value. A column may be called `dialect`, which means nothing in a subquery.
+            let is_fixed = name != "dialect" && FIXED_SETTINGS.contains(&name.as_ref());
+            if is_fixed || EXTERNAL_FUNCTIONS.contains(&name.as_ref()) {
                 return Err(external(&name));
             }
             let name = name.to_lowercase();
             let defines = before.is_some_and(|before| {
                 is(before, "INTO") || (is_definition && ["TABLE", "EXISTS", "VIEW"].iter().any(|word| is(before, word)))
             });
-            if is_call && !defines && (name == "disk" || self.functions.contains(&name)) {
+            if !is_call || defines {
+                continue;
+            }
+            if name == "disk" || self.functions.contains(&name) {
                 return Err(external(&String::from_utf8_lossy(item.1)));
             }
-            if is_call && name == "format" {
-                check_format(&items[at + 2..])?;
+            for columns in structure::of_call(&name, &items[at + 2..])? {
+                self.check(&columns, &[])?;
             }
         }
         Ok(())
@@ -109,47 +114,6 @@ impl Guard {
             _ => Ok(()),
         }
     }
-}
-
-/// Refuses a GET of a statement that does not read. The engine refuses it to write; but it takes `SYSTEM STOP MERGES` and
-/// `KILL QUERY` for reading.
-///
-/// # Errors
-///
-/// The statement begins with another word.
-pub(super) fn check_reads(text: &[u8]) -> Result<(), EngineError> {
-    let first = Tokens::new(text).next().map(|(token, range)| (token, &text[range]));
-    let reads = first.is_none_or(|first| first.0 == Token::Open || READING.iter().any(|word| is(&first, word)));
-    if reads {
-        return Ok(());
-    }
-    Err(EngineError::new(
-        164,
-        "READONLY",
-        "Cannot execute query in readonly mode: a GET only reads, so send it by POST",
-    ))
-}
-
-/// Refuses a command of the engine's command line, such as `\i FILE`, which no server takes, and to remove the database that
-/// every connection begins in.
-///
-/// # Errors
-///
-/// There is a backslash outside of quotes; it names that database.
-pub(super) fn check_no_commands(text: &[u8]) -> Result<(), EngineError> {
-    if Tokens::new(text).any(|(token, _)| token == Token::Symbol(b'\\')) {
-        return Err(EngineError::new(62, "SYNTAX_ERROR", "Syntax error: a backslash outside of quotes"));
-    }
-    let items: Vec<Item<'_>> = Tokens::new(text).map(|(token, range)| (token, &text[range])).take(5).collect();
-    let removes = items.first().is_some_and(|first| ["DROP", "DETACH", "RENAME"].iter().any(|word| is(first, word)));
-    let of_database = items.get(1).is_some_and(|item| is(item, "DATABASE"));
-    let mut named = items.iter().skip(2).filter(|item| !is(item, "IF") && !is(item, "EXISTS"));
-    if removes && of_database && named.next().and_then(name_of).is_some_and(|name| name == DEFAULT_DATABASE) {
-        let text =
-            format!("The embedded engine cannot be without the database {DEFAULT_DATABASE}: drop its tables instead");
-        return Err(EngineError::new(48, "NOT_IMPLEMENTED", &text));
-    }
-    Ok(())
 }
 
 /// The refusal of what reaches outside.
@@ -186,19 +150,20 @@ fn refuse_unclear(items: &[Item<'_>]) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// In the format Values, cells may be expressions, which nothing here sees. Its name must not be hidden either, nor left to
-/// the engine, which finds a format out from the data where that is the only argument.
-fn check_format(arguments: &[Item<'_>]) -> Result<(), EngineError> {
-    if let [name, (Token::Symbol(b','), _), ..] = arguments
-        && is_string(name)
-        && !name.1.contains(&b'\\')
-    {
-        let is_values = name.1[1..name.1.len() - 1].eq_ignore_ascii_case(b"Values");
-        return if is_values { Err(external("format('Values', ...)")) } else { Ok(()) };
+/// Refuses names that the text does not show: functions that a parameter names, and statements beside the first one, which the
+/// engine runs past its access control.
+fn refuse_names(items: &[Item<'_>], parameters: &[(String, String)]) -> Result<(), EngineError> {
+    if items.windows(2).any(is_parallel_with) {
+        return Err(external("PARALLEL WITH"));
     }
-    let text = "The first argument of format() must be the name of a format in single quotes, such as 'CSV', and its data the \
-                last, unless the engine is started with --allow-external";
-    Err(EngineError::new(497, "ACCESS_DENIED", text))
+    for placeholder in items.windows(4) {
+        let [(Token::Open, b"{"), name, (Token::Symbol(b':'), _), kind] = placeholder else { continue };
+        let mut values = parameters.iter().filter(|(parameter, _)| parameter.as_bytes() == name.1);
+        if is(kind, "Identifier") && values.any(|(_, value)| EXTERNAL_FUNCTIONS.contains(&value.as_str())) {
+            return Err(external(&String::from_utf8_lossy(name.1)));
+        }
+    }
+    Ok(())
 }
 
 /// Whether what follows belongs to a name, as `file` in `t.file`. The dot of `1.` belongs to a number.
@@ -211,16 +176,16 @@ fn is_qualified(before: &[Item<'_>]) -> bool {
     }
 }
 
-fn is(item: &Item<'_>, word: &str) -> bool {
+pub(super) fn is(item: &Item<'_>, word: &str) -> bool {
     item.0 == Token::Word && item.1.eq_ignore_ascii_case(word.as_bytes())
 }
 
-fn is_string(item: &Item<'_>) -> bool {
+pub(super) fn is_string(item: &Item<'_>) -> bool {
     item.0 == Token::Quoted && item.1.first() == Some(&b'\'')
 }
 
 /// The name that a token is, with its quotes and escapes undone.
-fn name_of<'text>(item: &Item<'text>) -> Option<Cow<'text, str>> {
+pub(super) fn name_of<'text>(item: &Item<'text>) -> Option<Cow<'text, str>> {
     match (item.0, item.1.first()) {
         (Token::Word, _) => Some(String::from_utf8_lossy(item.1)),
         (Token::Quoted, Some(b'"' | b'`')) => Some(Cow::Owned(unquoted(item.1))),
@@ -270,7 +235,7 @@ mod tests {
     }
 
     fn check_refused(text: &str, part: &str) {
-        let error = guard().check(text.as_bytes()).expect_err(text);
+        let error = guard().check(text.as_bytes(), &[]).expect_err(text);
         assert!(error.code == 497 && error.message.contains("--allow-external"), "{text}: {error}");
         assert!(error.message.contains(part), "{text}: {error}");
     }
@@ -309,7 +274,20 @@ mod tests {
             ("SELECT * FROM (SELECT 1 SETTINGS a = 1, `additional_result_filter`='x')", "additional_result_filter"),
             ("BACKUP TABLE t TO File('x')", "BACKUP"),
             ("restore table t from S3('x')", "restore"),
-            ("CREATE TABLE t (a Int8) ENGINE = Memory PARALLEL WITH RESTORE TABLE u FROM File('x')", "RESTORE"),
+            (
+                "CREATE TABLE t (a Int8) ENGINE = Memory PARALLEL WITH CREATE TABLE u (a Int8) ENGINE = Log",
+                "PARALLEL WITH",
+            ),
+            ("CREATE DICTIONARY d (a Int8) PRIMARY KEY a SOURCE(HTTP(url 'x'))", "dictionary"),
+            ("CREATE OR REPLACE DICTIONARY d (a Int8) PRIMARY KEY a", "dictionary"),
+            ("attach dictionary d", "dictionary"),
+            ("SELECT b FROM values('a String, b String ALIAS file(''x'')', 'x')", "file"),
+            ("SELECT b FROM values(('a String, b String ALIAS `file`(''x'')'), 'x')", "file"),
+            ("CREATE TABLE t AS null('a String, b String DEFAULT file(''x'')')", "file"),
+            ("SELECT * FROM format('CSV', 'a String, b String DEFAULT file(''x'')', '1')", "file"),
+            ("SELECT * FROM null('a Int8 DEFAULT (SELECT 1 FROM null(''b Int8 DEFAULT file(x)''))')", "file"),
+            ("SELECT * FROM generateRandom({s:String})", "single quotes"),
+            ("SELECT * FROM (SELECT 1 SETTINGS allow_experimental_ai_functions)", "allow_experimental_ai_functions"),
             ("ATTACH TABLE t FROM '/x' (a Int8) ENGINE = Log", "ATTACH"),
             ("SELECT * FROM format('values', '(1)')", "Values"),
             ("WITH 'Values' AS CSV SELECT * FROM format(CSV, '(1)')", "single quotes"),
@@ -336,9 +314,25 @@ mod tests {
             "ATTACH TABLE t",
             "SELECT 'größe' AS `größe`, $$file('x')$$",
             "WITH backup AS (SELECT 1) SELECT * FROM view(SELECT 1)",
+            "SELECT * FROM values('a String, b UInt8 DEFAULT length(a)', 'x')",
+            "SELECT dictionary FROM `parallel` WITH TOTALS",
+            "CREATE TABLE dictionary (a Int8) ENGINE = Log",
         ] {
-            guard().check(text.as_bytes()).expect(text);
+            guard().check(text.as_bytes(), &[]).expect(text);
         }
+    }
+
+    #[test]
+    fn a_parameter_names_no_function_that_reaches_outside() {
+        let check = |text: &str, value: &str| {
+            let parameters = [("f".to_owned(), "f".to_owned()), ("g".to_owned(), value.to_owned())];
+            guard().check(text.as_bytes(), &parameters).map_err(|error| error.code)
+        };
+        for text in ["SELECT arrayMap({g:Identifier}, ['x'])", "SELECT arrayMap({ /**/ g : Identifier }, ['x'])"] {
+            assert_eq!(check(text, "file"), Err(497), "{text}");
+            assert_eq!(check(text, "upper"), Ok(()), "{text}");
+        }
+        assert_eq!(check("SELECT {g:String}, {f:Identifier}", "file"), Ok(()), "an account may have that id");
     }
 
     #[test]
@@ -350,26 +344,7 @@ mod tests {
             "SELECT 1 /* file('x')",
             "SELECT 'x",
         ] {
-            assert_eq!(guard().check(text.as_bytes()).expect_err(text).code, 62, "{text}");
-        }
-        assert!(check_no_commands(b"SELECT '\\\\i'").is_ok());
-        for text in ["\\i /etc/passwd", "; \\i /etc/passwd", "/* a */\\i x"] {
-            assert_eq!(check_no_commands(text.as_bytes()).expect_err(text).code, 62, "{text}");
-        }
-        for text in ["DROP DATABASE default", "drop database if exists `default` sync", "RENAME DATABASE default TO d"]
-        {
-            assert_eq!(check_no_commands(text.as_bytes()).expect_err(text).code, 48, "{text}");
-        }
-        assert!(check_no_commands(b"DROP DATABASE d; DROP TABLE default").is_ok());
-    }
-
-    #[test]
-    fn a_get_begins_with_a_word_that_reads() {
-        for text in ["SELECT 1", "(SELECT 1)", "/* a */ with 1 AS x SELECT x", "SHOW TABLES", ""] {
-            check_reads(text.as_bytes()).expect(text);
-        }
-        for text in ["SYSTEM STOP MERGES", "KILL QUERY WHERE 1", "SET a = 1", "INSERT INTO t VALUES", "`SELECT` 1"] {
-            assert_eq!(check_reads(text.as_bytes()).expect_err(text).code, 164, "{text}");
+            assert_eq!(guard().check(text.as_bytes(), &[]).expect_err(text).code, 62, "{text}");
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::answer;
 use super::body::{Incoming, STATEMENT_TIME_MAX, Text, boundary, read_form, read_statement};
+use super::commands;
 use super::door::Door;
 use super::effect::effect_of;
 use super::execute::{Data, Engine, Job, Reply, Statement};
@@ -135,11 +136,11 @@ impl Server {
 
     /// Refuses a statement that reaches outside, or that writes by a GET.
     fn check(&self, request: &Parsed, text: &[u8]) -> Result<(), EngineError> {
-        guard::check_no_commands(text)?;
+        commands::check_no_commands(text)?;
         if request.readonly {
-            guard::check_reads(text)?;
+            commands::check_reads(text)?;
         }
-        self.guard.as_ref().map_or(Ok(()), |guard| guard.check(text))
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.check(text, &request.parameters))
     }
 
     async fn run_alone(&self, parsed: Parsed, text: &[u8], started: Instant) -> Result<Response<Body>, EngineError> {

@@ -18,6 +18,7 @@
 mod access;
 mod answer;
 mod body;
+mod commands;
 mod connections;
 mod door;
 mod effect;
@@ -34,6 +35,7 @@ mod request;
 mod sentinel;
 mod server;
 mod statement;
+mod structure;
 mod values;
 mod writes;
 

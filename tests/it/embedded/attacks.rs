@@ -136,6 +136,21 @@ fn functions_clauses_and_settings_that_reach_outside_are_refused() {
         "RESTORE TABLE t AS u FROM S3('http://HOST/b/x', 'a', 'b')",
         "ATTACH TABLE u FROM 'TARGET/' (a UInt64) ENGINE = MergeTree ORDER BY a",
         "ALTER TABLE t FREEZE",
+        // Defaults and aliases of columns that a string describes are expressions too.
+        "SELECT b FROM values('a String, b String ALIAS file(''SECRET'')', 'x')",
+        "SELECT b FROM values(('a String, b String ALIAS file(''SECRET'')'), ('x'))",
+        "WITH 'a String, b String ALIAS file(''SECRET'')' AS s SELECT b FROM values(s, 'x')",
+        "SELECT b FROM generateRandom('a String, b String ALIAS file(''SECRET'')') LIMIT 1",
+        "SELECT b FROM generateRandom(concat('a String, b String ALIAS fi', 'le(''SECRET'')')) LIMIT 1",
+        "SELECT b FROM format('JSONEachRow', 'a String, b String DEFAULT file(''SECRET'')', '{}')",
+        "CREATE TABLE u AS null('a String, b String DEFAULT file(''SECRET'')')",
+        "INSERT INTO FUNCTION null('a String, b String DEFAULT file(''SECRET'')') SELECT 'a', 'b'",
+        "SELECT * FROM (SELECT 1 SETTINGS allow_experimental_ai_functions)",
+        "SELECT 1 SETTINGS ast_fuzzer_runs = 10",
+        // What stands beside another statement is run past the engine's access control.
+        "CREATE TABLE u (a UInt8) ENGINE = Log PARALLEL WITH CREATE TABLE v (a UInt8) ENGINE = Log",
+        "CREATE TABLE u (a UInt8) ENGINE = Log PARALLEL WITH CREATE DICTIONARY d (a UInt64, s String) PRIMARY KEY a \
+         SOURCE(HTTP(url 'http://HOST/' format 'CSV')) LAYOUT(FLAT()) LIFETIME(0)",
         "CREATE NAMED COLLECTION c AS url = 'http://HOST/'",
         "SYSTEM SHUTDOWN",
     ] {
@@ -154,6 +169,11 @@ fn functions_clauses_and_settings_that_reach_outside_are_refused() {
     }
     assert_eq!(execute(&database.url, &outside.fill("EXISTS TABLE default.`SECRET`")), "0\n");
     outside.check_untouched("a table of the database default");
+    // A parameter does not name the function.
+    let url = format!("{}/?param_f=file", database.url);
+    let (status, text) = post(&url, outside.fill("SELECT arrayMap({f:Identifier}, ['SECRET'])"));
+    assert!(status == 403 && !text.contains(SECRET), "{status} {text}");
+    assert_eq!(execute(&url, "SELECT {f:String}"), "file\n");
     // Neither comes a setting with the address, nor a command of the engine's own command line.
     let url = format!("{}/?database={}&format_template_row=x", database.url, database.name);
     assert!(post(&url, "SELECT 1").1.starts_with("Code: 452."));
@@ -254,6 +274,10 @@ fn what_analysts_do_goes_on_to_work() {
         "EXPLAIN SELECT * FROM t",
         "SELECT * FROM merge(currentDatabase(), '^t$')",
         "SELECT * FROM format('CSV', '1,2')",
+        "SELECT * FROM format('JSONEachRow', 'a UInt8, b UInt8 DEFAULT a + 1', '{\"a\":1}')",
+        "SELECT * FROM values('a String, b UInt8', ('file', 1), ('y', 2))",
+        "SELECT * FROM values((1, 'file'), (2, 'y'))",
+        "SELECT * FROM generateRandom('a String', 1, 10) LIMIT 1",
         "SELECT engine, name FROM system.tables WHERE engine = 'File'",
         "KILL QUERY WHERE query_id = 'none'",
     ] {

@@ -113,6 +113,8 @@ fn a_get_only_reads() {
         "SET max_threads = 1",
         "WITH 1 AS x INSERT INTO t SELECT x",
         "INSERT INTO FUNCTION null('a UInt8') SELECT 1",
+        "USE default PARALLEL WITH CREATE TABLE v (a UInt8) ENGINE = Memory",
+        "USE default PARALLEL WITH CREATE DATABASE never",
     ] {
         let query = sql.replace(' ', "+").replace('=', "%3D");
         let url = format!("{}/?database={}&query={query}", database.url, database.name);
@@ -121,6 +123,8 @@ fn a_get_only_reads() {
         assert!(answer.status() == 500 && text.starts_with("Code: 164."), "{sql}: {text}");
     }
     assert_eq!(database.query("SELECT count() FROM t"), "0\n");
+    assert_eq!(database.query("SHOW TABLES"), "t\n");
+    assert_eq!(database.query("SELECT count() FROM system.databases WHERE name = 'never'"), "0\n");
     assert_eq!(get(&format!("{}/?query=SHOW+DATABASES&readonly=1", database.url)).status(), 200);
 }
 
