@@ -105,6 +105,10 @@ fn typed(default: &Value, text: &str) -> Result<Value, String> {
             let number: i64 = text.trim().parse().map_err(|_| format!(" = {text:?}: expected a whole number"))?;
             Ok(number.into())
         }
+        Value::Bool(..) => {
+            let value: bool = text.trim().parse().map_err(|_| format!(" = {text:?}: expected true or false"))?;
+            Ok(value.into())
+        }
         Value::Array(..) if text.trim_start().starts_with('[') => {
             let dict: Dict = Figment::from(Toml::string(&format!("list = {text}")))
                 .extract()

@@ -95,6 +95,9 @@ fn the_environment_takes_the_types_of_the_options() {
             ("SEATMETER__CLICKHOUSE__PASSWORD", "0123"),
             ("SEATMETER__CLICKHOUSE__USER", "true"),
             ("SEATMETER__INGEST__WORKER_THREADS", "7"),
+            ("SEATMETER__AUTH__MODE", "jwt"),
+            ("SEATMETER__AUTH__HS256_SECRETS", "0123456789abcdef0123456789abcdef"),
+            ("SEATMETER__AUTH__REQUIRE_EXP", " false"),
             ("SEATMETER__HTTP__CORS_ORIGINS", "https://a.example, http://b.example:3000"),
             ("SEATMETER__KAFKA__PROPERTIES__SASL_USERNAME", "42"),
             ("SEATMETERX", "is none of ours"),
@@ -104,6 +107,7 @@ fn the_environment_takes_the_types_of_the_options() {
     assert_eq!(config.clickhouse.password.expose_secret(), "0123");
     assert_eq!(config.clickhouse.user, "true");
     assert_eq!(config.ingest.worker_threads, 7);
+    assert!(matches!(&config.auth.mode, AuthMode::Jwt(jwt) if !jwt.require_exp));
     assert_eq!(config.http.cors_origins, ["https://a.example", "http://b.example:3000"]);
     assert_eq!(config.kafka.properties["sasl.username"].expose_secret(), "42");
 
@@ -120,8 +124,10 @@ fn an_unknown_variable_is_refused() {
             ("SEATMETER__KAFKA__BROKER", "x"),
             ("SEATMETER__KAFKA", "x"),
             ("SEATMETER__INGEST__WORKER_THREADS", "many"),
+            ("SEATMETER__AUTH__REQUIRE_EXP", "no"),
         ],
         &[
+            "SEATMETER__AUTH__REQUIRE_EXP = \"no\": expected true or false",
             "SEATMETER__INGEST__WORKER_THREADS = \"many\": expected a whole number",
             "SEATMETER__KAFKA: no such option; `seatmeter check-config --defaults` lists them",
             "SEATMETER__KAFKA__BROKER: no such option; `seatmeter check-config --defaults` lists them",
