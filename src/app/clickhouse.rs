@@ -37,7 +37,7 @@ pub(super) struct Args {
     #[arg(long)]
     allow_external: bool,
 
-    /// A name by which clients may ask for this server, beside its address and localhost; may be repeated
+    /// A name or address by which clients may ask for this server, beside its own address and localhost; may be repeated
     #[arg(long = "host-name", value_name = "NAME")]
     host_names: Vec<String>,
 

@@ -1,9 +1,10 @@
 //! Accepting connections, and what a client may cost before it has shown who it is: bytes, headers, connections and time.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -11,6 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tower::Layer as _;
 
 /// Connections at once; further ones wait.
 const CONNECTIONS_MAX: usize = 512;
@@ -23,9 +25,12 @@ const HEADERS_MAX: usize = 100;
 /// Pause after an `accept` that failed, as it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// This end of a connection, as each of its requests knows it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LocalAddress(pub(super) IpAddr);
+
 /// Serves until `stop` is cancelled, then waits for the requests that are open.
 pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let service = TowerToHyperService::new(router);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -45,7 +50,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
                 }
             },
         };
-        serve_connection(stream, place, service.clone(), &graceful);
+        serve_connection(stream, place, router.clone(), &graceful);
     }
     drop(listener);
     graceful.shutdown().await;
@@ -54,9 +59,12 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
 fn serve_connection(
     stream: TcpStream,
     place: Option<OwnedSemaphorePermit>,
-    service: TowerToHyperService<Router>,
+    router: Router,
     graceful: &GracefulShutdown,
 ) {
+    // A connection that is gone already has no addresses.
+    let Ok(local) = stream.local_addr() else { return };
+    let service = TowerToHyperService::new(Extension(LocalAddress(local.ip().to_canonical())).layer(router));
     // Delayed small packets would add 40 ms to an answer. Where the option cannot be set, the server is merely slower.
     drop(stream.set_nodelay(true));
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
@@ -21,8 +22,10 @@ pub(super) const USER: &str = "default";
 pub(super) struct Door {
     /// SHA-256, so that comparing takes the same time for any guess.
     password: [u8; 32],
-    /// Names of this server beside addresses and `localhost`.
+    /// Names and addresses of this server beside its own address and `localhost`.
     names: Vec<String>,
+    /// The address that is listened on.
+    listen: IpAddr,
 }
 
 fn digest(text: &str) -> [u8; 32] {
@@ -30,26 +33,36 @@ fn digest(text: &str) -> [u8; 32] {
 }
 
 impl Door {
-    pub(super) fn new(password: &SecretString, names: &[String]) -> Door {
-        Door { password: digest(password.expose_secret()), names: names.to_vec() }
+    pub(super) fn new(password: &SecretString, names: &[String], listen: IpAddr) -> Door {
+        Door { password: digest(password.expose_secret()), names: names.to_vec(), listen: listen.to_canonical() }
     }
 
     /// Refuses what a web page of somebody else sends from a user's browser. A page cannot hide its origin, nor that it asks
-    /// another site, nor, if it renamed itself to 127.0.0.1 by DNS, the name that it was loaded from.
+    /// another site, nor, if it renamed itself to 127.0.0.1 by DNS, the name that it was loaded from. `local` is this end of the
+    /// connection.
     ///
     /// # Errors
     ///
-    /// A foreign `Host`, `Origin` or `Sec-Fetch-Site`, or more than one of them.
-    pub(super) fn refuse_web_pages(&self, headers: &HeaderMap) -> Result<(), EngineError> {
+    /// A foreign `Host`, `Origin` or `Sec-Fetch-Site`, or more than one of them; no `Host` where HTTP asks for one, or another
+    /// one than an absolute target names.
+    pub(super) fn refuse_web_pages<B>(&self, request: &Request<B>, local: IpAddr) -> Result<(), EngineError> {
+        let headers = request.headers();
         let host = only(headers, HOST)?;
-        if host.is_some_and(|host| !self.is_own(host)) {
-            let text = "The name in Host is none of this server: ask it by its address, by localhost, or by a name that it \
-                        was started with (--host-name)";
+        if host.is_none() && request.version() > Version::HTTP_10 {
+            return Err(bad_host("no Host"));
+        }
+        if request.uri().authority().is_some_and(|target| host.is_some_and(|host| *target != host)) {
+            return Err(bad_host("another Host than its target"));
+        }
+        let asked = host.or(request.uri().authority().map(Authority::as_str));
+        if asked.is_some_and(|asked| !self.is_own(asked, local)) {
+            let text = "The name in Host is none of this server: ask it by its address, by localhost, or by a name or address \
+                        that it was started with (--host-name)";
             return Err(EngineError::new(497, "ACCESS_DENIED", text));
         }
         let is_foreign = only(headers, ORIGIN)?.is_some_and(|origin| {
-            let asked = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-            asked.is_none() || asked != host
+            let page = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            page.is_none() || page != asked
         });
         let crosses = only(headers, SEC_FETCH_SITE)?.is_some_and(|site| !matches!(site, "none" | "same-origin"));
         if is_foreign || crosses {
@@ -71,18 +84,24 @@ impl Door {
         Err(EngineError::new(516, "AUTHENTICATION_FAILED", &text))
     }
 
-    /// A host name of a request that no DNS server has made up: an address, localhost, or a name given at the start.
-    fn is_own(&self, host: &str) -> bool {
+    /// A host of a request that no DNS server has made up, and that leads here: localhost, a loopback address, the address that
+    /// was connected to or is listened on, or what was given at the start.
+    fn is_own(&self, host: &str, local: IpAddr) -> bool {
         // An address with a port, or either without one; IPv6 is in brackets.
         let without_port = match host.rsplit_once(':') {
             Some((name, port)) if port.parse::<u16>().is_ok() => name,
             _ => host,
         };
         let name = without_port.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(without_port);
+        let is_here = |address: IpAddr| address.is_loopback() || address == local || address == self.listen;
         name.eq_ignore_ascii_case("localhost")
-            || name.parse::<IpAddr>().is_ok()
+            || name.parse::<IpAddr>().is_ok_and(|address| is_here(address.to_canonical()))
             || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
+}
+
+fn bad_host(what: &str) -> EngineError {
+    EngineError::new(36, "BAD_ARGUMENTS", &format!("The request has {what}"))
 }
 
 /// The one value of a header; a value that is no text is a foreign one.
@@ -99,28 +118,70 @@ mod tests {
     use super::*;
 
     fn door() -> Door {
-        Door::new(&SecretString::from("secret"), &["clickhouse.lan".to_owned()])
+        let names = ["clickhouse.lan".to_owned(), "192.0.2.1".to_owned()];
+        Door::new(&SecretString::from("secret"), &names, "0.0.0.0".parse().unwrap())
+    }
+
+    fn refused_as(version: Version, target: &str, headers: &[(&'static str, &'static str)]) -> Option<u32> {
+        let mut request = Request::builder().version(version).uri(target).body(()).unwrap();
+        for (name, value) in headers {
+            request.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
+        let local = "10.0.0.1".parse().unwrap();
+        door().refuse_web_pages(&request, local).err().map(|error| error.code)
     }
 
     fn refused(headers: &[(&'static str, &'static str)]) -> Option<u32> {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.append(*name, HeaderValue::from_static(value));
-        }
-        door().refuse_web_pages(&map).err().map(|error| error.code)
+        refused_as(Version::HTTP_11, "/", headers)
     }
 
     #[test]
     fn only_names_that_dns_cannot_give_are_own() {
-        for host in
-            ["localhost", "LOCALHOST:8123", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:8123", "Clickhouse.lan:1"]
-        {
+        for host in [
+            "localhost",
+            "LOCALHOST:8123",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "127.1.2.3",
+            "[::1]",
+            "[::1]:8123",
+            "[::ffff:127.0.0.1]",
+            "Clickhouse.lan:1",
+            "192.0.2.1:8123",
+            "10.0.0.1:8123",
+            "0.0.0.0:8123",
+        ] {
             assert_eq!(refused(&[("host", host)]), None, "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example:8123", "", "[::1].evil", "127.0.0.1.evil:80", "lan"] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example:8123",
+            "",
+            "[::1].evil",
+            "127.0.0.1.evil:80",
+            "lan",
+            "10.0.0.2",
+            "8.8.8.8:8123",
+            "[::2]",
+            "localhost@evil.example",
+            "me@localhost",
+        ] {
             assert_eq!(refused(&[("host", host)]), Some(497), "{host}");
         }
         assert_eq!(refused(&[("host", "localhost"), ("host", "localhost")]), Some(36));
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        assert_eq!(refused(&[]), Some(36));
+        assert_eq!(refused_as(Version::HTTP_10, "/", &[]), None);
+        let target = |target: &str, host| refused_as(Version::HTTP_11, target, &[("host", host)]);
+        assert_eq!(target("http://localhost:80/", "LOCALHOST:80"), None);
+        assert_eq!(target("http://evil.example/", "localhost"), Some(36));
+        assert_eq!(target("http://localhost/", "evil.example"), Some(36));
+        assert_eq!(target("http://evil.example/", "evil.example"), Some(497));
+        assert_eq!(refused_as(Version::HTTP_10, "http://evil.example/", &[]), Some(497));
+        assert_eq!(refused_as(Version::HTTP_10, "http://localhost/", &[("origin", "http://localhost")]), None);
     }
 
     #[test]
@@ -140,8 +201,8 @@ mod tests {
         {
             assert_eq!(refused(&[own, header]), None, "{header:?}");
         }
-        assert_eq!(refused(&[("origin", "http://evil.example")]), Some(497), "without a Host");
-        assert_eq!(refused(&[]), None, "as HTTP/1.0 asks");
+        let old = refused_as(Version::HTTP_10, "/", &[("origin", "http://evil.example")]);
+        assert_eq!(old, Some(497), "without a Host");
     }
 
     #[test]

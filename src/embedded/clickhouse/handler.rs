@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::CACHE_CONTROL;
@@ -17,6 +18,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::answer;
 use super::body::{Incoming, STATEMENT_TIME_MAX, Text, boundary, read_form, read_statement};
 use super::commands;
+use super::connections::LocalAddress;
 use super::door::Door;
 use super::effect::effect_of;
 use super::execute::{Data, Engine, Job, Reply, Statement};
@@ -54,8 +56,13 @@ pub(super) struct Server {
 }
 
 /// Lets a request pass unless a web page of somebody else has sent it.
-pub(super) async fn refuse_web_pages(State(server): State<Arc<Server>>, http: Request, next: Next) -> Response<Body> {
-    match server.door.refuse_web_pages(http.headers()) {
+pub(super) async fn refuse_web_pages(
+    State(server): State<Arc<Server>>,
+    Extension(LocalAddress(local)): Extension<LocalAddress>,
+    http: Request,
+    next: Next,
+) -> Response<Body> {
+    match server.door.refuse_web_pages(&http, local) {
         Ok(()) => next.run(http).await,
         Err(error) => answer::failure(&error),
     }

@@ -40,7 +40,7 @@ pub struct ServeOptions {
     /// The password of the user `default`. Without one, or with an empty one, only loopback addresses may be listened on, and
     /// a random one is made, kept in the data directory, and printed with the address.
     pub password: Option<SecretString>,
-    /// Names by which clients may call this server, beside addresses and `localhost`.
+    /// Names and addresses by which clients may call this server, beside its own address, loopback ones and `localhost`.
     pub host_names: Vec<String>,
     /// Statements may reach files, programs and other hosts, with the rights of this process.
     pub allow_external: bool,
@@ -91,7 +91,7 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
             (made, credentials)
         }
     };
-    let door = Door::new(&password, &options.host_names);
+    let door = Door::new(&password, &options.host_names, options.listen.ip());
     let server = Server::new(engine.clone(), Arc::clone(&sentinel), door, guard);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -50,6 +50,8 @@ fn a_web_page_gets_nothing_even_with_the_password() {
     let pages = [
         "Host: evil.example",
         "Host: localhost.evil.example:8123",
+        "Host: 192.0.2.1:8123",
+        "Host: 0.0.0.0",
         "Host: localhost\r\nOrigin: http://evil.example",
         "Host: localhost\r\nOrigin: null",
         "Host: localhost\r\nSec-Fetch-Site: cross-site",
@@ -78,6 +80,10 @@ fn a_web_page_gets_nothing_even_with_the_password() {
     assert_eq!(execute(&url, &format!("SELECT count() FROM system.databases WHERE name = '{name}'")), "0\n");
     let two = format!("GET /?query=SELECT+1 HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n{KEY_LINE}\r\n");
     assert!(exchange(&url, &two).starts_with("HTTP/1.1 400 "));
+    for head in ["GET /ping HTTP/1.1\r\n", "GET http://evil.example/ping HTTP/1.1\r\nHost: localhost\r\n"] {
+        let answer = exchange(&url, &format!("{head}{KEY_LINE}Connection: close\r\n\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{head}: {answer}");
+    }
 }
 
 #[test]
@@ -251,12 +257,14 @@ fn heads_are_bounded_in_bytes_number_and_time() {
 #[test]
 fn a_name_is_answered_to_when_it_was_given() {
     let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut engine = start(data.path(), &["--host-name", "clickhouse.lan"], Some("secret"));
+    let mut engine = start(data.path(), &["--host-name", "clickhouse.lan", "--host-name", "192.0.2.1"], Some("secret"));
     let url = printed_url(&mut engine);
     let status = |host: &str| {
         let request = format!("GET /ping HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         exchange(&url, &request).split(' ').nth(1).unwrap().to_owned()
     };
     assert_eq!(status("clickhouse.lan:8123"), "200");
+    assert_eq!(status("192.0.2.1:8123"), "200");
     assert_eq!(status("other.lan:8123"), "403");
+    assert_eq!(status("192.0.2.2:8123"), "403");
 }
