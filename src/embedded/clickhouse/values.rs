@@ -1,13 +1,20 @@
 //! The data of an INSERT in the format Values, whose cells may be expressions: keeping them from reading files.
 //!
 //! The engine takes a cell that is no literal for SQL. So the data is looked through as it comes, with as much of the lexer's
-//! state as strings need; outside of them, what could hide a name (comments, other quotes, letters beyond ASCII) is refused.
+//! state as strings need; outside of them, what could hide a name (comments, other quotes, letters beyond ASCII, names from
+//! parameters) is refused, and so are tables, whose columns a string may [describe](super::structure).
 
 use super::guard::{EXTERNAL_FUNCTIONS, external};
 use crate::embedded::libchdb::EngineError;
 
 /// Longer words are none of the names that are looked for.
 const WORD_BYTES_MAX: usize = 32;
+
+/// What makes a table part of an expression.
+const TABLE_WORDS: [&str; 2] = ["SELECT", "IN"];
+
+/// The type of a parameter that is a name.
+const NAME_TYPE: &[u8] = b"Identifier";
 
 /// Looks through data piece by piece.
 #[derive(Debug, Default)]
@@ -50,6 +57,9 @@ impl ValuesWatch {
         if let Some(name) = EXTERNAL_FUNCTIONS.iter().find(|name| name.as_bytes() == self.word) {
             return Err(external(name));
         }
+        if self.word == NAME_TYPE || TABLE_WORDS.iter().any(|word| self.word.eq_ignore_ascii_case(word.as_bytes())) {
+            return Err(unclear());
+        }
         self.word.clear();
         let begins_comment = matches!((self.last, byte), (b'/', b'*') | (b'-', b'-')) || byte == b'#';
         self.last = byte;
@@ -64,8 +74,9 @@ impl ValuesWatch {
 }
 
 fn unclear() -> EngineError {
-    let text = "VALUES take strings in single quotes, numbers and plain expressions, but outside of strings no comments, no \
-                other quotes, and no letters beyond ASCII, unless the engine is started with --allow-external";
+    let text = "VALUES take strings in single quotes, numbers and plain expressions, but outside of strings no subqueries, no \
+                names from parameters, no comments, no other quotes, and no letters beyond ASCII, unless the engine is \
+                started with --allow-external";
     EngineError::new(497, "ACCESS_DENIED", text)
 }
 
@@ -90,6 +101,7 @@ mod tests {
             "(1, 'it''s', 'file(\\'x\\')'), (-2.5, 'größe /* \" */', NULL)",
             " (now(), [1, 2], {'a': 1}, toDate('2026-01-01') + 1)",
             "(profile, files, 1 - -1)",
+            "({a:String}, 'SELECT 1', inf, extract(year FROM now()))",
         ] {
             look(text).expect(text);
         }
@@ -108,6 +120,10 @@ mod tests {
             "(1 -- '\n, file('x'))",
             "(1 # '\n, file('x'))",
             "($$'$$, file('x'))",
+            "(arrayMap({f:Identifier}, ['x']))",
+            "(arrayMap({f : Identifier }, ['x']))",
+            "((select a FROM values('a String ALIAS file(''x'')', 'x')))",
+            "('x' IN format('CSV', 'a String DEFAULT file(''x'')', ''))",
             "(\u{2018}'\u{2019}, file('x'))",
         ] {
             assert_eq!(look(text).expect_err(text).code, 497, "{text}");

@@ -173,6 +173,8 @@ fn functions_clauses_and_settings_that_reach_outside_are_refused() {
     let url = format!("{}/?param_f=file", database.url);
     let (status, text) = post(&url, outside.fill("SELECT arrayMap({f:Identifier}, ['SECRET'])"));
     assert!(status == 403 && !text.contains(SECRET), "{status} {text}");
+    let insert = outside.fill("INSERT INTO FUNCTION null('a String') VALUES (arrayMap({f:Identifier}, ['SECRET'])[1])");
+    assert_eq!(post(&url, insert).0, 403);
     assert_eq!(execute(&url, "SELECT {f:String}"), "file\n");
     // Neither comes a setting with the address, nor a command of the engine's own command line.
     let url = format!("{}/?database={}&format_template_row=x", database.url, database.name);
