@@ -33,7 +33,7 @@ pub(super) struct Status {
 pub(super) struct Complaint {
     #[schema(example = "clickhouse")]
     component: &'static str,
-    /// Why, for an operator.
+    /// Why, for an operator; where a token is needed, only what happens, as anybody may ask: the log has the cause.
     #[schema(example = "does not answer")]
     reason: String,
 }
@@ -62,7 +62,11 @@ pub(super) async fn healthz() -> Json<Status> {
     )
 )]
 pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
-    let complaint = |(component, reason)| Complaint { component, reason };
+    let tells_all = state.auth().is_off();
+    let complaint = |(component, reason): (_, String)| {
+        let reason = if tells_all { reason } else { headline(&reason).to_owned() };
+        Complaint { component, reason }
+    };
     let mut waiting: Vec<Complaint> = state.health().waiting_for().into_iter().map(complaint).collect();
     let degraded: Vec<Complaint> = state.health().degradations().into_iter().map(complaint).collect();
     let answers = matches!(tokio::time::timeout(PING_TIMEOUT, state.store().ping()).await, Ok(Ok(())));
@@ -75,6 +79,11 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
         let status = Status { status: "waiting", waiting_for: waiting, degraded };
         (StatusCode::SERVICE_UNAVAILABLE, Json(status)).into_response()
     }
+}
+
+/// The beginning of a reason, up to its cause, which may name hosts, statements and accounts.
+fn headline(reason: &str) -> &str {
+    reason.split([':', '(']).next().unwrap_or_default().trim_end()
 }
 
 /// Metrics in Prometheus' text format

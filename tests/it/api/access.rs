@@ -356,6 +356,19 @@ fn ids_in_grants_are_texts_or_numbers() {
 }
 
 #[test]
+fn readiness_tells_strangers_no_cause() {
+    let api = GUARDED.beside(|_| {});
+    api.health.not_ready("clickhouse", "cannot write to ClickHouse: http://clickhouse.lan does not answer");
+    api.health.degraded("split_accounts", "1 accounts are split (\"acme\" in partitions [0, 3]): see README");
+    let answer = api.get("/readyz");
+    assert_eq!(answer.status, 503);
+    let told = answer.json();
+    let waiting_for = json!([{"component": "clickhouse", "reason": "cannot write to ClickHouse"}]);
+    assert_eq!(told["waiting_for"], waiting_for);
+    assert_eq!(told["degraded"], json!([{"component": "split_accounts", "reason": "1 accounts are split"}]));
+}
+
+#[test]
 fn issuer_and_audience_are_required_where_they_are_configured() {
     let api = GUARDED.beside(|config| {
         let AuthMode::Jwt(jwt) = &mut config.auth.mode else { panic!("it is configured so") };
