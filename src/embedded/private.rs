@@ -26,6 +26,25 @@ pub(super) fn ensure_folder(folder: &Path) -> Result<()> {
     close(folder, FOLDER_MODE)
 }
 
+/// Refuses a folder that belongs to somebody else: its owner may read and change whatever is kept in it, and only the owner can
+/// close it to others.
+///
+/// # Errors
+///
+/// Whose it is, and what to do; or that it cannot be looked at.
+pub(super) fn refuse_if_of_somebody_else(folder: &Path) -> Result<()> {
+    let metadata = fs::metadata(folder).with_context(|| format!("cannot look at {}", folder.display()))?;
+    if !is_ours(&metadata) {
+        bail!(
+            "{} belongs to user {}, who could read and change what is kept in it: name another folder, or one in it that does \
+             not exist yet, or make this user its owner (chown)",
+            folder.display(),
+            metadata.uid()
+        );
+    }
+    Ok(())
+}
+
 /// Writes a file that only this user may read. It appears whole or not at all.
 ///
 /// # Errors
@@ -161,6 +180,17 @@ mod tests {
         set_mode(&folder, 0o777);
         ensure_folder(&folder).unwrap();
         assert_eq!(mode(&folder), 0o700);
+    }
+
+    #[test]
+    fn a_folder_of_somebody_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        refuse_if_of_somebody_else(folder.path()).unwrap();
+        // Only root can give a folder away; to everybody else, the root folder is somebody else's.
+        let given = std::os::unix::fs::chown(folder.path(), Some(12345), None);
+        let foreign = if given.is_ok() { folder.path() } else { Path::new("/") };
+        let error = refuse_if_of_somebody_else(foreign).unwrap_err().to_string();
+        assert!(error.contains("belongs to user") && error.contains("chown"), "{error}");
     }
 
     #[test]

@@ -22,10 +22,11 @@ impl DataDirLock {
     ///
     /// # Errors
     ///
-    /// It cannot be created or written to, or another process holds it.
+    /// It cannot be created or written to, belongs to another user, or another process holds it.
     pub(super) fn take(data_dir: &Path) -> Result<DataDirLock> {
         private::ensure_folder(data_dir)
             .with_context(|| format!("cannot create the data directory {}", data_dir.display()))?;
+        private::refuse_if_of_somebody_else(data_dir)?;
         let path = data_dir.join(LOCK_FILE);
         let mut file = OpenOptions::new()
             .read(true)
@@ -71,5 +72,15 @@ mod tests {
         assert!(refused.contains(&data_dir.display().to_string()), "{refused}");
         drop(held);
         DataDirLock::take(&data_dir).unwrap();
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_is_not_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        // Only root can give a directory away; to everybody else, the root directory is somebody else's.
+        let given = std::os::unix::fs::chown(directory.path(), Some(12345), None);
+        let foreign = if given.is_ok() { directory.path() } else { Path::new("/") };
+        let refused = DataDirLock::take(foreign).unwrap_err().to_string();
+        assert!(refused.contains("belongs to user"), "{refused}");
     }
 }
