@@ -13,12 +13,14 @@
 //!
 //! Whoever asks shows a password, and is no web page of somebody else. A GET only reads. What reaches files, programs or other
 //! hosts (`file()`, `url()`, `INTO OUTFILE`) is off, so that even a password that got out gives nobody the rights of this
-//! process: by the engine's own access control, and by a guard for what escapes that.
+//! process: by the engine's own access control, by a guard for what escapes that, and by the system, where it can confine
+//! the process to its data folder.
 
 mod access;
 mod answer;
 mod body;
 mod commands;
+mod confine;
 mod connections;
 mod door;
 mod effect;

@@ -22,7 +22,7 @@ use super::guard::Guard;
 use super::handler::{STATEMENTS_MAX, Server, answer_request, answer_writes, refuse_web_pages};
 use super::lock::DataDirLock;
 use super::sentinel::Sentinel;
-use super::{access, connections, password};
+use super::{access, confine, connections, password};
 use crate::embedded::libchdb::{EngineError, Library, end_process};
 
 /// How long running statements may take to end after the server was told to stop.
@@ -72,6 +72,10 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
         .context("give a libchdb.so by --library FILE, or use an external ClickHouse (clickhouse.url)")?;
     let access_file = access::write(&options.data_dir, options.allow_external)?;
     access::define_default_database(&options.data_dir)?;
+    if !options.allow_external {
+        // Before the engine starts its threads.
+        confine::confine(&options.data_dir);
+    }
     let engine = Engine::new(library, &options.data_dir, access_file);
     let stop = Stop::default();
     let on_failure = stop.clone();

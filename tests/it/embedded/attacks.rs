@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::support::engine::{execute, get, post, start};
 use crate::support::{Database, engine, unique};
@@ -221,6 +221,49 @@ fn engines_disks_and_dictionaries_that_reach_outside_are_refused() {
         check_refused(&database, &outside, sql);
     }
     assert_eq!(database.query("SHOW TABLES"), "");
+}
+
+/// The system keeps the engine from a file that a table's own file is a link to, which no statement names.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_system_confines_the_engine_to_its_data() {
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let outside = Outside::new();
+    let mut engine = start(data.path(), false);
+    execute(&engine.url(), "CREATE TABLE default.t (a String) ENGINE = TinyLog");
+    execute(&engine.url(), "INSERT INTO default.t VALUES ('x')");
+    engine.stop().unwrap();
+    let file = find(data.path(), "a.bin").expect("the column's file");
+    let target = outside.folder.path().join("a.bin");
+    std::fs::rename(&file, &target).unwrap();
+    std::os::unix::fs::symlink(&target, &file).unwrap();
+    for allow_external in [false, true] {
+        let engine = start(data.path(), allow_external);
+        let (status, text) = post(&engine.url(), "SELECT * FROM default.t");
+        if allow_external || !system_confines() {
+            assert_eq!((status, text.as_str()), (200, "x\n"));
+        } else {
+            assert!(status == 503 && text.contains("Permission denied"), "{status} {text}");
+        }
+    }
+}
+
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).find_map(|entry| match entry.file_type().unwrap() {
+        kind if kind.is_dir() => find(&entry.path(), name),
+        _ => (entry.file_name() == name).then(|| entry.path()),
+    })
+}
+
+/// Whether this kernel has Landlock. Tried on a thread of its own, as nothing takes it back.
+#[cfg(target_os = "linux")]
+fn system_confines() -> bool {
+    use landlock::{AccessFs, Ruleset, RulesetAttr as _, RulesetStatus};
+    let tried = std::thread::spawn(|| {
+        let rules = Ruleset::default().handle_access(AccessFs::ReadFile).and_then(Ruleset::create);
+        rules.and_then(|rules| rules.restrict_self()).is_ok_and(|status| status.ruleset != RulesetStatus::NotEnforced)
+    });
+    tried.join().unwrap()
 }
 
 /// A release of the engine that brings another table function or engine fails here until somebody has looked at it.
