@@ -58,8 +58,7 @@ impl Guard {
         let items: Vec<Item<'_>> = Tokens::new(text).map(|(token, range)| (token, &text[range])).collect();
         refuse_unclear(&items)?;
         refuse_names(&items, parameters)?;
-        let is_definition =
-            items.first().is_some_and(|first| ["CREATE", "ATTACH", "REPLACE"].iter().any(|word| is(first, word)));
+        let is_definition = is_definition(&items);
         let mut defined = items.iter().skip(1).filter(|item| !is(item, "OR") && !is(item, "REPLACE"));
         if is_definition && defined.next().is_some_and(|item| is(item, "DICTIONARY")) {
             return Err(external("A dictionary"));
@@ -150,17 +149,28 @@ fn refuse_unclear(items: &[Item<'_>]) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// Whether a statement may define something.
+fn is_definition(items: &[Item<'_>]) -> bool {
+    items.first().is_some_and(|first| ["CREATE", "ATTACH", "REPLACE"].iter().any(|word| is(first, word)))
+}
+
 /// Refuses names that the text does not show: functions that a parameter names, and statements beside the first one, which the
 /// engine runs past its access control.
 fn refuse_names(items: &[Item<'_>], parameters: &[(String, String)]) -> Result<(), EngineError> {
     if items.windows(2).any(is_parallel_with) {
         return Err(external("PARALLEL WITH"));
     }
+    // A view is given its parameters by whoever reads it, in a string.
+    let is_view = is_definition(items) && items.iter().any(|item| is(item, "VIEW"));
     for placeholder in items.windows(4) {
         let [(Token::Open, b"{"), name, (Token::Symbol(b':'), _), kind] = placeholder else { continue };
-        let mut values = parameters.iter().filter(|(parameter, _)| parameter.as_bytes() == name.1);
-        if is(kind, "Identifier") && values.any(|(_, value)| EXTERNAL_FUNCTIONS.contains(&value.as_str())) {
-            return Err(external(&String::from_utf8_lossy(name.1)));
+        if !is(kind, "Identifier") {
+            continue;
+        }
+        let values = || parameters.iter().filter(|(parameter, _)| parameter.as_bytes() == name.1);
+        let is_open = is_view || values().count() == 0;
+        if is_open || values().any(|(_, value)| EXTERNAL_FUNCTIONS.contains(&value.as_str())) {
+            return Err(external(&format!("{{{}:Identifier}}", String::from_utf8_lossy(name.1))));
         }
     }
     Ok(())
@@ -332,6 +342,12 @@ mod tests {
             assert_eq!(check(text, "file"), Err(497), "{text}");
             assert_eq!(check(text, "upper"), Ok(()), "{text}");
         }
+        for text in
+            ["CREATE VIEW v AS SELECT arrayMap({g:Identifier}, ['x'])", "SELECT arrayMap({h:Identifier}, ['x'])"]
+        {
+            assert_eq!(check(text, "upper"), Err(497), "{text}");
+        }
+        assert_eq!(check("CREATE TABLE {g:Identifier} (a Int8) ENGINE = Log", "t"), Ok(()));
         assert_eq!(check("SELECT {g:String}, {f:Identifier}", "file"), Ok(()), "an account may have that id");
     }
 

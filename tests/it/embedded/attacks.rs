@@ -147,6 +147,7 @@ fn functions_clauses_and_settings_that_reach_outside_are_refused() {
         "INSERT INTO FUNCTION null('a String, b String DEFAULT file(''SECRET'')') SELECT 'a', 'b'",
         "SELECT * FROM (SELECT 1 SETTINGS allow_experimental_ai_functions)",
         "SELECT 1 SETTINGS ast_fuzzer_runs = 10",
+        "CREATE VIEW v AS SELECT arrayMap({f:Identifier}, ['SECRET']) AS a",
         // What stands beside another statement is run past the engine's access control.
         "CREATE TABLE u (a UInt8) ENGINE = Log PARALLEL WITH CREATE TABLE v (a UInt8) ENGINE = Log",
         "CREATE TABLE u (a UInt8) ENGINE = Log PARALLEL WITH CREATE DICTIONARY d (a UInt64, s String) PRIMARY KEY a \
