@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::answer;
 use super::body::{Incoming, STATEMENT_TIME_MAX, Text, boundary, read_form, read_statement};
 use super::commands;
-use super::connections::LocalAddress;
+use super::connections::Peer;
 use super::door::Door;
 use super::effect::effect_of;
 use super::execute::{Data, Engine, Job, Reply, Statement};
@@ -58,11 +58,11 @@ pub(super) struct Server {
 /// Lets a request pass unless a web page of somebody else has sent it.
 pub(super) async fn refuse_web_pages(
     State(server): State<Arc<Server>>,
-    Extension(LocalAddress(local)): Extension<LocalAddress>,
+    Extension(peer): Extension<Peer>,
     http: Request,
     next: Next,
 ) -> Response<Body> {
-    match server.door.refuse_web_pages(&http, local) {
+    match server.door.refuse_web_pages(&http, peer.local()) {
         Ok(()) => next.run(http).await,
         Err(error) => answer::failure(&error),
     }
@@ -138,6 +138,9 @@ impl Server {
     fn admit(&self, head: &Parts) -> Result<Parsed, EngineError> {
         let parsed = request::parse(&head.method, head.uri.query().unwrap_or(""), &head.headers)?;
         self.door.check_password(&parsed.credentials)?;
+        if let Some(peer) = head.extensions.get::<Peer>() {
+            peer.keep_place();
+        }
         Ok(parsed)
     }
 
