@@ -12,6 +12,7 @@ use super::id::{Id, IdRef, UserKeySeed};
 use super::quota::Anchors;
 use super::rollup::{AccountMove, AccountProgress, ActiveUsers, RecordPlace, SeatUsage};
 use super::seats::{FactOrder, Seat};
+use super::topics::{Topic, Topics, Touched};
 
 /// When an entry was last needed, and by which drain its rows went out; both in drains of the lane.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,15 +55,37 @@ pub struct Account {
     changed_users: Vec<Id>,
     /// Blocks (organization by its number) with counters that changed since the last drain.
     pub changed_blocks: Vec<(u32, YearMonth)>,
-    /// True once the account stands among the accounts that any event has named.
-    pub is_registered: bool,
+    /// Whether the account stands among the accounts that any event has named.
+    pub seen: Seen,
     /// True while a drain has something to fetch here.
     pub is_dirty: bool,
     /// That the account has come here, and where from, until its first event here tells so.
     pub moves: Vec<AccountMove>,
     /// The first and the last event since the last drain.
     events: Option<(RecordPlace, RecordPlace)>,
+    /// What these events touched.
+    touched: Touched,
     pub upkeep: Upkeep,
+}
+
+/// Whether an event has named an account or organization.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Seen {
+    #[default]
+    Never,
+    /// The store says so. Its row may come from a record beyond the lane's position, and be announced by nobody.
+    Stored,
+    /// An event that the lane applied.
+    Here,
+}
+
+impl Seen {
+    /// The store says that it was seen.
+    pub fn restore(&mut self) {
+        if *self == Self::Never {
+            *self = Self::Stored;
+        }
+    }
 }
 
 /// A day of the account's zone.
@@ -101,12 +124,7 @@ impl Organizations {
         let number = u32::try_from(self.list.len()).expect("fewer organizations than records");
         let id = id.to_id();
         self.numbers.insert(id.clone(), number);
-        self.list.push(Organization {
-            id,
-            is_registered: false,
-            anchors: Anchors::default(),
-            blocks: Blocks::default(),
-        });
+        self.list.push(Organization { id, seen: Seen::Never, anchors: Anchors::default(), blocks: Blocks::default() });
         number
     }
 
@@ -135,8 +153,8 @@ impl Organizations {
 #[derive(Debug)]
 pub struct Organization {
     pub id: Id,
-    /// True once it stands among the organizations that any event has named.
-    pub is_registered: bool,
+    /// Whether it stands among the organizations that any event has named.
+    pub seen: Seen,
     pub anchors: Anchors,
     /// Counters of the months that are held; see [`Account::counted_until`] for those that are not.
     pub blocks: Blocks,
@@ -261,25 +279,28 @@ impl Account {
             active: HashMap::new(),
             changed_users: Vec::new(),
             changed_blocks: Vec::new(),
-            is_registered: false,
+            seen: Seen::Never,
             is_dirty: false,
             moves: Vec::new(),
             events: None,
+            touched: Touched::default(),
             upkeep: Upkeep::default(),
         }
     }
 
-    /// An event was applied. True if it is the first since the last drain.
-    pub fn note_event(&mut self, place: RecordPlace) -> bool {
+    /// An event of that time was applied, and touched these topics. True if it is the first since the last drain.
+    pub fn note_event(&mut self, place: RecordPlace, time_ms: i64, touched: Topics) -> bool {
         let first = self.events.map(|(first, _)| first);
         self.events = Some((first.unwrap_or(place), place));
+        self.touched.add(touched, time_ms);
         first.is_none()
     }
 
     /// Yields the events since the last drain.
     pub fn take_progress(&mut self) -> Option<AccountProgress> {
         let (first, last) = self.events.take()?;
-        Some(AccountProgress { account: self.id.clone(), first, last })
+        let touched = std::mem::take(&mut self.touched);
+        Some(AccountProgress { account: self.id.clone(), first, last, touched })
     }
 
     /// The zone that the next record is judged by.
@@ -348,23 +369,28 @@ impl Account {
     }
 
     /// The user was active: counts the day, and the use of the seats. Returns how many rows more the next drain will
-    /// yield; `None`, with nothing changed, where the user's seats are not known.
+    /// yield, and the topics touched; `None`, with nothing changed, where the user's seats are not known.
     pub fn record_activity(
         &mut self,
         organization: Option<u32>,
         user: &IdRef<'_>,
         time_ms: i64,
         drain: u64,
-    ) -> Option<usize> {
+    ) -> Option<(usize, Topics)> {
         let day = self.day_of(time_ms).day();
         let number = organization.unwrap_or(NO_ORGANIZATION);
         let held = self.user(user)?;
         held.upkeep.used = drain;
         let is_new = !held.is_counted(number, day);
         let key = held.key;
+        let mut touched = Topics::NONE;
+        touched.insert_if(Topic::Activity, is_new);
         let mut used_seat = false;
         for seat in &mut held.seats {
-            used_seat |= seat.record(time_ms);
+            let attained = seat.record(time_ms);
+            touched.insert_if(Topic::Seats, attained.is_first);
+            touched.insert_if(Topic::Uses, attained.is_last);
+            used_seat |= attained.is_change;
         }
         let is_first_use = used_seat && !held.is_changed;
         if is_first_use {
@@ -375,7 +401,7 @@ impl Account {
         if is_new {
             self.active.entry((number, day)).or_default().push(key);
         }
-        Some(usize::from(is_new) + usize::from(is_first_use))
+        Some((usize::from(is_new) + usize::from(is_first_use), touched))
     }
 
     /// Yields the users active since the last drain.

@@ -18,3 +18,4 @@ pub mod quota;
 pub mod rollup;
 pub mod seats;
 pub mod takeover;
+pub mod topics;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::calendar::{Day, Zone};
 use super::event::{PlanKind, Record, Reject};
 use super::id::Id;
+use super::topics::Touched;
 
 /// The name of one incarnation of one partition: `topic/topic-id/partition`, where the topic id is empty if the broker
 /// has none. Facts are ordered by (time, source, offset), sources by this text.
@@ -189,7 +190,7 @@ pub struct RecordPlace {
 
 /// How far the lane has counted an account: every row of the account's records up to `last` is stored before this one.
 /// Yielded for each account with an event since the last drain, whether or not the event changed a row. Merged by `min` of
-/// `first` and `max` of `last`, each by offset.
+/// `first`, `max` of `last`, each by offset, and by topic by `max` of `upto` and of the latest time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountProgress {
     pub account: Id,
@@ -197,6 +198,8 @@ pub struct AccountProgress {
     pub first: RecordPlace,
     /// Its last event since the last drain.
     pub last: RecordPlace,
+    /// The topics that these events touched: of them, everything below `upto` is stored.
+    pub touched: Touched,
 }
 
 impl AccountProgress {

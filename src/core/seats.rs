@@ -23,6 +23,17 @@ pub struct Activity {
     pub last_ms: i64,
 }
 
+/// What an activity is to a seat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attained {
+    /// It is the first of its interval, whether it made it so or was known.
+    pub is_first: bool,
+    /// It is the last.
+    pub is_last: bool,
+    /// It changed one of the two.
+    pub is_change: bool,
+}
+
 #[derive(Clone, Debug)]
 struct Fact {
     order: FactOrder,
@@ -69,14 +80,14 @@ impl Seat {
         }
     }
 
-    /// The user was active. True if that changed the activity of an interval.
-    pub fn record(&mut self, time_ms: i64) -> bool {
+    /// The user was active.
+    pub fn record(&mut self, time_ms: i64) -> Attained {
         let after = self.facts.partition_point(|fact| fact.order.time_ms <= time_ms);
         let Some(fact) = after.checked_sub(1).map(|latest| &mut self.facts[latest]) else {
-            return false;
+            return Attained::default();
         };
         if fact.kind == SeatFactKind::Revoked {
-            return false;
+            return Attained::default();
         }
         let widened = match fact.activity {
             None => Activity { first_ms: time_ms, last_ms: time_ms },
@@ -87,7 +98,11 @@ impl Seat {
         fact.activity = Some(widened);
         fact.untold.0 |= first;
         fact.untold.1 |= last;
-        first || last
+        Attained {
+            is_first: time_ms == widened.first_ms,
+            is_last: time_ms == widened.last_ms,
+            is_change: first || last,
+        }
     }
 
     /// The (start, activity) of every interval whose activity changed since the last call. Of an activity that was told
@@ -156,16 +171,31 @@ mod tests {
     fn a_redelivered_fact_changes_nothing() {
         let mut seat = seat(&[(10, Assigned), (10, Revoked)]);
         assert!(!seat.insert(order(10, 9), Assigned));
-        assert!(!seat.record(11));
+        assert_eq!(seat.record(11), Attained::default());
     }
 
     #[test]
     fn what_changed_is_told_once() {
         let mut seat = seat(&[(10, Assigned)]);
-        assert!(seat.record(12));
-        assert!(!seat.record(12));
+        assert!(seat.record(12).is_change);
+        assert!(!seat.record(12).is_change);
         assert_eq!(seat.take_changed().count(), 1);
         assert_eq!(seat.take_changed().count(), 0);
+    }
+
+    #[test]
+    fn activity_at_a_known_edge_attains_it() {
+        let mut seat = seat(&[(10, Assigned)]);
+        seat.restore(10, Activity { first_ms: 20, last_ms: 40 });
+        let mut attained = |time_ms| {
+            let Attained { is_first, is_last, is_change } = seat.record(time_ms);
+            (is_first, is_last, is_change)
+        };
+        assert_eq!(attained(20), (true, false, false));
+        assert_eq!(attained(30), (false, false, false));
+        assert_eq!(attained(40), (false, true, false));
+        assert_eq!(attained(15), (true, false, true));
+        assert_eq!(attained(50), (false, true, true));
     }
 
     #[test]

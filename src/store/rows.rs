@@ -9,6 +9,7 @@ use crate::core::rollup::{
     AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, Field, LaneRows, LicenseFact, OrganizationSeen,
     PlanFact, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions, ZoneFact,
 };
+use crate::core::topics::Topic;
 use crate::report::search::search_key;
 
 /// A body that has come to this many bytes takes no further row: the server holds a body's rows, and its compressor's and
@@ -66,7 +67,9 @@ impl TableRow for AccountMove {
 
 impl TableRow for AccountProgress {
     const TABLE: &'static str = "account_progress";
-    const COLUMNS: &'static str = "account_id, source, upto, first_event, last_event";
+    const COLUMNS: &'static str = "account_id, source, upto, first_event, last_event, \
+        directory_upto, directory_latest, seats_upto, seats_latest, uses_upto, uses_latest, \
+        activity_upto, activity_latest, tests_upto, tests_latest";
 
     fn encode(&self, source: &Source, out: &mut RowBuffer) {
         out.id(&self.account);
@@ -77,6 +80,12 @@ impl TableRow for AccountProgress {
         out.time_ms(self.first.timestamp_ms.unwrap_or(i64::MAX));
         out.u64(self.last.offset);
         out.time_ms(self.last.timestamp_ms.unwrap_or(i64::MIN));
+        // Of a topic that was not touched nothing is said: 0 and 1970 raise no maximum.
+        for topic in Topic::ALL {
+            let latest_ms = self.touched.latest_ms(topic);
+            out.u64(latest_ms.map_or(0, |_| self.upto()));
+            out.time_ms(latest_ms.unwrap_or_default());
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use seatmeter::core::rollup::{
     OrganizationSeen, PlanFact, QuotaUsage, RecordPlace, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source,
     TestExecutions,
 };
+use seatmeter::core::topics::Touched;
 
 use crate::store::{TestDatabase, day, hour, id, rows, source};
 
@@ -172,7 +173,7 @@ fn second_source(source: &Source) -> LaneRows {
 /// Acme's events, all at one offset: of two partitions, neither has counted them before the other one.
 fn counted(offset: u64) -> AccountProgress {
     let place = RecordPlace { offset, timestamp_ms: Some(hour(offset.cast_signed())) };
-    AccountProgress { account: id("acme"), first: place, last: place }
+    AccountProgress { account: id("acme"), first: place, last: place, touched: Touched::default() }
 }
 
 fn seen(account: &str, organization: Option<&str>) -> OrganizationSeen {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Judgement, Lane};
-use crate::core::account::{Account, HeldBlock, Upkeep, fact_order};
+use crate::core::account::{Account, HeldBlock, Seen, Upkeep, fact_order};
 use crate::core::calendar::Zone;
 use crate::core::counters::{ProjectDayRef, QuotaDay};
 use crate::core::event::{Event, EventKind, Origin, Record, TestExecuted};
@@ -14,6 +14,7 @@ use crate::core::rollup::{
     DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact, RecordPlace,
     RowBytes, SeatFact, SeatFactKind, ZoneFact,
 };
+use crate::core::topics::{Topic, Topics};
 
 /// Where an event stands: what a fact made from it is stamped with.
 #[derive(Clone, Copy)]
@@ -38,12 +39,14 @@ impl Lane {
         let Some(account) = self.accounts.get_mut(&event.account) else {
             return Judgement::NotHeld;
         };
-        let mut entry = Entry { account, rows: &mut self.rows, row_bytes: 0, merged_rows: 0, changed: false, at };
+        let touched = Topics::NONE;
+        let mut entry =
+            Entry { account, rows: &mut self.rows, row_bytes: 0, merged_rows: 0, changed: false, touched, at };
         if entry.apply(&event.kind).is_none() {
             return Judgement::NotHeld;
         }
         entry.register_account();
-        let Entry { row_bytes, merged_rows, changed, .. } = entry;
+        let Entry { row_bytes, merged_rows, changed, touched, .. } = entry;
         account.upkeep = Upkeep { used: at.drain, changed: at.drain };
         self.row_bytes += row_bytes;
         self.merged_rows += merged_rows;
@@ -52,7 +55,8 @@ impl Lane {
             self.dirty_accounts.push(account.id.clone());
         }
         self.rows.account_moves.append(&mut account.moves);
-        if account.note_event(RecordPlace { offset: record.offset, timestamp_ms: record.timestamp_ms }) {
+        let place = RecordPlace { offset: record.offset, timestamp_ms: record.timestamp_ms };
+        if account.note_event(place, at.time_ms, touched) {
             self.counted_accounts.push(account.id.clone());
             self.merged_rows += 1;
         }
@@ -93,6 +97,8 @@ struct Entry<'l> {
     row_bytes: usize,
     merged_rows: usize,
     changed: bool,
+    /// What the event has an effect on that a reader may find, whether here or in what was loaded.
+    touched: Topics,
     at: At,
 }
 
@@ -135,6 +141,7 @@ impl Entry<'_> {
                     plan: plan.to_id(),
                     monthly_quota: *monthly_quota,
                 };
+                self.touched.insert(Topic::Tests);
                 self.push(|rows| &mut rows.plan_facts, row);
             }
             EventKind::AccountUpdated { name, timezone } => {
@@ -175,7 +182,9 @@ impl Entry<'_> {
 
     /// An event named the account.
     fn register_account(&mut self) {
-        if !std::mem::replace(&mut self.account.is_registered, true) {
+        let before = std::mem::replace(&mut self.account.seen, Seen::Here);
+        self.touched.insert_if(Topic::Directory, before != Seen::Here);
+        if before == Seen::Never {
             self.changed = true;
             let row = OrganizationSeen { account: self.account.id.clone(), organization: None };
             self.push(|rows| &mut rows.organizations, row);
@@ -190,7 +199,9 @@ impl Entry<'_> {
 
     fn register_number(&mut self, organization: u32) {
         let organization = self.account.organizations.get(organization);
-        if !std::mem::replace(&mut organization.is_registered, true) {
+        let before = std::mem::replace(&mut organization.seen, Seen::Here);
+        self.touched.insert_if(Topic::Directory, before != Seen::Here);
+        if before == Seen::Never {
             self.changed = true;
             let organization = Some(organization.id.clone());
             let row = OrganizationSeen { account: self.account.id.clone(), organization };
@@ -199,7 +210,9 @@ impl Entry<'_> {
     }
 
     fn activity(&mut self, organization: Option<u32>, user: &IdRef<'_>) -> Option<()> {
-        let changed_rows = self.account.record_activity(organization, user, self.at.time_ms, self.at.drain)?;
+        let (changed_rows, touched) =
+            self.account.record_activity(organization, user, self.at.time_ms, self.at.drain)?;
+        self.touched = self.touched.union(touched);
         self.merged_rows += changed_rows;
         self.changed |= changed_rows > 0;
         Some(())
@@ -217,6 +230,8 @@ impl Entry<'_> {
             self.activity(Some(number), user)?;
         }
         self.register_number(number);
+        // A counter that the stored value covers already may be announced by nobody yet.
+        self.touched.insert(Topic::Tests);
         let organization = self.account.organizations.get(number);
         let HeldBlock { block, upkeep, .. } = organization.blocks.get(today.month).expect("held, as was seen above");
         let duration_ms = test.duration_ms;
@@ -253,6 +268,7 @@ impl Entry<'_> {
             offset: self.at.offset,
             seats,
         };
+        self.touched.insert(Topic::Seats);
         self.push(|rows| &mut rows.license_facts, row);
     }
 
@@ -278,6 +294,9 @@ impl Entry<'_> {
             return Some(());
         }
         self.changed = true;
+        self.touched.insert(Topic::Seats);
+        // With the fact goes how a holder without a name is searched, where that is not the id itself.
+        self.touched.insert_if(Topic::Directory, assigned.is_some() && is_searched_otherwise(user));
         let (project, license_source) = match assigned {
             Some((project, license_source)) => (project.map(IdRef::to_id), Some(license_source.to_id())),
             None => (None, None),
@@ -308,6 +327,7 @@ impl Entry<'_> {
             offset: self.at.offset,
             zone,
         };
+        self.touched.insert(Topic::Directory);
         self.push(|rows| &mut rows.zone_facts, row);
     }
 
@@ -323,6 +343,15 @@ impl Entry<'_> {
             offset: self.at.offset,
             value: value.to_string(),
         };
+        self.touched.insert(Topic::Directory);
         self.push(|rows| &mut rows.directory, row);
+    }
+}
+
+/// True where the text that a user is searched by may differ from the id.
+fn is_searched_otherwise(user: &IdRef<'_>) -> bool {
+    match user {
+        IdRef::Number(_) => false,
+        IdRef::Text(text) => text.bytes().any(|byte| !byte.is_ascii() || byte.is_ascii_uppercase()),
     }
 }

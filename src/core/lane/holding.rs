@@ -84,10 +84,10 @@ impl Lane {
         for seen in &loaded.organizations {
             let Some(held) = self.accounts.get_mut(&seen.account) else { continue };
             match &seen.organization {
-                None => held.is_registered = true,
+                None => held.seen.restore(),
                 Some(organization) => {
                     let number = held.organizations.number(&organization.as_ref());
-                    held.organizations.get(number).is_registered = true;
+                    held.organizations.get(number).seen.restore();
                 }
             }
         }

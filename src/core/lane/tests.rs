@@ -6,6 +6,7 @@ use crate::core::event::{Event, Origin, PlanKind, Reject, RejectReason, TestExec
 use crate::core::id::{IdRef, UserKeySeed};
 use crate::core::load::{AccountExtent, Loaded, Missing};
 use crate::core::rollup::{ExecutionCount, SeatFact, SeatFactKind, ZoneFact};
+use crate::core::topics::Topic;
 
 const ACCOUNT: IdRef<'static> = IdRef::Number(1);
 const ORGANIZATION: IdRef<'static> = IdRef::Number(10);
@@ -134,6 +135,61 @@ fn what_a_stored_counter_covers_is_not_counted_again() {
     let batch = vec![tests_run(0, MARCH_MS, 3), tests_run(1, MARCH_MS, 4), tests_run(2, MARCH_MS, 5)];
     apply(&mut second, &batch, &stored);
     assert_eq!(second.drain().test_executions[0].count.run, 12);
+}
+
+/// The topics that the next drain announces, each with its latest time in hours after [`MARCH_MS`].
+fn touched(lane: &mut Lane) -> Vec<(Topic, i64)> {
+    let rows = lane.drain().account_progress;
+    let [row] = &rows[..] else { panic!("one account was counted: {rows:?}") };
+    let latest = |topic| Some((topic, (row.touched.latest_ms(topic)? - MARCH_MS) / HOUR_MS));
+    Topic::ALL.into_iter().filter_map(latest).collect()
+}
+
+#[test]
+fn an_event_touches_what_it_changes() {
+    use Topic::{Activity, Directory, Seats, Tests, Uses};
+    let mut lane = lane_at(0);
+    let at = |hours| MARCH_MS + hours * HOUR_MS;
+    let mut after = |event| {
+        apply(&mut lane, &vec![event], &Loaded::default());
+        touched(&mut lane)
+    };
+    assert_eq!(after(assigned(0, at(0))), [(Directory, 0), (Seats, 0)], "the first that names the organization");
+    assert_eq!(after(login(1, at(2))), [(Seats, 2), (Uses, 2), (Activity, 2)]);
+    assert_eq!(after(login(2, at(5))), [(Uses, 5)], "the day is counted already");
+    assert_eq!(after(login(3, at(4))), [], "neither the first nor the last use");
+    assert_eq!(after(login(4, at(1))), [(Seats, 1)]);
+    assert_eq!(after(tests_run(5, at(3), 1)), [(Tests, 3)]);
+    assert_eq!(after(plan(6, at(6))), [(Tests, 6)]);
+    assert_eq!(after(zone(7, Zone::UTC)), [(Directory, 0)]);
+    assert_eq!(after(assigned(8, at(0))), [], "known already");
+}
+
+#[test]
+fn what_is_stored_already_is_announced_again() {
+    use Topic::{Activity, Directory, Seats, Tests, Uses};
+    let events = || vec![assigned(0, MARCH_MS), login(1, MARCH_MS), tests_run(2, MARCH_MS, 3), login(3, MARCH_MS)];
+    let mut first = lane_at(0);
+    apply(&mut first, &events(), &extent(true, None));
+    // All rows of the flush were written, and nothing else: its owner died.
+    let rows = first.drain();
+    let stored = Loaded {
+        organizations: rows.organizations,
+        seat_facts: rows.seat_facts,
+        seat_usage: rows.seat_usage,
+        test_executions: rows.test_executions,
+        ..extent(true, None)
+    };
+    let mut second = lane_at(0);
+    apply(&mut second, &events(), &stored);
+    assert_eq!(touched(&mut second), [Directory, Seats, Uses, Activity, Tests].map(|topic| (topic, 0)));
+    // The next owner starts behind the fact, so that the use of the seat is loaded, too.
+    let mut third = lane_at(1);
+    apply(&mut third, &vec![events().remove(1)], &stored);
+    assert_eq!(touched(&mut third), [Directory, Seats, Uses, Activity].map(|topic| (topic, 0)));
+    assert_eq!(third.drain().seat_usage, [], "it is stored as it is");
+    apply(&mut third, &events().split_off(2), &stored);
+    assert_eq!(touched(&mut third), [Seats, Uses, Tests].map(|topic| (topic, 0)), "also where counting was skipped");
 }
 
 #[test]

@@ -256,7 +256,7 @@ async fn analyst(organizations: &[&str]) -> (TestDatabase, Analyst) {
     let (store, seed) = (database.store(), database.store().user_key_seed().await.unwrap());
     // Two partitions that counted the account at once.
     database.execute(
-        "INSERT INTO account_progress VALUES ('acme', 'usage-events//0', 9, (1, 5), (8, 50)), \
+        "INSERT INTO account_progress (account_id, source, upto, first_event, last_event) VALUES ('acme', 'usage-events//0', 9, (1, 5), (8, 50)), \
          ('acme', 'usage-events//1', 7, (2, 6), (6, 60))",
     );
     for _ in 0..2 {

@@ -18,6 +18,7 @@ use seatmeter::core::rollup::{
     OrganizationSeen, PlanFact, Progress, QuotaUsage, RecordPlace, RejectedRecord, SeatFact, SeatFactKind, SeatUsage,
     Source, TestExecutions, ZoneFact,
 };
+use seatmeter::core::topics::Touched;
 
 pub(crate) use database::TestDatabase;
 
@@ -172,7 +173,7 @@ fn as_loaded(rows: &LaneRows) -> Loaded {
 /// An account's first and last event, each by offset and timestamp.
 fn counted(account: &str, first: (u64, Option<i64>), last: (u64, Option<i64>)) -> AccountProgress {
     let place = |(offset, timestamp_ms)| RecordPlace { offset, timestamp_ms };
-    AccountProgress { account: id(account), first: place(first), last: place(last) }
+    AccountProgress { account: id(account), first: place(first), last: place(last), touched: Touched::default() }
 }
 
 fn active(organization: &str, day: Day, users: impl IntoIterator<Item = u64>) -> ActiveUsers {

@@ -9,10 +9,12 @@ use seatmeter::core::rollup::{
     Source, TestExecutions,
 };
 use seatmeter::core::takeover::Claim;
+use seatmeter::core::topics::{Topic, Topics};
 use seatmeter::store::{ProgressRow, ZoneClaim};
 
 use super::{
-    TestDatabase, active, as_loaded, day, everything, hour, id, name_of, one_of_each, rejected, rows, sorted, source,
+    TestDatabase, active, as_loaded, counted, day, everything, hour, id, name_of, one_of_each, rejected, rows, sorted,
+    source,
 };
 
 #[tokio::test]
@@ -68,6 +70,36 @@ async fn writing_again_or_late_changes_nothing() {
         database.execute(&format!("OPTIMIZE TABLE {table} FINAL"));
     }
     assert_eq!(views(&database), once, "and merges change nothing either");
+}
+
+#[tokio::test]
+async fn progress_is_told_by_topic() {
+    let database = TestDatabase::migrated().await;
+    let told = |offset, topics: &[Topic], time_ms| {
+        let mut row = counted("acme", (1, None), (offset, None));
+        let mut set = Topics::NONE;
+        topics.iter().for_each(|&topic| set.insert(topic));
+        row.touched.add(set, time_ms);
+        let mut rows = rows(&source(0), offset + 1);
+        rows.account_progress.push(row);
+        rows
+    };
+    let newer = told(8, &[Topic::Directory, Topic::Tests], hour(2));
+    let older = told(4, &[Topic::Seats, Topic::Tests], hour(3));
+    // A merge may not look at the rows of one table in the order in which they were written.
+    for flush in [newer, older, told(9, &[], hour(9))] {
+        database.store().write_rows(&[flush]).await.unwrap();
+    }
+    let columns: Vec<String> = Topic::ALL.map(|topic| format!("{0}_upto, {0}_latest", topic.name())).into();
+    let sql = format!("SELECT upto, {} FROM account_progress FINAL FORMAT CSV", columns.join(", "));
+    let nothing = r#"0,"1970-01-01 00:00:00.000""#;
+    assert_eq!(
+        database.text(&sql),
+        format!(
+            "10,9,\"2026-03-01 02:00:00.000\",5,\"2026-03-01 03:00:00.000\",{nothing},{nothing},\
+             9,\"2026-03-01 03:00:00.000\"\n"
+        )
+    );
 }
 
 #[tokio::test]
