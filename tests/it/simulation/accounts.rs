@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use seatmeter::core::id::Id;
 use seatmeter::core::rollup::{AccountMove, AccountProgress, RecordPlace, Source};
+use seatmeter::core::topics::Topic;
+
+use super::answers::Version;
 
 /// What one partition has counted of one account.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +15,8 @@ pub(super) struct Counted {
     upto: u64,
     first: RecordPlace,
     last: RecordPlace,
+    /// By topic, up to where it is stored and its latest time.
+    topics: [(u64, i64); Topic::ALL.len()],
 }
 
 /// Account, source and former source.
@@ -26,7 +31,8 @@ pub(super) struct Accounts {
 
 impl Accounts {
     pub(super) fn write_progress(&mut self, source: Source, row: AccountProgress) {
-        let new = Counted { upto: row.upto(), first: row.first, last: row.last };
+        let told = |topic| row.touched.latest_ms(topic).map_or((0, 0), |latest_ms| (row.upto(), latest_ms));
+        let new = Counted { upto: row.upto(), first: row.first, last: row.last, topics: Topic::ALL.map(told) };
         let known = self.progress.entry((row.account, source)).or_insert(new);
         known.upto = known.upto.max(new.upto);
         if new.first.offset < known.first.offset {
@@ -35,11 +41,29 @@ impl Accounts {
         if new.last.offset > known.last.offset {
             known.last = new.last;
         }
+        for ((upto, latest_ms), new) in known.topics.iter_mut().zip(new.topics) {
+            (*upto, *latest_ms) = (new.0.max(*upto), new.1.max(*latest_ms));
+        }
     }
 
     pub(super) fn write_move(&mut self, row: AccountMove) {
         let upto = self.moves.entry((row.account, row.source, row.former)).or_insert(row.former_upto);
         *upto = row.former_upto.min(*upto);
+    }
+
+    /// What the topics of an account stand at.
+    pub(super) fn version(&self, account: &str, topics: &[Topic]) -> Version {
+        let of_account = self.progress.iter().filter(|((id, _), _)| id.to_string() == account);
+        let told = of_account.flat_map(|((_, source), counted)| {
+            topics.iter().map(|&topic| (topic, source.to_string(), counted.topics[topic as usize].0))
+        });
+        told.filter(|(_, _, upto)| *upto > 0).collect()
+    }
+
+    /// The latest time that is announced of a topic.
+    pub(super) fn latest_ms(&self, account: &str, topic: Topic) -> i64 {
+        let of_account = self.progress.iter().filter(|((id, _), _)| id.to_string() == account);
+        of_account.map(|(_, counted)| counted.topics[topic as usize].1).max().unwrap_or_default()
     }
 
     /// Who has met which account.

@@ -2,6 +2,8 @@
 //!
 //! It never looks into a lane. What it knows of the protocol is what `core::lane` says of it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use anyhow::{Result, ensure};
 use seatmeter::core::event::{Decoded, Record};
 use seatmeter::core::id::UserKeySeed;
@@ -9,6 +11,7 @@ use seatmeter::core::lane::Lane;
 use seatmeter::core::rollup::{Progress, Source};
 use seatmeter::core::takeover::Claim;
 
+use super::answers::Reader;
 use super::dice::Dice;
 use super::faults::{Fault, Faults, Mutant};
 use super::flushing::Flush;
@@ -45,6 +48,8 @@ pub(super) struct Held<'l> {
     /// Of [`Mutant::CountsBelowPosition`]: how many records were counted once more than the log holds them.
     pub(super) shift: u64,
     pub(super) deltas: Deltas,
+    /// Of [`Mutant::AnnouncesLoadsOnce`]: accounts loaded since the last drain that tells of them.
+    pub(super) loaded_accounts: BTreeSet<String>,
     /// The zone data of its owner, and the claim with which it was opened.
     pub(super) release: Release,
     pub(super) claim: Claim,
@@ -83,7 +88,7 @@ pub(super) struct Partition {
 pub(super) struct Driver<'l> {
     pub(super) log: &'l Log,
     /// The log as it was written, where its phases are not waited for.
-    written: Option<&'l Log>,
+    as_written: Option<&'l Log>,
     pub(super) records: &'l [Vec<Delivered<'l>>],
     pub(super) dice: Dice,
     pub(super) faults: Faults,
@@ -93,21 +98,24 @@ pub(super) struct Driver<'l> {
     pub(super) store: MemoryStore,
     /// The tables as they were some time ago.
     pub(super) stale: MemoryStore,
+    /// By source, how far the records reach of which any row has arrived.
+    pub(super) written: BTreeMap<Source, u64>,
+    pub(super) reader: Reader,
     /// INSERTs that nobody waits for any more and that have yet to arrive.
     pub(super) late: Vec<Statement>,
     pub(super) workers: Vec<Worker<'l>>,
     pub(super) partitions: Vec<Partition>,
     /// How likely each kind of step is; every run has its own temperament.
-    weights: [usize; 10],
+    weights: [usize; 11],
     /// Records that were deleted before anyone read them, by index of the partition and offset.
-    pub(super) lost: std::collections::BTreeSet<(usize, u64)>,
+    pub(super) lost: BTreeSet<(usize, u64)>,
     pub(super) stats: Stats,
 }
 
 impl<'l> Driver<'l> {
     pub(super) fn new(
         log: &'l Log,
-        written: Option<&'l Log>,
+        as_written: Option<&'l Log>,
         records: &'l [Vec<Delivered<'l>>],
         mut dice: Dice,
         faults: Faults,
@@ -123,11 +131,11 @@ impl<'l> Driver<'l> {
             shown: Vec::new(),
             told: Vec::new(),
         };
-        let weights = [45, 25, 8, 3, 4, 5, 6, 3, 8, 3].map(|weight| weight * *dice.pick(&[1, 1, 1, 2, 4]));
+        let weights = [45, 25, 8, 3, 4, 5, 6, 3, 8, 10, 3].map(|weight| weight * *dice.pick(&[1, 1, 1, 2, 4]));
         let store = MemoryStore::new(mutant == Some(Mutant::WritesDeltas));
         Self {
             log,
-            written,
+            as_written,
             records,
             seed: UserKeySeed { k0: dice.salt(), k1: dice.salt() },
             dice,
@@ -135,10 +143,12 @@ impl<'l> Driver<'l> {
             mutant,
             stale: store.clone(),
             store,
+            written: BTreeMap::new(),
+            reader: Reader::default(),
             late: Vec::new(),
             workers: (0..WORKERS).map(|_| Worker::default()).collect(),
             partitions: log.partitions.iter().map(partition).collect(),
-            lost: std::collections::BTreeSet::new(),
+            lost: BTreeSet::new(),
             weights,
             stats: Stats::default(),
         }
@@ -166,9 +176,10 @@ impl<'l> Driver<'l> {
         let mut late = std::mem::take(&mut self.late);
         self.dice.shuffle(&mut late);
         for statement in late {
-            self.store.write(statement.rows);
+            self.arrive(&statement, None);
         }
         self.check_invariants()?;
+        self.check_answers()?;
         self.check_rows()?;
         Ok(self.stats)
     }
@@ -183,6 +194,7 @@ impl<'l> Driver<'l> {
         let faults = std::mem::replace(&mut self.faults, Faults::none());
         self.settle(phase)?;
         self.faults = faults;
+        self.check_answers()?;
         Ok(())
     }
 
@@ -202,6 +214,7 @@ impl<'l> Driver<'l> {
             6 => self.land_late(),
             7 => self.retain(),
             8 => self.reveal(phase),
+            9 => self.read_answers()?,
             _ if self.is_mutant(Mutant::LoadsStaleRows) => self.stale = self.store.clone(),
             _ => {}
         }
@@ -267,10 +280,9 @@ impl<'l> Driver<'l> {
         let statement = self.late.swap_remove(at);
         let salt = self.dice.salt();
         if self.dice.chance(30) {
-            let part = statement.rows.iter().filter(|row| row.lot(salt) % 2 == 0).cloned();
-            self.store.write(part);
+            self.arrive(&statement, Some(salt));
         } else {
-            self.store.write(statement.rows.iter().cloned());
+            self.arrive(&statement, None);
         }
         if self.dice.chance(30) {
             self.late.push(statement);
@@ -354,7 +366,7 @@ impl<'l> Driver<'l> {
     /// What a reader finds is what the naive fold says, and so was every progress on the way.
     fn check_rows(&mut self) -> Result<()> {
         let told: Vec<_> = self.partitions.iter().map(|partition| partition.told.clone()).collect();
-        let expected = fold(self.written.unwrap_or(self.log), &self.lost, &told, (self.seed.k0, self.seed.k1));
+        let expected = fold(self.as_written.unwrap_or(self.log), &self.lost, &told, (self.seed.k0, self.seed.k1));
         for (index, partition) in self.partitions.iter().enumerate() {
             for progress in &partition.shown {
                 let at = expected.progress_at(self.log, index, progress.next_offset);
@@ -369,7 +381,7 @@ impl<'l> Driver<'l> {
         self.stats.add(Happened::AccountMoved, moved.difference(&split).count() as u64);
         ensure!(split.is_subset(&moved), "told as split: {split:?}, in several partitions: {moved:?}");
         let differences = expected.view().differences(&self.store.view());
-        if self.written.is_some() {
+        if self.as_written.is_some() {
             // What is told as split may be counted in any way; nothing else may.
             let is_told =
                 |line: &&str| line.split([' ', '/', ':']).nth(3).is_some_and(|account| split.contains(account));

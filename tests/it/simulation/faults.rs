@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use seatmeter::core::topics::Topic;
+
 use super::dice::Dice;
 
 /// Something that goes wrong now and then.
@@ -133,6 +135,18 @@ pub(super) enum Mutant {
     ForgetsWhoCounted,
     /// That an account has moved is written after the rows that were judged by it.
     WritesMovesLate,
+    /// What the topics of accounts stand at is written before the rows.
+    AnnouncesEarly,
+    /// A topic is announced where a drain yields rows of it alone.
+    AnnouncesRowsAlone(Topic),
+    /// So are all, and once after each load of an account.
+    AnnouncesLoadsOnce,
+    /// What a topic's latest event time is nobody says.
+    ForgetsLatest,
+    /// A topic is never announced.
+    LeavesOut(Topic),
+    /// A reader looks after it has read.
+    LooksAfterReading,
 }
 
 impl Mutant {
@@ -141,7 +155,7 @@ impl Mutant {
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 35] = [
         Self::DropsUpto,
         Self::WritesDeltas,
         Self::JudgesByLaterFacts,
@@ -166,5 +180,16 @@ impl Mutant {
         Self::TakesOverAtOnce,
         Self::ClaimsNothing,
         Self::ForgetsWhoCounted,
+        Self::AnnouncesEarly,
+        Self::AnnouncesRowsAlone(Topic::Directory),
+        Self::AnnouncesRowsAlone(Topic::Seats),
+        Self::AnnouncesRowsAlone(Topic::Tests),
+        Self::ForgetsLatest,
+        Self::LeavesOut(Topic::Directory),
+        Self::LeavesOut(Topic::Seats),
+        Self::LeavesOut(Topic::Uses),
+        Self::LeavesOut(Topic::Activity),
+        Self::LeavesOut(Topic::Tests),
+        Self::LooksAfterReading,
     ];
 }

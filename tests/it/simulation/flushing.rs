@@ -6,6 +6,7 @@ use anyhow::{Result, bail, ensure};
 use seatmeter::core::rollup::{LaneRows, Progress};
 use seatmeter::core::takeover::Claim;
 
+use super::answers::mutate_topics;
 use super::driver::Driver;
 use super::faults::{Fault, Mutant};
 use super::memory_store::{Row, Statement, account_progress, moves, statements};
@@ -82,6 +83,7 @@ impl Driver<'_> {
         for held in &mut self.workers[worker].lanes {
             let mut rows = held.lane.drain();
             check_drain(&rows, held.lane.progress())?;
+            mutate_topics(self.mutant, &mut rows, &mut held.loaded_accounts, &mut self.stats);
             if self.mutant == Some(Mutant::WritesDeltas) {
                 held.deltas.subtract(&mut rows);
             }
@@ -98,8 +100,9 @@ impl Driver<'_> {
             drains.push(rows);
         }
         let rows = drains.iter().map(|drain| Row::Progress(drain.source.clone(), drain.progress)).collect();
-        let progress = Statement { rows };
-        let claims = [opened, claims].into_iter().filter(|rows| !rows.is_empty()).map(|rows| Statement { rows });
+        let statement = |rows| Statement { rows, upto: Vec::new() };
+        let progress = statement(rows);
+        let claims = [opened, claims].into_iter().filter(|rows| !rows.is_empty()).map(statement);
         let flush = Flush {
             members,
             releases,
@@ -145,6 +148,7 @@ impl Driver<'_> {
     /// Sends the moves of accounts or their progress, where it is their turn; true if it was.
     fn write_about_accounts(&mut self, flush: &mut Flush) -> bool {
         let are_rows_written = flush.unwritten.is_empty();
+        let announces_early = self.is_mutant(Mutant::AnnouncesEarly);
         let move_early = are_rows_written || !self.is_mutant(Mutant::WritesMovesLate);
         if move_early && let Some(moves) = flush.moves.front() {
             if self.send(moves) {
@@ -152,7 +156,9 @@ impl Driver<'_> {
             }
             return true;
         }
-        if are_rows_written && let Some(progress) = flush.account_progress.take() {
+        if (are_rows_written || announces_early)
+            && let Some(progress) = flush.account_progress.take()
+        {
             if !self.send(&progress) {
                 flush.account_progress = Some(progress);
             }
@@ -172,21 +178,31 @@ impl Driver<'_> {
             self.late.push(statement.clone());
         }
         if !is_failure {
-            self.store.write(statement.rows.iter().cloned());
+            self.arrive(statement, None);
             return true;
         }
         match how {
             0 => self.stats.count(Happened::WriteRefused),
             1 => {
                 self.stats.count(Happened::WrittenInPart);
-                self.store.write(statement.rows.iter().filter(|row| row.lot(salt) % 2 == 0).cloned());
+                self.arrive(statement, Some(salt));
             }
             _ => {
                 self.stats.count(Happened::WrittenButFailed);
-                self.store.write(statement.rows.iter().cloned());
+                self.arrive(statement, None);
             }
         }
         self.is_mutant(Mutant::IgnoresFailedWrites)
+    }
+
+    /// An INSERT arrives, whole or in part.
+    pub(super) fn arrive(&mut self, statement: &Statement, part: Option<u64>) {
+        let is_in = |row: &&Row| part.is_none_or(|salt| row.lot(salt) % 2 == 0);
+        self.store.write(statement.rows.iter().filter(is_in).cloned());
+        for (source, upto) in &statement.upto {
+            let written = self.written.entry(source.clone()).or_default();
+            *written = (*upto).max(*written);
+        }
     }
 
     fn finish_flush(&mut self, worker: usize, flush: &Flush) {

@@ -24,6 +24,9 @@ const WINDOW_OFFSETS: u64 = 1_000_000;
 /// is not the order of time.
 const PARTITIONS: [u32; 4] = [9, 10, 11, 2];
 
+/// The ids of all accounts that there may be.
+pub(super) const ACCOUNTS: [&str; 3] = ["acme", "42", "0x"];
+
 const ORGANIZATIONS: [&str; 3] = ["1", "ops", "00"];
 const USERS: [&str; 4] = ["7", "anna", "007", "9223372036854775808"];
 const PROJECTS: [&str; 2] = ["5", "p"];
@@ -79,7 +82,7 @@ impl Universe {
         if dice.chance(20) {
             instants_ms.push(OLDEST_MS);
         }
-        let accounts = ["acme", "42", "0x"][..dice.below(3) + 1].to_vec();
+        let accounts = ACCOUNTS[..dice.below(3) + 1].to_vec();
         Self { accounts, zones, instants_ms, stamps_from_ms: odd_ms + 800 * DAY_MS, clocks_agree }
     }
 

@@ -16,6 +16,7 @@ use seatmeter::core::rollup::{
     TestExecutions, ZoneFact,
 };
 use seatmeter::core::takeover::{Claim, Claims};
+use seatmeter::core::topics::Topic;
 
 use super::accounts::Accounts;
 use super::naive_calendar::{calendar_month, from_days, text};
@@ -46,6 +47,12 @@ pub(super) enum Row {
 #[derive(Clone, Debug)]
 pub(super) struct Statement {
     pub(super) rows: Vec<Row>,
+    /// How far the lanes had counted that yielded them.
+    pub(super) upto: Vec<(Source, u64)>,
+}
+
+fn upto_of(drains: &[LaneRows]) -> Vec<(Source, u64)> {
+    drains.iter().map(|drain| (drain.source.clone(), drain.progress.next_offset)).collect()
 }
 
 /// The INSERTs that precede all others of these drains, in this order.
@@ -53,7 +60,7 @@ pub(super) fn moves(drains: &[LaneRows]) -> VecDeque<Statement> {
     let with = |has_former: bool| {
         let rows = drains.iter().flat_map(|drain| &drain.account_moves);
         let rows = rows.filter(move |row| row.former.is_some() == has_former);
-        Statement { rows: rows.cloned().map(Row::AccountMove).collect() }
+        Statement { rows: rows.cloned().map(Row::AccountMove).collect(), upto: Vec::new() }
     };
     [true, false].map(with).into_iter().filter(|statement| !statement.rows.is_empty()).collect()
 }
@@ -65,7 +72,7 @@ pub(super) fn account_progress(drains: &[LaneRows]) -> Option<Statement> {
         drain.account_progress.clone().into_iter().map(move |row| Row::AccountProgress(source.clone(), row))
     };
     let rows: Vec<Row> = drains.iter().flat_map(of).collect();
-    (!rows.is_empty()).then_some(Statement { rows })
+    (!rows.is_empty()).then_some(Statement { rows, upto: Vec::new() })
 }
 
 /// The INSERTs between these two: one per table that has rows.
@@ -85,7 +92,8 @@ pub(super) fn statements(drains: &[LaneRows]) -> Vec<Statement> {
         tables[9].extend(drain.organizations.iter().cloned().map(Row::Organization));
         tables[10].extend(drain.rejected.iter().cloned().map(|row| Row::Rejected(source(), row)));
     }
-    tables.into_iter().filter(|rows| !rows.is_empty()).map(|rows| Statement { rows }).collect()
+    let statement = |rows| Statement { rows, upto: upto_of(drains) };
+    tables.into_iter().filter(|rows| !rows.is_empty()).map(statement).collect()
 }
 
 impl Row {
@@ -359,6 +367,31 @@ impl MemoryStore {
     /// Accounts that more than one partition has counted without a stop between.
     pub(super) fn split_accounts(&self) -> BTreeSet<String> {
         self.accounts.split()
+    }
+
+    /// The latest time among the rows of a topic; of rows that hold a day, a time before which that day cannot begin.
+    pub(super) fn latest_ms(&self, account: &str, topic: Topic) -> i64 {
+        let of = |id: &Id| id.to_string() == account;
+        let day_ms = |day: &Day| i64::from(day.0) * 24 * 3_600_000 - 15 * 3_600_000;
+        let facts = |keys: Vec<&FactKey>| keys.into_iter().filter(|key| of(&key.0)).map(|key| key.2).max();
+        let used = self.seat_usage.iter().filter(|(((id, ..), _), _)| of(id));
+        let latest_ms = match topic {
+            Topic::Directory => {
+                let stated = self.directory.iter().filter(|((id, ..), _)| of(id)).map(|(_, row)| row.0).max();
+                facts(self.zones.keys().collect()).max(stated)
+            }
+            Topic::Seats => {
+                let held = self.seat_facts.values().filter(|row| of(&row.account)).map(|row| row.time_ms).max();
+                facts(self.licenses.keys().collect()).max(held).max(used.map(|(_, (first_ms, _))| *first_ms).max())
+            }
+            Topic::Uses => used.map(|(_, (_, last_ms))| *last_ms).max(),
+            Topic::Activity => self.active_users.keys().filter(|key| of(&key.0)).map(|key| day_ms(&key.2)).max(),
+            Topic::Tests => {
+                let executed = self.executions.keys().filter(|key| of(&key.0)).map(|key| day_ms(&key.3)).max();
+                facts(self.plans.keys().collect()).max(executed)
+            }
+        };
+        latest_ms.unwrap_or_default()
     }
 
     /// What a reader finds.

@@ -3,6 +3,7 @@
 //! `SEATMETER_SIM_SEEDS` says how many seeds to try, `SEATMETER_SIM_SEED` replays one.
 
 mod accounts;
+mod answers;
 pub(crate) mod dice;
 mod driver;
 mod encode;

@@ -1,5 +1,7 @@
 //! Who owns a partition: assignments, rebalances of every kind, crashes.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, ensure};
 use seatmeter::core::lane::Lane;
 use seatmeter::core::rollup::Progress;
@@ -51,6 +53,7 @@ impl Driver<'_> {
             saw_end: false,
             shift: 0,
             deltas: Deltas::default(),
+            loaded_accounts: BTreeSet::new(),
             release,
             claim,
             has_claimed: false,

@@ -31,10 +31,13 @@ pub(super) enum Happened {
     TakeoverRefused,
     AccountMoved,
     AccountTold,
+    AnnouncedWithoutRow,
+    AnswerKept,
+    AnswerOutdated,
 }
 
 impl Happened {
-    pub(super) const ALL: [Self; 28] = [
+    pub(super) const ALL: [Self; 31] = [
         Self::Crashed,
         Self::CrashedInFlush,
         Self::MovedAfterFlush,
@@ -63,6 +66,9 @@ impl Happened {
         Self::TakeoverRefused,
         Self::AccountMoved,
         Self::AccountTold,
+        Self::AnnouncedWithoutRow,
+        Self::AnswerKept,
+        Self::AnswerOutdated,
     ];
 }
 

@@ -16,6 +16,11 @@ impl View {
         }
     }
 
+    /// The rows, by key.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// The rows in which the two differ, a line each; empty where they agree.
     pub(super) fn differences(&self, actual: &Self) -> String {
         let mut lines = String::new();
