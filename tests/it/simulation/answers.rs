@@ -4,7 +4,8 @@
 //! Whenever nothing in the tables lies beyond the progress, an answer that is kept under what the topics stand at now has
 //! to be what the tables hold now. At other moments a flush is under way, or rows of a dead one wait to be announced.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use anyhow::{Result, ensure};
 use seatmeter::core::id::Id;
@@ -116,7 +117,7 @@ impl Driver<'_> {
     }
 
     /// True where all rows in the tables are of records below the progress of their source.
-    fn is_nothing_beyond_progress(&self) -> bool {
+    pub(super) fn is_nothing_beyond_progress(&self) -> bool {
         let progress = |source| self.store.progress(source).map_or(0, |progress| progress.next_offset);
         self.written.iter().all(|(source, upto)| *upto <= progress(source))
     }
@@ -133,16 +134,22 @@ impl Driver<'_> {
             let needed_ms = self.store.latest_ms(account, topic);
             let latest_ms = self.store.accounts.latest_ms(account, topic);
             // What a mutant keeps silent about is to be noticed by the answers.
-            let is_told = matches!(self.mutant, Some(mutant) if mutant != Mutant::ForgetsLatest);
+            let is_silent = matches!(self.mutant, Some(mutant) if mutant != Mutant::ForgetsLatest);
             ensure!(
-                is_told || latest_ms >= needed_ms,
+                is_silent || latest_ms >= needed_ms,
                 "{topic:?} of {account}: {needed_ms} lies after the latest, {latest_ms}"
             );
-            let Some(kept) = self.reader.kept.get(&(question, version.clone())) else {
-                self.stats.add(Happened::AnswerOutdated, u64::from(!version.is_empty()));
-                continue;
+            let told = u64::from(!version.is_empty());
+            // Whoever looks and reads now keeps it, too.
+            let kept = match self.reader.kept.entry((question, version.clone())) {
+                Entry::Occupied(kept) => kept.into_mut(),
+                Entry::Vacant(place) => {
+                    self.stats.add(Happened::AnswerOutdated, told);
+                    place.insert(answer);
+                    continue;
+                }
             };
-            self.stats.add(Happened::AnswerKept, u64::from(!version.is_empty()));
+            self.stats.add(Happened::AnswerKept, told);
             let differences = kept.differences(&answer);
             ensure!(
                 differences.is_empty(),
@@ -154,29 +161,21 @@ impl Driver<'_> {
 }
 
 /// What a drain announces, cut down by some mutants.
-pub(super) fn mutate_topics(
-    mutant: Option<Mutant>,
-    rows: &mut LaneRows,
-    loaded_accounts: &mut BTreeSet<String>,
-    stats: &mut Stats,
-) {
+pub(super) fn mutate_topics(mutant: Option<Mutant>, rows: &mut LaneRows, stats: &mut Stats) {
     let yielded: Vec<Topics> = rows.account_progress.iter().map(|row| yielded(rows, &row.account)).collect();
     for (row, yielded) in rows.account_progress.iter_mut().zip(yielded) {
-        let was_loaded = loaded_accounts.remove(&row.account.to_string());
         let told = std::mem::take(&mut row.touched);
         for topic in Topic::ALL {
-            let touched_ms = told.latest_ms(topic);
-            if touched_ms.is_some() && !yielded.contains(topic) {
+            let Some(latest_ms) = told.latest_ms(topic) else { continue };
+            if !yielded.contains(topic) {
                 stats.count(Happened::AnnouncedWithoutRow);
             }
             let is_told = match mutant {
                 Some(Mutant::LeavesOut(left_out)) => topic != left_out,
                 Some(Mutant::AnnouncesRowsAlone(of)) => topic != of || yielded.contains(topic),
-                Some(Mutant::AnnouncesLoadsOnce) => yielded.contains(topic),
                 _ => true,
             };
-            let at_load_ms = (was_loaded && mutant == Some(Mutant::AnnouncesLoadsOnce)).then_some(0);
-            if let Some(latest_ms) = touched_ms.filter(|_| is_told).or(at_load_ms) {
+            if is_told {
                 let latest_ms = if mutant == Some(Mutant::ForgetsLatest) { 0 } else { latest_ms };
                 row.touched.add(one(topic), latest_ms);
             }

@@ -48,8 +48,6 @@ pub(super) struct Held<'l> {
     /// Of [`Mutant::CountsBelowPosition`]: how many records were counted once more than the log holds them.
     pub(super) shift: u64,
     pub(super) deltas: Deltas,
-    /// Of [`Mutant::AnnouncesLoadsOnce`]: accounts loaded since the last drain that tells of them.
-    pub(super) loaded_accounts: BTreeSet<String>,
     /// The zone data of its owner, and the claim with which it was opened.
     pub(super) release: Release,
     pub(super) claim: Claim,

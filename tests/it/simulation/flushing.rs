@@ -53,6 +53,9 @@ impl Driver<'_> {
             return Ok(());
         }
         self.finish_flush(worker, &flush);
+        if self.is_nothing_beyond_progress() {
+            self.check_answers()?;
+        }
         Ok(())
     }
 
@@ -83,7 +86,7 @@ impl Driver<'_> {
         for held in &mut self.workers[worker].lanes {
             let mut rows = held.lane.drain();
             check_drain(&rows, held.lane.progress())?;
-            mutate_topics(self.mutant, &mut rows, &mut held.loaded_accounts, &mut self.stats);
+            mutate_topics(self.mutant, &mut rows, &mut self.stats);
             if self.mutant == Some(Mutant::WritesDeltas) {
                 held.deltas.subtract(&mut rows);
             }
@@ -197,7 +200,7 @@ impl Driver<'_> {
 
     /// An INSERT arrives, whole or in part.
     pub(super) fn arrive(&mut self, statement: &Statement, part: Option<u64>) {
-        let is_in = |row: &&Row| part.is_none_or(|salt| row.lot(salt) % 2 == 0);
+        let is_in = |row: &&Row| part.is_none_or(|salt| row.lot(salt).is_multiple_of(2));
         self.store.write(statement.rows.iter().filter(is_in).cloned());
         for (source, upto) in &statement.upto {
             let written = self.written.entry(source.clone()).or_default();

@@ -37,7 +37,6 @@ impl<'l> Driver<'l> {
         if self.happens(Fault::Eviction, 5) {
             held.lane.evict(0);
         }
-        held.loaded_accounts.extend(missing.accounts.iter().map(Id::to_string));
         held.lane.admit(&missing, loaded);
         Ok(true)
     }

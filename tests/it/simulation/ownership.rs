@@ -1,7 +1,5 @@
 //! Who owns a partition: assignments, rebalances of every kind, crashes.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Result, ensure};
 use seatmeter::core::lane::Lane;
 use seatmeter::core::rollup::Progress;
@@ -53,7 +51,6 @@ impl Driver<'_> {
             saw_end: false,
             shift: 0,
             deltas: Deltas::default(),
-            loaded_accounts: BTreeSet::new(),
             release,
             claim,
             has_claimed: false,
