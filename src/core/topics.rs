@@ -38,6 +38,9 @@
 //! loaded or is known to hold no seat (`has_all_seats`), or a month to have counted nothing (`counted_until`), changes
 //! nothing here, for both hold what the store held at the load.
 //!
+//! A figure that several topics make up is told by all of them: a seat that ends cuts its last use, so who asks for last
+//! uses takes the version of seats and uses.
+//!
 //! `latest` is the greatest time of the touching events. A row of a dead flush may be in the store before its event is
 //! applied again; until then its time is unknown, and so is the row to anyone who trusts announcements.
 

@@ -1,13 +1,34 @@
-//! The tables that tell which partitions have counted an account, and what a reader makes of them.
+//! The tables that tell which partitions have counted an account, how they are written, and what a reader makes of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use seatmeter::core::id::Id;
-use seatmeter::core::rollup::{AccountMove, AccountProgress, RecordPlace, Source};
+use seatmeter::core::rollup::{AccountMove, AccountProgress, LaneRows, RecordPlace, Source};
 use seatmeter::core::topics::Topic;
 
 use super::answers::Version;
+use super::memory_store::{Row, Statement};
+
+/// The INSERTs that precede all others of these drains, in this order.
+pub(super) fn moves(drains: &[LaneRows]) -> VecDeque<Statement> {
+    let with = |has_former: bool| {
+        let rows = drains.iter().flat_map(|drain| &drain.account_moves);
+        let rows = rows.filter(move |row| row.former.is_some() == has_former);
+        Statement { rows: rows.cloned().map(Row::AccountMove).collect(), upto: Vec::new() }
+    };
+    [true, false].map(with).into_iter().filter(|statement| !statement.rows.is_empty()).collect()
+}
+
+/// The INSERT that follows all others of these drains, but for the progress.
+pub(super) fn account_progress(drains: &[LaneRows]) -> Option<Statement> {
+    let of = |drain: &LaneRows| {
+        let source = drain.source.clone();
+        drain.account_progress.clone().into_iter().map(move |row| Row::AccountProgress(source.clone(), row))
+    };
+    let rows: Vec<Row> = drains.iter().flat_map(of).collect();
+    (!rows.is_empty()).then_some(Statement { rows, upto: Vec::new() })
+}
 
 /// What one partition has counted of one account.
 #[derive(Clone, Copy, Debug)]

@@ -6,10 +6,11 @@ use anyhow::{Result, bail, ensure};
 use seatmeter::core::rollup::{LaneRows, Progress};
 use seatmeter::core::takeover::Claim;
 
+use super::accounts::{account_progress, moves};
 use super::answers::mutate_topics;
 use super::driver::Driver;
 use super::faults::{Fault, Mutant};
-use super::memory_store::{Row, Statement, account_progress, moves, statements};
+use super::memory_store::{Row, Statement, statements};
 use super::releases::Release;
 use super::stats::Happened;
 

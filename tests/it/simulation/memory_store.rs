@@ -1,7 +1,7 @@
 //! The tables in memory, merged as ClickHouse merges them: union, `max`, `min`, and rows that replace their equals. Nothing
 //! is ever taken back.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -55,27 +55,7 @@ fn upto_of(drains: &[LaneRows]) -> Vec<(Source, u64)> {
     drains.iter().map(|drain| (drain.source.clone(), drain.progress.next_offset)).collect()
 }
 
-/// The INSERTs that precede all others of these drains, in this order.
-pub(super) fn moves(drains: &[LaneRows]) -> VecDeque<Statement> {
-    let with = |has_former: bool| {
-        let rows = drains.iter().flat_map(|drain| &drain.account_moves);
-        let rows = rows.filter(move |row| row.former.is_some() == has_former);
-        Statement { rows: rows.cloned().map(Row::AccountMove).collect(), upto: Vec::new() }
-    };
-    [true, false].map(with).into_iter().filter(|statement| !statement.rows.is_empty()).collect()
-}
-
-/// The INSERT that follows all others of these drains, but for the progress.
-pub(super) fn account_progress(drains: &[LaneRows]) -> Option<Statement> {
-    let of = |drain: &LaneRows| {
-        let source = drain.source.clone();
-        drain.account_progress.clone().into_iter().map(move |row| Row::AccountProgress(source.clone(), row))
-    };
-    let rows: Vec<Row> = drains.iter().flat_map(of).collect();
-    (!rows.is_empty()).then_some(Statement { rows, upto: Vec::new() })
-}
-
-/// The INSERTs between these two: one per table that has rows.
+/// The INSERTs of these drains but for the first and the last: one per table that has rows.
 pub(super) fn statements(drains: &[LaneRows]) -> Vec<Statement> {
     let mut tables: [Vec<Row>; 11] = Default::default();
     for drain in drains {
