@@ -191,6 +191,8 @@ pub struct Http {
     pub connections_per_peer_max: usize,
     /// How long a request's head may take, and how long an idle connection is kept.
     pub keep_alive_timeout: Duration,
+    /// How old the look may be by which a report is answered: how far its account had been counted.
+    pub look_age_max: Duration,
     /// Names besides those of the loopback interface that the API answers for where no token is needed.
     pub allowed_hosts: Vec<String>,
     /// Origins allowed by CORS; empty is off.

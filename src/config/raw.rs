@@ -76,6 +76,7 @@ pub(super) struct RawHttp {
     pub(super) connections_max: i64,
     pub(super) connections_per_peer_max: i64,
     pub(super) keep_alive_timeout_ms: i64,
+    pub(super) look_max_age_ms: i64,
     pub(super) allowed_hosts: Vec<String>,
     pub(super) cors_origins: Vec<String>,
 }

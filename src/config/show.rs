@@ -84,6 +84,7 @@ impl Config {
         writeln!(f, "connections_max = {}", http.connections_max)?;
         writeln!(f, "connections_per_peer_max = {}", http.connections_per_peer_max)?;
         writeln!(f, "keep_alive_timeout_ms = {}", http.keep_alive_timeout.as_millis())?;
+        writeln!(f, "look_max_age_ms = {}", http.look_age_max.as_millis())?;
         writeln!(f, "allowed_hosts = {}", list(&http.allowed_hosts, |host| quoted(host)))?;
         writeln!(f, "cors_origins = {}", list(&http.cors_origins, |origin| quoted(origin)))
     }

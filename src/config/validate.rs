@@ -306,6 +306,7 @@ impl Check<'_> {
                 raw.keep_alive_timeout_ms,
                 1_000..=600_000,
             ),
+            look_age_max: self.milliseconds("http.look_max_age_ms", raw.look_max_age_ms, 0..=10_000),
             allowed_hosts: raw.allowed_hosts,
             cors_origins: raw.cors_origins,
         }

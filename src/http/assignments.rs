@@ -7,16 +7,16 @@ use axum::response::Response;
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
 
-use super::making::Poll;
+use super::answers::{Answered, Made, Making, Report, ReportKind, Streaming};
 use super::params::{AccountParam, AsOfParam, AssignmentParams, Format, FormatParam, OrganizationParam};
 use super::path::Account;
-use super::poll::ReportKind;
 use super::problem::Problem;
 use super::reply::Form;
 use super::state::ApiState;
 use super::{reply, stream};
-use crate::report::assignments::{Assignment, AssignmentsReport, AssignmentsRequest, cells, table};
+use crate::report::assignments::{Assignment, AssignmentsReport, AssignmentsRequest, Page, cells, table};
 use crate::report::csv::Table;
+use crate::report::period::Pinned;
 use crate::report::query::Query;
 use crate::report::subject::Answer;
 use crate::store::{AssignmentStream, StoreError};
@@ -62,41 +62,65 @@ pub(super) async fn list(
 
 async fn page(state: &ApiState, account: &str, query: Query, headers: &HeaderMap) -> Result<Response, Problem> {
     let (request, page) = AssignmentsRequest::parse_page(account, query)?;
-    let what = format!("{request:?} {page:?}");
-    let making = match state.poll(headers, account, ReportKind::Assignments, what, request.pinned(), Form::Json).await?
-    {
-        Poll::Answered(response) => return Ok(response),
-        Poll::Make(making) => making,
-    };
-    let (rows, total) = state.assignments(account, &request, &page, &making).await?;
-    let body = AssignmentsReport::assemble(account, &request, &page, making.context.account.zone, rows, total);
-    making.json(headers, &body).await
+    state.answer_whole(headers, account, &AssignmentsPage { request, page }).await
 }
 
 async fn export(state: &ApiState, account: &str, query: Query, headers: &HeaderMap) -> Result<Response, Problem> {
     let request = AssignmentsRequest::parse_all(query)?;
-    let what = format!("{request:?}");
-    let making = match state
-        .poll(headers, account, ReportKind::Assignments, what, request.pinned(), Form::Csv(FILE_NAME))
-        .await?
-    {
-        Poll::Answered(response) => return Ok(response),
-        Poll::Make(making) => making,
+    let export = AssignmentsExport { request };
+    let Streaming { tag, now_ms, place, .. } = match state.answer(headers, account, &export).await? {
+        Answered::Whole(response) => return Ok(response),
+        Answered::Stream(streaming) => streaming,
     };
-    let now_ms = making.now_ms;
-    // Read before the rows: they may be newer than their tag, and are then sent once more to whoever asks again.
-    let rows_hash = state.store().assignments_hash(account, &request, now_ms).await?;
-    let tag = reply::entity_tag(format!("csv {} {rows_hash:?}", request.order()).as_bytes());
-    let place = making.stream(&tag).await?;
-    if reply::is_known(headers, &tag) {
-        return Ok(reply::not_modified(&tag));
-    }
-    let mut rows = state.store().assignment_stream(account, &request, now_ms)?;
+    let mut rows = state.store().assignment_stream(account, &export.request, now_ms)?;
     // With the first row at hand a query that fails at once is still answered by a problem document.
     let next = rows.next().await?;
     let lines = Lines { table: table(), header_written: false, next, rows };
     let body = stream::body(place, lines.chunks(), state.request_timeout());
     Ok(reply::csv_stream(&tag, FILE_NAME, body))
+}
+
+#[derive(Debug)]
+struct AssignmentsPage {
+    request: AssignmentsRequest,
+    page: Page,
+}
+
+impl Report for AssignmentsPage {
+    const KIND: ReportKind = ReportKind::Assignments;
+
+    fn pinned(&self) -> Pinned {
+        self.request.pinned()
+    }
+
+    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+        let Making { account, zone, now_ms, .. } = *making;
+        let (rows, total) = making.store().assignments(account, &self.request, &self.page, now_ms).await?;
+        Made::json(&AssignmentsReport::assemble(account, &self.request, &self.page, zone, rows, total))
+    }
+}
+
+#[derive(Debug)]
+struct AssignmentsExport {
+    request: AssignmentsRequest,
+}
+
+impl Report for AssignmentsExport {
+    const KIND: ReportKind = ReportKind::Assignments;
+
+    fn pinned(&self) -> Pinned {
+        self.request.pinned()
+    }
+
+    fn form(&self) -> Form {
+        Form::Csv(FILE_NAME)
+    }
+
+    /// The tag. It is read before the rows: they may be newer, and are then sent once more to whoever asks again.
+    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+        let rows = making.store().assignments_hash(making.account, &self.request, making.now_ms).await?;
+        Ok(Made::Tagged(reply::entity_tag(format!("csv {} {rows:?}", self.request.order()).as_bytes())))
+    }
 }
 
 /// The lines of an export that are still to be written.

@@ -1,32 +1,24 @@
 //! `GET A/licenses/history` and `GET A/licenses/usage`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::making::{Making, Poll};
+use super::answers::{Answered, Made, Making, Report, ReportKind};
 use super::params::{AccountParam, GroupByParam, OrganizationParam, RangeParams};
 use super::path::Account;
-use super::poll::ReportKind;
 use super::problem::Problem;
-use super::reply::Form;
-use super::seats::Seats;
 use super::series;
-use super::series::Comparison;
-use super::state::{ApiState, Context};
-use super::tree::Tree;
-use super::usage::Scope;
-use crate::core::calendar::{Day, day_of};
+use super::state::ApiState;
 use crate::report::licenses::{
-    HistoryReport, HistoryRequest, LicenseUsage, SeatCounts, UsageByOrganizationReport, UsageReport, UsageRequest,
-    UsageRows, Wanted, fits_memory,
+    HistoryReport, HistoryRequest, LicenseUsage, UsageByOrganizationReport, UsageReport, UsageRequest, UsageRows,
+    Wanted, fits_memory,
 };
-use crate::report::period::Period;
+use crate::report::period::{Period, Pinned};
 use crate::report::query::Query;
-use crate::report::subject::{AccountContext, Answer};
+use crate::report::subject::Answer;
 
 /// Seats purchased, assigned and activated over time
 #[utoipa::path(
@@ -45,18 +37,28 @@ pub(super) async fn history(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = HistoryRequest::parse(Query::parse(query.as_deref())?)?;
-    let what = format!("{request:?}");
-    let making =
-        match state.poll(&headers, &account, ReportKind::History, what, request.period.pinned(), Form::Json).await? {
-            Poll::Answered(response) => return Ok(response),
-            Poll::Make(making) => making,
-        };
-    let zone = making.context.account.zone;
-    let period = request.period.resolve(zone, making.now_ms)?;
-    let (scope, tree) = scope_of(&state, &account, request.organization.as_deref(), &making).await?;
-    let counts = counts(&state, &scope, tree.as_deref(), &period.edges_ms(), &making).await?;
-    let body = HistoryReport::assemble(&account, &request, zone, &period, &counts);
-    making.json(&headers, &body).await
+    state.answer_whole(&headers, &account, &History { request }).await
+}
+
+#[derive(Debug)]
+struct History {
+    request: HistoryRequest,
+}
+
+impl Report for History {
+    const KIND: ReportKind = ReportKind::History;
+
+    fn pinned(&self) -> Pinned {
+        self.request.period.pinned()
+    }
+
+    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+        let Making { account, zone, now_ms, .. } = *making;
+        let period = self.request.period.resolve(zone, now_ms)?;
+        let organization = self.request.organization.as_deref();
+        let counts = making.store().license_history(account, organization, &period.edges_ms()).await?;
+        Made::json(&HistoryReport::assemble(account, &self.request, zone, &period, &counts))
+    }
 }
 
 /// Seats and the users who really use them over time
@@ -80,105 +82,72 @@ pub(super) async fn usage(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = UsageRequest::parse(Query::parse(query.as_deref())?)?;
-    let what = format!("{request:?}");
-    let making =
-        match state.poll(&headers, &account, ReportKind::Usage, what, request.period.pinned(), Form::Json).await? {
-            Poll::Answered(response) => return Ok(response),
-            Poll::Make(making) => making,
-        };
-    let period = request.period.resolve(making.context.account.zone, making.now_ms)?;
-    let body = if request.by_organization {
-        let organization = request.organization.as_deref();
-        let tree = state.tree(&account, organization, true, making.version()).await?;
-        if !fits_memory(tree.series.len(), &period) {
-            let Context { account: AccountContext { zone }, data_through } = making.context;
-            let children = tree.series.clone();
-            let comparison = Comparison { account, request, zone, period, children, data_through };
-            return series::answer(&state, making, &headers, comparison).await;
-        }
-        LicenseUsage::ByOrganization(by_organization(&state, &account, &request, &making, &period, &tree).await?)
-    } else {
-        LicenseUsage::Total(total(&state, &account, &request, &making, &period).await?)
-    };
-    making.json(&headers, &body).await
-}
-
-async fn total(
-    state: &ApiState,
-    account: &str,
-    request: &UsageRequest,
-    making: &Making,
-    period: &Period,
-) -> Result<UsageReport, Problem> {
-    let wanted = Wanted::by(period);
-    let (scope, tree) = scope_of(state, account, request.organization.as_deref(), making).await?;
-    let seats = counts(state, &scope, tree.as_deref(), &wanted.edges_ms, making);
-    let users = state.active_users(&scope, tree.as_deref(), wanted.days.as_ref(), today_of(making), making.version());
-    let (seats, users) = tokio::try_join!(seats, users)?;
-    let assigned = seats.iter().map(|count| (count.edge_ms, count.assigned)).collect();
-    let active = users.into_iter().map(|(_, row)| row).collect();
-    let zone = making.context.account.zone;
-    Ok(UsageReport::assemble(account, request, zone, period, &UsageRows { assigned, active }))
-}
-
-/// The day in the account's zone.
-fn today_of(making: &Making) -> Day {
-    day_of(making.context.account.zone, making.now_ms)
-}
-
-/// The organization with all below it; the whole account needs no tree.
-async fn scope_of(
-    state: &ApiState,
-    account: &str,
-    organization: Option<&str>,
-    making: &Making,
-) -> Result<(Scope, Option<Arc<Tree>>), Problem> {
-    let tree = match organization {
-        Some(_) => Some(state.tree(account, organization, false, making.version()).await?),
-        None => None,
-    };
-    let hash = tree.as_ref().map(|tree| tree.hash);
-    let organization = organization.map(str::to_owned);
-    Ok((Scope { account: account.to_owned(), organization, by_organization: false, tree: hash }, tree))
-}
-
-/// The seats of the scope together.
-async fn counts(
-    state: &ApiState,
-    scope: &Scope,
-    tree: Option<&Tree>,
-    edges_ms: &[i64],
-    making: &Making,
-) -> Result<Vec<SeatCounts>, Problem> {
-    let seats = state.seats(scope, tree, edges_ms, making).await?;
-    let counts = seats.into_iter().map(|(edge_ms, seats)| {
-        let Seats { purchased, assigned, activated } = seats[0];
-        SeatCounts { edge_ms, purchased, assigned, activated }
-    });
-    Ok(counts.collect())
-}
-
-async fn by_organization(
-    state: &ApiState,
-    account: &str,
-    request: &UsageRequest,
-    making: &Making,
-    period: &Period,
-    tree: &Tree,
-) -> Result<UsageByOrganizationReport, Problem> {
-    let wanted = Wanted::by(period);
-    let organization = request.organization.clone();
-    let scope = Scope { account: account.to_owned(), organization, by_organization: true, tree: Some(tree.hash) };
-    let seats = state.seats(&scope, Some(tree), &wanted.edges_ms, making);
-    let users = state.active_users(&scope, Some(tree), wanted.days.as_ref(), today_of(making), making.version());
-    let (seats, users) = tokio::try_join!(seats, users)?;
-    let assigned = |index: usize| seats.iter().map(|(edge_ms, seats)| (*edge_ms, seats[index].assigned)).collect();
-    let series = tree.series.iter().enumerate();
-    let mut rows: HashMap<String, UsageRows> =
-        series.map(|(index, id)| (id.clone(), UsageRows { assigned: assigned(index), active: Vec::new() })).collect();
-    for (id, row) in users {
-        rows.entry(id).or_default().active.push(row);
+    let usage = Usage { request };
+    match state.answer(&headers, &account, &usage).await? {
+        Answered::Whole(response) => Ok(response),
+        Answered::Stream(streaming) => series::stream(&state, &account, usage.request, streaming).await,
     }
-    let zone = making.context.account.zone;
-    Ok(UsageByOrganizationReport::assemble(account, request, zone, period, tree.series.clone(), &rows))
+}
+
+#[derive(Debug)]
+struct Usage {
+    request: UsageRequest,
+}
+
+impl Report for Usage {
+    const KIND: ReportKind = ReportKind::Usage;
+
+    fn pinned(&self) -> Pinned {
+        self.request.period.pinned()
+    }
+
+    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+        let period = self.request.period.resolve(making.zone, making.now_ms)?;
+        if !self.request.by_organization {
+            return Made::json(&LicenseUsage::Total(self.total(making, &period).await?));
+        }
+        let children = making.children(self.request.organization.as_deref()).await?;
+        if !fits_memory(children.ids.len(), &period) {
+            return Ok(Made::Tagged(series::tag(making, &self.request, &period, &children.ids).await?));
+        }
+        let report = self.by_organization(making, &period, &children.ids).await?;
+        Made::json(&LicenseUsage::ByOrganization(report))
+    }
+}
+
+impl Usage {
+    async fn total(&self, making: &Making<'_>, period: &Period) -> Result<UsageReport, Problem> {
+        let Making { account, zone, .. } = *making;
+        let wanted = Wanted::by(period);
+        let organization = self.request.organization.as_deref();
+        let (seats, active) = tokio::try_join!(
+            making.store().license_history(account, organization, &wanted.edges_ms),
+            making.store().active_users(account, organization, wanted.days.as_ref()),
+        )?;
+        let assigned = seats.iter().map(|count| (count.edge_ms, count.assigned)).collect();
+        Ok(UsageReport::assemble(account, &self.request, zone, period, &UsageRows { assigned, active }))
+    }
+
+    async fn by_organization(
+        &self,
+        making: &Making<'_>,
+        period: &Period,
+        children: &[String],
+    ) -> Result<UsageByOrganizationReport, Problem> {
+        let Making { account, zone, .. } = *making;
+        let wanted = Wanted::by(period);
+        let organization = self.request.organization.as_deref();
+        let (seats, users) = tokio::try_join!(
+            making.store().seats_by_organization(account, organization, &wanted.edges_ms),
+            making.store().active_users_by_organization(account, organization, wanted.days.as_ref()),
+        )?;
+        let mut rows: HashMap<String, UsageRows> = HashMap::new();
+        for (id, edge_ms, assigned) in seats {
+            rows.entry(id).or_default().assigned.push((edge_ms, assigned));
+        }
+        for (id, users) in users {
+            rows.entry(id).or_default().active.push(users);
+        }
+        Ok(UsageByOrganizationReport::assemble(account, &self.request, zone, period, children.to_vec(), &rows))
+    }
 }

@@ -4,43 +4,35 @@
 //! reply. Who may call what is decided in one place, before any handler runs, from the table in [`route`]; nothing here
 //! computes a figure, and the text of an inner error never reaches a client.
 
-mod activity;
+mod answers;
 mod assignments;
 mod auth;
 mod connections;
 mod dashboard;
+mod directory;
 mod host;
 mod ingest;
 mod keys;
 mod licenses;
 mod list_field;
-mod listing;
 mod log;
-mod making;
+mod look;
 mod openapi;
 mod operations;
 mod organizations;
 mod params;
 mod path;
 mod places;
-mod poll;
 mod problem;
-mod quiet;
 mod quota;
-mod recent;
 mod reply;
 mod reset;
 mod route;
-mod seats;
 mod series;
 mod server;
 mod state;
 mod stream;
 mod test_activity;
-mod tracked;
-mod tree;
-mod usage;
-mod watch;
 
 pub use auth::Auth;
 pub use openapi::document as openapi_document;

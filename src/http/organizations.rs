@@ -5,12 +5,10 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::making::Poll;
+use super::answers::{Made, Making, Report, ReportKind};
 use super::params::AccountParam;
 use super::path::Account;
-use super::poll::ReportKind;
 use super::problem::Problem;
-use super::reply::Form;
 use super::state::ApiState;
 use crate::report::organizations::{OrganizationsReport, Visible};
 use crate::report::period::Pinned;
@@ -41,14 +39,25 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     Query::parse(query.as_deref())?.finish()?;
-    // A list for somebody who may not see all depends on the token too.
-    let pinned = if visible == Visible::All { Pinned::Always } else { Pinned::Never };
-    let making =
-        match state.poll(&headers, &account, ReportKind::Organizations, String::new(), pinned, Form::Json).await? {
-            Poll::Answered(response) => return Ok(response),
-            Poll::Make(making) => making,
-        };
-    let organizations = state.store().organizations(&account).await?;
-    let body = OrganizationsReport::assemble(&account, making.context.account.zone, &visible, organizations);
-    making.json(&headers, &body).await
+    state.answer_whole(&headers, &account, &Organizations { visible }).await
+}
+
+/// The organizations that a caller may see.
+#[derive(Debug)]
+struct Organizations {
+    visible: Visible,
+}
+
+impl Report for Organizations {
+    const KIND: ReportKind = ReportKind::Organizations;
+
+    fn pinned(&self) -> Pinned {
+        // A list for somebody who may not see all depends on the token too, and its text names the ids in no order.
+        if self.visible == Visible::All { Pinned::Always } else { Pinned::Never }
+    }
+
+    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+        let organizations = making.store().organizations(making.account).await?;
+        Made::json(&OrganizationsReport::assemble(making.account, making.zone, &self.visible, organizations))
+    }
 }

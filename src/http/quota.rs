@@ -4,15 +4,14 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::making::{Making, Poll};
+use super::answers::{Made, Making, Report, ReportKind};
 use super::params::{AccountParam, AsOfParam, Format, FormatParam, OwnOrganizationParam};
 use super::path::Organization;
-use super::poll::ReportKind;
 use super::problem::Problem;
 use super::reply::Form;
 use super::state::ApiState;
 use crate::core::calendar::{Zone, day_of};
-use crate::report::period::stored_day;
+use crate::report::period::{Pinned, stored_day};
 use crate::report::query::Query;
 use crate::report::quota::{Figures, QuotaHistoryReport, QuotaReport, QuotaRequest, QuotaUsed};
 use crate::report::subject::Answer;
@@ -32,13 +31,13 @@ impl Read {
     }
 }
 
-async fn read(state: &ApiState, making: &Making, account: &str, request: &QuotaRequest) -> Result<Read, Problem> {
-    let zone = making.context.account.zone;
+async fn read(making: &Making<'_>, request: &QuotaRequest) -> Result<Read, Problem> {
+    let zone = making.zone;
     let as_of_ms = request.as_of_ms(making.now_ms);
     let as_of_day = stored_day(day_of(zone, as_of_ms));
     let (records, used) = tokio::try_join!(
-        state.store().plan_records(account, &request.organization),
-        state.store().quota_used(account, &request.organization, as_of_day),
+        making.store().plan_records(making.account, &request.organization),
+        making.store().quota_used(making.account, &request.organization, as_of_day),
     )?;
     Ok(Read { zone, records, used, as_of_ms })
 }
@@ -68,14 +67,26 @@ pub(super) async fn current(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = QuotaRequest::parse(organization, Query::parse(query.as_deref())?)?;
-    let what = format!("quota {request:?}");
-    let making = match state.poll(&headers, &account, ReportKind::Quota, what, request.pinned(), Form::Json).await? {
-        Poll::Answered(response) => return Ok(response),
-        Poll::Make(making) => making,
-    };
-    let read = read(&state, &making, &account, &request).await?;
-    let body = QuotaReport::assemble(&account, &request, &read.figures()).ok_or_else(no_plan)?;
-    making.json(&headers, &body).await
+    state.answer_whole(&headers, &account, &Quota { request }).await
+}
+
+#[derive(Debug)]
+struct Quota {
+    request: QuotaRequest,
+}
+
+impl Report for Quota {
+    const KIND: ReportKind = ReportKind::Quota;
+
+    fn pinned(&self) -> Pinned {
+        self.request.pinned()
+    }
+
+    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+        let read = read(making, &self.request).await?;
+        let report = QuotaReport::assemble(making.account, &self.request, &read.figures()).ok_or_else(no_plan)?;
+        Made::json(&report)
+    }
 }
 
 /// The quota of an organization, month by month
@@ -105,16 +116,33 @@ pub(super) async fn history(
     let mut query = Query::parse(query.as_deref())?;
     let format = Format::take(&mut query, &headers)?;
     let request = QuotaRequest::parse(organization, query)?;
-    let form = format.form("quota-history.csv");
-    let what = format!("quota history {request:?}");
-    let making = match state.poll(&headers, &account, ReportKind::Quota, what, request.pinned(), form).await? {
-        Poll::Answered(response) => return Ok(response),
-        Poll::Make(making) => making,
-    };
-    let read = read(&state, &making, &account, &request).await?;
-    let body = QuotaHistoryReport::assemble(&account, &request, &read.figures()).ok_or_else(no_plan)?;
-    match format {
-        Format::Json => making.json(&headers, &body).await,
-        Format::Csv => making.csv(&headers, body.table()).await,
+    state.answer_whole(&headers, &account, &QuotaHistory { request, format }).await
+}
+
+#[derive(Debug)]
+struct QuotaHistory {
+    request: QuotaRequest,
+    format: Format,
+}
+
+impl Report for QuotaHistory {
+    const KIND: ReportKind = ReportKind::QuotaHistory;
+
+    fn pinned(&self) -> Pinned {
+        self.request.pinned()
+    }
+
+    fn form(&self) -> Form {
+        self.format.form("quota-history.csv")
+    }
+
+    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+        let read = read(making, &self.request).await?;
+        let report =
+            QuotaHistoryReport::assemble(making.account, &self.request, &read.figures()).ok_or_else(no_plan)?;
+        match self.format {
+            Format::Json => Made::json(&report),
+            Format::Csv => Ok(Made::csv(report.table())),
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! The license usage by organization, written as its rows come: for comparisons that do not fit into memory.
 
+use std::collections::VecDeque;
+
 use axum::body::Bytes;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use sha2::{Digest as _, Sha256};
 
-use super::making::Making;
+use super::answers::{Making, Streaming};
 use super::problem::Problem;
 use super::state::ApiState;
 use super::{reply, stream};
@@ -21,43 +22,55 @@ use crate::store::{SeriesStream, Store, StoreError};
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// What is compared.
-#[derive(Clone)]
-pub(super) struct Comparison {
-    pub(super) account: String,
-    pub(super) request: UsageRequest,
-    pub(super) zone: Zone,
-    pub(super) period: Period,
-    pub(super) children: Vec<String>,
-    pub(super) data_through: Option<Instant>,
+struct Comparison<'a> {
+    account: &'a str,
+    request: &'a UsageRequest,
+    zone: Zone,
+    period: &'a Period,
+    /// In order.
+    children: &'a [String],
+    data_through: Option<Instant>,
 }
 
-/// Answers with the comparison. The rows are read twice, first for the tag; rows that change in between are newer than
-/// their tag, and are then sent once more to whoever asks again.
-pub(super) async fn answer(
-    state: &ApiState,
-    making: Box<Making>,
-    headers: &HeaderMap,
-    comparison: Comparison,
-) -> Result<Response, Problem> {
+/// The tag of the comparison, for which its rows are read.
+pub(super) async fn tag(
+    making: &Making<'_>,
+    request: &UsageRequest,
+    period: &Period,
+    children: &[String],
+) -> Result<String, Problem> {
+    let Making { account, zone, .. } = *making;
+    let comparison = Comparison { account, request, zone, period, children, data_through: None };
     let mut hash = Sha256::new();
-    let mut first = Chunks::new(state.store(), comparison.clone())?;
-    while let Some(chunk) = first.series().await? {
+    let mut chunks = Chunks::new(making.store(), &comparison)?;
+    while let Some(chunk) = chunks.series().await? {
         hash.update(&chunk);
     }
-    let tag = reply::tag_of(hash);
-    let place = making.stream(&tag).await?;
-    if reply::is_known(headers, &tag) {
-        return Ok(reply::not_modified(&tag));
-    }
-    let second = Chunks::new(state.store(), comparison)?;
-    Ok(reply::json_stream(&tag, stream::body(place, second.whole(), state.request_timeout())))
+    Ok(reply::tag_of(hash))
+}
+
+/// Answers with the comparison. Rows that have changed since the tag was made are newer than it, and are then sent once more
+/// to whoever asks again.
+pub(super) async fn stream(
+    state: &ApiState,
+    account: &str,
+    request: UsageRequest,
+    streaming: Streaming,
+) -> Result<Response, Problem> {
+    let Streaming { tag, zone, now_ms, versions, data_through, place } = streaming;
+    let period = request.period.resolve(zone, now_ms)?;
+    let children = state.children(account, request.organization.as_deref(), &versions).await?;
+    let comparison =
+        Comparison { account, request: &request, zone, period: &period, children: &children.ids, data_through };
+    let chunks = Chunks::new(state.store(), &comparison)?;
+    Ok(reply::json_stream(&tag, stream::body(place, chunks.whole(), state.request_timeout())))
 }
 
 /// The answer, piece by piece.
 struct Chunks {
     period: Period,
     /// Still to be written, in order.
-    children: std::vec::IntoIter<String>,
+    children: VecDeque<String>,
     rows: SeriesStream,
     /// What comes before the series, until it is taken.
     head: Option<Vec<u8>>,
@@ -66,18 +79,23 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn new(store: &Store, comparison: Comparison) -> Result<Self, Problem> {
-        let Comparison { account, request, zone, period, mut children, data_through } = comparison;
-        children.sort_unstable();
-        let rows = store.license_usage_series(&account, request.organization.as_deref(), &Wanted::by(&period))?;
+    fn new(store: &Store, comparison: &Comparison<'_>) -> Result<Self, Problem> {
+        let Comparison { account, request, zone, period, children, data_through } = *comparison;
+        let rows = store.license_usage_series(account, request.organization.as_deref(), &Wanted::by(period))?;
         // The series are the last field of the report, so that what lies around them is an answer without any.
-        let empty = UsageByOrganizationReport::assemble(&account, &request, zone, &period, Vec::new(), &[].into());
+        let empty = UsageByOrganizationReport::assemble(account, request, zone, period, Vec::new(), &[].into());
         let mut head = reply::serialized(&empty)?;
         head.truncate(head.len() - b"]}".len());
         let mut tail = b"],\"data_through\":".to_vec();
         tail.extend(reply::serialized(&data_through)?);
         tail.push(b'}');
-        Ok(Self { period, children: children.into_iter(), rows, head: Some(head), tail: Some(tail) })
+        Ok(Self {
+            period: period.clone(),
+            children: children.iter().cloned().collect(),
+            rows,
+            head: Some(head),
+            tail: Some(tail),
+        })
     }
 
     fn whole(self) -> impl Stream<Item = Result<Bytes, StoreError>> {
@@ -95,7 +113,7 @@ impl Chunks {
         let mut first = self.head.is_some();
         let mut chunk = self.head.take().unwrap_or_default();
         while chunk.len() < CHUNK_BYTES {
-            let Some(organization) = self.children.next() else { break };
+            let Some(organization) = self.children.pop_front() else { break };
             let rows = self.rows.rows_of(&organization).await?;
             if !std::mem::take(&mut first) {
                 chunk.push(b',');

@@ -1,23 +1,21 @@
 //! What every handler shares.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Mutex;
 
+use super::answers::Answers;
 use super::auth::Auth;
 use super::connections::Bounds;
+use super::directory::Directory;
 use super::host::Hosts;
+use super::look::{Look, Looks};
 use super::places::{Place, Places};
-use super::poll::Polls;
 use super::problem::Problem;
-use super::tracked::Version;
 use crate::config::{AuthMode, Config};
 use crate::report::ingest::{IngestReport, PartitionProgress};
-use crate::report::subject::AccountContext;
-use crate::report::value::Instant;
 use crate::store::Store;
 use crate::telemetry::health::Health;
 
@@ -32,7 +30,9 @@ pub struct ApiState {
 
 struct Shared {
     store: Store,
-    polls: Polls,
+    looks: Looks,
+    directory: Directory,
+    answers: Answers,
     topic: String,
     auth: Auth,
     health: Arc<Health>,
@@ -48,39 +48,18 @@ struct Shared {
     split_accounts: Mutex<Option<(std::time::Instant, u64)>>,
 }
 
-/// The state for as long as somebody else has it.
-pub(super) struct WeakState(Weak<Shared>);
-
-impl WeakState {
-    /// The state, unless the API is over.
-    pub(super) fn get(&self) -> Option<ApiState> {
-        self.0.upgrade().map(|shared| ApiState { shared })
-    }
-}
-
-/// A report being made: it holds one of the places for report queries until it is dropped.
-pub(super) struct Report {
-    /// The instant that stands in for an `as_of` that was not given, milliseconds since 1970 UTC.
-    pub(super) now_ms: i64,
-    /// Its place among the report queries that may run at once.
-    _place: Place,
-}
-
-/// What is known before a report's data is read, so that the data is at least as fresh.
-pub(super) struct Context {
-    pub(super) account: AccountContext,
-    pub(super) data_through: Option<Instant>,
-}
-
 impl ApiState {
     /// The state of an API that reads from the store.
     ///
     /// # Errors
     /// Where a key of `auth` cannot be read.
     pub fn new(config: &Config, store: Store, health: Arc<Health>, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+        let store = store.with_query_memory_max(config.http.query_memory_max_bytes);
         let shared = Shared {
-            store: store.with_query_memory_max(config.http.query_memory_max_bytes),
-            polls: Polls::new(),
+            looks: Looks::new(store.clone(), config.kafka.topic.clone(), config.http.look_age_max),
+            store,
+            directory: Directory::new(),
+            answers: Answers::new(),
             topic: config.kafka.topic.clone(),
             auth: Auth::new(&config.auth)?,
             health,
@@ -98,17 +77,25 @@ impl ApiState {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// For a task that must not outlive the API.
-    pub(super) fn downgrade(&self) -> WeakState {
-        WeakState(Arc::downgrade(&self.shared))
-    }
-
     pub(super) fn store(&self) -> &Store {
         &self.shared.store
     }
 
-    pub(super) fn polls(&self) -> &Polls {
-        &self.shared.polls
+    /// How far the account has been counted, as of now or almost.
+    pub(super) async fn look(&self, account: &str) -> Result<Look, Problem> {
+        self.shared.looks.look(account).await
+    }
+
+    pub(super) fn looks(&self) -> &Looks {
+        &self.shared.looks
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.shared.directory
+    }
+
+    pub(super) fn answers(&self) -> &Answers {
+        &self.shared.answers
     }
 
     pub(super) fn auth(&self) -> &Auth {
@@ -149,42 +136,8 @@ impl ApiState {
     }
 
     /// Takes a place among the report queries that may run at once, waiting for the account's turn if need be.
-    pub(super) async fn begin_report(&self, account: &str) -> Result<Report, Problem> {
-        let place = self.shared.reports.take(account).await?;
-        Ok(Report { now_ms: Utc::now().timestamp_millis(), _place: place })
-    }
-
-    /// What is known of the account, and how fresh the figures are. The version was read before.
-    pub(super) async fn context(&self, account: &str, version: Option<Version>) -> Result<Context, Problem> {
-        let known = async {
-            if let Some(version) = version
-                && let Some(context) = self.polls().account(account, version).await
-            {
-                return Ok(context);
-            }
-            let context = self.store().account_context(account).await?;
-            let context = context.ok_or_else(|| Problem::not_found("No event has named this account."))?;
-            if let Some(version) = version {
-                self.polls().keep_account(account, version, context).await;
-            }
-            Ok(context)
-        };
-        let (account, data_through) = tokio::try_join!(known, self.data_through(version))?;
-        Ok(Context { account, data_through })
-    }
-
-    /// When the data was complete, or a moment after the version.
-    pub(super) async fn data_through(&self, version: Option<Version>) -> Result<Option<Instant>, Problem> {
-        if let Some(version) = version
-            && let Some(known) = self.polls().data_through(version).await
-        {
-            return Ok(known);
-        }
-        let data_through = IngestReport::assemble(self.ingest_progress().await?, 0).data_through();
-        if let Some(version) = version {
-            self.polls().keep_data_through(version, data_through).await;
-        }
-        Ok(data_through)
+    pub(super) async fn begin_report(&self, account: &str) -> Result<Place, Problem> {
+        self.shared.reports.take(account).await
     }
 
     /// What has been counted so far.

@@ -4,12 +4,13 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::making::Poll;
+use super::answers::{Made, Making, Report, ReportKind};
 use super::params::{AccountParam, Format, FormatParam, OwnOrganizationParam, ProjectParam, RangeParams};
 use super::path::Organization;
-use super::poll::ReportKind;
 use super::problem::Problem;
+use super::reply::Form;
 use super::state::ApiState;
+use crate::report::period::Pinned;
 use crate::report::query::Query;
 use crate::report::subject::Answer;
 use crate::report::test_activity::{TestActivityReport, TestActivityRequest, Wanted};
@@ -42,24 +43,39 @@ pub(super) async fn report(
     let mut query = Query::parse(query.as_deref())?;
     let format = Format::take(&mut query, &headers)?;
     let request = TestActivityRequest::parse(organization, query)?;
-    let form = format.form("test-activity.csv");
-    let what = format!("{request:?}");
-    let making =
-        match state.poll(&headers, &account, ReportKind::TestActivity, what, request.period.pinned(), form).await? {
-            Poll::Answered(response) => return Ok(response),
-            Poll::Make(making) => making,
-        };
-    let zone = making.context.account.zone;
-    let period = request.period.resolve(zone, making.now_ms)?;
-    let wanted = Wanted::by(&period);
-    let (organization, project) = (request.organization.as_str(), request.project.as_deref());
-    let (counts, week) = tokio::try_join!(
-        state.store().test_counts(&account, organization, project, wanted.points.as_ref()),
-        state.store().test_counts(&account, organization, project, wanted.preceding_week.as_ref()),
-    )?;
-    let body = TestActivityReport::assemble(&account, &request, zone, &period, &counts, &week);
-    match format {
-        Format::Json => making.json(&headers, &body).await,
-        Format::Csv => making.csv(&headers, body.table()).await,
+    state.answer_whole(&headers, &account, &TestActivity { request, format }).await
+}
+
+#[derive(Debug)]
+struct TestActivity {
+    request: TestActivityRequest,
+    format: Format,
+}
+
+impl Report for TestActivity {
+    const KIND: ReportKind = ReportKind::TestActivity;
+
+    fn pinned(&self) -> Pinned {
+        self.request.period.pinned()
+    }
+
+    fn form(&self) -> Form {
+        self.format.form("test-activity.csv")
+    }
+
+    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+        let Making { account, zone, now_ms, .. } = *making;
+        let period = self.request.period.resolve(zone, now_ms)?;
+        let wanted = Wanted::by(&period);
+        let (organization, project) = (self.request.organization.as_str(), self.request.project.as_deref());
+        let (counts, week) = tokio::try_join!(
+            making.store().test_counts(account, organization, project, wanted.points.as_ref()),
+            making.store().test_counts(account, organization, project, wanted.preceding_week.as_ref()),
+        )?;
+        let report = TestActivityReport::assemble(account, &self.request, zone, &period, &counts, &week);
+        match self.format {
+            Format::Json => Made::json(&report),
+            Format::Csv => Ok(Made::csv(report.table())),
+        }
     }
 }

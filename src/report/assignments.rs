@@ -167,13 +167,6 @@ impl AssignmentsRequest {
         Some((self.as_of_ms.unwrap_or(now_ms) - days * DAY_MS).clamp(0, EVENT_TIME_MAX_MS))
     }
 
-    /// The same request without what decides nothing in it: it asks for the same rows in the same order.
-    #[must_use]
-    pub fn listing(&self) -> Self {
-        let as_of_ms = self.as_of_ms.filter(|_| self.inactive_days.is_some());
-        Self { as_of_ms, ..self.clone() }
-    }
-
     /// The order of the rows, in words that differ from those of any other.
     pub fn order(&self) -> String {
         format!("{:?}", self.sort)

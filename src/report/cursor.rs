@@ -9,7 +9,7 @@ const CHECKSUM_BYTES: usize = 16;
 
 /// The longest text that a cursor carries whole, bytes. A name may be as long as a record, and an address may not: of a
 /// longer one the cursor carries the beginning.
-pub const TEXT_BYTES_MAX: usize = 256;
+const TEXT_BYTES_MAX: usize = 256;
 
 /// The longest cursor that is looked at, bytes: a text and two ids, each of whose bytes may take six as JSON, in base64.
 const CURSOR_BYTES_MAX: usize = 8 * 1024;

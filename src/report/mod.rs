@@ -9,7 +9,6 @@ pub mod csv;
 pub mod cursor;
 pub mod ingest;
 pub mod licenses;
-pub mod listing;
 pub mod organizations;
 pub mod period;
 pub mod query;

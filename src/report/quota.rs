@@ -343,6 +343,32 @@ mod tests {
         assert_eq!(report.windows[1].balance, Some(-10));
     }
 
+    proptest::proptest! {
+        /// What an answer of now is kept by.
+        #[test]
+        fn where_nothing_happens_both_reports_are_the_same_all_day_long(
+            zone in proptest::sample::select(vec!["UTC", "Europe/Berlin", "America/Havana", "Pacific/Apia", "Asia/Kathmandu"]),
+            anchors in proptest::collection::vec(946_684_800_000_i64..1_893_456_000_000, 1..4),
+            after_ms in 1..400 * DAY_MS,
+            later_ms in 1..DAY_MS,
+        ) {
+            let zone = Zone::named(zone);
+            let mut anchors = anchors;
+            anchors.sort_unstable();
+            let record = |&time_ms| PlanRecord { time_ms, ..started(Some(10))[0].clone() };
+            let records: Vec<PlanRecord> = anchors.iter().map(record).collect();
+            let request = QuotaRequest { organization: "o".to_owned(), as_of_ms: None };
+            let now_ms = anchors[anchors.len() - 1] + after_ms;
+            let day = crate::core::calendar::day_window_of(zone, now_ms);
+            let reports = |as_of_ms| {
+                let figures = Figures { zone, records: &records, used: &[], as_of_ms };
+                let history = QuotaHistoryReport::assemble("a", &request, &figures);
+                (QuotaReport::assemble("a", &request, &figures), history)
+            };
+            proptest::prop_assert_eq!(reports(now_ms), reports((now_ms + later_ms).min(day.end_ms - 1)));
+        }
+    }
+
     #[test]
     fn the_csv_leaves_unlimited_cells_empty() {
         let request = QuotaRequest { organization: "o".to_owned(), as_of_ms: None };

@@ -20,7 +20,6 @@ use url::Url;
 
 use super::error::{StoreError, Target};
 use super::settings;
-use super::writes::WritesTeller;
 use crate::config;
 
 /// How long a connection may take to open. Short, because a host that drops packets would else eat the whole request
@@ -72,7 +71,6 @@ struct Connection {
     /// Sends no database, for statements that must work before there is one.
     server: Client,
     client: Client,
-    writes_teller: WritesTeller,
     target: Target,
     cluster: Option<String>,
 }
@@ -93,8 +91,6 @@ impl Store {
         let connector = connector(config.ca_file.as_deref())?;
         let mut pool = HyperClient::builder(TokioExecutor::new());
         pool.pool_idle_timeout(IDLE_TIMEOUT);
-        // A client of its own, since the client library sends bodies of its own type alone.
-        let writes_teller = WritesTeller::new(pool.build(connector.clone()), &url, config)?;
         let http = pool.build(connector);
         let mut server = Client::with_http_client(http)
             .with_url(url.as_str())
@@ -116,7 +112,7 @@ impl Store {
         };
         let client = server.clone().with_database(&config.database);
         let cluster = config.cluster.clone();
-        let connection = Arc::new(Connection { server, client, writes_teller, target, cluster });
+        let connection = Arc::new(Connection { server, client, target, cluster });
         Ok(Self { connection, query_memory_max_bytes: 0 })
     }
 
@@ -194,11 +190,6 @@ impl Store {
     /// Whom we talk to.
     pub(super) fn target(&self) -> &Target {
         &self.connection.target
-    }
-
-    /// Who tells whether anything was written.
-    pub(super) fn writes_teller(&self) -> &WritesTeller {
-        &self.connection.writes_teller
     }
 
     /// The client, for requests that need more than a query.

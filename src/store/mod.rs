@@ -4,9 +4,7 @@
 //! password into a message. Every write is idempotent, because every row is a semilattice value; so a write whose outcome
 //! is unknown is simply made again.
 
-mod activity;
-mod changed_seats;
-mod changes;
+mod account_versions;
 mod client;
 mod deployment;
 mod error;
@@ -16,7 +14,6 @@ mod progress;
 mod reports;
 mod reports_assignments;
 mod reports_licenses;
-mod reports_listing;
 mod reports_series;
 mod row_binary;
 mod rows;
@@ -24,23 +21,18 @@ mod schema;
 mod settings;
 mod split_accounts;
 mod write;
-mod writes;
 
-pub use activity::{Activity, ActivityStream};
-pub use changed_seats::{SeatRow, SeatRowIdentity};
-pub use changes::{ChangedAccount, Changes, Followed, PartsSeen, TableGroup};
+pub use account_versions::{AccountVersions, TopicVersion};
 pub use client::{ServerVersion, Store, VERSION_MIN};
 pub use error::StoreError;
 pub use migrate::{MigrateError, MigrationReport};
 pub use progress::{ProgressRow, StoredProgress, ZoneClaim};
 pub use reports_assignments::{AssignmentStream, AssignmentsHash};
-pub use reports_licenses::{SeatChange, TreeHash};
 pub use reports_series::SeriesStream;
 pub use schema::{Migration, View, migrations, views};
 pub use settings::PINNED;
 pub use split_accounts::{SplitAccount, SplitAccounts};
 pub use write::{TableWritten, Written};
-pub use writes::Writes;
 
 /// Every table that rollups, facts and progress are written to.
 pub const TABLES: [&str; 16] = [

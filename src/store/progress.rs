@@ -191,6 +191,20 @@ impl Store {
         Ok(())
     }
 
+    /// When the partition of the topic, of any incarnation, was flushed whose last flush is oldest, by ClickHouse's clock:
+    /// milliseconds since 1970 UTC; `None` where one was not flushed at all, or none is known.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn flushed_through_ms(&self, topic: &str) -> Result<Option<i64>, StoreError> {
+        let query = self.read(
+            "SELECT toUnixTimestamp64Milli(max(p.flushed_at)) AS flushed_at_ms FROM source_progress AS p \
+             WHERE p.topic = {topic:String} GROUP BY p.source",
+        );
+        let flushed_at_ms: Vec<i64> = self.fetch_all(query.param("topic", topic)).await?;
+        Ok(flushed_at_ms.into_iter().min().filter(|&oldest_ms| oldest_ms > 0))
+    }
+
     /// The progress of every partition of the topic, of all its incarnations, ordered by source.
     ///
     /// # Errors

@@ -184,12 +184,7 @@ impl Store {
 }
 
 /// Binds what [`filters`] refers to.
-pub(super) fn with_filters(
-    query: Query,
-    account: &str,
-    request: &AssignmentsRequest,
-    inactive_before_ms: Option<i64>,
-) -> Query {
+fn with_filters(query: Query, account: &str, request: &AssignmentsRequest, inactive_before_ms: Option<i64>) -> Query {
     let mut query = query.param("account", account);
     let texts = [
         ("organization", &request.organization),
@@ -209,7 +204,7 @@ pub(super) fn with_filters(
 }
 
 /// The condition that the rows meet.
-pub(super) fn filters(request: &AssignmentsRequest, inactive: bool) -> String {
+fn filters(request: &AssignmentsRequest, inactive: bool) -> String {
     let mut conditions: Vec<&str> = Vec::new();
     if request.organization.is_some() {
         conditions.push("has(a.ancestors, {organization:String})");

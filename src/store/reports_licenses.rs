@@ -1,7 +1,5 @@
 //! Queries of the license history and the license usage.
 
-use std::collections::HashMap;
-
 use clickhouse::Row;
 use serde::Deserialize;
 
@@ -17,16 +15,6 @@ SELECT toUnixTimestamp64Milli(h.edge) AS edge_ms, h.purchased AS purchased, h.as
     h.activated AS activated \
 FROM license_history(account = {account:String}, organization = {organization:String}, \
     edges = {edges:Array(DateTime64(3, 'UTC'))}) AS h";
-
-const LICENSE_CHANGES: &str = "\
-SELECT c.organization_id AS organization_id, toUnixTimestamp64Milli(c.time) AS time_ms, \
-    toInt8(c.assigned) AS assigned, toInt8(c.activated) AS activated \
-FROM license_changes(account = {account:String}, since = {since:DateTime64(3, 'UTC')}) AS c";
-
-const LICENSE_PURCHASES: &str = "\
-SELECT toUnixTimestamp64Milli(p.edge) AS edge_ms, p.purchased AS purchased \
-FROM license_purchases_at(account = {account:String}, organization = {organization:String}, \
-    edges = {edges:Array(DateTime64(3, 'UTC'))}) AS p";
 
 pub(super) const LICENSE_HISTORY_BY_ORGANIZATION: &str = "\
 SELECT h.organization_id AS organization_id, toUnixTimestamp64Milli(h.edge) AS edge_ms, h.assigned AS assigned \
@@ -46,23 +34,8 @@ FROM license_usage_by_organization(account = {account:String}, organization = {o
     first_days = {first_days:Array(Date)}, last_day = {last_day:Date}) AS u";
 
 const CHILDREN: &str = "\
-SELECT groupArrayIf(o.organization_id, ifNull(o.parent_id, '') = {organization:String}) AS children, \
-    groupBitXor(reinterpretAsUInt128(sipHash128(o.organization_id, ifNull(o.parent_id, '')))) AS tree \
-FROM organizations AS o WHERE o.account_id = {account:String}";
-
-const MEMBERS: &str = "\
-SELECT '' AS child_id, t.organization_id AS organization_id FROM organization_tree(account = {account:String}) AS t \
-WHERE has(t.ancestors, {organization:String})";
-
-const MEMBERS_OF_CHILDREN: &str = "\
-SELECT m.child_id AS child_id, m.organization_id AS organization_id \
-FROM organization_children(account = {account:String}, organization = {organization:String}) AS m";
-
-#[derive(Row, Deserialize)]
-struct MemberRow {
-    child_id: String,
-    organization_id: String,
-}
+SELECT o.organization_id AS organization_id FROM organizations AS o \
+WHERE o.account_id = {account:String} AND ifNull(o.parent_id, '') = {organization:String}";
 
 #[derive(Row, Deserialize)]
 struct HistoryRow {
@@ -70,26 +43,6 @@ struct HistoryRow {
     purchased: u64,
     assigned: u64,
     activated: u64,
-}
-
-#[derive(Row, Deserialize)]
-struct PurchaseRow {
-    edge_ms: i64,
-    purchased: u64,
-}
-
-/// A start, an activation or an end of a seat.
-#[derive(Clone, Debug, PartialEq, Eq, Row, Deserialize)]
-pub struct SeatChange {
-    /// Of the seat.
-    #[serde(rename = "organization_id")]
-    pub organization: String,
-    /// Milliseconds since 1970 UTC.
-    pub time_ms: i64,
-    /// By how much the number of open seat intervals changes: 1, 0 or -1.
-    pub assigned: i8,
-    /// By how much that of the activated ones does.
-    pub activated: i8,
 }
 
 #[derive(Row, Deserialize)]
@@ -114,12 +67,6 @@ pub(super) struct SeriesUsageRow {
     pub(super) active_users: u64,
     pub(super) peak_daily: u64,
     pub(super) user_days: u64,
-}
-
-#[derive(Row, Deserialize)]
-struct ChildrenRow {
-    children: Vec<String>,
-    tree: u128,
 }
 
 impl Store {
@@ -156,8 +103,9 @@ impl Store {
         &self,
         account: &str,
         organization: Option<&str>,
-        days: &DayRanges,
+        days: Option<&DayRanges>,
     ) -> Result<Vec<ActiveUsers>, StoreError> {
+        let Some(days) = days else { return Ok(Vec::new()) };
         let query = with_days(self.report_query(LICENSE_USAGE, account, organization), days);
         let rows: Vec<UsageRow> = self.fetch_all(query).await?;
         let users = rows.into_iter().map(|row| ActiveUsers {
@@ -169,8 +117,7 @@ impl Store {
         Ok(users.collect())
     }
 
-    /// The direct children of the organization, or the top-level organizations of the account, in no order; and what tells
-    /// the account's tree from any other.
+    /// The direct children of the organization, or the top-level organizations of the account, in no order.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -178,34 +125,8 @@ impl Store {
         &self,
         account: &str,
         organization: Option<&str>,
-    ) -> Result<(Vec<String>, TreeHash), StoreError> {
-        let row: ChildrenRow = self.within(self.report_query(CHILDREN, account, organization).fetch_one()).await?;
-        Ok((row.children, TreeHash(row.tree)))
-    }
-
-    /// What changed seats of the account from `since_ms` on (milliseconds since 1970 UTC), in no order.
-    ///
-    /// # Errors
-    /// Where ClickHouse cannot be asked.
-    pub async fn seat_changes(&self, account: &str, since_ms: i64) -> Result<Vec<SeatChange>, StoreError> {
-        let query = self.read(LICENSE_CHANGES).param("account", account);
-        self.fetch_all(query.param("since", instant(since_ms))).await
-    }
-
-    /// Seats that the account owned, or that were allocated to the organization itself, at each of the instants
-    /// (milliseconds since 1970 UTC).
-    ///
-    /// # Errors
-    /// Where ClickHouse cannot be asked.
-    pub async fn seats_purchased(
-        &self,
-        account: &str,
-        organization: Option<&str>,
-        edges_ms: &[i64],
-    ) -> Result<HashMap<i64, u64>, StoreError> {
-        let query = self.report_query(LICENSE_PURCHASES, account, organization);
-        let rows: Vec<PurchaseRow> = self.fetch_all(query.param("edges", instants(edges_ms))).await?;
-        Ok(rows.into_iter().map(|row| (row.edge_ms, row.purchased)).collect())
+    ) -> Result<Vec<String>, StoreError> {
+        self.fetch_all(self.report_query(CHILDREN, account, organization)).await
     }
 
     /// Seats assigned as they stood at each of the instants (milliseconds since 1970 UTC), by direct child of the
@@ -227,22 +148,6 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.organization_id, row.edge_ms, row.assigned)).collect())
     }
 
-    /// Which organizations each direct child of the organization (each top-level organization) has below it, itself
-    /// included; or the organization itself, as an empty text, where its children are not compared.
-    ///
-    /// # Errors
-    /// Where ClickHouse cannot be asked.
-    pub async fn member_organizations(
-        &self,
-        account: &str,
-        organization: Option<&str>,
-        by_organization: bool,
-    ) -> Result<Vec<(String, String)>, StoreError> {
-        let sql = if by_organization { MEMBERS_OF_CHILDREN } else { MEMBERS };
-        let rows: Vec<MemberRow> = self.fetch_all(self.report_query(sql, account, organization)).await?;
-        Ok(rows.into_iter().map(|row| (row.child_id, row.organization_id)).collect())
-    }
-
     /// Active users of the days, by direct child of the organization, or by top-level organization. Organizations without
     /// any are missing.
     ///
@@ -252,8 +157,9 @@ impl Store {
         &self,
         account: &str,
         organization: Option<&str>,
-        days: &DayRanges,
+        days: Option<&DayRanges>,
     ) -> Result<Vec<(String, ActiveUsers)>, StoreError> {
+        let Some(days) = days else { return Ok(Vec::new()) };
         let query = with_days(self.report_query(LICENSE_USAGE_BY_ORGANIZATION, account, organization), days);
         let rows: Vec<SeriesUsageRow> = self.fetch_all(query).await?;
         let users = rows.into_iter().map(|row| {
@@ -268,10 +174,6 @@ impl Store {
         Ok(users.collect())
     }
 }
-
-/// What tells an account's tree of organizations from any other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TreeHash(u128);
 
 /// Instants as ClickHouse reads them as a parameter of `DateTime64(3, 'UTC')`.
 pub(super) fn instants(times_ms: &[i64]) -> Vec<String> {

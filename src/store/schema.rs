@@ -71,8 +71,6 @@ static VIEW_FILES: &[(&str, &str)] = &embed! { "views":
     "account_license_assignments"
     "quota_months"
     "test_activity"
-    "seats_touched"
-    "seat_holders_touched"
 };
 
 /// One numbered file of the schema, applied once.

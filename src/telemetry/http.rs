@@ -10,17 +10,48 @@ pub const ACCESS_LOG: &str = "seatmeter::access";
 const REQUESTS: &str = "seatmeter_http_requests_total";
 const REQUEST_DURATION: &str = "seatmeter_http_request_duration_seconds";
 
+const ANSWERS: &str = "seatmeter_http_answers_total";
+const LOOKS: &str = "seatmeter_http_looks_total";
+
 const CONNECTIONS_REFUSED: &str = "seatmeter_http_connections_refused_total";
 
 /// Describes the metrics to the exporter.
 pub fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "Requests answered, by route and status");
+    describe_counter!(ANSWERS, Unit::Count, "Reports answered, by where the answer came from");
+    describe_counter!(LOOKS, Unit::Count, "Times that ClickHouse was asked how far accounts have been counted");
     describe_counter!(
         CONNECTIONS_REFUSED,
         Unit::Count,
         "Connections closed at once, because as many were open as may be"
     );
     describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Time from a request's head to its answer's, by route");
+}
+
+/// Where the answer to a question came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnsweredBy {
+    /// It was kept, or somebody else had just asked for it.
+    Kept,
+    /// It was read from ClickHouse.
+    Made,
+    /// The caller had it already.
+    NotModified,
+}
+
+/// A report was answered.
+pub fn answered(by: AnsweredBy) {
+    let by = match by {
+        AnsweredBy::Kept => "kept",
+        AnsweredBy::Made => "made",
+        AnsweredBy::NotModified => "not_modified",
+    };
+    counter!(ANSWERS, "by" => by).increment(1);
+}
+
+/// ClickHouse was asked how far accounts have been counted.
+pub fn looked() {
+    counter!(LOOKS).increment(1);
 }
 
 /// A request was answered. `route` is the endpoint's pattern, never the path, which names accounts.

@@ -12,6 +12,5 @@ mod late;
 mod operations;
 mod paging;
 mod polling;
-mod quiet;
 mod seats;
 pub(crate) mod support;

@@ -1,5 +1,4 @@
--- Parameterized: license_changes(account = 'acme', since = '2026-01-31 00:00:00'). Only users with a fact or a use since then
--- can have changed since then; where since is the beginning of time, nobody has to be looked up.
+-- Parameterized: license_changes(account = 'acme', since = '2026-01-31 00:00:00').
 CREATE OR REPLACE VIEW license_changes /*on cluster*/
 AS SELECT
     i.organization_id AS organization_id,
@@ -14,11 +13,6 @@ ARRAY JOIN arrayConcat(
 ) AS change
 WHERE i.account_id = {account:String}
     AND change.1 >= {since:DateTime64(3, 'UTC')}
-    AND
-    (
-        {since:DateTime64(3, 'UTC')} = toDateTime64(0, 3, 'UTC')
-        OR i.user_id IN (SELECT t.user_id FROM seats_touched(account = {account:String}, since = {since:DateTime64(3, 'UTC')}) AS t)
-    )
 SETTINGS
     aggregate_functions_null_for_empty = 0,
     join_default_strictness = 'ALL',

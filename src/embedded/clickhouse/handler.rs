@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::CACHE_CONTROL;
 use axum::http::request::Parts;
 use axum::http::{Method, Response, StatusCode};
 use axum::middleware::Next;
@@ -20,14 +19,12 @@ use super::body::{Incoming, STATEMENT_TIME_MAX, Text, boundary, read_form, read_
 use super::commands;
 use super::connections::Peer;
 use super::door::Door;
-use super::effect::effect_of;
 use super::execute::{Data, Engine, Job, Reply, Statement};
 use super::guard::{self, Guard};
 use super::request::{self, Parsed};
 use super::sentinel::Sentinel;
 use super::statement::{self, Insert};
 use super::values::ValuesWatch;
-use super::writes::Writes;
 use crate::embedded::libchdb::EngineError;
 
 /// Statements that run at once; further ones wait.
@@ -49,7 +46,6 @@ pub(super) struct Server {
     permits: Arc<Semaphore>,
     /// For the memory that bodies take which are read whole.
     readers: Semaphore,
-    writes: Writes,
     door: Door,
     /// `None` where statements may reach outside.
     guard: Option<Guard>,
@@ -77,15 +73,6 @@ pub(super) async fn answer_request(State(server): State<Arc<Server>>, http: Requ
     }
 }
 
-/// Answers how many statements that may write have begun and ended, or that this cannot be told.
-pub(super) async fn answer_writes(State(server): State<Arc<Server>>, http: Request) -> Response<Body> {
-    let (head, _) = http.into_parts();
-    match server.admit(&head) {
-        Ok(_) => ([(CACHE_CONTROL, "no-store")], format!("{}\n", server.writes)).into_response(),
-        Err(error) => answer::failure(&error),
-    }
-}
-
 impl Server {
     pub(super) fn new(engine: Engine, sentinel: Arc<Sentinel>, door: Door, guard: Option<Guard>) -> Server {
         Server {
@@ -93,7 +80,6 @@ impl Server {
             sentinel,
             permits: Arc::new(Semaphore::new(STATEMENTS_MAX)),
             readers: Semaphore::new(READERS_MAX),
-            writes: Writes::new(),
             door,
             guard,
         }
@@ -216,11 +202,8 @@ impl Server {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| broke_off())?;
         let (sender, receiver) = oneshot::channel();
         let (engine, sentinel) = (self.engine.clone(), Arc::clone(&self.sentinel));
-        let writing = self.writes.begin(effect_of(&job.request, &job.statement));
         tokio::task::spawn_blocking(move || {
             engine.run(job, &sentinel, sender);
-            // Only now, as the engine may have gone on writing for a client that has left.
-            drop(writing);
             drop(permit);
         });
         Ok(receiver)

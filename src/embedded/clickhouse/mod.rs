@@ -7,7 +7,6 @@
 //! written; one whose body breaks off is cancelled. A SELECT is streamed out chunk by chunk where its format allows, and in
 //! constant memory; with `wait_end_of_query=1`, and in formats that frame the rows (JSON, Parquet, Pretty), it is held whole.
 //! A failed statement has ClickHouse's HTTP status, code header and message. A write that the disk refuses ends the process.
-//! Beyond what a ClickHouse server has, `/writes` [tells](writes) whether anything may have been written since one asked last.
 //!
 //! It never keeps sessions, knows one user (`default`), and does no compression: what it does not do, it refuses by name.
 //!
@@ -23,7 +22,6 @@ mod commands;
 mod confine;
 mod connections;
 mod door;
-mod effect;
 mod execute;
 mod framing;
 mod guard;
@@ -39,7 +37,6 @@ mod server;
 mod statement;
 mod structure;
 mod values;
-mod writes;
 
 pub use process::{EngineOptions, EngineProcess, PASSWORD_VARIABLE};
 pub use server::{ServeOptions, serve};

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::door::{Door, USER};
 use super::execute::Engine;
 use super::guard::Guard;
-use super::handler::{STATEMENTS_MAX, Server, answer_request, answer_writes, refuse_web_pages};
+use super::handler::{STATEMENTS_MAX, Server, answer_request, refuse_web_pages};
 use super::lock::DataDirLock;
 use super::sentinel::Sentinel;
 use super::{access, confine, connections, password};
@@ -160,7 +160,6 @@ async fn listen(options: &ServeOptions, engine: Engine, server: Server, credenti
         .route("/replicas_status", get(|| async { "Ok.\n" }))
         .route("/", any(answer_request))
         .route("/query", any(answer_request))
-        .route("/writes", get(answer_writes))
         .fallback(|| async { (StatusCode::NOT_FOUND, "There is no such page; queries go to /\n") })
         .layer(middleware::from_fn_with_state(Arc::clone(&server), refuse_web_pages))
         .with_state(server);

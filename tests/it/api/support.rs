@@ -206,36 +206,24 @@ impl Api {
 
     /// What a flush of these events, as those of a partition of their own, would write.
     pub(crate) async fn drained(&self, events: &[impl AsRef<str>]) -> LaneRows {
+        self.partition().await.drained(&self.store, events).await
+    }
+
+    /// Counts events as the next ones of the partition.
+    pub(crate) fn count_next(&self, partition: &mut Partition, events: &[impl AsRef<str>]) {
+        RUNTIME.block_on(async {
+            let rows = partition.drained(&self.store, events).await;
+            let progress = rows.progress;
+            self.store.write_rows(&[rows]).await.expect("the rows are written");
+            self.complete(partition.source.clone(), progress).await;
+        });
+    }
+
+    /// A partition of which nothing is counted yet.
+    pub(crate) async fn partition(&self) -> Partition {
         let source = Source::new(TOPIC, "", PARTITIONS.fetch_add(1, Ordering::Relaxed));
         let seed = self.store.user_key_seed().await.expect("the schema was applied");
-        let mut lane = Lane::new(source.clone(), Progress::default(), seed);
-        let keys: Vec<Option<String>> = events.iter().map(|event| key(event.as_ref())).collect();
-        let batch: Vec<(Record<'_>, Decoded<'_>)> = events
-            .iter()
-            .zip(&keys)
-            .enumerate()
-            .map(|(offset, (event, key))| {
-                let record = Record {
-                    offset: offset as u64,
-                    timestamp_ms: Some(SENT_AT_MS),
-                    key: key.as_ref().map(String::as_bytes),
-                    payload: Some(event.as_ref().as_bytes()),
-                };
-                let decoded = decode(&record);
-                (record, decoded)
-            })
-            .collect();
-        let mut rest = &batch[..];
-        loop {
-            let missing = lane.missing(rest);
-            let loaded = self.store.load(&source, &missing).await.expect("the store loads");
-            lane.admit(&missing, loaded);
-            match lane.apply(rest) {
-                Applied::All => break,
-                Applied::Blocked { index } | Applied::Gap { index } => rest = &rest[index..],
-            }
-        }
-        lane.drain()
+        Partition { lane: Lane::new(source.clone(), Progress::default(), seed), source, next_offset: 0 }
     }
 
     /// Records the progress of a flush whose rows are written.
@@ -248,6 +236,45 @@ impl Api {
             completes_flush: true,
         };
         self.store.write_progress(&[row]).await.expect("the progress is written");
+    }
+}
+
+/// A partition that is counted flush by flush.
+pub(crate) struct Partition {
+    pub(crate) source: Source,
+    lane: Lane,
+    next_offset: u64,
+}
+
+impl Partition {
+    /// What a flush of these events would write, which are the next ones of the partition.
+    pub(crate) async fn drained(&mut self, store: &Store, events: &[impl AsRef<str>]) -> LaneRows {
+        let keys: Vec<Option<String>> = events.iter().map(|event| key(event.as_ref())).collect();
+        let batch: Vec<(Record<'_>, Decoded<'_>)> = (self.next_offset..)
+            .zip(events.iter().zip(&keys))
+            .map(|(offset, (event, key))| {
+                let record = Record {
+                    offset,
+                    timestamp_ms: Some(SENT_AT_MS),
+                    key: key.as_ref().map(String::as_bytes),
+                    payload: Some(event.as_ref().as_bytes()),
+                };
+                let decoded = decode(&record);
+                (record, decoded)
+            })
+            .collect();
+        self.next_offset += batch.len() as u64;
+        let mut rest = &batch[..];
+        loop {
+            let missing = self.lane.missing(rest);
+            let loaded = store.load(&self.source, &missing).await.expect("the store loads");
+            self.lane.admit(&missing, loaded);
+            match self.lane.apply(rest) {
+                Applied::All => break,
+                Applied::Blocked { index } | Applied::Gap { index } => rest = &rest[index..],
+            }
+        }
+        self.lane.drain()
     }
 }
 
@@ -267,6 +294,8 @@ fn config(database: &Database) -> Config {
     config.clickhouse = database.config();
     config.kafka.topic = TOPIC.to_owned();
     config.auth = Auth { mode: AuthMode::Off };
+    // What a test has counted is in the next answer.
+    config.http.look_age_max = Duration::ZERO;
     config
 }
 

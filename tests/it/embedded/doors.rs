@@ -58,7 +58,7 @@ fn a_web_page_gets_nothing_even_with_the_password() {
         "Host: localhost\r\nSec-Fetch-Site: same-site",
     ];
     for page in pages {
-        for path in ["/?query=SELECT+1", "/writes", "/ping", "/nowhere"] {
+        for path in ["/?query=SELECT+1", "/ping", "/nowhere"] {
             let request = format!("GET {path} HTTP/1.1\r\n{page}\r\n{KEY_LINE}Connection: close\r\n\r\n");
             let answer = exchange(&url, &request);
             assert!(answer.starts_with("HTTP/1.1 403 "), "{page} {path}: {answer}");
@@ -144,8 +144,6 @@ fn strangers_are_kept_out_before_their_body_is_read() {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let status =
             agent.post(format!("{url}/?{query}")).header(header.0, header.1).send("SELECT 1").unwrap().status();
-        let writes = agent.get(format!("{url}/writes?{query}")).header(header.0, header.1).call().unwrap();
-        assert_eq!(writes.status(), status, "{header:?}");
         status.as_u16()
     };
     let plain = ("Accept", "*/*");

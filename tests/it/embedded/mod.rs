@@ -5,7 +5,6 @@ mod brokers;
 mod doors;
 mod faults;
 mod provision;
-mod writes;
 
 use std::io::Read as _;
 use std::time::Duration;

@@ -1,0 +1,369 @@
+//! From a question to its answer: one that is kept is sent at once, any other is made once for all who ask for it.
+//!
+//! An answer is kept under the question and what it was made from: the local day where it depends on now, and the version of
+//! the account, which was read before the report was. So a key names its data, and nothing is ever invalidated. An answer that
+//! time alone changes is good for questions of the same [look](super::look) only: one to which something lies ahead, or whose
+//! filter goes by the instant. Whatever is kept is forgotten within a minute, so that a repair by hand shows.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use chrono::Utc;
+use moka::Expiry;
+use moka::future::Cache;
+use moka::policy::EvictionPolicy;
+use serde::Serialize;
+
+use super::directory::Children;
+use super::look::Look;
+use super::places::Place;
+use super::problem::Problem;
+use super::reply::{self, Form};
+use super::state::ApiState;
+use crate::core::calendar::{Day, Zone, day_of};
+use crate::core::topics::Topic;
+use crate::report::csv::Table;
+use crate::report::period::Pinned;
+use crate::report::value;
+use crate::store::{AccountVersions, Store};
+use crate::telemetry::http::{self as telemetry, AnsweredBy};
+
+/// Bytes of answers that are kept, at most.
+const KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The largest answer that is kept whole, bytes; of a larger one the tag is.
+const KEPT_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What keeping an answer costs besides its texts, bytes, about.
+const KEPT_OVERHEAD_BYTES: usize = 512;
+/// How long ago the data of an answer may have been read.
+pub(super) const AGE_MAX: Duration = Duration::from_secs(60);
+/// The largest answer that is sent whole, bytes; larger ones are streamed or refused.
+const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// A kind of report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum ReportKind {
+    History,
+    Usage,
+    Assignments,
+    Organizations,
+    Quota,
+    QuotaHistory,
+    TestActivity,
+}
+
+impl ReportKind {
+    /// What it is made of. The directory, which knows the account's zone, is part of every report.
+    fn topics(self) -> &'static [Topic] {
+        use Topic::{Activity, Directory, Seats, Tests, Uses};
+        match self {
+            Self::History => &[Directory, Seats],
+            Self::Usage => &[Directory, Seats, Activity],
+            Self::Assignments => &[Directory, Seats, Uses],
+            Self::Organizations => &[Directory],
+            Self::Quota | Self::QuotaHistory | Self::TestActivity => &[Directory, Tests],
+        }
+    }
+}
+
+/// A report as it is asked for. Its text in `Debug` names all that decides what is in it besides account, data and moment.
+pub(super) trait Report: std::fmt::Debug + Sync {
+    /// Which kind of report it is.
+    const KIND: ReportKind;
+
+    /// Whether it changes while its data does not.
+    fn pinned(&self) -> Pinned;
+
+    /// What it is sent as.
+    fn form(&self) -> Form {
+        Form::Json
+    }
+
+    /// Reads and assembles it.
+    fn make(&self, making: &mut Making<'_>) -> impl Future<Output = Result<Made, Problem>> + Send;
+}
+
+/// A report that was made.
+pub(super) enum Made {
+    /// Its bytes, without `data_through`.
+    Whole(Vec<u8>),
+    /// The tag of one that is written as its rows come.
+    Tagged(String),
+}
+
+impl Made {
+    /// A report as JSON.
+    pub(super) fn json(report: &impl Serialize) -> Result<Self, Problem> {
+        Ok(Self::Whole(reply::serialized(report)?))
+    }
+
+    /// A whole table as CSV.
+    pub(super) fn csv(mut table: Table) -> Self {
+        Self::Whole(table.take_bytes())
+    }
+}
+
+/// A report that is being made. It holds one of the places for report queries.
+pub(super) struct Making<'a> {
+    pub(super) account: &'a str,
+    /// The account's zone of now.
+    pub(super) zone: Zone,
+    /// The instant that stands in for an `as_of` that was not given, milliseconds since 1970 UTC.
+    pub(super) now_ms: i64,
+    state: &'a ApiState,
+    versions: AccountVersions,
+    /// When the oldest data that it is made of was read, or before.
+    read_at: Instant,
+    _place: Place,
+}
+
+impl Making<'_> {
+    pub(super) fn store(&self) -> &Store {
+        self.state.store()
+    }
+
+    /// The direct children of the organization, or the top-level organizations of the account, by id.
+    pub(super) async fn children(&mut self, organization: Option<&str>) -> Result<Arc<Children>, Problem> {
+        let children = self.state.children(self.account, organization, &self.versions).await?;
+        self.read_at = self.read_at.min(children.read_at);
+        Ok(children)
+    }
+}
+
+/// What comes of a question.
+pub(super) enum Answered {
+    /// The answer.
+    Whole(Response),
+    /// The answer is to be written as its rows come.
+    Stream(Streaming),
+}
+
+/// An answer that is to be written as its rows come. It holds one of the places for exports.
+pub(super) struct Streaming {
+    pub(super) tag: String,
+    /// The account's zone of now.
+    pub(super) zone: Zone,
+    /// The instant that stands in for an `as_of` that was not given, milliseconds since 1970 UTC.
+    pub(super) now_ms: i64,
+    pub(super) versions: AccountVersions,
+    pub(super) data_through: Option<value::Instant>,
+    pub(super) place: Place,
+}
+
+/// What an answer is kept under.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    account: String,
+    kind: ReportKind,
+    /// Form and parameters.
+    asked: String,
+    moment: Moment,
+    /// By topic of the report.
+    versions: Vec<u64>,
+}
+
+/// What an answer depends on besides question and data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Moment {
+    /// Nothing.
+    Any,
+    /// The local day: buckets, whole days and quota months begin and end at midnight, and nothing happens later.
+    Day(Day),
+    /// The instant; it is that of the first question after the look.
+    Look(Instant),
+}
+
+/// An answer that is kept.
+#[derive(Clone)]
+struct Kept {
+    tag: Arc<str>,
+    body: Body,
+    expires_at: Instant,
+}
+
+#[derive(Clone)]
+enum Body {
+    /// The report without `data_through`.
+    Whole(Bytes),
+    /// It was too large to be kept.
+    TooLarge,
+    /// It is written as its rows come.
+    Streamed,
+}
+
+/// The answers that are kept.
+pub(super) struct Answers {
+    kept: Cache<Key, Kept>,
+}
+
+struct UntilExpired;
+
+impl Expiry<Key, Kept> for UntilExpired {
+    fn expire_after_create(&self, _: &Key, kept: &Kept, created_at: Instant) -> Option<Duration> {
+        Some(kept.expires_at.saturating_duration_since(created_at))
+    }
+}
+
+impl Answers {
+    pub(super) fn new() -> Self {
+        // The least recently used goes first: by default a cache that is full would turn new answers away instead.
+        let kept = Cache::builder()
+            .max_capacity(KEPT_BYTES_MAX)
+            .weigher(weight)
+            .eviction_policy(EvictionPolicy::lru())
+            .expire_after(UntilExpired)
+            .build();
+        Self { kept }
+    }
+}
+
+fn weight(key: &Key, kept: &Kept) -> u32 {
+    let body = if let Body::Whole(bytes) = &kept.body { bytes.len() } else { 0 };
+    let bytes = KEPT_OVERHEAD_BYTES + key.account.len() + key.asked.len() + kept.tag.len() + body;
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// What is known when a question is to be answered.
+struct Asked<'a> {
+    account: &'a str,
+    look: Look,
+    zone: Zone,
+    /// When the zone was read, or before.
+    read_at: Instant,
+    now_ms: i64,
+    moment: Moment,
+}
+
+impl ApiState {
+    /// Answers the question.
+    ///
+    /// # Errors
+    /// Where the account is unknown, the report cannot be made, or no place came free in time.
+    pub(super) async fn answer<R: Report>(
+        &self,
+        headers: &HeaderMap,
+        account: &str,
+        report: &R,
+    ) -> Result<Answered, Problem> {
+        let asked = self.asked(account, report).await?;
+        // Of one that was made right now, and is too large to be kept.
+        let mut unkept = None;
+        let mut by = AnsweredBy::Kept;
+        let key = asked.key(report);
+        let make = async {
+            by = AnsweredBy::Made;
+            let (kept, bytes) = self.make(&asked, report).await?;
+            unkept = bytes;
+            Ok(kept)
+        };
+        let kept = self.answers().kept.try_get_with(key, make).await;
+        let kept = kept.map_err(|problem: Arc<Problem>| (*problem).clone())?;
+        if reply::is_known(headers, &kept.tag) {
+            telemetry::answered(AnsweredBy::NotModified);
+            return Ok(Answered::Whole(reply::not_modified(&kept.tag)));
+        }
+        let (tag, bytes) = match kept.body {
+            Body::Whole(bytes) => (kept.tag, bytes),
+            Body::Streamed => {
+                telemetry::answered(AnsweredBy::Made);
+                return Ok(Answered::Stream(self.streaming(&asked, &kept.tag).await?));
+            }
+            Body::TooLarge => match unkept {
+                Some(bytes) => (kept.tag, bytes),
+                None => {
+                    by = AnsweredBy::Made;
+                    let (kept, bytes) = self.make(&asked, report).await?;
+                    (kept.tag, bytes.unwrap_or_default())
+                }
+            },
+        };
+        telemetry::answered(by);
+        reply::whole(headers, report.form(), &tag, &bytes, asked.look.data_through).map(Answered::Whole)
+    }
+
+    /// Answers a question whose answer is never streamed.
+    pub(super) async fn answer_whole<R: Report>(
+        &self,
+        headers: &HeaderMap,
+        account: &str,
+        report: &R,
+    ) -> Result<Response, Problem> {
+        match self.answer(headers, account, report).await? {
+            Answered::Whole(response) => Ok(response),
+            Answered::Stream(_) => Err(Problem::internal()),
+        }
+    }
+
+    async fn asked<'a, R: Report>(&self, account: &'a str, report: &R) -> Result<Asked<'a>, Problem> {
+        let look = self.look(account).await?;
+        let context = self.context(account, &look.versions).await?;
+        // After the look: what it knows of and lies before now has happened.
+        let now_ms = Utc::now().timestamp_millis();
+        let latest_ms = R::KIND.topics().iter().map(|&topic| look.versions.of(topic).latest_ms).max();
+        let moment = match report.pinned() {
+            Pinned::Always => Moment::Any,
+            Pinned::ToDay if latest_ms < Some(now_ms) => Moment::Day(day_of(context.zone, now_ms)),
+            Pinned::ToDay | Pinned::Never => Moment::Look(look.began),
+        };
+        Ok(Asked { account, look, zone: context.zone, read_at: context.read_at, now_ms, moment })
+    }
+
+    /// Makes the report, and gives its bytes apart where they are too many to be kept.
+    async fn make<R: Report>(&self, asked: &Asked<'_>, report: &R) -> Result<(Kept, Option<Bytes>), Problem> {
+        let place = self.begin_report(asked.account).await?;
+        let mut making = Making {
+            account: asked.account,
+            zone: asked.zone,
+            now_ms: asked.now_ms,
+            state: self,
+            versions: asked.look.versions,
+            read_at: asked.read_at,
+            _place: place,
+        };
+        self.store().sync_topics(R::KIND.topics()).await?;
+        let made = report.make(&mut making).await?;
+        let expires_at = match asked.moment {
+            Moment::Any | Moment::Day(_) => making.read_at + AGE_MAX,
+            Moment::Look(_) => self.looks().good_until(&asked.look),
+        };
+        let (tag, body, unkept) = match made {
+            Made::Tagged(tag) => (tag, Body::Streamed, None),
+            Made::Whole(bytes) if bytes.len() > ANSWER_BYTES_MAX => return Err(Problem::too_large()),
+            Made::Whole(bytes) => {
+                let (tag, bytes) = (reply::entity_tag(&bytes), Bytes::from(bytes));
+                if bytes.len() > KEPT_ANSWER_BYTES_MAX {
+                    (tag, Body::TooLarge, Some(bytes))
+                } else {
+                    (tag, Body::Whole(bytes), None)
+                }
+            }
+        };
+        Ok((Kept { tag: tag.into(), body, expires_at }, unkept))
+    }
+
+    async fn streaming(&self, asked: &Asked<'_>, tag: &str) -> Result<Streaming, Problem> {
+        Ok(Streaming {
+            tag: tag.to_owned(),
+            zone: asked.zone,
+            now_ms: asked.now_ms,
+            versions: asked.look.versions,
+            data_through: asked.look.data_through,
+            place: self.begin_export(asked.account).await?,
+        })
+    }
+}
+
+impl Asked<'_> {
+    fn key<R: Report>(&self, report: &R) -> Key {
+        Key {
+            account: self.account.to_owned(),
+            kind: R::KIND,
+            asked: format!("{:?} {report:?}", report.form()),
+            moment: self.moment,
+            versions: R::KIND.topics().iter().map(|&topic| self.look.versions.of(topic).version).collect(),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Looks: how far accounts have been counted, and when, read anew where the last look is too old.
+//!
+//! A look reads the progress of all sources first and that of the accounts afterwards. A flush records the latter first, so what
+//! an account's version stands for holds all that was counted by the look's `data_through`. There is one look at a time: whoever
+//! asks while it runs joins the next one.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::problem::Problem;
+use crate::report::value;
+use crate::store::{AccountVersions, Store};
+use crate::telemetry::http as telemetry;
+
+/// Accounts that one look asks for, at most.
+const ACCOUNTS_MAX: usize = 256;
+
+/// How far an account had been counted at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// When the look began.
+    pub(super) began: Instant,
+    /// By topic.
+    pub(super) versions: AccountVersions,
+    /// By when all was counted that the versions stand for.
+    pub(super) data_through: Option<value::Instant>,
+}
+
+/// The latest looks.
+pub(super) struct Looks {
+    store: Store,
+    /// The Kafka topic whose progress is read.
+    topic: String,
+    /// How old a look may be for a question, reckoned from its beginning.
+    age_max: Duration,
+    /// Held by whoever looks.
+    turn: tokio::sync::Mutex<()>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Accounts that are asked for.
+    waiting: BTreeSet<String>,
+    /// The latest look at each account, of those that are not too old.
+    accounts: HashMap<String, Look>,
+    /// When the progress was read, and what it told.
+    progress: Option<(Instant, Option<value::Instant>)>,
+    /// The beginning of the latest look that failed, and why.
+    failed: Option<(Instant, Problem)>,
+}
+
+impl Looks {
+    /// `age_max` is how old a look may be for a question.
+    pub(super) fn new(store: Store, topic: String, age_max: Duration) -> Self {
+        Self { store, topic, age_max, turn: tokio::sync::Mutex::default(), seen: Mutex::default() }
+    }
+
+    /// Until when a look is good for questions.
+    pub(super) fn good_until(&self, look: &Look) -> Instant {
+        look.began + self.age_max
+    }
+
+    /// How far the account has been counted, by a look that began no longer ago than `http.look_max_age_ms` before this was
+    /// asked.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub(super) async fn look(&self, account: &str) -> Result<Look, Problem> {
+        let asked = Instant::now();
+        if let Some(known) = self.known(account, asked) {
+            return known;
+        }
+        self.lock().waiting.insert(account.to_owned());
+        let _turn = self.turn.lock().await;
+        // Whoever had the turn before may have looked for all who waited.
+        if let Some(known) = self.known(account, asked) {
+            return known;
+        }
+        let accounts = self.take_waiting(account);
+        let began = Instant::now();
+        telemetry::looked();
+        let looked = self.look_at(&accounts, began).await;
+        let mut seen = self.lock();
+        seen.accounts.retain(|_, look| self.good_until(look) >= began);
+        match looked {
+            Ok(found) => {
+                let look = found[0];
+                seen.accounts.extend(accounts.into_iter().zip(found));
+                Ok(look)
+            }
+            Err(problem) => {
+                seen.failed = Some((began, problem.clone()));
+                Err(problem)
+            }
+        }
+    }
+
+    /// Looks at the accounts; answers in their order.
+    async fn look_at(&self, accounts: &[String], began: Instant) -> Result<Vec<Look>, Problem> {
+        // This has to be before the accounts are read.
+        let data_through = self.progress_seen(began).await?;
+        let versions = self.store.account_versions(accounts).await?;
+        let look = |account: &String| {
+            let versions = versions.get(account).copied().unwrap_or_default();
+            Look { began, versions, data_through }
+        };
+        Ok(accounts.iter().map(look).collect())
+    }
+
+    /// By when all was counted, read no longer ago than a look may be old.
+    async fn progress_seen(&self, began: Instant) -> Result<Option<value::Instant>, Problem> {
+        let known = self.lock().progress.filter(|(read, _)| *read + self.age_max >= began);
+        if let Some((_, data_through)) = known {
+            return Ok(data_through);
+        }
+        let data_through = self.store.flushed_through_ms(&self.topic).await?.map(value::Instant);
+        self.lock().progress = Some((began, data_through));
+        Ok(data_through)
+    }
+
+    /// What is known for a question of that moment; `None` where somebody has to look.
+    fn known(&self, account: &str, asked: Instant) -> Option<Result<Look, Problem>> {
+        let seen = self.lock();
+        if let Some(look) = seen.accounts.get(account).filter(|look| self.good_until(look) >= asked) {
+            return Some(Ok(*look));
+        }
+        seen.failed.as_ref().filter(|(began, _)| *began >= asked).map(|(_, problem)| Err(problem.clone()))
+    }
+
+    /// The account, and others that are asked for.
+    fn take_waiting(&self, account: &str) -> Vec<String> {
+        let mut seen = self.lock();
+        seen.waiting.remove(account);
+        let mut accounts = vec![account.to_owned()];
+        while accounts.len() < ACCOUNTS_MAX
+            && let Some(other) = seen.waiting.pop_first()
+        {
+            accounts.push(other);
+        }
+        accounts
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        // What is known is whole at any moment, also if a thread panicked that held it.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
