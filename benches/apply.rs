@@ -46,7 +46,7 @@ fn event(random: &mut ChaCha8Rng, offset: u64) -> (Record<'static>, Decoded<'sta
     (record, Decoded::Event(Event { time_ms, account: IdRef::Number(account), kind }))
 }
 
-/// Applies the batch to the end; nothing is stored, so every load is answered with nothing.
+/// Applies the whole batch; nothing is stored, so every load is answered with an empty result.
 fn apply(lane: &mut Lane, batch: &[(Record<'_>, Decoded<'_>)]) {
     let mut rest = batch;
     while let Applied::Blocked { index } = lane.apply(rest) {

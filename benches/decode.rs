@@ -1,8 +1,9 @@
 //! Decoding records: nanoseconds and allocations per record. `cargo bench --bench decode`.
 //!
-//! Each kind of record is decoded from many different payloads, in rounds short enough that some of them run undisturbed
-//! even on a busy machine; the fastest round and the median are shown. `serde_json` reads the same logins for comparison:
-//! into borrowing structs, without judging anything, and into its `Value`.
+//! Each kind of record is decoded from many different payloads, in rounds short enough that some of
+//! them run undisturbed even on a busy machine; the fastest and the median round are shown. For
+//! comparison, `serde_json` reads the same logins: into borrowing structs, without validation, and
+//! into its `Value`.
 
 #![allow(clippy::print_stdout, reason = "a bench reports on standard output")]
 
@@ -21,7 +22,7 @@ const RECORDS: usize = 4_096;
 /// Rounds for each kind.
 const ROUNDS: usize = 501;
 
-/// The login as `serde_json` sees it when nothing is judged.
+/// The login for `serde_json`, without validation.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow)]

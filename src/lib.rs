@@ -9,6 +9,20 @@
 //!          '---------------- core: no I/O, no async, no clock, no logging --------------'
 //! ```
 //!
+//! | module | what it does |
+//! |---|---|
+//! | [`core`] | decodes events and counts them: events, calendar, seats, quota, duplicates, lanes, rollup rows; pure |
+//! | [`report`] | parses the parameters of a report, and assembles its answer from rows; pure |
+//! | [`config`] | reads options from defaults, file and environment, and validates them |
+//! | [`kafka`] | turns what librdkafka reports into causes that an operator can act on; secrets, certificates, ACLs |
+//! | [`store`] | the only module that knows ClickHouse: schema, migrations, writes, loads, progress, report queries |
+//! | [`ingest`] | consumes the topic: consumer, rebalances, workers that own lanes, flushes, supervision |
+//! | [`http`] | serves the report API and the dashboard: routes, access, parameters, cached answers |
+//! | [`embedded`] | ClickHouse as a library behind HTTP, librdkafka's mock broker, and fetching what they run on |
+//! | [`generate`] | generates realistic usage events from a seed |
+//! | [`telemetry`] | every metric, log event and health state by name |
+//! | [`app`] | the command line: one file per command, composition, shutdown |
+//!
 //! # The invariant
 //!
 //! The same prefix of a partition's log always yields the same rows, and every row is a join-semilattice value. So a row

@@ -23,7 +23,7 @@ pub(crate) struct Population {
 }
 
 impl Population {
-    /// The one of the targets: 100,000 active users in 2,000 organizations of 100 accounts.
+    /// The population of the targets: 100,000 active users in 2,000 organizations of 100 accounts.
     pub(crate) const CLUSTER: Self = Self { users: 100_000 };
 
     /// Accounts: one per 1,000 users, and a few at least.
@@ -31,7 +31,7 @@ impl Population {
         (self.users / 1_000).max(4)
     }
 
-    /// Its events, in the order of the log: of the days up to now, some 6 events a user and day.
+    /// Its events, in log order, of the days up to now; some 6 events per user and day.
     pub(crate) fn events(self) -> Generator {
         let now_ms = now_ms();
         let days = i64::from((12_000_000 / self.users).clamp(30, 4_000));
@@ -54,7 +54,7 @@ pub(crate) struct Backlog {
     pub(crate) topic: String,
     pub(crate) partitions: u32,
     pub(crate) events: u64,
-    /// Of the values, uncompressed.
+    /// Bytes of the values, uncompressed.
     pub(crate) bytes: u64,
 }
 
@@ -120,7 +120,7 @@ impl EventProducer {
         }
     }
 
-    /// Hands what is queued to the brokers, and takes in their answers.
+    /// Sends queued events to the brokers, and handles their answers.
     pub(crate) fn poll(&self) {
         self.producer.poll(Duration::ZERO);
     }

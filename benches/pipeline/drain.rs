@@ -1,4 +1,4 @@
-//! CPU per event: two bare readers and the worker on the same backlog, in turn.
+//! CPU per event: two baseline readers and the worker on the same backlog, in turn.
 
 use crate::backlog::{self, Backlog, Population};
 use crate::readers::{self, Reader};
@@ -15,7 +15,7 @@ pub(crate) fn run() {
         count(backlog.bytes / 1_000) * 1_000.0 / count(backlog.events)
     );
     let engine = Engine::start();
-    // Pages and connections are warmed once, so that the first in turn is not at a disadvantage.
+    // Caches and connections are warmed once, so that the first reader is not at a disadvantage.
     readers::read(Reader::Poll, &backlog);
     let rounds: Vec<[Cost; 3]> = (0..ROUNDS)
         .map(|_| {

@@ -1,4 +1,4 @@
-//! How soon an event is in the reports: at half load, and after a start.
+//! Latency from an event to the reports: at half load, and after a start.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +6,13 @@ use crate::backlog::{self, EventProducer, Population};
 use crate::process;
 use crate::worker::{self, Engine, Worker, count};
 
-/// Events by which the load that the worker can take is found.
+/// Events that are drained to find the load that the worker can take.
 const SOUNDING_EVENTS: u64 = 2_000_000;
 
 /// How long the half load lasts; the quantiles are over the last minute or two.
 const LOAD_SECONDS: u32 = 60;
 
-/// Sent in one go, so many times a second.
+/// Bursts per second.
 const STEPS_PER_SECOND: u32 = 100;
 
 const PARTITIONS: u32 = 4;
@@ -28,7 +28,7 @@ pub(crate) fn run() {
     let topic = backlog::empty(PARTITIONS).topic;
     let database = engine.database();
     let mut worker = Worker::start(&engine, &database, &topic);
-    // Made beforehand: making events costs as much as counting them.
+    // Generated beforehand: generating events costs as much as counting them.
     let steps = LOAD_SECONDS * STEPS_PER_SECOND;
     let mut events = Population::CLUSTER.events();
     let mut producer = EventProducer::new(&topic);

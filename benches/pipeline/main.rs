@@ -4,15 +4,15 @@
 //!
 //! | part | what it measures |
 //! |---|---|
-//! | `drain` | CPU per event of a backlog: two bare readers, and the worker, in turn, three times each |
+//! | `drain` | CPU per event of a backlog: two baseline readers, and the worker, in turn, three times each |
 //! | `growth` | memory from 1 to 10 million events |
 //! | `latency` | from the record's timestamp to its durable rollup, at half of the load that the worker can take |
 //! | `start` | from the start of the process to the first flush, with 2,000 organizations in the store |
 //! | `partitions` | 1, 2, 4 and 16 partitions |
 //! | `users` | 1,000 to 1,000,000 active users |
 //!
-//! CPU seconds are those of the whole process, from its start to the moment at which the last event is durable, as the
-//! kernel accounts them; memory is the highest resident set. Compare figures of one run only.
+//! CPU seconds are those of the whole process, from its start until the last event is durable, by
+//! the kernel's accounting; memory is the highest resident set. Compare figures of one run only.
 
 #![allow(clippy::print_stdout, reason = "a bench reports on standard output")]
 

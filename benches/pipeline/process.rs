@@ -1,4 +1,4 @@
-//! What the kernel accounts to a process, from /proc.
+//! CPU time and memory of a process, from /proc.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Consumers that read and do nothing else, as processes of their own: what transport alone costs.
+//! Baseline consumers that only read, each as a separate process: the cost of transport alone.
 
 use std::hint::black_box;
 use std::process::{Command, Stdio};
@@ -22,7 +22,7 @@ pub(crate) enum Reader {
 
 const READERS: [(&str, Reader); 2] = [("read-by-poll", Reader::Poll), ("read-by-batches", Reader::Batches)];
 
-/// Reads the whole backlog in a child process and tells what that cost.
+/// Reads the whole backlog in a child process and returns the cost.
 pub(crate) fn read(reader: Reader, backlog: &Backlog) -> Cost {
     let (mode, _) = READERS.into_iter().find(|(_, known)| *known == reader).expect("every reader is listed");
     let began = Instant::now();
@@ -43,7 +43,7 @@ pub(crate) fn read(reader: Reader, backlog: &Backlog) -> Cost {
     }
 }
 
-/// The child's side. False where `mode` names no reader.
+/// The child's side. False if `mode` names no reader.
 pub(crate) fn run_as_child(mode: &str, arguments: &[String]) -> bool {
     let Some((_, reader)) = READERS.into_iter().find(|(name, _)| *name == mode) else { return false };
     let [brokers, topic, partitions, records] = arguments else { panic!("{mode} BROKERS TOPIC PARTITIONS RECORDS") };
@@ -87,7 +87,7 @@ fn read_by_batches(brokers: &str, topic: &str, partitions: u32, records: u64) {
     seatmeter::ingest::read_batches(&config, partitions, records, touch).expect("the topic can be read");
 }
 
-/// Brings every cache line of a payload to the processor.
+/// Reads every cache line of a payload.
 fn touch(payload: &[u8]) {
     black_box(payload.iter().step_by(64).fold(0_u8, |sum, byte| sum.wrapping_add(*byte)));
 }

@@ -1,4 +1,4 @@
-//! What a worker needs as the topic, its partitions and its users grow.
+//! Resources of a worker as the topic, its partitions and its users grow.
 
 use crate::backlog::{self, Population};
 use crate::process;
@@ -7,10 +7,10 @@ use crate::worker::{Cost, Engine, Worker, count, passed};
 const EVENTS: u64 = 2_000_000;
 const PARTITIONS: u32 = 4;
 
-/// Memory after so many million events.
+/// Millions of events after which memory is measured.
 const GROWTH_MILLIONS: [u64; 4] = [1, 3, 6, 10];
 
-/// Memory of one worker as it counts on.
+/// Memory of one worker over time.
 pub(crate) fn growth() {
     let last = GROWTH_MILLIONS[GROWTH_MILLIONS.len() - 1] * 1_000_000;
     let backlog = backlog::filled(Population::CLUSTER, PARTITIONS, last);
@@ -22,7 +22,7 @@ pub(crate) fn growth() {
     println!("|---|---|---|---|");
     for millions in GROWTH_MILLIONS {
         let cost = worker.wait_for(millions * 1_000_000);
-        // A flush may pass the mark by far.
+        // A flush may exceed the mark by far.
         let events = passed(&database);
         let (now, peak) = (process::resident_mib(worker.pid()), cost.peak_mib);
         println!("| {:.1} | {now:.0} | {peak:.0} | {:.2} |", count(events) / 1e6, cost.per_million(events));

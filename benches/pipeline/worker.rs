@@ -10,13 +10,13 @@ use crate::process;
 use crate::support::engine::{self, PASSWORD};
 use crate::support::{Database, Program, program, unique};
 
-/// How often the progress is asked for; each question costs the engine some CPU time.
+/// Interval of progress queries; each costs the engine some CPU time.
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long a run may take.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// What a run cost.
+/// Cost of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     /// CPU time of the process, from its start to the last durable event.
@@ -34,7 +34,7 @@ impl Cost {
     }
 }
 
-/// A number of events as a number to divide by.
+/// A number of events as a divisor.
 pub(crate) fn count(events: u64) -> f64 {
     f64::from(u32::try_from(events).expect("fewer than four billion events"))
 }
@@ -95,7 +95,7 @@ impl<'e> Worker<'e> {
         Self { engine, database, began, engine_cpu, program: Program::spawn(&mut command) }
     }
 
-    /// Waits until that many offsets are passed, durably, and tells what it cost up to here.
+    /// Waits until that many offsets are durably passed, and returns the cost so far.
     pub(crate) fn wait_for(&self, offsets: u64) -> Cost {
         while passed(self.database) < offsets {
             assert!(self.began.elapsed() < TIMEOUT, "not done after {TIMEOUT:?}:\n{}", self.program.stderr());
@@ -129,7 +129,7 @@ impl<'e> Worker<'e> {
         values.iter().sum()
     }
 
-    /// Ends it politely.
+    /// Stops it by SIGTERM.
     pub(crate) fn stop(mut self) {
         assert!(self.program.terminate(Duration::from_secs(60)).success(), "{}", self.program.stderr());
     }
@@ -140,7 +140,7 @@ pub(crate) fn passed(database: &Database) -> u64 {
     database.query("SELECT sum(next_offset) FROM ingest_progress").trim().parse().expect("a number")
 }
 
-/// Counts the whole backlog into a fresh database and tells what that cost.
+/// Counts the whole backlog into a fresh database and returns the cost.
 pub(crate) fn drain(engine: &Engine, backlog: &Backlog) -> Cost {
     let database = engine.database();
     let worker = Worker::start(engine, &database, &backlog.topic);

@@ -1,4 +1,4 @@
-//! Clients that poll, and what they measure.
+//! Polling clients and their measurements.
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use super::setting::Setting;
 /// How many clients poll.
 const CLIENTS: u32 = 8;
 
-/// A client asks again this long after its answer; a dashboard asks every 10 s.
+/// Pause of a client between an answer and the next request; a dashboard polls every 10 s.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How often a report is asked for to tell what it takes alone.
+/// Requests for the time of a report alone.
 const ALONE: usize = 3;
 
-/// What the clients have measured.
+/// Measurements of the clients.
 pub(crate) struct Figures {
     histogram: Histogram<u64>,
     pub(crate) answers: u64,
@@ -57,7 +57,7 @@ pub(crate) fn tag(setting: &Setting, path: &str) -> String {
     get(&agent(), setting, path, None).1
 }
 
-/// The median time of a report that nobody has asked for before, milliseconds.
+/// The median time of a report that was not requested before, milliseconds.
 pub(crate) fn alone(setting: &Setting, path: &str) -> f64 {
     let agent = agent();
     let mut times: Vec<Duration> = (0..ALONE)
@@ -75,7 +75,7 @@ pub(crate) fn alone(setting: &Setting, path: &str) -> f64 {
 pub(crate) fn poll(setting: &Setting, path: &str, round: Duration, tag: Option<&str>) -> Figures {
     let end = Instant::now() + round;
     let client = |number: u32| {
-        // They do not all come at once.
+        // Staggers the clients.
         std::thread::sleep(PAUSE / CLIENTS * number);
         let agent = agent();
         let mut histogram = Histogram::<u64>::new(3).expect("three digits are fine");

@@ -19,15 +19,16 @@ use super::setting::Setting;
 /// Events of a flush.
 const EVENTS: u64 = 200;
 
-/// Writes until it is dropped.
+/// A feed that writes until it is dropped.
 pub(crate) struct Feed {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Feed {
-    /// Feeds events of the account: logins and tests, and now and then a seat. Returns when the first flush is written: a
-    /// lane that begins reads all seats of the account once, which one that runs has behind it.
+    /// Feeds events of the account: logins and tests, and sometimes a seat. Returns when the first
+    /// flush is written: a new lane reads all seats of the account once, which a running one has
+    /// done.
     pub(crate) fn start(setting: &Setting, account: &'static str) -> Self {
         static PARTITIONS: AtomicU32 = AtomicU32::new(1);
         let source = Source::new("usage-events", "bench", PARTITIONS.fetch_add(1, Ordering::Relaxed));
@@ -43,7 +44,7 @@ impl Feed {
                 let events: Vec<String> = (0..EVENTS).map(|_| event(&mut random, account)).collect();
                 handle.block_on(flush(&store, &source, &mut lane, &events, offset));
                 offset += EVENTS;
-                // Only the first is waited for.
+                // Only the first flush is waited for.
                 let _ = flushed.send(());
                 std::thread::sleep(Duration::from_secs(1));
             }

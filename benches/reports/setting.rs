@@ -16,18 +16,18 @@ use super::process::{cpu_s, memory_mb};
 const DATABASE: &str = "bench";
 const LOAD: &str = include_str!("load.sql");
 
-/// Everything that runs; it ends with this value.
+/// The running processes; they end when this is dropped.
 pub(crate) struct Setting {
     pub(crate) runtime: tokio::runtime::Runtime,
     pub(crate) store: Store,
-    /// Where the account's reports are, with a slash at the end.
+    /// URL of the account's reports, with a trailing slash.
     pub(crate) base: String,
     engine: EngineProcess,
     api: Child,
 }
 
 impl Setting {
-    /// Starts the engine, loads the data where today's is not there yet, and starts the API.
+    /// Starts the engine, loads the data unless today's is present, and starts the API.
     pub(crate) fn prepare() -> Self {
         let exe = Path::new(env!("CARGO_BIN_EXE_seatmeter"));
         let today = Utc::now().date_naive();

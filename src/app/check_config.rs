@@ -55,11 +55,11 @@ pub(super) fn run(args: &Args, load: impl FnOnce() -> anyhow::Result<Config>) ->
     })
 }
 
-/// Looks at the server and the schema.
+/// Checks the server and the schema.
 async fn look_at_store(store: &Store) -> Finding {
     let version = match store.check_server().await {
         Ok(version) => version,
-        // A certificate that is not trusted is an answer.
+        // An untrusted certificate counts as an answer.
         Err(StoreError::Unreachable { url, reason }) if reason.contains("invalid peer certificate") => {
             return Finding::Error(format!("ClickHouse at {url} is not trusted: {reason}; see clickhouse.ca_file"));
         }

@@ -22,7 +22,7 @@ use crate::store::Store;
 /// Partitions of the demo's topic.
 const PARTITIONS: i32 = 4;
 
-/// The filter that `[log]` has by default, which is chatty for a demo.
+/// The default filter of `[log]`, which is too verbose for a demo.
 const LOG_FILTER_DEFAULT: &str = "info";
 
 /// Run everything on this machine, with nothing installed: broker, ClickHouse, worker, API, on generated data
@@ -83,7 +83,7 @@ pub(super) async fn run(args: &Args, mut config: Config, stop: CancellationToken
     let account = feed.account()?;
     let listener = service::listen(config.http.listen, "--listen").await?;
     let address = listener.local_addr().context("the API has no address")?;
-    // A folder of its own, so that it never empties the database of another engine that keeps its data there.
+    // A separate folder, so that the demo never empties the database of another engine.
     let data_dir = args.data_dir.clone().map_or_else(default_data_dir, Ok)?.join("demo");
     let mut engine = start_engine(args, data_dir.clone()).await?;
     let broker = MockBroker::start(&config.kafka.topic, PARTITIONS)?;
@@ -111,7 +111,7 @@ pub(super) async fn run(args: &Args, mut config: Config, stop: CancellationToken
         error = failed => Err(error),
     };
     stop.cancel();
-    // The engine goes last, and is told to before the broker vanishes under a client that is still about.
+    // The engine stops last, and before the broker is dropped while a client may still use it.
     tokio::task::spawn_blocking(move || engine.stop()).await.context("the demo broke down")??;
     drop(broker);
     outcome
@@ -134,9 +134,9 @@ fn default_data_dir() -> anyhow::Result<PathBuf> {
     Ok(folder.join("seatmeter"))
 }
 
-/// What to do now.
+/// The message after the start.
 fn banner(api: SocketAddr, account: Option<&str>, engine: &EngineProcess, database: &str, data_dir: &Path) -> String {
-    // The dashboard asks for an account where its address names none.
+    // The dashboard asks for an account if its address names none.
     let query = account.map_or_else(String::new, |id| {
         format!("?{}", url::form_urlencoded::Serializer::new(String::new()).append_pair("account", id).finish())
     });

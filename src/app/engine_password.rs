@@ -1,4 +1,5 @@
-//! The password of the embedded engine, as a user names it, and keeping it from other users of the machine.
+//! The password of the embedded engine: as a user gives it, and hidden from other users of the
+//! machine.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -21,15 +22,15 @@ pub(super) struct PasswordArgs {
 }
 
 impl PasswordArgs {
-    /// The password, if one is named and not empty.
+    /// The password, if one is given and not empty.
     pub(super) fn given(&self) -> Option<SecretString> {
         self.password.clone().filter(|password| !password.expose_secret().is_empty())
     }
 }
 
-/// Starts this program anew, in the same process, with the password in its environment instead of its arguments, which
-/// everybody on the machine can list. Returns at once where no argument holds it. Threads and open files of the program do
-/// not outlive that, so it is called before there are any.
+/// Re-executes this program, in the same process, with the password in its environment instead of
+/// its arguments, which every user of the machine can list. Returns at once if no argument holds
+/// it. Threads and open files do not survive this, so it is called before there are any.
 pub(super) fn keep_from_process_list() -> anyhow::Result<()> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let Some((kept, password)) = without_password(&arguments) else { return Ok(()) };

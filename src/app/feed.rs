@@ -1,7 +1,8 @@
-//! What `demo` counts: the lines of a file, or a generated history and then a live trickle.
+//! The events of `demo`: the lines of a file, or a generated history followed by live events.
 //!
-//! The embedded broker keeps only 5 MiB a partition, so a chunk of lines is sent, and the next one only when all of it is
-//! counted: whatever partitions its accounts fall into, nothing is ever pushed out unread.
+//! The embedded broker keeps only 5 MiB a partition, so a chunk of lines is sent, and the next one
+//! only when all of it is counted: so no record is ever evicted unread, whatever partitions the
+//! accounts are in.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -25,13 +26,13 @@ use crate::store::Store;
 /// overhead counts too. A single line may be larger: the broker keeps the last record of a partition whatever its size.
 const CHUNK_BYTES_MAX: usize = 5 * 1024 * 1024 / 2;
 
-/// Time between looks at what is counted.
+/// Time between checks of the progress.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Days of generated history.
 const HISTORY_DAYS: i64 = 92;
 
-/// Time between the events of the live trickle.
+/// Time between live events.
 const TRICKLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where the events come from.
@@ -41,7 +42,7 @@ pub(super) enum Feed {
 }
 
 impl Feed {
-    /// The lines of the file, or generated ones where none is named.
+    /// The lines of the file, or generated ones if none is named.
     pub(super) fn open(events: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = events else {
             let to_ms = Utc::now().timestamp_millis();
@@ -51,13 +52,13 @@ impl Feed {
         Ok(Self::File { lines, bytes })
     }
 
-    /// An account that there will be something to see of: that of the first line that names one. A pipe is not looked into,
-    /// because its first line may be long in coming.
+    /// An account with data: that of the first line that names one. A pipe is not inspected,
+    /// because its first line may come late.
     pub(super) fn account(&mut self) -> anyhow::Result<Option<String>> {
         let account = |line: &[u8]| account_key(line).map(|id| id.to_string());
         match self {
             Self::File { bytes: None, .. } => Ok(None),
-            // Only what the buffer holds, which is left in it.
+            // Only the content of the buffer, which stays in it.
             Self::File { lines, .. } => {
                 let begun = lines.fill_buf().context("cannot read the events")?;
                 Ok(begun.split(|byte| *byte == b'\n').find_map(account))
@@ -69,7 +70,7 @@ impl Feed {
     }
 }
 
-/// Feeds the topic until it is told to stop; blocks.
+/// Feeds the topic until `stop` is cancelled; blocks.
 pub(super) fn run(
     feed: Feed,
     kafka: &config::Kafka,
@@ -116,7 +117,7 @@ impl Chunks {
     }
 
     fn count_history(&mut self, generator: &mut Generator, from_ms: i64, to_ms: i64) -> anyhow::Result<()> {
-        // How many lines there will be is known at the end; how far the time has come, all along.
+        // The number of lines is known only at the end; the time reached is always known.
         let position = |time_ms: i64| u64::try_from(time_ms - from_ms).unwrap_or(0);
         let mut progress = Progress::new("counting three months of made-up history", Some(position(to_ms)));
         for line in generator {
@@ -127,11 +128,11 @@ impl Chunks {
         self.finish(progress)
     }
 
-    /// Something happens now and then, until it is told to stop.
+    /// Sends live events until `stop` is cancelled.
     fn trickle(&mut self, generator: &mut Generator) -> anyhow::Result<()> {
         let mut next = Instant::now();
         while !self.stop.is_cancelled() {
-            // In short sleeps, so that it stops soon when it is told to.
+            // In short sleeps, so that it stops soon.
             if Instant::now() < next {
                 std::thread::sleep(LOOK_INTERVAL);
                 continue;
@@ -145,7 +146,7 @@ impl Chunks {
         Ok(())
     }
 
-    /// Sends a line; false where it was told to stop. Blank lines are skipped.
+    /// Sends a line; false if `stop` is cancelled. Blank lines are skipped.
     fn send(&mut self, payload: &[u8], position: u64, progress: &mut Progress) -> anyhow::Result<bool> {
         if payload.is_empty() {
             return Ok(true);
@@ -161,7 +162,7 @@ impl Chunks {
         self.sender.send(self.sent, payload, &self.stop)
     }
 
-    /// Waits until everything that was sent is counted; false where it was told to stop.
+    /// Waits until everything that was sent is counted; false if `stop` is cancelled.
     fn wait_until_counted(&mut self) -> anyhow::Result<bool> {
         while self.sender.wait(LOOK_INTERVAL) > 0 {
             if self.stop.is_cancelled() {
@@ -185,7 +186,7 @@ impl Chunks {
     fn counted(&self) -> anyhow::Result<u64> {
         match self.runtime.block_on(self.store.progress(&self.topic)) {
             Ok(partitions) => Ok(partitions.iter().map(|partition| partition.progress.passed()).sum()),
-            // The worker waits for it too, and says so.
+            // The worker waits for it too, and reports it.
             Err(error) if error.is_retryable() => Ok(0),
             Err(error) => Err(error).context("cannot tell what is counted"),
         }
@@ -200,7 +201,7 @@ impl Chunks {
     }
 }
 
-/// Runs [`run`] on a thread of its own; it ends early only by an error, a file's end, or `stop`.
+/// Runs [`run`] on its own thread; it ends only by an error, the end of a file, or `stop`.
 pub(super) fn start(
     feed: Feed,
     kafka: config::Kafka,

@@ -19,7 +19,7 @@ use crate::core::calendar::{Day, Zone, day_of, day_start};
 use crate::core::decode::{TIME_END_MS, TIME_MIN_MS};
 use crate::generate::{Generator, Load, PLAN_AGE_DAYS_MAX, Shares};
 
-/// Progress is shown, and a wish to stop heard, after this many lines.
+/// Progress and `stop` are handled after this many lines.
 const SHOW_LINES: u64 = 1_024;
 
 /// Make realistic usage events: NDJSON on standard output, in a file, or straight to the topic
@@ -99,7 +99,7 @@ fn share(text: &str) -> Result<f64, String> {
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("expected a number from 0 to 1".to_owned()) }
 }
 
-/// Generates until the end, or until it is told to stop; blocks.
+/// Generates until the end, or until `stop` is cancelled; blocks.
 pub(super) fn run(
     args: &Args,
     load_config: impl FnOnce() -> anyhow::Result<Config>,
@@ -114,7 +114,7 @@ pub(super) fn run(
     } else if let Some(path) = &args.output {
         to_file(lines, args.count, path).with_context(|| format!("cannot write {}", path.display()))
     } else {
-        // Where lines come slowly, a reader wants each of them at once.
+        // Slow lines are flushed one by one.
         to_stdout(lines, args.rate.is_some())
     }
 }
@@ -135,7 +135,7 @@ fn to_kafka(
             progress.set(number, sender.delivered());
         }
     }
-    // To be told to stop is how a load without an end ends.
+    // An endless load ends by `stop`, which is no error.
     produce::finish(&sender, progress, stop, None)
 }
 
@@ -197,7 +197,7 @@ fn load(args: &Args) -> anyhow::Result<Load> {
     })
 }
 
-/// Refuses days whose events would all be rejected for their time.
+/// Refuses days whose events would all be rejected because of their time.
 fn check_times(from_ms: i64, to_ms: i64) -> anyhow::Result<()> {
     let first_ms = TIME_MIN_MS + i64::from(PLAN_AGE_DAYS_MAX) * 86_400_000;
     if from_ms < first_ms {
@@ -217,7 +217,7 @@ fn utc_midnight(day: Day) -> i64 {
     day_start(Zone::UTC, day)
 }
 
-/// Keeps to a rate.
+/// Limits the rate.
 struct Pace {
     interval: Option<Duration>,
     next: Instant,
@@ -228,10 +228,10 @@ impl Pace {
         Self { interval: rate.map(|rate| Duration::from_secs(1) / rate), next: Instant::now() }
     }
 
-    /// Waits until the next line is due; false where it was told to stop.
+    /// Waits until the next line is due; false if `stop` is cancelled.
     fn wait(&mut self, stop: &CancellationToken) -> bool {
         if let Some(interval) = self.interval {
-            // Sleeps are as coarse as a millisecond, so what is due is caught up with.
+            // Sleeps have a resolution of a millisecond, so overdue lines are sent at once.
             while let Some(rest) = self.next.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) {
                 if stop.is_cancelled() {
                     return false;

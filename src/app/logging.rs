@@ -1,8 +1,8 @@
 //! Where logs go: standard error, as text or as JSON lines.
 //!
-//! Whoever logs never waits for whoever reads: lines go to a thread of their own, and where that one is not read for a
-//! while, some of them are lost, which is counted and told. A pipe that nobody empties would otherwise block each thread
-//! that has something to say, one after the other, and with them the counting, and the end of the process.
+//! Logging never waits for the reader of the log: a separate thread writes the lines, and if they
+//! are not read for a while, some are lost, which is counted and logged. Otherwise a pipe that is
+//! not read would block each logging thread, and with them the counting and the end of the process.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::progress::StandardError;
 use crate::config::Log;
 use crate::telemetry::{events, metrics};
 
-/// Lines that may wait to be written; a MiB or so.
+/// Lines that may wait to be written; about a MiB.
 const WAITING_LINES_MAX: usize = 4_096;
 
 /// How long the last lines may take at the end of the process.
@@ -27,7 +27,8 @@ const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 ///
-/// Where the filter is wrong, which validation has ruled out for a configured one, or a subscriber is already there.
+/// The filter is invalid, which validation excludes for a configured one, or a subscriber is
+/// already installed.
 pub(super) fn init(log: &Log) -> anyhow::Result<LastLines> {
     let filter = EnvFilter::try_new(&log.filter).with_context(|| format!("log.filter = {:?}", log.filter))?;
     let (sender, receiver) = crossbeam_channel::bounded(WAITING_LINES_MAX);
@@ -43,7 +44,7 @@ pub(super) fn init(log: &Log) -> anyhow::Result<LastLines> {
 
 enum Message {
     Line(Vec<u8>),
-    /// Asks for an answer once all lines before it are written.
+    /// Requests an answer once all earlier lines are written.
     Flush(Sender<()>),
 }
 
@@ -51,7 +52,7 @@ enum Message {
 #[derive(Clone)]
 struct Lines {
     sender: Sender<Message>,
-    /// Lines that nobody has been told of.
+    /// Lost lines that are not reported yet.
     lost: Arc<AtomicU64>,
 }
 
@@ -73,7 +74,7 @@ fn write_lines(messages: &Receiver<Message>, lost: &AtomicU64, mut out: impl Wri
     for message in messages {
         match message {
             Message::Line(line) => {
-                // Where standard error is gone there is nobody left to tell.
+                // If standard error is closed, there is no reader left.
                 let _ = out.write_all(&line);
                 match lost.swap(0, Ordering::Relaxed) {
                     0 => {}
@@ -87,7 +88,7 @@ fn write_lines(messages: &Receiver<Message>, lost: &AtomicU64, mut out: impl Wri
     }
 }
 
-/// When dropped, waits until all lines are written, but not for ever.
+/// When dropped, waits a bounded time until all lines are written.
 #[must_use]
 pub(super) struct LastLines(Sender<Message>);
 
@@ -104,7 +105,7 @@ impl Drop for LastLines {
 mod tests {
     use super::*;
 
-    /// A reader that takes what it is given only when it is told to.
+    /// A reader that reads only on demand.
     struct Slow {
         may_go_on: Receiver<()>,
         read: Sender<String>,

@@ -59,7 +59,7 @@ enum Command {
     Token(token::Args),
 }
 
-/// The program's version, and the release of the IANA time zone database that it tells days by.
+/// The program's version, and the release of its IANA time zone database.
 fn version() -> &'static str {
     static VERSION: LazyLock<String> =
         LazyLock::new(|| format!("{} (time zones {RELEASE})", env!("CARGO_PKG_VERSION")));
@@ -99,11 +99,11 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     result.or_else(|error| if error.is::<OutputClosed>() { Ok(()) } else { Err(error) })
 }
 
-/// Lets the process open as many files as its hard limit allows: connections of clients must not use up those that the
-/// worker needs, and the engine has a file open for each column. The limit is inherited low (1,024, or 256), for the sake of
-/// programs that use `select`.
+/// Raises the limit of open files to the hard limit: connections of clients must not use up the
+/// files that the worker needs, and the engine has a file open per column. The inherited limit is
+/// low (1,024, or 256), for programs that use `select`.
 fn raise_descriptor_limit() {
-    // Where it cannot be raised, the bounds of connections keep to what it is.
+    // If it cannot be raised, the limits of connections respect the current value.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
 }
 
@@ -111,7 +111,8 @@ fn serve(load: impl FnOnce() -> anyhow::Result<Config>, role: Role) -> anyhow::R
     with_runtime(load, async |config, stop| service::run(&config, role, stop).await)
 }
 
-/// Loads the configuration, starts logging and runs the command until it is done; the token asks it to stop earlier.
+/// Loads the configuration, starts logging and runs the command to its end; the token asks it to
+/// stop earlier.
 fn with_runtime(
     load: impl FnOnce() -> anyhow::Result<Config>,
     command: impl AsyncFnOnce(Config, CancellationToken) -> anyhow::Result<()>,
@@ -121,7 +122,8 @@ fn with_runtime(
     within_runtime(async { command(config, shutdown::on_signals()?).await })
 }
 
-/// Runs the future to its end. Threads that are still about, stuck ones perhaps, do not keep the process from ending.
+/// Runs the future to its end. Threads that still run, possibly stuck ones, do not keep the process
+/// from ending.
 fn within_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")?;
@@ -130,7 +132,7 @@ fn within_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::
     result
 }
 
-/// Runs work that blocks, while signals are listened to.
+/// Runs blocking work while signals are handled.
 async fn blocking(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(work).await.context("the command broke down")?
 }

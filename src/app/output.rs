@@ -1,4 +1,4 @@
-//! Standard output, and what happens when its reader has left.
+//! Standard output, and the case that its reader has left.
 
 use std::io::{self, ErrorKind};
 
@@ -9,7 +9,7 @@ use anyhow::Context as _;
 #[error("standard output is closed")]
 pub(super) struct OutputClosed;
 
-/// Tells a reader who left from every other failure to write to standard output.
+/// Distinguishes a reader that left from other failures to write to standard output.
 pub(super) fn written(result: io::Result<()>) -> anyhow::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(OutputClosed.into()),

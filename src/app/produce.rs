@@ -13,16 +13,16 @@ use super::progress::{Progress, count_of, say};
 use super::sender::Sender;
 use crate::config::Config;
 
-/// Time between two looks at how far it has come.
+/// Time between two updates of the progress.
 const SHOW_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Lines that are read ahead.
 const LINES_AHEAD_MAX: usize = 1_024;
 
-/// How long the brokers may take to acknowledge the last records once the process is told to stop.
+/// How long the brokers may take to acknowledge the last records after the stop request.
 const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time between complaints while nothing is acknowledged.
+/// Time between warnings while nothing is acknowledged.
 const COMPLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Send NDJSON events to the topic, one event a line
@@ -36,7 +36,7 @@ pub(super) struct Args {
     file: PathBuf,
 }
 
-/// A line, and where it ends in the file.
+/// A line, and the position of its end in the file.
 type Line = (Vec<u8>, u64);
 
 /// Sends the file; blocks.
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, config: &Config, stop: &CancellationToken) -> any
     let (mut number, mut position) = (0_u64, 0_u64);
     let mut shown = Instant::now();
     while !stop.is_cancelled() {
-        // Lines may come slowly, or not at all for a while: what was sent shows nevertheless, and a wish to stop is heard.
+        // Lines may come slowly: progress is shown and `stop` is handled meanwhile.
         match lines.recv_timeout(SHOW_INTERVAL) {
             Ok(read) => {
                 let (line, end) = read?;
@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args, config: &Config, stop: &CancellationToken) -> any
     finish(&sender, progress, stop, stop.is_cancelled().then_some(number))
 }
 
-/// Reads lines on a thread of its own, which ends with the lines or when nobody takes them any more.
+/// Reads lines on its own thread, which ends with the lines or when the receiver is dropped.
 fn read_aside(mut lines: Box<dyn BufRead + Send>) -> Receiver<anyhow::Result<Line>> {
     let (sender, receiver) = crossbeam_channel::bounded(LINES_AHEAD_MAX);
     std::thread::spawn(move || {
@@ -91,8 +91,9 @@ fn read_aside(mut lines: Box<dyn BufRead + Send>) -> Receiver<anyhow::Result<Lin
     receiver
 }
 
-/// Waits for the brokers to acknowledge what was sent, and says what became of it. Where `stop` is cancelled they have
-/// [`LAST_ANSWERS_TIMEOUT`] for it. `interrupted_at` is the line at which it was told to stop.
+/// Waits until the brokers acknowledge what was sent, and reports the outcome. After `stop` is
+/// cancelled they have [`LAST_ANSWERS_TIMEOUT`]. `interrupted_at` is the line at which the command
+/// was stopped.
 pub(super) fn finish(
     sender: &Sender,
     mut progress: Progress,
@@ -137,7 +138,7 @@ pub(super) fn finish(
     Ok(())
 }
 
-/// The lines of the file, and its size where it has one.
+/// The lines of the file, and its size if it has one.
 pub(super) fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead + Send>, Option<u64>)> {
     if path == Path::new("-") {
         return Ok((Box::new(BufReader::new(std::io::stdin())), None));

@@ -1,5 +1,5 @@
-//! How far long work has come: a bar on a terminal, a plain line now and then elsewhere. Always on standard error, which
-//! it shares with the logs: both go through here, so that neither tears the other.
+//! Progress of long work: a bar on a terminal, periodic plain lines elsewhere. It shares standard
+//! error with the logs: both are written through this module, so that neither breaks the other.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::LazyLock;
@@ -13,11 +13,11 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// Every bar that is shown.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// How far one piece of work has come.
+/// Progress of one task.
 pub(super) struct Progress {
     /// What is being done, such as `sending`.
     action: &'static str,
-    /// The position that means done; `None` where nobody knows.
+    /// The position of the end; `None` if unknown.
     total: Option<u64>,
     position: u64,
     started: Instant,
@@ -62,12 +62,12 @@ impl Progress {
         }
     }
 
-    /// More records, at the position of before.
+    /// Adds records at the same position.
     pub(super) fn set_records(&mut self, records: u64) {
         self.set(self.position, records);
     }
 
-    /// Takes the bar away and says how the work ended.
+    /// Removes the bar and prints the result.
     pub(super) fn finish(self, summary: &str) {
         drop(self);
         say(summary);
@@ -95,7 +95,7 @@ fn bar(action: &'static str, total: Option<u64>) -> ProgressBar {
     };
     let style = ProgressStyle::with_template(template).expect("the templates above are well-formed");
     let bar = BARS.add(bar.with_style(style.progress_chars("=> ")).with_prefix(action));
-    // Shown at once, and alive while nothing moves.
+    // Shown at once, and animated while nothing moves.
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
@@ -105,13 +105,13 @@ pub(super) fn count_of(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", HumanCount(number), if number == 1 { "" } else { "s" })
 }
 
-/// A line for whoever watches.
+/// A line on standard error.
 pub(super) fn say(line: &str) {
-    // Where standard error is gone, nobody watches.
+    // If standard error is closed, there is no reader.
     let _ = writeln!(StandardError, "{line}");
 }
 
-/// Standard error beside the bars: they step aside while something else is written.
+/// Standard error with bars, which are suspended while something else is written.
 pub(super) struct StandardError;
 
 impl Write for StandardError {

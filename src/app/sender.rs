@@ -1,5 +1,6 @@
-//! Sends events to the topic as the producers of the contract do: keyed by account, placed as Java clients place them, and
-//! stamped with the time of sending. The bytes are sent unchanged, and nothing here judges them.
+//! Sends events to the topic as the producers of the contract do: keyed by account, partitioned
+//! like Java clients, and stamped with the time of sending. The bytes are sent unchanged and not
+//! validated.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -23,37 +24,37 @@ use crate::ingest::NewestCause;
 use crate::kafka::{Cause, Causes, Kind, Operation, Resource, Tokens};
 use crate::telemetry::events;
 
-/// How long the brokers may take to say which topics there are, from one attempt to the next: what they refuse is known
-/// early, and an answer may be long.
+/// Timeouts of the attempts to list the topics: a refusal is known early, and an answer may be
+/// large.
 const METADATA_TIMEOUTS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 /// How long to wait for room in the queue, or for deliveries, before looking again.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A producer for the one topic. A thread of its own serves librdkafka's callbacks, whatever the caller waits for: delivery
-/// reports, complaints, and the requests for another token.
+/// A producer for one topic. A separate thread serves librdkafka's callbacks (delivery reports,
+/// errors, token requests), whatever the caller waits for.
 pub(super) struct Sender {
     producer: ThreadedProducer<Deliveries>,
     topic: String,
 }
 
-/// What became of the records.
+/// Outcome of the records.
 #[derive(Debug)]
 pub(super) struct Report {
     /// Records that the brokers have acknowledged.
     pub(super) delivered: u64,
-    /// Records that they refused, or did not answer for.
+    /// Records that the brokers refused or did not answer for.
     pub(super) failed: u64,
-    /// One of the failed ones: the number given to [`Sender::send`], and why.
+    /// One failed record: the number given to [`Sender::send`], and why.
     pub(super) first_failure: Option<(u64, String)>,
 }
 
-/// What the callbacks have told.
+/// State set by the callbacks.
 struct Deliveries {
     delivered: AtomicU64,
     failed: AtomicU64,
     first_failure: Mutex<Option<Failure>>,
-    /// The client's newest complaint, which says more than that something timed out.
+    /// The client's newest error, which is more specific than a timeout.
     trouble: NewestCause,
     causes: Causes,
     tokens: Tokens,
@@ -81,7 +82,7 @@ pub(super) enum ConnectError {
 }
 
 impl Sender {
-    /// Connects, and makes sure that the topic is there.
+    /// Connects, and checks that the topic exists.
     pub(super) fn connect(kafka: &config::Kafka) -> Result<Self, ConnectError> {
         let causes = Causes::new(kafka);
         let deliveries =
@@ -91,7 +92,8 @@ impl Sender {
         let sender = Self { producer, topic: kafka.topic.clone() };
         let mut reason = String::new();
         for timeout in METADATA_TIMEOUTS {
-            // All topics: a broker that creates topics on demand would do so for a topic that is asked for by name.
+            // All topics: a broker that creates topics automatically would create one that is
+            // requested by name.
             match sender.producer.client().fetch_metadata(None, timeout) {
                 Ok(metadata) if metadata.topics().iter().any(|known| known.name() == sender.topic) => {
                     return Ok(sender);
@@ -109,19 +111,19 @@ impl Sender {
         Err(ConnectError::Unreachable { brokers: kafka.brokers.clone(), reason })
     }
 
-    /// Queues one record; `number` names it in the report. Waits while the queue is full; returns false, with the record
-    /// not queued, where it was told to stop meanwhile.
+    /// Queues one record; `number` names it in the report. Waits while the queue is full; returns
+    /// false, with the record not queued, if `stop` is cancelled meanwhile.
     ///
     /// # Errors
     ///
-    /// Where the producer is beyond repair. A record that cannot be sent is counted as failed instead.
+    /// The producer failed for good. A record that cannot be sent is counted as failed instead.
     pub(super) fn send(&mut self, number: u64, payload: &[u8], stop: &CancellationToken) -> anyhow::Result<bool> {
         let id = account_key(payload);
         let key: Option<Cow<'_, str>> = id.map(|id| match id {
             IdRef::Number(number) => Cow::Owned(number.to_string()),
             IdRef::Text(text) => text,
         });
-        // The opaque is a machine word, which holds every number of records that was ever sent.
+        // The opaque is a machine word, large enough for any number of records.
         let opaque = usize::try_from(number).unwrap_or(usize::MAX);
         let mut record = BaseRecord::with_opaque_to(&self.topic, opaque).payload(payload);
         record.key = key.as_ref().map(|key| key.as_bytes());
@@ -151,7 +153,7 @@ impl Sender {
         self.deliveries().delivered.load(Ordering::Relaxed)
     }
 
-    /// Waits until nothing is on its way, for at most `timeout`; returns how many records are.
+    /// Waits until no record is in flight, for at most `timeout`; returns how many are.
     pub(super) fn wait(&self, timeout: Duration) -> usize {
         let deadline = Instant::now() + timeout;
         loop {
@@ -160,14 +162,15 @@ impl Sender {
                 return on_their_way;
             }
             if self.producer.client().fatal_error().is_some() {
-                // What was queued after the client had failed would wait for its timeout, which is minutes away.
+                // Records queued after the client has failed would wait for their timeout, which is
+                // minutes.
                 self.producer.purge(PurgeConfig::default().queue().inflight());
             }
             std::thread::sleep(LOOK_INTERVAL);
         }
     }
 
-    /// What became of the records so far; call it when [`Self::wait`] returns 0.
+    /// Outcome of the records so far; to be called when [`Self::wait`] returns 0.
     pub(super) fn report(&self) -> Report {
         let deliveries = self.deliveries();
         let first = lock(&deliveries.first_failure).clone();
@@ -178,7 +181,8 @@ impl Sender {
         }
     }
 
-    /// The cause of the client's newest complaint. May look at a certificate, which takes some seconds at most.
+    /// The cause of the client's newest error. May fetch a certificate, which takes a few seconds
+    /// at most.
     pub(super) fn cause(&self) -> Option<Cause> {
         let Deliveries { trouble, causes, tokens, .. } = self.deliveries();
         let (code, text) = tokens.behind(trouble.complaint()?);
@@ -191,7 +195,7 @@ impl Sender {
         let causes = &self.deliveries().causes;
         let fatal = self.producer.client().fatal_error();
         let (code, text) = match (code, &fatal) {
-            // That it was given up follows from what the client has failed for.
+            // The purge of a record follows from the client's own failure.
             (
                 Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight | RDKafkaErrorCode::Fatal),
                 Some(fatal),
@@ -199,7 +203,8 @@ impl Sender {
             _ => (code, text),
         };
         match code {
-            // A producer that may write to no topic is not given the id that it needs to write each record once.
+            // A producer without Write on any topic does not get the id that it needs to write each
+            // record once.
             Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
                 causes.denied(Operation::Write, Resource::Topic(&self.topic)).to_string()
             }
@@ -219,15 +224,15 @@ impl Sender {
 /// The client's properties.
 pub(super) fn properties(kafka: &config::Kafka) -> ClientConfig {
     let mut properties = ClientConfig::new();
-    // That a connection ended is told at this level, and sometimes nowhere else.
+    // The end of a connection is logged at this level, and sometimes nowhere else.
     properties.set_log_level(RDKafkaLogLevel::Info);
-    // Defaults of ours that a user may change.
+    // Our defaults, which a user may change.
     properties
         .set("client.id", "seatmeter")
         .set("compression.type", "lz4")
         .set("linger.ms", "20")
         .set("queue.buffering.max.kbytes", "65536")
-        // The broker has the last word on what is too large.
+        // The broker decides which record is too large.
         .set("message.max.bytes", "16777216");
     for (name, value) in kafka.client_properties() {
         properties.set(name, value.expose_secret());

@@ -1,8 +1,8 @@
 //! `seatmeter run`, `worker` and `api`: the long-running processes.
 //!
-//! Start: what a person has got wrong is found first (port, keys, password, schema), then the API answers `/readyz`, then
-//! the worker joins its group. Stop: the worker drains, flushes, commits and leaves while the API still answers; the API
-//! goes last.
+//! Start: configuration errors are found first (port, keys, password, schema), then the API answers
+//! `/readyz`, then the worker joins its group. Stop: the worker drains, flushes, commits and leaves
+//! while the API still answers; the API stops last.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use crate::store::{MigrateError, Store, StoreError};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics;
 
-/// How long the process may take to end once the last flush had its time: each step of the end has a limit of its own, and
-/// together (commit, tasks, leaving the group, open requests) they stay below this.
+/// How long the process may take to end after the time for the last flush: each step (commit,
+/// tasks, leaving the group, open requests) has its own limit, and their sum is below this.
 const END_GRACE: Duration = Duration::from_secs(40);
 
 /// Count the topic's events and serve the report API, in one process
@@ -39,7 +39,7 @@ pub(super) struct WorkerArgs {}
 #[derive(Debug, clap::Args)]
 pub(super) struct ApiArgs {}
 
-/// What a process does.
+/// The role of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Worker,
@@ -55,7 +55,7 @@ pub(super) async fn run(config: &Config, role: Role, stop: CancellationToken) ->
     Service::new(config, role, listener, store)?.run(stop).await
 }
 
-/// Takes the API's address, which `option` names.
+/// Binds the API's address, which `option` sets.
 pub(super) async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
@@ -116,8 +116,8 @@ impl<'a> Service<'a> {
     }
 }
 
-/// Waits until ClickHouse answers, and gets the seed for the keys of users. Whatever waiting cannot heal (a wrong password, a
-/// missing schema) is an error at once.
+/// Waits until ClickHouse answers, and reads the seed for the keys of users. Failures that waiting
+/// cannot resolve (a wrong password, a missing schema) are errors at once.
 async fn wait_for_schema(store: &Store, health: &Arc<Health>) -> anyhow::Result<UserKeySeed> {
     let clickhouse = Dependency::new("clickhouse", "cannot start without ClickHouse", Arc::clone(health));
     let look = || async {

@@ -1,4 +1,4 @@
-//! Signals to a request to stop, and the end that comes whatever happens.
+//! Turns signals into a stop request, and forces the end of the process.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ const INTERRUPTED: i32 = 130;
 /// Exit status of a process that could not end by itself; `EX_SOFTWARE` of sysexits, as the watchdog has it.
 const STUCK: i32 = 70;
 
-/// A token that SIGINT and SIGTERM cancel. The first signal asks for an orderly end; the second ends the process at once,
-/// which loses nothing but time: whatever was not flushed is read again.
+/// A token that SIGINT and SIGTERM cancel. The first signal asks for an orderly end; the second
+/// ends the process at once, which loses only time: what was not flushed is read again.
 ///
 /// # Errors
 ///
@@ -40,8 +40,9 @@ pub(super) fn on_signals() -> anyhow::Result<CancellationToken> {
     Ok(token)
 }
 
-/// Ends the process once `stop` was cancelled and `limit` has passed since, whatever its threads wait for by then. Nothing
-/// is said or tidied up: what keeps the process from ending might keep this from ending it. Nothing is lost but time.
+/// Ends the process when `limit` has passed since `stop` was cancelled, whatever its threads wait
+/// for. It does not log or clean up: what blocks the process might block that too. Only time is
+/// lost.
 ///
 /// # Errors
 ///
@@ -52,11 +53,11 @@ pub(super) fn end_within(limit: Duration, stop: CancellationToken) -> anyhow::Re
         stop.cancelled().await;
         drop(told);
     });
-    // Started now, since later it may be impossible.
+    // Started now, because it may be impossible later.
     let last_resort = std::thread::Builder::new().name("last-resort".to_owned());
     last_resort
         .spawn(move || {
-            // Nothing is ever sent: it ends when the sender is gone.
+            // Nothing is ever sent: the call returns when the sender is dropped.
             let _ = is_told.recv();
             std::thread::sleep(limit);
             end_process(STUCK);

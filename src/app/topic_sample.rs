@@ -1,5 +1,5 @@
-//! Whether the topic's newest records show accounts in two partitions at once, as two producers with different partitioners
-//! make them. Only keys are looked at: the key is the account.
+//! Whether the topic's newest records show accounts in two partitions at once, as two producers
+//! with different partitioners make them. Only keys are read: the key is the account.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,16 +13,16 @@ use super::topic_settings::Finding;
 use crate::config;
 use crate::ingest::probe_properties;
 
-/// The newest records of each partition that are looked at, at most.
+/// Newest records that are read of each partition, at most.
 const PARTITION_RECORDS_MAX: i64 = 5_000;
 
-/// The newest records that are looked at in all.
+/// Newest records that are read in all.
 const RECORDS_MAX: i64 = 200_000;
 
 /// How long the brokers may take to answer a question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long reading may take. What has not come by then is not looked at.
+/// How long reading may take. Records that arrive later are ignored.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to wait for one record.
@@ -34,7 +34,8 @@ const NAMES_MAX: usize = 5;
 /// First and last timestamp of an account's records in each partition, by key.
 type Sample = BTreeMap<Vec<u8>, BTreeMap<i32, (i64, i64)>>;
 
-/// Looks at the newest records. Nothing is found where the topic cannot be read: who looks at its settings says why.
+/// Checks the newest records. Finds nothing if the topic cannot be read: the check of its settings
+/// reports why.
 pub(super) async fn look(kafka: &config::Kafka) -> Option<Finding> {
     let own = kafka.clone();
     let sample = tokio::task::spawn_blocking(move || read(&own)).await.ok()?.ok()?;
@@ -82,7 +83,8 @@ fn read(kafka: &config::Kafka) -> Result<Sample, KafkaError> {
     Ok(sample)
 }
 
-/// An account that moved once, all records of one partition sent before those of the other, is as it should be.
+/// An account that moved once, with all records of one partition sent before those of the other, is
+/// correct.
 fn judge(topic: &str, sample: &Sample) -> Option<Finding> {
     let is_split = |partitions: &BTreeMap<i32, (i64, i64)>| {
         let mut times: Vec<(i64, i64)> = partitions.values().copied().collect();
@@ -101,7 +103,7 @@ fn judge(topic: &str, sample: &Sample) -> Option<Finding> {
     let more = if split.len() > names.len() { ", …" } else { "" };
     Some(Finding::Warning(format!(
         "topic {topic:?} has accounts in several partitions at once ({} of {} in its newest records: {}{more}): they cannot be \
-         counted exactly; let all producers use one partitioner (README: An account in two partitions)",
+         counted exactly; let all producers use one partitioner (config/runbook.md: An account in two partitions)",
         split.len(),
         sample.len(),
         names.join(", "),

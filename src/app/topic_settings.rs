@@ -1,5 +1,6 @@
-//! Whether a worker may do what it needs to, and whether the topic is set up so that its events can be counted exactly:
-//! duplicates are recognized by the records of the last 24 hours, which must be there to be read again.
+//! Whether a worker has the permissions that it needs, and whether the topic is configured so that
+//! its events can be counted exactly: duplicates are recognized by the records of the last 24
+//! hours, which must be there to be read again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,15 +20,15 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The window in which duplicates are recognized, milliseconds.
 const DUPLICATE_WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// What was found.
+/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
     Good(String),
-    /// It works, but not for sure or not for ever.
+    /// It works, but perhaps not always.
     Warning(String),
     /// Counts would be wrong, or nothing would be counted.
     Error(String),
-    /// What could not be looked at, and why.
+    /// What could not be checked, and why.
     NotChecked(String),
 }
 
@@ -42,7 +43,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks at Kafka: what a worker will do with it, and how the topic is set up.
+/// Checks Kafka: the steps of a worker, and the topic's settings.
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let own = config.clone();
     let attempts = match tokio::task::spawn_blocking(move || ingest::try_access(&own)).await {
@@ -59,7 +60,7 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
 
 async fn look_at_settings(kafka: &config::Kafka) -> Vec<Finding> {
     match settings(kafka).await {
-        // rdkafka does not tell an error of a topic: whoever is denied gets no settings at all.
+        // rdkafka does not return errors of a topic: a denied client gets no settings at all.
         Ok(settings) if settings.is_empty() => {
             let denied = Causes::new(kafka).denied(Operation::DescribeConfigs, Resource::Topic(&kafka.topic));
             vec![Finding::Error(format!("{denied}; without it nobody can tell how long the topic keeps its records"))]
@@ -93,7 +94,7 @@ async fn settings(kafka: &config::Kafka) -> Result<BTreeMap<String, String>, Str
     Ok(topic.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
 }
 
-/// Judges the settings.
+/// Validates the settings.
 fn judge(topic: &str, settings: &BTreeMap<String, String>) -> Vec<Finding> {
     let setting = |name: &str| settings.get(name).map(String::as_str).unwrap_or_default();
     let number = |name: &str| setting(name).parse::<i64>().ok();

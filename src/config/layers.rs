@@ -1,7 +1,7 @@
 //! Embedded defaults, then the user's file, then the environment, merged into one document.
 //!
-//! The environment is read by the types of the embedded defaults, so that a password of digits stays text, and an unknown
-//! variable is refused like an unknown key.
+//! Environment variables are parsed by the types of the embedded defaults, so that a password of
+//! digits stays text. An unknown variable is refused like an unknown key.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -32,7 +32,7 @@ pub(super) fn read(
         let text = std::fs::read_to_string(path)
             .map_err(|error| Problem::new(&name, format!(": the configuration file cannot be read: {error}")))?;
         layers = layers.merge(Toml::string(&text));
-        // Extracted once without the environment, so that the error can name the file.
+        // First extracted without the environment, so that an error can name the file.
         layers.extract::<Raw>().map_err(|error| problems(&name, error))?;
     }
     let overrides = overrides(&defaults, environment)?;
@@ -42,7 +42,7 @@ pub(super) fn read(
         .map_err(|error| problems("environment", error))
 }
 
-/// What the environment variables spell.
+/// Values from environment variables.
 #[derive(Default)]
 struct Overrides {
     /// By section.
@@ -51,7 +51,7 @@ struct Overrides {
     tables: BTreeMap<(String, String), Dict>,
 }
 
-/// The document that the environment variables spell.
+/// The document that the environment variables define.
 fn overrides(
     defaults: &Dict,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -65,7 +65,7 @@ fn overrides(
         }
     }
     if !problems.is_empty() {
-        // The order of the environment is not ours; errors should not jump about.
+        // Sorted, so that errors have a stable order.
         problems.sort_by(|a, b| a.key.cmp(&b.key));
         return Err(ConfigError { problems });
     }
@@ -76,7 +76,7 @@ fn overrides(
     Ok(options)
 }
 
-/// Takes in one variable.
+/// Adds one variable.
 fn override_one(defaults: &Dict, overrides: &mut Overrides, name: &str, value: &OsStr) -> Result<(), String> {
     const UNKNOWN: &str = ": no such option; `seatmeter check-config --defaults` lists them";
     let value = value.to_str().ok_or(": the value is not UTF-8")?;
@@ -84,7 +84,8 @@ fn override_one(defaults: &Dict, overrides: &mut Overrides, name: &str, value: &
     let [section, key, rest @ ..] = path.as_slice() else { return Err(UNKNOWN.into()) };
     let default = defaults.get(section).and_then(Value::as_dict).and_then(|section| section.get(key)).ok_or(UNKNOWN)?;
     match (default, rest) {
-        // No librdkafka property that may be set has an underscore in its name, but for log_level, which is [log]'s to say.
+        // No librdkafka property that may be set has an underscore in its name. (`log_level` is
+        // refused: [log] sets it.)
         (Value::Dict(..), [property]) => {
             let table = overrides.tables.entry((section.clone(), key.clone())).or_default();
             table.insert(property.replace('_', "."), value.into());
@@ -98,7 +99,7 @@ fn override_one(defaults: &Dict, overrides: &mut Overrides, name: &str, value: &
     Ok(())
 }
 
-/// The text of an environment variable as the type that the default has.
+/// The text of an environment variable, parsed as the type of the default.
 fn typed(default: &Value, text: &str) -> Result<Value, String> {
     match default {
         Value::Num(..) => {
@@ -123,7 +124,7 @@ fn typed(default: &Value, text: &str) -> Result<Value, String> {
     }
 }
 
-/// What figment says, without the values that it quotes: one of them may be a secret.
+/// The error of figment without the values that it quotes: one of them may be a secret.
 fn problems(origin: &str, error: figment::Error) -> ConfigError {
     let problems = error.into_iter().map(|error| problem(origin, &error)).collect();
     ConfigError { problems }
@@ -145,7 +146,7 @@ fn problem(origin: &str, error: &figment::Error) -> Problem {
     Problem::new(key, message)
 }
 
-/// A TOML parser's message without the lines that it quotes from the document.
+/// A TOML parser's message without the document lines that it quotes.
 fn syntax_error(message: &str) -> String {
     let quoted = |line: &&str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
     message.lines().filter(|line| !quoted(line)).map(str::trim).collect::<Vec<_>>().join(": ")

@@ -45,14 +45,14 @@ pub fn load(
     validate::validate(raw, &surroundings)
 }
 
-/// What is wrong with the configuration.
+/// Why the configuration is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// At least one.
     pub problems: Vec<Problem>,
 }
 
-/// One thing that is wrong with the configuration.
+/// One problem of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The option (`kafka.topic`), the environment variable or the file at fault.
@@ -102,7 +102,7 @@ pub struct Config {
     pub log: Log,
 }
 
-/// Where the events are.
+/// Where the events are read from.
 #[derive(Clone, Debug)]
 pub struct Kafka {
     /// `host:port`, comma-separated.
@@ -113,7 +113,7 @@ pub struct Kafka {
     pub session_timeout: Duration,
     /// `cooperative-sticky` (default), `range` or `roundrobin`.
     pub assignor: String,
-    /// Any other librdkafka property; those that would break exactness are refused by validation.
+    /// Any other librdkafka property; validation refuses those that would break exactness.
     pub properties: BTreeMap<String, SecretString>,
     /// What gives the tokens of OAUTHBEARER, where that is the mechanism.
     pub token_source: Option<TokenSource>,
@@ -128,7 +128,7 @@ impl Kafka {
     }
 }
 
-/// How the worker reads, holds and flushes.
+/// Options of reading, caching and flushing in the worker.
 #[derive(Clone, Debug)]
 pub struct Ingest {
     /// Worker threads, each with its share of the partitions.
@@ -145,9 +145,10 @@ pub struct Ingest {
     pub idle_flush_interval: Duration,
     /// A worker with this many rows that wait for a flush stops reading.
     pub pending_rows_max: usize,
-    /// What rows that wait for a flush may take, bytes; each worker has an equal share, and stops reading without room.
+    /// Memory of rows that wait for a flush, at most, bytes; each worker has an equal share, and
+    /// stops reading when it is used up.
     pub pending_bytes_max: usize,
-    /// Accounts, users and counters that a worker holds, at most; idle ones are evicted beyond it.
+    /// Accounts, users and counters that a worker holds, at most; beyond it, idle ones are evicted.
     pub held_entries_max: usize,
     /// Payload KiB that librdkafka may queue for each worker.
     pub queue_kbytes_max: u32,
@@ -157,7 +158,7 @@ pub struct Ingest {
     pub watchdog_timeout: Duration,
 }
 
-/// Where the rollups are.
+/// Where the rollups are stored.
 #[derive(Clone, Debug)]
 pub struct ClickHouse {
     /// `http://` or `https://`.
@@ -193,19 +194,19 @@ pub struct Http {
     pub keep_alive_timeout: Duration,
     /// How old the look may be by which a report is answered: how far its account had been counted.
     pub look_age_max: Duration,
-    /// Names besides those of the loopback interface that the API answers for where no token is needed.
+    /// Host names, besides loopback ones, that the API answers for when no token is needed.
     pub allowed_hosts: Vec<String>,
     /// Origins allowed by CORS; empty is off.
     pub cors_origins: Vec<String>,
 }
 
-/// Who may read.
+/// Access control.
 #[derive(Clone, Debug)]
 pub struct Auth {
     pub mode: AuthMode,
 }
 
-/// How callers are known.
+/// How callers are authenticated.
 #[derive(Clone, Debug)]
 pub enum AuthMode {
     /// Everybody may read everything; only for loopback listeners.
@@ -214,7 +215,7 @@ pub enum AuthMode {
     Jwt(Jwt),
 }
 
-/// How tokens are judged.
+/// How tokens are validated.
 #[derive(Clone, Debug, Default)]
 pub struct Jwt {
     /// HS256 secrets.

@@ -4,7 +4,7 @@ use figment::value::Value;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 
-/// What to do instead of setting the property here; `None` where it may be set.
+/// What to do instead of setting the property here; `None` if it may be set.
 pub(super) fn refusal(name: &str, value: &str) -> Option<&'static str> {
     Some(match name {
         "bootstrap.servers" | "metadata.broker.list" => "set kafka.brokers instead",
@@ -30,7 +30,7 @@ pub(super) fn refusal(name: &str, value: &str) -> Option<&'static str> {
         "partitioner" => "records are placed by murmur2_random, as Java clients place them",
         "enable.idempotence" => "records would be written twice or out of order without it",
         "log_level" => "set log.filter instead",
-        // Callbacks and the like, which text cannot set.
+        // Callbacks and the like, which cannot be set by text.
         _ if name.contains('_') => "it is not a property for configuration files",
         _ => return None,
     })
@@ -42,7 +42,7 @@ pub(super) fn is_of_server(name: &str) -> bool {
     name.starts_with("https.ca.") || (name.starts_with("sasl.oauthbearer.") && name != "sasl.oauthbearer.config")
 }
 
-/// True where the value of this librdkafka property is to be masked.
+/// True if the value of this librdkafka property is to be masked.
 pub fn is_secret(name: &str) -> bool {
     const SECRET: [&str; 7] = ["password", "secret", "pem", "oauthbearer.config", "jaas", "token", "passphrase"];
     name != "sasl.oauthbearer.token.endpoint.url" && SECRET.iter().any(|part| name.contains(part))

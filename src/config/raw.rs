@@ -1,5 +1,6 @@
-//! The configuration as its sources spell it: every key of `config/seatmeter.toml`, none of it judged yet. An unknown key
-//! is refused, a missing one cannot be, because the embedded defaults hold them all.
+//! The configuration as its sources give it: every key of `config/seatmeter.toml`, not validated
+//! yet. An unknown key is refused; no key can be missing, because the embedded defaults have all of
+//! them.
 //!
 //! Nothing here derives `Debug`: some of the strings are secrets.
 

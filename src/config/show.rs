@@ -11,7 +11,8 @@ use super::{AuthMode, Config, properties};
 /// Stands for a secret.
 pub const MASK: &str = "***";
 
-/// [`Config`] as TOML, secrets masked. Secrets that came from files stand under the key that would hold them.
+/// [`Config`] as TOML, secrets masked. Secrets that came from files are shown under the key for the
+/// value.
 impl Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.show_kafka(f)?;
@@ -119,7 +120,7 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// An empty secret is shown as such, so that a forgotten one is seen.
+/// An empty secret is shown as empty, so that a forgotten one is noticed.
 fn masked(secret: &SecretString) -> String {
     quoted(if secret.expose_secret().is_empty() { "" } else { MASK })
 }

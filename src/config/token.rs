@@ -102,21 +102,21 @@ fn endpoint(value: Option<String>) -> Result<Url, Wrong> {
     url.ok_or((ENDPOINT, EXPECTED))
 }
 
-/// Lifetime of a token unless the configuration names one, as librdkafka has it.
+/// Default lifetime of a token, as in librdkafka.
 const LIFE: Duration = Duration::from_secs(3_600);
 
-/// What makes an unsecured token, in librdkafka's words.
+/// Input of an unsecured token, in librdkafka's terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsecuredToken {
-    /// Who the token says that its bearer is.
+    /// The principal.
     pub principal: String,
     /// The claim that names the principal.
     pub principal_claim: String,
-    /// What the bearer may do, where anything is said of it.
+    /// The scope, if any.
     pub scope: Option<Vec<String>>,
     /// The claim that holds the scope.
     pub scope_claim: String,
-    /// How long a token lives.
+    /// Lifetime of a token.
     pub life: Duration,
 }
 
@@ -132,7 +132,7 @@ impl UnsecuredToken {
     ///
     /// # Errors
     ///
-    /// What is wrong with it, without a word of it: it may hold secrets.
+    /// What is wrong with the text, without quoting it: it may hold secrets.
     pub(super) fn parse(config: &str) -> Result<Self, &'static str> {
         let mut token = Self {
             principal: String::new(),

@@ -1,6 +1,7 @@
-//! Judges a [`Raw`] document and builds the [`Config`]; collects every problem instead of stopping at the first.
+//! Validates a [`Raw`] document and builds the [`Config`]; collects every problem instead of
+//! stopping at the first.
 //!
-//! Pure but for the [`Surroundings`] that it is given, so that every rule can be tested without a file.
+//! Pure except for the given [`Surroundings`], so that every rule can be tested without a file.
 
 mod token_source;
 
@@ -24,13 +25,13 @@ use super::{Auth, AuthMode, ClickHouse, Config, ConfigError, Http, Ingest, Jwt, 
 /// Threads that `worker_threads = 0` means at most.
 const DEFAULT_WORKER_THREADS_MAX: usize = 16;
 
-/// Each of 64 worker threads has room for two rejected records at least; the most is a tebibyte.
+/// Minimum: each of 64 worker threads has room for two rejected records. Maximum: one tebibyte.
 const PENDING_BYTES_MAX_ALLOWED: RangeInclusive<usize> = 1 << 24..=1 << 40;
 
 /// RFC 7518, section 3.2: a key of the size of the hash, or larger.
 pub(crate) const HS256_SECRET_BYTES_MIN: usize = 32;
 
-/// What validation needs to know of the machine.
+/// What validation needs from the machine.
 pub(super) struct Surroundings<'a> {
     /// Cores that this process may use.
     pub(super) cores: usize,
@@ -38,7 +39,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) read_file: &'a dyn Fn(&Path) -> io::Result<String>,
 }
 
-/// The configuration, or everything that is wrong with it.
+/// The configuration, or all its problems.
 pub(super) fn validate(raw: Raw, surroundings: &Surroundings<'_>) -> Result<Config, ConfigError> {
     let mut check = Check { problems: Vec::new(), surroundings };
     let Raw { kafka, ingest, clickhouse, http, auth, log } = raw;
@@ -60,8 +61,8 @@ struct Check<'a> {
     surroundings: &'a Surroundings<'a>,
 }
 
-/// One method a section. Where a value is wrong, the problem is noted and some allowed value stands in for it, so that the
-/// rest can be judged; no [`Config`] is built then.
+/// One method per section. If a value is wrong, the problem is recorded and an allowed value is
+/// used in its place, so that the rest can be validated; no [`Config`] is built then.
 impl Check<'_> {
     fn kafka(&mut self, raw: RawKafka) -> Kafka {
         self.brokers(&raw.brokers);
@@ -93,7 +94,7 @@ impl Check<'_> {
         }
     }
 
-    /// Judges the broker list. What holds an `@` may hold a password, and is not repeated.
+    /// Validates the broker list. An entry with an `@` may hold a password, and is not quoted.
     fn brokers(&mut self, brokers: &str) {
         const KEY: &str = "kafka.brokers";
         if brokers.contains('@') {
@@ -239,7 +240,8 @@ impl Check<'_> {
         }
     }
 
-    /// True where it is an https URL. What stands before `@` or after `?` may be a password, and is not repeated.
+    /// True if it is an https URL. Text before `@` or after `?` may be a password, and is not
+    /// quoted.
     fn clickhouse_url(&mut self, text: &str) -> bool {
         const KEY: &str = "clickhouse.url";
         let url = match Url::parse(text) {
@@ -269,7 +271,7 @@ impl Check<'_> {
                 continue;
             }
             let url = Url::parse(origin).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-            // `https://a.example/` and `https://a.example:443` are never what a browser sends.
+            // `https://a.example/` and `https://a.example:443` are never sent by a browser.
             if url.is_none_or(|url| url.origin().ascii_serialization() != *origin) {
                 self.refuse("http.cors_origins", origin, "expected an origin such as https://dashboard.example.com");
             }
@@ -376,14 +378,14 @@ impl Check<'_> {
     }
 }
 
-/// What the sections share.
+/// Shared by the sections.
 impl Check<'_> {
-    /// Notes a problem; `message` follows the key.
+    /// Records a problem; `message` follows the key.
     fn problem(&mut self, key: impl Into<String>, message: String) {
         self.problems.push(Problem::new(key, message));
     }
 
-    /// Notes that a value, which is no secret, is not allowed.
+    /// Records that a value, which is not a secret, is not allowed.
     fn refuse(&mut self, key: &str, value: &str, why: impl Display) {
         self.problem(key, format!(" = {value:?}: {why}"));
     }
@@ -409,7 +411,7 @@ impl Check<'_> {
         Duration::from_millis(self.integer(key, value, allowed))
     }
 
-    /// A secret that is given either itself or by a file.
+    /// A secret that is given either directly or by a file.
     fn secret(&mut self, key: &str, value: String, file_key: &str, file: &str) -> String {
         if file.is_empty() {
             return value;
@@ -434,7 +436,7 @@ impl Check<'_> {
     }
 }
 
-/// Judges one entry of the broker list: `host`, `host:port` or `PROTOCOL://host:port`.
+/// Validates one entry of the broker list: `host`, `host:port` or `PROTOCOL://host:port`.
 fn broker_address(broker: &str) -> Result<(), &'static str> {
     const EXPECTED: &str = "expected host:port, with commas between several";
     let address = match broker.split_once("://") {

@@ -1,4 +1,4 @@
-//! What a lane holds of one account.
+//! The in-memory state of one account in a lane.
 
 use std::sync::Arc;
 
@@ -14,18 +14,19 @@ use super::rollup::{AccountMove, AccountProgress, ActiveUsers, RecordPlace, Seat
 use super::seats::{FactOrder, Seat};
 use super::topics::{Topic, Topics, Touched};
 
-/// When an entry was last needed, and by which drain its rows went out; both in drains of the lane.
+/// When an entry was last used, and which drain carries its rows; both counted in drains of the
+/// lane.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Upkeep {
     /// The drain after the one in which the entry was last touched.
     pub used: u64,
-    /// The drain that carries the entry's latest change. The entry must stay until that one is acknowledged: a load
-    /// before then would bring back less than is known.
+    /// The drain that carries the entry's latest change. The entry must stay until that drain is
+    /// acknowledged: a load before then would return stale data.
     pub changed: u64,
 }
 
 impl Upkeep {
-    /// True where the store holds all that the entry does.
+    /// True if the store holds everything that the entry does.
     pub fn is_stored(self, acknowledged: u64) -> bool {
         self.changed <= acknowledged
     }
@@ -36,18 +37,20 @@ impl Upkeep {
 pub struct Account {
     pub id: Id,
     seed: UserKeySeed,
-    /// The zone fact that holds, by (time, source, offset); `None` while none is known.
+    /// The latest zone fact, by (time, source, offset); `None` while none is known.
     zone_order: Option<FactOrder>,
     zone: Zone,
-    /// The days asked for last, the latest first: most records of a batch fall into the same one, and late ones come singly.
+    /// The days of the last lookups, the latest first: most records of a batch fall into the same
+    /// day, and late ones are single.
     days: [LocalDay; 2],
     /// Every organization that an event has named; complete.
     pub organizations: Organizations,
     /// Users whose seats are held.
     pub users: HashMap<Id, User>,
-    /// True where whoever is not among `users` holds no seat.
+    /// True if users who are not in `users` hold no seat.
     pub has_all_seats: bool,
-    /// Counters of later months that are not held have counted nothing. The last month that there is where any may have.
+    /// Counters of months after this one that are not held are 0. The last possible month if
+    /// nothing is known about stored counters.
     pub counted_until: YearMonth,
     /// Users active since the last drain, by organization (its number) and day. May hold a user more than once.
     active: HashMap<(u32, Day), Vec<u64>>,
@@ -57,9 +60,10 @@ pub struct Account {
     pub changed_blocks: Vec<(u32, YearMonth)>,
     /// Whether the account stands among the accounts that any event has named.
     pub seen: Seen,
-    /// True while a drain has something to fetch here.
+    /// True while the account has rows for the next drain.
     pub is_dirty: bool,
-    /// That the account has come here, and where from, until its first event here tells so.
+    /// The pending row that the account moved to this partition, and from which one; yielded with
+    /// its first event here.
     pub moves: Vec<AccountMove>,
     /// The first and the last event since the last drain.
     events: Option<(RecordPlace, RecordPlace)>,
@@ -92,7 +96,7 @@ impl Seen {
 #[derive(Clone, Copy, Debug)]
 pub struct LocalDay {
     window: DayWindow,
-    /// The calendar month that it lies in.
+    /// The calendar month of the day.
     pub month: YearMonth,
 }
 
@@ -108,7 +112,7 @@ impl LocalDay {
     }
 }
 
-/// The organizations of an account, each by a number that is unique in the account and stays.
+/// The organizations of an account, each with a stable number that is unique in the account.
 #[derive(Debug, Default)]
 pub struct Organizations {
     numbers: HashMap<Id, u32>,
@@ -116,7 +120,7 @@ pub struct Organizations {
 }
 
 impl Organizations {
-    /// The number of the organization; made where nothing was known of it.
+    /// The number of the organization; assigned if the organization is new.
     pub fn number(&mut self, id: &IdRef<'_>) -> u32 {
         if let Some(number) = self.numbers.get(id) {
             return *number;
@@ -128,22 +132,22 @@ impl Organizations {
         number
     }
 
-    /// The organization of that number.
+    /// The organization with that number.
     pub fn get(&mut self, number: u32) -> &mut Organization {
         &mut self.list[number as usize]
     }
 
-    /// The organization, where something is known of it.
+    /// The organization, if it is known.
     pub fn find(&self, id: &IdRef<'_>) -> Option<&Organization> {
         self.numbers.get(id).map(|&number| &self.list[number as usize])
     }
 
-    /// All of them.
+    /// All organizations.
     pub fn iter(&self) -> impl Iterator<Item = &Organization> {
         self.list.iter()
     }
 
-    /// All of them.
+    /// All organizations.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Organization> {
         self.list.iter_mut()
     }
@@ -160,11 +164,11 @@ pub struct Organization {
     pub blocks: Blocks,
 }
 
-/// The blocks of an organization, by month. There are a few at most times, and nearly always the one asked for is the one
-/// asked for last.
+/// The blocks of an organization, by month. There are usually few, and most lookups repeat the last
+/// one.
 #[derive(Debug, Default)]
 pub struct Blocks {
-    /// The one asked for last comes first.
+    /// The block of the last lookup comes first.
     held: Vec<HeldBlock>,
 }
 
@@ -177,7 +181,7 @@ pub struct HeldBlock {
 }
 
 impl Blocks {
-    /// The block of that month, where it is held.
+    /// The block of that month, if it is held.
     pub fn get(&mut self, month: YearMonth) -> Option<&mut HeldBlock> {
         let at = self.held.iter().position(|held| held.month == month)?;
         self.held.swap(0, at);
@@ -189,23 +193,23 @@ impl Blocks {
         self.held.iter().any(|held| held.month == month)
     }
 
-    /// Holds a block that has counted nothing yet, for a month that is not held.
+    /// Adds an empty block for a month that is not held.
     pub fn insert(&mut self, month: YearMonth, used: u64) {
         debug_assert!(!self.contains(month), "what a held block has counted must not be forgotten");
         self.held.push(HeldBlock { month, block: Block::default(), upkeep: Upkeep { used, changed: 0 } });
     }
 
-    /// All that are held.
+    /// All held blocks.
     pub fn iter(&self) -> impl Iterator<Item = &HeldBlock> {
         self.held.iter()
     }
 
-    /// Forgets blocks.
+    /// Evicts blocks.
     pub fn retain(&mut self, stays: impl FnMut(&HeldBlock) -> bool) {
         self.held.retain(stays);
     }
 
-    /// True if none is held.
+    /// True if no block is held.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
@@ -219,18 +223,18 @@ const NO_ORGANIZATION: u32 = u32::MAX;
 pub struct User {
     /// The user's key in bitmaps.
     key: u64,
-    /// Seats in every organization; complete. Most users have one, so it stands right here.
+    /// Seats in every organization; complete. Most users have one, so it is stored inline.
     pub seats: SmallVec<[Seat; 1]>,
-    /// The (organization, day) that the user was counted in last, newest first. Only spares work: counting a user twice
-    /// changes nothing.
+    /// The (organization, day) pairs that the user was counted in last, newest first. Only saves
+    /// work: counting a user twice changes nothing.
     counted: [(u32, Day); 2],
-    /// True while the user stands in [`Account::changed_users`].
+    /// True while the user is in [`Account::changed_users`].
     is_changed: bool,
     pub upkeep: Upkeep,
 }
 
 impl User {
-    /// A user that holds no seat.
+    /// A user without seats.
     pub fn new(id: &IdRef<'_>, seed: UserKeySeed) -> Self {
         let nowhere = (NO_ORGANIZATION, Day(i32::MIN));
         Self {
@@ -264,7 +268,7 @@ impl User {
 }
 
 impl Account {
-    /// An account that nothing is known of. The keys of its users are made with `seed`.
+    /// An account without facts. The keys of its users are made with `seed`.
     pub fn new(id: Id, seed: UserKeySeed) -> Self {
         Self {
             id,
@@ -296,19 +300,19 @@ impl Account {
         first.is_none()
     }
 
-    /// Yields the events since the last drain.
+    /// Takes the first and the last event since the last drain.
     pub fn take_progress(&mut self) -> Option<AccountProgress> {
         let (first, last) = self.events.take()?;
         let touched = std::mem::take(&mut self.touched);
         Some(AccountProgress { account: self.id.clone(), first, last, touched })
     }
 
-    /// The zone that the next record is judged by.
+    /// The zone that applies to the next record.
     pub fn zone(&self) -> Zone {
         self.zone
     }
 
-    /// A zone record: the latest one by (time, source, offset) holds.
+    /// Applies a zone record: the latest by (time, source, offset) wins.
     pub fn set_zone(&mut self, order: FactOrder, zone: Zone) {
         if self.zone_order.as_ref().is_some_and(|held| *held >= order) {
             return;
@@ -332,12 +336,12 @@ impl Account {
         self.days[0]
     }
 
-    /// True where the seats of the user are known.
+    /// True if the seats of the user are known.
     pub fn knows_user(&self, id: &IdRef<'_>) -> bool {
         self.has_all_seats || self.users.contains_key(id)
     }
 
-    /// The user; `None` where the seats are not known.
+    /// The user; `None` if the seats are not known.
     pub fn user(&mut self, id: &IdRef<'_>) -> Option<&mut User> {
         let seed = self.seed;
         match self.users.entry_ref(id) {
@@ -349,13 +353,13 @@ impl Account {
         }
     }
 
-    /// True where it is known what the counters of the organization and month stand at.
+    /// True if the counters of the organization and month are known.
     pub fn knows_block(&self, organization: Option<&Organization>, month: YearMonth) -> bool {
         month > self.counted_until || organization.is_some_and(|held| held.blocks.contains(month))
     }
 
-    /// Sees to it that the counters of the organization and month are held; `None` where it is not known what they stand
-    /// at.
+    /// Ensures that the counters of the organization and month are held; `None` if their values are
+    /// not known.
     pub fn hold_block(&mut self, organization: u32, month: YearMonth, used: u64) -> Option<()> {
         let is_uncounted = month > self.counted_until;
         let blocks = &mut self.organizations.get(organization).blocks;
@@ -436,7 +440,7 @@ impl Account {
     }
 }
 
-/// The order of a fact among those of its kind.
+/// Sort key of a fact among those of its kind.
 pub fn fact_order(time_ms: i64, source: &Arc<str>, offset: u64) -> FactOrder {
     FactOrder { time_ms, source: Arc::clone(source), offset }
 }

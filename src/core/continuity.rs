@@ -1,44 +1,48 @@
 //! Whether the log that is read is still the one that was counted.
 //!
-//! A log can lose its end and be filled again: by an unclean leader election, or by a broker that comes back without its
-//! last segment. Offsets alone do not show it once the log has grown again. The last record that was passed shows it: its
-//! offset, the epoch of the leader that appended it and a fingerprint of its content are stored with the progress, and
-//! looked for again when a lane opens, and whenever the leader epoch changes under it.
+//! A log can lose its end and be refilled: after an unclean leader election, or when a broker comes
+//! back without its last segment. Offsets alone do not show it once the log has grown again. The
+//! last record that was passed shows it. Its offset, the epoch of the leader that appended it and a
+//! fingerprint of its content are stored with the progress, and looked for again when a lane opens,
+//! and whenever the leader epoch changes under it.
 //!
-//! As long as the epoch stays no look is needed: an epoch has one leader, which appends each offset once, so two records of the
-//! same epoch, one behind the other, are of the same log. Of a look, with `l` the last record's offset and `n` the next one:
+//! No check is needed while the epoch stays the same: an epoch has one leader, which appends each
+//! offset once, so two consecutive records of the same epoch are of the same log. Verdicts of a
+//! check, with `l` the last record's offset and `n` the next one:
 //!
 //! | the log holds | verdict |
 //! |---|---|
 //! | at `l` the same record, then nothing up to `n` | the same log |
 //! | at `l` another record | another log |
 //! | a record between `l` and `n`, where none was | another log |
-//! | nothing at `l`; before it a record of a later epoch, or behind it one of an earlier | another log: epochs ascend |
-//! | nothing at `l`; behind it a record of the same epoch | the same log, compacted or cut at its beginning |
-//! | nothing at `l`, and no such epochs | cannot be known: counted on, and told |
+//! | nothing at `l`; before it a record of a later epoch, or after it one of an earlier | another log: epochs ascend |
+//! | nothing at `l`; after it a record of the same epoch | the same log, compacted or cut at its beginning |
+//! | nothing at `l`, and no such epochs | unknown: counting goes on, with a warning |
 //!
-//! The content decides, and not the epoch: a record that is the same under another epoch was appended once more.
+//! The content decides, not the epoch: an equal record under another epoch was appended again.
 
 use std::fmt;
 
 use super::event::{Record, UNKNOWN_EPOCH};
 use super::rollup::{LastRecord, Progress};
 
-/// How many offsets before the last record a look reads: records there tell epochs where the last one itself is gone.
+/// How many offsets before the last record a check reads: their epochs decide if the last record
+/// itself is gone.
 const NEIGHBOUR_OFFSETS: u64 = 100;
 
-/// Follows the records of one lane, and says whether they continue what was counted.
+/// Follows the records of one lane and decides whether they continue the log that was counted.
 #[derive(Debug)]
 pub struct Continuity {
-    /// The leader epoch under which the next record may come without a look; any where it is `None`.
+    /// The leader epoch that the next record may have without a check; `None`: any.
     epoch: Option<i32>,
-    /// Reading has gone back to the last record, and has not come to the next offset yet.
+    /// A check is running: reading went back to the last record and has not reached the next offset
+    /// yet.
     look: Option<Look>,
 }
 
 #[derive(Debug)]
 struct Look {
-    /// The epoch to be trusted once the look has ended well.
+    /// The epoch to trust once the check has succeeded.
     epoch: Option<i32>,
     /// The epoch of the latest record below the last record's offset.
     before: i32,
@@ -50,7 +54,8 @@ struct Look {
 pub enum Verdict {
     /// It continues the log, as far as can be seen.
     Same,
-    /// As `Same`, but the last record of what was counted is gone, and nothing else shows whether this is its log.
+    /// As `Same`, but the last counted record is gone, and nothing else shows whether this is its
+    /// log.
     Unrecognized,
     /// It may come from another log: discard it and what follows, call [`Continuity::look_back`], and read again from
     /// [`Continuity::look_from`].
@@ -62,11 +67,12 @@ pub enum Verdict {
 /// How the log differs from the one that was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// At this offset stands another record than the last one that was counted.
+    /// This offset holds another record than the last one that was counted.
     OtherRecord { offset: u64 },
-    /// At this offset stands a record, though none was there when it was passed.
+    /// This offset holds a record, although it held none when it was passed.
     NewRecord { offset: u64 },
-    /// The last record that was counted is gone, and leader epochs around its offset cannot be of its log.
+    /// The last record that was counted is gone, and the leader epochs around its offset contradict
+    /// its log.
     OtherEpochs { offset: u64, leader_epoch: i32 },
 }
 
@@ -87,14 +93,15 @@ impl fmt::Display for Difference {
 }
 
 impl Continuity {
-    /// Of a lane that starts with this progress: its last record is looked for first, where there is one.
+    /// For a lane that starts with this progress: its last record is checked first, if there is
+    /// one.
     pub fn new(progress: &Progress) -> Self {
         let last = progress.last_record;
         let epoch = last.map(|last| last.leader_epoch).filter(|&epoch| epoch != UNKNOWN_EPOCH);
         Self { epoch, look: last.map(|_| Look { epoch, before: UNKNOWN_EPOCH, is_found: false }) }
     }
 
-    /// Where reading has to start so that a look sees the last record, and some before it.
+    /// Where reading has to start so that a check sees the last record and some before it.
     pub fn look_from(progress: &Progress) -> u64 {
         let last = progress.last_record.map_or(progress.next_offset, |last| last.offset);
         last.saturating_sub(NEIGHBOUR_OFFSETS)
@@ -110,12 +117,13 @@ impl Continuity {
         self.epoch.unwrap_or(UNKNOWN_EPOCH)
     }
 
-    /// Whether records of this epoch need no judgement: the case of nearly all of them.
+    /// Whether records of this epoch need no check, as nearly all of them.
     pub fn is_under(&self, leader_epoch: i32) -> bool {
         self.look.is_none() && self.epoch == Some(leader_epoch)
     }
 
-    /// Judges the next record that was read. During a look `progress` must name the last record that was passed.
+    /// Judges the next record that was read. During a check `progress` must name the last record
+    /// that was passed.
     pub fn see(&mut self, progress: &Progress, record: &Record<'_>, leader_epoch: i32) -> Verdict {
         let Some(look) = &mut self.look else {
             return self.follow(progress.next_offset, record.offset, leader_epoch);
@@ -151,8 +159,8 @@ impl Continuity {
         }
     }
 
-    /// Outside of a look: a record at or behind the next offset is let through if it is of the epoch before it. Those
-    /// below it are dropped by the lane.
+    /// Outside of a check: a record at or beyond the next offset is let through if it is of the
+    /// epoch before it. Those below it are dropped by the lane.
     fn follow(&mut self, next_offset: u64, offset: u64, leader_epoch: i32) -> Verdict {
         if self.is_under(leader_epoch) || leader_epoch == UNKNOWN_EPOCH || offset < next_offset {
             return Verdict::Same;
@@ -165,7 +173,8 @@ impl Continuity {
     }
 }
 
-/// The verdict where the last record is gone: by the epochs of the records before and behind its offset.
+/// The verdict where the last record is gone: by the epochs of the records before and after its
+/// offset.
 fn without(last: &LastRecord, before: i32, behind: i32) -> Verdict {
     let is_earlier = |one: i32, other: i32| one != UNKNOWN_EPOCH && other != UNKNOWN_EPOCH && one < other;
     let epoch = last.leader_epoch;

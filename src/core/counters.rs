@@ -1,4 +1,5 @@
-//! Cumulative counters: what one source has counted for a key so far, and up to which offset.
+//! Cumulative counters: the value that one source has counted for a key so far, and up to which
+//! offset.
 
 use std::hash::Hash;
 use std::ops::AddAssign;
@@ -20,7 +21,8 @@ struct Counter<V> {
     changed: bool,
 }
 
-/// Counters by key, complete for the keys that their owner holds: a key that is not in here has counted nothing.
+/// Counters by key, complete for the keys that their owner holds: a key that is not in here stands
+/// at 0.
 #[derive(Clone, Debug)]
 pub struct Counters<K, V> {
     counters: HashMap<K, Counter<V>>,
@@ -34,7 +36,7 @@ impl<K, V> Default for Counters<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Copy + AddAssign> Counters<K, V> {
-    /// Takes in a stored counter.
+    /// Admits a stored counter.
     pub fn restore(&mut self, key: K, value: V, upto: u64) {
         self.counters.insert(key, Counter { value, upto, changed: false });
     }
@@ -99,14 +101,15 @@ impl AddAssign for ExecutionCount {
     }
 }
 
-/// What executions are counted by.
+/// Key of execution counters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProjectDay {
     pub project: Option<Id>,
     pub day: Day,
 }
 
-/// The same, borrowing from the event. Hashes as [`ProjectDay`] does, so that it can be asked for without an owned copy.
+/// The same, borrowing from the event. Hashes like [`ProjectDay`], so that a lookup needs no owned
+/// copy.
 #[derive(Clone, Copy, Debug, Hash)]
 pub struct ProjectDayRef<'a> {
     pub project: Option<&'a IdRef<'a>>,
@@ -130,7 +133,7 @@ impl From<&ProjectDayRef<'_>> for ProjectDay {
     }
 }
 
-/// What quota usage is counted by.
+/// Key of quota counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct QuotaDay {
     pub month: QuotaMonth,
@@ -156,7 +159,7 @@ impl Block {
         self.executions.len() + self.quota.len()
     }
 
-    /// How many of them wait for the next drain.
+    /// How many of them changed since the last drain.
     pub fn changed_len(&self) -> usize {
         self.executions.changed_len() + self.quota.changed_len()
     }

@@ -1,8 +1,9 @@
 //! The duplicate filter of one partition.
 //!
-//! A `test.executed` event is a duplicate if another one with the same (account, source, id) stands in the 1,000,000
-//! offsets before it, in a record stamped at most 24 hours earlier. The filter is a function of the log alone: it is never
-//! stored, and is made whole again by replaying the ids of the offsets before a lane's position.
+//! A `test.executed` event is a duplicate if another one with the same (account, source, id) stands
+//! in the 1,000,000 offsets before it, in a record stamped at most 24 hours earlier. The filter is
+//! a function of the log alone: it is never stored, and is restored by replaying the ids of the
+//! offsets before a lane's position.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -21,25 +22,28 @@ pub const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 struct Seen {
     id: u128,
     timestamp_ms: i64,
-    /// The lower half of its offset: all entries lie within [`WINDOW_OFFSETS`] of the newest, which tells the rest.
+    /// The lower half of its offset. All entries lie within [`WINDOW_OFFSETS`] of the newest, whose
+    /// offset gives the upper half.
     offset_low: u32,
-    /// How many entries back an earlier one of the same id stands that is stamped later than this one.
+    /// Distance, in entries, to the nearest earlier entry of the same id that has a later
+    /// timestamp.
     ///
-    /// An earlier entry that is not stamped later can be left out of the chain: whatever it matches, this one matches too,
-    /// and for longer. So a walk meets only entries that could matter.
+    /// An earlier entry without a later timestamp is left out of the chain: whatever it matches,
+    /// this entry matches too, and for longer. So a walk visits only entries that can change the
+    /// result.
     earlier: Option<NonZeroU32>,
 }
 
-/// Entries in the order in which they came, in blocks of one size: a single buffer that doubles would hold twice of what
-/// is needed, and three times while it grows.
+/// Entries in the order in which they came, in blocks of one size: a single doubling buffer would
+/// hold twice the memory needed, and three times while it grows.
 #[derive(Debug, Default)]
 struct Ring {
     blocks: VecDeque<Vec<Seen>>,
-    /// Entries of the first block that have left.
+    /// Entries at the start of the first block that have left the window.
     gone: usize,
 }
 
-/// Entries of a block.
+/// Entries per block.
 const BLOCK_ENTRIES: usize = 4096;
 
 impl Ring {
@@ -91,7 +95,7 @@ pub struct DuplicateFilter {
     newest: HashTable<u32>,
 }
 
-/// The hash table's hash: the id is a good hash already, so any of its halves will do.
+/// The hash for the table: the id is a good hash already, so either half will do.
 fn table_hash(id: u128) -> u64 {
     u64::try_from(id & u128::from(u64::MAX)).expect("masked to 64 bits")
 }
@@ -102,8 +106,9 @@ fn low(offset: u64) -> u32 {
 }
 
 impl DuplicateFilter {
-    /// True if the event is a duplicate of one that was [`remember`](Self::remember)ed. `timestamp_ms` is the Kafka
-    /// record's; a record without one is taken as near to any other.
+    /// True if the event is a duplicate of one that was [`remember`](Self::remember)ed.
+    /// `timestamp_ms` is the Kafka record's; a record without one is treated as near in time to any
+    /// other.
     pub fn is_duplicate(&mut self, id: u128, offset: u64, timestamp_ms: Option<i64>) -> bool {
         self.forget_before(offset.saturating_sub(WINDOW_OFFSETS));
         let oldest_ms = timestamp_ms.map_or(i64::MIN, |ms| ms.saturating_sub(WINDOW_MS));
@@ -118,8 +123,9 @@ impl DuplicateFilter {
         false
     }
 
-    /// Remembers an event, counted or not. One that does not lie beyond all that are remembered was delivered twice, and
-    /// is remembered already: once more, behind later ones, it would stay longer than its offset may.
+    /// Remembers an event, counted or not. An event that does not lie beyond all remembered ones
+    /// was delivered twice and is ignored: added again, behind later ones, it would stay longer
+    /// than its offset allows.
     pub fn remember(&mut self, id: u128, offset: u64, timestamp_ms: Option<i64>) {
         if !self.is_empty() && self.newest_offset >= offset {
             return;
@@ -161,14 +167,14 @@ impl DuplicateFilter {
         self.seen.len() == 0
     }
 
-    /// The entry of that number; `None` once it has left the window.
+    /// The entry with that sequence number; `None` once it has left the window.
     fn entry(&self, sequence: u32) -> Option<Seen> {
         self.seen.get(sequence.wrapping_sub(self.first) as usize).copied()
     }
 
     fn forget_before(&mut self, offset: u64) {
         if offset > self.newest_offset {
-            // All at once, also because the lower halves of offsets no longer tell them apart.
+            // All at once, also because the lower halves of offsets are no longer unique.
             self.seen.clear();
             self.newest.clear();
             return;

@@ -24,8 +24,9 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// A hash of timestamp, key and value, by which the record is known again; never 0. It is stored, so it must stay as it
-    /// is. Each part is hashed by itself, seeded with the hash of those before it, so that no two records run together.
+    /// A hash of timestamp, key and value that identifies the record; never 0. It is stored, so the
+    /// algorithm must not change. Each part is hashed by itself, seeded with the hash of those
+    /// before it, so that no two records yield the same bytes.
     pub fn fingerprint(&self) -> u64 {
         let mut head = [0; 10];
         head[..8].copy_from_slice(&self.timestamp_ms.unwrap_or(i64::MIN).to_le_bytes());
@@ -40,7 +41,7 @@ impl Record<'_> {
 /// What a record turned out to be.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decoded<'a> {
-    /// A well-formed event. Whether it is a duplicate is the lane's to say.
+    /// A well-formed event. The lane decides whether it is a duplicate.
     Event(Event<'a>),
     /// Not such an event.
     Rejected(Reject),
@@ -53,8 +54,8 @@ pub enum Decoded<'a> {
 pub struct Reject {
     /// The reason.
     pub reason: RejectReason,
-    /// The path of the field at fault (`id`, `data.seats`, `$key`) of a missing or invalid field; empty for the other
-    /// reasons, which name what they judge themselves.
+    /// The path of the field at fault (`id`, `data.seats`, `$key`) of a missing or invalid field;
+    /// empty for the other reasons, whose names say what they judge.
     pub path: &'static str,
 }
 
@@ -228,7 +229,7 @@ mod tests {
         all.dedup();
         assert_eq!(all.len(), others.len() + 1);
         assert_eq!(Record { offset: 8, ..base }.fingerprint(), base.fingerprint());
-        // It is compared with what was stored by earlier builds.
+        // It is compared with values stored by earlier builds.
         assert_eq!(base.fingerprint(), 13_835_581_107_803_324_564);
     }
 }

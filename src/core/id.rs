@@ -55,8 +55,8 @@ pub fn judge_text(text: &str, bytes_max: usize) -> Result<(), IdFault> {
     if matches!(text, "." | "..") { Err(IdFault::DotSegment) } else { Ok(()) }
 }
 
-/// The secret of a deployment by which text ids of users are hashed. Without it, whoever chooses ids could search for two
-/// that share a key, which would count as one user.
+/// The secret of a deployment by which text ids of users are hashed. Without it, someone who
+/// chooses ids could search for two that share a key and would count as one user.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct UserKeySeed {
     /// The first half of SipHash's key.
@@ -66,7 +66,7 @@ pub struct UserKeySeed {
 }
 
 impl fmt::Debug for UserKeySeed {
-    // It is never printed.
+    // The seed is never printed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("UserKeySeed")
     }
@@ -106,7 +106,7 @@ fn canonical_number(text: &str) -> Option<u64> {
 }
 
 impl<'a> IdRef<'a> {
-    /// The canonical form of an identifier given as text. Length and characters are the decoder's to judge.
+    /// The canonical form of an identifier given as text. The decoder checks length and characters.
     pub fn from_text(text: impl Into<Cow<'a, str>>) -> Self {
         let text = text.into();
         match canonical_number(&text) {

@@ -1,7 +1,7 @@
 //! A lane: the state machine that meters one partition.
 //!
-//! A lane never reads a clock, never loads or writes anything itself, and never forgets an entry that the store does not
-//! hold yet. Its caller, the shell, plays this protocol:
+//! A lane never reads a clock, never loads or writes anything itself, and never evicts an entry
+//! that the store does not hold yet. Its caller follows this protocol:
 //!
 //! ```text
 //! new -> warm* -> ( apply -> All                                        go on with the next batch
@@ -28,16 +28,17 @@ use super::rollup::{
     LaneRows, LastRecord, Progress, QuotaUsage, RejectedRecord, RowBytes as _, Source, TestExecutions,
 };
 
-/// How much of a rejected record's key is kept, and as much of its payload.
+/// Bytes that are kept of a rejected record's key, and of its payload.
 const REJECTED_BYTES_MAX: usize = 64 * 1024;
 
-/// What a row of an entry of `accounts` takes once it is drained, at most; it shares its texts with the account.
+/// Memory of a drained row of an entry of `accounts`, at most, bytes; it shares its texts with the
+/// account.
 const MERGED_ROW_BYTES: usize = size_of::<TestExecutions>();
 
-/// Record timestamps are told this coarse, milliseconds; the latency metric needs no finer.
+/// Resolution of the record timestamps of a drain, milliseconds; enough for the latency metric.
 const RECORD_TIME_GRAIN_MS: i64 = 10;
 
-/// Distinct record timestamps that one drain tells, at most.
+/// Distinct record timestamps in one drain, at most.
 const RECORD_TIMES_MAX: usize = 10_000;
 
 /// The state machine of one partition.
@@ -55,7 +56,7 @@ pub struct Lane {
     counted_accounts: Vec<Id>,
     /// Rows that need no merging before the drain.
     rows: LaneRows,
-    /// What `rows` takes, bytes.
+    /// Memory of `rows`, bytes.
     row_bytes: usize,
     /// Rows that the entries of `accounts` will yield.
     merged_rows: usize,
@@ -67,7 +68,7 @@ pub struct Lane {
     id_bytes: Vec<u8>,
 }
 
-/// Whether a gap in the offsets is believed.
+/// Whether a gap in the offsets is trusted.
 ///
 /// | state | contiguous record | gap |
 /// |---|---|---|
@@ -81,7 +82,7 @@ enum Trust {
     Believed,
 }
 
-/// How far [`Lane::apply`] came.
+/// Result of [`Lane::apply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// Every record was applied.
@@ -95,10 +96,10 @@ pub enum Applied {
     Gap { index: usize },
 }
 
-/// What became of one record.
+/// Outcome of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// It lies behind the lane now.
+    /// The lane has passed it.
     Passed,
     /// See [`Applied::Blocked`].
     Blocked,
@@ -107,9 +108,9 @@ pub enum Step {
 }
 
 impl Lane {
-    /// A lane that starts where `progress` ended, and doubts the first gap. Its duplicate filter is empty: feed it the
-    /// records of [`Lane::rewind_offset`]`..next_offset` by [`Lane::warm`] first. Users' keys are made with
-    /// `seed`.
+    /// A lane that starts at `progress` and does not trust the first gap. Its duplicate filter is
+    /// empty: feed it the records of [`Lane::rewind_offset`]`..next_offset` by [`Lane::warm`]
+    /// first. Users' keys are made with `seed`.
     pub fn new(source: Source, progress: Progress, seed: UserKeySeed) -> Self {
         Self {
             rows: LaneRows::new(source.clone(), progress),
@@ -134,7 +135,7 @@ impl Lane {
         &self.source
     }
 
-    /// How far the lane has counted, flushed or not.
+    /// Progress of the lane, flushed or not.
     pub fn progress(&self) -> Progress {
         self.progress
     }
@@ -149,8 +150,9 @@ impl Lane {
         self.progress.next_offset.saturating_sub(WINDOW_OFFSETS)
     }
 
-    /// Remembers the id of a record below the next offset, and does nothing else. One that lies before another that
-    /// was given is dropped, so an error between them means a new lane: what was passed over would be missed.
+    /// Remembers the id of a record below the next offset, and does nothing else. A record below
+    /// one that was given earlier is dropped. So an error in between requires a new lane: records
+    /// that were skipped would be missing.
     pub fn warm(&mut self, record: &Record<'_>, decoded: &Decoded<'_>) {
         if record.offset >= self.progress.next_offset {
             return;
@@ -163,14 +165,14 @@ impl Lane {
         }
     }
 
-    /// The next gap is to be doubted: call it after every assignment, rebalance, pause, error, and seek that did not
-    /// answer a [`Applied::Gap`].
+    /// The next gap is not to be trusted: call this after every assignment, rebalance, pause,
+    /// error, and seek that did not answer a [`Applied::Gap`].
     pub fn doubt(&mut self) {
         self.trust = Trust::Doubted;
     }
 
-    /// The seek that a [`Applied::Gap`] asked for succeeded, and nothing fetched before it will be applied any more: the
-    /// next record shows the truth.
+    /// The seek that a [`Applied::Gap`] asked for succeeded, and nothing fetched before it will be
+    /// applied any more: the next record shows whether the gap is real.
     pub fn sought(&mut self) {
         self.trust = Trust::Sought;
     }
@@ -182,7 +184,8 @@ impl Lane {
         self.progress.next_offset += absent;
     }
 
-    /// The record that was passed last. To hash each one would cost too much, so the caller tells it, before every drain.
+    /// Sets the record that was passed last. The caller does so before every drain, because hashing
+    /// each record would cost too much.
     pub fn remember_last(&mut self, last: LastRecord) {
         debug_assert!(last.offset < self.progress.next_offset, "it has not been passed: {last:?}");
         self.progress.last_record = Some(last);
@@ -292,12 +295,13 @@ impl Lane {
         self.acknowledged = self.drain - 1;
     }
 
-    /// Rows that the next drain will yield, about.
+    /// Rows that the next drain will yield, approximately.
     pub fn pending_rows(&self) -> usize {
         self.merged_rows + self.rows.row_count()
     }
 
-    /// What these rows take, bytes, about. Names and rejected records differ so much that rows alone bound nothing.
+    /// Memory of these rows, bytes, approximately. Names and rejected records vary too much in size
+    /// for a bound on rows.
     pub fn pending_bytes(&self) -> usize {
         self.row_bytes + self.merged_rows * MERGED_ROW_BYTES
     }
@@ -319,7 +323,7 @@ impl Lane {
     }
 }
 
-/// What became of an event.
+/// Outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Judgement {
     Accepted,

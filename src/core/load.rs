@@ -1,4 +1,4 @@
-//! What a lane asks of the store before it can judge a record, and what the store answers.
+//! What a lane requests from the store before it can judge a record, and the answer.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::rollup::{
     AccountMove, OrganizationSeen, PlanFact, QuotaUsage, SeatFact, SeatUsage, TestExecutions, ZoneFact,
 };
 
-/// What a batch needs and the lane does not hold. Free of duplicates.
+/// Entries that a batch needs and the lane does not hold, without duplicates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missing {
     /// Accounts whose time zones, plans and known organizations are needed.
@@ -20,7 +20,7 @@ pub struct Missing {
 }
 
 impl Missing {
-    /// True where nothing is needed.
+    /// True if nothing is needed.
     pub fn is_empty(&self) -> bool {
         self.accounts.is_empty() && self.users.is_empty() && self.counters.is_empty()
     }
@@ -35,14 +35,16 @@ pub struct CounterBlock {
     pub month: YearMonth,
 }
 
-/// What the store holds of an account as a whole, so that a lane need not ask for each user and each month of it.
+/// What the store holds of an account as a whole, so that a lane need not request each user and
+/// each month.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountExtent {
     pub account: Id,
-    /// True where the answer holds the seats of all of its users: whoever is not mentioned holds none.
+    /// True if the answer holds the seats of all users of the account: a user that is not in it
+    /// holds none.
     pub has_all_seats: bool,
-    /// The latest calendar month of any stored counter of the asking lane's source: those of later months, in every
-    /// organization, have counted nothing. `None` where no counter is stored.
+    /// The latest calendar month of any stored counter of the asking lane's source: those of later
+    /// months, in every organization, stand at 0. `None` where no counter is stored.
     pub last_counted: Option<YearMonth>,
 }
 
@@ -51,18 +53,18 @@ pub struct AccountExtent {
 pub struct MetBy {
     pub account: Id,
     pub source: Arc<str>,
-    /// The next offset of this source's recorded progress, before any fact of the answer was read: what lies below is
-    /// stored, and is never counted again.
+    /// The next offset of this source's recorded progress, before any fact of the answer was read:
+    /// everything below is stored and never counted again.
     pub upto: u64,
 }
 
-/// The merged rows of everything that a [`Missing`] named; what it does not mention is not there. Facts are of every
-/// source; counters are of the asking lane's source alone.
+/// The merged rows of everything that a [`Missing`] named; what it does not contain does not exist.
+/// Facts are of every source; counters are of the asking lane's source alone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loaded {
-    /// Of accounts that were asked for; of one that is left out nothing is known as a whole.
+    /// For accounts that were asked for; an account that is left out is not known as a whole.
     pub extents: Vec<AccountExtent>,
-    /// Of accounts that were asked for, the asking lane's own source included.
+    /// For accounts that were asked for, the asking lane's own source included.
     pub met_by: Vec<MetBy>,
     /// Moves of these accounts away from the asking lane's source.
     pub moves_away: Vec<AccountMove>,

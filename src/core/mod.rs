@@ -1,8 +1,8 @@
 //! The metering rules as pure code: bytes in, rollup rows out.
 //!
-//! Nothing here performs I/O, awaits, logs, or reads a clock or the environment; `tests/it/tidy.rs` enforces it. That is
-//! what lets a replay of the same log prefix yield the same rows, and lets the simulation run thousands of histories a
-//! second.
+//! Nothing here performs I/O, awaits, logs, or reads a clock or the environment; `tests/it/tidy.rs`
+//! enforces it. So a replay of the same log prefix yields the same rows, and the simulation runs
+//! thousands of histories a second.
 
 pub mod account;
 pub mod calendar;

@@ -1,4 +1,4 @@
-//! The quota months of one organization, as the records so far draw them.
+//! The quota months of one organization, according to the records so far.
 
 use super::calendar::{Zone, quota_month_of, quota_month_start};
 
@@ -16,7 +16,8 @@ pub struct QuotaMonth {
 pub struct Anchors {
     /// Distinct, ascending.
     times_ms: Vec<i64>,
-    /// The month that was asked for last, with its bounds: most tests of a batch run in the same one.
+    /// The month of the last lookup, with its bounds: most tests of a batch fall into the same
+    /// month.
     latest: Option<(QuotaMonth, i64, i64)>,
 }
 

@@ -62,8 +62,8 @@ impl fmt::Display for Source {
     }
 }
 
-/// How far a partition has been counted, and what became of its records. The five counts together are the offsets passed
-/// since the first.
+/// How far a partition has been counted, and the outcomes of its records. The five counts add up to
+/// the offsets passed since the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// The first offset that is not counted yet.
@@ -82,7 +82,7 @@ pub struct Progress {
     pub last_record: Option<LastRecord>,
 }
 
-/// The last record that a lane has passed, by which its log is known again.
+/// The last record that a lane has passed, which identifies its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastRecord {
     /// Its offset.
@@ -94,7 +94,7 @@ pub struct LastRecord {
 }
 
 impl LastRecord {
-    /// Of this record.
+    /// From this record.
     pub fn of(record: &Record<'_>, leader_epoch: i32) -> Self {
         Self { offset: record.offset, leader_epoch, fingerprint: record.fingerprint() }
     }
@@ -107,7 +107,7 @@ impl Progress {
     }
 }
 
-/// What one drain of one lane yields.
+/// The rows that one drain of one lane yields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaneRows {
     pub source: Source,
@@ -157,12 +157,12 @@ impl LaneRows {
         }
     }
 
-    /// Whether any row holds a day, which the zone data told.
+    /// Whether any row holds a day, which depends on the zone data.
     pub fn have_days(&self) -> bool {
         !(self.active_users.is_empty() && self.test_executions.is_empty() && self.quota_usage.is_empty())
     }
 
-    /// Rows of all tables together.
+    /// Number of rows, all tables together.
     pub fn row_count(&self) -> usize {
         self.account_moves.len()
             + self.active_users.len()
@@ -180,7 +180,7 @@ impl LaneRows {
     }
 }
 
-/// Where a record stands in the lane's partition, and when it was sent.
+/// Position of a record in the lane's partition, and when it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordPlace {
     pub offset: u64,
@@ -213,8 +213,8 @@ impl AccountProgress {
 /// of the topic that had met the account before, from which it has moved here. That is exact only if the former partition
 /// counts nothing of the account from `former_upto` on. Merged by `min` of `former_upto`.
 ///
-/// The lane of the former partition yields the row too, where it loads the account's facts and stands before `former_upto`:
-/// it judges events again that the other one took for counted.
+/// The lane of the former partition yields the row too, where it loads the account's facts and
+/// stands before `former_upto`: it judges events again that the other lane assumed to be counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountMove {
     pub account: Id,
@@ -233,8 +233,9 @@ pub struct ActiveUsers {
     /// `None`: activity that named no organization.
     pub organization: Option<Id>,
     pub day: Day,
-    /// Keys by [`Id::user_key`], ascending, each once. They become a bitmap as they are encoded: a treemap of keys that are
-    /// hashes takes some 300 bytes for each, and a flush holds those of all users.
+    /// Keys by [`Id::user_key`], ascending, each once. They become a bitmap when they are encoded:
+    /// a treemap of hashed keys takes some 300 bytes a key, and a flush holds the keys of all
+    /// users.
     pub users: Vec<u64>,
 }
 
@@ -299,7 +300,8 @@ pub struct SeatFact {
     pub license_source: Option<Id>,
 }
 
-/// First and last activity in the seat interval that starts at `start_ms`, as far as it is news. Merged by `min` and `max`.
+/// First and last activity in the seat interval that starts at `start_ms`, as far as they are new.
+/// Merged by `min` and `max`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeatUsage {
     pub account: Id,
@@ -345,7 +347,7 @@ pub struct ZoneFact {
     pub zone: Zone,
 }
 
-/// Which thing a directory entry describes.
+/// The entity that a directory entry describes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Entity {
     Account,
@@ -397,7 +399,8 @@ pub struct RejectedRecord {
     pub reject: Reject,
 }
 
-/// What a row takes in memory until it is written. An id's text is counted with each row, though rows may share it.
+/// Memory that a row takes until it is written. An id's text is counted with each row, although
+/// rows may share it.
 pub trait RowBytes {
     /// Bytes, about.
     fn bytes(&self) -> usize;

@@ -1,4 +1,4 @@
-//! The seats of one user: when each was held, and when it was used.
+//! The seats of one user: when each was held and when it was used.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ struct Fact {
     kind: SeatFactKind,
     /// Of the interval that an `Assigned` opens.
     activity: Option<Activity>,
-    /// Whether its first and its last time are not told yet.
+    /// Whether its first and its last time have changed since the last drain.
     untold: (bool, bool),
 }
 
@@ -51,17 +51,18 @@ struct Fact {
 #[derive(Clone, Debug)]
 pub struct Seat {
     pub organization: Id,
-    /// Most seats are assigned once and stay.
+    /// Most seats are assigned once and never change.
     facts: SmallVec<[Fact; 1]>,
 }
 
 impl Seat {
-    /// A seat that nothing is known of.
+    /// A seat without facts.
     pub fn new(organization: Id) -> Self {
         Self { organization, facts: SmallVec::new() }
     }
 
-    /// Takes in a fact. False if one of its kind at its time is known: both are one, the first in the log.
+    /// Adds a fact. False if a fact of the same kind and time is known: the two count as one, and
+    /// the first in the log is kept.
     pub fn insert(&mut self, order: FactOrder, kind: SeatFactKind) -> bool {
         let known = |fact: &Fact| fact.order.time_ms == order.time_ms && fact.kind == kind;
         if self.facts.iter().any(known) {
@@ -72,7 +73,8 @@ impl Seat {
         true
     }
 
-    /// Takes in stored activity of the interval that starts at `start_ms`, if that interval is known.
+    /// Merges stored activity into the interval that starts at `start_ms`, if that interval is
+    /// known.
     pub fn restore(&mut self, start_ms: i64, activity: Activity) {
         let opens = |fact: &&mut Fact| fact.kind == SeatFactKind::Assigned && fact.order.time_ms == start_ms;
         if let Some(fact) = self.facts.iter_mut().find(opens) {
@@ -105,9 +107,10 @@ impl Seat {
         }
     }
 
-    /// The (start, activity) of every interval whose activity changed since the last call. Of an activity that was told
-    /// before only what is new is told again, so that the earliest time among new rows is that from which on they
-    /// change anything: the store merges them by minimum and maximum.
+    /// The (start, activity) of every interval whose activity changed since the last call. If an
+    /// interval was returned before, only its changed times are returned again, so that the
+    /// earliest time among new rows is the time from which they can change a report. The store
+    /// merges the rows by minimum and maximum.
     pub fn take_changed(&mut self) -> impl Iterator<Item = (i64, Activity)> {
         self.facts.iter_mut().filter_map(|fact| {
             let Activity { first_ms, last_ms } = fact.activity?;

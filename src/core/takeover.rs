@@ -1,8 +1,9 @@
 //! Which release of the zone data may count a partition.
 //!
-//! Zone data is an input like the log: a replay by other rules would put an event on another day than its first reading
-//! did, and it would be on both. So before rows with days are stored, the release that told them claims their offsets. A
-//! claim that reaches beyond the progress says that such rows may be there.
+//! Zone data is an input like the log: a replay by other rules would put an event on another day
+//! than its first reading did, and it would be on both. So before rows with days are stored, the
+//! release that computed the days claims their offsets. A claim that reaches beyond the progress
+//! says that such rows may be there.
 //!
 //! | rows beyond the progress | the latest turn is | a release |
 //! |---|---|---|
@@ -11,10 +12,11 @@
 //! | none | another's | takes over, once no other release has rows beyond the progress of any partition |
 //! | another's | any | is refused |
 //!
-//! Whoever is not the latest claims the next turn, without any offsets at first, and has that acknowledged before it claims
-//! offsets. So a claim of offsets proves its turn, and those of earlier turns that still arrive have nothing behind them: they
-//! were sent by a process that has died. What no claim can hold back is a process that is stalled while another release takes
-//! over, and goes on later: the old ones must have ended.
+//! A release that is not the latest claims the next turn, without any offsets at first, and waits
+//! until that claim is acknowledged before it claims offsets. So a claim of offsets proves its
+//! turn, and claims of earlier turns that still arrive are void: the process that sent them has
+//! died. No claim can stop a process that stalls while another release takes over and resumes
+//! later: all old processes must have ended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +26,8 @@ use std::sync::Arc;
 pub struct Claim {
     /// How many changes of release came before, plus 1.
     pub turn: u64,
-    /// Rows with days that it told may be stored of records below this offset, none of later ones; 0 while there are none.
+    /// Rows with days that this release computed may be stored for records below this offset, and
+    /// for none at or beyond it; 0 while there are none.
     pub upto: u64,
 }
 
@@ -55,8 +58,8 @@ impl<'a> Standing<'a> {
     }
 }
 
-/// The claim with which a release begins to count the partition `own`. `all` are the partitions of the topic, that one among
-/// them.
+/// The claim with which a release begins to count the partition `own`. `all` are the partitions of
+/// the topic, `own` included.
 ///
 /// # Errors
 /// The partitions in which another release may have left rows beyond the progress, in their order.

@@ -60,7 +60,7 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// All of them.
+    /// All organizations.
     pub const ALL: [Self; 5] = [Self::Directory, Self::Seats, Self::Uses, Self::Activity, Self::Tests];
 
     /// Its name, as the columns of `account_progress` begin with.

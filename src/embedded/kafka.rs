@@ -1,6 +1,7 @@
 //! librdkafka's own mock cluster, for `demo` and for tests where no real broker can run.
 //!
-//! It lives in this process, keeps records in memory (5 MiB a partition, then the oldest go), and starts empty each time.
+//! It runs in this process, keeps records in memory (5 MiB a partition, then the oldest are
+//! evicted), and starts empty each time.
 
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
@@ -12,7 +13,7 @@ use rdkafka::producer::DefaultProducerContext;
 
 /// A cluster of one broker on a free loopback port; gone when dropped.
 ///
-/// The handle of librdkafka may not leave its thread, so a thread of its own holds it.
+/// The handle of librdkafka must not leave its thread, so a separate thread holds it.
 #[derive(Debug)]
 pub struct MockBroker {
     bootstrap_servers: String,
@@ -20,7 +21,7 @@ pub struct MockBroker {
     owner: Option<JoinHandle<()>>,
 }
 
-/// A topic to be created, and where to say how that went.
+/// A topic to be created, and the sender for the result.
 struct CreateTopic {
     topic: String,
     partitions: i32,
@@ -55,7 +56,7 @@ impl MockBroker {
     ///
     /// The topic exists, or would have no partition.
     pub fn create_topic(&self, topic: &str, partitions: i32) -> Result<()> {
-        // librdkafka would take it, and then answer nothing for the topic.
+        // librdkafka would accept it, and then not answer for the topic.
         ensure!(partitions > 0, "the topic {topic} needs at least one partition");
         let (reply, outcome) = mpsc::sync_channel(1);
         let request = CreateTopic { topic: topic.to_owned(), partitions, reply };
@@ -75,7 +76,7 @@ impl MockBroker {
 
 impl Drop for MockBroker {
     fn drop(&mut self) {
-        // The owner ends when nobody can send it requests any more.
+        // The owner ends when all senders of requests are dropped.
         drop(self.requests.take());
         if self.owner.take().is_some_and(|owner| owner.join().is_err()) {
             tracing::warn!("the thread of the embedded Kafka broker has panicked");
@@ -87,7 +88,7 @@ impl Drop for MockBroker {
 fn own(started: &SyncSender<KafkaResult<String>>, inbox: &Receiver<CreateTopic>) {
     let cluster = match MockCluster::<DefaultProducerContext>::new(1) {
         Ok(cluster) => cluster,
-        // Whoever started it waits for this; if not, nobody needs it.
+        // The starter waits for this; if it is gone, the result is not needed.
         Err(error) => return drop(started.send(Err(error))),
     };
     if started.send(Ok(cluster.bootstrap_servers())).is_err() {

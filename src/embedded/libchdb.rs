@@ -1,5 +1,5 @@
-//! `libchdb`, the ClickHouse engine as a shared library: loading it, and a safe face for the part of its C interface that
-//! the HTTP server needs.
+//! `libchdb`, the ClickHouse engine as a shared library: loading, and a safe interface to the part
+//! of its C API that the HTTP server needs.
 //!
 //! A [`Connection`] runs one statement at a time, which the borrow checker enforces: a running query or insert borrows it
 //! mutably. Connections are cheap (0.4 ms) and carry the session (`SET`, `USE`, temporary tables), so the server opens one
@@ -18,8 +18,9 @@ pub use super::outcome::{EngineError, LoadError, Output, Summary};
 /// Named query parameters; values are in ClickHouse's escaped (TSV) form, as its HTTP interface takes them.
 pub type Parameters = [(String, String)];
 
-/// Ends the process on the spot. An engine that could not write is not closed, so its threads still run; destructors at an
-/// orderly exit would pull the ground from under them, and the process would now and then die of a signal instead.
+/// Ends the process at once. An engine that could not write is not closed, so its threads still
+/// run; destructors of an orderly exit would free what they use, and the process would sometimes
+/// die of a signal instead.
 pub fn end_process(status: c_int) -> ! {
     // SAFETY: `_exit` takes any status, runs no code of this process any more, and does not return.
     unsafe { libc::_exit(status) }
@@ -103,8 +104,9 @@ impl Library {
     ///
     /// The file cannot be loaded, or lacks a function of the C interface.
     pub fn load(path: &Path) -> Result<Library, LoadError> {
-        // SAFETY: loading runs the library's initializers. The file is libchdb by the caller's word (a pinned hash, or a
-        // file that the user named); there is no way to check more before it runs.
+        // SAFETY: loading runs the library's initializers. The caller guarantees that the file is
+        // libchdb (a pinned hash, or a file that the user named); nothing more can be checked
+        // before it runs.
         let opened = unsafe { libloading::Library::new(path) };
         let library = opened
             .map_err(|error| LoadError::Open { path: path.to_owned(), reason: reason_of(&error) })
@@ -141,7 +143,8 @@ impl Library {
 }
 
 fn reason_of(error: &libloading::Error) -> String {
-    // The loader's own words are in the source: `cannot open shared object file: No such file or directory`.
+    // The loader's message is in the source: `cannot open shared object file: No such file or
+    // directory`.
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
@@ -263,7 +266,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// What the engine says.
+    /// The engine's error.
     pub fn query(&mut self, sql: &[u8], format: &str, parameters: &Parameters) -> Result<Output, EngineError> {
         let handle = self.run(self.symbols.query, sql, format, parameters);
         self.symbols.take(handle)
@@ -274,7 +277,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// What the engine says; code 36, and nothing has run, for statements other than `SELECT`.
+    /// The engine's error; code 36, and nothing has run, for statements other than `SELECT`.
     pub fn stream(
         &mut self,
         sql: &[u8],
@@ -301,7 +304,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// What the engine says of the statement: a syntax error, an unknown table or format.
+    /// The engine's error: a syntax error, an unknown table or format.
     pub fn insert(
         &mut self,
         sql: &[u8],
@@ -343,7 +346,7 @@ impl Connection {
     }
 }
 
-/// The engine tells "no parameters" by null, while an empty Vec's pointer dangles.
+/// The engine expects null for "no parameters", while an empty Vec's pointer dangles.
 fn pointer_of<T>(items: &[T]) -> *const T {
     if items.is_empty() { ptr::null() } else { items.as_ptr() }
 }
@@ -361,7 +364,7 @@ impl ResultStream<'_> {
     ///
     /// # Errors
     ///
-    /// What the engine says; the query is over then.
+    /// The engine's error; the query is over then.
     pub fn next_chunk(&mut self) -> Result<Option<Output>, EngineError> {
         if self.finished {
             return Ok(None);
@@ -406,11 +409,11 @@ pub struct InsertStream<'connection> {
 }
 
 impl InsertStream<'_> {
-    /// Hands a piece of the data to the engine, which copies it; waits while the engine is behind.
+    /// Passes a chunk of the data to the engine, which copies it; waits while the engine is behind.
     ///
     /// # Errors
     ///
-    /// The engine has given up on the INSERT: bad data, a full disk.
+    /// The INSERT has failed: bad data, a full disk.
     pub fn append(&mut self, data: &[u8]) -> Result<(), EngineError> {
         // SAFETY: the stream is live and used by this thread alone; the data is copied during the call.
         match unsafe { (self.symbols.insert_append)(self.handle, data.as_ptr().cast(), data.len()) } {
@@ -426,7 +429,8 @@ impl InsertStream<'_> {
     ///
     /// # Errors
     ///
-    /// What the engine says; the INSERT is not acknowledged then, though blocks of it may have been written.
+    /// The engine's error; the INSERT is not acknowledged then, though blocks of it may have been
+    /// written.
     pub fn finish(mut self) -> Result<Summary, EngineError> {
         self.done()
     }

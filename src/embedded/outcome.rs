@@ -1,4 +1,4 @@
-//! What the engine answers: results and errors.
+//! Results and errors of the engine.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub struct EngineError {
 }
 
 impl EngineError {
-    /// The code of an error that does not say one: `STD_EXCEPTION`.
+    /// The code of an error without one: `STD_EXCEPTION`.
     pub(super) const UNKNOWN: u32 = 1001;
 
     /// Builds the message that a ClickHouse server would give: `Code: 62. DB::Exception: text. (NAME)`.
@@ -21,7 +21,7 @@ impl EngineError {
         EngineError { code, message: format!("Code: {code}. DB::Exception: {text}. ({name})") }
     }
 
-    /// Takes the code out of the engine's message.
+    /// Extracts the code from the engine's message.
     pub(super) fn from_message(message: String) -> EngineError {
         let digits = message.strip_prefix("Code: ").and_then(|rest| rest.split('.').next());
         let code = digits.and_then(|digits| digits.parse().ok()).unwrap_or(EngineError::UNKNOWN);

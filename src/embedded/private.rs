@@ -1,6 +1,6 @@
-//! Folders and files that nobody but their owner may use: the engine's data and the cache.
+//! Folders and files for their owner only: the engine's data and the cache.
 //!
-//! It never loosens a mode, and never touches what belongs to somebody else.
+//! It never loosens a mode, and never changes what belongs to another user.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -63,11 +63,12 @@ pub(super) fn write_file(path: &Path, text: &str) -> Result<()> {
     fs::rename(&staging, path).with_context(unwritable)
 }
 
-/// Reads a file that only this user should read; `None` where there is none. A mode that lets others read is mended.
+/// Reads a file that only this user should read; `None` if there is none. A mode that lets others
+/// read is corrected.
 ///
 /// # Errors
 ///
-/// It cannot be read, or belongs to somebody else.
+/// It cannot be read, or belongs to another user.
 pub(super) fn read_file(path: &Path) -> Result<Option<String>> {
     let unreadable = || format!("cannot read {}", path.display());
     let metadata = match fs::symlink_metadata(path) {
@@ -82,11 +83,11 @@ pub(super) fn read_file(path: &Path) -> Result<Option<String>> {
     fs::read_to_string(path).with_context(unreadable).map(Some)
 }
 
-/// Refuses a file that somebody else may change, by itself or by a folder from it up to `root`.
+/// Refuses a file that another user may change, directly or through a folder from it up to `root`.
 ///
 /// # Errors
 ///
-/// Which of them it is, and what to do; or that one cannot be looked at.
+/// Which of them it is, and what to do; or that one cannot be inspected.
 pub(super) fn refuse_if_others_may_write(file: &Path, root: &Path) -> Result<()> {
     let real = |path: &Path| path.canonicalize().with_context(|| format!("cannot look at {}", path.display()));
     let (file, root) = (real(file)?, real(root)?);
@@ -122,11 +123,12 @@ pub(super) fn refuse_if_others_may_write(file: &Path, root: &Path) -> Result<()>
     Ok(())
 }
 
-/// Takes the right to write from others in a folder and all that is in it, as a generous umask leaves it to them.
+/// Removes the write permission of others from a folder and its content, which a permissive umask
+/// grants.
 ///
 /// # Errors
 ///
-/// It cannot be looked at, or a mode cannot be changed.
+/// It cannot be inspected, or a mode cannot be changed.
 pub(super) fn take_write_from_others(path: &Path) -> Result<()> {
     let failed = || format!("cannot take the rights of others from {}", path.display());
     let metadata = fs::symlink_metadata(path).with_context(failed)?;
@@ -149,7 +151,7 @@ fn is_ours(metadata: &fs::Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
-/// Takes the rights of others from what is this user's.
+/// Removes the permissions of others from what this user owns.
 fn close(path: &Path, mode: u32) -> Result<()> {
     let metadata = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
     if is_ours(&metadata) && metadata.mode() & OTHERS != 0 {

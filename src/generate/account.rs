@@ -1,4 +1,4 @@
-//! What happens in one account, one local day after the other.
+//! Generates the events of one account, one local day at a time.
 
 use std::collections::VecDeque;
 
@@ -15,10 +15,10 @@ use crate::core::event::{Origin, PlanKind};
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// How the automated test runs of a working day spread over its hours.
+/// Distribution of automated test runs over the hours of a working day.
 const TEST_HOURS: [u32; 24] = [9, 7, 14, 6, 4, 4, 8, 25, 60, 90, 95, 85, 60, 75, 90, 92, 85, 70, 40, 22, 14, 12, 10, 9];
 
-/// What users do besides logging in.
+/// Actions of users besides logging in.
 const ACTIONS: [&str; 8] = [
     "test_case.created",
     "test_case.updated",
@@ -30,7 +30,7 @@ const ACTIONS: [&str; 8] = [
     "report.exported",
 ];
 
-/// Whether noise may deliver a line twice.
+/// Whether noise may duplicate a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineKind {
     /// `test.executed`, which is recognized as a duplicate.
@@ -39,7 +39,7 @@ pub(super) enum LineKind {
     Other,
 }
 
-/// The events of one account in order of time.
+/// The events of one account, in order of time.
 pub(super) struct AccountStream {
     account: Account,
     rng: ChaCha8Rng,
@@ -53,7 +53,7 @@ pub(super) struct AccountStream {
     seats: Seats,
 }
 
-/// How many seats there are, and how many of them are held.
+/// Seats purchased, and seats held.
 struct Seats {
     purchased: u64,
     /// Allocated and held seats, by organization.
@@ -62,7 +62,7 @@ struct Seats {
 
 impl AccountStream {
     pub(super) fn new(load: &Load, number: u32) -> Self {
-        // A stream of random numbers for each account, so that more accounts leave the others as they are.
+        // A separate random stream per account, so that more accounts do not change the others.
         let mut rng = ChaCha8Rng::seed_from_u64(load.seed);
         rng.set_stream(u64::from(number) + 1);
         let account = world::build(load, number, &mut rng);
@@ -82,7 +82,7 @@ impl AccountStream {
         stream
     }
 
-    /// When the next event happens; `None` after the last.
+    /// Time of the next event; `None` after the last.
     pub(super) fn next_time_ms(&mut self) -> Option<i64> {
         while self.planned.is_empty() && day_start(self.account.zone, self.next_day) < self.to_ms {
             self.plan_day(self.next_day);
@@ -98,14 +98,14 @@ impl AccountStream {
         Some(self.line(time_ms, happening))
     }
 
-    /// Something that happens now.
+    /// A live event.
     pub(super) fn live(&mut self, rng: &mut ChaCha8Rng, now_ms: i64) -> (Line, LineKind) {
         let today = self.next_day;
         let is_active = |user: &u32| {
             let user = &self.account.users[index(*user)];
             user.attendance > 0 && user.is_there(today)
         };
-        // Anyone, where a few tries find nobody.
+        // Any user, if a few tries find no matching one.
         let user = (0..32).map(|_| random_index(rng, &self.account.users)).find(is_active).unwrap_or(0);
         let organization = random_index(rng, &self.account.organizations);
         let happening = match rng.random_range(0..100) {
@@ -125,7 +125,7 @@ impl AccountStream {
         (Line { time_ms, json: render(&self.account, time_ms, self.sequence, happening) }, kind)
     }
 
-    /// What an account starts with: its directory, plans and licences, a millisecond apart.
+    /// The initial events of an account: its directory, plans and licenses, a millisecond apart.
     fn plan_beginning(&mut self) {
         let mut plan = Vec::new();
         plan.push(Happening::AccountUpdated);
@@ -151,7 +151,7 @@ impl AccountStream {
         self.planned.extend(hires.into_iter().zip(self.from_ms..).map(|(happening, time_ms)| (time_ms, happening)));
     }
 
-    /// Everything of that day, in order of time.
+    /// All events of that day, in order of time.
     fn plan_day(&mut self, day: Day) {
         let midnight_ms = day_start(self.account.zone, day);
         let end_ms = day_start(self.account.zone, day.plus_days(1));
@@ -160,13 +160,14 @@ impl AccountStream {
         }
         self.plan_users(day, midnight_ms);
         self.plan_tests(day, midnight_ms);
-        // A day may have 23 hours, and the first and the last may be cut.
+        // A day may have 23 hours, and the first and the last day may be cut.
         let range = midnight_ms.max(self.from_ms)..end_ms.min(self.to_ms);
         self.planned.retain(|(time_ms, _)| range.contains(time_ms));
         self.planned.make_contiguous().sort_by_key(|&(time_ms, _)| time_ms);
     }
 
-    /// What the office does in the morning: people come and go, seats are bought, plans are upgraded.
+    /// Administrative events in the morning: users join and leave, seats are bought, plans are
+    /// upgraded.
     fn plan_office(&mut self, day: Day, time_ms: i64) {
         let hires = self.hires(day);
         self.plan_licenses(time_ms);
@@ -182,7 +183,7 @@ impl AccountStream {
         }
     }
 
-    /// Buys and allocates seats where more are held than there are.
+    /// Buys and allocates seats if more are held than exist.
     fn plan_licenses(&mut self, time_ms: i64) {
         let held: u64 = self.seats.organizations.iter().map(|&(_, held)| held).sum();
         if held > self.seats.purchased {
@@ -247,7 +248,7 @@ impl AccountStream {
         let weight = day_weight_percent(day);
         for number in 0..self.organizations() {
             let mean = self.account.organizations[index(number)].test_runs_per_day * weight;
-            // In hundredths, and rounded at random, so that a small mean is kept over many days.
+            // In hundredths and rounded at random, so that a small mean holds over many days.
             let runs = (self.rng.random_range(0..=2 * mean) + self.rng.random_range(0..100)) / 100;
             for _ in 0..runs {
                 let time_ms = midnight_ms + random_time_of_day(&mut self.rng);
@@ -284,7 +285,7 @@ fn test(account: &Account, organization: u32, day: Day, rng: &mut ChaCha8Rng) ->
     }
 }
 
-/// A tenth more than are needed, in fives.
+/// A tenth more than needed, rounded to fives.
 fn with_reserve(held: u64) -> u64 {
     (held + held / 10).next_multiple_of(5)
 }
@@ -304,7 +305,7 @@ fn day_weight_percent(day: Day) -> u32 {
     }
 }
 
-/// Milliseconds since midnight, by the weights of [`TEST_HOURS`].
+/// Milliseconds since midnight, drawn by the weights of [`TEST_HOURS`].
 fn random_time_of_day(rng: &mut ChaCha8Rng) -> i64 {
     let mut ticket = rng.random_range(0..TEST_HOURS.iter().sum());
     let hours = TEST_HOURS.iter().take_while(|&&weight| {

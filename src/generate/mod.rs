@@ -1,4 +1,5 @@
-//! Realistic load: the usage events of made-up accounts, in the order of a log, the same for the same [`Load`].
+//! Realistic load: the usage events of generated accounts, in log order, the same for the same
+//! [`Load`].
 //!
 //! Each account is a stream of its own, planned one local day at a time (`account`), so memory is bounded by a day and by
 //! the events that are held back as late. The streams are merged by time, and `noise` adds what a real log has: late,
@@ -46,7 +47,7 @@ pub struct Load {
     pub shares: Shares,
 }
 
-/// What a log holds besides good events in good order. Each is a share, 0 to 1.
+/// Noise in a log. Each field is a share, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shares {
     /// `test.executed` events that are delivered twice.
@@ -93,7 +94,8 @@ impl Load {
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// When the event happened, milliseconds since 1970 UTC; of a malformed one, that of the event that it was made from.
+    /// When the event happened, milliseconds since 1970 UTC; for a malformed line, that of the
+    /// event it was made from.
     pub time_ms: i64,
     /// JSON on one line, without the line end. Malformed lines may be anything, but hold no line end either.
     pub json: Vec<u8>,
@@ -109,7 +111,7 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Builds the accounts; lines are made as they are asked for.
+    /// Builds the accounts; lines are generated on demand.
     pub fn new(load: &Load) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(load.seed);
         let mut streams: Vec<_> = (0..load.accounts).map(|number| AccountStream::new(load, number)).collect();
@@ -122,8 +124,8 @@ impl Generator {
         Self { rng, streams, next, noise }
     }
 
-    /// A line of something that happens at `now_ms`, in one of the accounts as they stand at the end of the lines taken so
-    /// far. A late one is held back until a later call, and a call may yield several lines.
+    /// A line of an event at `now_ms`, in one of the accounts in their state after the lines taken
+    /// so far. A late one is held back until a later call, and a call may yield several lines.
     pub fn live(&mut self, now_ms: i64) -> Vec<Line> {
         let index = self.rng.random_range(0..self.streams.len());
         let (line, kind) = self.streams[index].live(&mut self.rng, now_ms);

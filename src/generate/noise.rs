@@ -1,4 +1,4 @@
-//! What a real log has besides good events in good order: late, duplicate and malformed records.
+//! Noise of a real log: late, duplicate and malformed records.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,15 +14,15 @@ const MINUTE_MS: i64 = 60_000;
 /// A duplicate follows its original by at most this many lines, far within the window in which it is recognized.
 const DUPLICATE_LINES_MAX: u64 = 2_000;
 
-/// Adds the noise; holds back what is to come later.
+/// Adds the noise; holds back lines that are to come later.
 pub(super) struct Noise {
     rng: ChaCha8Rng,
     shares: Shares,
-    /// Lines that may be taken.
+    /// Lines that are ready.
     ready: VecDeque<Line>,
-    /// Late lines by the time at which they arrive, and by their number, so that ties keep their order.
+    /// Late lines by arrival time and by number, so that ties keep their order.
     late: BTreeMap<(i64, u64), Line>,
-    /// Duplicates by the number of the line before which they come, and by that of their original.
+    /// Duplicates by the number of the line that they precede, and by that of their original.
     duplicates: BTreeMap<(u64, u64), Line>,
     /// Lines taken in.
     lines: u64,
@@ -31,7 +31,7 @@ pub(super) struct Noise {
 impl Noise {
     pub(super) fn new(seed: u64, shares: Shares) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // Accounts have the streams from 1 on, the merge has 0.
+        // Accounts use the streams from 1 on, the merge uses 0.
         rng.set_stream(u64::MAX);
         Self { rng, shares, ready: VecDeque::new(), late: BTreeMap::new(), duplicates: BTreeMap::new(), lines: 0 }
     }
@@ -60,7 +60,7 @@ impl Noise {
         }
     }
 
-    /// The next line that may be taken.
+    /// The next ready line.
     pub(super) fn next_line(&mut self) -> Option<Line> {
         self.ready.pop_front()
     }
@@ -81,7 +81,7 @@ impl Noise {
     }
 }
 
-/// Spoils a good line in one of the ways in which producers do.
+/// Damages a good line in one of the ways that occur in practice.
 fn malformed(rng: &mut ChaCha8Rng, good: &[u8]) -> Vec<u8> {
     let mut event: Value = serde_json::from_slice(good).expect("a generated line is JSON");
     match rng.random_range(0..8) {

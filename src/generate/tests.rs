@@ -1,4 +1,4 @@
-//! What the generated load looks like, and that the program counts it as meant.
+//! Properties of the generated load, and that the program counts it as intended.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -16,7 +16,7 @@ fn quiet(load: Load) -> Load {
     Load { shares: Shares { duplicates: 0.0, late: 0.0, malformed: 0.0 }, ..load }
 }
 
-/// Hands each line to `see` as the worker would decode it, if it was sent when it happened.
+/// Passes each line to `see`, decoded as by the worker, as if sent at the time of the event.
 fn decode_each(load: &Load, mut see: impl FnMut(&Line, Decoded<'_>)) {
     for (line, offset) in Generator::new(load).zip(0..) {
         let key = account_key(&line.json).map(|id| id.to_string());

@@ -1,4 +1,4 @@
-//! Made-up accounts: their organizations, projects and users, and what each of them is like.
+//! Generated accounts: their organizations, projects and users, with their properties.
 
 use rand::{RngExt as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -79,7 +79,8 @@ const ACCOUNTS: [(&str, &str); 10] = [
     ("aperture", "Aperture Optics"),
 ];
 
-// Spread over the world, so that it is always somebody's working hours; with an offset of :45 and a half-hour one.
+// Spread over the world, so that some account is always in its working hours; with an offset of :45
+// and a half-hour one.
 const ZONES: [&str; 8] = [
     "Europe/Berlin",
     "America/New_York",
@@ -123,12 +124,12 @@ const FAMILY_NAMES: [&str; 24] = [
     "Yılmaz",
 ];
 
-/// Builds account `number`. Whatever is random comes from `rng`.
+/// Builds account `number`. All randomness comes from `rng`.
 pub(super) fn build(load: &Load, number: u32, rng: &mut ChaCha8Rng) -> Account {
     let index = index(number);
     let zone: Zone = ZONES[index % ZONES.len()].parse().expect("all of them are in the IANA database");
     let (slug, name) = ACCOUNTS[index % ACCOUNTS.len()];
-    // Ids of both kinds, and no two alike beyond the names that there are.
+    // Ids of both kinds, unique even beyond the number of names.
     let id =
         if index.is_multiple_of(2) && index < ACCOUNTS.len() { Id::from_text(slug) } else { numbered(1_000 + number) };
     let first_day = day_of(zone, load.from_ms);
@@ -139,7 +140,7 @@ pub(super) fn build(load: &Load, number: u32, rng: &mut ChaCha8Rng) -> Account {
     Account { id, name, zone, writes_local_times: index % 3 == 1, organizations, users }
 }
 
-/// The days that are generated.
+/// The days to generate.
 #[derive(Clone, Copy)]
 struct Span {
     first_day: Day,
@@ -189,7 +190,8 @@ fn organization(load: &Load, number: u32, span: Span, rng: &mut ChaCha8Rng) -> O
     }
 }
 
-/// A plan, its quota, and whether the organization runs out of it: most use a part, some run hot, some are unlimited.
+/// A plan, its quota, and how much of it the organization uses: most use a part, some exceed it,
+/// some are unlimited.
 fn plan(runs_per_day: u32, tests_per_run: u32, rng: &mut ChaCha8Rng) -> (&'static str, Option<u64>, bool) {
     // 7 of 10 test runs consume quota, and a month has about 21 working days.
     let expected = u64::from(runs_per_day) * u64::from(tests_per_run) * 21 * 7 / 10;
@@ -240,7 +242,7 @@ fn name_with_round(name: &str, round: usize) -> String {
     if round == 0 { name.to_owned() } else { format!("{name} {}", round + 1) }
 }
 
-/// The number with all but its first two digits made 0.
+/// The number rounded down to two significant digits.
 fn two_digits(number: u64) -> u64 {
     let mut unit = 1;
     while number / unit >= 100 {

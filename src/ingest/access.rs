@@ -1,5 +1,6 @@
-//! What a worker will do with Kafka, tried beforehand: it asks for the topic, looks its group up and fetches a record.
-//! Nothing is counted or committed, and the group is not joined, so that whoever is a member of it is not disturbed.
+//! A trial of what a worker does with Kafka: it describes the topic, looks up its group and fetches
+//! a record. Nothing is counted or committed, and the group is not joined, so that its members are
+//! not disturbed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,31 +22,31 @@ use crate::kafka::{Cause, Causes, Kind, Operation, Resource};
 /// How long the brokers may take for each step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a broker may take to tell of the group.
+/// How long a broker may take to describe the group.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often, and after which pause, a topic that is not there is asked for again.
+/// How often a missing topic is requested again, and the pause between.
 const MISSING_PAUSES: u32 = 3;
 const MISSING_PAUSE: Duration = Duration::from_millis(300);
 
-/// Partitions that are asked for their records, at most, until one has any.
+/// Partitions that are read from, at most, until one has a record.
 const PARTITIONS_ASKED_MAX: u32 = 16;
 
-/// How long one poll, or one look at the queue, waits.
+/// How long one poll of the client or of the queue waits.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 
-/// What came of one attempt.
+/// Outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
     /// It works.
     Works(String),
-    /// The brokers, or the client, refuse: a worker would get no further.
+    /// The brokers or the client refuse: a worker would fail too.
     Refused(String),
-    /// Nobody has answered.
+    /// No broker has answered.
     Unanswered(String),
 }
 
-/// Tries what a worker will do, step by step; what depends on a step that failed is not tried. Blocks.
+/// Tries the steps of a worker; steps that depend on a failed one are skipped. Blocks.
 pub fn try_access(config: &Config) -> Vec<Attempt> {
     let trial = match Trial::new(&config.kafka, &consumer_properties(&config.kafka, &config.ingest)) {
         Ok(trial) => trial,
@@ -74,14 +75,14 @@ impl<'c> Trial<'c> {
             let cause = causes.of_error(&error);
             Attempt::Refused(format!("the Kafka client refuses its configuration: {cause}; see [kafka.properties]"))
         })?;
-        // However the trial ends, closing must not wait for an answer to a rebalance.
+        // Closing must never wait for an answer to a rebalance.
         client.context().close();
         let client = Arc::new(client);
         let is_over = Arc::new(AtomicBool::new(false));
         let (polled, end) = (Arc::clone(&client), Arc::clone(&is_over));
         let polling = std::thread::spawn(move || {
             while !end.load(Ordering::Acquire) {
-                // Errors go to the context; nothing is subscribed to, so nothing else comes.
+                // Errors go to the context. Nothing is subscribed, so no messages come.
                 drop(polled.poll(POLL_WAIT));
             }
         });
@@ -118,7 +119,7 @@ impl<'c> Trial<'c> {
         }
     }
 
-    /// Fetches a record, or learns that there is none.
+    /// Fetches a record, or finds that there is none.
     fn read(&self, description: &TopicDescription) -> Attempt {
         let topic = Topic::new(&self.kafka.topic, &self.kafka.brokers, Arc::clone(&self.client));
         let mut chosen = None;
@@ -166,7 +167,7 @@ impl<'c> Trial<'c> {
         Ok(attempt.unwrap_or_else(|| self.unreachable(self.complaint().as_ref(), &silence)))
     }
 
-    /// Asks for the group as one who is no member of it.
+    /// Describes the group without being a member.
     fn look_group_up(&self) -> Attempt {
         let group = &self.kafka.group_id;
         let denied = || Attempt::Refused(self.causes.denied(Operation::Read, Resource::Group(group)).to_string());
@@ -186,14 +187,15 @@ impl<'c> Trial<'c> {
         Attempt::Refused(self.causes.denied(Operation::Read, Resource::Topic(&self.kafka.topic)).to_string())
     }
 
-    /// The cause that the client has complained of last. May look at a certificate, which takes some seconds at most.
+    /// The newest cause that the client reported. May fetch a certificate, which takes a few
+    /// seconds at most.
     fn complaint(&self) -> Option<Cause> {
         let (code, text) = self.client.context().complaint()?;
         self.causes.look(&text);
         Some(self.causes.of(code, &text))
     }
 
-    /// No answer came, perhaps for this cause.
+    /// No answer came, possibly for this cause.
     fn unreachable(&self, cause: Option<&Cause>, otherwise: &dyn fmt::Display) -> Attempt {
         let brokers = &self.kafka.brokers;
         match cause {
@@ -210,7 +212,7 @@ impl Drop for Trial<'_> {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Release);
         if let Some(polling) = self.polling.take() {
-            // It cannot panic: it only polls.
+            // The thread cannot panic: it only polls.
             let _ = polling.join();
         }
     }

@@ -1,9 +1,10 @@
-//! The records of one lane that wait for a load.
+//! Records of one lane that wait for a load.
 
 use super::rebalance::Tenure;
 use crate::core::event::{Decoded, Record};
 
-/// The records of a batch that one lane could not apply yet, in the order of its log, and how far they are applied since.
+/// The records of a batch that one lane could not apply yet, in log order, and how far they have
+/// been applied since.
 pub(super) struct Group<'b> {
     pub(super) tenure: Tenure,
     pub(super) records: Vec<(Record<'b>, Decoded<'b>)>,

@@ -16,8 +16,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use secrecy::ExposeSecret;
 
+use super::client_errors::{Names, NewestCause};
 use super::rebalance::GroupEvent;
-use super::trouble::{Names, NewestCause};
 use crate::config;
 use crate::kafka::Tokens;
 use crate::telemetry::{events, metrics};
@@ -31,8 +31,8 @@ pub(super) fn consumer_properties(kafka: &config::Kafka, ingest: &config::Ingest
     properties
         .set("session.timeout.ms", kafka.session_timeout.as_millis().to_string())
         .set("partition.assignment.strategy", &kafka.assignor)
-        // The consumer thread polls all the time, whatever the workers do, so this only has to be legal: not below the
-        // session timeout.
+        // The consumer thread polls continuously, independent of the workers, so this only has to
+        // be valid: not below the session timeout.
         .set("max.poll.interval.ms", kafka.session_timeout.max(Duration::from_secs(300)).as_millis().to_string())
         .set("queued.max.messages.kbytes", ingest.queue_kbytes_max.to_string())
         .set("enable.partition.eof", "false");
@@ -43,7 +43,7 @@ pub(super) fn consumer_properties(kafka: &config::Kafka, ingest: &config::Ingest
     properties
 }
 
-/// The properties of a short-lived consumer that reads partitions to their ends and is no member of the group.
+/// The properties of a short-lived consumer that reads partitions to their ends, outside the group.
 pub(crate) fn probe_properties(kafka: &config::Kafka) -> ClientConfig {
     let mut properties = shared_properties(kafka);
     properties.set("enable.partition.eof", "true").set("queued.max.messages.kbytes", "1024");
@@ -52,30 +52,33 @@ pub(crate) fn probe_properties(kafka: &config::Kafka) -> ClientConfig {
 
 fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
     let mut properties = ClientConfig::new();
-    // What `debug` asks for comes at the lowest level.
+    // Messages of `debug` have the lowest level.
     let is_debugged = kafka.properties.contains_key("debug");
     properties.set_log_level(if is_debugged { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
-    // Defaults of ours that a user may change, but for the first, which validation keeps: a damaged record may still be JSON.
+    // Our defaults, which a user may change, except the first, which validation fixes: a damaged
+    // record may still be JSON.
     properties
         .set("check.crcs", "true")
         .set("client.id", "seatmeter")
         .set("fetch.queue.backoff.ms", "50")
-        // Of each partition in one answer. A queue is looked at before a fetch and not after, so that what one fetch brings
-        // comes on top of what the queue may hold, unpacked: 32 KiB of zstd can be more than 100 MiB. A larger batch comes
-        // whole nevertheless.
+        // Bytes of each partition in one answer. librdkafka checks the queue's bound before a fetch
+        // and not after it, so the unpacked result of one fetch comes on top of the bound: 32 KiB
+        // of zstd can be more than 100 MiB. A larger batch is still returned whole.
         .set("fetch.message.max.bytes", "32768")
-        // A batch is unpacked only if what it holds is not larger than this: as much as lz4, snappy and gzip can make of
-        // 1 MiB, which is the largest batch that a broker takes by default.
+        // A batch is unpacked only up to this size: the most that lz4, snappy and gzip can make of
+        // 1 MiB, the largest batch that a broker accepts by default.
         .set("receive.message.max.bytes", "1100000000")
         .set("topic.metadata.refresh.interval.ms", "10000")
-        // By default a broker that is back after a while is not tried again for up to 10 s.
+        // By default, a broker that returns after a while is not retried for up to 10 s.
         .set("reconnect.backoff.max.ms", "2000")
         .set("socket.keepalive.enable", "true");
-    // Validation has refused whatever would break the counts; what is set after these is overruled in any case.
+    // Validation has refused properties that would break the counts; the ones below override any
+    // value.
     for (name, value) in kafka.client_properties() {
         properties.set(name, value.expose_secret());
     }
-    // Where to start is our decision: without this, a lost offset would silently become the end of the log.
+    // We decide where to start: without this, a lost offset would silently become the end of the
+    // log.
     properties
         .set("auto.offset.reset", "error")
         .set("enable.auto.commit", "false")
@@ -86,7 +89,7 @@ fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
     properties
 }
 
-/// What librdkafka's callbacks have said since the last look.
+/// What librdkafka's callbacks have reported since the last call.
 #[derive(Debug)]
 pub(super) struct Context {
     events: Mutex<VecDeque<GroupEvent>>,
@@ -96,7 +99,7 @@ pub(super) struct Context {
     names: Names,
     /// Of OAUTHBEARER.
     tokens: Tokens,
-    /// Rebalances are answered at once: nothing is left to drain.
+    /// Rebalances are answered within the callback: nothing is left to drain.
     closing: AtomicBool,
 }
 
@@ -113,29 +116,29 @@ impl Context {
         }
     }
 
-    /// What a remedy names.
+    /// Names for the remedies in messages.
     pub(super) fn names(&self) -> &Names {
         &self.names
     }
 
-    /// Why this client cannot be a member of its group, since it has tried last.
+    /// Why this client cannot be a member of its group, by its last attempt.
     pub(super) fn group_denial(&self) -> Option<String> {
         lock(&self.group_denial).clone()
     }
 
-    /// It is a member now.
+    /// The client is a member now.
     pub(super) fn joined(&self) {
         *lock(&self.group_denial) = None;
     }
 
-    /// The next rebalance that is to be answered.
+    /// The next rebalance to answer.
     pub(super) fn next_event(&self) -> Option<GroupEvent> {
         lock(&self.events).pop_front()
     }
 
-    /// The newest cause that the client has complained about, for a message that says why something is waited for.
+    /// The newest cause that the client reported, for a message that explains a wait.
     pub(super) fn last_error(&self) -> Option<String> {
-        // Explained now: why a certificate is not accepted is found out after the complaint.
+        // Explained now: the reason for a refused certificate is found only after the report.
         let (code, text) = self.complaint()?;
         Some(code.map_or_else(|| text.clone(), |code| self.names.explain(code, &text)))
     }
@@ -145,7 +148,7 @@ impl Context {
         Some(self.tokens.behind(self.trouble.complaint()?))
     }
 
-    /// The brokers have answered: older complaints are history.
+    /// The brokers have answered: clears older reports.
     pub(super) fn forget_error(&self) {
         let before = self.trouble.name();
         if self.trouble.take().is_some() {
@@ -159,7 +162,7 @@ impl Context {
     }
 }
 
-// The values are whole between any two calls, so a panic elsewhere has not broken them.
+// The values are consistent between calls, so a panic elsewhere has not broken them.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -174,7 +177,8 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let causes = self.names.causes();
         events::librdkafka(level, facility, &causes.mask(message));
-        // What ends a connection is told here alone where librdkafka takes it for nothing unusual.
+        // Where librdkafka considers the end of a connection normal, the cause is reported only
+        // here.
         if let Some(complaint) = causes.complaint(facility, message) {
             self.trouble.note(Some(RDKafkaErrorCode::BrokerTransportFailure), complaint.to_owned());
         }
@@ -182,7 +186,8 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        // Each broken connection is told too; as long as one broker answers it is no one's concern.
+        // Each broken connection is reported too; that does not matter as long as one broker
+        // answers.
         let text = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
         let causes = self.names.causes();
         events::client_error(code, &causes.mask(&text));
@@ -201,7 +206,8 @@ impl ConsumerContext for Context {
     fn rebalance(&self, client: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         let is_assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::Acquire) {
-            // librdkafka takes any answer as "nothing is assigned" while it closes, but it waits for one.
+            // While closing, librdkafka treats any answer as "nothing is assigned", but it waits
+            // for one.
             let answered = if is_assign { assign(client, partitions) } else { unassign(client, partitions) };
             if let Err(error) = answered {
                 events::rebalance_failed(&error.to_string());
@@ -220,7 +226,7 @@ impl ConsumerContext for Context {
     }
 }
 
-/// True for what keeps a client out of its group, whatever else it may do.
+/// True for errors that keep a client out of its group.
 fn is_about_group(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
@@ -237,7 +243,7 @@ fn partition_numbers(partitions: &TopicPartitionList) -> Vec<u32> {
     partitions.elements().iter().filter_map(|element| u32::try_from(element.partition()).ok()).collect()
 }
 
-/// Gives the client these partitions, in the way that the group's protocol asks for.
+/// Assigns these partitions to the client, by the group's protocol.
 pub(super) fn assign(client: &Client, partitions: &TopicPartitionList) -> KafkaResult<()> {
     match client.rebalance_protocol() {
         RebalanceProtocol::Cooperative => client.incremental_assign(partitions),
@@ -245,7 +251,7 @@ pub(super) fn assign(client: &Client, partitions: &TopicPartitionList) -> KafkaR
     }
 }
 
-/// Takes these partitions from the client, or all where the group's protocol is an eager one.
+/// Unassigns these partitions from the client, or all if the group's protocol is eager.
 pub(super) fn unassign(client: &Client, partitions: &TopicPartitionList) -> KafkaResult<()> {
     match client.rebalance_protocol() {
         RebalanceProtocol::Cooperative if partitions.count() == 0 => Ok(()),
@@ -254,12 +260,12 @@ pub(super) fn unassign(client: &Client, partitions: &TopicPartitionList) -> Kafk
     }
 }
 
-/// True where the group moves partitions one by one, so that those that stay are not disturbed.
+/// True if the group's protocol is cooperative: partitions that stay are not interrupted.
 pub(super) fn is_cooperative(client: &Client) -> bool {
     matches!(client.rebalance_protocol(), RebalanceProtocol::Cooperative)
 }
 
-/// True for an error after which the client can do nothing any more.
+/// True for an error after which the client is unusable.
 pub(super) fn is_fatal(error: &KafkaError) -> bool {
     matches!(error, KafkaError::MessageConsumptionFatal(_))
         || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)

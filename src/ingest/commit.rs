@@ -1,7 +1,7 @@
-//! Kafka's committed offsets: for lag monitors, never for us.
+//! Kafka's committed offsets: they serve lag monitors only.
 //!
-//! One commit is under way at a time, and the next one takes whatever was recorded meanwhile. A commit that fails is not
-//! repeated: the next flush commits more, and no count depends on it.
+//! One commit is in flight at a time; the next one covers everything recorded meanwhile. A failed
+//! commit is not retried: the next flush commits more, and no count depends on it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) struct Committer {
     client: Arc<Client>,
     topic: Arc<str>,
-    /// Next offsets, by partition, that are to be committed.
+    /// Next offsets to commit, by partition.
     recorded: BTreeMap<u32, u64>,
     running: Option<JoinHandle<KafkaResult<()>>>,
 }
@@ -32,7 +32,7 @@ impl Committer {
         Self { client, topic, recorded: BTreeMap::new(), running: None }
     }
 
-    /// The progress of these partitions is recorded; commits it now, or once the commit that is under way has ended.
+    /// The progress of these partitions is recorded; commits it now, or after the commit in flight.
     pub(super) async fn recorded(&mut self, offsets: impl IntoIterator<Item = (u32, u64)>) {
         self.recorded.extend(offsets);
         if self.running.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -41,7 +41,7 @@ impl Committer {
         }
     }
 
-    /// Waits until everything is committed, or has failed to be.
+    /// Waits until everything is committed or has failed.
     pub(super) async fn settle(&mut self) {
         self.finish_running().await;
         self.start();

@@ -1,8 +1,8 @@
-//! The consumer thread: it polls the client, and acts on what the group decides.
+//! The consumer thread: polls the client and acts on the group's decisions.
 //!
-//! It only polls and passes on. A revocation is answered once the coordinator has flushed the partitions, or once its
-//! deadline has passed, and polling goes on meanwhile; nothing here ever waits for ClickHouse. What becomes of a partition
-//! in each case is the table in [`super::rebalance`].
+//! It only polls and sends messages. A revocation is answered once the coordinator has flushed the
+//! partitions or the deadline has passed, and polling continues meanwhile; nothing here waits for
+//! ClickHouse. [`super::rebalance`] has the table of all cases.
 
 mod ready;
 mod release;
@@ -29,7 +29,7 @@ use super::watchdog::Heartbeat;
 use crate::telemetry::health::Health;
 use crate::telemetry::{events, metrics};
 
-/// How long one poll waits. Messages from other threads wait for its end.
+/// How long one poll waits. Messages from other threads wait until it ends.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 
 /// The consumer thread's state.
@@ -44,7 +44,7 @@ pub(super) struct ConsumerThread {
     pub(super) starter: Starter,
     pub(super) look_at_topic: Arc<Notify>,
     pub(super) runtime: Handle,
-    /// Tasks that use the client, which must end before it does.
+    /// Tasks that use the client and must end before it.
     pub(super) tasks: TaskTracker,
     pub(super) revoke_deadline: Duration,
     pub(super) health: Arc<Health>,
@@ -53,14 +53,14 @@ pub(super) struct ConsumerThread {
     pub(super) state: State,
 }
 
-/// What changes while the thread runs.
+/// The thread's mutable state.
 pub(super) struct State {
     holdings: Holdings,
-    /// Lanes that wait for their last flush.
+    /// Releases that wait for their last flush.
     releases: BTreeMap<u64, Release>,
     last_release: u64,
     refusals: BTreeMap<u32, Refusal>,
-    /// Partitions of the topic when last seen.
+    /// Partitions of the topic, by the last description.
     topic_partitions: u32,
     readiness: ready::Readiness,
     is_finishing: bool,
@@ -83,7 +83,7 @@ impl State {
 }
 
 impl ConsumerThread {
-    /// Polls until it is told to close, then leaves the group.
+    /// Polls until it is asked to close, then leaves the group.
     pub(super) fn run(mut self) {
         while !self.state.is_over {
             self.heartbeat.beat();
@@ -102,11 +102,11 @@ impl ConsumerThread {
 
     fn poll(&mut self) {
         match self.client.poll(POLL_WAIT) {
-            // Other errors were told to the context already.
+            // Other errors have reached the context already.
             Some(Err(error)) if is_fatal(&error) => self.end_by(&error.to_string()),
             None | Some(Err(_)) => {}
             Some(Ok(stray)) => {
-                // A message that did not come through its worker's queue is one that its lane will miss.
+                // A message that bypassed its worker's queue is missing in its lane.
                 let partition = u32::try_from(rdkafka::Message::partition(&stray)).unwrap_or(u32::MAX);
                 drop(stray);
                 events::stray_message(partition);
@@ -159,7 +159,8 @@ impl ConsumerThread {
     }
 
     fn group_decided(&mut self, event: GroupEvent) {
-        // librdkafka may have delivered around the change, and lanes that stay do not start anew.
+        // librdkafka may have delivered messages during the change, and lanes that stay are not
+        // restarted.
         for (_, worker) in self.workers.iter() {
             worker.send(ToWorker::Doubt);
         }
@@ -174,7 +175,8 @@ impl ConsumerThread {
                 metrics::rebalanced("revoked");
                 events::revoked(&partitions);
                 let tenures = self.end_tenures(&partitions);
-                // A process that ends has frozen and flushes everything already; closing answers the group.
+                // A process that ends has frozen its lanes and flushes them already; closing
+                // answers the group.
                 if !self.state.is_finishing {
                     let deadline = Some(Instant::now() + self.revoke_deadline);
                     self.release(Release { reason: ReleaseReason::Revoked, tenures, partitions, deadline });
@@ -192,7 +194,8 @@ impl ConsumerThread {
 
     fn assigned(&mut self, partitions: &[u32]) {
         if !is_cooperative(&self.client) {
-            // An eager assignment names all that is ours; what it does not name was never revoked, and is.
+            // An eager assignment names all our partitions; any other one was not revoked before,
+            // and is released here.
             let before: Vec<u32> = self.state.holdings.partitions();
             let left = self.end_tenures(&before);
             self.tell_workers(&left, ToWorker::Forget);
@@ -200,14 +203,15 @@ impl ConsumerThread {
         self.begin(partitions);
     }
 
-    /// Begins a tenure of each partition: assigns it natively, paused, and finds out where it starts.
+    /// Begins a tenure of each partition: assigns it natively, paused, and has its start
+    /// determined.
     fn begin(&mut self, partitions: &[u32]) {
         let tenures = self.state.holdings.begin(partitions);
         for partition in partitions {
             self.state.refusals.remove(partition);
         }
         if let Err(error) = self.attach(partitions) {
-            // Nothing would ever be read from these partitions, and the group would think that all is well.
+            // Nothing would ever be read from these partitions, and the group would not notice.
             return self.end_by(&format!("partitions {partitions:?} cannot be assigned: {error}"));
         }
         if self.state.is_finishing {
@@ -220,14 +224,14 @@ impl ConsumerThread {
         self.tasks.spawn_on(self.starter.clone().start(tokens), &self.runtime);
     }
 
-    /// Assigns partitions natively: forwarded to their workers' queues, paused, at offset 0. The offset is there so that
-    /// the later seek finds a partition that has started; nothing is fetched from it.
+    /// Assigns partitions natively: forwarded to their workers' queues, paused, at offset 0. With
+    /// an offset, the later seek finds a started partition; nothing is fetched from offset 0.
     fn attach(&mut self, partitions: &[u32]) -> Result<(), anyhow::Error> {
         let list = partition_list(&self.topic, partitions.iter().map(|&partition| (partition, 0)))?;
         self.forward(partitions)?;
         pause(&self.client, &list)?;
-        // Pausing waits for librdkafka's own thread, which undoes forwarding when a former assignment ends; so this one
-        // comes after, and stays.
+        // Pausing waits for librdkafka's own thread, which undoes forwarding when a former
+        // assignment ends. So this forwarding comes after that, and stays.
         self.forward(partitions)?;
         Ok(assign(&self.client, &list)?)
     }
@@ -259,7 +263,7 @@ impl ConsumerThread {
         }
     }
 
-    /// Counts this partition no further. It stays assigned, so that no other member tries the same.
+    /// Stops counting this partition. It stays assigned, so that no other member tries the same.
     fn refuse(&mut self, tenure: Tenure, refusal: Refusal) {
         let Some(held) = self.state.holdings.current(tenure) else { return };
         held.is_refused = true;
@@ -268,7 +272,7 @@ impl ConsumerThread {
         self.tell_workers(&[(tenure, worker)], ToWorker::Forget);
         let paused = partition_list(&self.topic, [(tenure.partition, 0)]).and_then(|list| pause(&self.client, &list));
         if let Err(error) = paused {
-            // What is read on is dropped by the worker, which has no lane for it.
+            // The worker drops what is still read, because it has no lane for it.
             events::pause_failed(tenure.partition, &error.to_string());
         }
         self.state.refusals.insert(tenure.partition, refusal);
@@ -295,14 +299,15 @@ impl ConsumerThread {
         let before = std::mem::replace(&mut self.state.topic_partitions, description.partitions);
         if before != description.partitions {
             events::partitions_changed(&self.topic, before, description.partitions);
-            // An account's facts may lie with another partition from now on, so what the lanes hold is history.
+            // An account's facts may come from another partition from now on, so the state of the
+            // lanes is stale.
             let counted: Vec<u32> =
                 self.state.holdings.iter().filter(|held| !held.is_refused).map(|held| held.tenure.partition).collect();
             self.reopen(&counted);
         }
     }
 
-    /// Ends tenures, and answers them with their workers.
+    /// Ends tenures, and returns them with their workers.
     fn end_tenures(&mut self, partitions: &[u32]) -> Vec<(Tenure, usize)> {
         for partition in partitions {
             self.state.refusals.remove(partition);
@@ -329,7 +334,7 @@ impl ConsumerThread {
         }
     }
 
-    /// Tells metrics how many partitions there are, and how many of them are refused.
+    /// Updates the metrics of assigned and refused partitions.
     fn tell_partitions(&self) {
         metrics::partitions(self.state.holdings.iter().count(), self.state.refusals.len());
     }

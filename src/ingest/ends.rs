@@ -1,7 +1,8 @@
-//! Where the logs of the assigned partitions end, asked for again and again.
+//! The ends of the logs of the assigned partitions, requested periodically.
 //!
-//! The high watermark that comes with fetches tells nothing where nothing can be fetched: with the right to read taken
-//! away it stood still, and so did the lag, at 0. What the lag and empty flushes rest on is therefore asked for.
+//! The high watermark that comes with fetches is useless where nothing can be fetched: when the
+//! right to read was revoked, it stood still, and so did the lag, at 0. So the lag and empty
+//! flushes are based on explicit requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,33 +14,34 @@ use tokio_util::sync::CancellationToken;
 use super::retry::Dependency;
 use super::topic::{AskError, Topic};
 
-/// The pause between two questions.
+/// The pause between two requests.
 const ASK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// An answer that was asked for within this time may show that there is nothing new: one question may fail, or take long.
+/// An answer whose request is at most this old may show that there is nothing new: one request may
+/// fail or be slow.
 const FRESH_FOR: Duration = Duration::from_secs(6);
 
-/// After this time an answer says nothing about the log any more.
+/// After this time an answer is outdated.
 pub(super) const KNOWN_FOR: Duration = Duration::from_secs(15);
 
-/// The end of a log, as its leader has told it.
+/// The end of a log, by its leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct End {
-    /// The offset that the next record gets.
+    /// The offset of the next record.
     pub(super) high: u64,
-    /// The first offset of a transaction that is open; `high` where none is.
+    /// The first offset of an open transaction; `high` if there is none.
     pub(super) stable: u64,
-    /// When the question was sent, which is before the log ended there.
+    /// When the request was sent; the log ended there at that time or later.
     pub(super) asked_at: Instant,
 }
 
 impl End {
-    /// True while it may show that there is nothing new.
+    /// True while the answer may show that there is nothing new.
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.asked_at) < FRESH_FOR
     }
 
-    /// True while it says something about the log.
+    /// True while the answer is not outdated.
     pub(super) fn is_known(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.asked_at) < KNOWN_FOR
     }
@@ -48,13 +50,13 @@ impl End {
 /// The last answers about one partition.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Answers {
-    /// The last end that was told.
+    /// The last end received.
     pub(super) end: Option<End>,
-    /// Why the newest question was not answered; `None` where it was.
+    /// Why the newest request failed; `None` if it succeeded.
     pub(super) refusal: Option<RDKafkaErrorCode>,
 }
 
-/// The last answers about each assigned partition, shared by the task that asks and the workers.
+/// The last answers about each assigned partition, shared by the requesting task and the workers.
 #[derive(Debug, Default)]
 pub(super) struct Ends(Mutex<BTreeMap<u32, Answers>>);
 
@@ -64,13 +66,13 @@ impl Ends {
         self.lock().get(&partition).copied().unwrap_or_default()
     }
 
-    /// A partition starts, and was asked for its end just now.
+    /// A partition starts; its end was requested just now.
     pub(super) fn begin(&self, partition: u32, high: u64, now: Instant) {
         let end = Some(End { high, stable: high, asked_at: now });
         self.lock().insert(partition, Answers { end, refusal: None });
     }
 
-    /// The brokers let this client ask for nothing about the topic.
+    /// The brokers deny this client all requests about the topic.
     fn denied(&self) {
         for answers in self.lock().values_mut() {
             answers.refusal = Some(RDKafkaErrorCode::TopicAuthorizationFailed);
@@ -80,7 +82,7 @@ impl Ends {
     fn answered(&self, asked_at: Instant, answers: &[TopicEnd]) {
         let mut kept = self.lock();
         let asked: BTreeSet<u32> = answers.iter().map(|answer| answer.partition).collect();
-        // A partition that has started since the question was sent is not in the answer.
+        // A partition that started after the request was sent is not in the answer.
         kept.retain(|partition, known| {
             asked.contains(partition) || known.end.is_some_and(|end| end.asked_at > asked_at)
         });
@@ -94,20 +96,20 @@ impl Ends {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Answers>> {
-        // The map is whole between any two calls, so a panic elsewhere has not broken it.
+        // The map is consistent between calls, so a panic elsewhere has not broken it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What one question told about one partition.
+/// The answer about one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TopicEnd {
     pub(super) partition: u32,
-    /// High watermark and last stable offset, or why they are not told.
+    /// High watermark and last stable offset, or why they are not known.
     pub(super) end: Result<(u64, u64), RDKafkaErrorCode>,
 }
 
-/// Asks from time to time where the logs of all assigned partitions end.
+/// Periodically requests the ends of the logs of all assigned partitions.
 pub(super) async fn watch_ends(topic: Topic, ends: Arc<Ends>, kafka: Arc<Dependency>, stop: CancellationToken) {
     loop {
         tokio::select! {

@@ -1,15 +1,15 @@
-//! The coordinator: drains all lanes at each tick, and makes what they yield durable.
+//! The coordinator: drains all lanes at each tick, and makes their rows durable.
 //!
-//! One flush is one sequence, and the next begins when it has ended:
+//! Flushes never overlap. One flush is this sequence:
 //!
 //! ```text
 //! drain every lane -> is it still the topic they were counted from? -> claim the days for the zone data
 //!                  -> write every row -> record the progress, alone -> commit Kafka's offsets -> tell the lanes
 //! ```
 //!
-//! So always `committed <= progress <= applied`. A step that fails is tried again with the same rows until it works; a
-//! step that worked is not undone. Nothing is dropped, but for the rows of a topic that turns out to have been recreated:
-//! which of them were read from which incarnation, nobody can tell.
+//! So always `committed <= progress <= applied`. A step that fails is retried with the same rows
+//! until it succeeds; a step that succeeded is not undone. Nothing is dropped, except the rows of a
+//! topic that turns out to be recreated: they may have been read from either incarnation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,18 +29,18 @@ use crate::core::takeover::Claim;
 use crate::store::{ProgressRow, Store, ZoneClaim};
 use crate::telemetry::metrics;
 
-/// A stalled lane is looked at no more often than this.
+/// A stalled lane is probed no more often than this.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The least time that the recorded end of a log is believed for.
+/// The least time that a recorded end of a log is valid.
 const END_VALID_MIN: Duration = Duration::from_secs(30);
 
-/// What a last flush left unwritten.
+/// What the last flush left unwritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unwritten {
     /// Lanes whose last events will be counted again.
     pub(super) lanes: BTreeSet<Tenure>,
-    /// What was waited for, where something was.
+    /// What the flush waited for, if anything.
     pub(super) reason: Option<String>,
 }
 
@@ -55,7 +55,8 @@ pub(super) struct Coordinator {
     pub(super) tails: mpsc::Sender<Vec<Stalled>>,
     pub(super) committer: Committer,
     pub(super) intervals: Intervals,
-    /// A worker has rows that should not wait for the next tick: very many, or those that a start has held up.
+    /// A worker has rows that should not wait for the next tick: very many, or rows that a start
+    /// has delayed.
     pub(super) rows_abound: Arc<Notify>,
     pub(super) headway: Teller,
     pub(super) books: Books,
@@ -67,20 +68,22 @@ pub(super) struct Coordinator {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Intervals {
     pub(super) usual: Duration,
-    /// While a backlog is read.
+    /// The interval while a backlog is read.
     pub(super) catch_up: Duration,
-    /// Between those of a lane that has nothing new.
+    /// The interval for a lane that has nothing new.
     pub(super) idle: Duration,
 }
 
 impl Intervals {
-    /// How long a recorded end of a log stands for the log's: until a few more of an idle lane should have been recorded.
+    /// How long a recorded end of a log is valid: until an idle lane should have recorded a few
+    /// more.
     fn end_valid_for(&self) -> Duration {
         (self.idle * 3).max(END_VALID_MIN)
     }
 
-    /// The time from a flush that was drained at `now_ms` to the next. In a backlog nobody waits for the last second, and
-    /// each seat, counter and bitmap that changes a hundred times goes out once.
+    /// The time from a flush that was drained at `now_ms` to the next. In a backlog a longer
+    /// interval is harmless, and each seat, counter and bitmap that changes a hundred times is
+    /// written once.
     fn after(&self, now_ms: i64, newest_record_ms: Option<i64>) -> Duration {
         let age_ms = newest_record_ms.map_or(0, |newest_ms| now_ms.saturating_sub(newest_ms));
         let is_backlog = u128::try_from(age_ms).is_ok_and(|age_ms| age_ms > 2 * self.catch_up.as_millis());
@@ -88,41 +91,41 @@ impl Intervals {
     }
 }
 
-/// What is known of the lanes' last flushes.
+/// The lanes' last flushes.
 #[derive(Default)]
 pub(super) struct Books {
     lanes: BTreeMap<Tenure, Book>,
-    /// Lanes of the flush that is under way.
+    /// Lanes of the flush in progress.
     unwritten: BTreeSet<Tenure>,
 }
 
-/// What is recorded of a lane.
+/// What is recorded for a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entry {
     /// A completed flush.
     Flush,
-    /// Only where its log ends by now.
+    /// Only the end of its log.
     End,
 }
 
 /// A lane's last flush.
 struct Book {
-    /// What is durable, for the counting metrics.
+    /// The durable progress, for the counting metrics.
     counted: Progress,
-    /// The progress that was recorded last in this tenure.
+    /// The last progress recorded in this tenure.
     recorded: Option<Progress>,
     recorded_at: Instant,
     /// A flush was completed in this tenure.
     is_flushed: bool,
     looked_at: Option<Instant>,
-    /// Its zone data's claim, as it was opened, is recorded.
+    /// The claim of its zone data, as opened, is recorded.
     has_claimed: bool,
 }
 
 impl Book {
-    /// A lane's progress is recorded when it has changed; and where it has not, right after it was opened and from time to
-    /// time: as a flush if it is known that there is nothing new, else to tell how far the log has gone on without it, as
-    /// far as that is known.
+    /// A lane's progress is recorded when it has changed. Otherwise it is recorded right after the
+    /// lane was opened and periodically: as a completed flush if it is known that there is nothing
+    /// new, else to record how far the log has grown, if that is known.
     fn due(&self, lane: &DrainedLane, progress: Progress, now: Instant, idle_interval: Duration) -> Option<Entry> {
         if self.recorded.unwrap_or(self.counted) != progress {
             return Some(Entry::Flush);
@@ -137,8 +140,8 @@ impl Book {
 }
 
 impl Coordinator {
-    /// Flushes at each tick and on request, until it is told to finish; or until `deadline` holds an instant that has
-    /// passed, in which case it says what was not written.
+    /// Flushes at each tick and on request, until it is asked to finish; or until the instant in
+    /// `deadline` has passed, in which case it returns what was not written.
     pub(super) async fn run(
         mut self,
         mut requests: mpsc::UnboundedReceiver<FlushRequest>,
@@ -175,7 +178,8 @@ impl Coordinator {
         }
     }
 
-    /// One flush, from the drain to the lanes' acknowledgement. Answers Kafka's timestamp of the newest record in it.
+    /// One flush, from the drain to the lanes' acknowledgement. Returns Kafka's timestamp of the
+    /// newest record in it.
     async fn flush(&mut self) -> Option<i64> {
         let began = Instant::now();
         let mut reports = self.drain().await;
@@ -213,18 +217,19 @@ impl Coordinator {
             .collect();
         let mut reports = Vec::new();
         for answer in replies {
-            // A worker that is gone holds no lanes; why it is gone is told elsewhere.
+            // A worker that is gone holds no lanes; its end is reported elsewhere.
             reports.extend(answer.await.unwrap_or_default());
         }
         reports
     }
 
-    /// Takes out the lanes whose topic is no longer the one that they were opened for. The client itself goes on reading
-    /// a recreated topic as if nothing had happened, so what was drained is believed only if the topic is the same now.
+    /// Removes the lanes whose topic is no longer the one that they were opened for. The client
+    /// itself goes on reading a recreated topic as if nothing had happened, so a drain is valid
+    /// only if the topic is still the same.
     ///
-    /// Without an answer nothing is written: while the brokers are away the topic may be exchanged, and a row under the
-    /// wrong id can never be taken back. Nothing new can be read meanwhile either, and whoever may not wait (a revocation,
-    /// the end of the process) has a deadline.
+    /// Without an answer nothing is written: while the brokers are away the topic may be replaced,
+    /// and a row under the wrong id can never be undone. Nothing new can be read meanwhile either,
+    /// and callers that may not wait (a revocation, the end of the process) have a deadline.
     async fn drop_recreated(&self, reports: &mut Vec<LaneReport>) {
         if reports.iter().all(|report| report.rows.source.topic_id().is_empty()) {
             return;
@@ -234,7 +239,7 @@ impl Coordinator {
         self.consumer.send(ToConsumer::TopicSeen(description));
     }
 
-    /// `None` where the topic does not exist: then what was drained was read before it was deleted.
+    /// `None` if the topic does not exist: the drained rows were read before it was deleted.
     async fn describe_topic(&self) -> Option<TopicDescription> {
         let mut wait = Wait::new(Arc::clone(&self.kafka));
         loop {
@@ -271,8 +276,9 @@ impl Coordinator {
         metrics::made_durable(now_ms(), rows.iter().flat_map(|rows| rows.record_times.iter().copied()));
     }
 
-    /// Claims the offsets of rows with days for the zone data that told them; before a lane's first claim of offsets the turn
-    /// that it was opened for, on its own. See [`crate::core::takeover`].
+    /// Claims the offsets of rows with days for the zone data that computed them. Before a lane's
+    /// first claim of offsets, claims the turn that it was opened for, separately. See
+    /// [`crate::core::takeover`].
     async fn claim(&mut self, lanes: &[DrainedLane], rows: &[LaneRows]) {
         let with_days = || lanes.iter().zip(rows).filter(|(_, rows)| rows.have_days());
         let row = |rows: &LaneRows, claim| {
@@ -324,7 +330,7 @@ impl Coordinator {
 }
 
 impl Books {
-    /// Opens a book for each lane that is new, and closes those of lanes that are gone.
+    /// Adds an entry for each new lane, and removes those of lanes that are gone.
     fn open(&mut self, reports: &[LaneReport], now: Instant) {
         let mut before = std::mem::take(&mut self.lanes);
         for report in reports {
@@ -344,7 +350,8 @@ impl Books {
         }
     }
 
-    /// Whether something is to be recorded of a lane, and as what. Of one that has nothing new, the lag is told at once.
+    /// Decides whether to record something for a lane, and as what. For a lane that has nothing
+    /// new, the lag is reported at once.
     fn is_due(&self, report: &mut LaneReport, now: Instant, idle_interval: Duration) -> bool {
         let (lane, progress) = (&mut report.lane, report.rows.progress);
         let Some(book) = self.lanes.get(&lane.tenure) else { return true };
@@ -402,11 +409,11 @@ impl Books {
     }
 }
 
-/// Waits until there is a deadline, and it has passed.
+/// Waits until a deadline is set and has passed.
 async fn passed(deadline: &mut watch::Receiver<Option<Instant>>) {
     let at = match deadline.wait_for(Option::is_some).await {
         Ok(at) => *at,
-        // Nobody can set one any more.
+        // No deadline can be set any more.
         Err(_) => None,
     };
     match at {
@@ -415,7 +422,7 @@ async fn passed(deadline: &mut watch::Receiver<Option<Instant>>) {
     }
 }
 
-/// Waits as [`passed`] does, and answers what the flush waits for at that moment.
+/// Waits like [`passed`], and returns what the flush waits for at that moment.
 async fn reason_when_passed(
     deadline: &mut watch::Receiver<Option<Instant>>,
     dependencies: &[Arc<Dependency>],

@@ -1,9 +1,9 @@
-//! Whether a lane makes headway, and why not.
+//! Whether a lane makes headway, and if not, why.
 //!
-//! A partition whose log goes on and that gets no further, or whose log cannot be read or asked for its end, is told of
-//! (`/readyz`, a metric, one log line), and completes no empty flush: its `data_through` holds still. What the worker does
-//! not read of its own accord (rows that wait for ClickHouse, a load that is under way) is no such halt; ClickHouse's own
-//! component tells of those.
+//! A partition is reported as halted (`/readyz`, a metric, one log line) if its log grows and it
+//! gets no further, or if its log cannot be read or its end cannot be requested. It completes no
+//! empty flush then: its `data_through` stands still. A pause by the worker itself (rows that wait
+//! for ClickHouse, a load in flight) is no such halt; the `clickhouse` component reports it.
 
 #[cfg(test)]
 mod tests;
@@ -14,19 +14,19 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::client_errors::{Names, name_of};
 use super::ends::{Answers, End};
 use super::librdkafka::PartitionEvent;
 use super::messages::LaneReport;
-use super::trouble::{Names, name_of};
 use crate::telemetry::health::Health;
 use crate::telemetry::{events, metrics};
 
-/// A lane that gets no further for this long, although its log goes on, is told of: longer than it takes to find out that
-/// the rest of the log holds nothing.
+/// A lane that gets no further for this long, although its log goes on, is reported: longer than it
+/// takes to find that the rest of the log holds nothing.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How long a transaction may be open before a lane that waits for its end is told of: longer than the usual time-out of
-/// a producer's transaction, 60 s.
+/// How long a transaction may be open before a lane that waits for its end is reported: longer than
+/// the usual timeout of a producer's transaction, 60 s.
 const TRANSACTION_PATIENCE: Duration = Duration::from_secs(90);
 
 /// The first pause before a partition is read again after its data could not be read; it doubles with each failure.
@@ -39,9 +39,9 @@ const COMPONENT: &str = "headway";
 /// Why a lane stands still.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Halt {
-    /// The offset that is to be read next.
+    /// The next offset to read.
     pub(super) offset: u64,
-    /// Where its log ends, as far as that is known.
+    /// The end of its log, if known.
     pub(super) end: Option<u64>,
     pub(super) cause: HaltCause,
 }
@@ -49,26 +49,26 @@ pub(super) struct Halt {
 /// What keeps a lane from headway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HaltCause {
-    /// The client reported this about the partition, and it has got no further since.
+    /// The client reported this about the partition, and there was no progress since.
     Reported { code: RDKafkaErrorCode, text: Arc<str> },
-    /// The log's end cannot be asked for; the code is the last refusal, where there is one.
+    /// The log's end cannot be requested; the code is the last refusal, if there is one.
     EndUnknown(Option<RDKafkaErrorCode>),
     /// A transaction is open from the lane's next offset on.
     OpenTransaction,
-    /// Nothing comes, and nothing is said about it.
+    /// No records come, and no error is reported.
     Silence,
 }
 
-/// What a lane looks like at a drain.
+/// State of a lane at a drain.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sight {
     /// The first offset that is not counted.
     pub(super) next_offset: u64,
-    /// The offset that is to be read next, which is an earlier one while the duplicate filter is warmed.
+    /// The next offset to read, an earlier one while the duplicate filter is warmed.
     pub(super) read_from: u64,
-    /// What is known of its log's end.
+    /// The known end of its log.
     pub(super) answers: Answers,
-    /// False where the worker does not read of its own accord.
+    /// False if the worker itself has stopped reading.
     pub(super) is_wanted: bool,
     /// The last fetch was answered with data or none, and not with an error.
     pub(super) is_fetched: bool,
@@ -85,12 +85,12 @@ impl Sight {
 pub(super) struct Headway {
     next_offset: u64,
     read_from: u64,
-    /// Since when nothing was counted, although the log goes on.
+    /// Start of the time in which nothing was counted, although the log goes on.
     uncounted_since: Instant,
-    /// Since when nothing was read either.
+    /// Start of the time in which nothing was read either.
     unread_since: Instant,
     reported: Option<(RDKafkaErrorCode, Arc<str>)>,
-    /// Times that the data at the next offset could not be read.
+    /// Failed attempts to read the data at the next offset.
     failures: u32,
     retry_at: Option<Instant>,
 }
@@ -108,9 +108,9 @@ impl Headway {
         }
     }
 
-    /// The client reports something about the partition. True where it is not what was reported before. Whatever follows
-    /// data that cannot be read is its consequence: librdkafka reads on somewhere behind a damaged batch, finds nonsense
-    /// there, and asks for an offset that no log has.
+    /// The client reports an error of the partition. True if it differs from the one before. Errors
+    /// after unreadable data are its consequence: librdkafka reads on somewhere beyond a damaged
+    /// batch, finds garbage there, and requests an offset that no log has.
     pub(super) fn reported(&mut self, event: &PartitionEvent, now: Instant) -> bool {
         let is_retry = self.retry_at.is_none_or(|at| at <= now);
         if is_data_error(event.code) && is_retry {
@@ -134,17 +134,18 @@ impl Headway {
         self.failures > 0
     }
 
-    /// What is known of the partition where it is opened again: all that was, if it stands where it stood.
+    /// The state for a partition that is opened again: unchanged if it is at the same offset.
     pub(super) fn reopened(self, next_offset: u64, read_from: u64, now: Instant) -> Self {
         if self.next_offset == next_offset { self } else { Self::new(next_offset, read_from, now) }
     }
 
-    /// The earliest time to read the partition again: data that could not be read is not asked for without a pause.
+    /// The earliest time to read the partition again: data that could not be read is not requested
+    /// without a pause.
     pub(super) fn not_before(&self, now: Instant) -> Instant {
         self.retry_at.map_or(now, |at| at.max(now))
     }
 
-    /// What a look at the lane shows: why it stands still, or nothing.
+    /// Checks the lane: why it stands still, or `None`.
     pub(super) fn look(&mut self, sight: Sight, now: Instant) -> Option<Halt> {
         if sight.next_offset != self.next_offset {
             *self = Self::new(sight.next_offset, sight.read_from, now);
@@ -190,8 +191,8 @@ impl Headway {
     }
 }
 
-/// True for what the client says about data that it has fetched. It fetches such data again at once, thousands of times a
-/// second where nobody stops it.
+/// True for errors in fetched data. The client fetches such data again at once, thousands of times
+/// a second unless it is stopped.
 pub(super) fn is_data_error(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
@@ -216,7 +217,7 @@ impl HaltCause {
     }
 }
 
-/// Tells which lanes stand still.
+/// Reports which lanes stand still.
 pub(super) struct Teller {
     topic: Arc<str>,
     names: Names,
@@ -224,7 +225,7 @@ pub(super) struct Teller {
     told: BTreeMap<u32, Told>,
 }
 
-/// What was told last of a partition that stands still.
+/// The last report about a halted partition.
 struct Told {
     cause: &'static str,
     reason: String,
@@ -237,14 +238,15 @@ impl Teller {
         Self { topic, names, health, told: BTreeMap::new() }
     }
 
-    /// Tells metrics, readiness and, where it is new, the log.
+    /// Updates metrics and readiness, and logs changes.
     pub(super) fn tell(&mut self, reports: &[LaneReport], now: Instant) {
         let lanes = reports.iter().map(|report| (report.lane.tenure.partition, report.lane.halt.as_ref()));
         let lanes: BTreeMap<u32, Option<&Halt>> = lanes.collect();
         let mut told = std::mem::take(&mut self.told);
         let had_any = !told.is_empty();
         told.retain(|partition, told| {
-            // A partition that is opened anew, because of what it stands still for perhaps, has no lane for a moment.
+            // A partition that is being opened again, possibly because of the halt, has no lane for
+            // a moment.
             let goes_on = match lanes.get(partition) {
                 Some(halt) => halt.is_none(),
                 None => now.saturating_duration_since(told.seen_at) >= PATIENCE,
@@ -254,7 +256,7 @@ impl Teller {
             }
             !goes_on
         });
-        // That the brokers answer nothing is told once, by whoever asks for the topic.
+        // Brokers that do not answer are reported once, by the task that describes the topic.
         let is_kafka_away = self.health.waiting_for().contains_key("kafka");
         for (&partition, halt) in lanes.iter().filter_map(|(partition, halt)| Some((partition, (*halt)?))) {
             let (cause, reason) = (halt.cause.name(), self.reason(partition, halt));

@@ -1,8 +1,8 @@
 //! The calls of librdkafka that rdkafka does not wrap: batches from a queue of our own, a partition's queue forwarded to
 //! it; in `ask`, the id of a topic, and commits that are answered; and in `ends`, where logs end.
 //!
-//! This is the only module of the worker with `unsafe` code. It keeps pointers alive exactly as long as librdkafka asks
-//! for and decides nothing: no retry, no log line, no policy.
+//! This is the only module of the worker with `unsafe` code. It keeps pointers alive exactly as
+//! long as librdkafka requires, and decides nothing: no retry, no log line, no policy.
 //!
 //! librdkafka waits, in its destructor, for every message and every queue that is still alive. So a [`Queue`] and its
 //! [`QueueTarget`]s hold their client, a [`Batch`] borrows its queue, and nothing else here outlives the call that made it.
@@ -35,17 +35,17 @@ pub(super) use self::group::may_read_with_group;
 use super::client::Client;
 use crate::core::event::Record;
 
-/// Ends the process on the spot. Its threads still run, or hang: destructors at an orderly exit would pull the ground from
-/// under those, or wait for a lock that these hold.
+/// Ends the process at once. Its threads still run or hang: destructors of an orderly exit would
+/// free what running threads use, or wait for a lock that hanging threads hold.
 pub(super) fn end_process(status: c_int) -> ! {
     // SAFETY: `_exit` takes any status, runs no code of this process any more, and does not return.
     unsafe { libc::_exit(status) }
 }
 
-/// A native queue, destroyed when the last who uses it lets go.
+/// A native queue, destroyed with its last user.
 struct NativeQueue {
     pointer: NonNull<native::rd_kafka_queue_t>,
-    /// Keeps the client alive for as long as its queue.
+    /// Keeps the client alive as long as its queue.
     _client: Arc<Client>,
 }
 
@@ -56,8 +56,8 @@ unsafe impl Sync for NativeQueue {}
 
 impl Drop for NativeQueue {
     fn drop(&mut self) {
-        // SAFETY: the queue is ours and not used after this. Partitions that are still forwarded to it hold a reference
-        // of their own inside librdkafka, until they are unassigned.
+        // SAFETY: the queue is ours and not used after this. Partitions that are still forwarded to
+        // it hold their own reference inside librdkafka until they are unassigned.
         unsafe { native::rd_kafka_queue_destroy(self.pointer.as_ptr()) };
     }
 }
@@ -100,7 +100,7 @@ impl Queue {
                 records_max,
             )
         };
-        // A negative count is an error, of which a queue without a topic of its own knows none.
+        // A negative count is an error, which a queue without a topic never returns.
         let count = usize::try_from(count).unwrap_or(0);
         // SAFETY: librdkafka has written `count` pointers, at most `records_max`.
         unsafe { self.messages.set_len(count) };
@@ -108,7 +108,7 @@ impl Queue {
     }
 }
 
-/// Where a partition's messages can be sent.
+/// Target to forward a partition's messages to.
 #[derive(Clone)]
 pub(super) struct QueueTarget(Arc<NativeQueue>);
 
@@ -137,7 +137,7 @@ pub(super) enum Message<'b> {
 pub(super) struct PartitionEvent {
     pub(super) partition: u32,
     pub(super) code: RDKafkaErrorCode,
-    /// The offset that it happened at, where there is one.
+    /// The offset at which it happened, if there is one.
     pub(super) offset: Option<u64>,
     /// librdkafka's own words.
     pub(super) text: String,
@@ -149,7 +149,7 @@ impl Batch<'_> {
         self.queue.messages.len()
     }
 
-    /// The message of this number, counted from 0.
+    /// The message with this index.
     pub(super) fn message(&self, index: usize) -> Option<Message<'_>> {
         // SAFETY: as in `messages`.
         self.queue.messages.get(index).map(|&message| unsafe { read_message(message) })
@@ -173,13 +173,13 @@ impl Drop for Batch<'_> {
     }
 }
 
-/// Reads what librdkafka says about a message.
+/// Reads a native message.
 ///
 /// # Safety
 ///
 /// The message is valid, and neither changed nor destroyed during `'b`.
 unsafe fn read_message<'b>(message: NonNull<native::rd_kafka_message_t>) -> Message<'b> {
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     let fields = unsafe { message.as_ref() };
     // A partition is negative only where none is known, which a message of a partition's queue never is.
     let partition = u32::try_from(fields.partition).unwrap_or(u32::MAX);
@@ -208,7 +208,7 @@ unsafe fn read_message<'b>(message: NonNull<native::rd_kafka_message_t>) -> Mess
 ///
 /// A `start` that is not null points to `len` bytes that are neither changed nor freed during `'b`.
 unsafe fn bytes<'b>(start: *const u8, len: usize) -> Option<&'b [u8]> {
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start, len) })
 }
 
@@ -221,12 +221,13 @@ unsafe fn text_of(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-/// Forwards a partition's queue to `target`. librdkafka undoes it whenever the partition is unassigned, so it is to be done
-/// anew before each assignment, and after the former one has really ended.
+/// Forwards a partition's queue to `target`. librdkafka undoes it whenever the partition is
+/// unassigned, so it has to be repeated before each assignment, after the former one has really
+/// ended.
 pub(super) fn forward_partition(
     client: &Client,
     topic: &str,

@@ -1,4 +1,4 @@
-//! Loads of what a lane does not hold, tried until they work.
+//! Loads of what a lane does not hold, retried until they succeed.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +24,7 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// Begins a load; the answer comes by message, however long it takes.
+    /// Begins a load; the answer arrives as a message.
     pub(super) fn load(&self, tenure: Tenure, source: Source, missing: Missing) -> AbortHandle {
         let loader = self.clone();
         let task = self.runtime.spawn(async move {

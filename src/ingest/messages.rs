@@ -1,4 +1,4 @@
-//! What the parts of the shell say to one another: one closed list for each listener.
+//! The messages between the parts of the worker: one closed enum per receiver.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,14 @@ use crate::core::load::{Loaded, Missing};
 use crate::core::rollup::{LaneRows, Progress};
 use crate::core::takeover::Claim;
 
-/// What a worker is told.
+/// Messages to a worker thread.
 pub(super) enum ToWorker {
     /// A partition of its queue starts: open its lane, seek and resume.
     Open(Tenure, Box<Opening>),
-    /// These lanes apply nothing more, and wait for their last flush.
+    /// These lanes are frozen: they apply nothing more and wait for their last flush.
     Freeze(BTreeSet<Tenure>),
-    /// The group has moved partitions: the next gap of any lane is doubted, also of those that stay.
+    /// The group has moved partitions: the next gap of every lane is not trusted, including lanes
+    /// that stay.
     Doubt,
     /// These lanes are gone.
     Forget(BTreeSet<Tenure>),
@@ -27,17 +28,17 @@ pub(super) enum ToWorker {
     Drain(oneshot::Sender<Vec<LaneReport>>),
     /// The last drain of these lanes is stored.
     Flushed(BTreeSet<Tenure>),
-    /// What a lane lacked has come.
+    /// The answer to a lane's load.
     Loaded(Tenure, Box<(Missing, Loaded)>),
-    /// A look at the log has shown that `[from, to)` holds nothing.
+    /// A probe of the log has shown that `[from, to)` holds nothing.
     SkipTo { tenure: Tenure, from: u64, to: u64 },
-    /// A look at the log has shown a record where the lane waits for one.
+    /// A probe of the log has found a record that the lane waits for.
     Reread(Tenure),
-    /// End the thread; lanes that are left are dropped as they are.
+    /// End the thread; remaining lanes are dropped without a flush.
     Exit,
 }
 
-/// One lane at a drain, and what it yields.
+/// One lane at a drain, with its rows.
 pub(super) struct LaneReport {
     pub(super) lane: DrainedLane,
     pub(super) rows: LaneRows,
@@ -48,20 +49,20 @@ pub(super) struct LaneReport {
 pub(super) struct DrainedLane {
     pub(super) tenure: Tenure,
     pub(super) worker: usize,
-    /// Where the lane stood when it was opened.
+    /// The lane's progress when it was opened.
     pub(super) opened: Progress,
-    /// Of the zone data, with which the lane was opened.
+    /// The zone data's claim with which the lane was opened.
     pub(super) claim: Claim,
     pub(super) high_watermark: u64,
-    /// The log goes on, but nothing comes: its rest may hold nothing.
+    /// The log goes on, but no records come: the rest may hold nothing.
     pub(super) is_stalled: bool,
-    /// The high watermark was asked for, and is not outdated.
+    /// The high watermark was requested, and is not outdated.
     pub(super) is_end_known: bool,
-    /// There was nothing more to read when the log was asked for its end lately.
+    /// There was nothing more to read when the log's end was last requested.
     pub(super) is_caught_up: bool,
-    /// Why it stands still, where it does and should not.
+    /// Why the lane stands still, if it is halted.
     pub(super) halt: Option<Halt>,
-    /// What is recorded of this drain is a completed flush; decided after it.
+    /// The record of this drain is a completed flush; decided after the drain.
     pub(super) completes_flush: bool,
 }
 
@@ -77,31 +78,31 @@ impl DrainedLane {
 pub(super) struct WorkerHandle(pub(super) Sender<ToWorker>);
 
 impl WorkerHandle {
-    /// Sends a message. A worker that is gone has told why it went.
+    /// Sends a message. A worker that is gone has reported why.
     pub(super) fn send(&self, message: ToWorker) {
         let _ = self.0.send(message);
     }
 }
 
-/// What the consumer thread is told.
+/// Messages to the consumer thread.
 pub(super) enum ToConsumer {
     /// Join the group, to read the topic as it is.
     Subscribe(TopicDescription),
-    /// It is known where a partition starts, or why it does not.
+    /// The start of a partition is known, or why it cannot start.
     Started { tenure: Tenure, outcome: Result<Opening, Refusal> },
-    /// A partition is sought, and its first fetch is answered.
+    /// A partition was sought, and its first fetch is answered.
     Reading(Tenure),
     /// The lanes of this release are flushed.
     Released(u64),
     /// What the brokers say about the topic.
     TopicSeen(TopicDescription),
-    /// Something is odd: look at the topic soon.
+    /// Something is unusual: the topic is to be described soon.
     LookAtTopic,
-    /// The client has given this partition up.
+    /// The client has given up this partition.
     Broken(Tenure),
     /// The log of this partition is not the one that was counted.
     Differs(Tenure, Refusal),
-    /// The process ends: freeze all lanes, begin nothing new, and answer which are held.
+    /// The process ends: freeze all lanes, begin nothing new, and reply with the held ones.
     Finish(oneshot::Sender<BTreeSet<Tenure>>),
     /// Leave the group and end the thread.
     Close,
@@ -112,21 +113,21 @@ pub(super) enum ToConsumer {
 pub(super) struct ConsumerHandle(pub(super) Sender<ToConsumer>);
 
 impl ConsumerHandle {
-    /// Sends a message. A consumer thread that is gone has told why it went.
+    /// Sends a message. A consumer thread that is gone has reported why.
     pub(super) fn send(&self, message: ToConsumer) {
         let _ = self.0.send(message);
     }
 }
 
-/// What the coordinator is asked for besides its ticks.
+/// Requests to the coordinator, besides its ticks.
 pub(super) enum FlushRequest {
-    /// Flush and commit, then tell the consumer thread that this release is done.
+    /// Flush and commit, then notify the consumer thread that this release is done.
     Release(u64),
     /// Flush and commit for the last time.
     Finish,
 }
 
-/// What ends the process from within.
+/// Fatal causes within the process.
 #[derive(Clone, Debug)]
 pub(super) enum Fatal {
     Client { reason: String },
@@ -135,12 +136,12 @@ pub(super) enum Fatal {
     LaneStuck { source: String, offset: u64 },
 }
 
-/// Tells [`super::run`] that the process must end.
+/// Notifies [`super::run`] that the process must end.
 #[derive(Clone, Debug)]
 pub(super) struct FatalSender(pub(super) mpsc::UnboundedSender<Fatal>);
 
 impl FatalSender {
-    /// The first cause counts; later ones are mostly its consequences.
+    /// Only the first cause is used; later ones are mostly its consequences.
     pub(super) fn send(&self, fatal: Fatal) {
         let _ = self.0.send(fatal);
     }

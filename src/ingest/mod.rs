@@ -1,4 +1,4 @@
-//! Kafka to rollups: the shell around the lanes.
+//! Kafka to rollups: the threads and tasks around the lanes.
 //!
 //! ```text
 //!             rebalances                 batches                     rows                       INSERTs
@@ -10,19 +10,22 @@
 //!
 //! - The **consumer thread** ([`consumer`]) only polls, and turns the group's decisions into messages ([`rebalance`]).
 //! - A **worker thread** ([`worker`]) owns its lanes by value and takes batches from a queue of its own ([`librdkafka`]).
-//! - The **coordinator** ([`flush`]) drains all lanes at each tick, and makes what they yield durable.
-//! - Tasks find out where a partition starts ([`start`]), load what a lane lacks ([`load`]), look after the topic
-//!   ([`topic`]), at the end of a log that holds nothing more ([`tail`]) and for accounts that several partitions count
-//!   ([`split_accounts`]), and ask where the logs end ([`ends`]); a **watchdog** ([`watchdog`]) looks after the threads.
-//!   Partitions that stand still are told of ([`headway`]).
+//! - The **coordinator** ([`flush`]) drains all lanes at each tick, and makes their rows durable.
+//! - Tasks determine where a partition starts ([`start`]), load what a lane lacks ([`load`]), watch
+//!   the topic ([`topic`]), probe a log that seems to hold nothing more ([`tail`]), find accounts
+//!   that several partitions count ([`split_accounts`]) and request the ends of the logs
+//!   ([`ends`]). A **watchdog** ([`watchdog`]) watches the threads. Partitions that stand still are
+//!   reported ([`headway`]).
 //!
-//! What it never does: count (the lanes do), decide by the group's committed offsets, wait for ClickHouse in a callback,
-//! or drop a row. Whatever fails outside is tried again for ever, and `/readyz` says what is waited for.
+//! What it never does: count (the lanes do), decide by the group's committed offsets, wait for
+//! ClickHouse in a callback, or drop a row. Failures of Kafka and ClickHouse are retried for ever,
+//! and `/readyz` reports them.
 
 mod access;
-mod bare;
+mod baseline;
 mod batch;
 mod client;
+mod client_errors;
 mod commit;
 mod consumer;
 mod ends;
@@ -34,13 +37,12 @@ mod messages;
 mod rebalance;
 mod retry;
 mod seek;
-mod shell;
 mod slot;
 mod split_accounts;
 mod start;
+mod supervisor;
 mod tail;
 mod topic;
-mod trouble;
 mod watchdog;
 mod worker;
 
@@ -50,21 +52,22 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::access::{Attempt, try_access};
-pub use self::bare::read_batches;
+pub use self::baseline::read_batches;
 pub(crate) use self::client::probe_properties;
+pub(crate) use self::client_errors::NewestCause;
 use self::messages::{Fatal, FatalSender};
 pub(crate) use self::retry::Dependency;
-use self::shell::Shell;
-pub(crate) use self::trouble::NewestCause;
+use self::supervisor::Supervisor;
 use crate::config::Config;
 use crate::core::id::UserKeySeed;
 use crate::store::Store;
 use crate::telemetry::health::Health;
 
-/// Why the worker ended. Whichever it is, nothing is lost: what was not written is counted again by the next start.
+/// Why the worker ended. Nothing is lost in any case: what was not written is counted again by the
+/// next start.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// The topic is not there.
+    /// The topic does not exist.
     #[error(
         "topic {topic:?} does not exist on Kafka at {brokers}; create it (`kafka-topics.sh --create --topic {topic} \
          --partitions 4 --bootstrap-server {brokers}`), or set kafka.topic to the one that holds the events"
@@ -73,13 +76,13 @@ pub enum IngestError {
     /// librdkafka refuses the configuration.
     #[error("the Kafka client refuses its configuration: {0}; see [kafka] and [kafka.properties]")]
     ClientConfig(String),
-    /// The topic's name cannot be one.
+    /// The topic's name is invalid.
     #[error("kafka.topic = {0:?} is no topic name: it contains a zero byte")]
     TopicName(String),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
-    /// The Kafka client can do nothing any more.
+    /// The Kafka client failed for good.
     #[error("the Kafka client failed for good: {reason}; restart to go on")]
     Client { reason: String },
     /// A thread shows no sign of life.
@@ -88,7 +91,7 @@ pub enum IngestError {
     /// A thread ended by a panic, which is a defect of this program.
     #[error("thread {thread} panicked, see above; this is a defect of seatmeter, please report it")]
     ThreadPanicked { thread: String },
-    /// A lane asks for the same things again and again, which is a defect of this program.
+    /// A lane requests the same loads again and again, which is a defect of this program.
     #[error(
         "offset {offset} of {source_name} cannot be judged however much is loaded; this is a defect of seatmeter, please report it"
     )]
@@ -112,7 +115,7 @@ impl From<Fatal> for IngestError {
     }
 }
 
-/// A process that is to count is not ready before it does: call this before its readiness can be asked for.
+/// A process that is to count is not ready before it does: call this before readiness is served.
 pub(crate) fn not_started(config: &Config, health: &Health) {
     consumer::not_joined(health, &config.kafka.group_id);
 }
@@ -120,8 +123,8 @@ pub(crate) fn not_started(config: &Config, health: &Health) {
 /// Counts the topic's events until `shutdown` is cancelled, then writes what was read, commits and leaves the group. Users' keys
 /// are made with the database's `seed`.
 ///
-/// After an error other than [`IngestError::TopicMissing`] and the configuration's, threads may still be about, some of
-/// them stuck: the caller is to end the process.
+/// After an error other than [`IngestError::TopicMissing`] and the configuration's, threads may
+/// still run, some of them stuck: the caller must end the process.
 pub async fn run(
     config: &Config,
     store: Store,
@@ -130,11 +133,11 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), IngestError> {
     let (fatal, mut fatalities) = mpsc::unbounded_channel();
-    let mut shell = Shell::start(config, (store, seed), health, FatalSender(fatal))?;
+    let mut supervisor = Supervisor::start(config, (store, seed), health, FatalSender(fatal))?;
     let joined = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         fatal = fatalities.recv() => return Err(fatal.map_or(thread_gone(), IngestError::from)),
-        joined = shell.join_group() => joined,
+        joined = supervisor.join_group() => joined,
     };
     if joined.is_ok() {
         tokio::select! {
@@ -142,11 +145,11 @@ pub async fn run(
             fatal = fatalities.recv() => return Err(fatal.map_or(thread_gone(), IngestError::from)),
         }
     }
-    let stopped = shell.stop(config.ingest.revoke_deadline).await;
+    let stopped = supervisor.stop(config.ingest.revoke_deadline).await;
     joined.and(stopped)
 }
 
-/// All senders of fatal causes are gone, though one lives in each thread.
+/// All senders of fatal causes are gone, although each thread holds one.
 fn thread_gone() -> IngestError {
     IngestError::ThreadPanicked { thread: "unknown".to_owned() }
 }

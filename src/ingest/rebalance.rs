@@ -1,8 +1,9 @@
-//! Which partitions this process holds, and what becomes of them when the group decides anew.
+//! Which partitions this process holds, and what happens to them in a rebalance.
 //!
-//! Pure bookkeeping: the consumer thread acts on what these types answer. A *tenure* is one stay of one partition with
-//! this process; whatever is under way for a partition (a start, a load, a flush, a probe) carries its tenure, so that an
-//! answer that comes after the partition went away, or went and came back, meets nobody.
+//! Pure bookkeeping: the consumer thread acts on the answers of these types. A *tenure* is one
+//! continuous assignment of a partition to this process. Everything in flight for a partition (a
+//! start, a load, a flush, a probe) carries its tenure, so that an answer that arrives after the
+//! partition was revoked, even if it was assigned again, is ignored.
 //!
 //! | what happens | lane | native assignment | after that |
 //! |---|---|---|---|
@@ -20,18 +21,18 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// What the group has decided.
+/// A decision of the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum GroupEvent {
-    /// These partitions are ours from now on; in an eager group these and no others.
+    /// These partitions are ours from now on; in an eager group, only these.
     Assigned(Vec<u32>),
-    /// These partitions go to another member once we let go of them.
+    /// These partitions go to another member once we release them.
     Revoked(Vec<u32>),
     /// These partitions are no longer ours, and may have another owner already.
     Lost(Vec<u32>),
 }
 
-/// One stay of a partition with this process.
+/// One continuous assignment of a partition to this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Tenure {
     pub(super) partition: u32,
@@ -47,9 +48,9 @@ pub(super) struct Holding {
     pub(super) worker: usize,
     /// The topic id that its lane counts; unknown until it is started.
     pub(super) topic_id: Option<String>,
-    /// It is assigned and paused, and waits for an operator.
+    /// The partition is refused: assigned and paused, it waits for an operator.
     pub(super) is_refused: bool,
-    /// It is sought, and its first fetch was answered.
+    /// The partition was sought, and its first fetch was answered.
     pub(super) is_read: bool,
     begun: Instant,
     /// Cancelled when the tenure ends.
@@ -66,13 +67,13 @@ pub(super) struct Holdings {
 }
 
 impl Holdings {
-    /// None yet, to be spread over this many workers.
+    /// No partitions yet, to be spread over this many workers.
     pub(super) fn new(workers: usize) -> Self {
         Self { workers: workers.max(1), last_number: 0, held: BTreeMap::new() }
     }
 
-    /// Begins a tenure of each partition, with the worker that has the fewest. A partition that is held already begins a
-    /// new one, with the same worker.
+    /// Begins a tenure of each partition, with the worker that has the fewest. A partition that is
+    /// held already begins a new tenure with the same worker.
     pub(super) fn begin(&mut self, partitions: &[u32]) -> Vec<Tenure> {
         partitions.iter().map(|&partition| self.begin_one(partition)).collect()
     }
@@ -102,11 +103,11 @@ impl Holdings {
         for held in self.held.values() {
             partitions[held.worker] += 1;
         }
-        // The first of those with the fewest; there is at least one worker.
+        // The first worker with the fewest; there is at least one.
         (0..self.workers).min_by_key(|&worker| partitions[worker]).unwrap_or(0)
     }
 
-    /// Ends the tenures of these partitions, and answers what was held.
+    /// Ends the tenures of these partitions, and returns what was held.
     pub(super) fn end(&mut self, partitions: &[u32]) -> Vec<Holding> {
         partitions.iter().filter_map(|partition| self.held.remove(partition)).collect()
     }
@@ -134,12 +135,12 @@ impl Holdings {
     }
 }
 
-/// Why a lane is drained for good.
+/// Why a lane is drained for the last time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReleaseReason {
     /// The group gives the partition to another member.
     Revoked,
-    /// The partition is to be started anew.
+    /// The partition is to be opened again.
     Reopen,
 }
 
@@ -149,9 +150,9 @@ pub(super) struct Release {
     pub(super) reason: ReleaseReason,
     /// Their tenures, each with its worker.
     pub(super) tenures: Vec<(Tenure, usize)>,
-    /// The partitions that the native call lets go of.
+    /// The partitions for the native unassign call.
     pub(super) partitions: Vec<u32>,
-    /// When the wait ends; a reopening may wait for ever.
+    /// The deadline; a reopening has none.
     pub(super) deadline: Option<Instant>,
 }
 

@@ -1,6 +1,6 @@
 //! Waiting for something outside: backoff with jitter, one log line per change of state, and the reason on `/readyz`.
 //!
-//! It never gives up; whoever may not wait for ever drops the future.
+//! It never gives up; a caller with a deadline drops the future.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -17,12 +17,12 @@ const DELAY_MAX: Duration = Duration::from_secs(5);
 /// A reason that changes is logged no more often than this; `/readyz` always has the latest.
 const TELL_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Something that this process depends on, shared by all who wait for it.
+/// A service that this process depends on, shared by all waiters.
 #[derive(Debug)]
 pub(crate) struct Dependency {
-    /// Its name on `/readyz` and in metrics.
+    /// Name on `/readyz` and in metrics.
     component: &'static str,
-    /// What cannot be done without it, as in "cannot write to ClickHouse".
+    /// What fails without it, as in "cannot write to ClickHouse".
     trouble: &'static str,
     health: Arc<Health>,
     state: Mutex<State>,
@@ -41,7 +41,7 @@ impl Dependency {
         Arc::new(Self { component, trouble, health, state: Mutex::default() })
     }
 
-    /// Tries until it works.
+    /// Retries until the attempt succeeds.
     pub(crate) async fn until_ok<T, E, F>(self: &Arc<Self>, mut attempt: impl FnMut() -> F) -> T
     where
         E: Display,
@@ -59,14 +59,14 @@ impl Dependency {
         }
     }
 
-    /// Why it is waited for; `None` where it works.
+    /// The current failure; `None` if there is none.
     pub(super) fn reason(&self) -> Option<String> {
         let state = self.state();
         (state.waiting > 0).then(|| format!("{}: {}", self.trouble, state.reason))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // The state is whole between any two calls, so a panic elsewhere has not broken it.
+        // The state is consistent between calls, so a panic elsewhere has not broken it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -99,7 +99,8 @@ impl Dependency {
     }
 }
 
-/// One party's wait. It ends when it is dropped, because what was tried has worked or is no longer wanted.
+/// The wait of one caller. It ends when it is dropped, because the attempt has succeeded or is no
+/// longer needed.
 #[derive(Debug)]
 pub(super) struct Wait {
     dependency: Arc<Dependency>,
@@ -112,7 +113,7 @@ impl Wait {
         Self { dependency, failures: 0, is_success: false }
     }
 
-    /// An attempt failed: tells it, and waits before the next one.
+    /// An attempt failed: reports it, and waits before the next one.
     pub(super) async fn after(&mut self, error: &impl Display) {
         metrics::retried(self.dependency.component);
         self.dependency.failed(error.to_string(), self.failures == 0);
@@ -121,7 +122,7 @@ impl Wait {
         tokio::time::sleep(delay).await;
     }
 
-    /// What was tried has worked.
+    /// The attempt has succeeded.
     pub(super) fn succeeded(&mut self) {
         self.is_success = true;
     }
@@ -135,11 +136,11 @@ impl Drop for Wait {
     }
 }
 
-/// Doubles with each failure up to a bound; of that, a random share between half and all, so that many workers do not
-/// come back at the same instant.
+/// The delay doubles with each failure up to a bound, times a random factor between one half and
+/// one, so that workers do not all retry at the same instant.
 fn delay_after(failures: u32) -> Duration {
     let full = FIRST_DELAY.saturating_mul(1 << failures.min(16)).min(DELAY_MAX);
-    // The standard library seeds each `RandomState` differently; that is random enough for jitter.
+    // The standard library seeds each `RandomState` differently, which is random enough for jitter.
     let random = u32::from(u16::try_from(RandomState::new().hash_one(failures) >> 48).unwrap_or(0));
     full / 2 + full / 2 * random / u32::from(u16::MAX)
 }

@@ -8,7 +8,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::Client;
 
-/// How long librdkafka's own thread may take for a seek; it is a matter of microseconds.
+/// How long librdkafka's own thread may take for a seek, which usually takes microseconds.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Partitions of the topic, each with this offset.
@@ -29,8 +29,9 @@ fn unrepresentable(what: &str) -> KafkaError {
     KafkaError::Seek(format!("the {what} is beyond what Kafka can represent"))
 }
 
-/// The first error of any partition. librdkafka answers success for the whole and hides the failures in the list: a seek
-/// right after an assignment without an offset looks done, and nothing was sought.
+/// The first error of any partition. librdkafka reports success for the call and hides failures in
+/// the list: a seek right after an assignment without an offset looks successful, although nothing
+/// was sought.
 fn check(list: &TopicPartitionList) -> KafkaResult<()> {
     list.elements().iter().try_for_each(|element| {
         let failed = |error: KafkaError| KafkaError::Seek(format!("partition {}: {error}", element.partition()));
@@ -38,8 +39,8 @@ fn check(list: &TopicPartitionList) -> KafkaResult<()> {
     })
 }
 
-/// Makes `offset` the next one that is fetched, and lets the partition be fetched if it was paused. What was fetched
-/// before, and is not in a batch yet, is dropped by librdkafka.
+/// Makes `offset` the next one to fetch, and resumes the partition if it was paused. librdkafka
+/// drops what was fetched before and is not in a batch yet.
 pub(super) fn seek(client: &Client, topic: &str, partition: u32, offset: u64) -> KafkaResult<()> {
     let list = partition_list(topic, [(partition, offset)])?;
     let list = client.seek_partitions(list, SEEK_TIMEOUT)?;

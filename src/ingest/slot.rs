@@ -1,4 +1,4 @@
-//! A lane with what the shell has to know about it: whether it is being warmed, waits for a load, or is to be sought.
+//! A lane with its state in the worker: being warmed, waiting for a load, to be sought.
 
 use std::time::{Duration, Instant};
 
@@ -18,54 +18,55 @@ use crate::core::takeover::Claim;
 use crate::telemetry::events;
 use crate::telemetry::metrics::SeekCause;
 
-/// A lane that has got no record for this long, though its log goes on, is looked at: the rest may hold nothing.
+/// A lane without a record for this long, although its log goes on, is probed: the rest may hold
+/// nothing.
 const STALLED_AFTER: Duration = Duration::from_secs(3);
 
-/// Loads after which a lane still cannot judge the same record. A record needs a few at most (an account, then the month
-/// that its zone tells); more would go on for ever.
+/// Loads after which a lane must be able to judge the record. A record needs a few at most (an
+/// account, then the month in its zone); more would be an endless loop.
 const FRUITLESS_LOADS_MAX: u32 = 16;
 
-/// A lane and its surroundings, owned by one worker.
+/// A lane and its state, owned by one worker.
 pub(super) struct Slot {
     pub(super) tenure: Tenure,
     pub(super) lane: Lane,
-    /// Reads no more; kept for its last flush.
+    /// Frozen: reads no more, kept for its last flush.
     pub(super) is_frozen: bool,
-    /// Where the warming of the duplicate filter, or a look at the last record, stands until it reaches the lane's next
-    /// offset.
+    /// Position of the warming of the duplicate filter, or of the check of the last record, until
+    /// it reaches the lane's next offset.
     warm_next: Option<u64>,
     /// Whether the log is still the one that was counted.
     continuity: Continuity,
-    /// The number in its batch of the last record that was passed and is not remembered by the lane yet.
+    /// Index in its batch of the last record that was passed and that the lane does not know yet.
     last_passed: Option<usize>,
     /// The load that the lane waits for.
     loading: Option<AbortHandle>,
     fruitless_loads: u32,
-    /// A seek that failed, and when it is tried again.
+    /// A failed seek, and when it is retried.
     pub(super) seek_due: Option<(Instant, SeekCause)>,
-    /// The end of the log as far as it is known.
+    /// The known end of the log.
     pub(super) high_watermark: u64,
     pub(super) headway: Headway,
     /// The consumer thread knows that the partition is read from.
     pub(super) is_read: bool,
-    /// The client has given the partition up because of data that it cannot read; it is to be opened anew then.
+    /// The client has given up the partition because of unreadable data; it is to be opened again.
     pub(super) reopen_at: Option<Instant>,
     /// When the last record came, or the lane was opened.
     last_record: Instant,
     /// Rows that were drained and are not acknowledged yet.
     unacknowledged_rows: usize,
-    /// What they take, bytes.
+    /// Memory of these rows, bytes.
     unacknowledged_bytes: usize,
-    /// Where the lane stood when it was opened.
+    /// The lane's progress when it was opened.
     opened: Progress,
-    /// With which the lane was opened.
+    /// The claim with which the lane was opened.
     pub(super) claim: Claim,
-    /// Where the log began when the lane was opened.
+    /// Start of the log when the lane was opened.
     low_watermark: u64,
 }
 
 impl Slot {
-    /// A lane that starts as decided. What retention took is passed at once.
+    /// A lane that starts as decided. Offsets that retention deleted are passed at once.
     pub(super) fn new(tenure: Tenure, opening: &Opening, seed: UserKeySeed, now: Instant) -> Self {
         let mut lane = Lane::new(opening.source.clone(), opening.progress, seed);
         lane.skip_to(opening.marks.low);
@@ -93,17 +94,17 @@ impl Slot {
         }
     }
 
-    /// The offset that is to be read next: of the warming while it lasts, then of the lane.
+    /// The next offset to read: of the warming while it lasts, then of the lane.
     pub(super) fn read_from(&self) -> u64 {
         self.warm_next.unwrap_or_else(|| self.lane.next_offset())
     }
 
-    /// Where the lane stood when it was opened.
+    /// The lane's progress when it was opened.
     pub(super) fn opened(&self) -> Progress {
         self.opened
     }
 
-    /// Whether a record continues the log that was counted; to be asked of each before anything else.
+    /// Whether a record continues the log that was counted; to be checked for each record first.
     pub(super) fn judge(&mut self, record: &Record<'_>, leader_epoch: i32) -> Verdict {
         if self.continuity.is_under(leader_epoch) {
             return Verdict::Same;
@@ -111,28 +112,31 @@ impl Slot {
         self.continuity.see(&self.lane.progress(), record, leader_epoch)
     }
 
-    /// A record of another leader epoch came: the last record is to be read again before anything more is applied.
+    /// A record of another leader epoch came: the last record must be read again before anything
+    /// more is applied.
     pub(super) fn look_back(&mut self, leader_epoch: i32, now: Instant) {
         self.continuity.look_back(leader_epoch);
         self.warm_next = Some(Continuity::look_from(&self.lane.progress()).max(self.low_watermark));
         self.seek_due = Some((now, SeekCause::LeaderEpoch));
     }
 
-    /// The last record is gone, and nothing else shows which log this is. Where retention took it, nothing is to be told.
+    /// The last record is gone, and nothing else identifies the log. Logged unless retention
+    /// deleted it.
     pub(super) fn tell_unrecognized(&self) {
         if let Some(last) = self.lane.progress().last_record.filter(|last| last.offset >= self.low_watermark) {
             events::log_unrecognized(self.lane.source(), last.offset);
         }
     }
 
-    /// The log is not the one that was counted: nothing more is applied. Answers why the partition is refused.
+    /// The log is not the one that was counted: nothing more is applied. Returns why the partition
+    /// is refused.
     pub(super) fn refuse(&mut self, difference: Difference) -> Refusal {
         self.is_frozen = true;
         let source = self.lane.source();
         Refusal::Refilled { topic: source.topic().to_owned(), partition: source.partition(), difference }
     }
 
-    /// The lane has passed the record of this number in the batch.
+    /// The lane has passed the record with this index in the batch.
     pub(super) fn passed(&mut self, index: usize) {
         self.made_headway();
         self.last_passed = Some(index);
@@ -150,10 +154,11 @@ impl Slot {
         applied
     }
 
-    /// Of records that are all passed, those below `next_offset` were dropped. All were let through under one epoch.
+    /// All these records are passed, and those below `next_offset` were dropped. All were accepted
+    /// under one epoch.
     fn remember_last_of(&mut self, passed: &[(Record<'_>, Decoded<'_>)], next_offset: u64) {
         let counted = passed.iter().map(|(record, _)| record).filter(|record| record.offset >= next_offset);
-        // Of a record that was delivered twice the first was counted.
+        // If a record was delivered twice, the first one was counted.
         let last = counted.reduce(|last, record| if record.offset > last.offset { record } else { last });
         if let Some(last) = last {
             self.lane.remember_last(LastRecord::of(last, self.continuity.epoch()));
@@ -163,8 +168,8 @@ impl Slot {
         }
     }
 
-    /// Has the lane remember the last record that it passed. To be called at the end of a batch, and before a drain or a
-    /// look within one.
+    /// Sets the lane's last record. Called at the end of a batch, and before a drain or a check
+    /// within a batch.
     pub(super) fn remember_last(&mut self, batch: &Batch<'_>) {
         let last = self.last_passed.take().and_then(|index| batch.message(index));
         if let Some(Message::Record { leader_epoch, record, .. }) = last {
@@ -172,7 +177,7 @@ impl Slot {
         }
     }
 
-    /// A record came. True where it was only there to warm the duplicate filter, and nothing more is to be done.
+    /// A record came. True if it only warms the duplicate filter and needs nothing more.
     pub(super) fn take_warming(&mut self, record: &Record<'_>, now: Instant) -> bool {
         self.last_record = now;
         let Some(warm_next) = self.warm_next else { return false };
@@ -180,7 +185,7 @@ impl Slot {
             self.warm_next = None;
             return false;
         }
-        // A record that is delivered twice is remembered once: offsets must ascend.
+        // A record that is delivered twice is added once: offsets must ascend.
         if record.offset >= warm_next {
             if may_be_test_executed(record) {
                 self.lane.warm(record, &decode(record));
@@ -190,30 +195,30 @@ impl Slot {
         true
     }
 
-    /// The lane waits for this load. False where loading does not help it on.
+    /// The lane waits for this load. False if the loads do not help.
     pub(super) fn begin_load(&mut self, load: AbortHandle) -> bool {
         self.fruitless_loads += 1;
         self.loading = Some(load);
         self.fruitless_loads <= FRUITLESS_LOADS_MAX
     }
 
-    /// The load has come.
+    /// The load is answered.
     pub(super) fn end_load(&mut self) {
         self.loading = None;
     }
 
-    /// The lane got further.
+    /// The lane has advanced.
     fn made_headway(&mut self) {
         self.fruitless_loads = 0;
     }
 
-    /// True while only ids are read, or the last record is looked for.
+    /// True during the warming, or a check of the last record.
     pub(super) fn is_warming(&self) -> bool {
         self.warm_next.is_some()
     }
 
-    /// False where the next records are not wanted: the lane reads no more, or its warming is to go back first, so that no
-    /// id is passed over.
+    /// False if the next records are not wanted: the lane is frozen, or its warming has to go back
+    /// first so that no id is skipped.
     pub(super) fn takes_records(&self) -> bool {
         let goes_back = self.is_warming() && self.seek_due.is_some();
         !(self.is_frozen || goes_back)
@@ -238,17 +243,17 @@ impl Slot {
         self.unacknowledged_bytes = 0;
     }
 
-    /// Rows in memory that ClickHouse does not hold for sure.
+    /// Rows in memory that are not acknowledged by ClickHouse.
     pub(super) fn waiting_rows(&self) -> usize {
         self.lane.pending_rows() + self.unacknowledged_rows
     }
 
-    /// What they take, bytes, about.
+    /// Memory of these rows, bytes, approximately.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.lane.pending_bytes() + self.unacknowledged_bytes
     }
 
-    /// True where the log goes on beyond the lane, and yet nothing comes.
+    /// True if the log goes on beyond the lane, but no records come.
     pub(super) fn is_stalled(&self, now: Instant) -> bool {
         !self.is_frozen
             && !self.is_loading()
@@ -259,7 +264,7 @@ impl Slot {
 }
 
 impl Slot {
-    /// What is known of its headway; the lane is gone.
+    /// Returns the headway state and drops the lane.
     pub(super) fn into_headway(mut self) -> Headway {
         let nothing = Headway::new(0, 0, self.last_record);
         std::mem::replace(&mut self.headway, nothing)
@@ -268,7 +273,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // Nobody waits for the answer any more, and the load would go on trying for ever.
+        // Nothing waits for the answer any more, and the load would be retried for ever.
         if let Some(load) = &self.loading {
             load.abort();
         }
@@ -306,7 +311,8 @@ mod tests {
         opening
     }
 
-    /// Hands a record to the slot as the worker does: the verdict, and whether it is to be applied.
+    /// Passes a record to the slot as the worker does: the verdict, and whether it is to be
+    /// applied.
     fn read(slot: &mut Slot, record: &Record<'_>, leader_epoch: i32) -> (Verdict, bool) {
         let verdict = slot.judge(record, leader_epoch);
         let goes_on = matches!(verdict, Verdict::Same | Verdict::Unrecognized);
@@ -384,7 +390,8 @@ mod tests {
         assert_eq!(slot.apply(&events.map(|record| (record, Decoded::Tombstone))), Applied::All);
         let last = |slot: &mut Slot| slot.drain().progress.last_record;
         assert_eq!(last(&mut slot), Some(LastRecord::of(&tombstone(10), 1)));
-        // What is not applied, and what lies beyond a gap that is not believed, is not the last.
+        // A record that is not applied, or lies beyond a gap that is not trusted, is not the last
+        // record.
         let gap = [(tombstone(11), Decoded::Tombstone), (tombstone(20), Decoded::Tombstone)];
         assert_eq!(slot.apply(&gap), Applied::Gap { index: 1 });
         assert_eq!(last(&mut slot), Some(LastRecord::of(&tombstone(11), 1)));

@@ -1,9 +1,10 @@
-//! Looks for accounts whose events several partitions count at once, and tells of them: a metric, `/readyz`, and one log
-//! line for each account.
+//! Finds accounts whose events several partitions count at once, and reports them: a metric,
+//! `/readyz`, and one log line per account.
 //!
-//! No lane can know it alone: the partitions may belong to different workers. So each lane leaves in ClickHouse how far it
-//! has counted an account, and where the other partitions stood when it met the account first; the view `split_accounts`
-//! compares them. Every worker asks it, since any one of them may be the only one left.
+//! No lane can know it alone: the partitions may belong to different workers. So each lane stores
+//! in ClickHouse how far it has counted an account, and the progress of the other partitions when
+//! it met the account first; the view `split_accounts` compares them. Every worker queries it,
+//! because any of them may be the only one left.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,21 +19,22 @@ use crate::telemetry::{events, metrics};
 /// The component on `/readyz`.
 const COMPONENT: &str = "split_accounts";
 
-/// How often the view is asked, at most.
+/// How often the view is queried, at most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A look reads a row for each account, so with very many of them looks come less often: they take at most this share of
-/// the time, one in so many.
+/// A query reads a row for each account, so with very many accounts queries come less often: they
+/// take at most one part in this many of the time.
 const LOOK_SHARE: u32 = 50;
 
-/// Accounts that one process logs by name, at most: two partitioners split about every other account of a topic.
+/// Accounts that one process logs by name, at most: two partitioners split about half of the
+/// accounts of a topic.
 const NAMES_MAX: usize = 1_000;
 
 /// Accounts that `/readyz` names, at most.
 const READINESS_NAMES_MAX: usize = 3;
 
-/// Looks again and again until it is told to stop. A look that fails is nobody's concern: whoever writes to ClickHouse
-/// says that it is away.
+/// Queries periodically until it is cancelled. A failed query is only logged: the flush reports
+/// that ClickHouse is away.
 pub(super) async fn watch_split_accounts(store: Store, topic: String, health: Arc<Health>, stop: CancellationToken) {
     let mut known = Known::default();
     loop {
@@ -53,7 +55,7 @@ pub(super) async fn watch_split_accounts(store: Store, topic: String, health: Ar
     }
 }
 
-/// What has been logged.
+/// What has been logged so far.
 #[derive(Default)]
 struct Known {
     accounts: BTreeSet<String>,
@@ -80,7 +82,7 @@ impl Known {
     }
 }
 
-/// What `/readyz` says; `None` where no account is split.
+/// The reason on `/readyz`; `None` if no account is split.
 fn reason(found: &SplitAccounts) -> Option<String> {
     if found.total == 0 {
         return None;
@@ -93,7 +95,7 @@ fn reason(found: &SplitAccounts) -> Option<String> {
         .collect();
     Some(format!(
         "{} accounts have events in several partitions at once and are not counted exactly ({}{}): let all producers use one \
-         partitioner, then see README, An account in two partitions; SELECT * FROM split_accounts names them all",
+         partitioner, then see config/runbook.md, An account in two partitions; SELECT * FROM split_accounts names them all",
         found.total,
         names.join(", "),
         if found.total > names.len() as u64 { ", …" } else { "" }

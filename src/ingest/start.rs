@@ -1,7 +1,8 @@
 //! Where a partition starts.
 //!
-//! That is our decision, made from the progress that ClickHouse holds, never librdkafka's and never the group's committed
-//! offset. With `p` the recorded progress' next offset, and the log holding the offsets `[low, high)`:
+//! The start is decided here, from the progress in ClickHouse, never by librdkafka or by the
+//! group's committed offset. With `p` the recorded progress' next offset, and the log holding the
+//! offsets `[low, high)`:
 //!
 //! | recorded progress | start |
 //! |---|---|
@@ -11,11 +12,12 @@
 //! | `p > high` | refused: the log lost records that were counted |
 //! | the last record before `p` is another than the one counted | refused: the log was cut and filled again |
 //! | under another topic id, none under this one | refused: the topic was recreated |
-//! | under another topic id, but some partition's under this one | as without: an operator has accepted the new topic |
-//! | counted by another release of the zone data | as above, or refused for as long as `core::takeover` says |
+//! | under another topic id, but some partition's under this one | as without progress: an operator has accepted the new topic |
+//! | counted by another release of the zone data | as above, or refused as long as `core::takeover` requires |
 //!
-//! The reading itself starts earlier, so that the duplicate filter is whole, see `Lane::rewind_offset`, and so that the
-//! last record is read again, see [`crate::core::continuity`]: the lane itself finds the difference.
+//! Reading starts earlier, so that the duplicate filter is complete (see `Lane::rewind_offset`) and
+//! the last record is read again (see [`crate::core::continuity`]): the lane itself finds a
+//! difference.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -34,25 +36,25 @@ use crate::core::rollup::{Progress, Source};
 use crate::core::takeover::{Claim, Claims, Standing, claim};
 use crate::store::{Store, StoreError, StoredProgress};
 
-/// A progress beyond the end of the log is looked at this often before it is believed: after a change of leader the end
-/// may lag behind for a moment.
+/// How often a progress beyond the end of the log is checked before it is reported: after a change
+/// of leader the end may lag behind for a moment.
 const BEYOND_END_ATTEMPTS: u32 = 4;
 
-/// The pause between two of these looks.
+/// The pause between two of these checks.
 const BEYOND_END_PAUSE: Duration = Duration::from_secs(1);
 
-/// The pause between two looks at a reason that may pass.
+/// The pause between two checks of a reason that may pass.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
-/// What a lane is made of.
+/// Input of a new lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Opening {
     pub(super) source: Source,
-    /// As recorded, or none of anything, at the beginning of the log.
+    /// The recorded progress, or an empty one at the beginning of the log.
     pub(super) progress: Progress,
-    /// Of this program's zone data, to be recorded before rows with days are.
+    /// The claim of this program's zone data, to be recorded before rows with days.
     pub(super) claim: Claim,
-    /// Where the log begins and ends.
+    /// Beginning and end of the log.
     pub(super) marks: Watermarks,
 }
 
@@ -66,7 +68,7 @@ impl Opening {
 /// Why a partition is not counted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    /// The topic was deleted and created again: its records are others than those counted.
+    /// The topic was deleted and created again: its records are not those counted.
     #[error(
         "topic {topic} was recreated: partition {partition} was counted under topic id {recorded:?}, the topic's id is now \
          {current:?}. To count the new topic beside the old one, delete the old topic's rows from source_progress and \
@@ -80,7 +82,8 @@ pub(super) enum Refusal {
          database"
     )]
     BeyondEnd { topic: String, partition: u32, next_offset: u64, high: u64 },
-    /// Days were told by another release of the zone data, and a replay by this one would move some.
+    /// Days were computed by another release of the zone data, and a replay by this one would move
+    /// some.
     #[error(
         "partition {partition} of topic {topic} was counted by time zone data {counted}, this program has {current}, and not \
          all that was counted is stored up to its progress: not that of partitions {unfinished:?}. Run the program with \
@@ -97,7 +100,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// True where another process may do away with the reason, so that it pays to look again.
+    /// True if another process may remove the reason, so that checking again makes sense.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::ZoneData { .. })
     }
@@ -107,7 +110,7 @@ impl Refusal {
 #[derive(Clone, Debug, Default)]
 struct Recorded {
     progress: Vec<StoredProgress>,
-    /// No older than the progress: the other way round rows could seem to be covered that are not.
+    /// Read after the progress: in the other order, rows could wrongly seem to be covered.
     claims: BTreeMap<Source, Claims>,
 }
 
@@ -164,7 +167,7 @@ fn decide_claim(source: &Source, recorded: &Recorded) -> Result<Claim, Refusal> 
     })
 }
 
-/// Finds out where partitions start, and tells the consumer thread.
+/// Determines where partitions start, and notifies the consumer thread.
 #[derive(Clone)]
 pub(super) struct Starter {
     pub(super) store: Store,
@@ -201,7 +204,7 @@ impl Starter {
         futures_util::future::join_all(starts).await;
     }
 
-    /// What all partitions need to know: the recorded progress, and the topic's id.
+    /// Input of all partitions: the recorded progress and the topic's id.
     async fn load_common(&self) -> (Recorded, String) {
         let recorded = self.load_recorded().await;
         let description = self.kafka.until_ok(|| self.topic.describe()).await;
@@ -220,8 +223,8 @@ impl Starter {
             .await
     }
 
-    /// Tells the consumer thread where the partition starts. Where it does not, for a reason that may pass, it looks again
-    /// and again, and tells what is new.
+    /// Sends the partition's start to the consumer thread. If it is refused for a reason that may
+    /// pass, checks periodically and sends changes.
     async fn tell_outcomes(&self, tenure: &Tenure, recorded: &Recorded, topic_id: &str) {
         let mut told = None;
         let mut recorded = Cow::Borrowed(recorded);

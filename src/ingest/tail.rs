@@ -1,10 +1,12 @@
-//! Looks at the end of a log that seems to hold nothing more.
+//! Probes the end of a log that seems to hold nothing more.
 //!
-//! Aborted transactions, their markers and compacted records leave offsets that no consumer is ever given. In the middle
-//! of the log the next record shows the gap; at its end nothing does, and the lag would stay above 0 for ever. So a
-//! partition that gets nothing though its log goes on is read once more by a short-lived consumer of its own, outside the
-//! group, which is told of the log's end: `enable.partition.eof` is not to be had on the group's own consumer, because in
-//! librdkafka 2.12 an error message corrupts the position from which a pause resumes (its issue 4844).
+//! Aborted transactions, their markers and compacted records leave offsets that are never delivered
+//! to a consumer. In the middle of the log the next record shows the gap; at the end nothing does,
+//! and the lag would stay above 0 for ever. So a partition that gets no records although its log
+//! goes on is read again by a separate short-lived consumer, outside the group, that is notified of
+//! the log's end: `enable.partition.eof` must not be set on the group's own consumer, because in
+//! librdkafka 2.12 an error message corrupts the position from which a pause resumes (its issue
+//! 4844).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,16 +26,16 @@ use super::seek::partition_list;
 use crate::config;
 use crate::telemetry::events;
 
-/// How long one look may take.
+/// How long one probe may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long to wait for the next messages of a look.
+/// How long to wait for the next messages of a probe.
 const TAKE_WAIT: Duration = Duration::from_millis(100);
 
 /// Messages taken at once.
 const TAKE_MAX: usize = 64;
 
-/// A lane that gets nothing.
+/// A lane that gets no records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stalled {
     pub(super) tenure: Tenure,
@@ -42,18 +44,18 @@ pub(super) struct Stalled {
     pub(super) next_offset: u64,
 }
 
-/// What the log holds from a lane's next offset on.
+/// Content of the log from a lane's next offset on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Finding {
-    /// Nothing up to this offset, where it ends for now.
+    /// Nothing up to this offset, its current end.
     EndsAt(u64),
-    /// A record: the group's consumer should have brought it.
+    /// A record, which the group's consumer should have delivered.
     Record,
-    /// Something that cannot be read: whatever lies behind it, it is not nothing.
+    /// Unreadable data, so the rest of the log is not empty.
     Unreadable,
 }
 
-/// Looks wherever it is asked to, one request after the other.
+/// Serves probe requests, one after the other.
 pub(super) async fn watch_tails(
     kafka: config::Kafka,
     workers: Vec<WorkerHandle>,
@@ -72,7 +74,7 @@ pub(super) async fn watch_tails(
         let findings = match tokio::task::spawn_blocking(move || look(&kafka, &asked)).await {
             Ok(Ok(findings)) => findings,
             Ok(Err(error)) => {
-                // The lane is still stalled at the next flush, and is looked at again.
+                // The lane is still stalled at the next flush, and is probed again.
                 events::tail_look_failed(&error.to_string());
                 continue;
             }
@@ -93,10 +95,11 @@ pub(super) async fn watch_tails(
     }
 }
 
-/// Reads from each lane's next offset to the first record or the end. What was not found out in time is left out.
+/// Reads from each lane's next offset to the first record or the end. Lanes without a result in
+/// time are left out.
 fn look(kafka: &config::Kafka, stalled: &[Stalled]) -> Result<BTreeMap<u32, Finding>, KafkaError> {
     let client = Arc::new(Client::from_config_and_context(&probe_properties(kafka), Context::of(kafka))?);
-    // However the look ends, closing must not wait for an answer to a rebalance.
+    // Closing must never wait for an answer to a rebalance.
     client.context().close();
     let mut queue = Queue::new(Arc::clone(&client));
     for lane in stalled {
@@ -118,7 +121,8 @@ fn look(kafka: &config::Kafka, stalled: &[Stalled]) -> Result<BTreeMap<u32, Find
                         findings.entry(event.partition).or_insert(Finding::EndsAt(offset));
                     }
                 }
-                // A damaged batch is passed over by librdkafka, to the end of the log if nothing but markers follows it.
+                // librdkafka skips a damaged batch, up to the end of the log if only markers
+                // follow.
                 Message::Event(event) => {
                     findings.entry(event.partition).or_insert(Finding::Unreadable);
                 }

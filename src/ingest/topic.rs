@@ -1,4 +1,5 @@
-//! What the brokers say about the topic: whether it exists, which incarnation it is, and how many partitions it has.
+//! Descriptions of the topic by the brokers: whether it exists, its incarnation, and its number of
+//! partitions.
 
 use std::collections::BTreeMap;
 use std::ffi::NulError;
@@ -15,23 +16,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::IngestError;
 use super::client::Client;
+use super::client_errors::is_silence;
 use super::ends::TopicEnd;
 use super::librdkafka::{EndOf, LogEnd, describe_topic, list_ends};
 use super::messages::{ConsumerHandle, ToConsumer};
 use super::retry::{Dependency, Wait};
-use super::trouble::is_silence;
 
-/// How long a broker may take to answer a question.
+/// How long a broker may take to answer a request.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often the topic is looked at while nothing seems wrong.
+/// Interval of descriptions while nothing seems wrong.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A topic that does not exist at start is asked for this often before it is believed: a topic that was just created is
-/// unknown to some brokers for a moment.
+/// How often a topic that does not exist at start is requested before that is reported: a new topic
+/// is unknown to some brokers for a moment.
 const MISSING_ATTEMPTS_MAX: u32 = 4;
 
-/// Stands for no broker.
+/// No broker.
 const NO_BROKER: i32 = -1;
 
 /// The subscribed topic, as its brokers know it.
@@ -44,26 +45,26 @@ pub(super) struct Topic {
     answering: Arc<AtomicI32>,
 }
 
-/// A broker to be asked.
+/// A broker to send requests to.
 struct Found {
     broker: i32,
-    /// Partitions of the topic, as it said on the way.
+    /// Partitions of the topic, by the same answer.
     partitions: u32,
 }
 
 /// The beginning and the end of a partition's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Watermarks {
-    /// The first offset that retention has left.
+    /// The first offset that retention has not deleted.
     pub(super) low: u64,
-    /// The offset that the next record gets; behind the last stable one where transactions are open.
+    /// The offset of the next record; beyond the last stable offset if transactions are open.
     pub(super) high: u64,
 }
 
-/// What the brokers say about a topic.
+/// Description of a topic by the brokers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TopicDescription {
-    /// Kafka's id of this incarnation of the topic; empty where the brokers have no topic ids.
+    /// Kafka's id of this incarnation of the topic; empty if the brokers have no topic ids.
     pub(super) id: String,
     pub(super) partitions: u32,
 }
@@ -74,7 +75,7 @@ pub(super) enum DescribeError {
     /// The brokers know no such topic.
     #[error("topic {0} does not exist")]
     Missing(String),
-    /// The brokers are too old to be asked.
+    /// The brokers are too old for this request.
     #[error("the brokers cannot describe topics")]
     Unsupported,
     /// Any other answer, or none in time.
@@ -102,7 +103,7 @@ pub(super) enum AskError {
     /// They did not answer, or refused to.
     #[error("Kafka at {brokers} does not answer: {reason}")]
     Failed { brokers: String, reason: String },
-    /// They do not let this client ask.
+    /// They deny this client the request.
     #[error("topic {topic:?} on Kafka at {brokers}: {reason}")]
     Denied { topic: String, brokers: String, reason: String },
 }
@@ -112,15 +113,17 @@ impl Topic {
         Self { name: name.into(), brokers: brokers.into(), client, answering: Arc::new(AtomicI32::new(NO_BROKER)) }
     }
 
-    /// Asks for the topic's id and its number of partitions. Brokers without topic ids answer an empty one; every other
-    /// failure is an error, because an id that is wrongly believed empty would start the topic anew.
+    /// Requests the topic's id and its number of partitions. Brokers without topic ids answer an
+    /// empty one; every other failure is an error, because an id wrongly taken for empty would
+    /// count the topic from its beginning.
     pub(super) async fn describe(&self) -> Result<TopicDescription, AskError> {
         let topic = self.clone();
         let description = tokio::task::spawn_blocking(move || topic.describe_blocking()).await;
         description.unwrap_or_else(|error| Err(self.failed(None, error.to_string())))
     }
 
-    /// Asks where the logs of all partitions end that are assigned to this client, and where their open transactions begin.
+    /// Requests the ends of the logs of all partitions that are assigned to this client, and where
+    /// their open transactions begin.
     pub(super) async fn ends(&self) -> Result<Vec<TopicEnd>, AskError> {
         let topic = self.clone();
         let ends = tokio::task::spawn_blocking(move || topic.ends_blocking()).await;
@@ -147,7 +150,8 @@ impl Topic {
         match list_ends(&self.client, partitions, end, ANSWER_TIMEOUT) {
             Ok(ends) => Ok(ends),
             Err(DescribeError::Missing(topic)) => Err(AskError::Missing(topic)),
-            // Why no partition has a leader is not told here, but to whoever describes the topic.
+            // The reason for a missing leader is reported by the description of the topic, not
+            // here.
             Err(DescribeError::Failed { code: code @ RDKafkaErrorCode::NoEnt, text }) => {
                 Err(self.describe_blocking().err().unwrap_or_else(|| self.failed(Some(code), text)))
             }
@@ -178,7 +182,7 @@ impl Topic {
         }
     }
 
-    /// A broker that answers, and what brokers of any age can tell about the topic.
+    /// A broker that answers, and the metadata that brokers of any version have about the topic.
     fn find_broker(&self) -> Result<Found, AskError> {
         let metadata = self.client.fetch_metadata(Some(&self.name), ANSWER_TIMEOUT);
         let metadata = metadata.map_err(|error| self.failed(error.rdkafka_error_code(), error.to_string()))?;
@@ -192,7 +196,7 @@ impl Topic {
         if partitions == 0 {
             return Err(AskError::Missing(self.name.to_string()));
         }
-        // The answer may come over a connection from before the brokers' ids were known.
+        // The answer may come over a bootstrap connection, whose broker id is not known.
         let broker = match metadata.orig_broker_id() {
             NO_BROKER => metadata.brokers().first().map(|broker| broker.id()),
             broker => Some(broker),
@@ -201,7 +205,7 @@ impl Topic {
         Ok(Found { broker, partitions: u32::try_from(partitions).unwrap_or(u32::MAX) })
     }
 
-    /// Asks for the beginning and the end of a partition's log.
+    /// Requests the beginning and the end of a partition's log.
     pub(super) async fn watermarks(&self, partition: u32) -> Result<Watermarks, AskError> {
         let topic = self.clone();
         let marks = tokio::task::spawn_blocking(move || topic.watermarks_blocking(partition));
@@ -227,7 +231,7 @@ impl Topic {
         }
     }
 
-    /// Why there is no answer. The client's own newest complaint says more than "timed out".
+    /// Why there is no answer. The client's newest report is more specific than "timed out".
     fn failed(&self, code: Option<RDKafkaErrorCode>, reason: String) -> AskError {
         let context = self.client.context();
         let brokers = self.brokers.to_string();
@@ -261,7 +265,8 @@ pub(super) async fn wait_for_topic(topic: &Topic, kafka: &Arc<Dependency>) -> Re
     }
 }
 
-/// Looks at the topic from time to time, and at once when `look` is notified, and tells the consumer thread what it is.
+/// Describes the topic periodically, and at once when `look` is notified, and sends the result to
+/// the consumer thread.
 pub(super) async fn watch_topic(
     topic: Topic,
     kafka: Arc<Dependency>,

@@ -1,9 +1,10 @@
-//! Ends a process one of whose threads is stuck, or whose flushes are.
+//! Ends the process if one of its threads or flushes is stuck.
 //!
-//! The Kafka client polls on a thread of its own, so the group keeps a member whose workers do nothing: nobody else would
-//! notice. A restart is safe at any moment, since nothing is lost.
+//! The Kafka client polls on its own thread, so the group keeps a member whose workers are stuck:
+//! nothing else would notice. A restart is safe at any moment.
 //!
-//! What has blocked the others may block whoever tells of it. So the end is arranged first, and told then.
+//! Whatever blocks the other threads may block the report too. So the end is scheduled before it is
+//! reported.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,10 +20,11 @@ use crate::telemetry::health::Health;
 /// How often a task shows a sign of life.
 const BEAT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often the heartbeats are looked at.
+/// How often the heartbeats are checked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the process may take to end by itself before it is ended: it only has to say why.
+/// How long the process may take to end by itself, which only logs the reason, before it is forced
+/// to.
 const LAST_GRACE: Duration = Duration::from_secs(5);
 
 /// Exit status of a process that could not end by itself; `EX_SOFTWARE` of sysexits.
@@ -55,14 +57,14 @@ impl Heartbeat {
         &self.name
     }
 
-    /// No more signs are to be expected.
+    /// The thread has ended.
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
 }
 
-/// Does the work, with signs of life for as long as its task is run at all: not while it blocks its thread, and not while
-/// others block all threads of the runtime. Waiting is a sign of life, whatever for.
+/// Does the work, with signs of life as long as its task is scheduled: not while it blocks its
+/// thread, and not while others block all threads of the runtime. Waiting counts as a sign of life.
 pub(super) async fn beating<T>(heartbeat: Arc<Heartbeat>, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     let mut beats = tokio::time::interval(BEAT_INTERVAL);
@@ -79,14 +81,14 @@ pub(super) async fn beating<T>(heartbeat: Arc<Heartbeat>, work: impl Future<Outp
     }
 }
 
-/// How long a thread has been silent, in looks. Looks, not clock time: a process that was stopped and continued has
-/// missed none.
+/// How long a thread has been silent, in checks. Not in clock time: a process that was stopped and
+/// continued has missed no check.
 struct Silence {
     beats: u64,
     looks: u64,
 }
 
-/// What a look shows.
+/// Result of a check.
 #[derive(Debug, PartialEq, Eq)]
 enum Sign {
     Alive,
@@ -107,7 +109,8 @@ impl Silence {
     }
 }
 
-/// Watches the threads until all are over. One that shows no sign of life for `limit` ends the process.
+/// Watches the threads until all have ended. One that shows no sign of life for `limit` ends the
+/// process.
 pub(super) fn watch(threads: &[Arc<Heartbeat>], limit: Duration, health: &Health, fatal: &FatalSender) {
     let looks_max = limit.as_secs().max(1);
     let mut silences: Vec<Silence> = threads.iter().map(|_| Silence { beats: 0, looks: 0 }).collect();
@@ -151,7 +154,7 @@ fn end_by(thread: &Heartbeat, seconds: u64, health: &Health, fatal: &FatalSender
     let name = thread.name.clone();
     std::thread::spawn(move || events::thread_stuck(&name, seconds));
     std::thread::sleep(LAST_GRACE);
-    // Whoever was to end the process is stuck as well.
+    // The thread that was to end the process is stuck as well.
     end_process(EXIT_STUCK);
 }
 
@@ -187,7 +190,7 @@ mod tests {
         if std::env::var_os(VARIABLE).is_none() {
             return;
         }
-        // Kept, and never read: whoever should end the process hangs too.
+        // Kept, but never read: the thread that should end the process hangs too.
         let (fatal, _unread) = tokio::sync::mpsc::unbounded_channel();
         let silent = [Heartbeat::new("silent".to_owned())];
         std::thread::spawn(move || watch(&silent, Duration::from_secs(1), &Health::new(), &FatalSender(fatal)));

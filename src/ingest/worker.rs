@@ -1,10 +1,10 @@
-//! A worker thread: it owns its lanes by value, feeds them the batches of its queue, and listens to its inbox all the
-//! while, also while a lane waits for a load and while it must not read.
+//! A worker thread: it owns its lanes by value, applies the batches of its queue to them, and
+//! always serves its inbox, even while a lane waits for a load or reading is paused.
 //!
-//! It writes nothing itself and decides about no partition: rows leave by [`ToWorker::Drain`], lanes come and go by
-//! message.
+//! It writes nothing itself and decides about no partition: rows leave through [`ToWorker::Drain`],
+//! lanes come and go by message.
 
-mod room;
+mod backpressure;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -35,13 +35,13 @@ use crate::core::lane::{Applied, Step};
 use crate::telemetry::metrics::{SeekCause, WorkerState};
 use crate::telemetry::{events, metrics};
 
-/// How long a worker that does not read waits for a message before it shows a sign of life again.
+/// How long a worker that does not read waits for a message before its next heartbeat.
 const LISTEN_WAIT: Duration = Duration::from_millis(100);
 
-/// The pause before a seek that failed is tried again.
+/// The pause before a failed seek is retried.
 const SEEK_RETRY: Duration = Duration::from_millis(200);
 
-/// Records of a batch that are applied between two looks at how many bytes wait, where they are applied in one go.
+/// Records of a batch that are applied between two checks of the pending bytes.
 const RECORDS_BETWEEN_LOOKS: usize = 64;
 
 /// One worker thread's state.
@@ -54,31 +54,31 @@ pub(super) struct Worker {
     pub(super) consumer: ConsumerHandle,
     pub(super) loader: Loader,
     pub(super) ends: Arc<Ends>,
-    /// For the keys of users.
+    /// Seed of the keys of users.
     pub(super) seed: UserKeySeed,
     pub(super) limits: config::Ingest,
     pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) fatal: FatalSender,
-    /// Told when rows should not wait for the next tick.
+    /// Notified when rows should not wait for the next tick.
     pub(super) rows_abound: Arc<Notify>,
     pub(super) state: State,
 }
 
-/// What changes while the worker runs.
+/// The worker's mutable state.
 #[derive(Default)]
 pub(super) struct State {
     slots: BTreeMap<u32, Slot>,
-    /// What is known of partitions that were let go of because of data that cannot be read.
+    /// Headway of partitions that were released because of unreadable data.
     failed: BTreeMap<u32, Headway>,
-    /// So many rows, or bytes of them, wait for a flush that nothing more is read.
+    /// Too many rows or bytes wait for a flush: nothing more is read.
     is_full: bool,
-    /// Nothing is fetched either, until the worker has room again.
+    /// Fetching is paused too, until the worker has room again.
     is_paused: bool,
     is_over: bool,
 }
 
 impl Worker {
-    /// Works until it is told to exit.
+    /// Runs until it is asked to exit.
     pub(super) fn run(mut self, mut queue: Queue) {
         loop {
             self.heartbeat.beat();
@@ -107,12 +107,12 @@ impl Worker {
         }
     }
 
-    /// Waits for one message, but not for long.
+    /// Waits a short time for one message.
     fn listen(&mut self) {
         match self.inbox.recv_timeout(LISTEN_WAIT) {
             Ok(message) => self.handle(message),
             Err(RecvTimeoutError::Timeout) => {}
-            // Everybody who could say something is gone.
+            // All senders are gone.
             Err(RecvTimeoutError::Disconnected) => self.state.is_over = true,
         }
     }
@@ -129,7 +129,7 @@ impl Worker {
             ToWorker::Forget(tenures) => self.forget(&tenures),
             ToWorker::Drain(reply) => {
                 let reports = self.drain();
-                // The coordinator went away only if the process ends.
+                // The coordinator is gone only when the process ends.
                 let _ = reply.send(reports);
             }
             ToWorker::Flushed(tenures) => self.flushed(&tenures),
@@ -183,7 +183,8 @@ impl Worker {
         self.retry_seeks();
     }
 
-    /// Tells the consumer thread which partitions are read from: sought, and their first fetch answered.
+    /// Notifies the consumer thread of partitions that are read from: sought, and their first fetch
+    /// answered.
     fn tell_reading(&mut self) {
         for slot in self.state.slots.values_mut().filter(|slot| !slot.is_read && slot.seek_due.is_none()) {
             slot.is_read = cached_high_watermark(&self.client, &self.topic_c, slot.tenure.partition).is_some();
@@ -193,7 +194,7 @@ impl Worker {
         }
     }
 
-    /// Asks for partitions to be opened anew whose data could not be read, once it is time to read it again.
+    /// Requests that partitions with unreadable data be opened again, once the pause is over.
     fn reopen_due(&mut self) {
         let now = Instant::now();
         for slot in self.state.slots.values_mut().filter(|slot| slot.reopen_at.is_some_and(|at| at <= now)) {
@@ -202,7 +203,7 @@ impl Worker {
         }
     }
 
-    /// Seeks every partition whose seek is due, which lets it be fetched.
+    /// Seeks every partition whose seek is due, which also resumes it.
     fn retry_seeks(&mut self) {
         if self.state.is_paused {
             return;
@@ -248,15 +249,15 @@ impl Worker {
                 }
             }
         }
-        // A gap found in the middle of a batch is sought once the batch is through.
+        // A gap within a batch is sought after the batch.
         self.retry_seeks();
         if was_warming && !self.is_warming() {
-            // What has waited for so long should not wait for the next tick as well.
+            // Rows that have waited this long should not wait for the next tick as well.
             self.rows_abound.notify_one();
         }
     }
 
-    /// Before anything is waited for, since a drain may come meanwhile.
+    /// Done before any wait, because a drain may come meanwhile.
     fn remember_last(&mut self, batch: &Batch<'_>) {
         self.state.slots.values_mut().for_each(|slot| slot.remember_last(batch));
     }
@@ -265,12 +266,12 @@ impl Worker {
         self.state.slots.values().any(Slot::is_warming)
     }
 
-    /// Decodes and applies a batch, record by record, while what was decoded is still in the processor's cache. Lanes that
-    /// come to a record which needs more than they hold are answered, each with that record and its later ones. What belongs
-    /// to no lane that reads is dropped.
+    /// Decodes and applies a batch, record by record, while the decoded event is still in the
+    /// processor's cache. Returns the lanes that reached a record which needs a load, each with
+    /// that record and its later ones. Records without a reading lane are dropped.
     fn count<'b>(&mut self, batch: &'b Batch<'_>) -> Vec<Group<'b>> {
         let now = Instant::now();
-        // While the worker waits for room, lanes may come that this batch is not for.
+        // While the worker waits for room, lanes may be opened that this batch is not for.
         let tenures: BTreeSet<Tenure> = self.state.slots.values().map(|slot| slot.tenure).collect();
         let mut has_waited = false;
         let mut room_bytes = self.room_bytes();
@@ -296,7 +297,7 @@ impl Worker {
             match slot.judge(&record, leader_epoch) {
                 Verdict::Same => {}
                 Verdict::Unrecognized => slot.tell_unrecognized(),
-                // This record and the lane's later ones are dropped: the seek brings them again.
+                // This record and the lane's later ones are dropped: the seek delivers them again.
                 Verdict::LookBack => {
                     slot.remember_last(batch);
                     slot.look_back(leader_epoch, now);
@@ -322,7 +323,8 @@ impl Worker {
                     slot.passed(index);
                     room_bytes = room_bytes.saturating_sub(slot.lane.pending_bytes() - bytes_before);
                 }
-                // The later records lie beyond the gap too, and are dropped: the seek brings them again.
+                // The later records lie beyond the gap too, and are dropped: the seek delivers them
+                // again.
                 Step::Gap => slot.seek_due = Some((slot.headway.not_before(now), SeekCause::Gap)),
                 Step::Blocked => blocked.push(Group::new(slot.tenure, (record, decoded))),
             }
@@ -330,7 +332,7 @@ impl Worker {
         blocked
     }
 
-    /// Applies what is left of a group, as far as it goes.
+    /// Applies the rest of a group, as far as possible.
     fn advance(&mut self, group: &mut Group<'_>) {
         group.is_waiting = false;
         while group.next < group.records.len() && !self.state.is_over {
@@ -341,7 +343,7 @@ impl Worker {
                     group.next = end;
                     self.wait_for_room();
                 }
-                // The rest of the lane's records are dropped: the seek brings them again.
+                // The rest of the lane's records are dropped: the seek delivers them again.
                 Applied::Gap { .. } => {
                     slot.seek_due = Some((slot.headway.not_before(Instant::now()), SeekCause::Gap));
                     return;
@@ -355,7 +357,7 @@ impl Worker {
         }
     }
 
-    /// Asks for what the next record of the group needs.
+    /// Requests the load for the next record of the group.
     fn load(&mut self, group: &Group<'_>) {
         let Some(slot) = self.slot(group.tenure) else { return };
         let missing = slot.lane.missing(&group.records[group.next..]);
@@ -371,8 +373,9 @@ impl Worker {
 
     fn partition_event(&mut self, event: &PartitionEvent) {
         let Some(slot) = self.state.slots.get_mut(&event.partition) else { return };
-        // After an error librdkafka may go on anywhere, so the next gap is not believed without a look. While the duplicate
-        // filter is warmed there is no gap to be seen: reading goes back to where the warming stands.
+        // After an error librdkafka may go on anywhere, so the next gap is not trusted without a
+        // seek. The warming of the duplicate filter does not check gaps: reading goes back to its
+        // position.
         slot.lane.doubt();
         if slot.is_warming() {
             slot.seek_due = Some((Instant::now(), SeekCause::Start));
@@ -388,8 +391,9 @@ impl Worker {
             slot.seek_due = Some((slot.headway.not_before(now), SeekCause::Stalled));
         }
         match event.code {
-            // The client has given the partition up, and only a new assignment starts it again. A truncation of the log comes
-            // as the first of these; whether it took what was counted is seen when the lane opens.
+            // The client has given up the partition, and only a new assignment starts it again. A
+            // truncation of the log is reported as the first of these; whether it removed counted
+            // records is checked when the lane opens.
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange if slot.headway.has_failed() => {
                 slot.reopen_at = Some(slot.headway.not_before(now));
             }
@@ -446,7 +450,7 @@ impl Worker {
         reports
     }
 
-    /// Acknowledges the last drain, and forgets what is idle beyond the bound.
+    /// Acknowledges the last drain, and evicts idle entries beyond the bound.
     fn flushed(&mut self, tenures: &BTreeSet<Tenure>) {
         let share = self.limits.held_entries_max / self.state.slots.len().max(1);
         for slot in self.state.slots.values_mut().filter(|slot| tenures.contains(&slot.tenure)) {

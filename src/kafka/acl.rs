@@ -1,8 +1,8 @@
-//! ACLs in the words of those who set them.
+//! ACLs, in the terms of Kafka's tools.
 
 use std::fmt;
 
-/// What may be allowed or not.
+/// An operation that an ACL allows or denies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Describe,
@@ -18,7 +18,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// What it is done with.
+/// The resource of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource<'n> {
     Cluster,

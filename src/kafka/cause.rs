@@ -1,6 +1,6 @@
-//! Why a client of Kafka does not get on: what librdkafka says, turned into a named cause with its remedy.
+//! Why a Kafka client fails: librdkafka's messages, mapped to a named cause with its remedy.
 //!
-//! librdkafka's texts are those of 2.12; one that is not known passes as it is.
+//! The messages are those of librdkafka 2.12; an unknown one is passed on unchanged.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,21 +17,21 @@ use super::secrets::Secrets;
 use super::token::NO_TOKEN;
 use crate::config::{self, TokenSource};
 
-/// How often a certificate is looked at; someone may be replacing it.
+/// How often a certificate is fetched again; it may have been replaced.
 const LOOK_INTERVAL: Duration = Duration::from_secs(20);
 
-/// What can be done about it.
+/// Whether waiting helps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Nobody answers: a broker that is away may come back.
+    /// No answer: a broker that is down may come back.
     Unreachable,
-    /// The brokers refuse, or the client does: waiting does not help, somebody has to change something.
+    /// The brokers or the client refuse: waiting does not help, the configuration has to change.
     Refused,
-    /// Anything else, which may pass.
+    /// Anything else, which may be temporary.
     Other,
 }
 
-/// Why a client of Kafka does not get on: one sentence for an operator, without any secret.
+/// Why a Kafka client fails: one sentence for an operator, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
     pub kind: Kind,
@@ -50,20 +50,20 @@ impl Cause {
     }
 }
 
-/// Tells the causes of one configuration. Cloned freely; all clones know what one has found out.
+/// Determines causes for one configuration. Cheap to clone; clones share what they find.
 #[derive(Clone, Debug)]
 pub struct Causes(Arc<Facts>);
 
-/// What the sentences are made of.
+/// Input of the sentences.
 #[derive(Debug)]
 struct Facts {
     brokers: String,
-    /// librdkafka's properties, but for the secret ones.
+    /// librdkafka's properties, without the secret ones.
     properties: BTreeMap<String, String>,
     trusted: Trusted,
     principal: Option<String>,
     secrets: Secrets,
-    /// When a certificate was looked at last, and what was wrong with it, by `host:port`.
+    /// When a certificate was checked last, and its fault, by `host:port`.
     found: Mutex<BTreeMap<String, (Instant, Option<Fault>)>>,
 }
 
@@ -95,8 +95,8 @@ impl Causes {
         self.0.secrets.mask(text)
     }
 
-    /// The cause behind an error that librdkafka reports with these words. Never waits: for the reason why a certificate is
-    /// not accepted see [`Causes::look`].
+    /// The cause behind an error that librdkafka reports with these words. Never waits;
+    /// [`Causes::look`] finds why a certificate is not accepted.
     pub fn of(&self, code: Option<Code>, text: &str) -> Cause {
         let facts = &self.0;
         let known = match code {
@@ -119,13 +119,13 @@ impl Causes {
         }
     }
 
-    /// Why librdkafka does not even make a client.
+    /// Why librdkafka cannot create a client.
     fn of_creation(&self, text: &str) -> Cause {
         Cause::refused(files::cause(text, &self.0.properties).unwrap_or_else(|| self.mask(text)))
     }
 
-    /// What a line of librdkafka's log complains about, where it tells a cause that librdkafka reports no other way: a
-    /// connection that ends is nothing unusual to it.
+    /// The cause in a line of librdkafka's log, if librdkafka reports it in no other way: it
+    /// considers the end of a connection normal.
     pub fn complaint<'t>(&self, facility: &str, line: &'t str) -> Option<&'t str> {
         // `[thrd:NAME]: NAME: …`
         let text = line.split_once("]: ").map_or(line, |(_, text)| text);
@@ -145,11 +145,12 @@ impl Causes {
         Cause::refused(format!("the brokers refuse Describe, which Read includes, on topic {topic:?}: {missing}"))
     }
 
-    /// A topic that the brokers do not show. Whoever may not describe a topic is not told whether it exists.
+    /// A topic that the brokers do not show. A client without Describe is not told whether a topic
+    /// exists.
     pub fn hidden(&self, topic: &str, operation: Operation) -> Cause {
         let is_open = self.0.security_protocol() == "PLAINTEXT";
         let missing = match acl::missing(operation, Resource::Topic(topic), self.0.principal.as_deref()) {
-            // Where nobody logs in, there is hardly an ACL.
+            // Without a login, ACLs are unlikely.
             _ if is_open => String::new(),
             missing => format!("; or {missing}"),
         };
@@ -160,8 +161,8 @@ impl Causes {
         ))
     }
 
-    /// Finds out why a certificate is not accepted, where these words say that one is not; [`Causes::of`] knows it from then
-    /// on. Blocks for some seconds at most.
+    /// Finds why a certificate is not accepted, if the message says that one is not; [`Causes::of`]
+    /// reports it from then on. Blocks for a few seconds at most.
     pub fn look(&self, text: &str) {
         if let Some(broker) = self.0.to_look_at(text) {
             let found = certificate::look(&broker, &self.0.trusted);
@@ -169,7 +170,7 @@ impl Causes {
         }
     }
 
-    /// As [`Causes::look`], on a thread of its own.
+    /// Like [`Causes::look`], on its own thread.
     pub fn look_aside(&self, text: &str) {
         if let Some(broker) = self.0.to_look_at(text) {
             let facts = Arc::clone(&self.0);
@@ -303,13 +304,13 @@ impl Facts {
         None
     }
 
-    /// What was found out about a broker's certificate last.
+    /// The last result of checking a broker's certificate.
     fn finding(&self, broker: &str) -> Option<Fault> {
         let findings = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         findings.get(broker)?.1.clone()
     }
 
-    /// The broker whose certificate is to be looked at because of these words; one look at a time.
+    /// The broker whose certificate is to be checked because of this message; one check at a time.
     fn to_look_at(&self, text: &str) -> Option<String> {
         let broker = self.address(text).filter(|_| is_certificate_failure(text))?;
         let mut findings = self.found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -327,7 +328,8 @@ impl Facts {
         findings.insert(broker, (Instant::now(), found));
     }
 
-    /// The broker that the words are about: `ssl://HOST:PORT/1: …`, or `GroupCoordinator: HOST:PORT: …`.
+    /// The broker that the message is about: `ssl://HOST:PORT/1: …`, or `GroupCoordinator:
+    /// HOST:PORT: …`.
     fn address(&self, text: &str) -> Option<String> {
         let is_address = |part: &&str| {
             part.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
@@ -340,7 +342,7 @@ impl Facts {
     }
 }
 
-/// The principal that the client is to the brokers, where that can be known here.
+/// The principal of the client, if the configuration shows it.
 fn principal(properties: &BTreeMap<String, String>, source: Option<&TokenSource>) -> Option<String> {
     if !properties.get("security.protocol")?.to_uppercase().starts_with("SASL") {
         // The subject of a certificate, by the brokers' rules.
@@ -380,7 +382,7 @@ fn kind_of(code: Option<Code>) -> Kind {
     }
 }
 
-/// The words without librdkafka's account of how long it was in which state, which differs each time.
+/// The message without librdkafka's duration and state, which differ each time.
 fn without_state(text: &str) -> &str {
     match text.rfind(" (after ") {
         Some(at) if text.ends_with(')') => &text[..at],

@@ -1,5 +1,6 @@
-//! Why a broker's certificate is not accepted. OpenSSL tells librdkafka that it is not, and keeps the reason to itself; so
-//! the reason is looked for by a handshake of our own, with another library, which is never used for anything else.
+//! Why a broker's certificate is not accepted. OpenSSL reports the refusal to librdkafka without
+//! the reason; so the reason is found by a separate handshake, with another library, which is never
+//! used for anything else.
 
 use std::fmt;
 use std::io;
@@ -19,13 +20,13 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(3);
 /// What is wrong with a broker's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// No authority that is trusted has signed it.
+    /// It is not signed by a trusted authority.
     UnknownAuthority,
-    /// Its time is over, since then where that is known.
+    /// It has expired, at this time if known.
     Expired(Option<String>),
-    /// Its time has not begun.
+    /// It is not valid yet.
     NotValidYet(Option<String>),
-    /// It is for these names, and for none of ours.
+    /// It is for these names, none of which is the broker's.
     OtherHost(Vec<String>),
     /// Anything else, in the library's words.
     Other(String),
@@ -42,12 +43,12 @@ pub(super) enum Trusted {
     System,
 }
 
-/// Where the system keeps its authorities, as OpenSSL finds them.
+/// Paths of the system's authorities, as in OpenSSL.
 const SYSTEM_FILES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// Looks at the certificate of `host:port`. `None` where nothing is wrong with it, or nothing was found out. Blocks for some
-/// seconds at most.
+/// Checks the certificate of `host:port`. `None` if it has no fault, or the check failed. Blocks
+/// for a few seconds at most.
 pub(super) fn look(address: &str, trusted: &Trusted) -> Option<Fault> {
     let host = address.rsplit_once(':')?.0.trim_start_matches('[').trim_end_matches(']');
     let name = ServerName::try_from(host.to_owned()).ok()?;
@@ -97,7 +98,7 @@ fn day(time: UnixTime) -> Option<String> {
 }
 
 impl Trusted {
-    /// The authorities; `None` where they cannot be read, which librdkafka says better.
+    /// The authorities; `None` if they cannot be read, which librdkafka reports better.
     fn roots(&self) -> Option<RootCertStore> {
         let mut roots = RootCertStore::empty();
         match self {
@@ -124,7 +125,7 @@ impl fmt::Display for Trusted {
     }
 }
 
-/// Adds the certificates of a file in PEM; none where it is no such file.
+/// Adds the certificates of a PEM file; none if it is not one.
 fn add_file(roots: &mut RootCertStore, path: &Path) {
     if let Ok(text) = std::fs::read(path) {
         add(roots, &text);
@@ -133,7 +134,7 @@ fn add_file(roots: &mut RootCertStore, path: &Path) {
 
 fn add(roots: &mut RootCertStore, pem: &[u8]) {
     for certificate in CertificateDer::pem_slice_iter(pem).flatten() {
-        // A certificate that this library does not read is one that nothing is found out about.
+        // A certificate that this library cannot read is not diagnosed.
         let _ = roots.add(certificate);
     }
 }

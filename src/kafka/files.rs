@@ -1,9 +1,11 @@
-//! Files of keys and certificates that librdkafka cannot use: which one, and why. OpenSSL tells a number.
+//! Files of keys and certificates that librdkafka cannot use: which one, and why. OpenSSL reports
+//! only a number.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Why librdkafka made no client, where it is a file's fault. `properties` holds those that are no secrets.
+/// Why librdkafka created no client, if a file is the cause. `properties` holds those that are not
+/// secret.
 pub(super) fn cause(text: &str, properties: &BTreeMap<String, String>) -> Option<String> {
     if text.starts_with("Private key check failed") {
         return Some(

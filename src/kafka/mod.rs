@@ -1,5 +1,5 @@
-//! What every client of Kafka shares, whatever it is for: the cause behind what librdkafka says, by name and with its
-//! remedy; tokens for OAUTHBEARER.
+//! Shared by all Kafka clients of the program: causes and remedies for librdkafka's errors; tokens
+//! for OAUTHBEARER.
 //!
 //! What it never does: connect to a broker on behalf of a client, decide whether to go on, or print.
 

@@ -1,4 +1,4 @@
-//! Texts without secrets.
+//! Removes secrets from texts.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{MASK, is_secret_property};
 
-/// Shorter texts are found anywhere by chance, and to mask them would spoil what is said.
+/// Shorter texts occur by chance, and masking them would garble the message.
 const SECRET_CHARS_MIN: usize = 4;
 
-/// The secrets of one configuration, longest first. librdkafka quotes values in some of its errors, whole or from some
-/// place on.
+/// The secrets of one configuration, longest first. librdkafka quotes values in some of its errors,
+/// whole or in part.
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
@@ -36,7 +36,7 @@ impl Secrets {
     }
 }
 
-/// A secret and what it consists of: the lines of a key, or the settings of a list and their values.
+/// A secret and its parts: the lines of a key, or the settings of a list and their values.
 fn parts(secret: &str) -> Vec<&str> {
     if secret.contains("-----BEGIN") {
         return secret.lines().filter(|line| !line.starts_with("-----")).collect();
@@ -49,7 +49,7 @@ fn parts(secret: &str) -> Vec<&str> {
     std::iter::once(secret).chain(settings).chain(values).collect()
 }
 
-// Names none of them.
+// No secret is printed.
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} secrets", self.0.len())

@@ -50,7 +50,7 @@ impl Tokens {
         Self { source, tell, asked: Mutex::default(), failure: Mutex::default() }
     }
 
-    /// The next token; for a client's context to answer with. Waits for 2 s at most.
+    /// The next token, for the client's context. Waits for 2 s at most.
     ///
     /// # Errors
     ///
@@ -116,7 +116,8 @@ fn ask(server: &AuthorizationServer, asked: &mut Option<Receiver<Answer>>) -> Op
 /// A token that is made at `now_ms`, milliseconds since 1970.
 fn issue(token: &UnsecuredToken, now_ms: i64) -> OAuthToken {
     let lifetime_ms = now_ms.saturating_add(i64::try_from(token.life.as_millis()).unwrap_or(i64::MAX));
-    // Whole seconds, as others round them: a token must not be from the future, nor end later than said.
+    // Rounded to whole seconds like other implementations: a token must not be from the future, nor
+    // expire later than stated.
     let (issued, expires) = (now_ms / 1_000, lifetime_ms / 1_000);
     let mut claims = Map::new();
     claims.insert(token.principal_claim.clone(), Value::from(token.principal.as_str()));

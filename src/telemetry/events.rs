@@ -1,4 +1,5 @@
-//! Every log event by name: one function each, so that its words and fields stand in one place.
+//! Every log event by name: one function each, so that its text and fields are defined in one
+//! place.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub fn librdkafka(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// The Kafka client complains; it goes on by itself.
+/// The Kafka client reports an error and recovers by itself.
 pub fn client_error(code: Option<RDKafkaErrorCode>, text: &str) {
     debug!(code = code.map(tracing::field::debug), "Kafka client: {text}");
 }
@@ -35,32 +36,32 @@ pub fn token_changed(outcome: Result<(), &str>) {
     }
 }
 
-/// Something outside does not work, and is tried again; told when it begins and when the reason changes.
+/// Kafka or ClickHouse fails and is retried; logged when it begins and when the reason changes.
 pub fn waiting(component: &str, trouble: &str, reason: &str) {
     warn!(component, "{trouble}, trying again: {reason}");
 }
 
-/// What was waited for works again.
+/// The failing service works again.
 pub fn waiting_ended(component: &str) {
     info!(component, "works again");
 }
 
-/// The topic is there.
+/// The topic exists.
 pub fn topic_found(topic: &str, id: &str, partitions: u32) {
     info!(topic, id, partitions, "counting topic");
 }
 
-/// The topic has another number of partitions than before.
+/// The topic's number of partitions has changed.
 pub fn partitions_changed(topic: &str, before: u32, now: u32) {
     warn!(topic, before, now, "the topic's number of partitions changed; all partitions are started anew");
 }
 
-/// The group gave us partitions.
+/// The group has assigned partitions.
 pub fn assigned(partitions: &[u32]) {
     info!(?partitions, "partitions assigned");
 }
 
-/// The group wants partitions back.
+/// The group revokes partitions.
 pub fn revoked(partitions: &[u32]) {
     info!(?partitions, "partitions revoked; flushing them");
 }
@@ -70,17 +71,17 @@ pub fn lost(partitions: &[u32]) {
     warn!(?partitions, "partitions lost; their new owner counts on from the recorded progress");
 }
 
-/// Partitions were not flushed before they had to be given back.
+/// Partitions were not flushed before the deadline of their revocation.
 pub fn revoke_deadline_passed(partitions: &[u32], deadline: Duration) {
     warn!(?partitions, ?deadline, "revoked partitions were not flushed in time; their new owner counts the rest again");
 }
 
-/// Partitions are started anew.
+/// Partitions are opened again.
 pub fn reopening(partitions: &[u32]) {
     info!(?partitions, "starting partitions anew");
 }
 
-/// librdkafka did not take the answer to a rebalance.
+/// librdkafka refused the answer to a rebalance.
 pub fn rebalance_failed(error: &str) {
     warn!("the Kafka client did not let go of partitions: {error}");
 }
@@ -90,7 +91,7 @@ pub fn pause_failed(partition: u32, error: &str) {
     warn!(partition, "cannot pause a partition that is not counted: {error}");
 }
 
-/// A message came where none should.
+/// A message arrived outside the workers' queues.
 pub fn stray_message(partition: u32) {
     error!(partition, "a message came past its worker's queue; the partition is started anew");
 }
@@ -123,7 +124,7 @@ pub fn tail_skipped(source: &Source, from: u64, to: u64) {
     debug!(%source, from, to, "the rest of the log holds no records");
 }
 
-/// A look at the end of a log failed; it is tried again.
+/// A probe of the end of a log failed; it is retried.
 pub fn tail_look_failed(error: &str) {
     debug!("cannot look at the end of the log: {error}");
 }
@@ -133,7 +134,8 @@ pub fn refused(refusal: &dyn Display) {
     error!("partition refused: {refusal}");
 }
 
-/// A partition reports an error, another one than before where `is_new`; librdkafka goes on by itself where it can.
+/// A partition reports an error, which differs from the one before if `is_new`; librdkafka recovers
+/// by itself if it can.
 pub fn partition_error(source: &Source, offset: Option<u64>, text: &str, is_new: bool) {
     if is_new {
         info!(%source, offset, "partition error: {text}");
@@ -142,33 +144,34 @@ pub fn partition_error(source: &Source, offset: Option<u64>, text: &str, is_new:
     }
 }
 
-/// A partition stands still and should not; told when it begins and when the cause changes.
+/// A partition is halted; logged when it begins and when the cause changes.
 pub fn halted(partition: u32, reason: &str) {
     warn!(partition, "{reason}");
 }
 
-/// A partition that stood still goes on, or is no longer ours.
+/// A halted partition makes headway again, or is no longer assigned.
 pub fn goes_on(partition: u32) {
     info!(partition, "makes headway again, or is no longer assigned");
 }
 
-/// This process is no member of its group and cannot become one; told when it begins and when the reason changes.
+/// This process cannot become a member of its group; logged when it begins and when the reason
+/// changes.
 pub fn group_denied(group: &str, reason: &str) {
     warn!(group, "cannot join the consumer group, trying again: {reason}");
 }
 
-/// An account's events lie in several partitions, so that their order is lost.
+/// An account's events are in several partitions, so that their order is lost.
 pub fn account_split(topic: &str, account: &str, partitions: &[u32]) {
     warn!(
         topic,
         account,
         ?partitions,
         "split account: its events come in several partitions at once, so it is not counted exactly; let all producers \
-         use one partitioner (README: An account in two partitions)"
+         use one partitioner (config/runbook.md: An account in two partitions)"
     );
 }
 
-/// More accounts are split than are named one by one.
+/// More accounts are split than are logged one by one.
 pub fn more_accounts_split(topic: &str, accounts: u64) {
     warn!(
         topic,
@@ -176,17 +179,17 @@ pub fn more_accounts_split(topic: &str, accounts: u64) {
     );
 }
 
-/// Whether accounts are split could not be asked; it is asked again.
+/// The query for split accounts failed; it is repeated.
 pub fn split_accounts_not_read(error: &str) {
     debug!("cannot ask for split accounts: {error}");
 }
 
-/// A seek failed and is tried again.
+/// A seek failed and is retried.
 pub fn seek_failed(source: &Source, offset: u64, error: &str) {
     debug!(%source, offset, "cannot seek, trying again: {error}");
 }
 
-/// A worker stops reading because of what waits to be flushed, or goes on.
+/// A worker stops reading because too many rows wait for a flush, or reads again.
 pub fn worker_fullness(worker: usize, is_full: bool, rows: usize) {
     if is_full {
         info!(worker, rows, "not reading: so many rows wait for a flush");
@@ -195,12 +198,12 @@ pub fn worker_fullness(worker: usize, is_full: bool, rows: usize) {
     }
 }
 
-/// Kafka did not take a commit; no count depends on it.
+/// A commit to Kafka failed; no count depends on it.
 pub fn commit_failed(error: &str) {
     debug!("cannot commit offsets to Kafka: {error}");
 }
 
-/// Lines of this log were lost, because nobody read it.
+/// Lines of this log were lost, because it was not read in time.
 pub fn log_lines_lost(lines: u64) {
     warn!(lines, "lines of this log were lost here, for it was not read in time");
 }
@@ -210,12 +213,12 @@ pub fn thread_stuck(thread: &str, seconds: u64) {
     error!(thread, seconds, "thread shows no sign of life; the process ends");
 }
 
-/// The worker stops in order.
+/// The worker begins an orderly stop.
 pub fn stopping() {
     info!("stopping: flushing what was read");
 }
 
-/// The Kafka client is still in use by somebody, and cannot leave the group.
+/// The Kafka client is still in use and cannot leave the group.
 pub fn client_still_used(users: usize) {
     warn!(users, "ending without leaving the consumer group");
 }

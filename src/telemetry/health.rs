@@ -1,4 +1,4 @@
-//! What `/healthz` and `/readyz` say.
+//! The state behind `/healthz` and `/readyz`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,24 +32,24 @@ impl Health {
         lock(&self.waiting).clone()
     }
 
-    /// The process is ready, but something that the component found makes figures wrong until an operator mends it, and
-    /// what: one sentence.
+    /// The process is ready, but the component found something that makes figures wrong until an
+    /// operator corrects it: one sentence.
     pub fn degraded(&self, component: &'static str, reason: impl Into<String>) {
         lock(&self.degraded).insert(component, reason.into());
     }
 
-    /// The component finds nothing wrong any more.
+    /// The component no longer finds anything wrong.
     pub fn restored(&self, component: &'static str) {
         lock(&self.degraded).remove(component);
     }
 
-    /// Components that have found something wrong, with what it is. They keep nobody from being ready.
+    /// Components that have found something wrong, with the reason. They do not affect readiness.
     pub fn degradations(&self) -> BTreeMap<&'static str, String> {
         lock(&self.degraded).clone()
     }
 }
 
 fn lock<'a>(map: &'a Mutex<BTreeMap<&'static str, String>>) -> MutexGuard<'a, BTreeMap<&'static str, String>> {
-    // A map is whole between any two calls, so a panic elsewhere has not broken it.
+    // A map is consistent between calls, so a panic elsewhere has not broken it.
     map.lock().unwrap_or_else(PoisonError::into_inner)
 }

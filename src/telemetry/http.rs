@@ -60,7 +60,7 @@ pub fn request_served(route: &str, status: u16, elapsed: Duration) {
     histogram!(REQUEST_DURATION, "route" => route.to_owned()).record(elapsed.as_secs_f64());
 }
 
-/// A connection was closed at once, because its peer or all together had as many open as they may.
+/// A connection was refused, because its peer or all peers together have reached the limit.
 pub fn connection_refused() {
     counter!(CONNECTIONS_REFUSED).increment(1);
 }

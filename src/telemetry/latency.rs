@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 /// How long one half of the window lasts: quantiles are over the last one to two of these.
 const HALF: Duration = Duration::from_secs(60);
 
-/// Latencies beyond this are counted as this: a day and more is a backlog, not a latency.
+/// Latencies above this are recorded as this: a day or more is a backlog, not a latency.
 const LATENCY_MS_MAX: u64 = 24 * 3_600_000;
 
 /// Latencies of the last [`HALF`] to twice that.
@@ -26,7 +26,7 @@ impl LatencyWindow {
         Self { current: empty.clone(), previous: empty, turned: now }
     }
 
-    /// Forgets what is older than the window.
+    /// Drops records older than the window.
     pub fn turn(&mut self, now: Instant) {
         let age = now.saturating_duration_since(self.turned);
         if age < HALF {
@@ -40,7 +40,8 @@ impl LatencyWindow {
         self.turned = now;
     }
 
-    /// Records that took this many milliseconds. A clock of the producer's that is ahead of ours counts as no time.
+    /// Records that took this many milliseconds. A producer's clock that is ahead of ours counts as
+    /// 0.
     pub fn record(&mut self, latency_ms: i64, records: u64) {
         self.current.saturating_record_n(u64::try_from(latency_ms).unwrap_or(0), records);
     }

@@ -45,10 +45,11 @@ const LATENCY: &str = "seatmeter_end_to_end_latency_seconds";
 /// Upper bounds of the duration histograms, seconds.
 const DURATION_BOUNDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
-/// Quantiles of the end-to-end latency, with the label that each goes by.
+/// Quantiles of the end-to-end latency, with their labels.
 const LATENCY_QUANTILES: [(f64, &str); 3] = [(0.5, "0.5"), (0.99, "0.99"), (0.999, "0.999")];
 
-/// Installs the process's recorder and answers the handle that renders it as Prometheus text. Fails if there is one.
+/// Installs the process's recorder and returns the handle that renders Prometheus text. Fails if
+/// one is installed.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &DURATION_BOUNDS)?
@@ -102,7 +103,7 @@ fn describe() {
     describe_gauge!(LATENCY, Unit::Seconds, "From the record's timestamp to its durable rollup, over the last minutes");
 }
 
-/// Progress was recorded: counts what lies between.
+/// Progress was recorded: counts the difference.
 pub fn progress_recorded(before: &Progress, after: &Progress) {
     let outcomes = [
         ("accepted", before.accepted, after.accepted),
@@ -126,15 +127,16 @@ pub fn offsets_lost(offsets: u64) {
     counter!(LOST_OFFSETS).increment(offsets);
 }
 
-/// How far a partition's progress is behind the end of its log; `None` where that end cannot be asked for.
+/// How far a partition's progress is behind the end of its log; `None` if that end cannot be
+/// requested.
 pub fn lag(partition: u32, records: Option<u64>) {
     gauge!(LAG, "partition" => partition.to_string()).set(records.map_or(f64::NAN, |records| records as f64));
 }
 
-/// The causes of all assigned partitions that stand still, one for each.
+/// The cause of each halted partition that is assigned.
 pub fn halted(causes: impl IntoIterator<Item = &'static str>) {
     static TOLD: Mutex<BTreeMap<&'static str, usize>> = Mutex::new(BTreeMap::new());
-    // A map is whole between any two calls, so a panic elsewhere has not broken it.
+    // A map is consistent between calls, so a panic elsewhere has not broken it.
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
     told.values_mut().for_each(|partitions| *partitions = 0);
     for cause in causes {
@@ -145,41 +147,43 @@ pub fn halted(causes: impl IntoIterator<Item = &'static str>) {
     }
 }
 
-/// The cause of the Kafka client's trouble is now this one, or there is none.
+/// The current cause of the Kafka client's errors, or `None`.
 pub fn kafka_trouble(before: Option<&'static str>, now: Option<&'static str>) {
     for (cause, value) in before.map(|cause| (cause, 0.0)).into_iter().chain(now.map(|cause| (cause, 1.0))) {
         gauge!(KAFKA_TROUBLE, "cause" => cause).set(value);
     }
 }
 
-/// Partitions that the group has taken from this process, which has not joined it again since: nobody may count them.
+/// Partitions that this process has lost and not joined the group again since: possibly no process
+/// counts them.
 static LOST: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// The group has taken partitions from this process, which is no member any more.
+/// The group has taken partitions from this process, which is no longer a member.
 pub fn partitions_lost(partitions: &[u32]) {
     LOST.lock().unwrap_or_else(PoisonError::into_inner).extend(partitions);
     partitions.iter().for_each(|&partition| lag(partition, None));
 }
 
-/// This process is a member of the group again: what it has lost is another one's, or its own anew.
+/// This process is a member of the group again: lost partitions belong to another process, or to
+/// this one again.
 pub fn group_joined() {
     let lost = std::mem::take(&mut *LOST.lock().unwrap_or_else(PoisonError::into_inner));
     lost.into_iter().for_each(|partition| lag(partition, Some(0)));
 }
 
-/// A partition went to another process, whose matter its lag is; that of a lost one is not known.
+/// A partition went to another process, which reports its lag; the lag of a lost one is unknown.
 pub fn partition_gone(partition: u32) {
     let is_lost = LOST.lock().unwrap_or_else(PoisonError::into_inner).contains(&partition);
     lag(partition, (!is_lost).then_some(0));
 }
 
-/// How many partitions are assigned, and how many of them refused.
+/// Numbers of assigned and of refused partitions.
 pub fn partitions(assigned: usize, refused: usize) {
     gauge!(ASSIGNED).set(small(assigned));
     gauge!(REFUSED).set(small(refused));
 }
 
-/// How many accounts more than one partition has counted without a stop between.
+/// Number of accounts that more than one partition has counted without a stop between.
 pub fn split_accounts(accounts: u64) {
     gauge!(SPLIT_ACCOUNTS).set(accounts as f64);
 }
@@ -195,7 +199,7 @@ pub fn flush_finished(duration: Duration) {
     histogram!(FLUSH_SECONDS).record(duration);
 }
 
-/// What a worker holds.
+/// Gauges of a worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkerState {
     /// Rows that wait for a flush or for its acknowledgement.
@@ -219,12 +223,12 @@ pub fn worker_stopped_reading() {
     gauge!(WORKERS_FULL).increment(1.0);
 }
 
-/// It reads again.
+/// The worker reads again.
 pub fn worker_reads_again() {
     gauge!(WORKERS_FULL).decrement(1.0);
 }
 
-/// Idle entries were forgotten.
+/// Idle entries were evicted.
 pub fn evicted(entries: usize) {
     counter!(EVICTED).increment(entries as u64);
 }
@@ -235,7 +239,7 @@ pub fn loaded(duration: Duration) {
     histogram!(LOAD_SECONDS).record(duration);
 }
 
-/// Something failed and is tried again.
+/// An attempt failed and is retried.
 pub fn retried(operation: &'static str) {
     counter!(RETRIES, "operation" => operation).increment(1);
 }
@@ -243,15 +247,15 @@ pub fn retried(operation: &'static str) {
 /// Why a partition was sought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeekCause {
-    /// It was just assigned.
+    /// The partition was just assigned.
     Start,
     /// Offsets seemed to be missing.
     Gap,
-    /// Nothing came although there are records.
+    /// No records came although there are some.
     Stalled,
-    /// The worker had no room, and has some again.
+    /// The worker was full, and has room again.
     Paused,
-    /// The leader epoch changed: is it still the log that was counted?
+    /// The leader epoch changed: the last record is checked.
     LeaderEpoch,
 }
 
@@ -267,17 +271,17 @@ pub fn sought(cause: SeekCause) {
     counter!(SEEKS, "cause" => cause).increment(1);
 }
 
-/// The group decided: `kind` is `assigned`, `revoked` or `lost`.
+/// A rebalance: `kind` is `assigned`, `revoked` or `lost`.
 pub fn rebalanced(kind: &'static str) {
     counter!(REBALANCES, "kind" => kind).increment(1);
 }
 
-/// Kafka did not take a commit.
+/// A commit to Kafka failed.
 pub fn commit_failed() {
     counter!(COMMIT_FAILURES).increment(1);
 }
 
-/// A line was not logged because nobody read the log.
+/// A log line was dropped because the log was not read in time.
 pub fn log_line_lost() {
     counter!(LOST_LOG_LINES).increment(1);
 }
@@ -285,7 +289,7 @@ pub fn log_line_lost() {
 /// Records became durable at `now_ms`: (Kafka's timestamp in milliseconds, records) of each.
 pub fn made_durable(now_ms: i64, record_times: impl IntoIterator<Item = (i64, u64)>) {
     static WINDOW: LazyLock<Mutex<LatencyWindow>> = LazyLock::new(|| Mutex::new(LatencyWindow::new(Instant::now())));
-    // A histogram is whole between any two calls, so a panic elsewhere has not broken it.
+    // A histogram is consistent between calls, so a panic elsewhere has not broken it.
     let mut window = WINDOW.lock().unwrap_or_else(PoisonError::into_inner);
     window.turn(Instant::now());
     for (timestamp_ms, records) in record_times {

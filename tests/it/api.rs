@@ -1,10 +1,10 @@
-//! The report API over HTTP, on the embedded engine: access, hostile input, entity tags, exports, and the days and
-//! months that break others.
+//! The report API over HTTP, on the embedded engine: access, hostile input, entity tags, exports,
+//! and days and months that are hard to get right.
 
 mod access;
 mod calendar;
+mod client_limits;
 mod contract;
-mod doors;
 mod exports;
 mod freshness;
 mod hostile;

@@ -1,4 +1,5 @@
-//! The command line: what it prints where, its exit status, and that each failure is one line that says what to do.
+//! The command line: output streams, exit status, and that each failure is one line with the way
+//! out.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -40,7 +41,7 @@ fn fails(command: &mut Command) -> String {
     line.strip_prefix("seatmeter: ").unwrap().to_owned()
 }
 
-/// A port of this machine where nobody listens.
+/// A port of this machine without a listener.
 fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

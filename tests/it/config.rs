@@ -1,5 +1,5 @@
-//! The configuration: what is documented is what there is, the layers win in their order, and every problem is told with
-//! its key, its value and what is allowed, and without a secret.
+//! The configuration: all options are documented, layers override in order, and every problem is
+//! reported with key, value and what is allowed, without secrets.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -55,7 +55,7 @@ fn every_option_is_documented_by_a_comment_and_has_its_unit_in_its_name() {
     let lines: Vec<_> = config::DEFAULTS.lines().collect();
     for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" = ") && !line.starts_with('#')) {
         let (name, value) = line.split_once(" = ").unwrap();
-        // user and password of ClickHouse share a comment with what stands before them.
+        // user and password of ClickHouse share a comment with the option before them.
         let commented = lines[..index].iter().rev().take(3).any(|line| line.starts_with('#'));
         assert!(commented, "{name} has no comment");
         let is_number = value.parse::<i64>().is_ok();
@@ -68,7 +68,7 @@ fn every_option_is_documented_by_a_comment_and_has_its_unit_in_its_name() {
 fn what_is_shown_names_every_option_and_loads_again() {
     let secret = "0123456789abcdef0123456789abcdef";
     let shown = load("[auth]\nmode = \"jwt\"", &[("SEATMETER__AUTH__HS256_SECRETS", secret)]).unwrap().to_string();
-    // Secrets from files stand under the keys that would hold them.
+    // Secrets from files are shown under the keys for the values.
     let by_file = ["auth.hs256_secret_files", "clickhouse.password_file", "kafka.property_files"];
     let mut documented = keys(config::DEFAULTS);
     documented.retain(|key| !by_file.contains(&key.as_str()));

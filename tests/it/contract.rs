@@ -1,5 +1,5 @@
-//! The event contract: `schemas/events` holds a JSON Schema, examples and rejects for each event type, and the decoder,
-//! the schemas and these files must say the same.
+//! The event contract: `schemas/events` holds a JSON Schema, examples and rejects for each event
+//! type, and the decoder, the schemas and these files must agree.
 //!
 //! A file in `examples` is one record's value, as it stands. A file in `rejects` is a list of cases: the value is `event`,
 //! as it stands, or `text`, or `bytes_hex`, filled up with spaces to `padded_to_bytes` if that is given; `beyond_schema`

@@ -1,6 +1,7 @@
 //! The dashboard in a real browser: Chromium, on the whole service with the scenario `tiny`.
 //!
-//! Without `chromium` and `chromedriver` these tests say so and pass; `SEATMETER_REQUIRE_BROWSER=1` makes them fail then.
+//! Without `chromium` and `chromedriver` these tests report it and pass;
+//! `SEATMETER_REQUIRE_BROWSER=1` makes them fail.
 
 #![allow(clippy::print_stderr, clippy::print_stdout, reason = "a test that is skipped says so, and pictures are named")]
 
@@ -14,7 +15,7 @@ mod links;
 mod live;
 mod names;
 mod page;
-mod paper;
+mod printing;
 mod screenshots;
 mod site;
 mod typing;

@@ -1,4 +1,4 @@
-//! `seatmeter demo`, as a new user meets it.
+//! `seatmeter demo`, as a new user runs it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::{Program, eventually};
 const LONG: Duration = Duration::from_secs(300);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running demo on data of its own.
+/// A running demo on its own data.
 struct Demo {
     program: Program,
     data: tempfile::TempDir,
@@ -36,12 +36,12 @@ impl Demo {
         Self { program, data, dashboard, api, clickhouse }
     }
 
-    /// What `GET /v1/ingest` answers.
+    /// The answer of `GET /v1/ingest`.
     fn ingest(&self) -> Value {
         ureq::get(format!("{}/v1/ingest", self.api)).call().unwrap().body_mut().read_json().unwrap()
     }
 
-    /// Waits until that many records are counted, and answers what became of them.
+    /// Waits until that many records are counted, and returns the counts.
     #[track_caller]
     fn wait_until_counted(&self, records: u64) -> Value {
         eventually("all records are counted", LONG, || {
@@ -82,7 +82,7 @@ fn it_counts_a_file_and_begins_anew_each_time() {
     assert_eq!(demo.query("SELECT account_id, sum(run) FROM test_executions_daily GROUP BY ALL"), "acme\t5\n");
     demo.program.wait_for_line("4 records counted in ", LONG);
 
-    // A second one on the same data is refused, and does no harm.
+    // A second demo on the same data is refused, without harm.
     let mut second = command(&["demo", "--listen", "127.0.0.1:0", "--data-dir"]);
     let refused = second.arg(demo.data.path()).args(events).output().unwrap();
     let said = String::from_utf8(refused.stderr).unwrap();

@@ -9,6 +9,7 @@ mod contract;
 mod counting;
 mod dashboard;
 mod demo;
+mod documents;
 mod embedded;
 mod end_to_end;
 mod faults;

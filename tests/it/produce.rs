@@ -1,4 +1,5 @@
-//! Events on their way into the topic: keys, partitions, timestamps and bytes, and what the brokers refuse.
+//! Sending events to the topic: keys, partitions, timestamps and bytes, and refusals by the
+//! brokers.
 
 use std::io::Write as _;
 use std::process::{Output, Stdio};
@@ -28,12 +29,12 @@ fn run(arguments: &[&str], topic: &str, input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// What the command said on standard error.
+/// The command's standard error.
 fn said(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
-/// The topic's records, partition by partition; as many as there must be.
+/// The topic's records, by partition; waits for the expected number.
 fn records(topic: &str, partitions: i32, count: usize) -> Vec<OwnedMessage> {
     let consumer: BaseConsumer =
         Kafka::shared().client_config().set("group.id", "unused").set("enable.auto.commit", "false").create().unwrap();

@@ -1,4 +1,5 @@
-//! The README's SQL recipes, run as they stand there, on data small enough to reckon by hand.
+//! The SQL recipes of `schemas/clickhouse/README.md`, run as they stand there, on data small enough
+//! to compute by hand.
 
 mod settings;
 
@@ -11,9 +12,10 @@ use seatmeter::core::rollup::{
 };
 use seatmeter::core::topics::Touched;
 
+use crate::documents::section;
 use crate::store::{TestDatabase, day, hour, id, rows, source};
 
-/// What each recipe answers, with the names of its columns; in the README's order.
+/// Expected answer of each recipe, with column names, in the document's order.
 const ANSWERS: [(&str, &str); 10] = [
     (
         "1. Daily active users of an organization and all below it",
@@ -57,9 +59,9 @@ const ANSWERS: [(&str, &str); 10] = [
 ];
 
 #[tokio::test]
-async fn every_recipe_of_the_readme_answers_as_expected() {
+async fn every_documented_recipe_answers_as_expected() {
     let database = TestDatabase::migrated().await;
-    // Views are exact before any merge, and whatever is written twice.
+    // Views are exact before any merge, and with rows written twice.
     database.execute("SYSTEM STOP MERGES");
     let seed = database.store().user_key_seed().await.unwrap();
     for _ in 0..2 {
@@ -76,12 +78,9 @@ async fn every_recipe_of_the_readme_answers_as_expected() {
     }
 }
 
-/// Title and statement of every recipe in the README.
+/// Title and statement of every recipe.
 fn recipes() -> Vec<(String, String)> {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let (_, section) = readme.split_once("\n## SQL recipes\n").expect("the README has a section 'SQL recipes'");
-    let section = section.split("\n## ").next().unwrap();
-    section
+    section("schemas/clickhouse/README.md", "SQL recipes")
         .split("\n### ")
         .skip(1)
         .map(|recipe| {
@@ -93,7 +92,7 @@ fn recipes() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Rows of an account whose figures are small enough to reckon by hand.
+/// Rows of an account whose figures are small enough to compute by hand.
 fn acme(source: &Source, seed: UserKeySeed) -> LaneRows {
     let active = |organization, days, users: &[&str]| active(organization, days, users, seed);
     let mut rows = rows(source, 1_000);
@@ -118,7 +117,7 @@ fn acme(source: &Source, seed: UserKeySeed) -> LaneRows {
         active(Some("42"), 9, &["u-ben"]),
         active(Some("42"), 31, &["1"]),
         active(Some("7"), 32, &["4"]),
-        // User 5 was active in both months, but only the account knows.
+        // User 5 was active in both months, but without an organization.
         active(None, 35, &["5"]),
     ];
     rows.seat_facts = vec![
@@ -170,7 +169,7 @@ fn second_source(source: &Source) -> LaneRows {
     rows
 }
 
-/// Acme's events, all at one offset: of two partitions, neither has counted them before the other one.
+/// Acme's events, all at one offset: neither of two partitions has counted them before the other.
 fn counted(offset: u64) -> AccountProgress {
     let place = RecordPlace { offset, timestamp_ms: Some(hour(offset.cast_signed())) };
     AccountProgress { account: id("acme"), first: place, last: place, touched: Touched::default() }

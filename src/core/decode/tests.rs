@@ -72,7 +72,7 @@ fn a_value_that_is_not_utf8_is_not_json() {
 
 #[test]
 fn the_first_field_that_fails_decides() {
-    // Every field of the envelope and of the data is wrong; one after the other is put right.
+    // Every field of the envelope and of the data is wrong; they are corrected one after the other.
     let mut text = String::from(r#"{"id":1,"type":2,"time":3,"data":4}"#);
     let steps = [
         ("id", RejectReason::InvalidField, r#""id":1"#, r#""id":"e""#),

@@ -4,8 +4,9 @@ use chrono::NaiveDate;
 
 /// The instant that an RFC 3339 timestamp names, milliseconds since 1970 UTC; `None` where the text is none.
 ///
-/// The offset is required, `T` and `Z` may be small, and digits beyond the millisecond are cut. A leap second is taken as
-/// the second after it, and is only believed at the end of a day in UTC, where alone leap seconds occur.
+/// The offset is required, `T` and `Z` may be lower case, and digits beyond the millisecond are
+/// cut. A leap second is read as the second after it, and is accepted only at the end of a day in
+/// UTC, the only place where leap seconds occur.
 pub(super) fn rfc3339_ms(text: &str) -> Option<i64> {
     let (date_time, rest) = text.as_bytes().split_first_chunk::<19>()?;
     let [year @ .., b'-', m1, m2, b'-', d1, d2, b'T' | b't', h1, h2, b':', n1, n2, b':', s1, s2] = date_time else {
@@ -34,7 +35,7 @@ fn two_digits(tens: u8, ones: u8) -> Option<u32> {
     (tens < 10 && ones < 10).then(|| u32::from(tens) * 10 + u32::from(ones))
 }
 
-/// Reads the fraction, if there is one, and cuts it to milliseconds; also what follows it.
+/// Reads the fraction, if there is one, cut to milliseconds. Also returns the rest of the text.
 fn fraction_ms(text: &[u8]) -> Option<(i64, &[u8])> {
     let Some((b'.', digits_on)) = text.split_first() else { return Some((0, text)) };
     let count = digits_on.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -9,7 +9,8 @@ use crate::core::id::{ID_BYTES_MAX, IdRef, NUMBER_MAX, USER_ID_BYTES_MAX, judge_
 /// The longest event id, event source, name or email, bytes of UTF-8.
 const TEXT_BYTES_MAX: usize = 4096;
 
-/// The value of a field that must be there. `read` answers `None` where the value is not of the field's type or range.
+/// The value of a required field. `read` answers `None` where the value is not of the field's type
+/// or range.
 #[inline(always)]
 pub(super) fn required<'a, T>(
     path: &'static str,
@@ -32,7 +33,7 @@ pub(super) fn optional<'a, T>(
     read(raw).map(Some).ok_or(Reject { reason: RejectReason::InvalidField, path })
 }
 
-/// A string. One with a lone surrogate is no Unicode text, and so none.
+/// A string. One with a lone surrogate is not Unicode text, and is refused.
 #[inline(always)]
 pub(super) fn text(raw: Raw<'_>) -> Option<Cow<'_, str>> {
     match raw {
@@ -72,7 +73,7 @@ fn id_up_to(bytes_max: usize, raw: Raw<'_>) -> Option<IdRef<'_>> {
 /// An integer from `min` to `max`, written without fraction or exponent.
 pub(super) fn integer(raw: Raw<'_>, min: u64, max: u64) -> Option<u64> {
     let number: u64 = match raw {
-        // JSON lets zero have a sign; it is the only integer with one that is not negative.
+        // JSON allows a sign on zero; `-0` is the only integer with a sign that is not negative.
         Raw::Number("-0") => 0,
         // The grammar has no plus sign, the only other thing beside digits that `parse` would let pass.
         Raw::Number(digits) => digits.parse().ok()?,

@@ -16,7 +16,7 @@ use crate::core::rollup::{
 };
 use crate::core::topics::{Topic, Topics};
 
-/// Where an event stands: what a fact made from it is stamped with.
+/// The position of an event: the stamp of a fact made from it.
 #[derive(Clone, Copy)]
 struct At {
     time_ms: i64,
@@ -29,7 +29,7 @@ impl Lane {
         let mut id = 0;
         if let EventKind::TestExecuted(test) = &event.kind {
             id = self.event_id(&event.account, test);
-            // Asked before anything is loaded, since a duplicate needs nothing.
+            // Checked before anything is loaded, because a duplicate needs nothing.
             if self.duplicates.is_duplicate(id, record.offset, record.timestamp_ms) {
                 self.duplicates.remember(id, record.offset, record.timestamp_ms);
                 return Judgement::Duplicate;
@@ -66,8 +66,8 @@ impl Lane {
         Judgement::Accepted
     }
 
-    /// The identity of a `test.executed` event: a 128-bit hash of (account, source, id), each with its length, so that no
-    /// two triples run together to the same bytes.
+    /// The identity of a `test.executed` event: a 128-bit hash of (account, source, id), each with
+    /// its length, so that no two triples yield the same bytes.
     pub(super) fn event_id(&mut self, account: &IdRef<'_>, test: &TestExecuted<'_>) -> u128 {
         let bytes = &mut self.id_bytes;
         bytes.clear();
@@ -103,8 +103,8 @@ struct Entry<'l> {
 }
 
 impl Entry<'_> {
-    /// Applies the event; `None`, with nothing changed, where something that judges it is not held: what is not held is
-    /// never taken as absent or 0.
+    /// Applies the event; `None`, with nothing changed, if it needs something that is not held:
+    /// what is not held is never taken as absent or 0.
     fn apply(&mut self, kind: &EventKind<'_>) -> Option<()> {
         match kind {
             EventKind::Activity { organization, user } => {
@@ -223,8 +223,8 @@ impl Entry<'_> {
         let number = self.account.organizations.number(&test.organization);
         let today = self.account.day_of(time_ms);
         let (day, zone) = (today.day(), self.account.zone());
-        // An organization that no event has named has counted nothing either, but its counters may stand beyond the
-        // lane's position, so they are loaded like any other's.
+        // An organization that no event has named has no counts before it either, but its stored
+        // counters may lie beyond the lane's position, so they are loaded like any other's.
         self.account.hold_block(number, today.month, drain)?;
         if let Some(user) = &test.user {
             self.activity(Some(number), user)?;
@@ -331,7 +331,7 @@ impl Entry<'_> {
         self.push(|rows| &mut rows.zone_facts, row);
     }
 
-    /// A directory field, where the record gave one.
+    /// A directory field, if the record has it.
     fn describe(&mut self, entity: Entity, field: Field, value: Option<&Cow<'_, str>>) {
         let Some(value) = value else { return };
         let row = DirectoryEntry {

@@ -1,4 +1,4 @@
-//! What a lane holds: how it asks for more, takes it in, and lets it go.
+//! The entries that a lane holds: naming what is missing, admitting it, evicting it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::core::quota::QuotaMonth;
 use crate::core::rollup::{AccountMove, PlanFact, QuotaUsage, TestExecutions, ZoneFact};
 use crate::core::seats::Activity;
 
-/// No zone is further from UTC than this, milliseconds.
+/// Greatest distance of a zone from UTC, milliseconds.
 const ZONE_OFFSET_MS_MAX: i64 = 15 * 3_600_000;
 
-/// What one load is asked for, at most, so that its query and its answer stay small.
+/// Keys of one load, at most, so that its query and its answer stay small.
 const MISSING_KEYS_MAX: usize = 20_000;
 
 impl Lane {
@@ -42,7 +42,8 @@ impl Lane {
         wanted.into_missing()
     }
 
-    /// Takes in what the store answered to `missing`, whole. What is held already stays as it is.
+    /// Admits the whole answer of the store to `missing`. Entries that are held already stay as
+    /// they are.
     ///
     /// A record is judged by the facts before it, while the tables of a half-written flush may hold later ones: so facts
     /// of the lane's own source at or beyond its position are left out; the log brings them again.
@@ -101,12 +102,13 @@ impl Lane {
         }
     }
 
-    /// An account that this partition meets first, and another one has met before, has moved here. It is told with the
-    /// account's first event, in the drain that is written first, so that no row is stored before it. One that a lane of this
-    /// partition has told before is not told again: its rows, judged by what was stored then, may be there.
+    /// An account that is new to this partition and known to another one has moved here. The move
+    /// is recorded with the account's first event, in the rows that are written first, so that no
+    /// other row is stored before it. A move that a lane of this partition has recorded before is
+    /// not recorded again: rows that were judged by what was stored then may exist.
     ///
-    /// One that has moved away counted on this partition being further than the lane is: a progress that came late, or
-    /// another owner. So the lane takes its word back.
+    /// An account that has moved away assumed that this partition was further than the lane is:
+    /// because of a late progress, or another owner. So the lane corrects it.
     fn admit_moves(&mut self, fresh: &HashSet<Id>, met_by: &[MetBy], moves_away: &[AccountMove]) {
         let own = self.source.name();
         let known: HashSet<&Id> = met_by.iter().filter(|met| met.source == own).map(|met| &met.account).collect();
@@ -142,7 +144,7 @@ impl Lane {
             }
         }
         for fact in &loaded.seat_facts {
-            // Of an account that was given as a whole come users that nobody has asked for.
+            // The answer for a whole account includes users that were not asked for.
             let is_of_whole = fresh_accounts.contains(&fact.account)
                 && self.accounts.get(&fact.account).is_some_and(|held| held.has_all_seats);
             let user = match fresh.entry((fact.account.clone(), fact.user.clone())) {
@@ -207,7 +209,8 @@ impl Lane {
         }
     }
 
-    /// True if the fact stands before the next record. Those of other sources do: they are from before a repartitioning.
+    /// True if the fact precedes the next record. Facts of other sources do: they are from before a
+    /// repartitioning.
     fn is_before_position(&self, source: &str, offset: u64) -> bool {
         source != self.source.as_str() || offset < self.progress.next_offset
     }
@@ -221,9 +224,9 @@ impl Lane {
         self.accounts.values().map(of_account).sum()
     }
 
-    /// Forgets entries that the store holds, idle longest first, until at most `entries_max` are held; returns how many
-    /// were forgotten. Entries of the current and the last drain stay, so that a batch that needs more than the limit
-    /// cannot thrash.
+    /// Evicts entries that the store holds, idle longest first, until at most `entries_max` are
+    /// held; returns how many were evicted. Entries of the current and the last drain stay, so that
+    /// a batch that needs more than the limit cannot thrash.
     pub fn evict(&mut self, entries_max: usize) -> usize {
         let held = self.held_entries();
         if held <= entries_max {
@@ -258,7 +261,7 @@ impl Lane {
         held - self.held_entries()
     }
 
-    /// The earliest drain such that forgetting what was last used before it frees `surplus` entries.
+    /// The earliest drain such that evicting entries last used before it frees `surplus` entries.
     fn eviction_edge(&self, surplus: usize) -> u64 {
         let mut by_drain: BTreeMap<u64, usize> = BTreeMap::new();
         for account in self.accounts.values() {
@@ -282,7 +285,7 @@ impl Lane {
     }
 }
 
-/// Keys that a batch needs, each once.
+/// Keys that a batch needs, without duplicates.
 #[derive(Default)]
 struct Wanted<'b> {
     accounts: HashSet<&'b IdRef<'b>>,

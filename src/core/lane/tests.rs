@@ -1,4 +1,4 @@
-//! The lane's rules, each by itself. The simulation in `tests/it` mixes them.
+//! The rules of a lane, one by one. The simulation in `tests/it` combines them.
 
 use super::*;
 use crate::core::calendar::{Day, YearMonth, Zone};

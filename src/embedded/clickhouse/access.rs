@@ -1,8 +1,10 @@
-//! What the engine's one user may do: the engine's own access control, which it reads from a file when it starts.
+//! The permissions of the engine's only user: the engine's own access control, read from a file at
+//! its start.
 //!
-//! Without leave to reach outside, the user has no rights on sources (files, other hosts, databases of other kinds), none to
-//! back up, to define dictionaries or named collections, and cannot change the settings that name files or hosts, that switch
-//! to another dialect of SQL, or that hold SQL in a string. What this leaves open is the [guard](super::guard)'s.
+//! Without external access, the user has no rights on sources (files, other hosts, databases of
+//! other kinds) and none to back up or to define dictionaries or named collections. It cannot
+//! change settings that name files or hosts, switch to another SQL dialect, or hold SQL in a
+//! string. The [guard](super::guard) covers the rest.
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +12,12 @@ use anyhow::{Context as _, Result};
 
 use crate::embedded::private;
 
-/// Its name in the data directory. It is written at each start; named to the engine, it also keeps it from picking up a
-/// `config.xml` of the current folder.
+/// Its name in the data directory. It is written at each start. Passing it to the engine also keeps
+/// the engine from reading a `config.xml` of the current folder.
 const ACCESS_FILE: &str = "seatmeter-engine.xml";
 
-/// All that reaches no further than the data directory. `SHOW` and the other groups are the engine's.
+/// Grants that reach no further than the data directory. `SHOW` and the other groups are the
+/// engine's.
 const RIGHTS: &str = "CHECK, SHOW, SELECT, INSERT, \
      ALTER UPDATE, ALTER DELETE, ALTER COLUMN, ALTER INDEX, ALTER STATISTICS, ALTER PROJECTION, ALTER CONSTRAINT, ALTER TTL, \
      ALTER MATERIALIZE TTL, ALTER REWRITE PARTS, ALTER SETTINGS, ALTER MOVE PARTITION, ALTER MODIFY COMMENT, ALTER DATABASE, \
@@ -52,14 +55,15 @@ pub(super) const FIXED_SETTINGS: [&str; 22] = [
     "default_materialized_view_sql_security",
 ];
 
-/// The database that every connection begins in. The embedded engine would make it of two, one of which shows each file of the
-/// machine as a table, to read, truncate and write to, past all access control. Without that, it has to be there already.
+/// The default database of every connection. The embedded engine would create it as an overlay of
+/// two, one of which shows each file of the machine as a table, to read, truncate and write to,
+/// past all access control. To prevent that, the database has to exist already.
 pub(super) const DEFAULT_DATABASE: &str = "default";
 
-/// Its id, in a data directory in which it has none yet.
+/// Its id, in a data directory that has none yet.
 const DEFAULT_DATABASE_ID: &str = "5ea7e7e5-0000-4000-8000-000000000001";
 
-/// What keeps the engine from making that database.
+/// The definition that keeps the engine from creating that database.
 const NO_DATABASE: &str = "<default_database></default_database>";
 
 /// Defines the database that connections begin in, if it is not defined.
@@ -74,14 +78,14 @@ pub(super) fn define_default_database(data_dir: &Path) -> Result<()> {
     if definition.exists() {
         return Ok(());
     }
-    // Where the engine made it by itself, a link beside the definition tells its id.
+    // If the engine created it by itself, a link beside the definition holds its id.
     let linked = std::fs::read_link(folder.join(DEFAULT_DATABASE)).ok();
     let known = linked.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
     let id = known.unwrap_or(DEFAULT_DATABASE_ID);
     private::write_file(&definition, &format!("ATTACH DATABASE _ UUID '{id}'\nENGINE = Atomic\n"))
 }
 
-/// Writes the file, and answers where it is.
+/// Writes the file, and returns its path.
 ///
 /// # Errors
 ///

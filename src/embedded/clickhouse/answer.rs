@@ -1,4 +1,4 @@
-//! HTTP answers: statuses, headers and bodies as a ClickHouse server gives them.
+//! HTTP responses: status, headers and body like those of a ClickHouse server.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::embedded::libchdb::{EngineError, Output, Summary};
 
-/// The answer to a statement that is over.
+/// The response to a finished statement.
 pub(super) fn whole(output: Output, format: &str, elapsed: Duration) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     describe(&mut response, format);
@@ -23,10 +23,11 @@ pub(super) fn whole(output: Output, format: &str, elapsed: Duration) -> Response
     response
 }
 
-/// The answer to a statement whose result is still being computed.
+/// The response to a statement whose result is still being computed.
 ///
-/// If it fails now, the client has the status 200 already. The error then follows the rows in the form that ClickHouse's
-/// clients know, marked by a tag from the headers, and the connection is cut, so that no client takes the rows for all.
+/// If it fails now, the client has the status 200 already. The error then follows the rows in the
+/// form that ClickHouse's clients recognize, marked by a tag from the headers, and the connection
+/// is cut, so that no client takes the rows for complete.
 pub(super) fn chunks(receiver: mpsc::Receiver<Result<Vec<u8>, EngineError>>, format: &str) -> Response<Body> {
     let tag = exception_tag();
     let mut response = Response::new(Body::empty());
@@ -37,7 +38,7 @@ pub(super) fn chunks(receiver: mpsc::Receiver<Result<Vec<u8>, EngineError>>, for
     response
 }
 
-/// The answer to a statement that failed before anything was sent.
+/// The response to a statement that failed before anything was sent.
 pub(super) fn failure(error: &EngineError) -> Response<Body> {
     let mut response = Response::new(Body::from(format!("{}\n", error.message)));
     *response.status_mut() = status(error.code);
@@ -55,7 +56,8 @@ struct Sending {
 impl Sending {
     async fn step(mut self) -> Option<(io::Result<Bytes>, Sending)> {
         if let Some(message) = self.failed.take() {
-            // hyper flushes what it holds when the body is not ready, and drops it when the body fails.
+            // hyper flushes its buffer when the body is not ready, and drops it when the body
+            // fails.
             tokio::task::yield_now().await;
             return Some((Err(io::Error::other(message)), self));
         }
@@ -73,13 +75,13 @@ impl Sending {
     }
 }
 
-/// An error amid a result, in the form of ClickHouse 25.11 and later.
+/// An error within a result, in the form of ClickHouse 25.11 and later.
 fn tagged(message: &str, tag: &str) -> String {
     let line = format!("{message}\n");
     format!("\r\n__exception__\r\n{tag}\r\n{line}{} {tag}\r\n__exception__\r\n", line.len())
 }
 
-/// 16 random hex digits: what no result can contain by chance.
+/// 16 random hex digits, which no result contains by chance.
 fn exception_tag() -> String {
     format!("{:016x}", RandomState::new().hash_one(Instant::now()))
 }
@@ -112,7 +114,8 @@ fn describe(response: &mut Response<Body>, format: &str) {
 }
 
 fn set(response: &mut Response<Body>, name: &'static str, value: &str) {
-    // A format's name is a word of the statement; where it is not fit for a header, the header is left out.
+    // A format's name is a word of the statement; if it is not valid in a header, the header is
+    // omitted.
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

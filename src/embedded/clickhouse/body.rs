@@ -14,25 +14,25 @@ use crate::embedded::libchdb::EngineError;
 
 /// The text of a statement that stands alone, at most (the engine's own `max_query_size` is 256 KiB unless raised).
 const STATEMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long the statement, or a form, may take to arrive, however it trickles.
+/// How long the statement, or a form, may take to arrive, even if bytes keep coming.
 pub(super) const STATEMENT_TIME_MAX: Duration = Duration::from_secs(120);
 /// Fields of a form.
 const FIELDS_MAX: usize = 1000;
-/// How long a client may fall silent within a request's body.
+/// How long a client may pause within a request's body.
 const IDLE_MAX: Duration = Duration::from_secs(60);
-/// How much of a body is still read after its INSERT has failed, and for how long, so that the client comes to read the
-/// answer.
+/// How much of a body is still read after its INSERT has failed, and for how long, so that the
+/// client reads the response.
 const DRAINED_BYTES_MAX: usize = 256 * 1024 * 1024;
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// The text of a request: its statement, and what is known of the data behind it.
+/// The text of a request: its statement, and the beginning of the data after it.
 pub(super) enum Text {
     Alone(Vec<u8>),
     Insert { insert: Insert, first: Bytes },
 }
 
-/// Reads as much of the body as belongs to the statement. A line break stands between the URL's part of a statement and the
-/// body, as in ClickHouse.
+/// Reads as much of the body as belongs to the statement. A line break separates the URL's part of
+/// a statement from the body, as in ClickHouse.
 pub(super) async fn read_statement(query: &str, body: &mut Incoming) -> Result<Text, EngineError> {
     let mut text = query.as_bytes().to_vec();
     let mut piece = body.next().await?;
@@ -78,7 +78,7 @@ pub(super) fn boundary(headers: &HeaderMap) -> Option<String> {
     headers.get(CONTENT_TYPE)?.to_str().ok().and_then(|value| multer::parse_boundary(value).ok())
 }
 
-/// Takes the fields of a `multipart/form-data` body for parameters, the statement among them.
+/// Reads the fields of a `multipart/form-data` body as parameters, including the statement.
 pub(super) async fn read_form(parsed: &mut Parsed, body: &mut Incoming, boundary: String) -> Result<(), EngineError> {
     let bytes = read_rest(Vec::new(), body).await?;
     let stream = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(Bytes::from(bytes)) });
@@ -94,11 +94,12 @@ pub(super) async fn read_form(parsed: &mut Parsed, body: &mut Incoming, boundary
             return Err(not_implemented("files in a form (external tables)"));
         }
         let name = field.name().unwrap_or("").to_owned();
-        // Who asks is settled before a body is read.
+        // The caller is authenticated before a body is read.
         if matches!(name.as_str(), "user" | "password") {
             return Err(not_implemented(&format!("{name} in a form; send it in the address or by a header")));
         }
-        // Not `text()`, which takes a byte order mark off the value: another account's id would be asked for.
+        // Not `text()`, which strips a byte order mark from the value: the query would be for
+        // another account's id.
         let value = field.bytes().await.map_err(bad)?;
         let value = String::from_utf8(value.into()).map_err(|_| not_utf8(&name))?;
         parsed.take(&name, value)?;
@@ -116,7 +117,7 @@ impl Incoming {
         Incoming { stream: body.into_data_stream() }
     }
 
-    /// The next piece; `None` at the end.
+    /// The next chunk; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, EngineError> {
         match tokio::time::timeout(IDLE_MAX, self.stream.next()).await {
             Ok(Some(Ok(piece))) => Ok(Some(piece)),
@@ -128,7 +129,7 @@ impl Incoming {
         }
     }
 
-    /// Reads on for a while and forgets what comes.
+    /// Reads on for a while and discards the data.
     pub(super) async fn drain(&mut self) {
         let drained = async {
             let mut drained_bytes = 0;
@@ -139,7 +140,7 @@ impl Incoming {
                 }
             }
         };
-        // Whether it came to the end matters to nobody.
+        // Whether the end was reached does not matter.
         drop(tokio::time::timeout(DRAIN_TIME_MAX, drained).await);
     }
 }

@@ -1,4 +1,5 @@
-//! Accepting connections, and what a client may cost before it has shown who it is: bytes, headers, connections and time.
+//! Accepts connections, and limits clients that are not authenticated yet: bytes, headers,
+//! connections and time.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,11 +21,11 @@ use tower::Layer as _;
 const CONNECTIONS_MAX: usize = 512;
 /// How long a client may take to send a request's head, and how long an idle connection is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-/// The longest request head, bytes; a longer one is answered with 431.
+/// The longest request head, bytes; a longer one gets status 431.
 const HEAD_BYTES_MAX: usize = 128 * 1024;
-/// Headers of a request; more are answered with 431.
+/// Headers of a request; more get status 431.
 const HEADERS_MAX: usize = 100;
-/// Pause after an `accept` that failed, as it does when file descriptors run out.
+/// Pause after a failed `accept`, as when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection, as each of its requests knows it.
@@ -64,7 +65,7 @@ impl Strangers {
     }
 }
 
-/// Serves until `stop` is cancelled, then waits for the requests that are open.
+/// Serves until `stop` is cancelled, then waits for open requests.
 pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     serve_at_most(CONNECTIONS_MAX, listener, router, stop).await;
 }
@@ -112,7 +113,8 @@ fn serve_connection(
     let cut_off = CancellationToken::new();
     peer.strangers.lock().insert(peer.number, cut_off.clone());
     let service = TowerToHyperService::new(Extension(peer.clone()).layer(router));
-    // Delayed small packets would add 40 ms to an answer. Where the option cannot be set, the server is merely slower.
+    // Delayed small packets would add 40 ms to a response. If the option cannot be set, the server
+    // is only slower.
     drop(stream.set_nodelay(true));
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder
@@ -123,7 +125,7 @@ fn serve_connection(
         .max_headers(HEADERS_MAX);
     let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     tokio::spawn(async move {
-        // A client that has gone, or that sends no HTTP, is no event here.
+        // A client that has left, or does not send HTTP, is not reported.
         tokio::select! {
             () = cut_off.cancelled() => {}
             _ = connection => {}

@@ -1,4 +1,4 @@
-//! Who may ask: by the page that a browser asks for, and by password. All of it is told by a request's head.
+//! Access control by the head of a request: the origin of browser requests, and the password.
 
 use std::net::IpAddr;
 
@@ -11,13 +11,13 @@ use sha2::{Digest as _, Sha256};
 use super::request::Credentials;
 use crate::embedded::libchdb::EngineError;
 
-/// Browsers say by it from where a request comes.
+/// Set by browsers: the origin of a request.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The engine's one user.
 pub(super) const USER: &str = "default";
 
-/// What a request must show to be answered.
+/// What a request must present.
 #[derive(Debug)]
 pub(super) struct Door {
     /// SHA-256, so that comparing takes the same time for any guess.
@@ -37,9 +37,9 @@ impl Door {
         Door { password: digest(password.expose_secret()), names: names.to_vec(), listen: listen.to_canonical() }
     }
 
-    /// Refuses what a web page of somebody else sends from a user's browser. A page cannot hide its origin, nor that it asks
-    /// another site, nor, if it renamed itself to 127.0.0.1 by DNS, the name that it was loaded from. `local` is this end of the
-    /// connection.
+    /// Refuses requests that a foreign web page sends from a user's browser. A page cannot hide its
+    /// origin, nor that a request is cross-site, nor, with DNS rebinding to 127.0.0.1, the name
+    /// that it was loaded from. `local` is this end of the connection.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl Door {
 
     /// # Errors
     ///
-    /// It is not the user, or not the password.
+    /// Wrong user or password.
     pub(super) fn check_password(&self, credentials: &Credentials) -> Result<(), EngineError> {
         let user = credentials.user.as_deref().filter(|user| !user.is_empty()).unwrap_or(USER);
         let given = credentials.password.as_deref().unwrap_or("");
@@ -104,7 +104,7 @@ fn bad_host(what: &str) -> EngineError {
     EngineError::new(36, "BAD_ARGUMENTS", &format!("The request has {what}"))
 }
 
-/// The one value of a header; a value that is no text is a foreign one.
+/// The only value of a header; a value that is not text counts as foreign.
 fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, EngineError> {
     let mut values = headers.get_all(&name).iter();
     match (values.next(), values.next()) {

@@ -1,7 +1,7 @@
-//! Running one request's statement on a connection of its own.
+//! Runs the statement of one request on its own connection.
 //!
-//! Everything here blocks, and is called from blocking threads. A connection per request costs 0.4 ms and keeps requests
-//! apart: settings, the current database and temporary tables die with it.
+//! Everything here blocks and is called from blocking threads. A connection per request costs 0.4
+//! ms and keeps requests apart: settings, the current database and temporary tables end with it.
 
 use std::path::{Path, PathBuf};
 
@@ -35,20 +35,20 @@ const NOT_STREAMABLE: &str = "Streaming query is not supported";
 pub(super) struct Engine {
     library: Library,
     data_dir: PathBuf,
-    /// What its user may do; see [`access`](super::access).
+    /// The permissions of its user; see [`access`](super::access).
     access_file: PathBuf,
 }
 
-/// A statement with all that it needs.
+/// A statement with its settings and parameters.
 pub(super) struct Job {
     pub(super) request: Parsed,
     pub(super) statement: Statement,
-    /// What no other job has; see [`Engine::cancel`].
+    /// A unique mark; see [`Engine::cancel`].
     pub(super) mark: String,
 }
 
 impl Job {
-    /// It changes nothing, so it may be stopped when nobody waits for it any more.
+    /// It only reads, so it may be stopped when its client has left.
     pub(super) fn only_reads(&self) -> bool {
         match self.statement {
             Statement::Alone { kind, .. } => kind != Kind::Other || self.request.readonly,
@@ -65,14 +65,15 @@ pub(super) enum Statement {
     Insert { sql: Vec<u8>, format: String, data: mpsc::Receiver<Data> },
 }
 
-/// A piece of an INSERT's data. The end is said, never assumed: a channel that closes without it cancels the INSERT.
+/// A chunk of an INSERT's data. The end is explicit: a channel that closes without it cancels the
+/// INSERT.
 #[derive(Debug)]
 pub(super) enum Data {
     Piece(Bytes),
     End,
 }
 
-/// The beginning of the answer.
+/// The beginning of the reply.
 #[derive(Debug)]
 pub(super) enum Reply {
     /// The whole result.
@@ -88,7 +89,8 @@ impl Engine {
 
     /// Opens a connection, and starts the engine with the first one.
     pub(super) fn connect(&self) -> Result<Connection, EngineError> {
-        // With tables loaded in the background, the first queries after a start would find some of them missing.
+        // If tables were loaded in the background, the first queries after a start would miss some
+        // of them.
         let arguments = [
             format!("--path={}", self.data_dir.display()),
             format!("--config-file={}", self.access_file.display()),
@@ -101,16 +103,17 @@ impl Engine {
         Ok(connection)
     }
 
-    /// Runs a job and answers by `reply`; returns when the statement is over or nobody waits for it any more.
+    /// Runs a job and answers through `reply`; returns when the statement is over or its client has
+    /// left.
     ///
-    /// What may have written is acknowledged only when the sentinel confirms it.
+    /// A statement that may have written is acknowledged only when the sentinel confirms it.
     pub(super) fn run(&self, job: Job, sentinel: &Sentinel, reply: oneshot::Sender<Result<Reply, EngineError>>) {
         let mut connection = match self.session(&job) {
             Ok(connection) => connection,
             Err(error) => return answer(reply, Err(error)),
         };
         let only_reads = job.only_reads();
-        // Nobody waits for it any more. What may write is run nevertheless, as a server does.
+        // The client has left. A statement that may write is run anyway, as a server does.
         if only_reads && reply.is_closed() {
             return;
         }
@@ -140,12 +143,12 @@ impl Engine {
         }
     }
 
-    /// Asks every running statement to stop, for a server that wants to.
+    /// Asks every running statement to stop, when the server stops.
     pub(super) fn cancel_all(&self) -> Result<(), EngineError> {
         self.connect()?.query(b"KILL QUERY WHERE 1 ASYNC", "Null", &[]).map(drop)
     }
 
-    /// Asks the statement of that mark to stop, if it runs.
+    /// Asks the statement with that mark to stop, if it runs.
     pub(super) fn cancel(&self, mark: &str) -> Result<(), EngineError> {
         let statement = format!("KILL QUERY WHERE endsWith(Settings['log_comment'], {}) ASYNC", quoted(mark, '\''));
         self.connect()?.query(statement.as_bytes(), "Null", &[]).map(drop)
@@ -158,7 +161,8 @@ impl Engine {
             connection.query(format!("USE {}", quoted(database, '`')).as_bytes(), "Null", &[])?;
         }
         let readonly = request.readonly.then(|| ("readonly".to_owned(), "2".to_owned()));
-        // The engine names queries itself, so a mark behind the comment of the request is what a query is known by.
+        // The engine assigns query ids itself, so a query is identified by a mark after the comment
+        // of the request.
         let comment = request.settings.iter().rev().find(|(name, _)| name == LOG_COMMENT);
         let comment = comment.map_or_else(|| job.mark.clone(), |(_, comment)| format!("{comment} {}", job.mark));
         let marked = [(LOG_COMMENT.to_owned(), comment)];
@@ -188,7 +192,7 @@ fn quoted(text: &str, quote: char) -> String {
 }
 
 fn answer(reply: oneshot::Sender<Result<Reply, EngineError>>, outcome: Result<Reply, EngineError>) {
-    // A client that has gone takes no answer, and the statement is over: nothing is left to do.
+    // The client has left and the statement is over: nothing is left to do.
     drop(reply.send(outcome));
 }
 
@@ -210,7 +214,8 @@ fn insert(
 }
 
 fn stream_out(mut stream: ResultStream<'_>, framing: Framing, reply: oneshot::Sender<Result<Reply, EngineError>>) {
-    // Two chunks before the answer: a small result then has a length, and an early error its HTTP status.
+    // Two chunks before the response: a small result then has a length, and an early error its HTTP
+    // status.
     let (first, second) = match first_two(&mut stream, framing) {
         Ok((first, None)) => return answer(reply, Ok(Reply::Whole(first))),
         Ok((first, Some(second))) => (first.bytes, second),
@@ -229,7 +234,8 @@ fn stream_out(mut stream: ResultStream<'_>, framing: Framing, reply: oneshot::Se
             Ok(None) => return,
             Err(error) => Err(error),
         };
-        // A client that has gone closes the channel; returning drops the stream, which cancels the query.
+        // A client that has left closes the channel; returning drops the stream, which cancels the
+        // query.
         if chunk.is_err() || sender.is_closed() {
             drop(sender.blocking_send(chunk));
             return;

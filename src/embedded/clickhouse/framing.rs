@@ -1,8 +1,8 @@
-//! Stringing the chunks of a streamed result together.
+//! Joins the chunks of a streamed result.
 //!
-//! The engine writes each chunk as a document of its own. In formats that are a plain sequence of rows, the documents one
-//! after the other are the whole result; in those with a header, it is taken off all but the first. Results in any other
-//! format are fetched whole.
+//! The engine writes each chunk as a document of its own. In formats that are a plain sequence of
+//! rows, the concatenated documents are the whole result; in those with a header, the header of all
+//! but the first is removed. Results in any other format are fetched whole.
 
 /// How the chunks of a format are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) enum Framing {
 }
 
 impl Framing {
-    /// The framing of an output format; `None` where chunks cannot be joined.
+    /// The framing of an output format; `None` if chunks cannot be joined.
     pub(super) fn of(format: &str) -> Option<Framing> {
         Some(match format {
             "RowBinary"

@@ -1,12 +1,14 @@
-//! Keeping statements from reaching files, programs and other hosts, where the engine's own [access control](super::access)
-//! does not.
+//! Keeps statements from reaching files, programs and other hosts where the engine's own [access
+//! control](super::access) does not.
 //!
-//! This escapes it: what the engine's client does by itself (`INTO OUTFILE`, `FROM INFILE`, `\i`), functions and table engines
-//! that it asks no right for (`file(...)`, `Executable`), disks that a statement defines, settings of subqueries, and whatever
-//! stands beside another statement (`PARALLEL WITH`). They are looked for in the tokens of a statement, so quoting, case and
-//! comments hide nothing; where the engine might see other tokens than this lexer, the statement is refused. So are names and
-//! expressions that come from a parameter or a [string](super::structure). Table functions and engines that are not known to
-//! be harmless are refused by their name, as the engine lists them.
+//! The access control does not cover: what the engine's client does by itself (`INTO OUTFILE`,
+//! `FROM INFILE`, `\i`), functions and table engines that it asks no right for (`file(...)`,
+//! `Executable`), disks that a statement defines, settings of subqueries, and whatever stands
+//! beside another statement (`PARALLEL WITH`). They are looked for in the tokens of a statement, so
+//! quoting, case and comments hide nothing; where the engine might see other tokens than this
+//! lexer, the statement is refused. So are names and expressions that come from a parameter or a
+//! [string](super::structure). Table functions and engines that are not known to be harmless are
+//! refused by their name, as the engine lists them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -19,11 +21,11 @@ use super::lexer::{Token, Tokens};
 use super::structure;
 use crate::embedded::libchdb::EngineError;
 
-/// Functions that read files or run programs, and that the engine asks no right for. Their names stand for them also without
-/// brackets: `arrayMap(file, ...)`, `* APPLY file`.
+/// Functions that read files or run programs and that need no right. Their names work without
+/// brackets too: `arrayMap(file, ...)`, `* APPLY file`.
 pub(super) const EXTERNAL_FUNCTIONS: [&str; 2] = ["file", "catboostEvaluate"];
 
-/// Names that are refused.
+/// The refused names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Guard {
     /// Table functions, in lower case.
@@ -36,11 +38,11 @@ pub(super) struct Guard {
 pub(super) type Item<'text> = (Token, &'text [u8]);
 
 impl Guard {
-    /// Asks the engine which table functions and engines there are.
+    /// Reads the lists of table functions and engines from the engine.
     ///
     /// # Errors
     ///
-    /// What the engine says.
+    /// The engine's error.
     pub(super) fn of(engine: &Engine) -> Result<Guard, EngineError> {
         let mut connection = engine.connect()?;
         Ok(Guard {
@@ -53,7 +55,7 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// What it names that does, and how to allow it; or that its text cannot be judged.
+    /// The name that reaches outside and how to allow it; or that the text cannot be judged.
     pub(super) fn check(&self, text: &[u8], parameters: &[(String, String)]) -> Result<(), EngineError> {
         let items: Vec<Item<'_>> = Tokens::new(text).map(|(token, range)| (token, &text[range])).collect();
         refuse_unclear(&items)?;
@@ -105,7 +107,7 @@ impl Guard {
         Ok(())
     }
 
-    /// What follows the word `ENGINE`: a name, behind an equals sign or not.
+    /// The name after the word `ENGINE`, with or without an equals sign.
     fn check_engine(&self, rest: &[Item<'_>]) -> Result<(), EngineError> {
         let rest = if rest.first().is_some_and(|item| item.0 == Token::Symbol(b'=')) { &rest[1..] } else { rest };
         match rest.first().and_then(name_of) {
@@ -115,7 +117,7 @@ impl Guard {
     }
 }
 
-/// The refusal of what reaches outside.
+/// The refusal of a name that reaches outside.
 pub(super) fn external(what: &str) -> EngineError {
     let text = format!(
         "{what} reaches files, programs or other hosts, which is off: start the engine with --allow-external to allow it"
@@ -123,7 +125,7 @@ pub(super) fn external(what: &str) -> EngineError {
     EngineError::new(497, "ACCESS_DENIED", &text)
 }
 
-/// Adds the way out to a refusal of the engine's own.
+/// Adds the way out to a refusal by the engine.
 pub(super) fn explained(mut error: EngineError) -> EngineError {
     let is_of_access = error.code == 497 || error.code == 452;
     if is_of_access && !error.message.contains("--allow-external") {
@@ -134,8 +136,8 @@ pub(super) fn explained(mut error: EngineError) -> EngineError {
     error
 }
 
-/// Refuses a text whose tokens the engine may see differently: it takes some letters beyond ASCII for blanks and quotes, and
-/// other texts between dollar signs for strings.
+/// Refuses a text whose tokens the engine may see differently: it reads some non-ASCII letters as
+/// blanks and quotes, and other texts between dollar signs as strings.
 fn refuse_unclear(items: &[Item<'_>]) -> Result<(), EngineError> {
     for (token, text) in items {
         let reason = match token {
@@ -194,7 +196,7 @@ pub(super) fn is_string(item: &Item<'_>) -> bool {
     item.0 == Token::Quoted && item.1.first() == Some(&b'\'')
 }
 
-/// The name that a token is, with its quotes and escapes undone.
+/// The name in a token, with quotes and escapes resolved.
 pub(super) fn name_of<'text>(item: &Item<'text>) -> Option<Cow<'text, str>> {
     match (item.0, item.1.first()) {
         (Token::Word, _) => Some(String::from_utf8_lossy(item.1)),
@@ -203,7 +205,7 @@ pub(super) fn name_of<'text>(item: &Item<'text>) -> Option<Cow<'text, str>> {
     }
 }
 
-/// Undoes quotes, doubled quotes, and the escapes that can spell a letter.
+/// Resolves quotes, doubled quotes, and escapes that can stand for a letter.
 fn unquoted(text: &[u8]) -> String {
     let quote = text[0];
     let mut bytes = text[1..text.len() - 1].iter().copied().peekable();
@@ -216,7 +218,7 @@ fn unquoted(text: &[u8]) -> String {
                     let digits = String::from_utf8_lossy(&digits).into_owned();
                     name.extend(u8::from_str_radix(&digits, 16).ok());
                 }
-                // An escaped character that stands for none of a name's letters; what it stands for does not matter then.
+                // An escaped character that is not a letter of a name; its value does not matter.
                 Some(b'N') => {}
                 Some(b'0' | b'a' | b'b' | b'e' | b'f' | b'n' | b'r' | b't' | b'v') => name.push(b' '),
                 Some(other) => name.push(other),

@@ -1,4 +1,4 @@
-//! Answering one request: who may ask, what is asked, and handing it to the engine.
+//! Handles one request: access, parsing, and execution by the engine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,29 +29,29 @@ use crate::embedded::libchdb::EngineError;
 
 /// Statements that run at once; further ones wait.
 pub(super) const STATEMENTS_MAX: usize = 64;
-/// Pieces of an INSERT's data that wait for the engine.
+/// Chunks of an INSERT's data that wait for the engine.
 const PIECES_WAITING_MAX: usize = 4;
 
-/// Bodies that are read whole at the same time, each up to a statement's length; further ones wait.
+/// Bodies that are buffered at the same time, each up to a statement's length; further ones wait.
 const READERS_MAX: usize = 32;
 
-/// How often a statement that nobody waits for is cancelled, and the pause in between.
+/// How often the cancellation of an abandoned statement is tried, and the pause between.
 const CANCELS: u32 = 3;
 const CANCEL_PAUSE: Duration = Duration::from_millis(200);
 
-/// What requests are answered from.
+/// Shared state of requests.
 pub(super) struct Server {
     engine: Engine,
     sentinel: Arc<Sentinel>,
     permits: Arc<Semaphore>,
-    /// For the memory that bodies take which are read whole.
+    /// Bounds the memory of buffered bodies.
     readers: Semaphore,
     door: Door,
-    /// `None` where statements may reach outside.
+    /// `None` if statements may reach outside.
     guard: Option<Guard>,
 }
 
-/// Lets a request pass unless a web page of somebody else has sent it.
+/// Passes a request on unless a foreign web page has sent it.
 pub(super) async fn refuse_web_pages(
     State(server): State<Arc<Server>>,
     Extension(peer): Extension<Peer>,
@@ -64,7 +64,7 @@ pub(super) async fn refuse_web_pages(
     }
 }
 
-/// Answers a request to the query interface.
+/// Handles a request to the query interface.
 pub(super) async fn answer_request(State(server): State<Arc<Server>>, http: Request) -> Response<Body> {
     match server.answer(http).await {
         Ok(response) => response,
@@ -91,7 +91,7 @@ impl Server {
         if !matches!(head.method, Method::GET | Method::HEAD | Method::POST) {
             return Ok(StatusCode::METHOD_NOT_ALLOWED.into_response());
         }
-        // As a server, it tells anybody that it is there.
+        // Like a server, it answers a ping of anybody.
         if head.method == Method::GET && head.uri.path() == "/" && head.uri.query().is_none() {
             return Ok("Ok.\n".into_response());
         }
@@ -110,7 +110,7 @@ impl Server {
         }
     }
 
-    /// Reads the statement, with what else a form brings.
+    /// Reads the statement, and the other fields of a form.
     async fn read(&self, head: &Parts, parsed: &mut Parsed, body: &mut Incoming) -> Result<Text, EngineError> {
         let _reading = self.readers.acquire().await.map_err(|_| broke_off())?;
         if let Some(boundary) = boundary(&head.headers) {
@@ -120,7 +120,8 @@ impl Server {
         read_statement(&parsed.query, body).await
     }
 
-    /// Parses what is not the body, and checks the password: nothing of the body of a stranger is read.
+    /// Parses the head and checks the password: the body of an unauthenticated request is never
+    /// read.
     fn admit(&self, head: &Parts) -> Result<Parsed, EngineError> {
         let parsed = request::parse(&head.method, head.uri.query().unwrap_or(""), &head.headers)?;
         self.door.check_password(&parsed.credentials)?;
@@ -150,7 +151,7 @@ impl Server {
         let format = alone.format.or_else(|| parsed.default_format.clone()).unwrap_or_else(|| "TabSeparated".into());
         let statement = Statement::Alone { sql: alone.sql, format: format.clone(), kind: alone.kind };
         let job = Job { request: parsed, statement, mark: new_mark() };
-        // Dropped with this future, which hyper drops when the client closes the connection.
+        // Dropped with this future, which hyper drops when the client disconnects.
         let mut abandoned = Abandoned::of(&self.engine, &job);
         let reply = self.start(job).await?.await;
         abandoned.answered();
@@ -183,14 +184,15 @@ impl Server {
                 return Err(error);
             }
             if !bytes.is_empty() && sender.send(Data::Piece(bytes)).await.is_err() {
-                // The engine has given up. A client reads the answer only when it has sent its body.
+                // The engine has failed. A client reads the response only after it has sent its
+                // body.
                 body.drain().await;
                 return Err(failure_of(reply.await));
             }
             // An error here drops the sender without an end, which cancels the INSERT.
             piece = body.next().await?;
         }
-        // If the engine has given up meanwhile, its reply says why.
+        // If the engine has failed meanwhile, its reply gives the reason.
         drop(sender.send(Data::End).await);
         match (&mut reply).await {
             Ok(Ok(Reply::Whole(output))) => Ok(answer::whole(output, &insert.format, started.elapsed())),
@@ -215,10 +217,10 @@ fn new_mark() -> String {
     format!("seatmeter-{}.", MARKS.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Stops a statement that only reads when nobody waits for its answer any more.
+/// Stops a statement that only reads when its client has left.
 struct Abandoned {
     engine: Engine,
-    /// Of a statement that runs, and may be stopped.
+    /// The mark of a running statement that may be stopped.
     mark: Option<String>,
 }
 
@@ -237,7 +239,7 @@ impl Drop for Abandoned {
         let Some(mark) = self.mark.take() else { return };
         let engine = self.engine.clone();
         let cancel = move || {
-            // A statement that is only just being prepared is not known by its mark yet.
+            // A statement that is still being prepared does not show its mark yet.
             for _ in 0..CANCELS {
                 if let Err(error) = engine.cancel(&mark) {
                     tracing::warn!(%error, "a statement that nobody waits for could not be cancelled");

@@ -1,11 +1,12 @@
-//! What the engine offers that reaches no further than the data directory. All else that it lists is refused, so what a release
-//! adds is refused until somebody has looked at it.
+//! Features of the engine that reach no further than the data directory. Everything else that it
+//! lists is refused, so additions of a new release are refused until they have been reviewed.
 
 use std::collections::BTreeSet;
 
 use crate::embedded::libchdb::{Connection, EngineError};
 
-/// Table functions that reach no further than the data directory, in lower case. `format` has a rule of its own.
+/// Table functions that reach no further than the data directory, in lower case. `format` has its
+/// own rule.
 const FUNCTIONS: [&str; 33] = [
     "dictionary",
     "format",
@@ -72,7 +73,7 @@ const ENGINES: [&str; 21] = [
 ///
 /// # Errors
 ///
-/// What the engine says.
+/// The engine's error.
 pub(super) fn other_functions(connection: &mut Connection) -> Result<BTreeSet<String>, EngineError> {
     let listed = names(connection, "SELECT name FROM system.table_functions")?;
     Ok(listed.into_iter().filter(|name| !FUNCTIONS.contains(&name.as_str())).collect())
@@ -82,7 +83,7 @@ pub(super) fn other_functions(connection: &mut Connection) -> Result<BTreeSet<St
 ///
 /// # Errors
 ///
-/// What the engine says.
+/// The engine's error.
 pub(super) fn other_engines(connection: &mut Connection) -> Result<BTreeSet<String>, EngineError> {
     let listed =
         names(connection, "SELECT name FROM system.table_engines UNION ALL SELECT name FROM system.database_engines")?;

@@ -1,6 +1,7 @@
-//! Words, quotes and brackets of a ClickHouse statement: as much of its lexer as telling clauses apart needs.
+//! Words, quotes and brackets of a ClickHouse statement: the part of its lexer that is needed to
+//! separate clauses.
 //!
-//! It never judges a statement; what it cannot make out, the engine will refuse.
+//! It never validates a statement; what it cannot parse, the engine refuses.
 
 use std::ops::Range;
 
@@ -122,7 +123,7 @@ impl Iterator for Tokens<'_> {
     }
 }
 
-/// Bytes of names and numbers; those beyond ASCII are taken for parts of names.
+/// Bytes of names and numbers; non-ASCII bytes count as parts of names.
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
 }

@@ -1,4 +1,4 @@
-//! One process on a data directory.
+//! Locks a data directory for one process.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -8,10 +8,11 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::embedded::private;
 
-/// Its name in the data directory. It stays there; what counts is the lock on it, which the system drops with the process.
+/// Its name in the data directory. The file stays; the lock on it is released by the system with
+/// the process.
 const LOCK_FILE: &str = "seatmeter.lock";
 
-/// Keeps other engine processes off a data directory as long as it lives.
+/// Keeps other engine processes out of a data directory until it is dropped.
 #[derive(Debug)]
 pub(super) struct DataDirLock {
     _file: File,

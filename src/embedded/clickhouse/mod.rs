@@ -1,14 +1,18 @@
-//! ClickHouse without a server: its engine in a process of its own, behind its own HTTP interface.
+//! ClickHouse without a server: its engine in a separate process, behind ClickHouse's HTTP
+//! interface.
 //!
 //! `seatmeter clickhouse` [serves](serve) `libchdb` over HTTP, so that the `clickhouse` crate, curl, Grafana and analysts
 //! use it as they use a ClickHouse server. `demo` and the tests start it as a [child process](EngineProcess).
 //!
-//! Each request stands alone, on a connection of its own. An INSERT is streamed into the engine and acknowledged when it is
-//! written; one whose body breaks off is cancelled. A SELECT is streamed out chunk by chunk where its format allows, and in
-//! constant memory; with `wait_end_of_query=1`, and in formats that frame the rows (JSON, Parquet, Pretty), it is held whole.
-//! A failed statement has ClickHouse's HTTP status, code header and message. A write that the disk refuses ends the process.
+//! Each request is independent, on its own connection. An INSERT is streamed into the engine and
+//! acknowledged when it is written; an INSERT whose body breaks off is cancelled. A SELECT is
+//! streamed out chunk by chunk where its format allows, and in constant memory; with
+//! `wait_end_of_query=1`, and in formats that frame the rows (JSON, Parquet, Pretty), it is
+//! buffered whole. A failed statement has ClickHouse's HTTP status, code header and message. A
+//! failed write to the disk ends the process.
 //!
-//! It never keeps sessions, knows one user (`default`), and does no compression: what it does not do, it refuses by name.
+//! It has no sessions, one user (`default`), and no compression: unsupported features are refused
+//! by name.
 //!
 //! Whoever asks shows a password, and is no web page of somebody else. A GET only reads. What reaches files, programs or other
 //! hosts (`file()`, `url()`, `INTO OUTFILE`) is off, so that even a password that got out gives nobody the rights of this

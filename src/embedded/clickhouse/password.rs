@@ -1,4 +1,5 @@
-//! The password of an engine for which nobody named one: random, made at the first start, kept in the data directory.
+//! The generated password of an engine: random, created at the first start, kept in the data
+//! directory.
 
 use std::path::Path;
 
@@ -10,14 +11,15 @@ use crate::embedded::private;
 /// Its name in the data directory.
 const PASSWORD_FILE: &str = "seatmeter-password";
 
-/// 128 bits: nobody guesses it, and it fits into an address.
+/// 128 bits: impossible to guess, and short enough for an address.
 const PASSWORD_BYTES: usize = 16;
 
-/// The password of a data directory, made where there is none yet. It is hexadecimal, so it needs no escaping anywhere.
+/// The password of a data directory, created if there is none yet. It is hexadecimal, so it needs
+/// no escaping.
 ///
 /// # Errors
 ///
-/// It cannot be read, written or made, or belongs to somebody else.
+/// It cannot be read, written or created, or belongs to another user.
 pub(super) fn of_data_dir(data_dir: &Path) -> Result<SecretString> {
     let path = data_dir.join(PASSWORD_FILE);
     if let Some(kept) = private::read_file(&path)?.map(|text| text.trim().to_owned()).filter(|kept| is_password(kept)) {
@@ -30,7 +32,7 @@ pub(super) fn of_data_dir(data_dir: &Path) -> Result<SecretString> {
     Ok(SecretString::from(password))
 }
 
-/// A file that was cut short, or that somebody has emptied, is made anew.
+/// A truncated or empty file is replaced.
 fn is_password(text: &str) -> bool {
     text.len() == 2 * PASSWORD_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

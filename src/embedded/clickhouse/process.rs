@@ -19,13 +19,13 @@ use crate::embedded::provision;
 
 /// How long an engine may take to start; loading a large data directory takes seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long an engine may take to stop when told to, before it is killed.
+/// How long an engine may take to stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Lines of its stderr that are kept for the message of a failed start.
 const STDERR_LINES_MAX: usize = 20;
-/// Names the password to the engine: what is in a process's environment is not in the list of processes.
+/// Passes the password to the engine: the environment of a process is not in the list of processes.
 pub const PASSWORD_VARIABLE: &str = "SEATMETER_ENGINE_PASSWORD";
-/// What the engine prints before its address.
+/// The text that the engine prints before its address.
 const READY_PREFIX: &str = "listening on http://";
 
 /// How to start an engine.
@@ -38,14 +38,15 @@ pub struct EngineOptions {
     pub listen: SocketAddr,
     /// A `libchdb.so` to use instead of the provisioned one.
     pub library: Option<PathBuf>,
-    /// The password of the user `default`; `None` has the engine make one, and keep it with the data.
+    /// The password of the user `default`; `None`: the engine generates one and keeps it with the
+    /// data.
     pub password: Option<SecretString>,
     /// Statements may reach files, programs and other hosts.
     pub allow_external: bool,
 }
 
-/// A running engine. It stops when this is dropped, and when this process ends in whatever way: its standard input is a
-/// pipe from here.
+/// A running engine. It stops when this is dropped, and when this process ends in any way, because
+/// its standard input is a pipe from here.
 #[derive(Debug)]
 pub struct EngineProcess {
     options: EngineOptions,
@@ -53,7 +54,7 @@ pub struct EngineProcess {
     place: Place,
 }
 
-/// Where an engine answers, and to which password.
+/// Address and password of an engine.
 #[derive(Clone, Debug)]
 struct Place {
     address: SocketAddr,
@@ -72,7 +73,8 @@ impl EngineProcess {
     ///
     /// # Errors
     ///
-    /// The library cannot be provisioned, or the engine does not start; its own words are part of the message.
+    /// The library cannot be provisioned, or the engine does not start; its output is part of the
+    /// message.
     pub fn spawn(exe: &Path, data_dir: &Path) -> Result<EngineProcess> {
         EngineProcess::start(EngineOptions {
             exe: exe.to_owned(),
@@ -90,18 +92,19 @@ impl EngineProcess {
     ///
     /// As for [`spawn`](EngineProcess::spawn).
     pub fn start(options: EngineOptions) -> Result<EngineProcess> {
-        // Fetched here, where a waiting user is told; checked and loaded by the process that uses it.
+        // Fetched here, where progress is shown; checked and loaded by the process that uses it.
         provision::fetch_engine_library(options.library.as_deref())?;
         let (running, place) = launch(&options, options.listen)?;
         Ok(EngineProcess { options, running: Some(running), place })
     }
 
-    /// Where it answers, such as `http://127.0.0.1:40123`. A restart keeps it.
+    /// Its URL, such as `http://127.0.0.1:40123`. A restart keeps it.
     pub fn url(&self) -> String {
         format!("http://{}", self.place.address)
     }
 
-    /// The same with user and password in it, as curl takes it, unless the password was named and so is known.
+    /// The same with user and password, as curl accepts it, unless the password was given by the
+    /// user.
     pub fn url_to_print(&self) -> String {
         if self.has_named_password() {
             self.url()
@@ -110,7 +113,7 @@ impl EngineProcess {
         }
     }
 
-    /// Whether the password is one that was named at the start.
+    /// Whether the password was given by the user.
     pub fn has_named_password(&self) -> bool {
         self.options.password.is_some()
     }
@@ -139,7 +142,7 @@ impl EngineProcess {
         Ok(Some(format!("the embedded ClickHouse has ended ({status}): {last_words}")))
     }
 
-    /// Kills it on the spot (SIGKILL), as a crash would.
+    /// Kills it at once (SIGKILL), like a crash.
     ///
     /// # Errors
     ///
@@ -189,7 +192,7 @@ impl EngineProcess {
 
 impl Drop for EngineProcess {
     fn drop(&mut self) {
-        // Data is safe either way: what was acknowledged is written. So there is nothing to wait for.
+        // Acknowledged data is written in any case, so there is nothing to wait for.
         if let Some(mut running) = self.running.take() {
             let ended = running.child.kill().and_then(|()| running.child.wait());
             if let Err(error) = ended {
@@ -201,7 +204,8 @@ impl Drop for EngineProcess {
 
 fn launch(options: &EngineOptions, listen: SocketAddr) -> Result<(Running, Place)> {
     let mut child = command(options, listen)
-        // Ctrl-C goes to the whole group of the terminal. The engine must outlast the process that flushes into it.
+        // Ctrl-C goes to the whole process group. The engine must outlive the process that flushes
+        // into it.
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -239,7 +243,7 @@ fn command(options: &EngineOptions, listen: SocketAddr) -> Command {
         Some(password) => command.env(PASSWORD_VARIABLE, password.expose_secret()),
         None => command.env_remove(PASSWORD_VARIABLE),
     };
-    // The engine takes its own time zone from here; in UTC, what it prints is the same on every machine.
+    // Sets the engine's time zone: in UTC its output is the same on every machine.
     command.env("TZ", "UTC");
     command
 }
@@ -250,7 +254,7 @@ fn wait_until_ready(stdout: impl Read + Send + 'static, named: Option<&SecretStr
         let mut line = String::new();
         let mut reader = BufReader::new(stdout);
         let outcome = reader.read_line(&mut line).map(|_| line);
-        // Nobody waits any more after the timeout.
+        // The receiver is gone after the timeout.
         drop(sender.send(outcome));
     });
     let line = match receiver.recv_timeout(START_TIMEOUT) {
@@ -263,7 +267,7 @@ fn wait_until_ready(stdout: impl Read + Send + 'static, named: Option<&SecretStr
     })
 }
 
-/// The place that a line tells: with a password if none was named.
+/// The URL in a line, with the password if it was generated.
 fn place_of(line: &str, named: Option<&SecretString>) -> Option<Place> {
     let place = line.strip_prefix(READY_PREFIX)?;
     let (address, password) = match place.rsplit_once('@') {
@@ -299,9 +303,9 @@ impl Complaints {
         Complaints { lines, reader }
     }
 
-    /// All of it, once the child has ended.
+    /// All lines, once the child has ended.
     fn text(self) -> String {
-        // A reader that panicked has kept what it had read.
+        // The lines stay valid if the reader panicked.
         drop(self.reader.join());
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.make_contiguous().join("\n")

@@ -1,4 +1,4 @@
-//! A request of ClickHouse's HTTP interface, parsed: what its URL, headers and form fields ask for.
+//! A parsed request of ClickHouse's HTTP interface: URL, headers and form fields.
 //!
 //! Sessions, external tables, roles and compressed bodies are refused by name, never ignored.
 
@@ -21,7 +21,8 @@ pub(super) struct Parsed {
     pub(super) settings: Vec<(String, String)>,
     /// Values of `{name:Type}` placeholders, in ClickHouse's escaped form.
     pub(super) parameters: Vec<(String, String)>,
-    /// Nothing is sent before the query is over, so that its failure always has an HTTP status.
+    /// The response is sent only after the query is over, so that a failure always has an HTTP
+    /// status.
     pub(super) wait_end_of_query: bool,
     /// Reads only, as any GET.
     pub(super) readonly: bool,
@@ -39,7 +40,7 @@ pub(super) struct Credentials {
 ///
 /// # Errors
 ///
-/// A parameter that this server does not take, with the code that ClickHouse would give.
+/// A parameter that this server does not support, with ClickHouse's error code.
 pub(super) fn parse(method: &Method, query_string: &str, headers: &HeaderMap) -> Result<Parsed, EngineError> {
     let mut parsed = Parsed {
         readonly: method == Method::GET || method == Method::HEAD,
@@ -51,8 +52,8 @@ pub(super) fn parse(method: &Method, query_string: &str, headers: &HeaderMap) ->
     if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         return Err(not_implemented(&format!("request bodies with Content-Encoding {encoding:?}; send it plain")));
     }
-    // What follows would put U+FFFD in place of other bytes. No separator is part of a character, so that the whole is
-    // UTF-8 where its parts are.
+    // The parser below would replace invalid bytes with U+FFFD. Separators are never part of a
+    // character, so the whole is UTF-8 if its parts are.
     if percent_encoding::percent_decode_str(query_string).decode_utf8().is_err() {
         return Err(not_utf8("the URL"));
     }
@@ -72,7 +73,7 @@ impl Parsed {
             "user" => self.credentials.user = Some(value),
             "password" => self.credentials.password = Some(value),
             "wait_end_of_query" => self.wait_end_of_query = is_on(&value),
-            // Of no consequence here: the engine names queries itself, and buffers are ours.
+            // Ignored: the engine assigns query ids itself, and buffering is done here.
             "query_id" | "quota_key" | "buffer_size" | "stacktrace" | "close_session" | "session_timeout"
             | "session_check" => {}
             "compress" | "decompress" if is_on(&value) => {
@@ -97,12 +98,12 @@ impl Parsed {
     }
 }
 
-/// What the engine cannot do, as ClickHouse says it.
+/// An unsupported feature, in ClickHouse's words.
 pub(super) fn not_implemented(what: &str) -> EngineError {
     EngineError::new(48, "NOT_IMPLEMENTED", &format!("The embedded engine does not take {what}"))
 }
 
-/// What a text cannot hold; ClickHouse takes any bytes, but nobody here sends others.
+/// Bytes that are not UTF-8; ClickHouse accepts any bytes, but no client here sends them.
 pub(super) fn not_utf8(what: &str) -> EngineError {
     EngineError::new(36, "BAD_ARGUMENTS", &format!("{what} is not UTF-8"))
 }

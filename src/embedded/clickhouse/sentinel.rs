@@ -1,10 +1,12 @@
-//! Seeing to it that nothing is acknowledged that the disk has not taken.
+//! Ensures that nothing is acknowledged that was not written to the disk.
 //!
-//! chDB has taken the error out of ClickHouse's file writes: where one fails (a full disk, a quota), the engine goes on,
-//! and commits a part with files cut short (`WriteBufferFromFileDescriptor::nextImpl` in chdb-core 26.7). It still counts
-//! such writes. So before a statement that writes is acknowledged, this module asks for the count; one failed write is the
-//! engine's end: the statement fails, and the process stops. At the next start, the engine checks the size of every file,
-//! sets broken parts aside, and takes the sources of a broken merge back, so that just what was acknowledged is there.
+//! chDB has removed the error from ClickHouse's file writes: if one fails (a full disk, a quota),
+//! the engine goes on and commits a part with truncated files
+//! (`WriteBufferFromFileDescriptor::nextImpl` in chdb-core 26.7). It still counts failed writes. So
+//! before a statement that writes is acknowledged, this module reads the count. After one failed
+//! write the statement fails and the process stops. At the next start, the engine checks the size
+//! of every file, detaches broken parts, and restores the sources of a broken merge, so that
+//! exactly the acknowledged data is there.
 
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
@@ -13,16 +15,16 @@ use std::time::Duration;
 use super::execute::Engine;
 use crate::embedded::libchdb::{Connection, EngineError};
 
-/// How often merges, which nobody waits for, are looked after.
+/// How often failed writes of merges are checked.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Statements that wait for the same look.
+/// Statements that wait for the same check.
 const WAITING_MAX: usize = 256;
 
 const FAILED_WRITES: &str =
     "SELECT toUInt8(count()) FROM system.events WHERE event = 'WriteBufferFromFileDescriptorWriteFailed'";
 
-/// A thread that watches over the engine. Its connection is the first and the last one, so the engine runs as long as this
-/// lives: it starts only once in a process.
+/// A thread that monitors the engine. Its connection is the first and the last one, so the engine
+/// runs until this is dropped: it can start only once in a process.
 #[derive(Debug)]
 pub(super) struct Sentinel {
     requests: Option<SyncSender<Request>>,
@@ -44,7 +46,7 @@ impl Sentinel {
             let mut connection =
                 match engine.connect().and_then(|mut connection| look(&mut connection).map(|()| connection)) {
                     Ok(connection) => connection,
-                    // Whoever starts this waits for the answer.
+                    // The caller waits for the answer.
                     Err(error) => return drop(started_sender.send(Err(error))),
                 };
             let mut on_failure = Some(on_failure);
@@ -55,7 +57,7 @@ impl Sentinel {
                     Err(RecvTimeoutError::Timeout) => None,
                     Err(RecvTimeoutError::Disconnected) => return,
                 };
-                // One look answers all that have asked before it.
+                // One check answers all earlier requests.
                 let waiting: Vec<Request> = first.into_iter().chain(inbox.try_iter()).collect();
                 let outcome = look(&mut connection);
                 if outcome.is_err()
@@ -75,11 +77,11 @@ impl Sentinel {
         }
     }
 
-    /// Waits for the word that all writes so far have succeeded.
+    /// Waits for the confirmation that all writes so far have succeeded.
     ///
     /// # Errors
     ///
-    /// One has failed.
+    /// A write has failed.
     pub(super) fn confirm(&self) -> Result<(), EngineError> {
         let (reply, outcome) = mpsc::sync_channel(1);
         self.requests.as_ref().ok_or_else(gone)?.send(reply).map_err(|_| gone())?;

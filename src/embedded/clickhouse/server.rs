@@ -25,7 +25,7 @@ use super::sentinel::Sentinel;
 use super::{access, confine, connections, password};
 use crate::embedded::libchdb::{EngineError, Library, end_process};
 
-/// How long running statements may take to end after the server was told to stop.
+/// How long running statements may take to end after the stop request.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// How to serve.
@@ -37,8 +37,9 @@ pub struct ServeOptions {
     pub data_dir: PathBuf,
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The password of the user `default`. Without one, or with an empty one, only loopback addresses may be listened on, and
-    /// a random one is made, kept in the data directory, and printed with the address.
+    /// The password of the user `default`. Without one, or with an empty one, only loopback
+    /// addresses are allowed, and a random password is generated, kept in the data directory and
+    /// printed with the address.
     pub password: Option<SecretString>,
     /// Names and addresses by which clients may call this server, beside its own address, loopback ones and `localhost`.
     pub host_names: Vec<String>,
@@ -48,8 +49,8 @@ pub struct ServeOptions {
     pub stop_with_stdin: bool,
 }
 
-/// Serves until SIGTERM or SIGINT. Prints the line `listening on http://ADDRESS` to stdout when ready, with
-/// `default:PASSWORD@` before the address where the password is one that was made here.
+/// Serves until SIGTERM or SIGINT. Prints the line `listening on http://ADDRESS` to stdout when
+/// ready, with `default:PASSWORD@` before the address if the password was generated here.
 ///
 /// It builds its own async runtime, so it is called from plain code; and the process should end soon after it returns,
 /// since the engine starts only once in a process. A write that fails ends the process here, with status 1.
@@ -108,7 +109,7 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
     if stop.failed.load(Ordering::Acquire) {
         // Closing the engine would write more.
         std::mem::forget(sentinel);
-        // Where standard error is gone there is nobody left to tell.
+        // If standard error is closed, there is no reader left.
         let _ = writeln!(
             std::io::stderr(),
             "seatmeter: the ClickHouse engine could not write to {} and has stopped, so that nothing is lost: free some \
@@ -198,7 +199,7 @@ fn stop_on_signals(stop: CancellationToken) -> Result<()> {
     Ok(())
 }
 
-/// A thread of its own: reading stdin by tokio would keep the runtime from shutting down.
+/// A separate thread: reading stdin with tokio would keep the runtime from shutting down.
 fn stop_with_stdin(stop: CancellationToken) {
     std::thread::spawn(move || {
         let mut ignored = [0; 64];

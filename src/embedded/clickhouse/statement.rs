@@ -1,8 +1,9 @@
-//! What a request's text asks for: an INSERT with data behind it, or a statement that stands alone.
+//! Parses a request's text: an INSERT followed by data, or a statement without data.
 //!
-//! The engine takes the data of an INSERT and the name of a format apart from the statement, while a request has them in
-//! one text. Taking the `FORMAT` clause out and handing its name over by itself also makes sure that the format this server
-//! frames a result by is the one that the engine writes. It never changes anything else of a statement.
+//! The engine takes the data of an INSERT and the name of a format separately from the statement,
+//! while a request has them in one text. Removing the `FORMAT` clause and passing the name
+//! separately also ensures that this server frames a result by the format that the engine writes.
+//! Nothing else of a statement is changed.
 
 use std::ops::Range;
 
@@ -11,14 +12,14 @@ use super::lexer::{Token, Tokens};
 /// A text may hold at most this much before the data of an INSERT begins.
 pub(super) const HEAD_BYTES_MAX: usize = 1024 * 1024;
 
-/// What the beginning of a request's text is.
+/// Kind of a request's text, by its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Scan {
-    /// More of the text is needed to tell.
+    /// More of the text is needed to decide.
     More,
     /// An INSERT whose data begins at `data_at`.
     Insert(Insert),
-    /// A statement without data behind it: all of the text belongs to it.
+    /// A statement without data: all of the text belongs to it.
     Alone,
 }
 
@@ -75,14 +76,15 @@ pub(super) fn scan(text: &[u8], complete: bool) -> Scan {
             return Scan::Alone;
         }
     }
-    // An INSERT that names no format takes VALUES, whose keyword may be left out.
+    // An INSERT without a format takes VALUES, whose keyword may be omitted.
     if complete {
         return Scan::Insert(Insert { sql: text.to_vec(), format: "Values".into(), data_at: text.len() });
     }
     Scan::More
 }
 
-/// Steps over `[INTO] [TABLE | FUNCTION] [database .] name`, so that a table called `values` or `format` is no keyword.
+/// Steps over `[INTO] [TABLE | FUNCTION] [database .] name`, so that a table called `values` or
+/// `format` is not taken for a keyword.
 fn skip_target(tokens: &mut Depths<'_>, text: &[u8]) -> bool {
     let Some(mut item) = tokens.next() else { return false };
     for keyword in ["INTO", "TABLE", "FUNCTION"] {
@@ -121,7 +123,7 @@ fn with_format(text: &[u8], keyword: &Item, name: &Item, complete: bool) -> Scan
     Scan::Insert(Insert { sql: text[..keyword.start].to_vec(), format, data_at })
 }
 
-/// A statement that stands alone, ready for the engine.
+/// A statement without data, ready for the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Alone {
     /// The statement without its `FORMAT` clause.
@@ -133,7 +135,7 @@ pub(super) struct Alone {
     pub(super) count: usize,
 }
 
-/// What matters of a statement for running it.
+/// Kind of a statement, for running it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A SELECT whose result may be fetched in chunks.
@@ -144,7 +146,7 @@ pub(super) enum Kind {
     Other,
 }
 
-/// Takes the `FORMAT` clause out of a statement.
+/// Removes the `FORMAT` clause from a statement.
 pub(super) fn alone(text: &[u8]) -> Alone {
     let items: Vec<Item> = Depths::new(text).collect();
     let is_separator = |item: &Item| item.token == Token::Symbol(b';');
@@ -157,7 +159,7 @@ pub(super) fn alone(text: &[u8]) -> Alone {
     let starts_select = items.first().is_some_and(|first| {
         first.token == Token::Open || ["SELECT", "WITH", "FROM"].iter().any(|word| first.is(text, word))
     });
-    // Totals and the brackets of an array of rows stand around the rows, so chunks of them cannot be strung together.
+    // Totals and the brackets of an array surround the rows, so such chunks cannot be joined.
     let is_framed = items
         .iter()
         .any(|item| ["TOTALS", "extremes", "output_format_json_array_of_rows"].iter().any(|word| item.is(text, word)));
@@ -180,7 +182,7 @@ fn format_clause(text: &[u8], items: &[Item]) -> Option<(Range<usize>, String)> 
         None => true,
         Some(next) => next.token == Token::Symbol(b';') || next.is(text, "SETTINGS"),
     };
-    // In `SELECT 1 AS format settings`, or `x.format`, the word is a name.
+    // In `SELECT 1 AS format settings` or `x.format`, the word is a name.
     let is_name = at == 0 || items[at - 1].is(text, "AS") || items[at - 1].token == Token::Symbol(b'.');
     (ends && !is_name).then(|| {
         let name = &items[at + 1];

@@ -39,9 +39,10 @@ enum Seen {
     Unknown,
 }
 
-/// In the format Values, cells may be expressions, which nothing here sees. Its name must not be hidden either, nor left to
-/// the engine, which finds a format out from the data where that is the only argument. Two arguments are a format and its
-/// data, or a pattern of the function that fills it in; of three, the second describes the columns.
+/// In the format Values, cells may be expressions, which are not visible here. Its name must not be
+/// hidden either, nor left to the engine, which detects the format from the data if that is the
+/// only argument. Two arguments are a format and its data, or a pattern of the function that fills
+/// it in; of three, the second describes the columns.
 fn of_format(arguments: &[Item<'_>]) -> Result<Seen, EngineError> {
     let [name, (Token::Symbol(b','), _), rest @ ..] = arguments else { return Err(unclear_format()) };
     if !is_string(name) || name.1.contains(&b'\\') {

@@ -1,4 +1,5 @@
-//! The data of an INSERT in the format Values, whose cells may be expressions: keeping them from reading files.
+//! Checks the data of an INSERT in the format Values, whose cells may be expressions: keeps them
+//! from reading files.
 //!
 //! The engine takes a cell that is no literal for SQL. So the data is looked through as it comes, with as much of the lexer's
 //! state as strings need; outside of them, what could hide a name (comments, other quotes, letters beyond ASCII, names from
@@ -7,7 +8,7 @@
 use super::guard::{EXTERNAL_FUNCTIONS, external};
 use crate::embedded::libchdb::EngineError;
 
-/// Longer words are none of the names that are looked for.
+/// Longer words are not among the names searched for.
 const WORD_BYTES_MAX: usize = 32;
 
 /// What makes a table part of an expression.
@@ -16,23 +17,23 @@ const TABLE_WORDS: [&str; 2] = ["SELECT", "IN"];
 /// The type of a parameter that is a name.
 const NAME_TYPE: &[u8] = b"Identifier";
 
-/// Looks through data piece by piece.
+/// Scans data chunk by chunk.
 #[derive(Debug, Default)]
 pub(super) struct ValuesWatch {
     in_string: bool,
     /// The byte before was a backslash in a string.
     escaped: bool,
-    /// The word that the last piece ended in.
+    /// The unfinished word at the end of the last chunk.
     word: Vec<u8>,
     last: u8,
 }
 
 impl ValuesWatch {
-    /// Looks at the next piece.
+    /// Scans the next chunk.
     ///
     /// # Errors
     ///
-    /// It calls what reaches outside, or could hide it.
+    /// The data calls something that reaches outside, or could hide it.
     pub(super) fn look(&mut self, piece: &[u8]) -> Result<(), EngineError> {
         piece.iter().try_for_each(|&byte| self.step(byte))
     }
@@ -84,7 +85,7 @@ fn unclear() -> EngineError {
 mod tests {
     use super::*;
 
-    /// Looks at a text whole, and in pieces of every length.
+    /// Scans a text whole, and in chunks of every length.
     fn look(text: &str) -> Result<(), EngineError> {
         let outcome = ValuesWatch::default().look(text.as_bytes());
         for length in 1..8 {

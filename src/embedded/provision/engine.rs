@@ -22,7 +22,7 @@ const VERSION: &str = "26.7.3-stable.1";
 const LIBRARY_FILE: &str = "libchdb.so";
 /// Beside the library: its SHA-256 when it was fetched, for platforms without a pinned one.
 const HASH_FILE: &str = "libchdb.so.sha256";
-/// What else a user may do.
+/// The alternatives, for messages.
 const WAY_OUT: &str =
     "or name a libchdb.so of your own by --library FILE, or use an external ClickHouse (clickhouse.url)";
 
@@ -30,10 +30,11 @@ const WAY_OUT: &str =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Package {
     name: &'static str,
-    /// npm's `sha512-` integrity of the package file. `None` where no copy could be had to take it from: npm then still
-    /// checks the file against its registry's word, and the user is told.
+    /// npm's `sha512-` integrity of the package file. `None` if no copy was available to compute
+    /// it: npm still checks the file against its registry, and the user is told.
     integrity: Option<&'static str>,
-    /// SHA-256 of the library in it, hexadecimal. `None` where `integrity` is: it then is what was fetched.
+    /// SHA-256 of the library in it, hexadecimal. `None` if `integrity` is: then the hash of the
+    /// fetched library is used.
     library_sha256: Option<&'static str>,
 }
 
@@ -58,7 +59,8 @@ fn package(os: &str, arch: &str) -> Option<Package> {
 ///
 /// # Errors
 ///
-/// As of [`fetch_engine_library`]; the library in the cache is not what was fetched, or somebody else may write to it.
+/// As of [`fetch_engine_library`]; the library in the cache is not the fetched one, or another user
+/// may write to it.
 pub fn engine_library(override_file: Option<&Path>) -> Result<PathBuf> {
     let library = fetch_engine_library(override_file)?;
     if override_file.is_none() {
@@ -67,8 +69,8 @@ pub fn engine_library(override_file: Option<&Path>) -> Result<PathBuf> {
     Ok(library)
 }
 
-/// Fetches the engine's library if it is not there yet, and tells where it is. It is not to be loaded by this: see
-/// [`engine_library`].
+/// Fetches the engine's library if it is missing, and returns its path. It must not be loaded from
+/// this path: see [`engine_library`].
 ///
 /// # Errors
 ///
@@ -92,7 +94,7 @@ fn this_platform() -> Result<Package> {
     package(os, arch).with_context(|| format!("there is no embedded ClickHouse for {os} on {arch}: {WAY_OUT}"))
 }
 
-/// Refuses a library in the cache that is not what was fetched, or that somebody else may change.
+/// Refuses a library in the cache that is not the fetched one, or that another user may change.
 fn check_cached(library: &Path, pinned: Option<&str>, cache: &Path) -> Result<()> {
     private::refuse_if_others_may_write(library, cache)?;
     let kept = library.with_file_name(HASH_FILE);
@@ -139,7 +141,7 @@ fn fetch(package: Package, staging: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Has npm put the package into `folder`, as the only file there.
+/// Runs npm to put the package into `folder`, as the only file there.
 fn npm_pack(specification: &str, folder: &Path) -> Result<PathBuf> {
     let output = Command::new("npm")
         .args(["pack", specification, "--loglevel=error", "--ignore-scripts", "--pack-destination"])
@@ -174,7 +176,7 @@ fn integrity_of(file: &Path) -> Result<String> {
     Ok(format!("sha512-{}", BASE64.encode(hash::of_file::<Sha512>(file)?)))
 }
 
-/// Takes the library, and nothing else, out of the package.
+/// Extracts only the library from the package.
 fn unpack(file: &Path, folder: &Path) -> Result<()> {
     let reader = BufReader::new(File::open(file).with_context(|| format!("cannot read {}", file.display()))?);
     let mut archive = tar::Archive::new(GzDecoder::new(reader));

@@ -38,8 +38,8 @@ const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
 ///
 /// # Errors
 ///
-/// Maven is missing or fails; a jar is not the pinned one, also when it was fetched before; somebody else may write to one;
-/// the cache folder cannot be written to.
+/// Maven is missing or fails; a jar is not the pinned one, even if it was fetched before; another
+/// user may write to one; the cache folder cannot be written to.
 pub fn kafka_jars() -> Result<PathBuf> {
     let cache = super::cache_dir()?;
     let folder = ensure_folder(&cache, &format!("kafka-{VERSION}"), |staging| {

@@ -1,10 +1,10 @@
-//! Fetching what the embedded parts run on, into the user's cache folder: the ClickHouse library from npm, and (for tests)
-//! Apache Kafka's jars from Maven.
+//! Fetches the dependencies of the embedded parts into the user's cache folder: the ClickHouse
+//! library from npm, and (for tests) Apache Kafka's jars from Maven.
 //!
-//! Versions are pinned here, and so are hashes; what does not match is not used, neither when it is fetched nor when it is
-//! loaded, and nothing is loaded that somebody else may write to. Package managers do the fetching, with the
-//! registries, proxies and credentials that the user has set up for them. A folder appears whole or not at all, also when two
-//! processes want it at once.
+//! Versions and hashes are pinned here; a mismatch is refused when fetched and when loaded, and so
+//! is a file that another user may write to. Package managers do the fetching, with the registries,
+//! proxies and credentials that the user has configured. A folder appears atomically, even if two
+//! processes create it at once.
 
 mod engine;
 mod hash;
@@ -22,7 +22,7 @@ pub use kafka::kafka_jars;
 /// Names another cache folder than `seatmeter` in the user's.
 pub const CACHE_DIR_VARIABLE: &str = "SEATMETER_CACHE_DIR";
 
-/// The folder that everything fetched goes to.
+/// The folder of all fetched files.
 ///
 /// # Errors
 ///

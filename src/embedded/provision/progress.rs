@@ -1,11 +1,11 @@
-//! Telling a waiting user what takes so long: a spinner on a terminal, plain lines elsewhere.
+//! Progress of a long step: a spinner on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A step of work that is under way; finished by [`done`](Step::done), and cleared silently when dropped before.
+/// A running step; finished by [`done`](Step::done), and cleared silently when dropped before.
 #[derive(Debug)]
 pub(super) struct Step {
     spinner: Option<ProgressBar>,
@@ -13,7 +13,7 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// Says on stderr what is being done.
+    /// Prints the step to stderr.
     pub(super) fn start(what: &str) -> Step {
         let spinner = std::io::stderr().is_terminal().then(|| {
             let spinner = ProgressBar::new_spinner().with_message(what.to_owned());
@@ -29,7 +29,7 @@ impl Step {
         Step { spinner, started: Instant::now() }
     }
 
-    /// Says that it is done.
+    /// Prints that the step is done.
     pub(super) fn done(mut self, what: &str) {
         let line = format!("{what} ({} s)", self.started.elapsed().as_secs());
         match self.spinner.take() {
@@ -48,6 +48,6 @@ impl Drop for Step {
 }
 
 fn say(line: &str) {
-    // Where stderr is closed, there is nobody to tell.
+    // If stderr is closed, there is no reader.
     drop(writeln!(std::io::stderr(), "seatmeter: {line}"));
 }

@@ -1,4 +1,4 @@
-//! Folders that appear whole or not at all.
+//! Folders that are created atomically.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use crate::embedded::private;
 
 /// Returns `parent/name`, filled by `fill` if it does not exist yet.
 ///
-/// `fill` works in a temporary folder beside it, which is renamed when all is done; a lock on a file makes other processes
-/// wait for the one that fills.
+/// `fill` works in a temporary folder beside it, which is renamed at the end; a file lock makes
+/// other processes wait for the one that fills.
 ///
 /// # Errors
 ///
-/// The folder cannot be written to, or `fill` fails; nothing of it is left then.
+/// The folder cannot be written to, or `fill` fails; nothing is left then.
 pub(super) fn ensure_folder(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     private::ensure_folder(parent).with_context(|| format!("cannot use the cache folder {}", parent.display()))?;
     let folder = parent.join(name);
@@ -27,7 +27,7 @@ pub(super) fn ensure_folder(parent: &Path, name: &str, fill: impl FnOnce(&Path) 
     if folder.is_dir() {
         return Ok(folder);
     }
-    // Whoever holds the lock is alone, so what lies here was left by a process that was killed.
+    // The holder of the lock is alone, so an existing folder was left by a process that was killed.
     let staging = parent.join(format!("{name}.partial"));
     if staging.exists() {
         fs::remove_dir_all(&staging).with_context(|| format!("cannot remove {}", staging.display()))?;
@@ -39,7 +39,8 @@ pub(super) fn ensure_folder(parent: &Path, name: &str, fill: impl FnOnce(&Path) 
             .with_context(|| format!("cannot rename {} to {}", staging.display(), folder.display()))
     });
     if let Err(error) = filled {
-        // The error that matters is the first one; what cannot be removed now is removed at the next attempt.
+        // The first error is the relevant one; what cannot be removed now is removed at the next
+        // attempt.
         drop(fs::remove_dir_all(&staging));
         return Err(error);
     }

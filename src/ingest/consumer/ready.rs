@@ -1,4 +1,5 @@
-//! Readiness, as far as the consumer thread knows: a member of the group, and every partition that it was given read from.
+//! Readiness as the consumer thread sees it: the process is a member of the group, and every
+//! assigned partition is read from.
 
 use std::time::{Duration, Instant};
 
@@ -14,28 +15,28 @@ const GROUP: &str = "group";
 /// The component of the assigned partitions.
 const PARTITIONS: &str = "partitions";
 
-/// How long a partition may take to start once the process was ready before: rebalances are no reason to take a process
-/// from its readers.
+/// How long a partition may take to start once the process was ready before: a rebalance should not
+/// take a process out of service.
 const START_PATIENCE: Duration = Duration::from_secs(15);
 
-/// What was told last.
+/// The last reported state.
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
     is_member: bool,
-    /// Every partition of an assignment was read from once.
+    /// Every partition of an assignment has been read from.
     has_read: bool,
-    /// Why the group does not take this process.
+    /// Why the group does not accept this process.
     denial: Option<String>,
     partitions: Option<String>,
 }
 
-/// The process counts, and has not joined its group yet.
+/// The process is a worker and has not joined its group yet.
 pub(in crate::ingest) fn not_joined(health: &Health, group: &str) {
     health.not_ready(GROUP, format!("has not joined the consumer group {group} yet"));
 }
 
 impl ConsumerThread {
-    /// The group has given this process partitions, if only none.
+    /// The group has assigned partitions to this process, possibly none.
     pub(super) fn joined(&mut self) {
         self.state.readiness.is_member = true;
         self.state.readiness.denial = None;
@@ -44,14 +45,14 @@ impl ConsumerThread {
         self.health.ready(GROUP);
     }
 
-    /// The group has given everything to others.
+    /// The group has given all partitions to others.
     pub(super) fn put_out(&mut self, partitions: &[u32]) {
         metrics::partitions_lost(partitions);
         self.state.readiness.is_member = false;
         self.health.not_ready(GROUP, format!("was put out of the consumer group {}, and joins it again", self.group));
     }
 
-    /// Tells what has changed.
+    /// Reports changes.
     pub(super) fn tell_readiness(&mut self) {
         self.tell_group();
         let reason = self.unread_reason();

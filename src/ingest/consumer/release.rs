@@ -1,4 +1,5 @@
-//! Letting go: of partitions once they are flushed, or must be given up; and of the group at the end.
+//! Releasing partitions once they are flushed or must be given up, and leaving the group at the
+//! end.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,11 +15,12 @@ use crate::ingest::rebalance::{Release, ReleaseReason, Tenure};
 use crate::ingest::seek::partition_list;
 use crate::telemetry::events;
 
-/// How long others may go on using the client once it is to be closed: longer than a question to a broker may take.
+/// How long others may still use the client once it is to be closed: longer than a broker request
+/// may take.
 const LAST_USE_TIMEOUT: Duration = Duration::from_secs(7);
 
 impl ConsumerThread {
-    /// Flushes partitions and starts them anew.
+    /// Flushes partitions and opens them again.
     pub(super) fn reopen(&mut self, partitions: &[u32]) {
         if self.state.is_finishing {
             return;
@@ -41,16 +43,16 @@ impl ConsumerThread {
         self.release(Release { reason: ReleaseReason::Reopen, tenures, partitions, deadline: None });
     }
 
-    /// Freezes lanes and asks for their last flush.
+    /// Freezes lanes and requests their last flush.
     pub(super) fn release(&mut self, release: Release) {
         self.tell_workers(&release.tenures, ToWorker::Freeze);
         self.state.last_release += 1;
         self.state.releases.insert(self.state.last_release, release);
-        // A coordinator that is gone has told why; the deadline ends the wait.
+        // A coordinator that is gone has reported why; the deadline ends the wait.
         let _ = self.coordinator.send(FlushRequest::Release(self.state.last_release));
     }
 
-    /// The last flush of a release is done, or is waited for no longer.
+    /// The last flush of a release is done, or its deadline has passed.
     pub(super) fn released(&mut self, release: u64) {
         let Some(release) = self.state.releases.remove(&release) else { return };
         self.tell_workers(&release.tenures, ToWorker::Forget);
@@ -85,7 +87,7 @@ impl ConsumerThread {
     }
 
     pub(super) fn lost(&mut self, partitions: &[u32]) {
-        // A revocation that was still waiting is overtaken: the partitions are gone without us.
+        // A waiting revocation is overtaken: the partitions are gone already.
         let overtaken: Vec<u64> = self
             .state
             .releases
@@ -101,8 +103,8 @@ impl ConsumerThread {
         self.let_go(partitions);
     }
 
-    /// Leaves the group. Everybody else who uses the client has let go of it by now; if somebody has not, the process
-    /// ends without leaving, and the group notices after the session timeout.
+    /// Leaves the group. All other users of the client have released it by now; if one has not, the
+    /// process ends without leaving, and the group notices after the session timeout.
     pub(super) fn leave(self) {
         let Self { client, workers, starter, heartbeat, topic, .. } = self;
         heartbeat.end();
@@ -115,7 +117,7 @@ impl ConsumerThread {
     }
 }
 
-/// Closes the client once nobody else uses it. A question to a broker that nobody waits for any more may take a while.
+/// Closes the client once nothing else uses it. An abandoned broker request may take a while.
 fn close(mut client: Arc<Client>) {
     let deadline = Instant::now() + LAST_USE_TIMEOUT;
     loop {
@@ -128,7 +130,7 @@ fn close(mut client: Arc<Client>) {
     }
 }
 
-/// Unassigns whatever is assigned, which also answers a revocation that was not answered yet.
+/// Unassigns all partitions, which also answers a pending revocation.
 fn let_go_of_all(client: &Client, topic: &str) -> KafkaResult<()> {
     let assigned = client.assignment()?;
     let partitions = assigned.elements().iter().filter_map(|element| u32::try_from(element.partition()).ok()).collect();

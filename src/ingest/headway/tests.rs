@@ -1,8 +1,8 @@
-//! Looks at a lane, second by second.
+//! Checks of a lane, second by second.
 
 use super::*;
 
-/// A lane of a log, at seconds since its start.
+/// A lane, at seconds since its start.
 struct Lane {
     start: Instant,
     headway: Headway,
@@ -18,14 +18,14 @@ impl Lane {
         self.start + Duration::from_secs(seconds)
     }
 
-    /// What a look shows where the log was asked for its end just now.
+    /// Result of a check right after the log's end was requested.
     fn look(&mut self, seconds: u64, next_offset: u64, high: u64, stable: u64) -> Option<HaltCause> {
         let now = self.at(seconds);
         let sight = Sight { next_offset, read_from: next_offset, ..sight(high, stable, now) };
         self.headway.look(sight, now).map(|halt| halt.cause)
     }
 
-    /// The same while the duplicate filter is warmed.
+    /// The same, while the duplicate filter is warmed.
     fn look_warming(&mut self, seconds: u64, read_from: u64) -> Option<HaltCause> {
         let now = self.at(seconds);
         self.headway.look(Sight { read_from, ..sight(30, 30, now) }, now).map(|halt| halt.cause)
@@ -38,7 +38,7 @@ impl Lane {
     }
 }
 
-/// A lane at offset 10 whose log was asked for its end just now.
+/// A lane at offset 10, right after its log's end was requested.
 fn sight(high: u64, stable: u64, now: Instant) -> Sight {
     let answers = Answers { end: Some(End { high, stable, asked_at: now }), refusal: None };
     Sight { next_offset: 10, read_from: 10, answers, is_wanted: true, is_fetched: true }

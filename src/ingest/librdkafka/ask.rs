@@ -1,4 +1,4 @@
-//! Questions to brokers, each with a queue of its own for the answer.
+//! Requests to brokers, each with its own queue for the answer.
 
 use std::ffi::{CStr, CString};
 use std::ptr::{self, NonNull};
@@ -32,8 +32,9 @@ pub(in crate::ingest) fn cached_high_watermark(client: &Client, topic: &CStr, pa
     (error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| u64::try_from(high).ok()).flatten()
 }
 
-/// Commits offsets for the group and waits for the answer, for at most `timeout`. (rdkafka's own asynchronous commit never
-/// answers: librdkafka tells it only to a callback that rdkafka no longer sets.)
+/// Commits offsets for the group and waits for the answer, for at most `timeout`. (rdkafka's own
+/// asynchronous commit never reports its result: librdkafka passes it only to a callback that
+/// rdkafka no longer sets.)
 pub(in crate::ingest) fn commit(client: &Client, offsets: &TopicPartitionList, timeout: Duration) -> KafkaResult<()> {
     let timed_out = KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut);
     let pointer = client.client().native_ptr();
@@ -58,8 +59,9 @@ pub(in crate::ingest) fn commit(client: &Client, offsets: &TopicPartitionList, t
     }
 }
 
-/// Asks a broker for a topic's id and partitions, and waits for the answer for at most `timeout`. The broker is named,
-/// because librdkafka would ask the controller, which may be away (and which its mock cluster does not have).
+/// Asks a broker for a topic's id and partitions, and waits for the answer for at most `timeout`.
+/// The broker is named, because librdkafka would use the controller, which may be down (and which
+/// its mock cluster does not have).
 pub(in crate::ingest) fn describe_topic(
     client: &Client,
     broker: i32,
@@ -73,8 +75,8 @@ pub(in crate::ingest) fn describe_topic(
     unsafe {
         native::rd_kafka_DescribeTopics(request.client, request.topics, request.options, request.reply_to);
     }
-    // The request ends by itself at `timeout`; the second on top lets its own, more telling error arrive.
-    // SAFETY: the queue is valid; the event is ours and destroyed by `ReplyEvent`.
+    // The request ends by itself at `timeout`; the extra second lets its own, more specific error
+    // arrive. SAFETY: the queue is valid; the event is ours and destroyed by `ReplyEvent`.
     let event = unsafe { native::rd_kafka_queue_poll(request.reply_to, timeout_ms(timeout + Duration::from_secs(1))) };
     let Some(event) = NonNull::new(event) else {
         return Err(DescribeError::Failed {
@@ -85,7 +87,7 @@ pub(in crate::ingest) fn describe_topic(
     ReplyEvent(event).description(topic)
 }
 
-/// The native parts of a request, which are freed however it ends.
+/// The native parts of a request, freed on drop.
 struct DescribeRequest {
     client: *mut native::rd_kafka_t,
     topics: *mut native::rd_kafka_TopicCollection_t,
@@ -204,7 +206,7 @@ unsafe fn topic_id(id: *const native::rd_kafka_Uuid_t) -> String {
     if id.is_null() {
         return String::new();
     }
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     let halves =
         unsafe { [native::rd_kafka_Uuid_most_significant_bits(id), native::rd_kafka_Uuid_least_significant_bits(id)] };
     if halves == [0, 0] { String::new() } else { URL_SAFE_NO_PAD.encode(halves.map(i64::to_be_bytes).as_flattened()) }

@@ -1,4 +1,4 @@
-//! Asks the leaders of partitions where their logs end.
+//! Requests the ends of logs from the leaders of partitions.
 
 use std::ffi::CStr;
 use std::ptr::NonNull;
@@ -16,7 +16,7 @@ use super::{text_of, timeout_ms};
 use crate::ingest::client::Client;
 use crate::ingest::topic::DescribeError;
 
-/// Which end of a log is asked for.
+/// Which end of a log is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::ingest) enum LogEnd {
     /// The high watermark: the offset that the next record gets.
@@ -25,11 +25,11 @@ pub(in crate::ingest) enum LogEnd {
     Stable,
 }
 
-/// The answer for one partition: its end, or the code by which its leader, or librdkafka, refuses to tell it.
+/// The answer for one partition: its end, or the error code of its leader or of librdkafka.
 pub(in crate::ingest) type EndOf = (u32, Result<u64, RDKafkaErrorCode>);
 
-/// Asks for the ends of the partitions in `list`, whose offsets are to be `Offset::End`, with one request to each leader,
-/// and waits for the answers for at most `timeout`.
+/// Requests the ends of the partitions in `list`, whose offsets must be `Offset::End`, with one
+/// request to each leader, and waits for the answers for at most `timeout`.
 pub(in crate::ingest) fn list_ends(
     client: &Client,
     list: &TopicPartitionList,
@@ -40,8 +40,8 @@ pub(in crate::ingest) fn list_ends(
     // SAFETY: all four pointers are valid; librdkafka copies what it needs of list and options. The reply comes to the
     // queue that `request` holds.
     unsafe { native::rd_kafka_ListOffsets(request.client, list.ptr(), request.options, request.reply_to) };
-    // The request ends by itself at `timeout`; the second on top lets its own, more telling error arrive.
-    // SAFETY: the queue is valid; the event is ours and destroyed by `ReplyEvent`.
+    // The request ends by itself at `timeout`; the extra second lets its own, more specific error
+    // arrive. SAFETY: the queue is valid; the event is ours and destroyed by `ReplyEvent`.
     let event = unsafe { native::rd_kafka_queue_poll(request.reply_to, timeout_ms(timeout + Duration::from_secs(1))) };
     let Some(event) = NonNull::new(event) else {
         let text = format!("no answer within {} s", timeout.as_secs_f32());
@@ -92,7 +92,7 @@ unsafe fn ends_of(event: &ReplyEvent) -> Result<Vec<EndOf>, DescribeError> {
     }
 }
 
-/// The native parts of a request, which are freed however it ends.
+/// The native parts of a request, freed on drop.
 struct EndsRequest {
     client: *mut native::rd_kafka_t,
     options: *mut native::rd_kafka_AdminOptions_t,

@@ -1,4 +1,5 @@
-//! What this client may do with its group, without being a member: nothing is rebalanced.
+//! The permissions of this client in its group, checked without being a member: nothing is
+//! rebalanced.
 
 use std::ffi::CString;
 use std::ptr::{self, NonNull};
@@ -13,8 +14,8 @@ use super::{text_of, timeout_ms};
 use crate::ingest::client::Client;
 use crate::ingest::topic::DescribeError;
 
-/// Whether the brokers would let this client read with the group, that is be a member and commit; `None` where they do not
-/// tell, being older than 2.3. Waits for the answer for at most `timeout`.
+/// Whether the brokers allow this client to be a member of the group and commit; `None` from
+/// brokers older than 2.3, which do not say. Waits for the answer for at most `timeout`.
 pub(in crate::ingest) fn may_read_with_group(
     client: &Client,
     group_id: &str,
@@ -33,7 +34,8 @@ pub(in crate::ingest) fn may_read_with_group(
             request.options,
             request.reply_to,
         );
-        // The request ends by itself at `timeout`; the second on top lets its own, more telling error arrive.
+        // The request ends by itself at `timeout`; the extra second lets its own, more specific
+        // error arrive.
         native::rd_kafka_queue_poll(request.reply_to, timeout_ms(timeout + Duration::from_secs(1)))
     };
     let Some(event) = NonNull::new(event) else {
@@ -43,7 +45,7 @@ pub(in crate::ingest) fn may_read_with_group(
     Reply(event).may_read()
 }
 
-/// The native parts of a request, which are freed however it ends.
+/// The native parts of a request, freed on drop.
 struct Request {
     client: *mut native::rd_kafka_t,
     options: *mut native::rd_kafka_AdminOptions_t,

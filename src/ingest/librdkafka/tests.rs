@@ -40,7 +40,7 @@ impl Cluster {
         producer.flush(LONG).unwrap();
     }
 
-    /// A client outside any group that is told of a partition's end.
+    /// A client outside any group that is notified of a partition's end.
     fn client(&self) -> Arc<Client> {
         let kafka = config::Kafka {
             brokers: self.mock.bootstrap_servers(),
@@ -137,7 +137,7 @@ fn a_seek_shows_records_again_and_drops_what_was_fetched_before() {
     seek_when_ready(&client, 0, 20);
     assert_eq!(read(&mut queue), ((20..50).collect(), Some((RDKafkaErrorCode::PartitionEOF, Some(50)))));
     seek(&client, TOPIC, 0, 10).unwrap();
-    // Let the records arrive in the queue, where the next seek makes them outdated.
+    // Lets the records arrive in the queue, where the next seek outdates them.
     std::thread::sleep(Duration::from_millis(300));
     seek(&client, TOPIC, 0, 45).unwrap();
     assert_eq!(read(&mut queue).0, [45, 46, 47, 48, 49]);
@@ -153,8 +153,8 @@ fn a_seek_of_a_partition_that_is_not_assigned_fails() {
     assert!(error.contains("partition 0"), "{error}");
 }
 
-/// `auto.offset.reset=error` makes librdkafka give the partition up, and a seek does not bring it back; so the consumer
-/// thread assigns it anew.
+/// `auto.offset.reset=error` makes librdkafka give up the partition, and a seek does not bring it
+/// back; so the consumer thread assigns it again.
 #[test]
 fn a_partition_that_is_out_of_range_has_to_be_assigned_anew() {
     let cluster = Cluster::start();

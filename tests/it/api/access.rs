@@ -1,4 +1,4 @@
-//! Who may read what: every endpoint with every kind of caller.
+//! Access: every endpoint with every kind of caller.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use super::support::{Answer, Api, event};
 const SECRET: &str = "a secret of at least thirty-two bytes";
 const NEXT_SECRET: &str = "the secret that replaces it some day";
 
-/// Who calls.
+/// A kind of caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Caller {
     NoToken,
@@ -54,7 +54,7 @@ const CALLERS: [Caller; 14] = [
     BillingManager,
 ];
 
-/// Callers whose tokens are good.
+/// Callers with valid tokens.
 const KNOWN: [Caller; 8] = [
     NoGrants,
     OtherAccount,
@@ -66,7 +66,7 @@ const KNOWN: [Caller; 8] = [
     BillingManager,
 ];
 
-/// Which callers may use an endpoint; everybody else with a good token gets 403, and everybody else without one 401.
+/// The callers that may use an endpoint; others with a valid token get 403, and without one 401.
 const MATRIX: [(&str, &[Caller]); 13] = [
     ("/v1/accounts/{account_id}/licenses/history", &[AccountAdmin]),
     ("/v1/accounts/{account_id}/licenses/usage", &[AccountAdmin]),
@@ -101,7 +101,7 @@ fn now() -> i64 {
     chrono::Utc::now().timestamp()
 }
 
-/// A token by the first secret, with these claims beside an expiry in the future.
+/// A token signed with the first secret, with these claims and an expiry in the future.
 fn token(claims: Value) -> String {
     signed(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(SECRET.as_bytes()))
 }
@@ -130,7 +130,7 @@ fn unsigned(claims: &Value) -> String {
     format!("{}.{}.", part(&json!({"alg": "none", "typ": "JWT"})), part(claims))
 }
 
-/// The `Authorization` header of a caller who deals with organization 42 of account acme.
+/// The `Authorization` header of a caller for organization 42 of account acme.
 fn authorization(caller: Caller) -> Option<String> {
     let admin = grants("acme", None, "account_admin");
     let token = match caller {
@@ -233,7 +233,7 @@ fn a_refusal_does_not_tell_whether_the_thing_exists() {
             let existing = ask("acme", "42");
             assert_eq!(existing.status, 403, "{path} by {caller:?}");
             for missing in [ask("acme", "never-heard-of"), ask("nobody", "42"), ask("nobody", "never-heard-of")] {
-                // `OtherAccount` and the like have no rights on these either.
+                // `OtherAccount` and similar callers have no rights on these either.
                 assert_eq!(missing.status, 403, "{path} by {caller:?}");
                 assert_eq!(missing.body, existing.body, "{path} by {caller:?}");
                 let mut names: [Vec<&str>; 2] =
@@ -241,7 +241,7 @@ fn a_refusal_does_not_tell_whether_the_thing_exists() {
                 names.iter_mut().for_each(|names| names.sort_unstable());
                 assert_eq!(names[0], names[1]);
             }
-            // A request that is malformed too is refused all the same, and no sooner.
+            // A request that is also malformed is refused in the same way.
             let malformed = super::access::ask(&filled(path, "acme", "42%00"), header.as_deref());
             assert_eq!(malformed.body, existing.body, "{path} by {caller:?}");
             let malformed = super::access::ask(&format!("{}?x=1&x=1", filled(path, "acme", "42")), header.as_deref());
@@ -284,7 +284,7 @@ fn all_keys_are_good_at_once() {
         ),
         ("RS512", signed(&Header::new(Algorithm::RS512), claims(), &rsa), 401),
         ("HS512", signed(&Header::new(Algorithm::HS512), claims(), &EncodingKey::from_secret(SECRET.as_bytes())), 401),
-        // The classic confusion: the public key, which everybody has, taken for an HMAC secret.
+        // Algorithm confusion: the public key used as an HMAC secret.
         (
             "public key as a secret",
             signed(&Header::default(), claims(), &EncodingKey::from_secret(&key_bytes("rsa.public.pem"))),
@@ -328,7 +328,7 @@ fn grants_that_mean_nothing_grant_nothing() {
     }
 }
 
-/// A byte order mark makes another account, for whoever asks and whoever answers.
+/// An id with a byte order mark is another account, for clients and server.
 #[test]
 fn a_byte_order_mark_leads_to_nobody_elses_account() {
     let marked = "%EF%BB%BFacme";
@@ -395,7 +395,7 @@ fn what_is_no_bearer_token_is_refused() {
     let good = token(grants("acme", None, "account_admin"));
     let path = "/v1/accounts/acme/licenses/history";
     assert_eq!(ask(path, Some(&format!("bearer {good}"))).status, 200, "the scheme's case does not matter");
-    // Header fields that a verifier has to understand, or refuse the token (RFC 7515, 4.1.11).
+    // Header fields that a verifier must understand or else refuse the token (RFC 7515, 4.1.11).
     let crit = Header { crit: Some(vec!["x".to_owned()]), ..Header::new(Algorithm::HS256) };
     let critical = signed(&crit, grants("acme", None, "account_admin"), &EncodingKey::from_secret(SECRET.as_bytes()));
     let long = "x".repeat(20_000);
@@ -412,7 +412,7 @@ fn what_is_no_bearer_token_is_refused() {
     ] {
         assert_eq!(ask(path, Some(&header)).status, 401, "{header}");
     }
-    // A signature cut off is a signature that no key made, wherever the cut leaves half a letter of base64.
+    // A truncated signature is invalid, wherever it is cut within the base64 text.
     for cut in 1..5 {
         let answer = ask(path, Some(&format!("Bearer {}", &good[..good.len() - cut])));
         assert_eq!(answer.json()["detail"], "No key of ours signed the token.", "{cut}");

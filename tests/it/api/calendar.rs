@@ -1,10 +1,10 @@
-//! The days and months that break others.
+//! Days and months that are hard to get right.
 
 use serde_json::{Value, json};
 
 use super::support::Account;
 
-/// An account with these events; its zone is set first.
+/// An account with these events, after one that sets its zone.
 fn counted(zone: &str, events: &[(&str, &str, Value)]) -> Account {
     let mut log = vec![("account.updated", "2000-01-01T00:00:00Z", json!({"timezone": zone}))];
     log.extend(events.iter().cloned());
@@ -182,7 +182,8 @@ fn anchors_on_the_29th_30th_and_31st() {
         ("2027-01-30", ["2027-02-28", "2027-03-30", "2027-04-30"]),
         ("2027-01-31", ["2027-02-28", "2027-03-31", "2027-04-30"]),
     ] {
-        // Events may lie an hour ahead of their record at most, so the anchor is of the year before, which is alike.
+        // Events may be an hour ahead of their record at most, so the anchor is in the year before,
+        // which has the same shape.
         let (anchor, starts) = (anchor.replace("2027", "2026"), starts.map(|start| start.replace("2027", "2026")));
         let started = format!("{anchor}T12:00:00Z");
         let second = format!("{}T00:00:00Z", starts[0]);
@@ -244,7 +245,7 @@ fn an_upgrade_in_the_middle_of_a_month_starts_at_0_at_once() {
         (&quota["used"], &quota["status"], &quota["grace"]["until"]),
         (&json!(7), &json!("within"), &json!("2026-05-15T04:00:00.000Z"))
     );
-    // As of before the upgrade, nobody knows of it; but the figures are of whole days.
+    // As of before the upgrade it is unknown, but the figures cover whole days.
     let quota = account.report("/organizations/o/quota?as_of=2026-02-15T16:00:00Z");
     assert_eq!((&quota["window"]["end"], &quota["used"]), (&json!("2026-03-10T04:00:00.000Z"), &json!(5)));
 }

@@ -1,4 +1,4 @@
-//! `/openapi.json`: every endpoint is in it, and every answer is what it says.
+//! `/openapi.json`: it has every endpoint, and every answer conforms to it.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -50,7 +50,8 @@ fn document() -> Value {
     API.report("/openapi.json")
 }
 
-/// The schema of an answer, with everything that it refers to; `None` where the document describes no such answer.
+/// The schema of an answer, with everything that it refers to; `None` if the document has no such
+/// answer.
 fn schema(document: &Value, path: &str, status: u16, media_type: &str) -> Option<Value> {
     let response = &document["paths"][path]["get"]["responses"][status.to_string()];
     let mut schema = response["content"][media_type]["schema"].as_object()?.clone();
@@ -58,7 +59,7 @@ fn schema(document: &Value, path: &str, status: u16, media_type: &str) -> Option
     Some(Value::Object(schema))
 }
 
-/// Holds an answer against the document.
+/// Validates an answer by the document.
 #[track_caller]
 fn check(document: &Value, path: &str, answer: &Answer) {
     let operation = &document["paths"][path]["get"];
@@ -125,7 +126,7 @@ fn every_parameter_that_is_described_is_taken() {
         let parameters = document["paths"][endpoint.path]["get"]["parameters"].as_array();
         for parameter in parameters.into_iter().flatten().filter(|one| one["in"] == "query") {
             let name = parameter["name"].as_str().unwrap();
-            // A cursor is good for a query that was asked before; paging has tests of its own.
+            // A cursor needs an earlier answer; paging has separate tests.
             if name != "cursor" {
                 API.report(&format!("{path}?{name}={}", example(name)));
             }

@@ -110,7 +110,7 @@ fn an_export_has_a_tag_that_changes_with_its_lines() {
     assert_eq!((poll(&first).status, poll(&first).body.len()), (304, 0));
     assert_ne!(first, tag(&format!("{path}&sort=-user")), "the order is part of the answer");
     assert_ne!(first, tag(&path.replace("?format=csv", "")), "and so is the form");
-    // Another name, another use, another seat: each changes it.
+    // A new name, a new use and a new seat each change it.
     let mut seen = vec![first];
     let renamed = json!({"account_id": "a", "user_id": "1", "email": "1@example.com"});
     let used = json!({"account_id": "a", "user_id": "2"});
@@ -188,7 +188,7 @@ fn an_export_of_many_rows_arrives_whole_and_in_order() {
         csv::Reader::from_reader(&answer.body[..]).records().map(|row| row.unwrap()[0].to_owned()).collect();
     let expected: Vec<String> = (0..users).map(|user| format!("u{user:05}")).collect();
     assert_eq!(lines, expected);
-    // As every browser asks for it. The compression polls the lines once more after their end.
+    // As browsers request it. The compression polls the stream once more after its end.
     let packed = api.request("GET", path, &[("accept-encoding", "gzip, deflate, br")]);
     assert_eq!(packed.header("content-encoding"), Some("gzip"));
     let mut text = Vec::new();

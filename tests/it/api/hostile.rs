@@ -1,4 +1,4 @@
-//! Input that means harm, and input that is merely wrong.
+//! Malicious input and malformed input.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -28,13 +28,13 @@ static TARGET: LazyLock<Api> = LazyLock::new(|| {
 
 const ACCOUNT: &str = "/v1/accounts/a";
 
-/// Paths of all reports, and of what has been counted.
+/// Paths of all reports and of `/v1/ingest`.
 fn reports() -> Vec<String> {
     let guarded = endpoints().into_iter().filter(|endpoint| endpoint.access != Access::Public);
     guarded.map(|endpoint| endpoint.path.replace("{account_id}", "a").replace("{organization_id}", "o")).collect()
 }
 
-/// A problem document that says what it should.
+/// Checks a problem document.
 #[track_caller]
 fn problem(answer: &Answer, status: u16, parameter: Option<&str>) -> Value {
     assert_eq!(answer.status, status, "{}", answer.text());
@@ -134,7 +134,7 @@ fn bad_values_are_named() {
     problem(&TARGET.get(&format!("{ACCOUNT}/licenses/history?organization_id={long}")), 400, Some("organization_id"));
     problem(&TARGET.get(&format!("/v1/accounts/{long}/licenses/history")), 400, Some("account_id"));
     problem(&TARGET.get(&format!("{ACCOUNT}/organizations/{long}/quota")), 400, Some("organization_id"));
-    // What a reader of text would take for a byte order mark, and what a client takes out of a path.
+    // What text decoders take for a byte order mark, and what clients remove from a path.
     for odd in ["%EF%BB%BFa", "a%EF%BB%BF", "%2E", "%2E%2E"] {
         problem(&TARGET.get(&format!("/v1/accounts/{odd}/licenses/history")), 400, Some("account_id"));
         problem(&TARGET.get(&format!("{ACCOUNT}/organizations/{odd}/quota")), 400, Some("organization_id"));
@@ -237,11 +237,11 @@ fn paths_that_do_not_exist_and_methods_that_do_nothing() {
     }
 }
 
-/// Sends bytes as they are and reads the answer's first line.
+/// Sends raw bytes and reads the answer's first line.
 fn raw(request: &[u8]) -> String {
     let mut stream = TcpStream::connect(TARGET.address()).unwrap();
     stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
-    // The server may hang up before it has read everything, which is its good right.
+    // The server may close the connection before it has read everything.
     let _ = stream.write_all(request);
     let mut answer = Vec::new();
     let _ = stream.take(4096).read_to_end(&mut answer);

@@ -1,4 +1,4 @@
-//! What operators and clients' machinery see: readiness, metrics, request ids, compression, CORS, shedding, shutdown.
+//! Operational interfaces: readiness, metrics, request ids, compression, CORS, shedding, shutdown.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -138,10 +138,10 @@ fn a_query_whose_request_was_given_up_is_stopped() {
         slow.sql("SELECT currentDatabase()").trim()
     );
     for _ in 0..2 {
-        // Were the first one's place still taken, the second would be shed.
+        // If the slot of the first request were still taken, the second would be shed.
         assert_eq!(api.get("/v1/accounts/a/licenses/history").status, 504);
         let patience = std::time::Duration::from_secs(10);
-        // The question itself is one of them.
+        // The request itself is one of them.
         eventually("the query is stopped", patience, || (slow.sql(&mine) == "1\n").then_some(()));
     }
 }

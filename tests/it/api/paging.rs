@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::support::{Api, event};
 
-/// Users whose names are in awkward order, some without e-mail address, some never active, in two organizations.
+/// Users with names that are hard to sort, some without e-mail address, some never active, in two
+/// organizations.
 static ASSIGNED: LazyLock<Api> = LazyLock::new(|| {
     let api = Api::open();
     let mut events = Vec::new();
@@ -45,7 +46,7 @@ fn keys(report: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What the order says of two rows: nulls last, then the key, then user id and organization id.
+/// The order of two rows: nulls last, then the key, then user id and organization id.
 fn sorted(mut rows: Vec<Value>, key: &str, descending: bool) -> Vec<Value> {
     rows.sort_by(|a, b| {
         let text = |row: &Value| row[key].as_str().map(str::to_owned);
@@ -169,7 +170,8 @@ fn a_cursor_is_good_for_its_account_and_query_alone() {
 #[test]
 fn pages_go_on_behind_names_of_any_length() {
     let api = Api::open();
-    // The names of one length share all that a cursor has room for; 32,000 characters are more than an address may have.
+    // Names of equal length share the prefix that fits into a cursor; 32,000 characters are more
+    // than an address may have.
     let name = |letter: char, length: usize| format!("{}{letter}", "n".repeat(length));
     let names =
         [name('a', 300), name('b', 300), name('a', 32_000), name('b', 32_000), "é".repeat(32_000), "z".to_owned()];
@@ -199,7 +201,7 @@ fn pages_go_on_behind_names_of_any_length() {
         }
         assert!(paged == whole, "{sort}");
     }
-    // The row that a page ended with gets another name: no row is left out, whatever the direction.
+    // The last row of a page gets another name: no row is skipped, in either direction.
     for (sort, last) in [("user", "u5"), ("-user", "u0")] {
         let path = format!("/v1/accounts/a/licenses/assignments?sort={sort}");
         let page = api.report(&format!("{path}&limit=3"));
@@ -227,7 +229,7 @@ fn a_long_name_is_whole_in_a_listing_that_it_does_not_order() {
         api.count(&events);
     }
     let names: Vec<String> = (0..5).map(name).rev().collect();
-    // With the second question the order is kept.
+    // The second request caches the order.
     for round in 0..4 {
         let mut paged: Vec<String> = Vec::new();
         let mut cursor = String::new();
@@ -243,7 +245,7 @@ fn a_long_name_is_whole_in_a_listing_that_it_does_not_order() {
     }
 }
 
-/// A user without a name goes by the id, for a search too; the name takes its place.
+/// A user without a name is shown and found by id, until it has a name.
 #[test]
 fn a_nameless_user_is_searched_by_the_id() {
     let api = Api::open();

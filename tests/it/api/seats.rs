@@ -1,4 +1,4 @@
-//! Seats, active users and assignments in the situations that are easily got wrong.
+//! Seats, active users and assignments in situations that are easy to get wrong.
 
 use serde_json::{Value, json};
 
@@ -304,7 +304,7 @@ fn a_comparison_that_does_not_fit_into_memory_is_the_same_as_one_that_does() {
         }
     }
     api.count(&events);
-    // 300 organizations by 1,000 days are streamed, by 500 and 500 they are not.
+    // 300 organizations by 1,000 days are streamed; 500 by 500 are not.
     let days = |from: &str, to: &str| {
         format!("/v1/accounts/a/licenses/usage?group_by=organization&from={from}&to={to}&as_of=2026-06-01T00:00:00Z")
     };

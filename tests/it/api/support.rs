@@ -1,4 +1,4 @@
-//! An API in this process, over a database of its own that real lanes have filled.
+//! An API in this process, on its own database, filled by real lanes.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,20 +19,20 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::support::{Database, engine, unique};
 
-/// The topic that the API is asked about.
+/// The topic of the API.
 const TOPIC: &str = "usage-events";
 
-/// When all records were sent, milliseconds since 1970 UTC: after every event that a test sends on purpose.
+/// Timestamp of all records, milliseconds since 1970 UTC: after all valid events of the tests.
 pub(crate) const SENT_AT_MS: i64 = 1_798_761_600_000;
 
-/// Runs the servers, and whatever a test awaits.
+/// The runtime of servers and tests.
 pub(crate) static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime starts")
 });
 
 static PARTITIONS: AtomicU32 = AtomicU32::new(0);
 
-/// An API over a database of its own.
+/// An API on its own database.
 pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) health: Arc<Health>,
@@ -42,16 +42,16 @@ pub(crate) struct Api {
     database: Option<Database>,
 }
 
-/// An account of one test, in the database that such tests share.
+/// An account of one test, in the shared database.
 pub(crate) struct Account {
     pub(crate) id: String,
 }
 
-/// The API that tests with an account of their own share.
+/// The API shared by tests that have their own account.
 static SHARED: LazyLock<Api> = LazyLock::new(Api::open);
 
 impl Account {
-    /// A new account with these events, each as type, time and data; all of them have to be good.
+    /// A new account with these events, each as type, time and data; all must be valid.
     #[track_caller]
     pub(crate) fn counted(events: &[(&str, &str, Value)]) -> Self {
         let account = Self { id: unique("account") };
@@ -72,7 +72,7 @@ impl Account {
         SHARED.get(&format!("/v1/accounts/{}{path}", self.id))
     }
 
-    /// Gets a path below the account's that has to be answered with 200 and JSON.
+    /// Gets a path below the account's that must be answered with 200 and JSON.
     #[track_caller]
     pub(crate) fn report(&self, path: &str) -> Value {
         SHARED.report(&format!("/v1/accounts/{}{path}", self.id))
@@ -87,7 +87,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The body, which has to be JSON.
+    /// The body, which must be JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
@@ -108,12 +108,12 @@ impl Api {
         Self::with(|_| {})
     }
 
-    /// An API over an empty database, configured as the test likes.
+    /// An API on an empty database, with the test's configuration.
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         Self::on(engine(), change)
     }
 
-    /// The same over a database that is not created yet.
+    /// The same on a database that is not created yet.
     pub(crate) fn on(database: Database, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(&database);
         change(&mut config);
@@ -125,7 +125,7 @@ impl Api {
         Self { database: Some(database), ..Self::over(store, config) }
     }
 
-    /// Another API over the same database.
+    /// Another API on the same database.
     pub(crate) fn beside(&self, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = self.config.clone();
         change(&mut config);
@@ -165,7 +165,7 @@ impl Api {
         self.request("GET", path, &[])
     }
 
-    /// Gets a path that has to be answered with 200 and JSON.
+    /// Gets a path that must be answered with 200 and JSON.
     #[track_caller]
     pub(crate) fn report(&self, path: &str) -> Value {
         let answer = self.get(path);
@@ -191,7 +191,7 @@ impl Api {
         Answer { status: response.status().as_u16(), headers: response.headers().clone(), body }
     }
 
-    /// Counts events, one JSON text each, as a partition of their own. Each is keyed by its account.
+    /// Counts events, one JSON text each, as a separate partition. Each is keyed by its account.
     pub(crate) fn count(&self, events: &[impl AsRef<str>]) -> Progress {
         RUNTIME.block_on(self.count_async(events))
     }
@@ -204,7 +204,7 @@ impl Api {
         progress
     }
 
-    /// What a flush of these events, as those of a partition of their own, would write.
+    /// The rows of a flush of these events, as a separate partition.
     pub(crate) async fn drained(&self, events: &[impl AsRef<str>]) -> LaneRows {
         self.partition().await.drained(&self.store, events).await
     }

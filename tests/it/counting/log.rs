@@ -1,5 +1,5 @@
-//! Logs whose counts are known, because they are made together with them: a naive count of what is written, by someone who
-//! knows what each record means and never reads one back.
+//! Logs with known counts: the writer counts naively while it writes, by the meaning of each
+//! record, and never parses one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ const USERS: u32 = 40;
 /// Zones without clock changes since 2000, each with its distance from UTC in minutes.
 const ZONES: [(&str, i64); 4] = [("UTC", 0), ("Asia/Tokyo", 540), ("Asia/Kathmandu", 345), ("America/Phoenix", -420)];
 
-/// Lines of a difference that a failure shows.
+/// Lines of a difference shown in a failure.
 const LINES_SHOWN_MAX: usize = 20;
 
 /// One record of a log.
@@ -25,7 +25,8 @@ pub(crate) struct Record {
     pub(crate) value: Option<Vec<u8>>,
 }
 
-/// What counting a log must yield: each line as the query in [`super::Setup::counted`] prints it.
+/// Expected result of counting a log: each line as the query in [`super::Setup::counted`] prints
+/// it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
     /// Accepted, rejected, duplicates, skipped.
@@ -45,7 +46,7 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    /// Fails with the lines that only one of the two has.
+    /// Fails with the lines that are in only one of the two.
     #[track_caller]
     pub(crate) fn assert_is(&self, expected: &Counted) {
         let only = |these: &[String], those: &[String]| -> Vec<String> {
@@ -68,12 +69,12 @@ impl Counted {
     }
 }
 
-/// Writes a log and counts along. Event times grow, but for what comes late, and plans, seats and tests in time lie within
-/// one quota month.
+/// Writes a log and counts it. Event times ascend, except late events; plans, seats and timely
+/// tests lie within one quota month.
 pub(crate) struct Writer {
     rng: ChaCha8Rng,
     clock: DateTime<Utc>,
-    /// How far the clock goes with each record, at most.
+    /// Greatest step of the clock per record.
     step_ms: i64,
     number: u64,
     records: Vec<Record>,
@@ -87,9 +88,9 @@ pub(crate) struct Writer {
     licenses: BTreeMap<(String, String), u64>,
     /// Minutes from UTC, by account.
     zones: BTreeMap<String, i64>,
-    /// When each organization's plan began.
+    /// Start of each organization's plan.
     planned: BTreeMap<(String, String), DateTime<Utc>>,
-    /// Tests that can be sent once more, with their number of tests.
+    /// Tests that can be sent again, with their number of tests.
     sent_tests: Vec<(Record, u64)>,
     /// Tests, however often they were sent.
     tests_sent: u64,
@@ -102,12 +103,12 @@ struct Seat {
 }
 
 impl Writer {
-    /// A writer that writes the same log for the same seed. 20,000 records stay within a quota month.
+    /// A writer whose log depends only on the seed. 20,000 records stay within a quota month.
     pub(crate) fn new(seed: u64) -> Writer {
         Writer::with_step(seed, 200_000)
     }
 
-    /// A writer of a longer log: its clock goes on by at most so much with each record.
+    /// A writer of a longer log: its clock advances by at most this much per record.
     pub(crate) fn with_step(seed: u64, step_ms: i64) -> Writer {
         Writer {
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -137,7 +138,7 @@ impl Writer {
         std::mem::take(&mut self.records)
     }
 
-    /// Writes so many records that are no events: each becomes a row, and none needs anything to be loaded.
+    /// Writes this many records that are no events: each becomes a row, and none needs a load.
     pub(crate) fn write_rejects(&mut self, records: usize) -> Vec<Record> {
         for _ in 0..records {
             let account = self.account();
@@ -146,7 +147,7 @@ impl Writer {
         std::mem::take(&mut self.records)
     }
 
-    /// Writes so many records that are no events and take much room, however they are packed.
+    /// Writes this many records that are no events and are large, even compressed.
     pub(crate) fn write_large_rejects(&mut self, records: usize) -> Vec<Record> {
         for _ in 0..records {
             let account = self.account();
@@ -157,7 +158,8 @@ impl Writer {
         std::mem::take(&mut self.records)
     }
 
-    /// Writes one late test and one late activity for each of so many months, from the latest back.
+    /// Writes one late test and one late activity for each of this many months, from the latest
+    /// back.
     pub(crate) fn write_months(&mut self, months: i64) -> Vec<Record> {
         for month in 0..months {
             let (account, organization) = (self.account(), self.organization());
@@ -168,18 +170,19 @@ impl Writer {
         std::mem::take(&mut self.records)
     }
 
-    /// From now on no test is sent again that was written before: its first record can be found no more, because the log
-    /// was cut off or its account moved to another partition.
+    /// From now on no earlier test is sent again: its first record can no longer be found, because
+    /// the log was truncated or its account moved to another partition.
     pub(crate) fn forget_sent_tests(&mut self) {
         self.sent_tests.clear();
     }
 
-    /// The tests of all records, those included that were sent before: what a counter says that knows no duplicates.
+    /// The tests of all records, including repeated ones: the result of a counter without duplicate
+    /// detection.
     pub(crate) fn tests_sent(&self) -> u64 {
         self.tests_sent
     }
 
-    /// What all records written so far count as.
+    /// The expected counts of all records so far.
     pub(crate) fn counted(&self) -> Counted {
         Counted {
             outcomes: self.outcomes,
@@ -210,7 +213,7 @@ impl Writer {
     }
 
     fn write_one(&mut self) {
-        // No two records say something of the same instant.
+        // No two records have the same instant.
         self.clock += Duration::milliseconds(self.rng.random_range(1..self.step_ms));
         let (account, organization) = (self.account(), self.organization());
         if !self.planned.contains_key(&(account.clone(), organization.clone())) {

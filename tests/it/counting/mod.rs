@@ -1,4 +1,4 @@
-//! A topic, a database and workers between them, and logs whose counts are known.
+//! A topic, a database and workers between them, and logs with known counts.
 
 mod log;
 
@@ -37,7 +37,7 @@ pub(crate) struct Progress {
     pub(crate) outcomes: [u64; 4],
     pub(crate) absent: u64,
     pub(crate) next_offsets: u64,
-    /// `None` where it is not known of every partition.
+    /// `None` unless it is known for every partition.
     pub(crate) lag: Option<u64>,
 }
 
@@ -58,12 +58,12 @@ impl<'k> Setup<'k> {
         setup
     }
 
-    /// Workers that are started from now on have this option, such as `INGEST__FLUSH_INTERVAL_MS`.
+    /// Workers started from now on have this option, such as `INGEST__FLUSH_INTERVAL_MS`.
     pub(crate) fn set(&mut self, option: &str, value: impl ToString) {
         self.options.insert(option.to_owned(), value.to_string());
     }
 
-    /// Commands that are started from now on come to the broker by this address, with these librdkafka properties.
+    /// Commands started from now on use this broker address, with these librdkafka properties.
     pub(crate) fn come_by(&mut self, address: &str, properties: &Properties) {
         self.set("KAFKA__BROKERS", address);
         for (name, value) in properties {
@@ -104,7 +104,7 @@ impl<'k> Setup<'k> {
         Program::spawn(&mut self.command(&["worker"]))
     }
 
-    /// Starts a worker and waits until the group has given it partitions, if only none.
+    /// Starts a worker and waits until the group has assigned partitions to it, possibly none.
     #[track_caller]
     pub(crate) fn joined_worker(&self) -> Program {
         let mut worker = self.worker();
@@ -159,7 +159,7 @@ impl<'k> Setup<'k> {
         u64::try_from(self.kafka.watermarks(&self.topic, partition).1).unwrap()
     }
 
-    /// How many partitions the topic has; 0 where it does not exist.
+    /// Number of partitions of the topic; 0 if it does not exist.
     #[track_caller]
     pub(crate) fn partitions(&self) -> i32 {
         let consumer: BaseConsumer = self.kafka.client_config().create().unwrap();
@@ -177,7 +177,7 @@ impl<'k> Setup<'k> {
         })
     }
 
-    /// Waits until so many records at least are counted.
+    /// Waits until at least this many records are counted.
     #[track_caller]
     pub(crate) fn wait_until_passed(&self, records: u64) {
         eventually("some records are counted", COUNT_TIMEOUT, || {
@@ -185,7 +185,7 @@ impl<'k> Setup<'k> {
         });
     }
 
-    /// What the database says was counted.
+    /// The counts in the database.
     #[track_caller]
     pub(crate) fn counted(&self) -> Counted {
         let lines = |sql: &str| {
@@ -206,7 +206,7 @@ impl<'k> Setup<'k> {
         }
     }
 
-    /// Waits until everything is counted, and compares it with what was written.
+    /// Waits until everything is counted, and compares it with the expected counts.
     #[track_caller]
     pub(crate) fn check(&self, writer: &Writer) -> Progress {
         let progress = self.wait_until_counted();
@@ -232,7 +232,7 @@ pub(crate) fn produce(producer: &BaseProducer, topic: &str, records: &[Record]) 
     producer.flush(Duration::from_secs(60)).unwrap();
 }
 
-/// What a worker answers under this path: status and body.
+/// A worker's answer under this path: status and body.
 #[track_caller]
 pub(crate) fn ask(worker: &mut Program, path: &str) -> (u16, String) {
     let line = worker.wait_for_line("listening", STOP_TIMEOUT);

@@ -1,4 +1,5 @@
-//! Tokens: asked for, refused, taken from the fragment, kept in the tab alone; and what a role does not open.
+//! Tokens: requested, refused, taken from the fragment, kept only in the tab; and views that a role
+//! may not see.
 
 use serde_json::json;
 
@@ -18,12 +19,12 @@ fn a_token_is_entered_once() {
     browser.type_into("#token", "no-token-at-all");
     browser.click(".token-form button");
     browser.wait_for_text("h1", "This token does not work");
-    // What no request can carry is refused in the same words.
+    // A token that no request can carry is refused with the same text.
     for unusable in ["%E2%9C%93", "two%0Alines"] {
         browser.goto(&format!("{}#token={unusable}", api.page("account=1000")));
         browser.wait("it is taken", "return location.hash === ''");
         if unusable == "%E2%9C%93" {
-            // Another one is kept, if one that does not work.
+            // The other token is kept, even if it does not work.
             browser.wait_for_text("h1", "Use the token of this link?");
             browser.click("#take-token");
         }
@@ -50,7 +51,7 @@ fn a_token_is_entered_once() {
             .contains(&good)
     );
 
-    // The next view does not ask again.
+    // The next view does not request it again.
     browser.eval("document.querySelector('#views li:last-child a').click()");
     browser.wait_for_text("h1", "Usage");
     browser.settled();
@@ -70,7 +71,7 @@ fn a_token_in_the_fragment_leaves_the_address() {
     let site = Site::tiny();
     let api = site.listen(true, None);
     let good = token(&json!([{ "account": "1000", "role": "account_admin" }]));
-    // Its grants name the account, so nobody has to.
+    // Its grants name the account, so it need not be entered.
     browser.goto(&format!("{}#token={good}", api.page("view=assignments")));
     browser.wait_for_text("h1", "Assignments");
     browser.settled();
@@ -102,11 +103,11 @@ fn a_link_does_not_replace_a_token_unasked() {
     browser.click("#keep-token");
     browser.wait_for_text("h1", "License history");
     assert_eq!(browser.eval(kept), json!(mine));
-    // Within a page that is open, too.
+    // Also within an open page.
     browser.eval(&format!("location.hash = 'token={theirs}'"));
     browser.wait_for_text("h1", "Use the token of this link?");
     browser.click("#take-token");
-    // The address names no view, so it leads to the one that the role opens.
+    // The address names no view, so the role decides.
     browser.wait_for_text("h1", "Usage");
     browser.wait("it is kept", &format!("return sessionStorage.getItem('seatmeter.token') === '{theirs}'"));
     api.stop(site);
@@ -146,7 +147,7 @@ fn a_role_opens_its_own_views() {
     let owner = token(&json!([{ "account": "1000", "organization": "org-0-0", "role": "owner" }]));
     let as_of = "as_of=2026-06-20T12:00:00Z";
     browser.goto(&format!("{}#token={owner}", api.page(&format!("account=1000&{as_of}"))));
-    // The address names no view, so it leads to the one that the role opens.
+    // The address names no view, so the role decides.
     browser.wait_for_text("h1", "Usage");
     browser.settled();
     browser.eval("document.querySelector('#views li:first-child a').click()");
@@ -162,7 +163,7 @@ fn a_role_opens_its_own_views() {
     browser.wait_for_text("#quota-used", &quota.body["used"].to_string());
     assert_eq!(browser.text("#organization-name"), "Org org-0-0");
 
-    // Another organization of the account is as closed as one that does not exist.
+    // Another organization of the account is refused like one that does not exist.
     for organization in ["101", "unheard-of"] {
         browser.goto(&api.page(&format!("view=usage&account=1000&organization_id={organization}&{as_of}")));
         browser.wait_for_words("Your token does not open this");

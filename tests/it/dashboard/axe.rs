@@ -1,4 +1,4 @@
-//! axe-core, which looks for what keeps people out: fetched from npm into the cache folder, for the tests alone.
+//! axe-core, an accessibility checker: fetched from npm into the cache folder, for the tests only.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::browser::Browser;
 
 const PACKAGE: &str = "axe-core@4.14.1";
-/// What npm says of the archive.
+/// npm's integrity of the archive.
 const INTEGRITY: &str = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==";
 
 /// WCAG 2.2 AA and all before it, and axe's own good practices.
@@ -49,7 +49,7 @@ fn source() -> &'static str {
         if !file.exists() {
             let script = fetch();
             std::fs::create_dir_all(&folder).unwrap();
-            // Another test process may read it meanwhile: it appears whole.
+            // Another test process may read it meanwhile, so it is created atomically.
             let whole = tempfile::NamedTempFile::new_in(&folder).unwrap();
             std::fs::write(whole.path(), script).unwrap();
             whole.persist(&file).unwrap();

@@ -1,6 +1,7 @@
 //! A headless Chromium, driven through chromedriver, for one test.
 //!
-//! Where either is not installed the test says so and passes, unless `SEATMETER_REQUIRE_BROWSER=1` (CI).
+//! If either is not installed the test reports it and passes, unless `SEATMETER_REQUIRE_BROWSER=1`
+//! (CI).
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -22,18 +23,21 @@ use tokio::runtime::Runtime;
 
 use crate::support::{is_required, process_folder, unique};
 
-/// How long the page may take to come to what a test waits for, on a machine that is busy with other tests.
+/// How long the page may take to reach what a test waits for, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs chromedriver as a child of a shell that ends it when its own standard input closes: with this process, in
-/// whatever way that ends. chromedriver leaves its browsers alone when it is ended, so they are told too.
+/// Runs chromedriver as a child of a shell that ends it when its own standard input closes: with
+/// this process, however it ends. chromedriver does not stop its browsers when it ends, so they are
+/// signalled too.
 const GUARD: &str = r#"trap '' INT; "$@" & pid=$!; read -r _
     kill $(cat /proc/$pid/task/*/children 2>/dev/null || pgrep -P $pid) $pid; wait $pid"#;
 
-/// The one browser, which the tests take turns with: a test machine has few cores, and starting one takes a second.
+/// The shared browser, used by one test at a time: a test machine has few cores, and starting one
+/// takes a second.
 static CHROMIUM: Mutex<Option<Chromium>> = Mutex::new(None);
 
-/// A browser window, of one test alone. The next test gets another one, and nothing that this one has stored.
+/// A browser window of one test. The next test gets a new one, without anything that this one has
+/// stored.
 pub(super) struct Browser {
     chromium: Chromium,
     /// Messages of the console that the test expects, such as that of a request that is refused.
@@ -51,12 +55,12 @@ pub(super) struct Look {
 
 /// A laptop's window.
 pub(super) const LIGHT: Look = Look { width: 1280, height: 900, scheme: "light" };
-/// The same by night.
+/// The same in dark mode.
 pub(super) const DARK: Look = Look { scheme: "dark", ..LIGHT };
 /// A small phone.
 pub(super) const PHONE: Look = Look { width: 360, height: 740, scheme: "light" };
 
-/// A running browser, and what drives it.
+/// A running browser and its driver.
 struct Chromium {
     // Declared first, so that it ends before the runtime that its client needs.
     _driver: Driver,
@@ -72,7 +76,7 @@ struct Driver {
 }
 
 impl Browser {
-    /// Opens a window, or tells why there is none.
+    /// Opens a window, or reports why there is none.
     pub(super) fn open(look: Look) -> Option<Self> {
         let missing = ["chromedriver", "chromium"].into_iter().find(|program| !is_installed(program));
         if let Some(program) = missing {
@@ -82,7 +86,7 @@ impl Browser {
             return None;
         }
         let mut turn = CHROMIUM.lock().unwrap_or_else(PoisonError::into_inner);
-        // A test that failed has not put it back: the next one starts afresh.
+        // A failed test has not put it back: the next one starts a new browser.
         let chromium = turn.take().unwrap_or_else(Chromium::start);
         let browser = Self { chromium, expected: Vec::new(), turn };
         browser.begin_anew();
@@ -90,7 +94,7 @@ impl Browser {
         Some(browser)
     }
 
-    /// A new tab instead of those of before, with nothing stored, nothing downloaded and nothing on the console.
+    /// Replaces all tabs by a new one, with empty storage, downloads and console.
     fn begin_anew(&self) {
         let client = &self.chromium.client;
         self.run(async {
@@ -107,12 +111,12 @@ impl Browser {
         for entry in std::fs::read_dir(folder).unwrap() {
             std::fs::remove_file(entry.unwrap().path()).unwrap();
         }
-        // Without a window Chromium saves nothing until it is told where to.
+        // A headless Chromium saves nothing until a download folder is set.
         self.devtools("Browser.setDownloadBehavior", json!({ "behavior": "allow", "downloadPath": folder }));
         self.console();
     }
 
-    /// Makes the window look so.
+    /// Sets the appearance of the window.
     pub(super) fn look(&self, Look { width, height, scheme }: Look) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics);
@@ -125,13 +129,13 @@ impl Browser {
         self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
     }
 
-    /// Lets the page load nothing whose address looks like these.
+    /// Blocks addresses that match these patterns.
     pub(super) fn block(&self, addresses: &[&str]) {
         self.devtools("Network.enable", json!({}));
         self.devtools("Network.setBlockedURLs", json!({ "urls": addresses }));
     }
 
-    /// Shows the page as it is laid out on paper of that width.
+    /// Emulates print layout at that width.
     pub(super) fn look_as_on_paper(&self, width: u32) {
         self.look(Look { width, ..LIGHT });
         self.devtools("Emulation.setEmulatedMedia", json!({ "media": "print" }));
@@ -144,7 +148,7 @@ impl Browser {
         self.settled();
     }
 
-    /// Shows another report on the page that is open, as a link on it would; that saves loading the page again.
+    /// Shows another report on the open page, like a link on it, without loading the page again.
     #[track_caller]
     pub(super) fn follow(&self, address: &str) {
         let followed = self.eval(&format!(
@@ -155,7 +159,7 @@ impl Browser {
         if followed == true { self.settled() } else { self.goto(address) }
     }
 
-    /// Waits until nothing is being fetched.
+    /// Waits until no request is pending.
     #[track_caller]
     pub(super) fn settled(&self) {
         self.wait(
@@ -179,7 +183,7 @@ impl Browser {
         self.run(self.chromium.client.back());
     }
 
-    /// The address of now.
+    /// The current address.
     pub(super) fn address(&self) -> String {
         self.run(self.chromium.client.current_url()).to_string()
     }
@@ -190,7 +194,7 @@ impl Browser {
         self.run(self.chromium.client.execute(script, Vec::new()))
     }
 
-    /// What the script hands to `arguments[0]`, which it may do later.
+    /// The value that the script passes to the callback `arguments[0]`, possibly later.
     #[track_caller]
     pub(super) fn eval_async(&self, script: &str) -> Value {
         self.run(self.chromium.client.execute_async(script, Vec::new()))
@@ -241,13 +245,13 @@ impl Browser {
         self.run(async { self.find(selector).await?.click().await });
     }
 
-    /// Types into the element that has the focus, or into the given one.
+    /// Types into the focused element, or into the given one.
     #[track_caller]
     pub(super) fn type_into(&self, selector: &str, text: &str) {
         self.run(async { self.find(selector).await?.send_keys(text).await });
     }
 
-    /// Presses the keys one by one, wherever the focus is.
+    /// Presses the keys one by one in the focused element.
     #[track_caller]
     pub(super) fn press(&self, keys: &str) {
         let keyboard = KeyActions::new("keyboard".to_owned());
@@ -257,13 +261,13 @@ impl Browser {
         self.run(self.chromium.client.perform_actions(actions));
     }
 
-    /// Empties a field, as a person would.
+    /// Clears a field with the keyboard.
     #[track_caller]
     pub(super) fn clear(&self, selector: &str) {
         self.run(async { self.find(selector).await?.clear().await });
     }
 
-    /// Moves the pointer over the element, to a place that is given as shares of its width and height.
+    /// Moves the pointer over the element, to a position given as shares of its width and height.
     #[track_caller]
     pub(super) fn hover(&self, selector: &str, across: f64, down: f64) {
         let script = format!(
@@ -279,7 +283,7 @@ impl Browser {
         self.run(self.chromium.client.perform_actions(actions));
     }
 
-    /// The cells of a table's body, row by row; those of `<details>` that are closed too.
+    /// The cells of a table's body, row by row, including those in closed `<details>`.
     #[track_caller]
     pub(super) fn table(&self, selector: &str) -> Vec<Vec<String>> {
         let script = format!(
@@ -306,12 +310,12 @@ impl Browser {
         std::fs::read_to_string(path).unwrap()
     }
 
-    /// A picture of the whole page, PNG, with the layout that it has in the window.
+    /// A screenshot of the whole page, PNG, with its layout in the window.
     pub(super) fn picture(&self) -> Vec<u8> {
         self.captured(json!({ "captureBeyondViewport": true }))
     }
 
-    /// A picture of what the window shows, PNG.
+    /// A screenshot of the window, PNG.
     pub(super) fn picture_of_window(&self) -> Vec<u8> {
         self.captured(json!({}))
     }
@@ -329,13 +333,13 @@ impl Browser {
         BASE64_STANDARD.decode(paper["data"].as_str().unwrap()).unwrap()
     }
 
-    /// Lets the console speak of this: a refused request is an answer that the page handles, but Chromium reports it.
+    /// Allows this console message: the page handles a refused request, but Chromium reports it.
     pub(super) fn expect(&mut self, part: &'static str) {
         self.expected.push(part);
     }
 
-    /// Fails where the console has said anything that was not expected: a script's error, a file that is missing, a
-    /// breach of the Content-Security-Policy. Every test ends with it.
+    /// Fails on unexpected console messages: a script error, a missing file, a violation of the
+    /// Content-Security-Policy. Every test ends with it.
     #[track_caller]
     pub(super) fn console_is_clean(self) {
         let said = self.console();
@@ -347,7 +351,7 @@ impl Browser {
         *turn = Some(chromium);
     }
 
-    /// What the console has said since it was last asked.
+    /// Console messages since the last call.
     fn console(&self) -> Value {
         self.run(self.chromium.client.issue_cmd(Extension { path: "se/log", body: json!({ "type": "browser" }) }))
     }
@@ -374,7 +378,7 @@ impl Browser {
 impl Chromium {
     fn start() -> Self {
         let runtime = Runtime::new().unwrap();
-        // A browser of before may not have left its profile yet.
+        // An earlier browser may still use its profile.
         static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| process_folder("browser"));
         let folder = FOLDER.join(unique("of"));
         let downloads = folder.join("downloads");
@@ -406,7 +410,7 @@ impl Driver {
         let stdin = guard.stdin.take();
         let mut lines = BufReader::new(guard.stdout.take().unwrap()).lines();
         let started = lines.by_ref().map_while(Result::ok).find(|line| line.contains("started successfully on port"));
-        // It goes on writing; a full pipe would stop it.
+        // It goes on writing; a full pipe would block it.
         std::thread::spawn(move || lines.for_each(drop));
         let port =
             started.as_deref().and_then(|line| line.trim_end_matches('.').rsplit(' ').next()).unwrap_or_default();
@@ -431,7 +435,7 @@ impl WebDriverCompatibleCommand for Extension {
     }
 }
 
-/// Says that a test is skipped, past the test harness, which keeps what a test prints to itself as long as it passes.
+/// Reports a skipped test, bypassing the test harness, which hides the output of passing tests.
 fn skip(why: &str) {
     static SAID: Once = Once::new();
     SAID.call_once(|| {

@@ -1,4 +1,4 @@
-//! A scenario's events and the answers that are expected to them.
+//! A scenario's events and expected answers.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::scenarios::is_to_come;
 
-/// A question and its answer.
+/// A request and its answer.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     pub(super) path: String,
@@ -20,7 +20,7 @@ pub(super) fn events(scenario: &str) -> String {
     std::fs::read_to_string(file(scenario, "events.ndjson")).unwrap()
 }
 
-/// The cases of a scenario whose path ends so and that have an answer.
+/// The cases of a scenario with this path suffix and an answer.
 pub(super) fn cases(scenario: &str, end: &str) -> Vec<Case> {
     let text = std::fs::read_to_string(file(scenario, "expected.json")).unwrap();
     let all: Vec<Value> = serde_json::from_str(&text).unwrap();
@@ -36,7 +36,8 @@ pub(super) fn cases(scenario: &str, end: &str) -> Vec<Case> {
     found.into_iter().filter(|case| case.status == 200).collect()
 }
 
-/// The scenarios beside a checkout of the project; where it stands alone, its own copy of `tiny` with fewer of the answers.
+/// The scenarios beside a checkout of the project; without them, the project's copy of `tiny` with
+/// fewer answers.
 fn file(scenario: &str, kind: &str) -> PathBuf {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let name = format!("{scenario}.{kind}");
@@ -59,7 +60,7 @@ impl Case {
         self.path.split('/').nth(5).unwrap()
     }
 
-    /// The list of that name in the answer.
+    /// The list with that name in the answer.
     pub(super) fn list(&self, name: &str) -> &[Value] {
         self.body[name].as_array().unwrap()
     }

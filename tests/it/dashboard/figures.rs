@@ -6,8 +6,8 @@ use super::browser::{Browser, LIGHT};
 use super::expected::{Case, cases, figure};
 use super::site::Site;
 
-/// The page that asks the API the very question of a case. The API's interval is a day unless told otherwise; the page
-/// would choose one to the length of the range.
+/// The page that sends the request of a case to the API. The API's default interval is a day; the
+/// page would choose one by the length of the range.
 fn page(site: &Site, view: &str, case: &Case) -> String {
     let interval = if case.query.contains_key("interval") { "" } else { "&interval=day" };
     site.page(&format!("view={view}&account=1000&{}{interval}", case.query()))
@@ -219,7 +219,7 @@ fn quota_history() {
 fn test_activity() {
     let Some(mut browser) = Browser::open(LIGHT) else { return };
     let site = Site::tiny();
-    // An organization that nobody has heard of has no plan, which the API says by a 404.
+    // An unknown organization has no plan: the API answers 404.
     browser.expect("unheard-of/quota");
     for case in cases("tiny", "/test-activity") {
         browser.follow(&format!("{}&organization_id={}", page(site, "usage", &case), case.organization()));

@@ -1,4 +1,4 @@
-//! What a person does: filter, sort, turn pages, export, point at a chart, follow links, go back.
+//! User interaction: filter, sort, page, export, hover over a chart, follow links, go back.
 
 use fantoccini::key::Key;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::site::Site;
 
 const AS_OF: &str = "as_of=2026-06-20T12:00:00Z";
 
-/// The case of the assignments with exactly these filters, besides `as_of`.
+/// The case of assignments with exactly these filters and `as_of`.
 fn assignments(filters: &[(&str, &str)]) -> Case {
     let mut wanted = json!({ "as_of": "2026-06-20T12:00:00Z" });
     for (name, value) in filters {
@@ -21,7 +21,7 @@ fn assignments(filters: &[(&str, &str)]) -> Case {
     found.unwrap_or_else(|| panic!("no case with {filters:?}"))
 }
 
-/// Waits until the table shows the rows of the case.
+/// Waits until the table shows the case's rows.
 #[track_caller]
 fn shows(browser: &Browser, case: &Case) {
     let expected = expected_rows(case);
@@ -134,7 +134,7 @@ fn pages_are_turned_there_and_back() {
     browser.click("#page-previous");
     wait_for(4, 6);
     assert_eq!(assigned(&browser), pages[1]);
-    // The address alone leads to this page, too.
+    // The address alone leads to this page too.
     browser.goto(&browser.address());
     wait_for(4, 6);
     assert_eq!(assigned(&browser), pages[1]);
@@ -158,7 +158,7 @@ fn a_name_opens_what_is_known_of_the_user() {
         assert!(words.contains(part), "{part:?} is not in\n{words}");
     }
     browser.is_accessible("what is known of a user");
-    // The link is to be shared: it opens the same.
+    // A shared link opens the same page.
     browser.goto(&browser.address());
     browser.wait("the seats are there", "return document.querySelectorAll('#person[open] .seats > li').length === 2");
     browser.click("#person-close");
@@ -305,7 +305,7 @@ fn nobody_is_kept_out() {
         ["license-history", "license-usage&interval=week", "assignments&limit=3", "usage&organization_id=org-0-0"];
     for view in views {
         browser.goto(&site.page(&format!("view={view}&account=1000&range=quarter&{AS_OF}")));
-        // 320 pixels are what a page of 1280 has when it is enlarged fourfold.
+        // 320 pixels are the width of a page of 1280 at 400 % zoom.
         for look in [LIGHT, DARK, PHONE, Look { width: 320, ..PHONE }] {
             browser.look(look);
             browser.drawn();

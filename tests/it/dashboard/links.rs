@@ -1,4 +1,4 @@
-//! Links that were made by hand, long ago, or by somebody who tries.
+//! Links that are handwritten, outdated or invalid.
 
 use serde_json::json;
 
@@ -31,7 +31,7 @@ fn every_link_leads_to_a_report() {
     browser.wait_for_words("makes sense: user.");
     assert_eq!(browser.eval("return document.getElementById('field-user').maxLength"), 400);
 
-    // The link past the navigation leaves the history as it is.
+    // The skip link does not change the history.
     browser.eval("history.replaceState({ ours: true }, ''); document.querySelector('.skip').click()");
     let after = browser.eval("return [history.state, location.hash, document.activeElement.id]");
     assert_eq!(after, json!([{ "ours": true }, "", "main"]));

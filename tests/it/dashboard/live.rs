@@ -1,4 +1,4 @@
-//! The page by itself: it follows what is counted, outlives the API, and has words for what is not there.
+//! The page over time: it follows the counts, survives an API outage, and explains missing data.
 
 use serde_json::json;
 
@@ -6,7 +6,8 @@ use super::browser::{Browser, LIGHT};
 use super::site::{Site, event};
 use crate::support::unique;
 
-/// Watches from here on whether the figure is ever gone from the page, and whether it is still the same element.
+/// Observes whether the figure is ever removed from the page, and whether it stays the same
+/// element.
 const WATCH: &str = "window.figure = document.getElementById('stat-purchased'); window.blanked = false; \
     new MutationObserver(() => { window.blanked ||= !document.getElementById('stat-purchased'); }) \
     .observe(document.getElementById('main'), { childList: true, subtree: true })";
@@ -64,7 +65,7 @@ fn the_figures_stay_while_the_api_is_away() {
     browser.wait("it is fresh", "return document.getElementById('fresh').innerText.startsWith('Live · counted')");
     assert_eq!(browser.eval(NEVER_BLANK), true);
 
-    // A page that is opened while the API is away has no figures to keep; it comes to them by itself.
+    // A page opened while the API is away has no figures; it loads them by itself later.
     let address = api.stop(site);
     browser.eval("document.querySelector('#views li:nth-child(3) a').click()");
     browser.wait_for_words("The API does not answer");
@@ -74,7 +75,7 @@ fn the_figures_stay_while_the_api_is_away() {
     api.stop(site);
 }
 
-/// Has every answer say that the server's clock is `window.ahead` milliseconds ahead.
+/// Makes every answer report a server clock that is `window.ahead` milliseconds ahead.
 const OTHER_SERVER_TIME: &str = "const real = window.fetch; window.fetch = async (...asked) => { \
     const answer = await real(...asked); \
     const headers = new Headers(answer.headers); \
@@ -88,7 +89,7 @@ fn figures_that_grow_old_say_so() {
     browser.goto(&Site::tiny().page("account=1000&from=2026-03-05&to=2026-04-20&refresh=1"));
     browser.wait("they are fresh", "return document.getElementById('fresh').innerText.startsWith('Live · counted')");
     let figure = browser.text("#stat-purchased .stat-value");
-    // The browser's own clock has no part in it.
+    // The browser's clock is not used.
     browser.eval("const now = Date.now; Date.now = () => now() + 600_000; window.ours = now");
     browser.eval(OTHER_SERVER_TIME);
     browser.eval("window.ahead = 0");
@@ -96,7 +97,7 @@ fn figures_that_grow_old_say_so() {
                   if (window.before === undefined) window.before = polled; return polled > window.before + 4";
     browser.wait("it is polled again", polled);
     assert_eq!(browser.eval("return document.getElementById('fresh').innerText.startsWith('Live')"), true);
-    // The server's moves on, and nothing is counted meanwhile.
+    // The server's clock advances, and nothing is counted meanwhile.
     browser.eval("window.ahead = 600_000");
     let behind = "return document.getElementById('fresh').innerText.startsWith('Behind: counted 10 min ago')";
     browser.wait("the header says so", behind);

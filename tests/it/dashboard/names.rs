@@ -1,4 +1,4 @@
-//! Names, ids and links as hostile or unlucky people make them.
+//! Hostile and unusual names, ids and links.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::browser::{Browser, LIGHT};
 use super::site::{Site, event};
 use crate::support::unique;
 
-/// An account with a seat of somebody of that name.
+/// An account with a seat of a user with that name.
 fn account_with(site: &Site, user: &str, name: &str) -> String {
     let account = unique("names");
     let data = |more: Value| {
@@ -43,7 +43,7 @@ fn a_person_with_a_long_name_can_be_opened() {
             &format!("return document.querySelector('#person[open] h2')?.innerText === '{name}'"),
         );
         browser.wait("with a seat", "return document.querySelectorAll('#person .seats li').length === 1");
-        // A link of before, which holds all of the name that an address takes.
+        // An older link, with as much of the name as an address holds.
         let old = name.chars().take(400).collect::<String>();
         browser.goto(&site.page(&format!("{}&person=7&person_name={old}", rows(&account))));
         browser.wait(

@@ -1,4 +1,5 @@
-//! How the page comes: its figures before its drawings, from this server alone, and with words for every wait and failure.
+//! Loading of the page: figures before charts, from this server only, with a message for every wait
+//! and failure.
 
 use std::time::Duration;
 
@@ -10,14 +11,15 @@ use super::site::Site;
 
 const AS_OF: &str = "as_of=2026-06-20T12:00:00Z";
 
-/// Notes what was there when the figures of the view appeared: whether plotly.js had been read, or was about to be.
+/// Records the state when the figures appeared: whether plotly.js was loaded or loading.
 const WATCH: &str = "new MutationObserver((_, observer) => { \
     if (!document.querySelector('.stat-value, #assignments tbody tr')) return; \
     observer.disconnect(); \
     window.atFigures = { read: Boolean(window.Plotly), inserted: Boolean(document.querySelector('script[src*=plotly]')) }; \
     }).observe(document, { childList: true, subtree: true, attributes: true })";
 
-/// Answers requests for the license history by what `window.answer` gives: nothing for what the API says.
+/// Answers requests for the license history with the value of `window.answer`; without one, the API
+/// answers.
 const HISTORY_BY_HAND: &str = "const real = window.fetch; \
     window.answer = () => new Promise((resolve) => { window.release = resolve; }); \
     window.fetch = async (address, options) => { \
@@ -36,7 +38,7 @@ fn figures_are_shown_before_the_drawing_library_is_read() {
         browser.drawn();
         assert_eq!(browser.eval("return document.querySelectorAll('.main-svg').length > 0"), true, "{view}");
     }
-    // A view without drawings does without the library.
+    // A view without charts does not load the library.
     browser.goto(&site.page(&format!("view=assignments&account=1000&{AS_OF}")));
     browser.wait("the figures are noticed", "return Boolean(window.atFigures)");
     let fetched = "return performance.getEntriesByType('resource').some(({ name }) => name.includes('plotly.min.js'))";
@@ -54,7 +56,7 @@ fn without_the_drawing_library_the_tables_stand_in() {
     assert_eq!(browser.eval("return document.getElementById('table-seats').open"), true);
     assert!(!browser.table("#table-seats").is_empty());
     browser.is_accessible("a page without drawings");
-    // It is tried again by itself.
+    // It is retried automatically.
     browser.block(&[]);
     browser.wait("the chart is drawn", "return Boolean(document.querySelector('#plot-seats .main-svg'))");
     browser.console_is_clean();
@@ -64,7 +66,7 @@ fn without_the_drawing_library_the_tables_stand_in() {
 fn a_chart_may_be_left_while_it_is_being_drawn() {
     let Some(mut browser) = Browser::open(LIGHT) else { return };
     browser.expect("404 (Not Found)");
-    // Goes elsewhere in the moment in which plotly.js has put the first lines of a drawing into the page.
+    // Navigates away at the moment when plotly.js has inserted the first lines of a chart.
     browser.before_each_page(
         "let left = false; new MutationObserver(() => {
             if (left || !document.querySelector('.main-svg')) return;
@@ -126,7 +128,7 @@ fn waiting_and_failing_have_their_own_words() {
     browser.settled();
     let figure = browser.text("#stat-purchased .stat-value");
 
-    // Figures that are there stay, with a word on why they are old.
+    // Existing figures stay, with a message why they are old.
     let answer = |status: u16, problem: Value| {
         browser.eval(&format!(
             "window.answer = () => new Response({}, {{ status: {status}, headers: {{ 'Content-Type': 'application/problem+json' }} }})",
@@ -140,7 +142,7 @@ fn waiting_and_failing_have_their_own_words() {
     browser.wait_for_words("The API could not refresh this report (error 500).");
     assert_eq!(browser.text("#stat-purchased .stat-value"), figure);
 
-    // Where there are none, the words take their place.
+    // Without figures, the message takes their place.
     browser.click(".chip[data-value='7d']");
     browser.wait_for_words("The API could not draw up this report");
     browser.is_accessible("a report that the API could not draw up");

@@ -1,4 +1,5 @@
-//! Pictures of all views, to be looked at: `cargo test --test it dashboard::screenshots -- --ignored`.
+//! Screenshots of all views, for review: `cargo test --test it dashboard::screenshots --
+//! --ignored`.
 
 use seatmeter::generate::{Generator, Load};
 use serde_json::json;

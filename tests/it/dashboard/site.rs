@@ -1,4 +1,5 @@
-//! What the browser looks at: the whole service in this process, on the embedded engine and the mock broker.
+//! The site under test: the whole service in this process, on the embedded engine and the mock
+//! broker.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{Database, engine, eventually, unique};
 
-/// What signs the tokens here.
+/// The secret that signs the tokens.
 pub(super) const SECRET: &str = "a secret of the dashboard's tests that is long enough";
 
 /// How long counting may take.
@@ -46,8 +47,8 @@ pub(super) struct Listening {
 }
 
 impl Site {
-    /// The site that all tests share, with the small scenario `tiny` counted. Its account is `1000`; tests that add
-    /// events do so for accounts of their own.
+    /// The shared site, with the small scenario `tiny` counted. Its account is `1000`; tests that
+    /// add events use their own accounts.
     pub(super) fn tiny() -> &'static Site {
         static SITE: OnceLock<Site> = OnceLock::new();
         SITE.get_or_init(|| {
@@ -86,7 +87,7 @@ impl Site {
         format!("http://{}/?{query}", self.open.address)
     }
 
-    /// Another API on the same figures; with tokens, if so.
+    /// Another API on the same figures, optionally with tokens.
     pub(super) fn listen(&self, with_tokens: bool, address: Option<SocketAddr>) -> Listening {
         let mut config = self.config.clone();
         if with_tokens {
@@ -112,7 +113,7 @@ impl Site {
         eventually("all events are counted", PATIENCE, || (self.counted() >= wanted).then_some(()));
     }
 
-    /// Records that are accounted for.
+    /// Records that are counted in any way.
     fn counted(&self) -> u64 {
         let report: Value = ureq::get(format!("http://{}/v1/ingest", self.open.address))
             .call()
@@ -130,7 +131,7 @@ impl Listening {
         format!("http://{}/?{query}", self.address)
     }
 
-    /// Stops, and returns the address when it is free again.
+    /// Stops, and returns the address once it is free again.
     pub(super) fn stop(self, site: &Site) -> SocketAddr {
         self.stop.cancel();
         site.runtime.block_on(self.served).unwrap();
@@ -149,7 +150,7 @@ fn serve(runtime: &Runtime, config: &Config, store: &Store, address: SocketAddr)
     Listening { address, stop, served }
 }
 
-/// The account's id, which is the key of the record; a line that has none is rejected anyhow.
+/// The account's id, which is the key of the record; a line without one is rejected anyway.
 fn key(line: &str) -> String {
     let event: Value = serde_json::from_str(line).unwrap_or_default();
     match &event["data"]["account_id"] {
@@ -172,7 +173,7 @@ pub(super) fn token(grants: &Value) -> String {
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
 }
 
-/// Writes a file into `target/screenshots` and says where.
+/// Writes a file into `target/screenshots` and prints its path.
 pub(super) fn keep(name: &str, content: &[u8]) {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
     std::fs::create_dir_all(&folder).unwrap();

@@ -1,4 +1,4 @@
-//! What is typed: dates by keyboard, and text that gives way when somebody goes elsewhere.
+//! Typing: dates by keyboard, and text that is discarded on navigation.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn a_range_is_typed_by_keyboard_and_judged_at_its_end() {
     let entries = browser.eval("return history.length").as_u64().unwrap();
     browser.eval("document.getElementById('field-from').focus()");
     browser.press("12152025");
-    // The page has been drawn anew meanwhile.
+    // The page has been redrawn meanwhile.
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(value(&browser, "field-from"), "2025-12-15");
     assert_eq!(browser.address(), before, "nothing is chosen yet");
@@ -61,7 +61,7 @@ fn typed_text_gives_way_to_the_address() {
     browser.clear("#account-id");
     browser.type_into("#account-id", &format!("  nobody {}", Key::Enter));
     browser.wait_for_words("Nothing counted yet");
-    // Blanks are letters of an id like others.
+    // Blanks are significant in an id.
     assert_eq!(value(&browser, "account-id"), "  nobody ");
     browser.eval("document.getElementById('account-id').focus()");
     browser.press("x");

@@ -1,4 +1,5 @@
-//! Statements that try to get out of the engine, from somebody who has the password: to files, programs and other hosts.
+//! Statements that try to escape the engine, by a client with the password: to files, programs and
+//! other hosts.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::support::engine::{execute, get, post, start};
 use crate::support::{Database, engine, unique};
 
-/// What a file holds that must not come out.
+/// The content of a file that must not leak.
 const SECRET: &str = "what nobody may read";
 
 /// A file to read, a folder to write to, and a port to connect to.
@@ -34,7 +35,7 @@ impl Outside {
             .replace("HOST", &host.to_string())
     }
 
-    /// Checks that nobody was here.
+    /// Checks that nothing was touched.
     #[track_caller]
     fn check_untouched(&self, sql: &str) {
         let files: Vec<_> =
@@ -50,7 +51,7 @@ impl Outside {
     }
 }
 
-/// Runs a statement that must be refused with a hint at the way out, and that must have touched nothing.
+/// Runs a statement that must be refused with the way out, and must not touch anything.
 #[track_caller]
 fn check_refused(database: &Database, outside: &Outside, sql: &str) {
     let filled = outside.fill(sql);
@@ -158,7 +159,7 @@ fn functions_clauses_and_settings_that_reach_outside_are_refused() {
         check_refused(&database, &outside, sql);
     }
     assert_eq!(database.query("SELECT count() FROM t"), "0\n");
-    // Files are no tables, neither to read nor to write.
+    // Files are not tables, neither for reading nor for writing.
     for sql in [
         "SELECT * FROM default.`SECRET`",
         "INSERT INTO default.`SECRET` VALUES ('x')",
@@ -177,7 +178,7 @@ fn functions_clauses_and_settings_that_reach_outside_are_refused() {
     let insert = outside.fill("INSERT INTO FUNCTION null('a String') VALUES (arrayMap({f:Identifier}, ['SECRET'])[1])");
     assert_eq!(post(&url, insert).0, 403);
     assert_eq!(execute(&url, "SELECT {f:String}"), "file\n");
-    // Neither comes a setting with the address, nor a command of the engine's own command line.
+    // Neither settings in the URL nor commands of the engine's command line work.
     let url = format!("{}/?database={}&format_template_row=x", database.url, database.name);
     assert!(post(&url, "SELECT 1").1.starts_with("Code: 452."));
     for sql in ["\\i SECRET", "; \\i SECRET", "/* a */ \\i SECRET"] {
@@ -267,7 +268,7 @@ fn system_confines() -> bool {
     tried.join().unwrap()
 }
 
-/// A release of the engine that brings another table function or engine fails here until somebody has looked at it.
+/// A release of the engine with a new table function or engine fails here until it is reviewed.
 #[test]
 fn what_the_engine_offers_is_known() {
     let database = engine().create();
@@ -275,7 +276,7 @@ fn what_the_engine_offers_is_known() {
     let passes = |sql: String| !post(&database.url, sql).1.contains("--allow-external");
     let mut functions = names("SELECT name FROM system.table_functions ORDER BY lower(name)");
     functions.retain(|name| passes(format!("SELECT * FROM `{name}`('no such thing')")));
-    // format() is not among them: it takes the name of a format first.
+    // format() is not among them: its first argument is the name of a format.
     assert_eq!(
         functions.join(" "),
         "dictionary fuzzJSON fuzzQuery generate_series generateRandom generateSeries input loop merge \
@@ -357,7 +358,7 @@ fn with_leave_it_reaches_outside() {
     execute(&url, &outside.fill("INSERT INTO FUNCTION file('TARGET.csv') SELECT 1"));
     assert!(Path::new(&outside.fill("TARGET.csv")).exists());
 
-    // A view that was made with leave reads nothing without.
+    // A view that was created with external access reads nothing without it.
     engine.stop().unwrap();
     drop(engine);
     let engine = start(data.path(), false);

@@ -1,4 +1,4 @@
-//! Who gets in: web pages, strangers with and without a guess at the password, and clients that take their time.
+//! Access to the embedded engine: web pages, clients with wrong or no passwords, and slow clients.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,14 +11,14 @@ use crate::support::engine::{KEY_LINE, PASSWORD, execute, get, post};
 use crate::support::program::command;
 use crate::support::{PrivateEngine, Program, engine, unique};
 
-/// Sends a request as it is, and reads the answer to its end.
+/// Sends a raw request, and reads the answer to its end.
 #[track_caller]
 fn exchange(url: &str, request: &str) -> String {
     let mut connection = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
     connection.set_read_timeout(Some(LONG)).unwrap();
     connection.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
-    // The connection may be cut where the server has not read all of the request.
+    // The connection may be cut if the server has not read the whole request.
     let _ = connection.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -41,7 +41,7 @@ fn printed_url(engine: &mut Program) -> String {
     engine.wait_for_line("listening on ", LONG).strip_prefix("listening on ").unwrap().to_owned()
 }
 
-/// The requests that a browser sends for a page without asking the server first, with the headers that tell them.
+/// Requests that a browser sends for a page without a preflight, with their headers.
 #[test]
 fn a_web_page_gets_nothing_even_with_the_password() {
     let url = engine().url.clone();
@@ -155,7 +155,7 @@ fn strangers_are_kept_out_before_their_body_is_read() {
     assert_eq!(ask(plain, "user=admin&password=secret"), 403);
     assert_eq!(ask(plain, "password="), 403);
     assert_eq!(ask(plain, ""), 403);
-    // The answer comes though the body never does.
+    // The answer comes although the body never arrives.
     let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\nConnection: close\r\n";
     let kinds = ["", "Content-Type: multipart/form-data; boundary=b\r\n"];
     for kind in kinds {
@@ -164,7 +164,7 @@ fn strangers_are_kept_out_before_their_body_is_read() {
         assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("Code: 516."), "{answer}");
         assert!(started.elapsed() < Duration::from_secs(50), "it waited for the body");
     }
-    // Who asks is not told by a body.
+    // A body does not authenticate.
     let form = "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nsecret\r\n--b--\r\n";
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let request = agent.post(&url).header("Content-Type", "multipart/form-data; boundary=b");
@@ -194,7 +194,7 @@ fn a_password_is_made_once_and_kept_for_the_user_alone() {
     assert_eq!(ureq::get(&bare).call().unwrap().body_mut().read_to_string().unwrap(), "Ok.\n");
     assert!(engine.terminate(LONG).success());
 
-    // A folder that was open is closed; an empty password counts as none.
+    // An open folder is closed to others; an empty password counts as none.
     std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut engine = start(&data, &[], Some(""));
     let again = printed_url(&mut engine);
@@ -228,7 +228,7 @@ fn the_password_is_not_in_the_list_of_processes() {
         let answer = ureq::post(&url).header("X-ClickHouse-Key", "hunter2 !").send("SELECT 1");
         assert_eq!(answer.unwrap().status(), 200);
     }
-    // Nor is it where another process has started the engine.
+    // Nor if another process has started the engine.
     let child = PrivateEngine::start();
     let listed = listed(child.process.pid().unwrap());
     assert!(listed.contains("clickhouse") && !listed.contains(PASSWORD), "{listed}");
@@ -243,7 +243,7 @@ fn heads_are_bounded_in_bytes_number_and_time() {
         let answer = exchange(&url, &format!("GET /ping HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"));
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
     }
-    // One that never comes to its end is cut off, also after a request that was answered.
+    // An endless head is cut off, even after an answered request.
     for before in ["", "GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
         let started = Instant::now();
         let answer = exchange(&url, &format!("{before}GET /ping HTTP/1.1\r\nHost: local"));

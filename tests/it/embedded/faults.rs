@@ -1,4 +1,4 @@
-//! The embedded engine when things go wrong: crashes, broken connections, failing writes, strangers.
+//! Faults of the embedded engine: crashes, broken connections, failing writes, foreign clients.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -30,7 +30,7 @@ fn what_was_acknowledged_survives_kill_9() {
                             *acknowledged
                         );
                         let url = format!("{}/?database={}", database.url, database.name);
-                        // The engine dies under some of them: those are not acknowledged.
+                        // The engine dies during some INSERTs, which are not acknowledged.
                         match super::keyed(&url).send(sql) {
                             Ok(response) if response.status() == 200 => *acknowledged += 1,
                             _ => return,
@@ -45,7 +45,8 @@ fn what_was_acknowledged_survives_kill_9() {
         });
         engine.process.restart().unwrap();
         for (writer, acknowledged) in acknowledged.iter_mut().enumerate() {
-            // One INSERT of one block is one part: it is there whole or not at all, even if nobody was told.
+            // One INSERT of one block is one part: it is stored whole or not at all, even if it was
+            // not acknowledged.
             let stored = database.query(&format!(
                 "SELECT countIf(batch < {acknowledged}), count(), max(batch) + 1, min(rows) FROM \
                  (SELECT batch, count() AS rows FROM batches WHERE writer = {writer} GROUP BY batch)"
@@ -62,7 +63,7 @@ fn what_was_acknowledged_survives_kill_9() {
 fn a_query_that_nobody_waits_for_is_stopped() {
     let database = engine().create();
     let address = database.url.strip_prefix("http://").unwrap();
-    // A column instead of a constant, so that it is in the text alone.
+    // A column instead of a constant, so that it is only in the text.
     let marker = format!("waits_for_{}", database.name);
     let running =
         format!("SELECT count() FROM system.processes WHERE query LIKE '%AS {marker}%' AND query NOT LIKE '%LIKE%'");
@@ -147,7 +148,7 @@ fn a_write_that_fails_is_never_acknowledged() {
     let (status, text) = post(&format!("{url}/?query=INSERT+INTO+d.t+FORMAT+TSV"), rows);
     assert_eq!(status, 500, "{text}");
     assert!(text.contains("Code: 75."), "{text}");
-    // It stops, since it holds a part that is cut short, and says why in one line.
+    // It stops, because it holds a truncated part, and reports why in one line.
     assert_eq!(engine.wait(LONG).code(), Some(1));
     let stderr = engine.stderr();
     assert!(stderr.contains("could not write to") && stderr.lines().count() == 1, "{stderr}");

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::support::engine::{PASSWORD, execute, get, post};
 use crate::support::{Database, PrivateEngine, engine};
 
-/// A POST with the password; a status of failure is an error.
+/// A POST with the password; a failure status is an error.
 fn keyed(url: &str) -> ureq::RequestBuilder<ureq::typestate::WithBody> {
     ureq::post(url).header("X-ClickHouse-Key", PASSWORD)
 }
@@ -55,7 +55,7 @@ async fn the_clickhouse_crate_inserts_and_selects() {
     assert_eq!(rows, [seat(0), seat(1), seat(2)]);
 }
 
-/// A reader of text takes a byte order mark for no part of it.
+/// Text decoders strip a byte order mark.
 #[tokio::test]
 async fn parameters_arrive_byte_for_byte() {
     let database = engine().create();
@@ -126,7 +126,8 @@ fn parameters_of_the_url_and_of_forms_arrive() {
     assert!(text.contains("Code: 456"), "{text}");
 }
 
-/// A state of `groupBitmap` as ClickHouse writes it: up to 32 values by themselves, more as a roaring bitmap.
+/// A state of `groupBitmap` as ClickHouse writes it: up to 32 values as a list, more as a roaring
+/// bitmap.
 fn bitmap_state(users: &RoaringTreemap) -> Vec<u8> {
     let mut state = Vec::new();
     match u8::try_from(users.len()) {
@@ -269,7 +270,7 @@ async fn a_result_that_fails_half_way_is_no_success() {
         }
     };
     assert!(rows > 0 && error.contains("Code: 395."), "{rows} rows, then {error}");
-    // A client that knows nothing of ClickHouse sees a broken connection.
+    // A generic HTTP client sees a broken connection.
     let mut response = keyed(&database.url).send(sql).unwrap();
     let mut text = Vec::new();
     response.body_mut().as_reader().read_to_end(&mut text).unwrap_err();

@@ -1,4 +1,4 @@
-//! Fetching the engine's library, with an npm that is missing or cannot be trusted.
+//! Fetching the engine's library with a missing or untrustworthy npm.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::LONG;
 use crate::support::Program;
 use crate::support::program::command;
 
-/// Starts the engine with an empty cache folder and nothing but `programs` in its path; returns what it fails with.
+/// Starts the engine with an empty cache folder and only `programs` in its path; returns its error.
 #[track_caller]
 fn fails_to_fetch(folder: &Path, programs: &Path) -> String {
     let cache = folder.join("cache");

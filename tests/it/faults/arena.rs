@@ -1,5 +1,5 @@
-//! Where the long run happens: a broker and an engine of its own, each behind a proxy, and members of two groups that count
-//! the same topic: ours, and those of the plain consumer.
+//! Setup of the long run: a private broker and engine, each behind a proxy, and members of two
+//! groups that count the same topic: ours, and those of the plain consumer.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ const SIGTERM: i32 = 15;
 /// Offsets at the end of a partition that may hold no record, and so are never committed by a plain consumer.
 const MARKERS_MAX: i64 = 20;
 
-/// Everything that faults are done to.
+/// Everything that faults are applied to.
 pub(super) struct Arena<'k> {
     pub(super) setup: Setup<'k>,
     pub(super) brokers: TcpProxy,
@@ -49,7 +49,7 @@ impl<'k> Arena<'k> {
         setup.set("CLICKHOUSE__URL", &clickhouse.url);
         setup.set("CLICKHOUSE__REQUEST_TIMEOUT_MS", 2_000);
         plain_consumer::migrate(&setup);
-        // So slow a clock that millions of records stay within a quota month.
+        // A slow clock, so that millions of records stay within a quota month.
         let writer = Writer::with_step(seed, 1_000);
         let (ours, plain) = (Vec::new(), Vec::new());
         let mut arena = Arena { setup, brokers, clickhouse, engine, ours, plain, writer, dice: Dice::new(seed, 1) };
@@ -57,7 +57,7 @@ impl<'k> Arena<'k> {
         arena
     }
 
-    /// Starts members until each group has all of its own.
+    /// Starts members until each group is complete.
     pub(super) fn start_members(&mut self) {
         for member in &mut self.ours {
             assert!(member.is_running(), "a worker has ended by itself: {}", member.stderr());
@@ -71,7 +71,7 @@ impl<'k> Arena<'k> {
         }
     }
 
-    /// Stops the members of both groups politely.
+    /// Stops the members of both groups by SIGTERM.
     pub(super) fn stop_members(&mut self) {
         for member in self.ours.iter().chain(&self.plain) {
             member.signal("TERM");
@@ -99,8 +99,8 @@ impl<'k> Arena<'k> {
         })
     }
 
-    /// Waits until both groups have counted everything, holds our counts against the naive ones, and answers how many
-    /// tests the plain consumers have counted beyond those that were sent.
+    /// Waits until both groups have counted everything, compares our counts with the naive ones,
+    /// and returns how many tests the plain consumers have counted beyond those that were sent.
     pub(super) fn settle(&mut self) -> i64 {
         self.start_members();
         self.setup.check(&self.writer);
@@ -136,8 +136,9 @@ impl<'k> Arena<'k> {
     }
 }
 
-/// Waits for a member that was told to stop. On a busy machine its last flush may take too long; then it says so. One that
-/// has just been started, and has said nothing yet, does not know of signals yet either.
+/// Waits for a member that was asked to stop. On a busy machine its last flush may take too long,
+/// which it reports. A member that has just been started and has printed nothing does not handle
+/// signals yet.
 pub(super) fn wait_for_end(member: &mut Program) {
     let ended = member.wait(STOP_TIMEOUT);
     let said = member.stderr();
@@ -147,7 +148,7 @@ pub(super) fn wait_for_end(member: &mut Program) {
     assert!(is_in_order, "{ended}: {said}");
 }
 
-/// A producer that writes each record once, whatever happens to its connections, and knows that it has.
+/// An idempotent producer that tracks acknowledgements.
 struct Producer {
     producer: BaseProducer<Delivered>,
     topic: String,

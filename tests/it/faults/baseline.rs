@@ -1,5 +1,5 @@
-//! The plain consumer under the faults that the long run cannot do beside others: each needs a topic of its own.
-//! Nothing is held against a limit here; the figures are the README's.
+//! The plain consumer under faults that the long run cannot combine with others: each needs its own
+//! topic. Nothing is asserted here; the figures are in `tests/README.md`.
 //!
 //! ```text
 //! cargo test --test it faults::baseline -- --ignored --nocapture
@@ -12,10 +12,11 @@ use super::{SOON, log, plain_consumer, topic};
 use crate::counting::{Setup, Writer};
 use crate::support::{Program, eventually};
 
-/// After so long without a change nothing more is to come: longer than the client takes to look at its topic anew.
+/// After this time without a change nothing more will come: longer than the client takes to refresh
+/// its topic.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// How many tests it has counted, once it counts no more.
+/// The tests that it has counted, once the count is stable.
 fn settled(setup: &Setup<'_>) -> i64 {
     let mut seen = (plain_consumer::tests_counted(setup), Instant::now());
     while seen.1.elapsed() < QUIET {
@@ -33,7 +34,7 @@ fn sent(writers: &[&Writer]) -> i64 {
 }
 
 fn tell(fault: &str, counted: i64, sent: i64) {
-    // Not by println!, which is kept back where output is captured.
+    // Not println!, which is captured by the harness.
     let _ = writeln!(std::io::stderr(), "{fault}: off by {:+} of {sent} tests", counted - sent);
 }
 

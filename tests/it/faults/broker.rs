@@ -1,4 +1,4 @@
-//! What brokers, and the network before them, can do to a worker.
+//! Faults of brokers and of the network to them.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ fn brokers_that_cannot_be_reached_are_waited_for() {
     assert!(!worker.stderr().contains("works again"), "it never did: {}", worker.stderr());
 }
 
-/// A broker that is killed and restarted, whose connections are cut, that cannot be reached for longer than the session
-/// timeout, and that stands still for as long.
+/// A broker that is killed and restarted, whose connections are cut, that cannot be reached for
+/// longer than the session timeout, and that is frozen for as long.
 #[test]
 fn brokers_may_die_freeze_and_be_cut_off() {
     let proxy = TcpProxy::start();
@@ -34,7 +34,8 @@ fn brokers_may_die_freeze_and_be_cut_off() {
     let mut workers = [setup.joined_worker(), setup.joined_worker()];
     setup.check(&writer);
 
-    // What is produced while connections break may be written twice by the producer itself, so nothing is.
+    // Nothing is produced while connections break, because the producer itself might write it
+    // twice.
     setup.produce(&writer.write(500));
     for _ in 0..10 {
         proxy.cut();

@@ -1,4 +1,5 @@
-//! What the bytes of a log can do: be other ones than those that were sent, or far more of them than it seems.
+//! Faults in the bytes of a log: damaged records, and batches that unpack to far more than they
+//! seem.
 
 use std::fs;
 use std::io::Write as _;
@@ -22,14 +23,14 @@ fn tests(tests: u64) -> Record {
     Record { key: Some("acme".to_owned()), value: Some(value.into_bytes()) }
 }
 
-/// One digit of a segment is another one: the record is JSON as before, and its checksum does not fit.
+/// One digit of a segment is changed: the record is still JSON, and its checksum does not match.
 #[test]
 fn a_damaged_batch_is_not_counted() {
     let mut setup = Setup::new(1);
     if setup.kafka.is_mock() {
         return;
     }
-    // An error that is told already is told again at that level alone.
+    // A repeated error is logged at that level only.
     setup.set("LOG__FILTER", "info,seatmeter=debug");
     for number in [1, 20, 300] {
         setup.produce(&[tests(number)]);
@@ -55,7 +56,7 @@ fn a_damaged_batch_is_not_counted() {
     let progress = setup.progress();
     assert_eq!((progress.next_offsets, progress.absent), (1, 0), "{progress:?}");
     assert!(worker.is_running(), "other partitions could go on");
-    // The bytes that were sent, as another replica may have them.
+    // The original bytes, as another replica may have them.
     write(b'2');
     setup.wait_until_counted();
     let counted = setup.database.query("SELECT sum(run) FROM test_executions_daily");
@@ -65,7 +66,7 @@ fn a_damaged_batch_is_not_counted() {
 
 /// Records of each kind below.
 const RECORDS: usize = 3_000;
-/// What a record of them takes once it is unpacked.
+/// Unpacked size of one of these records.
 const RECORD_BYTES: usize = 900 * 1024;
 
 /// A log of a megabyte that unpacks to 5 GB, of records that are no events: the memory that they take is bounded in bytes.
@@ -103,14 +104,14 @@ fn records_that_unpack_to_gigabytes_take_little_memory() {
          FROM rejected_events",
     );
     assert!(summary.starts_with(&format!("{}\t65536\t65536\t", 2 * RECORDS)), "{summary}");
-    // Not by println!, which is kept back where output is captured.
+    // Not println!, which is captured by the harness.
     let _ = writeln!(std::io::stderr(), "peaks of worker and engine: {peaks:?} MiB, in {:?}", began.elapsed());
     assert!(peaks.0 < 700, "the worker took {} MiB", peaks.0);
     assert!(peaks.1 < 2_000, "the engine took {} MiB", peaks.1);
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-/// Appends a record, as soon as there is room for it.
+/// Appends a record, waiting for room in the queue.
 fn send(producer: &BaseProducer, topic: &str, key: &[u8], value: &[u8]) {
     let mut record = BaseRecord::to(topic).key(key).payload(value);
     while let Err((error, again)) = producer.send(record) {
@@ -120,7 +121,8 @@ fn send(producer: &BaseProducer, topic: &str, key: &[u8], value: &[u8]) {
     }
 }
 
-/// What checksums and smaller fetches cost of the least that reading costs: batches taken, payloads touched, nothing else.
+/// The share of checksums and smaller fetches in the baseline cost of reading: batches taken,
+/// payloads touched.
 ///
 /// ```text
 /// cargo test --test it faults::bytes::reading -- --ignored --nocapture

@@ -1,4 +1,4 @@
-//! What ClickHouse, and the network before it, can do to a worker.
+//! Faults of ClickHouse and of the network to it.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn clickhouse_may_go_away_and_come_back() {
     setup.wait_until_counted();
 
     engine.process.kill().unwrap();
-    // A lane that waits for a load does not fill up, so what comes first needs none.
+    // A lane that waits for a load does not fill up, so the first records need none.
     setup.produce(&writer.write_rejects(3_000));
     setup.produce(&writer.write(5_000));
     worker.wait_for_line("cannot write to ClickHouse, trying again", Duration::from_secs(30));
@@ -30,7 +30,7 @@ fn clickhouse_may_go_away_and_come_back() {
     let (status, readiness) = ask(&mut worker, "/readyz");
     assert_eq!(status, 503, "{readiness}");
     assert!(readiness.contains("cannot write to ClickHouse") && readiness.contains("cannot be reached"), "{readiness}");
-    // With what it took so far, more than twice the session timeout.
+    // With the time so far, more than twice the session timeout.
     std::thread::sleep(Duration::from_secs(5));
     engine.process.restart().unwrap();
 
@@ -69,7 +69,7 @@ fn a_worker_that_cannot_write_its_last_rows_says_so_and_fails() {
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-/// It is killed again and again, in the middle of INSERTs, while the worker goes on.
+/// ClickHouse is killed repeatedly, within INSERTs, while the worker goes on.
 #[test]
 fn clickhouse_may_be_killed_during_a_run() {
     let mut engine = PrivateEngine::start();
@@ -88,7 +88,7 @@ fn clickhouse_may_be_killed_during_a_run() {
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-/// Requests are meddled with while a log is counted, and while another worker starts in the midst of it; then they pass.
+/// Requests are disturbed while a log is counted and while another worker starts; then they pass.
 #[track_caller]
 fn meddled_with(seed: u64, rule: Rule, options: &[(&'static str, u32)]) {
     let mut setup = Setup::new(2);
@@ -134,13 +134,13 @@ fn requests_may_break_half_way() {
     meddled_with(44, Rule { meddling: Meddling::CutRequest, every: 2, only: "" }, &[]);
 }
 
-/// A load that is cut off must fail: half of an account's facts would be wrong counts.
+/// A truncated load must fail: half of an account's facts would yield wrong counts.
 #[test]
 fn answers_may_break_half_way() {
     meddled_with(45, Rule { meddling: Meddling::CutAnswer, every: 2, only: "" }, &[]);
 }
 
-/// The rows are stored, and nobody knows: they are written once more.
+/// The rows are stored without an acknowledgement: they are written again.
 #[test]
 fn acknowledgements_may_be_lost() {
     meddled_with(46, Rule { meddling: Meddling::SwallowAnswer, every: 2, only: "INSERT" }, &[]);

@@ -1,5 +1,6 @@
-//! A full disk under the engine. It ends rather than to acknowledge what is not written; the worker waits for it, says why,
-//! and writes again what was not acknowledged once the engine is back with room to write.
+//! A full disk under the engine. The engine ends rather than acknowledge what is not written; the
+//! worker waits for it, reports why, and writes unacknowledged rows again once the engine is back
+//! with room to write.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -13,12 +14,12 @@ use crate::counting::{STOP_TIMEOUT, Setup, Writer, ask};
 use crate::support::engine::{PASSWORD, exe};
 use crate::support::{Database, Kafka, Program, is_required, unique};
 
-/// Exit status of a shell that could mount nothing.
+/// Exit status of a shell that could not mount.
 const NO_MOUNT: i32 = 99;
 
-/// Gives the engine (the arguments) a small disk of its own, which is full from when the file `fill` is there until `room`
-/// is; if the engine has ended by then, starts it again. In namespaces of its own nobody needs to be root to mount, and all
-/// processes end together.
+/// Runs the engine (the arguments) on a small disk, which is full from the creation of the file
+/// `fill` until that of `room`; if the engine has ended by then, starts it again. In separate
+/// namespaces mounting needs no root, and all processes end together.
 const ON_A_SMALL_DISK: &str = r#"
     folder=$1; shift
     mount -t tmpfs -o size=96m tmpfs "$folder/disk" || exit 99
@@ -30,7 +31,7 @@ const ON_A_SMALL_DISK: &str = r#"
     "$@"
 "#;
 
-/// The engine as arguments, on a port that stays the same.
+/// The engine as arguments, on a fixed port.
 fn engine_arguments(data: &Path, listen: &str) -> Vec<String> {
     let library = seatmeter::embedded::provision::engine_library(None).unwrap();
     let [exe, data, library] = [exe(), data, &library].map(|path| path.to_str().unwrap().to_owned());
@@ -62,7 +63,7 @@ fn a_full_disk_under_the_engine_loses_nothing() {
     std::thread::sleep(Duration::from_millis(300));
     if !engine.is_running() && engine.wait(SOON).code() == Some(NO_MOUNT) {
         assert!(!is_required("SEATMETER_REQUIRE_MOUNT"), "a disk has to be mounted here: {}", engine.stderr());
-        // Not by eprintln!, which is kept back while tests pass.
+        // Not eprintln!, which is captured while tests pass.
         let _ = writeln!(std::io::stderr(), "WARNING: no full disk was tested, for none can be mounted here");
         return;
     }
@@ -87,7 +88,7 @@ fn a_full_disk_under_the_engine_loses_nothing() {
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-/// Whether progress is behind the log, or cannot even be asked for.
+/// Whether progress is behind the log or cannot be queried.
 fn setup_is_behind(setup: &Setup<'_>) -> bool {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let url = format!("{}/?database={}", setup.database.url, setup.database.name);

@@ -1,4 +1,4 @@
-//! Logs that lose their end with the leader that held it, and are filled again by the next one.
+//! Logs that lose their end with their leader, and are refilled by the next one.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use super::{SOON, hurry};
 use crate::counting::{STOP_TIMEOUT, Setup, Writer, ask};
 use crate::support::{Cluster, Program, engine, eventually, unique};
 
-/// How long a new leader is waited for, and producers and workers find it.
+/// How long the election may take, and producers and workers to find the new leader.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What a worker says after an unclean election.
+/// A worker's message after an unclean election.
 const REFUSAL: &str = "lost records that were counted, and others took their offsets";
 
-/// A clean change of leaders is counted across. An unclean one, which puts other records in the offsets of those that were
-/// counted, is refused, by a worker that runs through it and by one that did not see it, at each start, however far the log
-/// has grown since.
+/// Counting continues across a clean change of leaders. An unclean one, which puts other records in
+/// the offsets of counted ones, is refused, by a worker that was running and by one that was not,
+/// at each start, however far the log has grown since.
 #[test]
 fn a_log_that_an_election_has_cut_and_others_have_filled_is_refused() {
     let Some(cluster) = Cluster::start() else { return };
@@ -38,14 +38,14 @@ fn a_log_that_an_election_has_cut_and_others_have_filled_is_refused() {
     append(&mut writer, 100);
     counted_by_all(&writer);
 
-    // Broker 3 takes over with all that broker 2 held.
+    // Broker 3 takes over with all records of broker 2.
     cluster.kill(2);
     setups.iter().for_each(|setup| cluster.wait_for_leader(&setup.topic, 3, 1));
     append(&mut writer, 200);
     counted_by_all(&writer);
     assert!(looks(&mut worker) > 0, "the last record is looked for when the leader epoch changes");
 
-    // Broker 2 comes back as the only one, and knows nothing of these 200.
+    // Broker 2 comes back as the only one, without these 200 records.
     assert!(other_worker.terminate(STOP_TIMEOUT).success());
     cluster.kill(3);
     cluster.restart(2);
@@ -67,14 +67,14 @@ fn a_log_that_an_election_has_cut_and_others_have_filled_is_refused() {
     }
 }
 
-/// How often the worker has gone back to its last record because of another leader epoch.
+/// How often the worker has checked its last record because of another leader epoch.
 fn looks(worker: &mut Program) -> u64 {
     let (_, metrics) = ask(worker, "/metrics");
     let line = metrics.lines().find(|line| line.starts_with("seatmeter_seeks_total{cause=\"leader_epoch\"}"));
     line.map_or(0, |line| line.split_whitespace().last().unwrap().parse().unwrap())
 }
 
-/// Waits until the worker says that its log was cut and filled again, with the way out.
+/// Waits until the worker reports that its log was cut and refilled, with the way out.
 fn refused(worker: &mut Program, topic: &str) {
     let line = worker.wait_for_line("partition refused", SOON);
     assert!(line.contains("ERROR") && line.contains(REFUSAL) && line.contains(topic), "{line}");

@@ -1,12 +1,13 @@
-//! What a consumer group can do to a worker: members that join, leave, die and stall, and committed offsets that are lost
-//! or lie.
+//! Faults of a consumer group: members that join, leave, die and stall, and committed offsets that
+//! are lost or wrong.
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 
 use super::hurry;
 use crate::counting::{COUNT_TIMEOUT, STOP_TIMEOUT, Setup, Writer};
 
-/// One worker joins, one is killed, one is stopped politely, one is stalled past its session and continues.
+/// One worker joins, one is killed, one is stopped by SIGTERM, one is stalled past its session and
+/// continues.
 #[track_caller]
 fn members_come_and_go(assignor: &str, seed: u64) {
     let mut setup = Setup::new(4);
@@ -23,7 +24,8 @@ fn members_come_and_go(assignor: &str, seed: u64) {
     setup.produce(&writer.write(1_000));
     first.signal("STOP");
     setup.produce(&writer.write(1_000));
-    // The group misses the first one after its session timeout, and the others count its partitions.
+    // The group removes the first one after its session timeout, and the others count its
+    // partitions.
     setup.wait_until_counted();
     second.kill();
     setup.produce(&writer.write(1_000));
@@ -54,14 +56,15 @@ fn committed_offsets_decide_nothing() {
     let mut worker = setup.worker();
     setup.check(&writer);
     assert!(worker.terminate(STOP_TIMEOUT).success());
-    // The worker has left it, so it is empty.
+    // The worker has left the group, so it is empty.
     setup.kafka.delete_group(&setup.group);
     setup.produce(&writer.write(500));
     let mut worker = setup.worker();
     setup.check(&writer);
     assert!(worker.terminate(STOP_TIMEOUT).success());
 
-    // Offsets that somebody else has committed: beyond what is counted, behind it, and beyond the end of the log.
+    // Offsets committed by another client: beyond the progress, before it, and beyond the end of
+    // the log.
     for lie in ["end", "beginning", "beyond"] {
         setup.produce(&writer.write(500));
         commit_as_stranger(&setup, lie);
@@ -70,14 +73,14 @@ fn committed_offsets_decide_nothing() {
         assert!(worker.terminate(STOP_TIMEOUT).success());
     }
 
-    // Nor may librdkafka decide.
+    // librdkafka must not decide either.
     let mut refused = setup.command(&["worker"]);
     let refused = refused.env("SEATMETER__KAFKA__PROPERTIES__AUTO_OFFSET_RESET", "latest").output().unwrap();
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success() && said.contains("where to start is decided by the progress"), "{said}");
 }
 
-/// Commits offsets in the group's name, as tools do.
+/// Commits offsets for the group, as tools do.
 fn commit_as_stranger(setup: &Setup<'_>, lie: &str) {
     let stranger: BaseConsumer = setup.kafka.client_config().set("group.id", &setup.group).create().unwrap();
     let mut offsets = rdkafka::TopicPartitionList::new();

@@ -1,5 +1,5 @@
-//! What a log can hold: transactions that were aborted, gaps, batches of every codec, dates of many years; and what
-//! retention takes from it.
+//! Contents of a log: aborted transactions, gaps, batches of every codec, dates of many years; and
+//! the effects of retention.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn aborted_transactions_count_nothing_and_leave_no_lag() {
     transact(&garbage, false);
     transact(&writer.write(400), true);
     setup.check(&writer);
-    // At the end of the log no later record shows that nothing is there.
+    // At the end of the log no later record shows the gap.
     transact(&garbage, false);
     let progress = setup.check(&writer);
     assert!(progress.absent >= 600, "{progress:?}");
@@ -56,7 +56,8 @@ fn batches_of_every_codec_are_read() {
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-/// Records that retention takes before they are counted are absent, and told loudly; what comes after them is counted.
+/// Records that retention deletes before they are counted are absent and logged as an error; later
+/// ones are counted.
 #[test]
 fn a_log_that_starts_beyond_the_progress_is_counted_from_there() {
     let setup = Setup::new(1);
@@ -80,8 +81,8 @@ fn a_log_that_starts_beyond_the_progress_is_counted_from_there() {
     let line = worker.wait_for_line("retention deleted 300 offsets before they were counted", SOON);
     assert!(line.contains("ERROR"), "{line}");
 
-    // While a worker runs that is behind, because it was stopped for a moment: of these many tombstones it has fetched a
-    // first few at most.
+    // While a running worker is behind, because it was stopped for a moment: it has fetched at most
+    // a few of these many tombstones.
     let tombstones = vec![Record { key: Some("acct-0".to_owned()), value: None }; 30_000];
     worker.signal("STOP");
     setup.produce(&tombstones);
@@ -100,8 +101,8 @@ fn a_log_that_starts_beyond_the_progress_is_counted_from_there() {
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-/// Compaction leaves offsets that hold nothing, in the middle of the log. The topic's key is the account, so nobody should
-/// compact it; what somebody did compact is absent, and what is left is counted.
+/// Compaction leaves offsets that hold nothing, in the middle of the log. The topic's key is the
+/// account, so it should not be compacted; compacted records are absent, and the rest is counted.
 #[test]
 fn compacted_gaps_are_absent() {
     let setup = Setup::new(1);
@@ -123,8 +124,8 @@ fn compacted_gaps_are_absent() {
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-/// Fills the topic, which it creates anew with one partition, with 1,000 records that are no events, and has it compacted;
-/// answers how many are left.
+/// Recreates the topic with one partition, fills it with 1,000 records that are no events, and has
+/// it compacted; returns how many are left.
 pub(super) fn compact(setup: &Setup<'_>) -> u64 {
     let compacted = [
         ("cleanup.policy", "compact"),
@@ -178,7 +179,7 @@ fn more_than_a_hundred_months_fit_into_one_flush() {
     let mut writer = Writer::new(32);
     setup.produce(&writer.write(300));
     setup.produce(&writer.write_months(240));
-    // So that each part is one INSERT's.
+    // So that each part comes from one INSERT.
     setup.database.query("SYSTEM STOP MERGES test_executions_state");
     let mut worker = setup.worker();
     setup.check(&writer);

@@ -1,5 +1,6 @@
-//! The long run: random faults, one after the other or several at once, over a log that goes on and on, with three workers.
-//! Our counts are held against the naive ones after each; those of a plain consumer, to which the same is done, are measured.
+//! The long run: random faults, one after the other or several at once, over a growing log, with
+//! three workers. Our counts are compared with the naive ones after each; those of a plain consumer
+//! under the same faults are measured.
 //!
 //! ```text
 //! SEATMETER_FAULT_SECONDS=600 SEATMETER_FAULT_SEED=17 \
@@ -26,7 +27,7 @@ const BEYOND_SESSION: Duration = Duration::from_secs(5);
 /// No more partitions than this are added.
 const PARTITIONS_MAX: i32 = 10;
 
-/// Of rounds with more than one fault.
+/// Name of rounds with more than one fault.
 const SEVERAL: &str = "two of these at once";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ const FAULTS: [(Fault, &str); 19] = [
     (Fault::LogStartMoved, "start of the log moved past the progress"),
 ];
 
-/// What became of a kind of fault.
+/// Results of a kind of fault.
 #[derive(Default)]
 struct Tally {
     survived: u32,
@@ -87,7 +88,7 @@ fn from_environment(name: &str) -> Option<u64> {
 }
 
 fn say(text: &str) {
-    // Not by println!, which is kept back where output is captured.
+    // Not println!, which is captured by the harness.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
@@ -110,7 +111,7 @@ fn random_faults_change_no_count() {
     let mut plain_off = 0;
     while Instant::now() < until {
         if schedule.is_empty() {
-            // Each kind comes once in a while.
+            // Each kind occurs regularly.
             schedule.extend(FAULTS);
             arena.dice.shuffle(&mut schedule);
         }
@@ -133,7 +134,7 @@ fn random_faults_change_no_count() {
     say(&table(&tallies, &arena, plain_off));
 }
 
-/// Does it, and answers how often.
+/// Applies the fault, and returns how often.
 fn strike(arena: &mut Arena<'_>, fault: Fault) -> u32 {
     let times = u32::try_from(arena.dice.between(1, 3)).unwrap();
     match fault {
@@ -192,7 +193,7 @@ fn wait_a_little(arena: &mut Arena<'_>) {
     std::thread::sleep(Duration::from_millis(u64::try_from(arena.dice.between(50, 1_500)).unwrap()));
 }
 
-/// The same is done to one member of each group.
+/// The same is applied to one member of each group.
 fn strike_member(arena: &mut Arena<'_>, fault: Fault) {
     arena.start_members();
     let member = arena.dice.below(MEMBERS);
@@ -225,7 +226,7 @@ fn stop_member(arena: &mut Arena<'_>, member: usize) {
     }
 }
 
-/// What the proxy may confine itself to.
+/// Requests that the proxy may be limited to.
 const INSERT: &str = "INSERT";
 
 fn meddle(arena: &mut Arena<'_>, fault: Fault) -> u32 {
@@ -247,7 +248,7 @@ fn meddle(arena: &mut Arena<'_>, fault: Fault) -> u32 {
     u32::try_from(arena.clickhouse.meddled() - before).unwrap()
 }
 
-/// What is done while no member of any group runs.
+/// Faults that are applied while no member of any group runs.
 fn between_two_lives(arena: &mut Arena<'_>, fault: Fault) -> u32 {
     arena.while_producing(wait_a_little);
     arena.settle();
@@ -270,8 +271,8 @@ fn between_two_lives(arena: &mut Arena<'_>, fault: Fault) -> u32 {
     1
 }
 
-/// Transactions that are aborted and committed by turns; what is aborted makes no sense. The last one is committed, since a
-/// plain consumer never commits offsets that hold nothing.
+/// Transactions that are aborted and committed in turn; aborted records are invalid. The last one
+/// is committed, because a plain consumer never commits offsets that hold nothing.
 fn abort_transactions(arena: &mut Arena<'_>) -> u32 {
     let timeout = Duration::from_secs(30);
     let producer = arena.setup.producer(&[("transactional.id", &unique("tx"))]);
@@ -289,7 +290,7 @@ fn abort_transactions(arena: &mut Arena<'_>) -> u32 {
     3
 }
 
-/// As the contract has it: the producers stop, all is counted, a partition is added, the producers go on.
+/// By the contract: the producers stop, all is counted, a partition is added, the producers go on.
 fn add_partition(arena: &mut Arena<'_>) -> u32 {
     let partitions = arena.setup.partitions();
     arena.settle();
@@ -304,7 +305,7 @@ fn add_partition(arena: &mut Arena<'_>) -> u32 {
     1
 }
 
-/// The table of the README. Our counts are off by nothing, or `settle` had failed.
+/// The table of `tests/README.md`. Our counts are exact, or `settle` would have failed.
 fn table(tallies: &BTreeMap<&str, Tally>, arena: &Arena<'_>, plain_off: i64) -> String {
     let mut lines = String::from(
         "| fault | survived | our counts off by | the plain consumer's off by, in tests (rounds in which it was wrong) |\n\

@@ -1,7 +1,8 @@
-//! The baseline: a consumer as most people write it. It sums what it has read, inserts the sums as deltas, tries again until
-//! that works, and commits its offsets then.
+//! The baseline: a consumer as commonly written. It sums what it has read, inserts the sums as
+//! deltas, retries until that works, and then commits its offsets.
 //!
-//! It is a process of its own, so that it can be killed and stopped: this test binary, told to run one ignored test.
+//! It is a separate process, so that it can be killed and stopped: this test binary, running one
+//! ignored test.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -19,13 +20,13 @@ use crate::counting::Setup;
 use crate::support::Program;
 use crate::support::engine::PASSWORD;
 
-/// As the program's in these tests.
+/// As in the program, in these tests.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Account, organization, project, day.
 type Key = [String; 4];
 
-/// The variables that say what to consume, in the order of [`Settings`].
+/// The environment variables of [`Settings`], in its order.
 const VARIABLES: [&str; 5] =
     ["PLAIN_BROKERS", "PLAIN_TOPIC", "PLAIN_GROUP", "PLAIN_CLICKHOUSE_URL", "PLAIN_CLICKHOUSE_DATABASE"];
 
@@ -80,7 +81,7 @@ fn consume(consumer: &BaseConsumer, url: &str, stop: &AtomicBool) {
     let mut has_read = false;
     let mut flushed_at = Instant::now();
     loop {
-        // Errors pass by themselves, as long as it goes on polling.
+        // Errors are temporary, as long as it goes on polling.
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(10)) {
             has_read = true;
             if let Some((key, tests)) = message.payload().and_then(tests_of) {
@@ -114,7 +115,7 @@ fn tests_of(payload: &[u8]) -> Option<(Key, u64)> {
     Some((key, data["tests"].as_u64()?))
 }
 
-/// Inserts until it works. False where it is told to stop before that.
+/// Inserts until it works. False if it is stopped before that.
 fn insert(url: &str, deltas: &BTreeMap<Key, u64>, stop: &AtomicBool) -> bool {
     let rows: Vec<String> = deltas
         .iter()

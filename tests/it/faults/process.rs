@@ -1,4 +1,4 @@
-//! What a worker's process does that cannot go on: it ends, clearly, and the next one counts on.
+//! A worker's process that cannot go on ends with a clear message, and the next one continues.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -30,7 +30,8 @@ fn a_client_that_fails_for_good_ends_the_process() {
     assert!(second.terminate(STOP_TIMEOUT).success());
 }
 
-/// A log that nobody reads any more blocks whoever writes to it. That must be nobody who counts, nor who ends the process.
+/// A log that is not read blocks its writers. Those must not be the threads that count or that end
+/// the process.
 #[test]
 fn a_log_that_nobody_reads_keeps_a_worker_from_nothing() {
     let mut setup = Setup::new(2);
@@ -45,7 +46,7 @@ fn a_log_that_nobody_reads_keeps_a_worker_from_nothing() {
     let mut lines = BufReader::new(worker.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     let address = lines.find_map(|line| Some(line.split_once("listening address=")?.1.to_owned())).unwrap();
     assert!(lines.any(|line| line.contains("librdkafka")), "`debug` is passed on");
-    // From here on nobody reads.
+    // From here on the log is not read.
     eventually("the log is full", SOON, || {
         setup.produce(&writer.write(20));
         let metrics =
@@ -59,10 +60,11 @@ fn a_log_that_nobody_reads_keeps_a_worker_from_nothing() {
     assert_eq!(ended.code(), Some(0));
 }
 
-/// Runs the program (the arguments from the third on) and, once standard input names it, stops one of its threads, as a
-/// debugger does, and says so; ends as the program does. The first two arguments are the numbers of the system call
-/// `ptrace` and of its request PTRACE_SEIZE; 0x4207 is PTRACE_INTERRUPT, 0x40000000 is __WALL, since a traced thread is
-/// waited for on its own. No thread can be made to hang from outside in a more peaceful way.
+/// Runs the program (the arguments from the third on) and, once standard input names it, stops one
+/// of its threads, as a debugger does, and says so; ends as the program does. The first two
+/// arguments are the numbers of the system call `ptrace` and of its request PTRACE_SEIZE; 0x4207 is
+/// PTRACE_INTERRUPT, 0x40000000 is __WALL, since a traced thread is waited for on its own. There is
+/// no simpler way to make a thread hang from outside.
 const STOPPING_A_THREAD: &str = r#"
     use strict;
     my ($ptrace, $seize) = (shift() + 0, shift() + 0);
@@ -113,12 +115,12 @@ fn a_stuck_thread_ends_the_process() {
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-/// A process that ends with the test, however that ends.
+/// A process that ends with the test, however the test ends.
 struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // It has ended, if all went well.
+        // It has usually ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,5 +1,5 @@
-//! Accounts whose events lie in two partitions: moved once after all was counted, which is right, and all other ways, which
-//! are told.
+//! Accounts with events in two partitions: moved once after all was counted, which is correct, and
+//! all other ways, which are reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::SOON;
 use crate::counting::{STOP_TIMEOUT, Setup, ask};
+use crate::documents::section;
 use crate::support::http_proxy::{HttpProxy, Meddling, Rule};
 use crate::support::{Program, eventually};
 
@@ -30,7 +31,7 @@ fn login(account: &str) -> String {
         .to_string()
 }
 
-/// What the view names: partitions by account.
+/// Content of the view: partitions by account.
 #[track_caller]
 fn split_accounts(setup: &Setup<'_>) -> BTreeMap<String, String> {
     let lines = setup.database.query("SELECT account_id, partitions FROM split_accounts");
@@ -52,7 +53,7 @@ fn ask_json(program: &mut Program, path: &str) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
-/// Two workers, a partition each where the group shares them out.
+/// Two workers, with a partition each after the rebalance.
 #[test]
 fn an_account_that_moves_after_a_stop_is_fine_and_one_that_comes_back_is_told() {
     let setup = Setup::new(2);
@@ -65,7 +66,7 @@ fn an_account_that_moves_after_a_stop_is_fine_and_one_that_comes_back_is_told() 
     setup.wait_until_counted();
     log_in(&setup, 1, &["acme", "third"]);
     setup.wait_until_counted();
-    // More events after the move, and a restart, change nothing.
+    // More events after the move and a restart change nothing.
     let [first, _] = &mut programs;
     assert!(first.terminate(STOP_TIMEOUT).success());
     programs[0] = run(&setup);
@@ -96,9 +97,13 @@ fn an_account_that_moves_after_a_stop_is_fine_and_one_that_comes_back_is_told() 
     }
     assert_eq!(programs[0].stderr().matches("split account: ").count(), 1, "one line for each account");
 
-    // The way out that README tells.
-    setup.database.query("DELETE FROM account_progress WHERE account_id = 'acme'");
-    setup.database.query("DELETE FROM account_moves WHERE account_id = 'acme'");
+    // The warning is removed as the runbook says.
+    let runbook = section("config/runbook.md", "An account in two partitions");
+    let statements: Vec<&str> = runbook.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    assert_eq!(statements.len(), 2, "{statements:?}");
+    for statement in statements {
+        setup.database.query(statement.trim_end_matches(';'));
+    }
     eventually("nothing is wrong any more", SOON, || {
         (ask_json(&mut programs[1], "/readyz")["degraded"] == json!([])).then_some(())
     });
@@ -107,7 +112,7 @@ fn an_account_that_moves_after_a_stop_is_fine_and_one_that_comes_back_is_told() 
     }
 }
 
-/// Two producers at once, one places accounts as Java does, the other as librdkafka does by itself.
+/// Two producers at once, one with Java's partitioner, the other with librdkafka's default.
 #[test]
 fn two_partitioners_at_once_are_told_by_worker_and_check_config() {
     let mut setup = Setup::new(4);
@@ -134,7 +139,7 @@ fn two_partitioners_at_once_are_told_by_worker_and_check_config() {
     assert!(said.contains("warning: topic") && said.contains("accounts in several partitions at once"), "{said}");
     assert!(checked.status.success(), "a warning is no failure: {said}");
 
-    // All that the log holds is there at the start, and the partitions are read at different speeds.
+    // The whole log exists at the start, and the partitions are read at different speeds.
     let mut workers = [setup.worker(), setup.worker()];
     setup.wait_until_counted();
     let expected = setup.database.query(
@@ -151,7 +156,8 @@ fn two_partitioners_at_once_are_told_by_worker_and_check_config() {
     }
 }
 
-/// Rows, then the progress of accounts, then that of the partition: each waits for the one before.
+/// Rows, then the progress of accounts, then that of the partition: each waits for the previous
+/// one.
 #[test]
 fn account_progress_lies_between_the_rows_and_the_progress() {
     let mut setup = Setup::new(1);
@@ -166,7 +172,7 @@ fn account_progress_lies_between_the_rows_and_the_progress() {
     refuse("active_users_state");
     log_in(&setup, 0, &["acme"]);
     eventually("the other rows are there", SOON, || (count("organizations_seen") == "1").then_some(()));
-    // The flush is tried again and again meanwhile.
+    // The flush is retried meanwhile.
     let refused = proxy.meddled();
     eventually("the flush is tried again", SOON, || (proxy.meddled() > refused + 3).then_some(()));
     assert_eq!((count("account_progress"), next_offset()), ("0".to_owned(), "0".to_owned()));

@@ -1,4 +1,4 @@
-//! What can become of a topic: created again, cut short, given more partitions, never there.
+//! Faults of a topic: recreated, truncated, extended with partitions, missing.
 
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ fn a_topic_that_was_recreated_is_refused() {
     let mut worker = setup.worker();
     let counted = setup.check(&writer);
 
-    // While the worker runs, and at once refilled beyond where it stands: its client reads on as if nothing had happened.
+    // While the worker runs, and at once refilled beyond its position: its client reads on as if
+    // nothing had happened.
     recreate(&setup);
     let mut refilled = Writer::new(20);
     setup.produce(&refilled.write(3_000));
@@ -28,7 +29,7 @@ fn a_topic_that_was_recreated_is_refused() {
     assert!(worker.is_running(), "other partitions could go on");
     assert!(worker.terminate(STOP_TIMEOUT).success());
 
-    // And so it is at the next start.
+    // The same at the next start.
     let mut worker = setup.worker();
     let line = worker.wait_for_line("partition refused", SOON);
     let way_out =
@@ -40,7 +41,8 @@ fn a_topic_that_was_recreated_is_refused() {
     setup.counted().assert_is(&writer.counted());
     assert!(worker.terminate(STOP_TIMEOUT).success());
 
-    // The way out that the message tells leads out: the new topic is counted from its beginning, beside the old one.
+    // The way out in the message works: the new topic is counted from its beginning, beside the old
+    // one.
     setup.database.query("TRUNCATE TABLE source_progress");
     let mut worker = setup.worker();
     let progress = setup.wait_until_counted();

@@ -1,4 +1,4 @@
-//! What can become of a worker's process.
+//! Faults of a worker's process.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use crate::support::http_proxy::{HttpProxy, Meddling, Rule};
 
 const KILLS: u32 = 20;
 
-/// Rows go out first, then the progress, alone. A kill between the two leaves rows of events that the next start counts
-/// again; every request is delayed a little, so that kills hit that moment. Half of them wait for it, the others come at any
-/// time.
+/// Rows go out first, then the progress, alone. A kill between the two leaves rows of events that
+/// the next start counts again; every request is delayed a little, so that kills hit that moment.
+/// Half of the kills wait for it, the others come at any time.
 #[test]
 fn kills_in_the_middle_of_flushes_change_nothing() {
     let mut setup = Setup::new(4);
-    // The group gives up a killed member soon.
+    // The group removes a killed member soon.
     setup.set("KAFKA__SESSION_TIMEOUT_MS", 1_000);
     setup.set("INGEST__REVOKE_DEADLINE_MS", 900);
     let proxy = HttpProxy::to(&setup.database.url);
@@ -63,7 +63,7 @@ fn unclaimed(setup: &Setup<'_>) -> String {
     count.trim().to_owned()
 }
 
-/// Whether rows are stored that no progress covers.
+/// Whether rows are stored beyond the progress.
 fn is_half_written(setup: &Setup<'_>) -> bool {
     let beyond = setup.database.query(
         "SELECT count() FROM (SELECT source, max(upto) AS upto FROM test_executions_state GROUP BY source) AS rows \

@@ -1,4 +1,4 @@
-//! What becomes of a log that other zone data has counted before.
+//! A log that was counted with other zone data before.
 
 use seatmeter::core::calendar::RELEASE;
 
@@ -39,7 +39,7 @@ fn other_zone_data_waits_until_all_is_stored_up_to_the_progress() {
     assert!(readiness.contains("was counted by time zone data 2025b"), "{readiness}");
     assert_eq!(setup.progress().next_offsets, counted.next_offsets);
 
-    // The older one has ended in an orderly way, and the worker that waits goes on by itself.
+    // The older one has ended in an orderly way, and the waiting worker continues by itself.
     counted_by_another(&setup, 0);
     setup.check(&writer);
     let ready = || (ask(&mut worker, "/readyz").0 == 200).then_some(());

@@ -1,4 +1,4 @@
-//! What the brokers do not allow.
+//! Operations that the brokers deny.
 
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,8 @@ fn a_topic_that_must_not_be_read_any_more_is_no_fresh_data_and_counts_on_when_it
     assert!(!told.contains("does not exist"), "{told}");
     let stands = partition(&mut worker, 0)["data_through"].clone();
     setup.produce(&writer.write(9_000));
-    // Longer than several empty flushes take, at one a second, and than the end of the log stands unasked.
+    // Longer than several empty flushes, one a second, and than the recorded end of the log is
+    // valid.
     let waited_from = Instant::now();
     eventually("the lag is the log's", SOON, || (partition(&mut worker, 0)["lag"] == 9_000).then_some(()));
     assert_eq!(metric(&mut worker, "seatmeter_partition_lag_records{partition=\"0\"}"), Some(9_000.0));
@@ -60,7 +61,8 @@ fn a_topic_that_must_not_be_read_any_more_is_no_fresh_data_and_counts_on_when_it
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-/// The only right is to read, which includes describing; without it the log's end cannot be asked for either.
+/// The only right is Read, which includes Describe; without it the log's end cannot be requested
+/// either.
 #[test]
 fn a_topic_that_must_not_even_be_described_any_more_has_no_lag_and_is_not_said_to_be_gone() {
     let Some(kafka) = SecuredKafka::shared() else { return };
@@ -75,7 +77,7 @@ fn a_topic_that_must_not_even_be_described_any_more_has_no_lag_and_is_not_said_t
     wait_until_ready(&mut worker);
 
     kafka.forbid(&principal, Operation::Read, topic);
-    // Its client knows no such topic any more, and so leaves its partitions to the group.
+    // Its client no longer sees the topic, and so releases its partitions.
     let told = wait_for_reason(&mut worker, "kafka", &[&missing_read(&principal, &format!("--topic {}", setup.topic))]);
     let stands = partition(&mut worker, 0)["data_through"].clone();
     setup.produce(&writer.write(1_000));
@@ -141,7 +143,7 @@ fn a_group_that_must_not_be_joined_is_told_by_its_acl() {
     setup.check(&writer);
     wait_until_ready(&mut worker);
 
-    // And taken away under a member: its session ends.
+    // Revoked from a member: its session ends.
     kafka.forbid(&principal, Operation::Read, Resource::Group(&setup.group));
     wait_for_reason(&mut worker, "group", &[&acl]);
     kafka.allow(&principal, Operation::Read, Resource::Group(&setup.group));

@@ -1,5 +1,6 @@
-//! Logs that go on and cannot be read: rights that were never given or are taken away, data that cannot be unpacked or is
-//! damaged. The worker says so, claims no freshness for what it does not read, and counts exactly once it can.
+//! Logs that grow and cannot be read: rights that were never granted or are revoked, data that
+//! cannot be unpacked or is damaged. The worker reports it, claims no freshness for what it does
+//! not read, and counts exactly once it can.
 
 mod denied;
 mod ready;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use crate::counting::{Setup, ask};
 use crate::support::Program;
 
-/// How long something may take to be noticed; the machine may be busy with other tests.
+/// How long a change may take to be noticed on a busy machine.
 const SOON: Duration = Duration::from_secs(90);
 
 /// Starts a worker that serves the report API too.
@@ -21,7 +22,7 @@ fn run(setup: &Setup<'_>) -> Program {
     Program::spawn(setup.command(&["run"]).env("SEATMETER__LOG__FILTER", "info,seatmeter::access=off"))
 }
 
-/// Asks twice a second, and fails the test when the answer does not come in time.
+/// Polls twice a second, and fails the test if the answer does not come in time.
 #[track_caller]
 fn eventually<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = std::time::Instant::now() + timeout;
@@ -34,7 +35,7 @@ fn eventually<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Option<
     }
 }
 
-/// Waits until `/readyz` says that this component is waited for, for a reason that contains all of `parts`.
+/// Waits until `/readyz` reports this component, with a reason that contains all of `parts`.
 #[track_caller]
 fn wait_for_reason(worker: &mut Program, component: &str, parts: &[&str]) -> String {
     eventually(&format!("{component}: {parts:?}"), SOON, || {
@@ -44,7 +45,7 @@ fn wait_for_reason(worker: &mut Program, component: &str, parts: &[&str]) -> Str
     })
 }
 
-/// Why a component is waited for.
+/// The reason of a component on `/readyz`.
 fn reason(readiness: &str, component: &str) -> Option<String> {
     let readiness: Value = serde_json::from_str(readiness).unwrap();
     let waiting = readiness["waiting_for"].as_array().unwrap().clone();
@@ -73,7 +74,7 @@ fn metric(worker: &mut Program, series: &str) -> Option<f64> {
     Some(line.rsplit(' ').next().unwrap().parse().unwrap())
 }
 
-/// The lines of the log that warn and contain this.
+/// The warnings in the log that contain this.
 fn warnings(worker: &Program, part: &str) -> Vec<String> {
     let lines = worker.stderr();
     lines.lines().filter(|line| line.contains("WARN") && line.contains(part)).map(str::to_owned).collect()

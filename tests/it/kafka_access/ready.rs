@@ -1,4 +1,4 @@
-//! What ready means, and which reason is told.
+//! Readiness and its reasons.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ fn a_worker_is_not_ready_before_it_reads() {
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-/// Both are ready, so that a rolling update goes on; and the API alone has nothing to join.
+/// Both are ready, so that a rolling update proceeds; the API alone joins no group.
 #[test]
 fn a_member_without_partitions_and_an_api_alone_are_ready() {
     let setup = Setup::new(1);

@@ -1,4 +1,4 @@
-//! Data that the log holds and nobody can read.
+//! Data in the log that cannot be read.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
@@ -30,8 +30,8 @@ fn huge_batch(setup: &Setup<'_>) {
     produce(&setup.producer(&properties), &setup.topic, &records);
 }
 
-/// A batch that unpacks to more than the worker is allowed holds its partition, and is told; with the limit that is set by
-/// default it is counted.
+/// A batch that unpacks to more than the limit halts its partition, and is reported; with the
+/// default limit it is counted.
 #[test]
 fn a_batch_that_unpacks_to_more_than_the_limit_is_told_and_counted_once_it_may_be() {
     let mut setup = Setup::new(1);
@@ -79,14 +79,14 @@ fn a_huge_batch_is_counted_by_default_in_little_memory() {
     let mut worker = run(&setup);
     assert_eq!(setup.wait_until_counted().outcomes, [0, RECORDS as u64, 0, 0]);
     let peak_mib = peak_mib(worker.pid());
-    // Not by println!, which is kept back where output is captured.
+    // Not println!, which is captured by the harness.
     let _ = writeln!(std::io::stderr(), "{size_bytes} bytes of log; peak of the worker: {peak_mib} MiB");
     assert!(peak_mib < PEAK_MIB_MAX, "the worker took {peak_mib} MiB");
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-/// A damaged batch is not counted, holds its partition, and is told; the others go on. Once its records are given up they
-/// are absent, and whatever comes after them is counted.
+/// A damaged batch is not counted, halts its partition, and is reported; other partitions go on.
+/// Once its records are deleted they are absent, and later ones are counted.
 #[test]
 fn a_damaged_batch_is_told_and_what_follows_it_is_counted_once_it_is_given_up() {
     let kafka = Kafka::start();

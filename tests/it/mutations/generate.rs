@@ -1,5 +1,6 @@
-//! Random events together with a JSON text of each, written as freely as the contract allows: any field order, any
-//! escapes, ids as numbers or strings, nulls for what is absent, unknown fields, any offset, any whitespace.
+//! Random events with a JSON text of each, varied as far as the contract allows: any field order,
+//! any escapes, ids as numbers or strings, nulls for what is absent, unknown fields, any offset,
+//! any whitespace.
 
 use std::borrow::Cow;
 
@@ -143,7 +144,7 @@ fn parent(dice: &mut Dice, data: &mut Members) -> Option<Option<IdRef<'static>>>
     }
 }
 
-/// A name or an email, which may be absent, null or empty: all the same.
+/// A name or an email; absent, null and empty are the same.
 fn label(dice: &mut Dice, data: &mut Members, name: &'static str) -> Option<Cow<'static, str>> {
     let label = dice.chance(70).then(|| text(dice, 20));
     let value = label.as_ref().map(|label| json_text(dice, label));
@@ -187,7 +188,7 @@ fn push_id(dice: &mut Dice, data: &mut Members, name: &'static str, id: &IdRef<'
     data.push((name, value));
 }
 
-/// A number within the limits, often one of them.
+/// A number within the limits, often a limit itself.
 fn number(dice: &mut Dice, (min, max): (i64, i64)) -> u64 {
     let number = match dice.below(4) {
         0 => min,
@@ -210,7 +211,7 @@ fn id(dice: &mut Dice, bytes_max: usize) -> IdRef<'static> {
     }
 }
 
-/// None is a control character, the longest has 4 bytes.
+/// No control characters; the longest has 4 bytes.
 const ID_CHARACTERS: [char; 14] = ['a', 'Z', '0', '9', ' ', '"', '\\', '/', '-', 'é', '\u{a0}', '€', '\u{fffd}', '😀'];
 
 /// Some that ids must not have.
@@ -258,7 +259,7 @@ fn json_text(dice: &mut Dice, text: &str) -> String {
     json + "\""
 }
 
-/// The instant as RFC 3339, at some offset, cut to the digits that it needs or longer.
+/// The instant as RFC 3339, at some offset, with the digits that it needs or more.
 fn time_text(dice: &mut Dice, time_ms: i64) -> String {
     let offset_minutes = *dice.pick(&[0, 0, 0, 60, 345, -570, 1439, -1439]);
     let offset = FixedOffset::east_opt(offset_minutes * 60).unwrap();

@@ -1,6 +1,6 @@
-//! No number is lost to a bad record: 100,000 changed records are each counted or rejected with a reason of the contract,
-//! none panics, a second decoder written naively agrees on every one, and what a lane counts is what it counts without
-//! the bad ones among them.
+//! Bad records change no count: 100,000 mutated records are each counted or rejected with a reason
+//! of the contract, none panics, a second, naive decoder agrees on every one, and a lane counts the
+//! same without the bad ones.
 
 mod generate;
 mod mutate;
@@ -20,19 +20,19 @@ use self::mutate::{Mutation, mutate};
 use crate::contract::examples;
 use crate::simulation::dice::Dice;
 
-/// How many records are changed.
+/// How many records are mutated.
 const SAMPLES: usize = 100_000;
 
-/// How many random events they are made from.
+/// Number of random events that they are derived from.
 const ORIGINALS: usize = 2_000;
 
 /// How many events are written and read back.
 const ROUNDTRIPS: usize = 20_000;
 
-/// Records that a lane is given at once.
+/// Records in one batch of a lane.
 const BATCH: usize = 1_000;
 
-/// A record that is being changed.
+/// A record that is being mutated.
 #[derive(Clone, Debug)]
 struct Sample {
     payload: Option<Vec<u8>>,
@@ -50,8 +50,8 @@ impl Sample {
     }
 }
 
-/// The same `count` changed records for the same seed, half of them made from the contract's examples and half from random
-/// events.
+/// `count` mutated records, the same for the same seed, half of them derived from the contract's
+/// examples and half from random events.
 fn samples(seed: u64, count: usize) -> Vec<(Mutation, Sample)> {
     let mut dice = Dice::new(seed, 0);
     let examples: Vec<_> = examples().iter().map(|example| Sample::new(&example.text, &example.key)).collect();
@@ -95,7 +95,7 @@ fn a_second_decoder_agrees_on_every_changed_record() {
             None => without_oracle += 1,
         }
     }
-    // The comparison is worth something only if each change has its effects.
+    // The comparison is meaningful only if each mutation has an effect.
     assert!(without_oracle < SAMPLES / 50, "{without_oracle} records could not be compared");
     let count = |mutation: Mutation, outcome: &str| outcomes.get(&(mutation, outcome)).copied().unwrap_or(0);
     let untouched: Vec<_> = outcomes.keys().filter(|(mutation, _)| *mutation == Mutation::None).collect();
@@ -141,7 +141,7 @@ fn every_event_is_read_back_as_it_was_written() {
     }
 }
 
-/// What a lane that holds nothing, over a store that holds nothing, counts of these records.
+/// The counts of an empty lane on an empty store for these records.
 fn counted(records: &[(Record<'_>, Decoded<'_>)], end_offset: u64) -> (LaneRows, Progress) {
     let seed = UserKeySeed { k0: 1, k1: 2 };
     let mut lane = Lane::new(Source::new("usage-events", "", 0), Progress::default(), seed);
@@ -165,7 +165,7 @@ fn counted(records: &[(Record<'_>, Decoded<'_>)], end_offset: u64) -> (LaneRows,
     (lane.drain(), lane.progress())
 }
 
-/// The rows of a drain but for the rejected records and the progress, in one order.
+/// The rows of a drain without rejected records and progress, sorted.
 fn sorted_rows(rows: &LaneRows) -> Vec<String> {
     fn texts<T: std::fmt::Debug>(rows: &[T]) -> Vec<String> {
         rows.iter().map(|row| format!("{row:?}")).collect()

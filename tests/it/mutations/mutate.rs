@@ -1,24 +1,24 @@
-//! What producers, networks and disks do to good records, and what an attacker would.
+//! Mutations: damage by producers, networks and disks, and by attackers.
 
 use super::Sample;
 use crate::simulation::dice::Dice;
 
-/// The ways in which a record is changed.
+/// Kinds of mutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Mutation {
-    /// As it was.
+    /// Unchanged.
     None,
     /// No value.
     Tombstone,
-    /// Cut off somewhere.
+    /// Truncated.
     Truncated,
     /// Some bits flipped.
     BitsFlipped,
-    /// Some bytes taken out.
+    /// Some bytes removed.
     BytesRemoved,
     /// Some bytes repeated elsewhere.
     BytesCopied,
-    /// Some bytes of JSON's own replaced by others of them.
+    /// Some structural bytes of JSON replaced by others.
     SyntaxReplaced,
     /// The beginning of one record and the end of another.
     Spliced,
@@ -34,7 +34,7 @@ pub(super) enum Mutation {
     OtherKey,
     /// A record timestamp far from the event's time.
     OtherTimestamp,
-    /// Nothing of it left.
+    /// Emptied.
     Noise,
 }
 
@@ -57,18 +57,19 @@ impl Mutation {
         Self::Noise,
     ];
 
-    /// How often each occurs, in the order of `ALL`. The huge ones are few because they cost the most time.
+    /// Frequency of each kind, in the order of `ALL`. Huge ones are rare because they cost the most
+    /// time.
     pub(super) const WEIGHTS: [usize; 15] = [200, 30, 100, 250, 80, 80, 150, 40, 50, 100, 30, 1, 30, 20, 20];
 }
 
-/// Changes the sample in that way. `other` is another one, to splice with.
+/// Mutates the sample. `other` is another one, to splice with.
 pub(super) fn mutate(dice: &mut Dice, mutation: Mutation, sample: &mut Sample, other: &Sample) {
     let Some(payload) = &mut sample.payload else { return };
     let at = dice.below(payload.len() + 1);
     match mutation {
         Mutation::None => {}
         Mutation::Tombstone => sample.payload = None,
-        // At least the last brace goes.
+        // At least the last brace is removed.
         Mutation::Truncated => payload.truncate(at.min(payload.trim_ascii_end().len() - 1)),
         Mutation::BitsFlipped => {
             for _ in 0..1 + dice.below(3) {
@@ -121,7 +122,8 @@ fn insert(payload: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     payload.splice(at..at, bytes.iter().copied());
 }
 
-/// Replaces single characters by others that mean something in JSON or in a timestamp: the result is often JSON still.
+/// Replaces single characters by others that mean something in JSON or in a timestamp: the result
+/// is often still JSON.
 fn replace_syntax(dice: &mut Dice, payload: &mut [u8]) {
     for _ in 0..1 + dice.below(2) {
         let at = dice.below(payload.len());
@@ -129,7 +131,7 @@ fn replace_syntax(dice: &mut Dice, payload: &mut [u8]) {
     }
 }
 
-/// Puts another content between two quotes: of a value, of a name, or of what stands between strings.
+/// Replaces the content between two quotes: of a value, of a name, or of the text between strings.
 fn replace_string(dice: &mut Dice, payload: &mut Vec<u8>) {
     let quotes: Vec<_> = (0..payload.len()).filter(|&at| payload[at] == b'"').collect();
     let first = dice.below(quotes.len() - 1);

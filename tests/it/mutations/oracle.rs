@@ -1,5 +1,5 @@
-//! The contract's section on events a second time, naively: `serde_json` values, a table of rows, chrono's timestamps.
-//! Where the decoder and this disagree, one of them is wrong.
+//! A second, naive implementation of the contract's section on events: `serde_json` values, a table
+//! of rows, chrono's timestamps. Where the decoder and this disagree, one of them is wrong.
 
 use std::borrow::Cow;
 
@@ -53,8 +53,8 @@ const PATHS: [&str; 22] = [
     "data.email",
 ];
 
-/// What the record is; `None` where this oracle cannot tell, because `serde_json` reads the text as no value although its
-/// grammar is right, or forgets how a number was written.
+/// The verdict on the record; `None` if this oracle cannot decide, because `serde_json` refuses a
+/// text with valid grammar, or loses how a number was written.
 pub(super) fn judge(record: &Record<'_>) -> Option<Decoded<'static>> {
     let Some(payload) = record.payload else { return Some(Decoded::Tombstone) };
     let reject = |reason: RejectReason, path: &str| {
@@ -130,7 +130,7 @@ fn envelope_holds_minus_zero(envelope: &Map<String, Value>) -> bool {
 }
 
 fn time_ms(text: &str) -> Option<i64> {
-    // Chrono lets a space stand for the T, and any minute have a leap second.
+    // Chrono accepts a space for the T, and a leap second in any minute.
     if text.as_bytes().get(10) == Some(&b' ') {
         return None;
     }

@@ -12,7 +12,7 @@ use super::{acme, assigned, described, organization, recipes, second_source, see
 use crate::store::{TestDatabase, rows, source};
 use crate::support::engine::PASSWORD;
 
-/// Settings, by the beginning of their names, that are not about what is answered, and why.
+/// Settings, by prefix of their names, that do not affect the answer, and why.
 const NOT_ABOUT_ANSWERS: [(&str, &str); 6] = [
     ("output_format_", "says how a result is written"),
     ("date_time_64_output_format_", "says how a result is written"),
@@ -29,13 +29,13 @@ const OTHER_TYPES: &str = "type NOT LIKE '%Int%' AND type NOT IN \
 /// A value that no setting has.
 const NO_VALUE: &str = "no-such-value";
 
-/// Of the settings that no view pins, every so many are tried by `cargo test`.
+/// `cargo test` tries one in this many of the settings that no view pins.
 const SAMPLE_STEP: usize = 150;
 
 /// Settings that are tried together.
 const GROUP: usize = 16;
 
-/// How long an answer may take: a setting that has it take for ever is told.
+/// How long an answer may take: a setting that makes it hang is reported.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Requests at once.
@@ -59,7 +59,7 @@ struct Analyst {
 }
 
 impl Analyst {
-    /// What the engine says to a statement under settings: rows, or its error.
+    /// The engine's result of a statement under settings: rows or an error.
     fn post(&self, sql: &str, settings: &[Setting]) -> Result<String, String> {
         let agent: ureq::Agent =
             ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
@@ -73,7 +73,7 @@ impl Analyst {
         if response.status() == 200 { Ok(text) } else { Err(text) }
     }
 
-    /// The rows of the answer to a question, in an order that does not depend on the engine.
+    /// The rows of an answer, in an order that does not depend on the engine.
     fn ask(&self, question: &Question, settings: &[Setting]) -> Result<Vec<String>, String> {
         let text = self.post(&question.sql, settings)?;
         let rows: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -93,7 +93,7 @@ impl Analyst {
         let sql = format!(
             "SELECT name, value, type FROM system.settings WHERE NOT is_obsolete AND {OTHER_TYPES} ORDER BY name"
         );
-        // What servers that were upgraded often have: the defaults of an older release.
+        // Common on upgraded servers: the defaults of an older release.
         let mut all = vec![("compatibility".to_owned(), "24.8".to_owned())];
         for line in self.lines(&sql) {
             let [name, value, kind] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
@@ -118,11 +118,11 @@ impl Analyst {
         list.split(", ").map(|value| value.trim_matches('\'').to_owned()).collect()
     }
 
-    /// Asks every question under each group of settings.
+    /// Runs every statement under each group of settings.
     fn deviations(&self, groups: &[Vec<Setting>]) -> Deviations {
         let usual: Vec<_> = self.questions.iter().map(|question| self.ask(question, &[]).unwrap()).collect();
         for (question, rows) in self.questions.iter().zip(&usual) {
-            // What belongs to an organization alone is nowhere at the top.
+            // Rows of a single organization do not exist at the top level.
             let may_be_empty = question.name.contains("organization = ''");
             assert!(may_be_empty || !rows.is_empty(), "{} answers nothing, which no setting can change", question.name);
             assert_eq!(self.ask(question, &[]).as_ref(), Ok(rows), "{} is not stable", question.name);
@@ -150,8 +150,8 @@ impl Analyst {
         all
     }
 
-    /// Asks every question under all of these settings at once. Where anything is answered otherwise, the two halves are tried,
-    /// until one setting is left.
+    /// Runs every statement under all of these settings at once. If any answer differs, bisects the
+    /// settings until one is left.
     fn try_together(&self, settings: &[Setting], usual: &[Vec<String>], found: &mut Deviations) {
         for (question, expected) in self.questions.iter().zip(usual) {
             let answer = self.ask(question, settings);
@@ -175,12 +175,12 @@ impl Analyst {
     }
 }
 
-/// What settings did to answers.
+/// Effects of settings on answers.
 #[derive(Default)]
 struct Deviations {
     /// Answers that differ.
     different: Vec<String>,
-    /// How many questions were answered by an error, by setting.
+    /// Number of statements that failed, by setting.
     errors: BTreeMap<String, usize>,
 }
 
@@ -300,13 +300,13 @@ async fn some_settings_change_no_answer() {
     analyst.deviations(&groups).check(&analyst);
 }
 
-/// All of them, in seven minutes and more.
+/// All settings, in more than seven minutes.
 #[tokio::test]
 #[ignore = "takes seven minutes and more"]
 async fn no_setting_changes_an_answer() {
     let (_database, analyst) = analyst(&["42", ""]).await;
     let settings = analyst.other_values();
-    // The values of one setting stand together, and go to different groups.
+    // The values of one setting are adjacent, and go to different groups.
     let count = settings.len().div_ceil(GROUP);
     let groups: Vec<Vec<Setting>> =
         (0..count).map(|first| settings.iter().skip(first).step_by(count).cloned().collect()).collect();

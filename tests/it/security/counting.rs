@@ -1,4 +1,4 @@
-//! Counting through each way in.
+//! Counting through each listener.
 
 use crate::counting::{STOP_TIMEOUT, Setup, Writer};
 use crate::support::engine;

@@ -1,4 +1,4 @@
-//! A Kafka as production has it: TLS, SASL, and nobody may do anything that no ACL allows.
+//! Kafka as in production: TLS, SASL, and nothing is allowed without an ACL.
 
 mod counting;
 mod refusals;

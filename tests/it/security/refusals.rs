@@ -1,4 +1,5 @@
-//! What a user reads when Kafka, or the Kafka client, refuses: the cause by name, with its remedy, and status 1.
+//! Messages when Kafka or the Kafka client refuses: the cause by name, with its remedy, and status
+//! 1.
 
 use std::path::Path;
 use std::process::Output;
@@ -50,7 +51,7 @@ impl Setup {
         properties
     }
 
-    /// Runs a command by this listener; the engine's part of `check-config` is not asked.
+    /// Runs a command by this listener; the ClickHouse part of `check-config` is ignored.
     fn run(&self, arguments: &[&str], listener: Listener, properties: &Properties) -> Output {
         let mut command = command(arguments);
         command
@@ -65,7 +66,7 @@ impl Setup {
         command.output().unwrap()
     }
 
-    /// What `check-config` says of Kafka, and its status.
+    /// The Kafka findings of `check-config`, and its status.
     fn check(&self, listener: Listener, properties: &Properties) -> (Option<i32>, String) {
         let output = self.run(&["check-config"], listener, properties);
         let said = String::from_utf8(output.stderr).unwrap();
@@ -74,7 +75,7 @@ impl Setup {
         (output.status.code(), of_kafka.collect::<Vec<_>>().join("\n"))
     }
 
-    /// What `produce` says at its end, and its status.
+    /// The last message of `produce`, and its status.
     fn produce(&self, listener: Listener, properties: &Properties) -> (Option<i32>, String) {
         let events = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(events.path(), "{\"data\":{\"account_id\":\"a\"}}\n").unwrap();
@@ -84,7 +85,7 @@ impl Setup {
         (output.status.code(), said.lines().last().unwrap().to_owned())
     }
 
-    /// Both commands fail with these words, with which all that is at fault is named.
+    /// Both commands fail with these words, which name the fault.
     #[track_caller]
     fn both_refuse(&self, listener: Listener, properties: &Properties, expected: &[&str]) {
         let (checked, produced) = std::thread::scope(|scope| {
@@ -225,7 +226,7 @@ fn check_config_passes_where_everything_is_allowed_and_names_each_missing_acl() 
     lacks(Operation::DescribeConfigs, Resource::Topic(topic), of_topic("DescribeConfigs"));
     let expected = denied("Read", &format!("group {group:?}"), &format!("--group {group}"));
     lacks(Operation::Read, Resource::Group(group), expected);
-    // One who may look the group up, but not join it.
+    // A user who may describe the group, but not join it.
     setup.allow(Operation::Describe, Resource::Group(group));
     let expected = denied("Read", &format!("group {group:?}"), &format!("--group {group}"));
     lacks(Operation::Read, Resource::Group(group), expected);
@@ -246,7 +247,7 @@ fn produce_names_the_acl_that_it_lacks() {
     setup.allow(Operation::Describe, Resource::Topic(&setup.topic));
     let check = || {
         let (status, said) = setup.produce(Listener::SaslSsl, &setup.but(&[]));
-        // The refusal comes before the record is handed over, or after.
+        // The refusal comes before or after the record is queued.
         let expected = format!(
             "record 1: the brokers refuse Write on topic {0:?}: an ACL must allow {1} Write on topic {0:?}",
             setup.topic,

@@ -1,4 +1,4 @@
-//! Tokens of OAUTHBEARER that end while the program runs.
+//! OAUTHBEARER tokens that expire while the program runs.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use crate::support::secured_kafka::{Listener, SecuredKafka};
 use crate::support::token_endpoint::{Mood, TokenEndpoint};
 use crate::support::{Program, engine, eventually, unique};
 
-/// How long a token lives. Brokers end a connection with the token that it was opened with.
+/// Lifetime of a token. Brokers close a connection when its token expires.
 const LIFE: Duration = Duration::from_secs(20);
 
 const LONG: Duration = Duration::from_secs(120);
@@ -119,7 +119,7 @@ fn produce_goes_on_when_its_token_has_ended_and_shows_what_was_sent() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
     assert_eq!(setup.log_end(0), sent);
-    // Each line that tells how far it has come counts nearly all that was written by then, and they grow.
+    // Each progress line counts nearly everything written by then, and the counts grow.
     let shown: Vec<u64> = said
         .lines()
         .filter_map(|line| line.strip_prefix("sending: ")?.split(' ').next()?.replace(',', "").parse().ok())

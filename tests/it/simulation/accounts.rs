@@ -87,7 +87,7 @@ impl Accounts {
         of_account.map(|(_, counted)| counted.topics[topic as usize].1).max().unwrap_or_default()
     }
 
-    /// Who has met which account.
+    /// Partitions by account.
     pub(super) fn met(&self) -> impl Iterator<Item = (&Id, &Arc<str>)> {
         self.moves.keys().filter(|(_, _, former)| former.is_none()).map(|(account, source, _)| (account, source))
     }
@@ -103,7 +103,8 @@ impl Accounts {
         })
     }
 
-    /// Accounts of which two partitions have counted something, neither of them all of its part before the other one began.
+    /// Accounts that two partitions have counted, neither of them completely before the other one
+    /// began.
     pub(super) fn split(&self) -> BTreeSet<String> {
         let mut split = BTreeSet::new();
         for (account, one) in self.progress.keys() {

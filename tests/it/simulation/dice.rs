@@ -1,13 +1,14 @@
-//! Chance, from a seed: the only source of it in seeded tests, so that a seed reproduces a run.
+//! Randomness from a seed: the only source of it in seeded tests, so that a seed reproduces a run.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A seeded generator with the few questions that such tests ask.
+/// A seeded generator with the few methods that such tests need.
 pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {
-    /// `stream` keeps the log apart from the schedule: dropping a record from a log then leaves the rest of it alone.
+    /// `stream` separates the log from the schedule: dropping a record from a log does not change
+    /// the rest.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         generator.set_stream(stream);
@@ -34,7 +35,7 @@ impl Dice {
         &choices[self.below(choices.len())]
     }
 
-    /// The index of one of the weights, each as likely as it weighs.
+    /// A random index, distributed by the weights.
     pub(crate) fn weighted(&mut self, weights: &[usize]) -> usize {
         let mut left = self.below(weights.iter().sum());
         for (index, &weight) in weights.iter().enumerate() {

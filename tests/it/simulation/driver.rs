@@ -1,6 +1,7 @@
-//! The driver: plays the shell's part around real lanes, on a log, against the tables in memory, and lets things go wrong.
+//! The driver: runs real lanes, in place of the worker, on a log, against tables in memory, and
+//! injects faults.
 //!
-//! It never looks into a lane. What it knows of the protocol is what `core::lane` says of it.
+//! It never looks into a lane. It follows the protocol as documented in `core::lane`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,36 +23,37 @@ use super::memory_store::{MemoryStore, Statement};
 use super::releases::Release;
 use super::stats::{Happened, Stats};
 
-/// A record as a lane gets it.
+/// A record as delivered to a lane.
 pub(super) type Delivered<'l> = (Record<'l>, Decoded<'l>);
 
 /// Workers that share the partitions.
 const WORKERS: usize = 2;
 
-/// A lane, and where its owner's consumer stands.
+/// A lane, and the position of its owner's consumer.
 pub(super) struct Held<'l> {
     /// The index of its partition.
     pub(super) index: usize,
     pub(super) lane: Lane,
     /// True until the ids before the lane's position have been replayed.
     pub(super) is_warming: bool,
-    /// The next offset that the consumer will ask for.
+    /// The next offset that the consumer will fetch.
     pub(super) position: u64,
     /// Delivered, but not applied yet.
     pub(super) pending: Vec<Delivered<'l>>,
     /// True once the partition belongs to another worker, and this one has not noticed.
     pub(super) is_former: bool,
-    /// True while the consumer may pass over records, after an error or the like.
+    /// True while the consumer may skip records, as after an error.
     pub(super) may_skip: bool,
     /// True once a seek has shown that the log ends at the lane's position.
     pub(super) saw_end: bool,
-    /// Of [`Mutant::CountsBelowPosition`]: how many records were counted once more than the log holds them.
+    /// For [`Mutant::CountsBelowPosition`]: how many records were counted more often than the log
+    /// holds them.
     pub(super) shift: u64,
     pub(super) deltas: Deltas,
     /// The zone data of its owner, and the claim with which it was opened.
     pub(super) release: Release,
     pub(super) claim: Claim,
-    /// True once that is recorded.
+    /// True once the claim is recorded.
     pub(super) has_claimed: bool,
 }
 
@@ -60,32 +62,32 @@ pub(super) struct Held<'l> {
 pub(super) struct Worker<'l> {
     pub(super) lanes: Vec<Held<'l>>,
     pub(super) flushes: Vec<Flush>,
-    /// The zone data that it has now.
+    /// Its current zone data.
     pub(super) release: Release,
 }
 
 /// A partition, as Kafka shows it.
 pub(super) struct Partition {
     pub(super) source: Source,
-    /// The first offset that retention has left.
+    /// The first offset that retention has not deleted.
     pub(super) start_offset: u64,
-    /// What producers have written so far.
+    /// Records that producers have written so far.
     pub(super) visible: PhaseEnd,
     pub(super) owner: usize,
     /// Kafka's committed offset.
     pub(super) committed: Option<u64>,
     /// The furthest that any lane has counted.
     pub(super) applied_max: u64,
-    /// Every progress that the table has shown.
+    /// Every progress that the table has held.
     pub(super) shown: Vec<Progress>,
-    /// From which offset on which release was the last to begin.
+    /// The last release to begin, by offset.
     pub(super) told: Vec<(u64, Release)>,
 }
 
 /// One run.
 pub(super) struct Driver<'l> {
     pub(super) log: &'l Log,
-    /// The log as it was written, where its phases are not waited for.
+    /// The original log, if its phases are not waited for.
     as_written: Option<&'l Log>,
     pub(super) records: &'l [Vec<Delivered<'l>>],
     pub(super) dice: Dice,
@@ -99,13 +101,13 @@ pub(super) struct Driver<'l> {
     /// By source, how far the records reach of which any row has arrived.
     pub(super) written: BTreeMap<Source, u64>,
     pub(super) reader: Reader,
-    /// INSERTs that nobody waits for any more and that have yet to arrive.
+    /// Abandoned INSERTs that have not arrived yet.
     pub(super) late: Vec<Statement>,
     pub(super) workers: Vec<Worker<'l>>,
     pub(super) partitions: Vec<Partition>,
-    /// How likely each kind of step is; every run has its own temperament.
+    /// Probability of each kind of step, chosen per run.
     weights: [usize; 11],
-    /// Records that were deleted before anyone read them, by index of the partition and offset.
+    /// Records that were deleted before they were read, by index of the partition and offset.
     pub(super) lost: BTreeSet<(usize, u64)>,
     pub(super) stats: Stats,
 }
@@ -152,8 +154,8 @@ impl<'l> Driver<'l> {
         }
     }
 
-    /// True in `percent` of 100 cases, if the fault may happen. The dice are thrown either way, so that a run without a
-    /// fault stays as close as can be to the run with it.
+    /// True in `percent` of 100 cases, if the fault may happen. The dice are thrown in any case, so
+    /// that a run without a fault stays as close as possible to the run with it.
     pub(super) fn happens(&mut self, fault: Fault, percent: u32) -> bool {
         self.dice.chance(percent) && self.faults.contains(fault)
     }
@@ -188,7 +190,8 @@ impl<'l> Driver<'l> {
             self.step(phase)?;
             self.check_invariants()?;
         }
-        // Everything goes well for once, and all is counted: only then may accounts move to other partitions.
+        // A phase without faults in which all is counted: only then may accounts move to other
+        // partitions.
         let faults = std::mem::replace(&mut self.faults, Faults::none());
         self.settle(phase)?;
         self.faults = faults;
@@ -249,7 +252,7 @@ impl<'l> Driver<'l> {
         let records = (visible.records + more).min(end.records);
         let high_watermark = match log.records.get(records) {
             _ if records == end.records => end.high_watermark,
-            // A transaction marker may stand before the next record already.
+            // A transaction marker may precede the next record already.
             Some(next) if reaches_next => next.offset,
             _ => records.checked_sub(1).map_or(0, |last| log.records[last].offset + 1),
         };
@@ -257,7 +260,7 @@ impl<'l> Driver<'l> {
         self.partitions[index].visible = PhaseEnd { records, high_watermark };
     }
 
-    /// A lane forgets what it may.
+    /// A lane evicts what it may.
     fn evict(&mut self, worker: usize) {
         let entries_max = self.dice.below(4);
         if self.happens(Fault::Eviction, 100) {
@@ -269,7 +272,7 @@ impl<'l> Driver<'l> {
         }
     }
 
-    /// An INSERT arrives that nobody waits for: whole, in part, perhaps not for the last time.
+    /// An abandoned INSERT arrives: whole or in part, possibly not for the last time.
     pub(super) fn land_late(&mut self) {
         if self.late.is_empty() {
             return;
@@ -319,10 +322,10 @@ impl<'l> Driver<'l> {
         !held.is_warming && held.pending.is_empty() && held.lane.next_offset() - held.shift >= end
     }
 
-    /// Flushes until all is stored; then no lane needs to hold anything any more.
+    /// Flushes until all is stored; then no lane needs to hold anything.
     fn flush_and_forget(&mut self) -> Result<()> {
         for worker in 0..WORKERS {
-            // What is used is kept for two drains, so that a batch cannot thrash.
+            // Used entries are kept for two drains, so that a batch cannot thrash.
             for _ in 0..3 {
                 self.flush_whole(worker)?;
             }
@@ -361,7 +364,7 @@ impl<'l> Driver<'l> {
         Ok(())
     }
 
-    /// What a reader finds is what the naive fold says, and so was every progress on the way.
+    /// A reader's result equals the naive fold, and so did every progress on the way.
     fn check_rows(&mut self) -> Result<()> {
         let told: Vec<_> = self.partitions.iter().map(|partition| partition.told.clone()).collect();
         let expected = fold(self.as_written.unwrap_or(self.log), &self.lost, &told, (self.seed.k0, self.seed.k1));
@@ -380,7 +383,7 @@ impl<'l> Driver<'l> {
         ensure!(split.is_subset(&moved), "told as split: {split:?}, in several partitions: {moved:?}");
         let differences = expected.view().differences(&self.store.view());
         if self.as_written.is_some() {
-            // What is told as split may be counted in any way; nothing else may.
+            // Only reported split accounts may be counted inexactly.
             let is_told =
                 |line: &&str| line.split([' ', '/', ':']).nth(3).is_some_and(|account| split.contains(account));
             let silent: Vec<&str> = differences.lines().filter(|line| !is_told(line)).collect();
@@ -398,8 +401,8 @@ impl<'l> Driver<'l> {
         Ok(())
     }
 
-    /// Retention deletes the oldest records. It keeps what the duplicate rule needs, and does not run into records that
-    /// are counted but not flushed: those would be counted and absent.
+    /// Retention deletes the oldest records. It keeps what the duplicate rule needs, and no records
+    /// that are counted but not flushed: those would be counted and absent.
     fn retain(&mut self) {
         let index = self.dice.below(self.partitions.len());
         let far = self.dice.chance(50);

@@ -1,5 +1,5 @@
-//! Events to bytes, as differently as producers write them: any field order, ids as numbers or strings, nulls for what is
-//! absent, unknown fields, any UTC offset, digits beyond the millisecond.
+//! Events to bytes, in all the ways of producers: any field order, ids as numbers or strings, nulls
+//! for what is absent, unknown fields, any UTC offset, digits beyond the millisecond.
 
 use chrono::{FixedOffset, Timelike};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn type_of(kind: &Kind, dice: &mut Dice) -> &'static str {
     }
 }
 
-/// RFC 3339 with an offset of one's own liking.
+/// RFC 3339 with a random offset.
 fn time_text(time_ms: i64, dice: &mut Dice) -> String {
     let minutes = *dice.pick(&[0, 0, 330, -210, 14 * 60, -12 * 60]);
     let offset = FixedOffset::east_opt(minutes * 60).expect("within a day");
@@ -104,7 +104,7 @@ fn data(event: &SimEvent, dice: &mut Dice) -> Fields {
         Kind::Organization { organization, name, parent } => {
             fields.push(("organization_id", id(organization, dice)));
             optional(&mut fields, "name", name.as_ref().map(|name| json!(name)), dice);
-            // Here null says something: top level.
+            // Here null has a meaning: top level.
             match parent {
                 None => {}
                 Some(None) => fields.push(("parent_id", Value::Null)),
@@ -137,7 +137,7 @@ fn object(fields: &Fields) -> String {
 pub(super) fn envelope(event: &SimEvent, dice: &mut Dice) -> (Fields, Fields) {
     let (id, source) = match &event.kind {
         Kind::Test(test) => (test.event_id.clone(), test.event_source.clone()),
-        // Only of `test.executed` do they mean anything.
+        // They matter only for `test.executed`.
         _ => (dice.below(3).to_string(), "/any".to_owned()),
     };
     let mut fields = vec![

@@ -1,5 +1,5 @@
-//! What may go wrong, and the mutants: shells and lanes with one rule of exactness dropped, which the simulation has to
-//! notice.
+//! The faults, and the mutants: workers and lanes with one rule of exactness dropped, which the
+//! simulation has to detect.
 
 use std::fmt;
 
@@ -7,26 +7,26 @@ use seatmeter::core::topics::Topic;
 
 use super::dice::Dice;
 
-/// Something that goes wrong now and then.
+/// A fault that occurs randomly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// A worker dies, at any point, and starts again.
     Crash,
-    /// An INSERT fails; none, some or all of its rows are there nevertheless.
+    /// An INSERT fails; none, some or all of its rows are stored nevertheless.
     FailedWrite,
     /// An INSERT arrives much later, or again.
     LateWrite,
     /// A partition moves to another worker, after a flush or without one.
     Rebalance,
-    /// A former owner does not notice that its partition moved, and goes on.
+    /// A stalled former owner does not notice that its partition moved, and goes on.
     Zombie,
-    /// A lane forgets what the store holds.
+    /// A lane evicts what the store holds.
     Eviction,
     /// Records are delivered twice.
     Redelivery,
-    /// After an error, a pause or the like, delivery passes over records that exist.
+    /// After an error, a pause or similar, delivery skips existing records.
     FalseGap,
-    /// A load fails, perhaps after half of its answer.
+    /// A load fails, possibly after half of its answer.
     FailedLoad,
     /// The oldest records are deleted, read or not.
     Retention,
@@ -55,7 +55,7 @@ impl Fault {
 pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Those of a seed: some runs get along without some, so that lanes live long now and then.
+    /// The faults of a seed: some runs omit some of them, so that lanes sometimes live long.
     pub(super) fn of_seed(seed: u64) -> Self {
         let mut dice = Dice::new(seed, 2);
         let percent = *dice.pick(&[100, 80, 50]);
@@ -81,13 +81,13 @@ impl fmt::Display for Faults {
     }
 }
 
-/// A rule of exactness that is dropped. Each is put around the lane, in what the driver gives it and takes from it: the
-/// lane itself has no switch for it.
+/// A rule of exactness that is dropped. Each is implemented around the lane, in its inputs and
+/// outputs: the lane itself has no switch for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mutant {
     /// Stored counters look as if they covered nothing.
     DropsUpto,
-    /// Counters go out as differences, and the tables add them up.
+    /// Counters are written as differences, and the tables add them up.
     WritesDeltas,
     /// Facts of the lane's own source at or beyond its position look like earlier ones.
     JudgesByLaterFacts,
@@ -95,45 +95,45 @@ pub(super) enum Mutant {
     WritesProgressEarly,
     /// When an INSERT failed, what was counted since is sent with it, under the old `upto`.
     ResendsNewerValues,
-    /// A record that is delivered again is taken for the next one.
+    /// A record that is delivered again is counted as the next one.
     CountsBelowPosition,
     /// Counters that the store holds are not loaded.
     TakesUnheldAsZero,
-    /// Users who were not loaded are taken for users without a seat, however many the account has.
+    /// Users who were not loaded are treated as users without a seat, however many the account has.
     TakesLargeAccountsForWhole,
     /// Counters of the last month that the store holds of an account are taken for 0 unless they were loaded.
     TakesLaterMonthsForEmpty,
-    /// A gap is believed without a seek.
+    /// A gap is trusted without a seek.
     BelievesFalseGaps,
-    /// Nobody tells the lane that the next gap is to be doubted.
+    /// The lane is not told to distrust the next gap.
     NeverDoubts,
     /// The next flush starts before the last one is acknowledged.
     OverlapsFlushes,
-    /// What came before a load broke off is taken for all of it.
+    /// A truncated load is taken for the whole answer.
     AdmitsTruncatedLoads,
     /// The answer to a load is older than the last flush, as from a replica that lags.
     LoadsStaleRows,
     /// The ids before the position are not replayed after an assignment.
     SkipsWarmUp,
-    /// Half of them are.
+    /// Half of these ids are replayed.
     WarmsHalfTheWindow,
-    /// After an error, the replay of ids goes on where the client stands.
+    /// After an error, the replay of ids goes on at the client's position.
     TrustsTheReplay,
     /// A failed INSERT is taken for a success.
     IgnoresFailedWrites,
     /// Facts of other partitions are not loaded.
     ForgetsOtherSources,
-    /// A lane lives on while accounts move away and come back, and still holds what it held of them.
+    /// A lane is kept while accounts move away and come back, with stale state of them.
     KeepsMovedAccounts,
     /// Kafka's offset is committed when the flush starts.
     CommitsEarly,
-    /// Another release of the zone data takes over whatever is stored.
+    /// Another release of the zone data takes over regardless of what is stored.
     TakesOverAtOnce,
     /// Rows are written without a claim of their zone data.
     ClaimsNothing,
-    /// Nobody tells a lane who else has counted an account.
+    /// A lane does not load which other partitions have counted an account.
     ForgetsWhoCounted,
-    /// That an account has moved is written after the rows that were judged by it.
+    /// The move of an account is written after the rows that were judged by it.
     WritesMovesLate,
     /// What the topics of accounts stand at is written before the rows.
     AnnouncesEarly,
@@ -149,7 +149,7 @@ pub(super) enum Mutant {
 }
 
 impl Mutant {
-    /// The one that only an account which moves without a stop can show.
+    /// The mutant that only an account which moves without a stop can reveal.
     pub(super) const OF_MOVES: Self = Self::WritesMovesLate;
 }
 

@@ -1,4 +1,5 @@
-//! The driver's flushes: every row, then the progress, then the commit; each INSERT may fail in every way there is.
+//! The driver's flushes: every row, then the progress, then the commit; each INSERT may fail in
+//! every possible way.
 
 use std::collections::VecDeque;
 
@@ -14,32 +15,32 @@ use super::memory_store::{Row, Statement, statements};
 use super::releases::Release;
 use super::stats::Happened;
 
-/// What one drain of a worker's lanes yielded, on its way into the tables.
+/// The rows of one drain of a worker's lanes, on their way into the tables.
 pub(super) struct Flush {
     /// By index of the partition.
     members: Vec<(usize, Progress)>,
-    /// By whose zone data the members' days were told.
+    /// Release of the zone data that computed the members' days.
     releases: Vec<Release>,
-    /// Not acknowledged yet, to be sent before all else and one after the other.
+    /// Not acknowledged yet; sent first, one after the other.
     claims: VecDeque<Statement>,
-    /// Before all other rows, one after the other.
+    /// Sent before all other rows, one after the other.
     moves: VecDeque<Statement>,
     unwritten: Vec<Statement>,
-    /// After all other rows; `None` once acknowledged.
+    /// Sent after all other rows; `None` once acknowledged.
     account_progress: Option<Statement>,
     progress: Statement,
     is_progress_written: bool,
 }
 
 impl Flush {
-    /// True where it holds rows of the partition whose days were told by another release.
+    /// True if it holds rows of the partition whose days were computed by another release.
     pub(super) fn is_of_another(&self, index: usize, release: Release) -> bool {
         self.members.iter().zip(&self.releases).any(|((member, _), by)| *member == index && *by != release)
     }
 }
 
 impl Driver<'_> {
-    /// Starts a flush, or takes the next step of the one under way.
+    /// Starts a flush, or takes the next step of the current one.
     pub(super) fn flush_step(&mut self, worker: usize) -> Result<()> {
         let under_way = self.workers[worker].flushes.len();
         let limit = if self.is_mutant(Mutant::OverlapsFlushes) { 2 } else { 1 };
@@ -149,7 +150,7 @@ impl Driver<'_> {
         flush.unwritten.is_empty() && flush.is_progress_written
     }
 
-    /// Sends the moves of accounts or their progress, where it is their turn; true if it was.
+    /// Sends the moves of accounts or their progress, if it is their turn; true if it was.
     fn write_about_accounts(&mut self, flush: &mut Flush) -> bool {
         let are_rows_written = flush.unwritten.is_empty();
         let announces_early = self.is_mutant(Mutant::AnnouncesEarly);
@@ -219,7 +220,7 @@ impl Driver<'_> {
         self.commit(worker, flush);
     }
 
-    /// Commits to Kafka, which refuses it to a former owner. A commit that fails is not tried again.
+    /// Commits to Kafka, which refuses it to a former owner. A failed commit is not retried.
     fn commit(&mut self, worker: usize, flush: &Flush) {
         for (index, progress) in &flush.members {
             let is_sent = self.dice.chance(80);
@@ -229,7 +230,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Of [`Mutant::ResendsNewerValues`].
+    /// For [`Mutant::ResendsNewerValues`].
     fn restamp(&mut self, worker: usize, flush: &mut Flush) {
         for held in &mut self.workers[worker].lanes {
             let Some((_, then)) = flush.members.iter().find(|(index, _)| *index == held.index) else { continue };
@@ -241,7 +242,8 @@ impl Driver<'_> {
         }
     }
 
-    /// The worker is gone: what it had sent may still arrive, the progress only if everything before it was acknowledged.
+    /// The worker is gone: its sent INSERTs may still arrive, the progress only if everything
+    /// before it was acknowledged.
     pub(super) fn abandon_flushes(&mut self, worker: usize) {
         for flush in std::mem::take(&mut self.workers[worker].flushes) {
             self.stats.count(Happened::CrashedInFlush);
@@ -259,7 +261,7 @@ impl Driver<'_> {
     }
 }
 
-/// All that a drain stamps is the lane's position, and what it says of accounts lies before it.
+/// A drain stamps rows with the lane's position, and its account rows lie before it.
 fn check_drain(rows: &LaneRows, progress: Progress) -> Result<()> {
     for row in &rows.account_progress {
         ensure!(row.first.offset <= row.last.offset && row.upto() <= progress.next_offset, "{row:?} at {progress:?}");

@@ -1,5 +1,5 @@
-//! The naive fold: what product.md, sections 1 and 2, says of a log, worked out by walking it once, in order, and looking
-//! everything up by scanning what went before. It shares no code with the core.
+//! The naive fold: the contract's sections 1 and 2 applied to a log by walking it once, in order,
+//! and scanning everything before for each lookup. It shares no code with the core.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher as _;
@@ -17,7 +17,7 @@ use super::view::{View, or_none};
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
-/// Where a fact stands among those of its kind: (time, source, offset).
+/// Position of a fact among those of its kind: (time, source, offset).
 pub(super) type Order = (i64, String, u64);
 
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ struct Activity {
     time_ms: i64,
     /// How many events the walk met before.
     sequence: usize,
-    /// The starts of the intervals that it fell in as they were known then, by organization.
+    /// The starts of the intervals that it fell into, as known at that time, by organization.
     starts_ms: Vec<(String, i64)>,
 }
 
@@ -49,7 +49,7 @@ struct Executions {
     duration_ms: u64,
 }
 
-/// What became of a record.
+/// Outcome of a record.
 #[derive(Clone, Copy)]
 enum Outcome {
     Accepted,
@@ -58,17 +58,17 @@ enum Outcome {
     Skipped,
 }
 
-/// Everything that the log says so far.
+/// State after the log so far.
 #[derive(Default)]
 pub(super) struct Fold {
     seed: (u64, u64),
     zones: BTreeMap<String, Vec<(Order, Zone)>>,
-    /// By which records are judged now.
+    /// The zone that applies to the next records.
     release: Release,
     /// By account and organization.
     anchors: BTreeMap<(String, String), Vec<i64>>,
     seats: BTreeMap<Seat, Vec<SeatFact>>,
-    /// Of a user, by account.
+    /// Users, by account.
     activities: BTreeMap<(String, String), Vec<Activity>>,
     active_users: BTreeMap<(String, String, NaiveDate), BTreeSet<u64>>,
     executions: BTreeMap<(String, String, String, NaiveDate), Executions>,
@@ -80,7 +80,7 @@ pub(super) struct Fold {
     sequence: usize,
     /// Rows that no other record can change.
     rows: View,
-    /// Per partition, of each record that was not lost.
+    /// Per partition, for each record that was not lost.
     outcomes: Vec<Vec<(u64, Outcome)>>,
     /// Events that count, by account and index of the partition, in their order: the phase and the record's timestamp.
     counted: BTreeMap<String, BTreeMap<usize, Vec<Counted>>>,
@@ -125,7 +125,7 @@ fn tests_of(record: &LogRecord) -> Option<(&str, &Test)> {
     }
 }
 
-/// True if `later` is a duplicate because of `earlier`, which stands before it in the partition.
+/// True if `later` is a duplicate because of `earlier`, which precedes it in the partition.
 pub(super) fn makes_duplicate(earlier: &LogRecord, later: &LogRecord) -> bool {
     let (Some((account, test)), Some((later_account, later_test))) = (tests_of(earlier), tests_of(later)) else {
         return false;
@@ -134,15 +134,16 @@ pub(super) fn makes_duplicate(earlier: &LogRecord, later: &LogRecord) -> bool {
         && (&test.event_source, &test.event_id) == (&later_test.event_source, &later_test.event_id);
     let is_near = match (earlier.timestamp_ms, later.timestamp_ms) {
         (Some(earlier_ms), Some(later_ms)) => later_ms - earlier_ms <= DAY_MS,
-        // The contract speaks of stamped records; one without a stamp is taken as near to any other.
+        // The contract covers stamped records; one without a stamp is treated as near in time to
+        // any other.
         _ => true,
     };
     is_same && later.offset - earlier.offset <= 1_000_000 && is_near
 }
 
-/// Folds the log. Records that are `lost`, by index of the partition and offset, were deleted before anyone read them.
-/// The keys of users are made with `seed`. `told` says of each partition from which offset on which release of the zone data was
-/// the last to begin.
+/// Folds the log. Records that are `lost`, by index of the partition and offset, were deleted
+/// before they were read. The keys of users are made with `seed`. `told` says of each partition
+/// from which offset on which release of the zone data was the last to begin.
 pub(super) fn fold(log: &Log, lost: &BTreeSet<(usize, u64)>, told: &[Vec<(u64, Release)>], seed: (u64, u64)) -> Fold {
     let mut fold = Fold { seed, outcomes: log.partitions.iter().map(|_| Vec::new()).collect(), ..Fold::default() };
     for phase in 0..log.phases {
@@ -177,8 +178,9 @@ impl Fold {
         self.counted.iter().filter(|(_, partitions)| partitions.len() > 1).map(|(account, _)| account.clone()).collect()
     }
 
-    /// Those of them whose order is lost although all was counted before each phase: they came back to a former
-    /// partition, or the timestamps say that one partition's events were not sent before the other's.
+    /// The split accounts whose order is lost although all was counted before each phase: they came
+    /// back to a former partition, or the timestamps say that one partition's events were not sent
+    /// before the other's.
     pub(super) fn split_accounts(&self) -> BTreeSet<String> {
         let is_former = |one: &[(usize, Option<i64>)], other: &[(usize, Option<i64>)]| {
             let (last, first) = (one[one.len() - 1], other[0]);
@@ -296,7 +298,7 @@ impl Fold {
         }
     }
 
-    /// A directory field; an empty text says nothing.
+    /// A directory field; an empty text has no effect.
     fn describe(&mut self, account: &str, entity: String, field: &'static str, value: Option<&String>, order: &Order) {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             self.latest((account.to_owned(), entity, field), order.clone(), value.clone());
@@ -314,7 +316,7 @@ impl Fold {
         }
     }
 
-    /// The zone that records are judged by now: the latest known, wherever its time lies.
+    /// The zone that applies now: the latest known, whatever its time.
     fn zone(&self, account: &str) -> Zone {
         let latest = self.zones.get(account).and_then(|facts| facts.iter().max_by_key(|(order, _)| order.clone()));
         latest.map_or(Zone::UTC, |(_, zone)| self.release.rules(*zone))
@@ -364,7 +366,7 @@ impl Fold {
         }
     }
 
-    /// What a partition's progress has to be once `next_offset` is reached.
+    /// The expected progress of a partition at `next_offset`.
     pub(super) fn progress_at(&self, log: &Log, index: usize, next_offset: u64) -> Progress {
         let mut progress = Progress { next_offset, ..Progress::default() };
         for (_, outcome) in self.outcomes[index].iter().filter(|(offset, _)| *offset < next_offset) {
@@ -380,7 +382,7 @@ impl Fold {
         progress
     }
 
-    /// What a reader has to find.
+    /// The expected result of a reader.
     pub(super) fn view(&self) -> View {
         let mut view = self.rows.clone();
         for ((account, organization, day), users) in &self.active_users {
@@ -413,7 +415,7 @@ impl Fold {
             let start_ms = fact.order.0;
             let none = Vec::new();
             let activities = self.activities.get(&(account.to_owned(), user.to_owned())).unwrap_or(&none);
-            // The interval is activated by the facts of now, and was last used by the facts known at each activity.
+            // Activation goes by the current facts, last use by the facts known at each activity.
             let activates =
                 |activity: &&Activity| activity.sequence > fact.sequence && lies_in(activity.time_ms, start_ms, end_ms);
             let first_ms = activities.iter().filter(activates).map(|activity| activity.time_ms).min();

@@ -1,5 +1,6 @@
-//! Logs from a seed. The universe is tiny, so that records collide in every way that matters: the same user, the same
-//! instant, the same test id at the edges of the duplicate window, the midnight that a clock change repeats.
+//! Logs from a seed. The value space is tiny, so that records collide in every relevant way: the
+//! same user, the same instant, the same test id at the edges of the duplicate window, the midnight
+//! that a clock change repeats.
 
 use chrono::DateTime;
 use seatmeter::core::calendar::Zone;
@@ -20,8 +21,8 @@ const OLDEST_MS: i64 = 946_684_800_000;
 /// The edge of the duplicate window, offsets.
 const WINDOW_OFFSETS: u64 = 1_000_000;
 
-/// Partition numbers in the order in which partitions are added. As text, 10 and 11 stand before 9: the order of sources
-/// is not the order of time.
+/// Partition numbers in the order in which partitions are added. As text, 10 and 11 sort before 9:
+/// the order of sources is not the order of time.
 const PARTITIONS: [u32; 4] = [9, 10, 11, 2];
 
 /// The ids of all accounts that there may be.
@@ -31,8 +32,8 @@ const ORGANIZATIONS: [&str; 3] = ["1", "ops", "00"];
 const USERS: [&str; 4] = ["7", "anna", "007", "9223372036854775808"];
 const PROJECTS: [&str; 2] = ["5", "p"];
 
-/// Zones, and an instant at which something odd happens in them: midnights that are skipped, repeated, or shown twice; a
-/// day that never was; a change by half an hour; offsets of three quarters.
+/// Zones, with an instant of an irregularity: midnights that are skipped, repeated, or shown twice;
+/// a skipped day; a change by half an hour; offsets of three quarters.
 const ODDITIES: [(&str, &str); 12] = [
     ("Pacific/Apia", "2011-12-30T10:00:00Z"),
     ("America/St_Johns", "2010-11-07T02:31:00Z"),
@@ -48,7 +49,7 @@ const ODDITIES: [(&str, &str); 12] = [
     ("UTC", "2023-12-31T00:00:00Z"),
 ];
 
-/// What this seed's events are made of.
+/// Values of this seed's events.
 struct Universe {
     accounts: Vec<&'static str>,
     zones: Vec<Zone>,
@@ -74,7 +75,7 @@ impl Universe {
         instants_ms.push(odd_ms + dice.pick(&far));
         instants_ms.push(odd_ms - dice.pick(&far));
         let zones = [zone, dice.pick(&ODDITIES).0, "UTC"].map(|name| name.parse().expect("written above")).to_vec();
-        // Where a month ends in one zone, and has long ended or still runs in another.
+        // A month's end in one zone, which is long past or still ahead in another.
         for zone in &zones {
             let edge_ms = month_start(*zone, *dice.pick(&instants_ms), *dice.pick(&[2, 2, 3]));
             instants_ms.push(edge_ms - dice.between(0, 1));
@@ -150,7 +151,7 @@ impl Writer {
         Self { log, next_offset, clock_ms: universe.stamps_from_ms, clocks_agree: universe.clocks_agree }
     }
 
-    /// The next record's offset and timestamp, most of them unremarkable.
+    /// The next record's offset and timestamp, mostly ordinary.
     fn place(&mut self, dice: &mut Dice) -> (u64, Option<i64>) {
         let jump = match dice.weighted(&[70, 15, 6]) {
             0 => 0,
@@ -158,7 +159,7 @@ impl Writer {
             _ => dice.between(100_000, 600_000),
         };
         self.clock_ms += *dice.pick(&[0, 1, SECOND_MS, HOUR_MS, 7 * HOUR_MS]);
-        // Producers' clocks differ, and Kafka keeps what they say.
+        // Producers' clocks differ, and Kafka keeps their timestamps.
         let skew_ms = if dice.chance(15) { *dice.pick(&[-DAY_MS, -HOUR_MS, HOUR_MS, DAY_MS]) } else { 0 };
         let is_stamped = !dice.chance(3);
         let stamp = match self.clocks_agree {
@@ -197,14 +198,14 @@ impl Writer {
     }
 }
 
-/// A record without its place.
+/// A record without offset and timestamp.
 struct Said {
     key: Option<Vec<u8>>,
     payload: Option<Vec<u8>>,
     meaning: Meaning,
 }
 
-/// Writes an event, with the meaning that it has in a record stamped so.
+/// Writes an event, with its meaning in a record with this timestamp.
 fn say(event: SimEvent, stamp: Option<i64>, dice: &mut Dice) -> Said {
     let (envelope, data) = envelope(&event, dice);
     let payload = Some(payload(&envelope, Some(&data), dice));
@@ -264,7 +265,7 @@ fn say_nonsense(mut event: SimEvent, stamp: Option<i64>, dice: &mut Dice) -> Sai
     }
 }
 
-/// The log of a seed, whose records are stamped as producers' clocks go, or by one clock.
+/// The log of a seed, with records stamped by the producers' clocks, or by one clock.
 pub(super) fn generate(seed: u64, clocks_agree: bool) -> Log {
     let mut dice = Dice::new(seed, 0);
     let dice = &mut dice;
@@ -306,7 +307,7 @@ fn write_record(
         return repeat(universe, dice.pick(if of_tests { &tests } else { &earlier }), writer, dice);
     }
     let place = writer.place(dice);
-    // What an account's events said before they moved here is said again now and then, too.
+    // Events of an account from before its move are sometimes repeated too.
     let of_account: Vec<&SimEvent> = events.iter().filter(|event| event.account == account).collect();
     let event = match dice.chance(4) && !of_account.is_empty() {
         true => (*dice.pick(&of_account)).clone(),
@@ -322,7 +323,7 @@ fn write_record(
     writer.push(place, said);
 }
 
-/// Says again what a record said, at a new offset: the very bytes, or a test of the same id that differs otherwise.
+/// Repeats a record at a new offset: the same bytes, or a test with the same id and other content.
 fn repeat(universe: &Universe, earlier: &LogRecord, writer: &mut Writer, dice: &mut Dice) {
     let place = writer.place_at_edge(earlier, dice);
     let Meaning::Event(event) = &earlier.meaning else {

@@ -33,7 +33,7 @@ impl<'l> Driver<'l> {
         held.release.load(&mut loaded);
         self.mutate(held, &mut loaded);
         held.deltas.loaded(&loaded);
-        // Meanwhile the worker listens to its inbox; nothing that it does there may harm the lane that waits.
+        // Meanwhile the worker serves its inbox; none of it may harm the waiting lane.
         if self.happens(Fault::Eviction, 5) {
             held.lane.evict(0);
         }
@@ -115,7 +115,7 @@ fn truncate(loaded: &mut Loaded, dice: &mut Dice) {
     loaded.quota_usage.truncate(loaded.quota_usage.len() / 2);
 }
 
-/// The store answers in any order.
+/// The store returns rows in any order.
 fn shuffle(loaded: &mut Loaded, dice: &mut Dice) {
     dice.shuffle(&mut loaded.moves_away);
     dice.shuffle(&mut loaded.met_by);
@@ -128,7 +128,7 @@ fn shuffle(loaded: &mut Loaded, dice: &mut Dice) {
     dice.shuffle(&mut loaded.quota_usage);
 }
 
-/// Of [`Mutant::WritesDeltas`]: what a lane's counters stood at when they were last written.
+/// For [`Mutant::WritesDeltas`]: the values of a lane's counters when they were last written.
 #[derive(Default)]
 pub(super) struct Deltas {
     executions: BTreeMap<(Id, Id, Option<Id>, Day), ExecutionCount>,

@@ -1,4 +1,4 @@
-//! The logs that a simulation is about: what a record says, its bytes, and where it stands.
+//! The logs of a simulation: records with their meaning, bytes and position.
 //!
 //! A record is kept twice, as the bytes that the pipeline gets and as the meaning that the naive fold walks, so that
 //! neither depends on the decoder being right.
@@ -13,7 +13,8 @@ use super::naive_calendar::text;
 /// A whole simulated topic, from its first record to its last.
 pub(super) struct Log {
     pub(super) partitions: Vec<PartitionLog>,
-    /// How often partitions were added, plus 1. Accounts move only between two phases, when all is counted.
+    /// Number of phases: how often partitions were added, plus 1. Accounts move only between two
+    /// phases, when all is counted.
     pub(super) phases: usize,
 }
 
@@ -29,7 +30,7 @@ pub(super) struct PartitionLog {
     pub(super) phase_ends: Vec<PhaseEnd>,
 }
 
-/// Where a phase of a partition ends.
+/// The end of a phase of a partition.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PhaseEnd {
     pub(super) records: usize,
@@ -46,7 +47,7 @@ pub(super) struct LogRecord {
     pub(super) meaning: Meaning,
 }
 
-/// What a record has to be taken for.
+/// The expected verdict on a record.
 #[derive(Clone, Debug)]
 pub(super) enum Meaning {
     Tombstone,
@@ -63,7 +64,7 @@ pub(super) struct SimEvent {
     pub(super) kind: Kind,
 }
 
-/// What happened; see product.md, section 1.
+/// What happened; see section 1 of the contract.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Activity { organization: Option<String>, user: String },
@@ -93,8 +94,8 @@ pub(super) struct Test {
 }
 
 impl Log {
-    /// The same log without all the records that are not named by (index of the partition, offset). What was dropped is
-    /// absent, as compacted records are, so that the rest is a log like any other.
+    /// The log reduced to the records named by (index of the partition, offset). The others are
+    /// absent, like compacted records.
     pub(super) fn retain(&mut self, kept: &BTreeSet<(usize, u64)>) {
         for (index, partition) in self.partitions.iter_mut().enumerate() {
             let is_kept = |record: &LogRecord| kept.contains(&(index, record.offset));
@@ -105,7 +106,8 @@ impl Log {
         }
     }
 
-    /// The same records as if accounts moved without waiting until all is counted: all of them are there at once.
+    /// The same records as if accounts moved without waiting until all is counted: all exist at
+    /// once.
     pub(super) fn in_one_phase(mut self) -> Self {
         self.phases = 1;
         for partition in &mut self.partitions {

@@ -1,5 +1,5 @@
-//! The tables in memory, merged as ClickHouse merges them: union, `max`, `min`, and rows that replace their equals. Nothing
-//! is ever taken back.
+//! The tables in memory, merged as ClickHouse merges them: union, `max`, `min`, and rows that
+//! replace their equals. Nothing is ever removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,7 +23,7 @@ use super::naive_calendar::{calendar_month, from_days, text};
 use super::releases::Release;
 use super::view::{View, or_none};
 
-/// A row of any table, with the source where the row's type leaves it to the drain.
+/// A row of any table, with the source if the row's type leaves it to the drain.
 #[derive(Clone, Debug)]
 pub(super) enum Row {
     ActiveUsers(ActiveUsers),
@@ -77,7 +77,7 @@ pub(super) fn statements(drains: &[LaneRows]) -> Vec<Statement> {
 }
 
 impl Row {
-    /// A hash of the row that does not depend on where it stands among the others: a lane may yield them in any order.
+    /// A hash of the row, independent of its position: a lane may yield rows in any order.
     pub(super) fn lot(&self, salt: u64) -> u64 {
         let mut hasher = DefaultHasher::new();
         (salt, format!("{self:?}")).hash(&mut hasher);
@@ -97,7 +97,7 @@ type Counter<V> = (V, u64);
 /// The tables.
 #[derive(Clone, Default)]
 pub(super) struct MemoryStore {
-    /// Counters are added up rather than merged by `max`. Only a mutant wants that.
+    /// Counters are added up rather than merged by `max`, for a mutant.
     adds_counters: bool,
     active_users: BTreeMap<(Id, Option<Id>, Day), RoaringTreemap>,
     executions: BTreeMap<ExecutionsKey, Counter<ExecutionCount>>,
@@ -115,7 +115,7 @@ pub(super) struct MemoryStore {
     claims: BTreeMap<Source, Claims>,
 }
 
-/// Replaces a row by its equal; one that is not equal would leave the reader with either.
+/// Replaces a row by an equal one; with different rows the result would be undefined.
 fn replace<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(table: &mut BTreeMap<K, V>, key: K, value: V) {
     let Some(known) = table.get(&key) else {
         table.insert(key, value);
@@ -237,8 +237,8 @@ impl MemoryStore {
         self.claims.get(source).cloned().unwrap_or_default()
     }
 
-    /// The part of an answer that comes from the first `queries` tables; each is asked on its own, and what is written
-    /// between two of them is seen by the later one alone.
+    /// The part of an answer that comes from the first `queries` tables; each is a separate query,
+    /// and what is written between two of them is seen only by the later one.
     pub(super) fn load_table(&self, query: usize, source: &Source, missing: &Missing, loaded: &mut Loaded) {
         let is_whole =
             |account: &Id| loaded.extents.iter().any(|known| known.account == *account && known.has_all_seats);
@@ -374,7 +374,7 @@ impl MemoryStore {
         latest_ms.unwrap_or_default()
     }
 
-    /// What a reader finds.
+    /// The result of a reader.
     pub(super) fn view(&self) -> View {
         let mut view = View::default();
         for ((account, organization, day), users) in &self.active_users {
@@ -403,7 +403,7 @@ impl MemoryStore {
             assert_eq!(row.payload_bytes, row.payload.len() as u64, "simulated payloads are short");
             let key = row.key.as_ref().map(|key| String::from_utf8_lossy(key));
             let (reason, stamp) = (row.reject.reason.as_str(), or_none(row.timestamp_ms.as_ref()));
-            // The contract names a path for these two alone.
+            // The contract has a path only for these two.
             let path = if reason.ends_with("_field") { row.reject.path } else { "" };
             let value = format!("{reason} {path} stamped {stamp}, key {key:?}, {payload}");
             view.insert(format!("rejected {source} {offset}"), value);
@@ -473,10 +473,11 @@ impl MemoryStore {
     }
 }
 
-/// Accounts with more seat facts than this are not loaded as a whole: so few that both kinds occur.
+/// Accounts with more seat facts than this are not loaded as a whole: a low number, so that both
+/// cases occur.
 const WHOLE_ACCOUNT_FACTS_MAX: usize = 3;
 
-/// How many queries an answer takes.
+/// Number of queries of an answer.
 pub(super) const LOAD_QUERIES: usize = 9;
 
 fn names_counter(missing: &Missing, account: &Id, organization: &Id, day: Day) -> bool {

@@ -1,6 +1,7 @@
-//! Same prefix, same rows: seeded histories in which everything goes wrong, compared with a naive fold of the log.
+//! Same prefix, same rows: seeded histories with all kinds of faults, compared with a naive fold of
+//! the log.
 //!
-//! `SEATMETER_SIM_SEEDS` says how many seeds to try, `SEATMETER_SIM_SEED` replays one.
+//! `SEATMETER_SIM_SEEDS` sets how many seeds to try, `SEATMETER_SIM_SEED` replays one.
 
 mod accounts;
 mod answers;
@@ -44,17 +45,17 @@ const SEEDS: u64 = 4_000;
 /// Seeds within which each mutant has to be caught.
 const MUTANT_SEEDS: u64 = 4_000;
 
-/// What a run depends on.
+/// Input of a run.
 #[derive(Clone)]
 struct Run {
-    /// Makes the log.
+    /// Seed of the log.
     seed: u64,
-    /// Says what happens when.
+    /// Seed of the schedule.
     schedule: u64,
     faults: Faults,
     mutant: Option<Mutant>,
-    /// Accounts move to other partitions without waiting until all is counted. Records are stamped by one clock then: which
-    /// of two events was sent first is nowhere else to be seen.
+    /// Accounts move to other partitions without waiting until all is counted. Records are stamped
+    /// by one clock then: the timestamp is the only evidence of which event was sent first.
     hurries: bool,
     /// The records that stay in the log; `None`: all.
     kept: Option<BTreeSet<(usize, u64)>>,
@@ -80,7 +81,7 @@ fn delivered(record: &LogRecord) -> Delivered<'_> {
     (record, decode(&record))
 }
 
-/// One run: what happened in it, or what was wrong.
+/// One run: its statistics, or the failure.
 fn run(run: &Run) -> Result<Stats, String> {
     let written = run.log();
     let log = if run.hurries { run.log().in_one_phase() } else { run.log() };
@@ -100,14 +101,15 @@ fn run(run: &Run) -> Result<Stats, String> {
     }
 }
 
-/// Tries seeds on every core; returns what happened in all, or the first seed that fails, with its failure.
+/// Tries seeds on every core; returns the statistics of all, or the first seed that fails, with its
+/// failure.
 fn run_seeds(
     seeds: std::ops::Range<u64>,
     faults_of: fn(u64) -> Faults,
     mutant: Option<Mutant>,
     hurries: bool,
 ) -> Result<Stats, (u64, String)> {
-    // Seeds beyond one that failed are of no interest any more; those before it are.
+    // Only seeds before a failed one are still tried.
     let (next, end) = (AtomicU64::new(seeds.start), AtomicU64::new(seeds.end));
     let work = || {
         let mut stats = Stats::default();
@@ -167,8 +169,8 @@ fn same_prefix_same_rows() {
     }
 }
 
-/// Partitions are added, or the partitioner is changed, while not all is counted: each account's counts are either those
-/// of its log all the same, or it is told as split.
+/// Partitions are added, or the partitioner is changed, while not all is counted: each account is
+/// counted exactly, or reported as split.
 #[test]
 fn accounts_that_move_without_a_stop_are_exact_or_told() {
     match run_seeds(0..SEEDS, Faults::of_seed, None, true) {

@@ -1,5 +1,5 @@
-//! Days and quota months in the most obvious way, to judge `core::calendar` by: only jiff's conversion from UTC to local
-//! time is used, which is never ambiguous.
+//! Days and quota months, implemented in the most obvious way, to check `core::calendar`: uses only
+//! jiff's conversion from UTC to local time, which is never ambiguous.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use seatmeter::core::calendar::Zone;
 
 thread_local! {
-    /// The scan for a day's start is slow, and the same few days come up again in seed after seed.
+    /// The scan for a day's start is slow, and all seeds use the same few days.
     static STARTS: RefCell<HashMap<(Zone, NaiveDate), i64>> = RefCell::new(HashMap::new());
 }
 
@@ -28,7 +28,7 @@ pub(super) fn text(time_ms: i64) -> String {
     utc(time_ms).format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// What the zone's clock shows at the instant.
+/// The local time of the zone at the instant.
 fn local(zone: Zone, instant: DateTime<Utc>) -> NaiveDateTime {
     let timestamp =
         Timestamp::from_millisecond(instant.timestamp_millis()).expect("jiff's range is wider than chrono's");

@@ -1,4 +1,4 @@
-//! Who owns a partition: assignments, rebalances of every kind, crashes.
+//! Ownership of partitions: assignments, rebalances of every kind, crashes.
 
 use anyhow::{Result, ensure};
 use seatmeter::core::lane::Lane;
@@ -12,12 +12,13 @@ use super::releases::Release;
 use super::stats::Happened;
 
 impl Driver<'_> {
-    /// A worker gets a partition: it starts where the recorded progress ends, after a replay of the ids before it.
+    /// A worker gets a partition: it starts at the recorded progress, after a replay of the ids
+    /// before it.
     pub(super) fn assign(&mut self, index: usize, worker: usize) {
         self.assign_as(index, worker, self.workers[worker].release);
     }
 
-    /// So it does with this release of the zone data, if that may.
+    /// The same with this release of the zone data, if it may take over.
     pub(super) fn assign_as(&mut self, index: usize, worker: usize, release: Release) {
         self.workers[worker].lanes.retain(|other| other.index != index);
         let Some(claim) = self.claim(index, release) else { return };
@@ -32,7 +33,7 @@ impl Driver<'_> {
         if rewind < partition.start_offset && partition.start_offset > self.log.partitions[index].first_offset {
             self.stats.count(Happened::RewoundPastStart);
         }
-        // Retention took these before anyone read them.
+        // Retention deleted these before they were read.
         lane.skip_to(partition.start_offset);
         partition.applied_max = partition.applied_max.max(lane.next_offset());
         if self.mutant == Some(Mutant::NeverDoubts) {
@@ -63,7 +64,7 @@ impl Driver<'_> {
 
     /// The claim with which a release may begin to count a partition.
     fn claim(&mut self, index: usize, release: Release) -> Option<Claim> {
-        // Processes of another release that had the partition have ended before.
+        // Processes of another release with the partition have ended before.
         let is_there = |worker: &Worker<'_>| {
             worker.lanes.iter().any(|held| held.index == index && held.release != release)
                 || worker.flushes.iter().any(|flush| flush.is_of_another(index, release))
@@ -96,7 +97,7 @@ impl Driver<'_> {
         }
     }
 
-    /// The worker looks again at a partition that was refused.
+    /// The worker checks a refused partition again.
     pub(super) fn open_refused(&mut self, worker: usize) {
         for index in 0..self.partitions.len() {
             let is_held = self.workers[worker].lanes.iter().any(|held| held.index == index);
@@ -106,7 +107,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Partitions that are refused are opened by the release that may.
+    /// Refused partitions are opened by the release that may.
     pub(super) fn open_by_whoever_may(&mut self) -> Result<()> {
         for worker in 0..self.workers.len() {
             self.flush_whole(worker)?;
@@ -151,7 +152,7 @@ impl Driver<'_> {
         } else {
             lanes.retain(|held| held.index != index);
         }
-        // A former owner that went on for a while notices some day.
+        // A stalled former owner notices eventually.
         if self.dice.chance(30) {
             self.workers.iter_mut().for_each(|worker| worker.lanes.retain(|held| !held.is_former));
         }
@@ -159,7 +160,7 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Revoked: drain and flush before letting go, unless the deadline passes.
+    /// Revoked: drain and flush before the release, unless the deadline passes.
     fn flush_before_release(&mut self, worker: usize) -> Result<bool> {
         let mut has_started = false;
         for _ in 0..60 {
@@ -172,7 +173,7 @@ impl Driver<'_> {
         Ok(false)
     }
 
-    /// A worker dies. Its partitions go to whoever is there.
+    /// A worker dies. Its partitions go to the remaining workers.
     pub(super) fn crash(&mut self, worker: usize) {
         if !self.happens(Fault::Crash, 100) {
             return;

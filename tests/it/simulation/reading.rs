@@ -1,4 +1,4 @@
-//! The driver's consumer: delivers records to a lane, with everything that Kafka clients do to them.
+//! The driver's consumer: delivers records to a lane, with the irregularities of Kafka clients.
 
 use anyhow::{Result, ensure};
 use seatmeter::core::lane::Applied;
@@ -8,7 +8,7 @@ use super::faults::{Fault, Mutant};
 use super::stats::Happened;
 
 impl<'l> Driver<'l> {
-    /// One step of a lane: replay ids, apply what was delivered, or ask for more.
+    /// One step of a lane: replay ids, apply delivered records, or fetch more.
     pub(super) fn read(&mut self, held: &mut Held<'l>) -> Result<()> {
         if held.is_warming {
             self.warm(held);
@@ -35,7 +35,7 @@ impl<'l> Driver<'l> {
         let (from, end) = (log.index_at(held.position.max(start_offset)), log.index_at(next_offset));
         let to = end.min(from + 1 + self.dice.below(20));
         let first = log.index_at(held.lane.rewind_offset().max(start_offset));
-        // A batch may go beyond the position; those records are read again, and are to be counted then.
+        // A batch may go beyond the position; such records are read again, and are counted then.
         let beyond = to..self.partitions[held.index].visible.records.min(to + self.dice.below(3)).max(to);
         for at in self.with_redelivered((from..to).chain(beyond).collect(), first) {
             let (record, decoded) = &self.records[held.index][at];
@@ -48,7 +48,7 @@ impl<'l> Driver<'l> {
         }
     }
 
-    /// The client goes back a little, at any point, and delivers again what it has delivered.
+    /// The client goes back a little, at any point, and delivers records again.
     fn with_redelivered(&mut self, mut at: Vec<usize>, first: usize) -> Vec<usize> {
         if !at.is_empty() && self.happens(Fault::Redelivery, 20) {
             let place = self.dice.below(at.len());
@@ -61,7 +61,7 @@ impl<'l> Driver<'l> {
         at
     }
 
-    /// Something happened that makes the client's position doubtful.
+    /// An event that makes the client's position doubtful.
     pub(super) fn disturb(&mut self, worker: usize) {
         let lanes = self.workers[worker].lanes.len();
         if lanes == 0 {
@@ -78,7 +78,8 @@ impl<'l> Driver<'l> {
             return;
         }
         if held.is_warming {
-            // Ids that were passed over would be missed silently, so the replay starts again, with an empty filter.
+            // Skipped ids would be missed silently, so the replay starts again, with an empty
+            // filter.
             let (index, is_former, release) = (held.index, held.is_former, held.release);
             self.assign_as(index, worker, release);
             let again = self.workers[worker].lanes.iter_mut().find(|held| held.index == index);
@@ -92,7 +93,7 @@ impl<'l> Driver<'l> {
         }
     }
 
-    /// The next records, of which some may come twice, and some not at all where a gap is doubtful.
+    /// The next records; some may come twice, and some not at all if a gap is doubtful.
     fn poll(&mut self, held: &mut Held<'l>) {
         let (log, partition) = (&self.log.partitions[held.index], &self.partitions[held.index]);
         let first = log.index_at(partition.start_offset);
@@ -120,8 +121,8 @@ impl<'l> Driver<'l> {
         }
     }
 
-    /// There are no more records. What lies between the lane's position and the high watermark is absent, once a seek has
-    /// shown it.
+    /// There are no more records. Offsets between the lane's position and the high watermark are
+    /// absent, once a seek has shown it.
     fn reach_end(&mut self, held: &mut Held<'l>) {
         let end = self.partitions[held.index].visible.high_watermark + held.shift;
         if held.lane.next_offset() >= end {
@@ -136,7 +137,7 @@ impl<'l> Driver<'l> {
         }
     }
 
-    /// Applies what was delivered as far as it goes.
+    /// Applies delivered records as far as possible.
     fn apply(&mut self, held: &mut Held<'l>) -> Result<()> {
         match held.lane.apply(&held.pending) {
             Applied::All => held.pending.clear(),
@@ -168,7 +169,8 @@ fn seek_to_next(held: &mut Held<'_>) {
     held.lane.sought();
 }
 
-/// Of [`Mutant::CountsBelowPosition`]: a position that counts deliveries instead of reading offsets.
+/// For [`Mutant::CountsBelowPosition`]: a position that counts deliveries instead of reading
+/// offsets.
 fn take_for_next(held: &mut Held<'_>) {
     let mut next_offset = held.lane.next_offset();
     for (record, _) in &mut held.pending {

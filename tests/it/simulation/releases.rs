@@ -1,8 +1,8 @@
-//! Two releases of the zone data, which disagree about every zone but UTC: what one tells of a name, the other tells of
-//! another one.
+//! Two releases of the zone data that disagree about every zone but UTC: they exchange the rules of
+//! names.
 //!
-//! Lanes know the program's own release alone. So a lane of the other one is given the zones that its names stand for, in
-//! the records and in what is loaded, and the names are put back into what it yields.
+//! Lanes know only the program's own release. So the names of zones are mapped in the records and
+//! loads of a lane of the other release, and mapped back in its rows.
 
 use seatmeter::core::calendar::Zone;
 use seatmeter::core::event::{Decoded, EventKind};
@@ -42,7 +42,7 @@ impl Release {
         }
     }
 
-    /// The zone whose rules the release tells of this name, and the other way round.
+    /// The zone whose rules the release has under this name; the mapping is its own inverse.
     pub(super) fn rules(self, zone: Zone) -> Zone {
         if self == Self::Earlier {
             return zone;

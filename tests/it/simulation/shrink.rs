@@ -1,5 +1,5 @@
-//! Makes a failure small enough to think about: first faults are taken away, then records. A smaller log may need another
-//! schedule to fail, so some are tried.
+//! Shrinks a failure: first faults are removed, then records. A smaller log may need another
+//! schedule to fail, so several are tried.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ struct Shrinker {
 }
 
 impl Shrinker {
-    /// True, and the smaller run is the smallest now, if it fails under any schedule.
+    /// True if the smaller run fails under any schedule; it then becomes the smallest.
     fn attempt(&mut self, smaller: &Run) -> bool {
         for schedule in std::iter::once(self.smallest.schedule).chain(0..SCHEDULES) {
             self.runs += 1;

@@ -1,6 +1,6 @@
-//! What happened in the runs: a simulation in which nothing goes wrong proves nothing.
+//! Statistics of the runs: a simulation without faults proves nothing.
 
-/// Something that a run may meet.
+/// An event of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Happened {
     Crashed,

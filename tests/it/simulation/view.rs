@@ -1,15 +1,15 @@
-//! What a reader of the tables gets, as text: so that a fold and a store can be compared row by row, and a difference reads
-//! like one.
+//! The result of a reader, as text: so that a fold and a store can be compared row by row, with
+//! readable differences.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
-/// Rows by key; the key starts with what kind of row it is.
+/// Rows by key; the key starts with the kind of row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct View(BTreeMap<String, String>);
 
 impl View {
-    /// Adds a row. Two rows of one key are an error of whoever made the view.
+    /// Adds a row. Two rows with one key are an error of the caller.
     pub(super) fn insert(&mut self, key: String, value: String) {
         if let Some(other) = self.0.insert(key.clone(), value) {
             panic!("a view holds {key} twice, once as {other}");

@@ -6,7 +6,7 @@ use seatmeter::store::Store;
 use crate::support::engine::PASSWORD;
 use crate::support::{Database, engine};
 
-/// A database that no other test has; dropped at the end of the test.
+/// A database of one test; dropped at its end.
 pub(crate) struct TestDatabase {
     database: Database,
     store: Store,
@@ -37,12 +37,12 @@ impl TestDatabase {
         &self.store
     }
 
-    /// The configuration that leads to it.
+    /// The configuration for it.
     pub(crate) fn config(&self) -> config::ClickHouse {
         self.database.config()
     }
 
-    /// What a statement answers, as tab-separated text; over plain HTTP, as an analyst would ask.
+    /// The result of a statement, as tab-separated text; over plain HTTP, like an analyst.
     #[track_caller]
     pub(crate) fn text(&self, sql: &str) -> String {
         self.text_of(sql, &[])
@@ -55,7 +55,7 @@ impl TestDatabase {
         let mut request =
             agent.post(&self.database.url).header("X-ClickHouse-Key", PASSWORD).query("database", &self.database.name);
         for (name, value) in parameters {
-            // A parameter travels in the escaped form of tab-separated text.
+            // A parameter is sent in the escaped form of tab-separated text.
             let value = value.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n");
             request = request.query(format!("param_{name}"), value);
         }

@@ -1,4 +1,4 @@
-//! What the operator is told when ClickHouse is away, refuses, or is not what it should be.
+//! Messages when ClickHouse is away, refuses, or is unsuitable.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use super::{TestDatabase, rows, source};
 
-/// Never to be seen in a message.
+/// Must never appear in a message.
 const PASSWORD: &str = "s3cret?&p@ss";
 
 fn config(url: &str) -> config::ClickHouse {
@@ -38,7 +38,7 @@ async fn check_server(config: &config::ClickHouse) -> StoreError {
     error
 }
 
-/// What `SELECT version()` answers, in the format that the client asks for.
+/// The answer to `SELECT version()`, in the format of the client.
 fn version_answer(version: &str) -> Vec<u8> {
     let text = |text: &str| {
         let mut bytes = vec![u8::try_from(text.len()).unwrap()];
@@ -81,7 +81,7 @@ async fn server(bytes: Vec<u8>) -> String {
 
 #[tokio::test]
 async fn an_unreachable_server_is_named_and_waited_for() {
-    // Bound and dropped: nobody listens there.
+    // Bound and dropped: nothing listens there.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("http://127.0.0.1:{port}");
     let error = check_server(&config(&url)).await;

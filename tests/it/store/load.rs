@@ -1,4 +1,4 @@
-//! What a lane loads is what was written, and nothing else.
+//! A lane loads exactly what was written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -94,8 +94,9 @@ async fn an_account_with_few_seats_is_loaded_whole() {
     assert_eq!(loaded.test_executions.len(), 1, "of March, which is the last month that there is");
 }
 
-/// A batch that meets 5,000 users for the first time must not hold the worker up. The bound is far above the 0.1 s that it
-/// takes, so that only a query which does not use the primary key, or one request per user, breaks it.
+/// A batch with 5,000 new users must not delay the worker. The bound is far above the 0.1 s that it
+/// takes, so that only a query which does not use the primary key, or one request per user, breaks
+/// it.
 #[tokio::test]
 async fn thousands_of_users_are_loaded_at_once() {
     let database = TestDatabase::migrated().await;

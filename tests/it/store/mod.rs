@@ -1,4 +1,5 @@
-//! The store on the real engine: what is written comes back, whatever is written twice, late, or by two sources.
+//! The store on the real engine: what is written is read back, even if written twice, late, or by
+//! two sources.
 
 mod database;
 mod errors;
@@ -137,7 +138,7 @@ fn extent(account: &str, has_all_seats: bool, last_counted: Option<YearMonth>) -
     AccountExtent { account: id(account), has_all_seats, last_counted }
 }
 
-/// ClickHouse answers in any order.
+/// ClickHouse returns rows in any order.
 fn sorted(mut loaded: Loaded) -> Loaded {
     loaded.zone_facts.sort_by_key(|row| row.offset);
     loaded.plan_facts.sort_by_key(|row| (row.source.clone(), row.offset));

@@ -1,4 +1,4 @@
-//! What the views make of the facts: seats, trees and purchases, as an analyst sees them.
+//! Views of seats, trees and purchases, as an analyst sees them.
 
 use std::collections::HashMap;
 
@@ -39,11 +39,11 @@ fn usage(start: i64, first: i64, last: i64) -> SeatUsage {
     }
 }
 
-/// Checks the intervals of one seat: (start, end, first activity, last activity, is the latest), hours since 2026-03-01,
-/// and the project, which tells the record that opened it.
+/// Checks the intervals of one seat: (start, end, first activity, last activity, is the latest),
+/// hours since 2026-03-01, and the project, which identifies the record that opened it.
 async fn check_intervals(facts: Vec<SeatFact>, usages: Vec<SeatUsage>, expected: &str) {
     let database = TestDatabase::migrated().await;
-    // Each row lands in a part of its own, some twice, and stays there.
+    // Each row is in its own part, some twice, and stays there.
     database.execute("SYSTEM STOP MERGES");
     for fact in facts {
         write(&database, |rows| rows.seat_facts = vec![fact.clone()]).await;
@@ -232,7 +232,7 @@ fn ancestors(links: &HashMap<String, String>, organization: &str) -> Vec<String>
     path
 }
 
-/// Compares all that the views say of the trees with a walk, and the subtrees of some organizations.
+/// Compares the views of the trees with a walk, and the subtrees of some organizations.
 async fn check_trees(links: &[(String, String)], tops: &[&str]) {
     let database = tree(links).await;
     let known: HashMap<_, _> = links.iter().cloned().collect();
@@ -244,7 +244,7 @@ async fn check_trees(links: &[(String, String)], tops: &[&str]) {
     let of_tree = database.text(&format!("{select} organization_tree(account = 'acme') ORDER BY organization_id"));
     assert!(of_tree == lines(&walked), "of {links:?} came {of_tree}");
 
-    // What is not known has no name, hence no place in a path for analysts.
+    // An unknown organization has no name, hence no place in a path for analysts.
     for path in &mut walked {
         path.retain(|organization| known.contains_key(organization));
     }
@@ -283,7 +283,7 @@ async fn trees_of_any_shape_are_as_a_walk_finds_them() {
     check_trees(&links, &["0-0", "1-0", "2-0", "3-0"]).await;
 }
 
-/// Organizations in a row, each below the one before.
+/// A chain of organizations, each below the one before.
 fn chain(length: u32) -> Vec<(String, String)> {
     let above = |n: u32| n.checked_sub(1).map_or(String::new(), |above| format!("{length}-{above}"));
     (0..length).map(|n| (format!("{length}-{n}"), above(n))).collect()
@@ -312,7 +312,7 @@ async fn the_rounds_of_a_deep_tree_are_few() {
         );
         assert_eq!(database.text(&sql), "1009\t1010\n", "{view}");
     }
-    // Steps down are walked one by one: more of them than a query may recurse unless it says otherwise.
+    // Levels are walked one by one: more of them than the default limit of recursion.
     let sql = "SELECT count(), max(depth) FROM organization_subtree(account = 'acme', organization = '1010-1')";
     assert_eq!(database.text(sql), "1009\t1008\n");
 }
@@ -338,7 +338,7 @@ async fn assignments_show_the_latest_seat_with_names() {
             named(Entity::User(id("7")), Field::Name, "Ann"),
             named(Entity::User(id("7")), Field::Email, "ann@acme.example"),
             named(Entity::Project { organization: id("42"), project: id("p3") }, Field::Name, "Checkout"),
-            // A project is known by its organization, too.
+            // A project is identified by its organization too.
             named(Entity::Project { organization: id("43"), project: id("p3") }, Field::Name, "Another"),
         ];
         let seen = ["41", "42", "43"].map(|o| OrganizationSeen { account: id("acme"), organization: Some(id(o)) });
@@ -353,7 +353,7 @@ async fn assignments_show_the_latest_seat_with_names() {
          active\n\
          8\t8\t\\N\tacme\t43\t43\t\\N\t\\N\t2026-03-01 00:00:00.000\t2026-03-01 02:00:00.000\ttrue\trevoked\n"
     );
-    // A reader's own settings must not change what a view says.
+    // A reader's settings must not change the answer of a view.
     let with_nulls = format!("{sql} SETTINGS join_use_nulls = 1");
     assert_eq!(database.text(&with_nulls), database.text(sql));
 }

@@ -1,4 +1,4 @@
-//! What is written can be read in SQL, exactly, whatever is written twice, late, or by two sources.
+//! Written rows are read exactly in SQL, even if written twice, late, or by two sources.
 
 use std::collections::BTreeSet;
 
@@ -56,7 +56,7 @@ async fn writing_again_or_late_changes_nothing() {
         .map(|sql| database.text(sql))
     };
     let store = database.store();
-    // Merges would hide what the views have to do by themselves.
+    // Merges would hide what the views have to do.
     database.execute("SYSTEM STOP MERGES");
     store.write_rows(&[newer.clone()]).await.unwrap();
     let once = views(&database);

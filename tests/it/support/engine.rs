@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 use super::{process_folder, unique};
 
-/// The password of every engine here, so that an address is all that there is to know of one.
+/// The password of every engine here, so that its address is enough.
 pub(crate) const PASSWORD: &str = "of the tests";
 
-/// What a request of plain HTTP shows it by, as a line of its head.
+/// The header line of a plain HTTP request that carries it.
 pub(crate) const KEY_LINE: &str = "X-ClickHouse-Key: of the tests\r\n";
 
 /// The program that the engine is a command of.
@@ -29,7 +29,8 @@ pub(crate) struct Database {
     pub(crate) name: String,
 }
 
-/// A fresh database in the shared engine. It does not exist yet: what is tested creates it, or [`Database::create`].
+/// A fresh database in the shared engine. It does not exist yet: the tested code creates it, or
+/// [`Database::create`].
 pub(crate) fn engine() -> Database {
     static ENGINE: OnceLock<EngineProcess> = OnceLock::new();
     let engine = ENGINE.get_or_init(|| start(&process_folder("engine"), false));
@@ -58,7 +59,7 @@ impl Database {
         self
     }
 
-    /// The configuration that leads to it.
+    /// The configuration for it.
     pub(crate) fn config(&self) -> config::ClickHouse {
         let mut config = config::load(None, std::iter::empty()).unwrap().clickhouse;
         config.url.clone_from(&self.url);
@@ -86,14 +87,14 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // A test that killed its engine has nothing to drop; the data folder goes as a whole anyhow.
+        // A test that killed its engine has nothing to drop; the data folder is removed anyway.
         let _ = ureq::post(&self.url)
             .header("X-ClickHouse-Key", PASSWORD)
             .send(format!("DROP DATABASE IF EXISTS {}", self.name));
     }
 }
 
-/// Posts a statement and returns the body; a failure is a panic with the engine's words.
+/// Posts a statement and returns the body; panics with the engine's error on failure.
 #[track_caller]
 pub(crate) fn execute(url: &str, sql: &str) -> String {
     let (status, text) = post(url, sql);
@@ -101,7 +102,7 @@ pub(crate) fn execute(url: &str, sql: &str) -> String {
     text
 }
 
-/// Posts a body and returns the status and the answer. An address with a password in it is asked by that.
+/// Posts a body and returns status and body. Uses the password in the address, if there is one.
 #[track_caller]
 pub(crate) fn post(url: &str, body: impl ureq::AsSendBody) -> (u16, String) {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();

@@ -1,5 +1,6 @@
-//! An HTTP proxy between a program and ClickHouse, which does to requests what networks, load balancers and overloaded
-//! servers do: delays them, refuses them, cuts them half way, or loses the answer to what was done.
+//! An HTTP proxy between a program and ClickHouse that simulates faulty networks, load balancers
+//! and overloaded servers: delays requests, refuses them, cuts them half way, or loses the
+//! response.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How much of a request tells what it is about: its head, and the statement of a form.
+/// Prefix of a request that identifies it: its head, and the statement of a form.
 const BEGINNING_BYTES: usize = 8 * 1024;
 
 /// What happens to a request.
@@ -15,27 +16,28 @@ const BEGINNING_BYTES: usize = 8 * 1024;
 pub(crate) enum Meddling {
     /// It is held back for so long.
     Delay(Duration),
-    /// It is answered 503, and goes no further.
+    /// It is answered 503, and not forwarded.
     Refuse,
     /// The server gets half of it, then both connections break.
     CutRequest,
-    /// It is done, but the client gets half of the answer's bytes, or none, and the connection breaks.
+    /// It is executed, but the client gets half of the response's bytes, or none, and the
+    /// connection breaks.
     CutAnswer,
-    /// It is done, but nobody ever hears of it: the connection breaks.
+    /// It is executed, but the connection breaks before the response.
     SwallowAnswer,
-    /// It is done, and the connection stays open without a word.
+    /// It is executed, and the connection stays open without a response.
     Hang,
-    /// It is done, and its answer is held back until requests pass again.
+    /// It is executed, and its response is held back until requests pass again.
     HoldAnswer,
 }
 
-/// How often, and to which requests.
+/// Which requests are affected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub(crate) meddling: Meddling,
     /// Every so many requests; 1 means each.
     pub(crate) every: u64,
-    /// Only those with this text near their beginning.
+    /// Only requests with this text near their beginning.
     pub(crate) only: &'static str,
 }
 
@@ -57,14 +59,15 @@ struct State {
 }
 
 impl HttpProxy {
-    /// Stands in front of a server such as `http://127.0.0.1:8123`.
+    /// Forwards to a server such as `http://127.0.0.1:8123`.
     #[track_caller]
     pub(crate) fn to(url: &str) -> HttpProxy {
         HttpProxy::start(url, String::new())
     }
 
-    /// Does what a profile of the ClickHouse user does: these settings (`a=1&b=2`) hold for each request, unless the request
-    /// sets them itself. They go first, and the engine takes the last of two.
+    /// Simulates a profile of the ClickHouse user: these settings (`a=1&b=2`) hold for each
+    /// request, unless the request sets them itself. They are put first, and the engine uses the
+    /// last value of a setting.
     #[track_caller]
     pub(crate) fn with_profile(url: &str, settings: &str) -> HttpProxy {
         HttpProxy::start(url, format!("{settings}&"))
@@ -87,14 +90,14 @@ impl HttpProxy {
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let state = Arc::clone(&serving);
-                // A connection that breaks is what this is about.
+                // Broken connections are expected here.
                 std::thread::spawn(move || drop(state.serve(client)));
             }
         });
         HttpProxy { url: url_here, state }
     }
 
-    /// Requests from now on are meddled with.
+    /// Requests from now on are disturbed.
     pub(crate) fn set(&self, rule: Rule) {
         *self.state.rule.lock().unwrap() = Some(rule);
     }
@@ -104,7 +107,7 @@ impl HttpProxy {
         *self.state.rule.lock().unwrap() = None;
     }
 
-    /// How many requests were meddled with so far.
+    /// How many requests were disturbed so far.
     pub(crate) fn meddled(&self) -> u64 {
         self.state.meddled.load(Ordering::Relaxed)
     }
@@ -149,7 +152,7 @@ impl State {
                     client.get_mut().write_all(&answer[..answer.len() / 2])?;
                     return client.get_mut().shutdown(Shutdown::Both);
                 }
-                // Until the client loses patience and closes.
+                // Until the client times out and closes.
                 Some(Meddling::Hang) => return read_message(&mut client).map(drop),
                 Some(Meddling::HoldAnswer) => {
                     self.held.fetch_add(1, Ordering::Relaxed);
@@ -164,7 +167,7 @@ impl State {
         }
     }
 
-    /// The request with the profile's settings before its own, where it is one for the engine.
+    /// The request with the profile's settings before its own, if it is for the engine.
     fn with_profile(&self, mut request: Vec<u8>) -> Vec<u8> {
         if !self.profile.is_empty()
             && let Some(start) = request.windows(2).position(|bytes| bytes == b"/?")
@@ -191,7 +194,7 @@ impl State {
     }
 }
 
-/// Reads a request or an answer whole: its head, and a body of either kind.
+/// Reads a whole request or response: head, and a body of either kind.
 fn read_message(stream: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
     let mut message = Vec::new();
     let (mut length, mut is_chunked) = (0, false);

@@ -1,7 +1,7 @@
 //! Apache Kafka for tests: one broker in KRaft mode, on free ports, started from the jars in the cache folder.
 //!
-//! Where Java or Maven is missing, librdkafka's mock cluster takes its place and says so. With `SEATMETER_REQUIRE_KAFKA=1`
-//! (CI) the tests fail instead.
+//! If Java or Maven is missing, librdkafka's mock cluster takes its place, with a message. With
+//! `SEATMETER_REQUIRE_KAFKA=1` (CI) the tests fail instead.
 
 mod cluster;
 
@@ -35,14 +35,15 @@ const START_TIMEOUT: Duration = Duration::from_secs(90);
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// One process, few topics: a small heap and the fast compiler start quickest.
 const JVM_OPTIONS: [&str; 4] = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
-/// Any id will do; each broker is a cluster of its own.
+/// Any id works; each broker is its own cluster.
 const CLUSTER_ID: &str = "MkU3OEVBNTcwNTJENDM2Qg";
 
-/// Runs Java as a child of a shell that kills it when its own standard input closes: with this process, in whatever way
-/// that ends. A shell's background job has no standard input of its own. The process id is the first line of its output.
+/// Runs Java as a child of a shell that kills it when its own standard input closes: with this
+/// process, however it ends. A shell's background job has no standard input. The process id is the
+/// first line of its output.
 const GUARD: &str = r#""$@" & pid=$!; echo $pid; read -r _; kill -9 $pid; wait $pid"#;
 
-/// What a broker has besides its plain listener, which stays for whoever sets things up.
+/// What a broker has besides its plain listener, which remains for test setup.
 #[derive(Debug, Default)]
 pub(super) struct Extras {
     /// Name, security protocol and port of each further listener.
@@ -64,7 +65,7 @@ enum Kind {
     Mock(MockBroker),
 }
 
-/// A real broker, on data of its own.
+/// A real broker, on its own data.
 struct Broker {
     jars: PathBuf,
     folder: PathBuf,
@@ -80,7 +81,7 @@ struct Running {
 }
 
 impl Kafka {
-    /// The broker that all tests share, each with topics of its own. Nobody stops it.
+    /// The shared broker; each test has its own topics. It is never stopped.
     pub(crate) fn shared() -> &'static Kafka {
         static KAFKA: OnceLock<Kafka> = OnceLock::new();
         KAFKA.get_or_init(|| Kafka::in_folder(process_folder("kafka"), None, None, &Extras::default()))
@@ -93,7 +94,8 @@ impl Kafka {
         Kafka::in_folder(owned.path().to_owned(), Some(owned), None, &Extras::default())
     }
 
-    /// A broker of one test that is reached through a proxy alone: it gives its clients the proxy's address.
+    /// A broker of one test that is reached only through a proxy: it advertises the proxy's
+    /// address.
     #[track_caller]
     pub(crate) fn start_behind(proxy: &TcpProxy) -> Kafka {
         let owned = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -112,7 +114,7 @@ impl Kafka {
             Ok(jars) => Kafka::real(jars, folder, owned, proxy, extras),
             Err(error) if is_required("SEATMETER_REQUIRE_KAFKA") => panic!("Apache Kafka is required here: {error:#}"),
             Err(error) => {
-                // Not by eprintln!, which is kept back while tests pass.
+                // Not eprintln!, which is captured while tests pass.
                 let warning = "WARNING: no Apache Kafka, testing with librdkafka's mock cluster instead";
                 let _ = writeln!(std::io::stderr(), "{warning}: {error:#}");
                 let mock = MockBroker::start(&unique("unused"), 1).unwrap();
@@ -152,7 +154,7 @@ impl Kafka {
         matches!(self.kind, Kind::Mock(_))
     }
 
-    /// A client configuration that leads here.
+    /// A client configuration for this broker.
     pub(crate) fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap_servers);
@@ -212,7 +214,7 @@ impl Kafka {
         assert!(altered.iter().all(Result::is_ok), "{altered:?}");
     }
 
-    /// Forgets the committed offsets of a consumer group, and the group.
+    /// Deletes a consumer group with its committed offsets.
     #[track_caller]
     pub(crate) fn delete_group(&self, group_id: &str) {
         let deleted = self.administer(async |admin, options| admin.delete_groups(&[group_id], options).await);
@@ -233,7 +235,7 @@ impl Kafka {
         consumer.fetch_watermarks(topic, partition, ADMIN_TIMEOUT).unwrap()
     }
 
-    /// Kills the broker on the spot (SIGKILL).
+    /// Kills the broker at once (SIGKILL).
     #[track_caller]
     pub(crate) fn kill(&self) {
         *self.broker().running.lock().unwrap() = None;
@@ -268,7 +270,7 @@ impl Kafka {
         }
     }
 
-    /// Runs an administrative request on a runtime of its own, so that async tests may call too.
+    /// Runs an administrative request on its own runtime, so that async tests can call it too.
     #[track_caller]
     fn administer<T: Send>(
         &self,
@@ -336,14 +338,14 @@ impl Broker {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
-            // Ctrl-C would end the shell, but not its background job.
+            // Ctrl-C would end the shell but not its background job.
             .process_group(0)
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(guard.stdout.take().unwrap());
         let mut first_line = String::new();
         stdout.read_line(&mut first_line).unwrap();
-        // The broker writes here too; reading on keeps its pipe open and empty.
+        // The broker writes here too; reading keeps its pipe open and empty.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         let stdin = guard.stdin.take();
         *self.running.lock().unwrap() = Some(Running { guard, stdin, java_pid: first_line.trim().parse().unwrap() });
@@ -360,7 +362,7 @@ impl Drop for Running {
     }
 }
 
-/// Fails where a program that Kafka needs is missing.
+/// Fails if a program that Kafka needs is missing.
 fn needs() -> anyhow::Result<()> {
     let found = Command::new("java").arg("-version").output().is_ok_and(|output| output.status.success());
     anyhow::ensure!(found, "Java is not installed (Debian: apt install openjdk-17-jre-headless)");

@@ -1,7 +1,9 @@
-//! What integration tests run against: the embedded engine, real Apache Kafka, and the program itself as a child process.
+//! Test environment: the embedded engine, real Apache Kafka, and the program itself as a child
+//! process.
 //!
-//! One engine and one broker are shared by all tests of the binary, each test with a database and topics of its own; tests
-//! that kill or restart them start private ones. Everything ends with the test process, however that ends.
+//! One engine and one broker are shared by all tests of the binary, each test with a database and
+//! topics of its own; tests that kill or restart them start private ones. All processes end with
+//! the test process, however it ends.
 
 #![allow(dead_code, reason = "each test module uses some of it")]
 
@@ -28,7 +30,7 @@ pub(crate) fn unique(prefix: &str) -> String {
     format!("{prefix}_{}_{}", std::process::id(), NAMES.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Asks again and again until the answer is there, and fails the test when it does not come in time.
+/// Polls until there is an answer, and fails the test if it does not come in time.
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + timeout;
@@ -41,13 +43,13 @@ pub(crate) fn eventually<T>(what: &str, timeout: Duration, mut ask: impl FnMut()
     }
 }
 
-/// Whether what CI must not do without may be replaced or left out here.
+/// Whether a requirement of CI may be replaced or skipped here.
 pub(crate) fn is_required(variable: &str) -> bool {
     std::env::var(variable).is_ok_and(|value| value == "1")
 }
 
-/// A folder in the target folder for servers that live as long as this process. Static values are never dropped, so those
-/// of earlier processes are removed here.
+/// A folder in the target folder for servers that live as long as this process. Static values are
+/// never dropped, so folders of earlier processes are removed here.
 pub(crate) fn process_folder(kind: &str) -> PathBuf {
     let parent = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(&parent).unwrap();
@@ -70,7 +72,7 @@ pub(crate) fn is_running(pid: &str) -> bool {
     Command::new("kill").args(["-0", pid]).output().is_ok_and(|output| output.status.success())
 }
 
-/// The most memory that a process ever held, MiB.
+/// Peak memory of a process, MiB.
 #[track_caller]
 pub(crate) fn peak_mib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

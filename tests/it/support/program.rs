@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{engine, signal};
 
-/// An ended child's output ends within this time, unless another process holds it.
+/// The output of an ended child ends within this time, unless another process holds it.
 const OUTPUT_END: Duration = Duration::from_secs(20);
 
 /// A running command of the program. It is killed when dropped.
@@ -26,7 +26,7 @@ struct Lines {
     reader: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
-/// A command of the program, free of whatever the surrounding environment configures. Options go in as
+/// A command of the program, without configuration from the environment. Options are set by
 /// `.env("SEATMETER__KAFKA__BROKERS", ...)`.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(engine::exe());
@@ -48,7 +48,7 @@ impl Program {
         Program::spawn_with(command.stdin(Stdio::null()))
     }
 
-    /// Starts a command that is given something to read.
+    /// Starts a command with input.
     #[track_caller]
     pub(crate) fn spawn_with(command: &mut Command) -> Program {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -113,7 +113,7 @@ impl Program {
         self.wait(timeout)
     }
 
-    /// Kills it on the spot (SIGKILL).
+    /// Kills it at once (SIGKILL).
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

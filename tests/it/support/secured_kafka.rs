@@ -1,7 +1,7 @@
-//! Apache Kafka as production has it: TLS, SASL, and nobody may do anything that no ACL allows.
+//! Apache Kafka as in production: TLS, SASL, and nothing is allowed without an ACL.
 //!
-//! One broker with a listener for each way in. Its plain listener, on loopback, is for setting things up: whoever comes
-//! through it is a super user.
+//! One broker with a listener for each security protocol. Its plain listener, on loopback, is for
+//! test setup: its clients are super users.
 
 mod acl;
 mod certificates;
@@ -17,7 +17,8 @@ use self::certificates::Certificates;
 use super::kafka::{Extras, Kafka, free_ports};
 use super::{process_folder, unique};
 
-/// Users that log in by SCRAM, each of one test: with the storage, before the broker starts, they cost nothing.
+/// Users that log in by SCRAM, one per test: created with the storage, before the broker starts,
+/// they cost nothing.
 const SCRAM_USERS: usize = 64;
 
 /// The password of every user.
@@ -28,14 +29,14 @@ const PLAIN_USER: &str = "plain";
 
 const LOGIN_MODULES: &str = "org.apache.kafka.common.security";
 
-/// A way into the broker, by its port.
+/// A listener of the broker, by its port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listener {
     /// SASL over TLS: SCRAM-SHA-512, PLAIN and OAUTHBEARER.
     SaslSsl,
     /// TLS with a client's certificate.
     MutualTls,
-    /// As [`Listener::SaslSsl`], with a certificate whose time is over.
+    /// As [`Listener::SaslSsl`], with an expired certificate.
     Expired,
     /// As [`Listener::SaslSsl`], with a certificate of another host.
     OtherHost,
@@ -63,8 +64,8 @@ pub(crate) struct SecuredKafka {
 pub(crate) type Properties = Vec<(&'static str, String)>;
 
 impl SecuredKafka {
-    /// The broker that all tests share, each with users, topics and groups of its own; `None` where there is only the mock
-    /// cluster, which knows no security. Nobody stops it.
+    /// The shared broker; each test has its own users, topics and groups. `None` if there is only
+    /// the mock cluster, which has no security. It is never stopped.
     pub(crate) fn shared() -> Option<&'static SecuredKafka> {
         static KAFKA: OnceLock<Option<SecuredKafka>> = OnceLock::new();
         KAFKA.get_or_init(|| SecuredKafka::in_folder(process_folder("secured-kafka"), None)).as_ref()
@@ -95,7 +96,7 @@ impl SecuredKafka {
         (!kafka.is_mock()).then(|| SecuredKafka { kafka, ports, certificates, scram_users: AtomicUsize::new(0) })
     }
 
-    /// The broker as its super user has it: topics, groups, watermarks, kill and restart.
+    /// The broker for its super user: topics, groups, watermarks, kill and restart.
     pub(crate) fn kafka(&self) -> &Kafka {
         &self.kafka
     }
@@ -123,24 +124,25 @@ impl SecuredKafka {
         self.certificates.path("other-ca.pem")
     }
 
-    /// A user that no other test has, and that may do nothing yet; its principal is `User:` and this name.
+    /// A user of one test, without permissions; its principal is `User:` and this name.
     pub(crate) fn scram_user(&self) -> String {
         let number = self.scram_users.fetch_add(1, Ordering::Relaxed);
         assert!(number < SCRAM_USERS, "more users than SCRAM_USERS");
         scram_user(number)
     }
 
-    /// What a client needs to come in by SCRAM-SHA-512.
+    /// Properties of a client that logs in by SCRAM-SHA-512.
     pub(crate) fn scram(&self, user: &str) -> Properties {
         self.sasl("SCRAM-SHA-512", user)
     }
 
-    /// What a client needs to come in by PLAIN, and the principal that it is then. Tests share it.
+    /// Properties of a client that logs in by PLAIN, and its principal. Tests share it.
     pub(crate) fn plain(&self) -> (Properties, String) {
         (self.sasl("PLAIN", PLAIN_USER), format!("User:{PLAIN_USER}"))
     }
 
-    /// What a client needs to come in by OAUTHBEARER, with unsecured tokens that live so long: any name will do.
+    /// Properties of a client that logs in by OAUTHBEARER, with unsecured tokens of this lifetime:
+    /// any name works.
     pub(crate) fn oauthbearer(&self, user: &str, life_seconds: u32) -> Properties {
         vec![
             ("security.protocol", "SASL_SSL".to_owned()),
@@ -151,7 +153,7 @@ impl SecuredKafka {
         ]
     }
 
-    /// What a client needs to come in by a certificate of its own, and the principal that it is then.
+    /// Properties of a client with its own certificate, and its principal.
     pub(crate) fn mutual_tls(&self) -> (Properties, String) {
         let name = unique("client");
         self.certificates.client(&name);
@@ -180,7 +182,7 @@ impl SecuredKafka {
         acl::create(self.kafka.bootstrap_servers(), principal, operation, resource);
     }
 
-    /// Takes back what [`allow`](SecuredKafka::allow) has allowed.
+    /// Revokes what [`allow`](SecuredKafka::allow) has granted.
     #[track_caller]
     pub(crate) fn forbid(&self, principal: &str, operation: Operation, resource: Resource<'_>) {
         acl::delete(self.kafka.bootstrap_servers(), principal, operation, resource);
@@ -217,7 +219,7 @@ fn properties(certificates: &Certificates) -> Vec<(String, String)> {
     let mut properties = vec![
         ("authorizer.class.name".to_owned(), "org.apache.kafka.metadata.authorizer.StandardAuthorizer".to_owned()),
         ("allow.everyone.if.no.acl.found".to_owned(), "false".to_owned()),
-        // Whoever comes by the plain listener, the controller's included.
+        // Clients of the plain listener, including the controller's.
         ("super.users".to_owned(), "User:ANONYMOUS".to_owned()),
         ("ssl.truststore.type".to_owned(), "PEM".to_owned()),
         ("ssl.truststore.location".to_owned(), certificates.path("ca.pem")),

@@ -1,4 +1,4 @@
-//! A TCP proxy in front of a broker, which can cut every connection at once and let nobody through for a while.
+//! A TCP proxy in front of a broker, which can cut all connections and block new ones for a while.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -20,7 +20,7 @@ struct State {
 }
 
 impl TcpProxy {
-    /// Listens; where to, [`forward_to`](TcpProxy::forward_to) tells.
+    /// Listens; [`forward_to`](TcpProxy::forward_to) sets the target.
     #[track_caller]
     pub(crate) fn start() -> TcpProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -29,7 +29,7 @@ impl TcpProxy {
         let accepting = Arc::clone(&state);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // Whoever is not let through sees a connection that breaks at once.
+                // A blocked connection is closed at once.
                 let _ = accepting.connect(client);
             }
         });
@@ -78,7 +78,7 @@ impl State {
         std::thread::spawn(move || pump(from_client, to_server));
         std::thread::spawn(move || pump(server, client));
         if self.is_closed.load(Ordering::SeqCst) {
-            // It was closed between the look and the connection.
+            // It was closed between the check and the connection.
             self.open.lock().unwrap().drain(..).for_each(|connection| drop(connection.shutdown(Shutdown::Both)));
         }
         Ok(())

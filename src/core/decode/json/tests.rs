@@ -1,4 +1,4 @@
-//! The grammar, held against `serde_json`.
+//! The grammar, compared with `serde_json`.
 
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
@@ -10,7 +10,7 @@ fn is_object(text: &str) -> bool {
     Envelope::default().fill(text).is_some()
 }
 
-/// What `serde_json` says of the same question.
+/// The answer of `serde_json` to the same question.
 fn is_object_to_serde(text: &str) -> bool {
     text.trim_start_matches([' ', '\n', '\r', '\t']).starts_with('{')
         && serde_json::from_str::<IgnoredAny>(text).is_ok()
@@ -203,7 +203,8 @@ fn depth_is_no_limit() {
 
 #[test]
 fn mixed_containers_must_close_in_order() {
-    // The kinds of a hundred containers, from the bits of a number, closed rightly and then with one bracket swapped.
+    // The kinds of a hundred containers, from the bits of a number, closed correctly and then with
+    // one bracket swapped.
     let kinds: Vec<bool> = (0..100).map(|at| 0x9e37_79b9_7f4a_7c15_u64 >> (at % 64) & 1 == 1).collect();
     let open: String = kinds.iter().map(|&object| if object { "{\"k\":" } else { "[" }).collect();
     let close: Vec<char> = kinds.iter().rev().map(|&object| if object { '}' } else { ']' }).collect();
@@ -229,7 +230,7 @@ fn the_end_of_a_string_is_found_wherever_it_lies() {
 }
 
 proptest! {
-    /// Texts made of JSON's own pieces come near enough to JSON, on either side, to find a difference.
+    /// Texts composed of JSON tokens: close enough to JSON, valid or not, to reveal a difference.
     #[test]
     fn the_grammar_is_that_of_serde_json(
         pieces in prop::collection::vec(prop::sample::select(&[

@@ -1,4 +1,5 @@
-//! A cluster of three nodes, two of which hold the replicas of a test's topics: what befalls them when leaders die.
+//! A cluster of three nodes, two of which hold the replicas of a test's topics, for tests of leader
+//! failures.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 use super::{ADMIN_TIMEOUT, Broker, Extras, Kafka, Kind, START_TIMEOUT, free_ports};
 use crate::support::eventually;
 
-/// Replicas that fall behind, and brokers that died, are given up soon; an election need not be clean.
+/// Short timeouts for lagging replicas and dead brokers; unclean elections are allowed.
 const IMPATIENCE: [(&str, &str); 6] = [
     ("broker.session.timeout.ms", "2000"),
     ("broker.heartbeat.interval.ms", "300"),
@@ -28,13 +29,13 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts all nodes; `None` where there is no real Kafka.
+    /// Starts all nodes; `None` if there is no real Kafka.
     #[track_caller]
     pub(crate) fn start() -> Option<Cluster> {
         let owned = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let kafka = Kafka::in_folder(owned.path().to_owned(), Some(owned), None, &extras(&[]));
         let Kind::Real(first) = &kafka.kind else { return None };
-        // While it is alone, so that the groups' offsets come to lie there.
+        // While it is the only node, so that the groups' offsets are placed there.
         let group: BaseConsumer = kafka.client_config().set("group.id", "first").create().unwrap();
         let mut nowhere = TopicPartitionList::new();
         nowhere.add_partition("none", 0);
@@ -75,7 +76,7 @@ impl Cluster {
         assert_eq!(created, [Ok(name.to_owned())]);
     }
 
-    /// Kills broker 2 or 3 on the spot.
+    /// Kills broker 2 or 3 at once.
     #[track_caller]
     pub(crate) fn kill(&self, node: usize) {
         *self.brokers[node - 2].running.lock().unwrap() = None;
@@ -103,7 +104,7 @@ impl Cluster {
     }
 }
 
-/// These properties, of which a later one overrules an earlier one of its name.
+/// These properties; a later one overrides an earlier one with its name.
 fn extras(own: &[(&str, &str)]) -> Extras {
     let properties = IMPATIENCE.iter().chain(own).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     Extras { properties: properties.collect(), ..Extras::default() }

@@ -1,4 +1,5 @@
-//! ACLs, by Kafka's own protocol: rdkafka wraps none of it, and a tool of Kafka's takes seconds to start.
+//! ACLs, by Kafka's own protocol: rdkafka does not wrap it, and Kafka's tools take seconds to
+//! start.
 //!
 //! Requests of version 1 with a header of version 1, one connection each.
 
@@ -11,7 +12,7 @@ const DELETE_ACLS: i16 = 31;
 const VERSION: i16 = 1;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What may be done, by Kafka's number.
+/// An operation, by Kafka's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Read = 3,
@@ -20,7 +21,7 @@ pub(crate) enum Operation {
     DescribeConfigs = 10,
 }
 
-/// What it may be done with.
+/// The resource of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resource<'n> {
     Topic(&'n str),
@@ -42,7 +43,8 @@ pub(super) fn delete(address: &str, principal: &str, operation: Operation, resou
     change(address, DELETE_ACLS, principal, operation, resource);
 }
 
-/// An ACL to create and a filter that finds it look alike on the wire, and so do the beginnings of the answers.
+/// An ACL to create and a filter that finds it are equal on the wire, and so are the beginnings of
+/// the answers.
 #[track_caller]
 fn change(address: &str, request: i16, principal: &str, operation: Operation, resource: Resource<'_>) {
     let (kind, name) = match resource {

@@ -1,4 +1,5 @@
-//! Certificates of one broker: two authorities, and what the first one has signed. Each file holds key and certificate.
+//! Certificates of one broker: two authorities, and certificates signed by the first. Each file
+//! holds key and certificate.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Composition: starts all threads and tasks of the worker, and stops them in the order that loses nothing.
+//! Starts all threads and tasks of the worker, and stops them in an order that loses nothing.
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -42,11 +42,11 @@ use crate::telemetry::health::Health;
 /// How long leaving the group may take before the process ends without it.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long tasks may take to notice the end: as long as the slowest question to a broker.
+/// How long tasks may take to end: as long as the slowest broker request.
 const TASKS_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Everything that runs.
-pub(super) struct Shell {
+/// All running threads and tasks.
+pub(super) struct Supervisor {
     topic: Topic,
     kafka: Arc<Dependency>,
     consumer: ConsumerHandle,
@@ -61,8 +61,8 @@ pub(super) struct Shell {
     stop: CancellationToken,
 }
 
-impl Shell {
-    /// Starts all threads and tasks. Nothing is read before [`Shell::join_group`].
+impl Supervisor {
+    /// Starts all threads and tasks. Nothing is read before [`Supervisor::join_group`].
     pub(super) fn start(
         config: &Config,
         (store, seed): (Store, UserKeySeed),
@@ -180,14 +180,14 @@ impl Shell {
         self.stop.cancel();
         let (frozen, are_frozen) = oneshot::channel();
         self.consumer.send(ToConsumer::Finish(frozen));
-        // Without an answer the consumer thread is gone, and freezes nothing any more either way.
+        // Without a reply the consumer thread is gone, and no lane is frozen any more.
         let held = are_frozen.await.ok();
         let written = self.last_flush(flush_timeout, held.as_ref()).await;
         for worker in &self.workers {
             worker.send(ToWorker::Exit);
         }
         let Self { topic, consumer, worker_threads, consumer_thread, tasks, .. } = self;
-        // The client's last users have to let go of it before the consumer thread can close it.
+        // The last users of the client must release it before the consumer thread can close it.
         drop(topic);
         join_all(worker_threads).await;
         tasks.close();
@@ -199,12 +199,13 @@ impl Shell {
         written
     }
 
-    /// A flush may still wait for lanes that are lost to another member by now, which counts them on; only the lanes that
-    /// are still `held` are missed if they are not written. Where that is not known, all are.
+    /// A flush may still wait for lanes that were lost to another member, which goes on counting
+    /// them. So only unwritten lanes that are still `held` are an error; if the held ones are
+    /// unknown, all of them.
     async fn last_flush(&mut self, timeout: Duration, held: Option<&BTreeSet<Tenure>>) -> Result<(), IngestError> {
         let Some(coordinator) = self.coordinator.take() else { return Ok(()) };
         self.flush_deadline.send_replace(Some(Instant::now() + timeout));
-        // A coordinator that has ended already is found out below.
+        // A coordinator that has ended already is detected below.
         let _ = self.flush_requests.send(FlushRequest::Finish);
         match coordinator.await {
             Ok(Ok(())) => Ok(()),
@@ -227,7 +228,7 @@ struct Crew {
     workers: Vec<(QueueTarget, WorkerHandle)>,
     threads: Vec<JoinHandle<()>>,
     heartbeats: Vec<Arc<Heartbeat>>,
-    /// Told by a worker that should not wait for the next flush.
+    /// Notified by a worker that should not wait for the next flush.
     rows_abound: Arc<Notify>,
 }
 
@@ -303,11 +304,11 @@ fn spawn_watched(
     })
 }
 
-/// Waits for threads to end, off the runtime's own threads.
+/// Waits for threads to end, without blocking the runtime.
 async fn join_all(threads: Vec<JoinHandle<()>>) {
     let joined = tokio::task::spawn_blocking(move || {
         for thread in threads {
-            // A panic has been told by the thread's own guard.
+            // The thread's guard has reported a panic.
             let _ = thread.join();
         }
     });

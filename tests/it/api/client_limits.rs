@@ -1,5 +1,4 @@
-//! Whom the API answers, and what one client can take from the others: foreign hosts, idle connections, busy accounts and
-//! slow readers.
+//! Limits of clients: foreign hosts, idle connections, busy accounts and slow readers.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -23,7 +22,7 @@ fn purchase(account: &str) -> String {
     event("license.purchased", "2026-01-01T00:00:00Z", &json!({"account_id": account, "seats": 5}))
 }
 
-/// Sends a request as it stands, and reads until the server closes.
+/// Sends a raw request, and reads until the server closes.
 fn exchange(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -103,7 +102,7 @@ fn a_busy_account_leaves_room_for_another() {
          FROM values('account_id String', 'a', 'b') SETTINGS max_block_size = 1",
     );
     let api = slow.beside(|config| config.http.concurrent_queries_max = 4);
-    // Different reports: the same one would be made once for all who ask.
+    // Different reports: the same one would be made only once.
     let ask = |account: &str, number: usize| {
         let answer = api.get(&format!("/v1/accounts/{account}/licenses/history?from=2026-01-{:02}", number % 28 + 1));
         assert_eq!(answer.header("retry-after").is_some(), answer.status == 503, "{}", answer.text());

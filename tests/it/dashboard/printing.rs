@@ -1,4 +1,4 @@
-//! The page on paper: every figure is there, nothing is cut off, and pages are filled.
+//! The printed page: every figure is present, nothing is cut off, and pages are filled.
 
 use serde_json::json;
 
@@ -8,10 +8,10 @@ use crate::support::unique;
 
 const AS_OF: &str = "as_of=2026-06-20T12:00:00Z";
 
-/// What is left of the width of an A4 page beside its margins, in CSS pixels.
+/// Width of an A4 page within its margins, CSS pixels.
 const PAPER_WIDTH: u32 = 700;
 
-/// Pages of a PDF file, which names each by an object of its own.
+/// Pages of a PDF file, each of which is an object.
 fn pages(paper: &[u8]) -> usize {
     let text = String::from_utf8_lossy(paper);
     text.matches("/Type /Page").count() - text.matches("/Type /Pages").count()

@@ -1,4 +1,5 @@
-//! How much may wait for a flush: rows, and bytes of them. A worker without room neither reads nor has anything fetched.
+//! Bounds of the rows, and their bytes, that wait for a flush. A worker at a bound neither reads
+//! nor fetches.
 
 use std::time::Instant;
 
@@ -9,18 +10,18 @@ use crate::telemetry::metrics::SeekCause;
 use crate::telemetry::{events, metrics};
 
 impl Worker {
-    /// This worker's share of the bytes that may wait for a flush.
+    /// This worker's share of the bound on bytes that wait for a flush.
     fn bytes_max(&self) -> usize {
         self.limits.pending_bytes_max / self.limits.worker_threads.max(1)
     }
 
-    /// How many bytes may still come to wait for a flush.
+    /// Bytes left until the bound.
     pub(super) fn room_bytes(&self) -> usize {
         let waiting: usize = self.state.slots.values().map(Slot::waiting_bytes).sum();
         self.bytes_max().saturating_sub(waiting)
     }
 
-    /// Sees whether the worker is full, and has a flush made before it is.
+    /// Checks whether the worker is full, and requests a flush before it is.
     pub(super) fn update_fullness(&mut self) {
         let slots = self.state.slots.values();
         let pending_rows: usize = slots.clone().map(|slot| slot.lane.pending_rows()).sum();
@@ -37,7 +38,7 @@ impl Worker {
         }
     }
 
-    /// In the middle of a batch: waits until a flush has made room, where there is none.
+    /// Within a batch: waits until a flush has made room, if there is none.
     pub(super) fn wait_for_room(&mut self) {
         self.update_fullness();
         while self.state.is_full && !self.state.is_over {
@@ -48,7 +49,8 @@ impl Worker {
         }
     }
 
-    /// A queue's bound counts the bytes of values, not those of keys, so that a full worker has to stop the fetches itself.
+    /// A queue's bound counts bytes of values, not of keys, so a full worker has to pause fetching
+    /// itself.
     pub(super) fn fetch_nothing(&mut self) {
         if std::mem::replace(&mut self.state.is_paused, true) {
             return;
@@ -62,7 +64,7 @@ impl Worker {
         }
     }
 
-    /// Once there is room: seeks to where each lane stands, which lets its partition be fetched again.
+    /// Once there is room: seeks to the position of each lane, which resumes its partition.
     pub(super) fn fetch_again(&mut self) {
         if self.state.is_full || !std::mem::take(&mut self.state.is_paused) {
             return;

@@ -1,7 +1,8 @@
-//! Reading, and nothing else: the batches of a topic as the workers take them, with nothing done to their records.
+//! The baseline of a worker's cost: reads a topic in batches as the workers do, without decoding or
+//! counting.
 //!
-//! What this costs is the least that a worker can cost; `cargo bench --bench pipeline` holds the worker against it. It is no
-//! member of the group, commits nothing, and writes nothing.
+//! This cost is the lower bound for a worker; `cargo bench --bench pipeline` compares the two. It
+//! is not a member of the group, commits nothing and writes nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,11 +16,13 @@ use super::client::{Client, Context, consumer_properties};
 use super::librdkafka::{Message, Queue, forward_partition};
 use crate::config::Config;
 
-/// Reads the first `records` records of a topic with as many threads as a worker would, and shows each payload to `touch`.
+/// Reads the first `records` records of a topic with as many threads as a worker, and passes each
+/// payload to `touch`.
 ///
 /// # Errors
 ///
-/// Where librdkafka refuses the configuration, knows no such partition, or reports an error in place of a record.
+/// librdkafka refuses the configuration, does not know a partition, or reports an error instead of
+/// a record.
 pub fn read_batches(
     config: &Config,
     partitions: u32,

@@ -1,4 +1,4 @@
-//! What the Kafka client complains about: which complaint tells the cause, its name, and what to do about it.
+//! Error reports of the Kafka client: which of them gives the cause, its name, and the remedy.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,13 +8,13 @@ use rdkafka::error::RDKafkaErrorCode;
 use crate::config;
 use crate::kafka::{Cause, Causes, Operation, Resource};
 
-/// The newest complaint that tells a cause. That all brokers are down follows the complaints that say why, says less, and so
-/// never takes their place.
+/// The newest report that gives a cause. "All brokers down" follows the reports that say why and is
+/// less specific, so it never replaces them.
 #[derive(Debug, Default)]
 pub(crate) struct NewestCause(Mutex<Option<(Option<RDKafkaErrorCode>, String)>>);
 
 impl NewestCause {
-    /// The client complains.
+    /// The client reports an error.
     pub(crate) fn note(&self, code: Option<RDKafkaErrorCode>, text: String) {
         let mut kept = self.lock();
         if kept.is_none() || code != Some(RDKafkaErrorCode::AllBrokersDown) {
@@ -22,7 +22,7 @@ impl NewestCause {
         }
     }
 
-    /// Its code and its words, where it has complained since the last [`Self::take`].
+    /// Code and text of the newest report since the last [`Self::take`].
     pub(crate) fn complaint(&self) -> Option<(Option<RDKafkaErrorCode>, String)> {
         self.lock().clone()
     }
@@ -32,13 +32,13 @@ impl NewestCause {
         self.lock().as_ref().map(|(code, _)| name_of(*code))
     }
 
-    /// Forgets the complaint, and answers its words.
+    /// Clears the report, and returns its text.
     pub(crate) fn take(&self) -> Option<String> {
         self.lock().take().map(|(_, text)| text)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<(Option<RDKafkaErrorCode>, String)>> {
-        // The value is whole between any two calls, so a panic elsewhere has not broken it.
+        // The value is consistent between calls, so a panic elsewhere has not broken it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -60,7 +60,7 @@ pub(super) fn name_of(code: Option<RDKafkaErrorCode>) -> &'static str {
     }
 }
 
-/// True where the code says no more than that no answer came.
+/// True if the code says only that no answer came.
 pub(super) fn is_silence(code: Option<RDKafkaErrorCode>) -> bool {
     matches!(
         code,
@@ -73,7 +73,7 @@ pub(super) fn is_silence(code: Option<RDKafkaErrorCode>) -> bool {
     )
 }
 
-/// What a remedy names.
+/// Names for the remedies in messages.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     topic: String,
@@ -91,7 +91,7 @@ impl Names {
         &self.causes
     }
 
-    /// The topic must not be described.
+    /// Describing the topic is denied.
     pub(super) fn describe_denied(&self) -> String {
         waited_for(&self.causes.denied_describe(&self.topic))
     }
@@ -100,7 +100,7 @@ impl Names {
         waited_for(&self.causes.denied(Operation::Read, resource))
     }
 
-    /// The client's words with what to do about them.
+    /// The client's words with the remedy.
     pub(super) fn explain(&self, code: RDKafkaErrorCode, text: &str) -> String {
         match code {
             RDKafkaErrorCode::TopicAuthorizationFailed => self.denied_read(Resource::Topic(&self.topic)),
@@ -127,7 +127,7 @@ fn waited_for(denial: &Cause) -> String {
     format!("{denial}; counting then goes on by itself")
 }
 
-/// How to go on without a batch that cannot be read.
+/// The way out for a batch that cannot be read.
 struct PassBy<'a>(&'a str);
 
 impl fmt::Display for PassBy<'_> {
