@@ -79,7 +79,7 @@ fn main() {
             let rows = lane.drain();
             if counted {
                 drain_ns += started.elapsed().as_nanos();
-                drained_rows += rows.active_users.len() + rows.seat_usage.len() + rows.test_executions.len();
+                drained_rows += rows.active_users.len() + rows.seat_intervals.len() + rows.test_executions.len();
             }
             lane.flushed();
         }

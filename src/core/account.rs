@@ -10,7 +10,7 @@ use super::calendar::{Day, DayWindow, YearMonth, Zone, day_window_of};
 use super::counters::Block;
 use super::id::{Id, IdRef, UserKeySeed};
 use super::quota::Anchors;
-use super::rollup::{AccountMove, AccountProgress, ActiveUsers, RecordPlace, SeatUsage};
+use super::rollup::{AccountMove, AccountProgress, ActiveUsers, RecordPlace, SeatInterval};
 use super::seats::{FactOrder, Seat};
 use super::topics::{Topic, Topics, Touched};
 
@@ -421,19 +421,22 @@ impl Account {
     }
 
     /// Yields the seat intervals whose activity changed since the last drain.
-    pub fn drain_seat_usage(&mut self, rows: &mut Vec<SeatUsage>) {
+    pub fn drain_seat_activity(&mut self, rows: &mut Vec<SeatInterval>) {
         for user_id in std::mem::take(&mut self.changed_users) {
             let Some(user) = self.users.get_mut(&user_id) else { continue };
             user.is_changed = false;
             for seat in &mut user.seats {
                 let organization = seat.organization.clone();
-                rows.extend(seat.take_changed().map(|(start_ms, activity)| SeatUsage {
+                rows.extend(seat.take_changed().map(|(start_ms, activity)| SeatInterval {
                     account: self.id.clone(),
                     organization: organization.clone(),
                     user: user_id.clone(),
                     start_ms,
-                    first_active_ms: activity.first_ms,
-                    last_active_ms: activity.last_ms,
+                    opened: None,
+                    end_ms: None,
+                    is_superseded: false,
+                    first_active_ms: Some(activity.first_ms),
+                    last_active_ms: Some(activity.last_ms),
                 }));
             }
         }

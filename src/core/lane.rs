@@ -24,9 +24,8 @@ use super::account::{Account, HeldBlock};
 use super::dedup::{DuplicateFilter, WINDOW_OFFSETS};
 use super::event::{Decoded, EventKind, Record};
 use super::id::{Id, UserKeySeed};
-use super::rollup::{
-    LaneRows, LastRecord, Progress, QuotaUsage, RejectedRecord, RowBytes as _, Source, TestExecutions,
-};
+use super::rollup::{LaneRows, LastRecord, Progress, QuotaUsage, RejectedRecord, Source, TestExecutions};
+use super::row_bytes::RowBytes as _;
 
 /// Bytes that are kept of a rejected record's key, and of its payload.
 const REJECTED_BYTES_MAX: usize = 64 * 1024;
@@ -254,7 +253,7 @@ impl Lane {
             let Some(account) = self.accounts.get_mut(&account_id) else { continue };
             account.is_dirty = false;
             rows.active_users.extend(account.drain_active());
-            account.drain_seat_usage(&mut rows.seat_usage);
+            account.drain_seat_activity(&mut rows.seat_intervals);
             for (number, month) in std::mem::take(&mut account.changed_blocks) {
                 let organization = account.organizations.get(number);
                 let Some(HeldBlock { block, .. }) = organization.blocks.get(month) else { continue };

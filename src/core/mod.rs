@@ -16,6 +16,7 @@ pub mod lane;
 pub mod load;
 pub mod quota;
 pub mod rollup;
+pub mod row_bytes;
 pub mod seats;
 pub mod takeover;
 pub mod topics;

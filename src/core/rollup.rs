@@ -120,7 +120,7 @@ pub struct LaneRows {
     pub test_executions: Vec<TestExecutions>,
     pub quota_usage: Vec<QuotaUsage>,
     pub seat_facts: Vec<SeatFact>,
-    pub seat_usage: Vec<SeatUsage>,
+    pub seat_intervals: Vec<SeatInterval>,
     pub license_facts: Vec<LicenseFact>,
     pub plan_facts: Vec<PlanFact>,
     pub zone_facts: Vec<ZoneFact>,
@@ -145,7 +145,7 @@ impl LaneRows {
             test_executions: Vec::new(),
             quota_usage: Vec::new(),
             seat_facts: Vec::new(),
-            seat_usage: Vec::new(),
+            seat_intervals: Vec::new(),
             license_facts: Vec::new(),
             plan_facts: Vec::new(),
             zone_facts: Vec::new(),
@@ -169,7 +169,7 @@ impl LaneRows {
             + self.test_executions.len()
             + self.quota_usage.len()
             + self.seat_facts.len()
-            + self.seat_usage.len()
+            + self.seat_intervals.len()
             + self.license_facts.len()
             + self.plan_facts.len()
             + self.zone_facts.len()
@@ -300,8 +300,39 @@ pub struct SeatFact {
     pub license_source: Option<Id>,
 }
 
-/// First and last activity in the seat interval that starts at `start_ms`, as far as they are new.
-/// Merged by `min` and `max`.
+/// What is new about the seat interval that starts at `start_ms`: it runs from an assignment to the next fact of either
+/// kind. Merged column by column, where `None` and `false` change nothing: `min` of `opened`, `end_ms` and
+/// `first_active_ms`, `max` of `is_superseded` and `last_active_ms`. The end is a minimum because facts only ever shorten
+/// an interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeatInterval {
+    pub account: Id,
+    pub organization: Id,
+    pub user: Id,
+    /// When the seat was assigned, milliseconds since 1970 UTC.
+    pub start_ms: i64,
+    /// The assignment.
+    pub opened: Option<SeatOpened>,
+    /// The time of the next fact, as far as one is known, milliseconds since 1970 UTC.
+    pub end_ms: Option<i64>,
+    /// The user was assigned a seat in this organization again, later.
+    pub is_superseded: bool,
+    /// The earliest activity, milliseconds since 1970 UTC; may lie behind the end.
+    pub first_active_ms: Option<i64>,
+    /// The latest activity, milliseconds since 1970 UTC; may lie behind the end.
+    pub last_active_ms: Option<i64>,
+}
+
+/// The record that assigned a seat. Of several at one time the first by (source, offset) stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SeatOpened {
+    pub source: Arc<str>,
+    pub offset: u64,
+    pub project: Option<Id>,
+    pub license_source: Id,
+}
+
+/// First and last activity in the seat interval that starts at `start_ms`, as the store holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeatUsage {
     pub account: Id,
@@ -397,75 +428,4 @@ pub struct RejectedRecord {
     /// Bytes of the whole payload.
     pub payload_bytes: u64,
     pub reject: Reject,
-}
-
-/// Memory that a row takes until it is written. An id's text is counted with each row, although
-/// rows may share it.
-pub trait RowBytes {
-    /// Bytes, about.
-    fn bytes(&self) -> usize;
-}
-
-/// Bytes of a row of this type with texts of these lengths.
-fn row_bytes<R>(texts: impl IntoIterator<Item = usize>) -> usize {
-    size_of::<R>() + texts.into_iter().sum::<usize>()
-}
-
-fn id_bytes(id: &Id) -> usize {
-    match id {
-        Id::Number(_) => 0,
-        Id::Text(text) => text.len(),
-    }
-}
-
-fn optional_id_bytes(id: Option<&Id>) -> usize {
-    id.map_or(0, id_bytes)
-}
-
-impl RowBytes for SeatFact {
-    fn bytes(&self) -> usize {
-        let optional = [self.project.as_ref(), self.license_source.as_ref()].map(optional_id_bytes);
-        row_bytes::<Self>([&self.account, &self.organization, &self.user].map(id_bytes).into_iter().chain(optional))
-    }
-}
-
-impl RowBytes for LicenseFact {
-    fn bytes(&self) -> usize {
-        row_bytes::<Self>([id_bytes(&self.account), optional_id_bytes(self.organization.as_ref())])
-    }
-}
-
-impl RowBytes for PlanFact {
-    fn bytes(&self) -> usize {
-        row_bytes::<Self>([&self.account, &self.organization, &self.plan].map(id_bytes))
-    }
-}
-
-impl RowBytes for ZoneFact {
-    fn bytes(&self) -> usize {
-        row_bytes::<Self>([id_bytes(&self.account)])
-    }
-}
-
-impl RowBytes for DirectoryEntry {
-    fn bytes(&self) -> usize {
-        let entity = match &self.entity {
-            Entity::Account => 0,
-            Entity::Organization(id) | Entity::User(id) => id_bytes(id),
-            Entity::Project { organization, project } => id_bytes(organization) + id_bytes(project),
-        };
-        row_bytes::<Self>([id_bytes(&self.account), entity, self.value.len()])
-    }
-}
-
-impl RowBytes for OrganizationSeen {
-    fn bytes(&self) -> usize {
-        row_bytes::<Self>([id_bytes(&self.account), optional_id_bytes(self.organization.as_ref())])
-    }
-}
-
-impl RowBytes for RejectedRecord {
-    fn bytes(&self) -> usize {
-        row_bytes::<Self>([self.key.as_ref().map_or(0, Vec::len), self.payload.len()])
-    }
 }

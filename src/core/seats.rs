@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::id::Id;
-use super::rollup::SeatFactKind;
+use super::rollup::{SeatFact, SeatFactKind, SeatInterval, SeatOpened};
 
 /// Where a fact stands among the facts of its kind: by time, then source, then offset.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,43 @@ pub struct FactOrder {
 pub struct Activity {
     pub first_ms: i64,
     pub last_ms: i64,
+}
+
+/// What a fact changes about an interval of its seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntervalChange {
+    /// The start of the interval, milliseconds since 1970 UTC.
+    pub start_ms: i64,
+    /// The fact opens it.
+    pub is_opened: bool,
+    /// Where it ends, as far as that is news, milliseconds since 1970 UTC.
+    pub end_ms: Option<i64>,
+    /// A later assignment is known.
+    pub is_superseded: bool,
+}
+
+impl IntervalChange {
+    /// The row that tells it, where the fact is the one that made the change.
+    pub fn of(self, fact: &SeatFact) -> SeatInterval {
+        let license_source = fact.license_source.clone().filter(|_| self.is_opened);
+        let opened = license_source.map(|license_source| SeatOpened {
+            source: Arc::clone(&fact.source),
+            offset: fact.offset,
+            project: fact.project.clone(),
+            license_source,
+        });
+        SeatInterval {
+            account: fact.account.clone(),
+            organization: fact.organization.clone(),
+            user: fact.user.clone(),
+            start_ms: self.start_ms,
+            opened,
+            end_ms: self.end_ms,
+            is_superseded: self.is_superseded,
+            first_active_ms: None,
+            last_active_ms: None,
+        }
+    }
 }
 
 /// What an activity is to a seat.
@@ -61,16 +98,33 @@ impl Seat {
         Self { organization, facts: SmallVec::new() }
     }
 
-    /// Adds a fact. False if a fact of the same kind and time is known: the two count as one, and
-    /// the first in the log is kept.
-    pub fn insert(&mut self, order: FactOrder, kind: SeatFactKind) -> bool {
+    /// Takes in a fact, and answers what it changes: the interval of the assignment before it, and its own. `None` if a
+    /// fact of its kind at its time is known: both are one, the first in the log.
+    pub fn insert(&mut self, order: FactOrder, kind: SeatFactKind) -> Option<SmallVec<[IntervalChange; 2]>> {
         let known = |fact: &Fact| fact.order.time_ms == order.time_ms && fact.kind == kind;
         if self.facts.iter().any(known) {
-            return false;
+            return None;
         }
+        let time_ms = order.time_ms;
+        let is_assigned = kind == SeatFactKind::Assigned;
         let at = self.facts.partition_point(|fact| fact.order < order);
         self.facts.insert(at, Fact { order, kind, activity: None, untold: (false, false) });
-        true
+        let mut changes = SmallVec::new();
+        let opens = |fact: &Fact| fact.kind == SeatFactKind::Assigned;
+        if let Some(before) = self.facts[..at].iter().rposition(opens) {
+            let end_ms = (before + 1 == at).then_some(time_ms);
+            if end_ms.is_some() || is_assigned {
+                let start_ms = self.facts[before].order.time_ms;
+                changes.push(IntervalChange { start_ms, is_opened: false, end_ms, is_superseded: is_assigned });
+            }
+        }
+        if is_assigned {
+            let later = &self.facts[at + 1..];
+            let end_ms = later.first().map(|next| next.order.time_ms);
+            let is_superseded = later.iter().any(opens);
+            changes.push(IntervalChange { start_ms: time_ms, is_opened: true, end_ms, is_superseded });
+        }
+        Some(changes)
     }
 
     /// Merges stored activity into the interval that starts at `start_ms`, if that interval is
@@ -173,8 +227,50 @@ mod tests {
     #[test]
     fn a_redelivered_fact_changes_nothing() {
         let mut seat = seat(&[(10, Assigned), (10, Revoked)]);
-        assert!(!seat.insert(order(10, 9), Assigned));
+        assert_eq!(seat.insert(order(10, 9), Assigned), None);
         assert_eq!(seat.record(11), Attained::default());
+    }
+
+    /// The changes of each fact, as (start, opened, end, superseded).
+    fn changes(facts: &[(i64, SeatFactKind)]) -> Vec<Vec<(i64, bool, Option<i64>, bool)>> {
+        let mut seat = Seat::new(Id::Number(1));
+        let mut insert = |(offset, &(time_ms, kind)): (u64, &(i64, SeatFactKind))| {
+            let changes = seat.insert(order(time_ms, offset), kind).unwrap_or_default();
+            let change =
+                |change: &IntervalChange| (change.start_ms, change.is_opened, change.end_ms, change.is_superseded);
+            changes.iter().map(change).collect()
+        };
+        (0u64..).zip(facts).map(&mut insert).collect()
+    }
+
+    #[test]
+    fn a_fact_ends_the_interval_before_it_and_opens_its_own() {
+        assert_eq!(
+            changes(&[(10, Assigned), (20, Assigned), (30, Revoked), (40, Assigned)]),
+            [
+                vec![(10, true, None, false)],
+                vec![(10, false, Some(20), true), (20, true, None, false)],
+                vec![(20, false, Some(30), false)],
+                vec![(20, false, None, true), (40, true, None, false)],
+            ]
+        );
+    }
+
+    #[test]
+    fn a_late_fact_shortens_the_interval_it_falls_into() {
+        assert_eq!(
+            changes(&[(10, Assigned), (50, Revoked), (30, Assigned), (20, Revoked)]),
+            [
+                vec![(10, true, None, false)],
+                vec![(10, false, Some(50), false)],
+                vec![(10, false, Some(30), true), (30, true, Some(50), false)],
+                vec![(10, false, Some(20), false)],
+            ]
+        );
+        assert_eq!(
+            changes(&[(50, Assigned), (10, Assigned), (5, Revoked)]),
+            [vec![(50, true, None, false)], vec![(10, true, Some(50), true)], vec![]]
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use serde::Serialize;
 
-use super::directory::Children;
+use super::directory::KnownAccount;
 use super::look::Look;
 use super::places::Place;
 use super::problem::Problem;
@@ -28,8 +28,9 @@ use crate::core::calendar::{Day, Zone, day_of};
 use crate::core::topics::Topic;
 use crate::report::csv::Table;
 use crate::report::period::Pinned;
+use crate::report::tree::OrganizationTree;
 use crate::report::value;
-use crate::store::{AccountVersions, Store};
+use crate::store::{Scope, Store};
 use crate::telemetry::http::{self as telemetry, AnsweredBy};
 
 /// Bytes of answers that are kept, at most.
@@ -83,7 +84,7 @@ pub(super) trait Report: std::fmt::Debug + Sync {
     }
 
     /// Reads and assembles it.
-    fn make(&self, making: &mut Making<'_>) -> impl Future<Output = Result<Made, Problem>> + Send;
+    fn make(&self, making: &Making<'_>) -> impl Future<Output = Result<Made, Problem>> + Send;
 }
 
 /// A report that was made.
@@ -114,9 +115,7 @@ pub(super) struct Making<'a> {
     /// The instant that stands in for an `as_of` that was not given, milliseconds since 1970 UTC.
     pub(super) now_ms: i64,
     state: &'a ApiState,
-    versions: AccountVersions,
-    /// When the oldest data that it is made of was read, or before.
-    read_at: Instant,
+    known: &'a KnownAccount,
     _place: Place,
 }
 
@@ -125,11 +124,14 @@ impl Making<'_> {
         self.state.store()
     }
 
-    /// The direct children of the organization, or the top-level organizations of the account, by id.
-    pub(super) async fn children(&mut self, organization: Option<&str>) -> Result<Arc<Children>, Problem> {
-        let children = self.state.children(self.account, organization, &self.versions).await?;
-        self.read_at = self.read_at.min(children.read_at);
-        Ok(children)
+    /// The account's organizations.
+    pub(super) fn tree(&self) -> &OrganizationTree {
+        &self.known.tree
+    }
+
+    /// The organization with all below it, or the whole account.
+    pub(super) fn scope(&self, organization: Option<&str>) -> Scope<'_> {
+        organization.map_or(Scope::Account, |id| Scope::Organizations(self.tree().subtree(id)))
     }
 }
 
@@ -144,11 +146,9 @@ pub(super) enum Answered {
 /// An answer that is to be written as its rows come. It holds one of the places for exports.
 pub(super) struct Streaming {
     pub(super) tag: String,
-    /// The account's zone of now.
-    pub(super) zone: Zone,
+    pub(super) known: Arc<KnownAccount>,
     /// The instant that stands in for an `as_of` that was not given, milliseconds since 1970 UTC.
     pub(super) now_ms: i64,
-    pub(super) versions: AccountVersions,
     pub(super) data_through: Option<value::Instant>,
     pub(super) place: Place,
 }
@@ -230,9 +230,7 @@ fn weight(key: &Key, kept: &Kept) -> u32 {
 struct Asked<'a> {
     account: &'a str,
     look: Look,
-    zone: Zone,
-    /// When the zone was read, or before.
-    read_at: Instant,
+    known: Arc<KnownAccount>,
     now_ms: i64,
     moment: Moment,
 }
@@ -299,34 +297,34 @@ impl ApiState {
 
     async fn asked<'a, R: Report>(&self, account: &'a str, report: &R) -> Result<Asked<'a>, Problem> {
         let look = self.look(account).await?;
-        let context = self.context(account, &look.versions).await?;
+        let known = self.known_account(account, &look.versions).await?;
         // After the look: what it knows of and lies before now has happened.
         let now_ms = Utc::now().timestamp_millis();
         let latest_ms = R::KIND.topics().iter().map(|&topic| look.versions.of(topic).latest_ms).max();
         let moment = match report.pinned() {
             Pinned::Always => Moment::Any,
-            Pinned::ToDay if latest_ms < Some(now_ms) => Moment::Day(day_of(context.zone, now_ms)),
+            Pinned::ToDay if latest_ms < Some(now_ms) => Moment::Day(day_of(known.zone, now_ms)),
             Pinned::ToDay | Pinned::Never => Moment::Look(look.began),
         };
-        Ok(Asked { account, look, zone: context.zone, read_at: context.read_at, now_ms, moment })
+        Ok(Asked { account, look, known, now_ms, moment })
     }
 
     /// Makes the report, and gives its bytes apart where they are too many to be kept.
     async fn make<R: Report>(&self, asked: &Asked<'_>, report: &R) -> Result<(Kept, Option<Bytes>), Problem> {
         let place = self.begin_report(asked.account).await?;
-        let mut making = Making {
+        let making = Making {
             account: asked.account,
-            zone: asked.zone,
+            zone: asked.known.zone,
             now_ms: asked.now_ms,
             state: self,
-            versions: asked.look.versions,
-            read_at: asked.read_at,
+            known: &asked.known,
             _place: place,
         };
         self.store().sync_topics(R::KIND.topics()).await?;
-        let made = report.make(&mut making).await?;
+        let made = report.make(&making).await?;
         let expires_at = match asked.moment {
-            Moment::Any | Moment::Day(_) => making.read_at + AGE_MAX,
+            // What is known of the account was read before the report.
+            Moment::Any | Moment::Day(_) => asked.known.read_at + AGE_MAX,
             Moment::Look(_) => self.looks().good_until(&asked.look),
         };
         let (tag, body, unkept) = match made {
@@ -347,9 +345,8 @@ impl ApiState {
     async fn streaming(&self, asked: &Asked<'_>, tag: &str) -> Result<Streaming, Problem> {
         Ok(Streaming {
             tag: tag.to_owned(),
-            zone: asked.zone,
+            known: Arc::clone(&asked.known),
             now_ms: asked.now_ms,
-            versions: asked.look.versions,
             data_through: asked.look.data_through,
             place: self.begin_export(asked.account).await?,
         })

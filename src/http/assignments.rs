@@ -93,9 +93,11 @@ impl Report for AssignmentsPage {
         self.request.pinned()
     }
 
-    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+    async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let Making { account, zone, now_ms, .. } = *making;
-        let (rows, total) = making.store().assignments(account, &self.request, &self.page, now_ms).await?;
+        let scope = making.scope(self.request.organization.as_deref());
+        let place = (&scope, making.tree());
+        let (rows, total) = making.store().assignment_page(account, &self.request, &self.page, now_ms, place).await?;
         Made::json(&AssignmentsReport::assemble(account, &self.request, &self.page, zone, rows, total))
     }
 }
@@ -117,7 +119,7 @@ impl Report for AssignmentsExport {
     }
 
     /// The tag. It is read before the rows: they may be newer, and are then sent once more to whoever asks again.
-    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+    async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let rows = making.store().assignments_hash(making.account, &self.request, making.now_ms).await?;
         Ok(Made::Tagged(reply::entity_tag(format!("csv {} {rows:?}", self.request.order()).as_bytes())))
     }

@@ -19,6 +19,7 @@ use crate::report::licenses::{
 use crate::report::period::{Period, Pinned};
 use crate::report::query::Query;
 use crate::report::subject::Answer;
+use crate::store::Series;
 
 /// Seats purchased, assigned and activated over time
 #[utoipa::path(
@@ -52,11 +53,12 @@ impl Report for History {
         self.request.period.pinned()
     }
 
-    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+    async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let Making { account, zone, now_ms, .. } = *making;
         let period = self.request.period.resolve(zone, now_ms)?;
         let organization = self.request.organization.as_deref();
-        let counts = making.store().license_history(account, organization, &period.edges_ms()).await?;
+        let scope = making.scope(organization);
+        let counts = making.store().seats_at(account, organization, &scope, &period.edges_ms()).await?;
         Made::json(&HistoryReport::assemble(account, &self.request, zone, &period, &counts))
     }
 }
@@ -101,16 +103,16 @@ impl Report for Usage {
         self.request.period.pinned()
     }
 
-    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+    async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let period = self.request.period.resolve(making.zone, making.now_ms)?;
         if !self.request.by_organization {
             return Made::json(&LicenseUsage::Total(self.total(making, &period).await?));
         }
-        let children = making.children(self.request.organization.as_deref()).await?;
-        if !fits_memory(children.ids.len(), &period) {
-            return Ok(Made::Tagged(series::tag(making, &self.request, &period, &children.ids).await?));
+        let children = making.tree().children(self.request.organization.as_deref());
+        if !fits_memory(children.len(), &period) {
+            return Ok(Made::Tagged(series::tag(making, &self.request, &period, &children).await?));
         }
-        let report = self.by_organization(making, &period, &children.ids).await?;
+        let report = self.by_organization(making, &period, &children).await?;
         Made::json(&LicenseUsage::ByOrganization(report))
     }
 }
@@ -120,9 +122,10 @@ impl Usage {
         let Making { account, zone, .. } = *making;
         let wanted = Wanted::by(period);
         let organization = self.request.organization.as_deref();
+        let scope = making.scope(organization);
         let (seats, active) = tokio::try_join!(
-            making.store().license_history(account, organization, &wanted.edges_ms),
-            making.store().active_users(account, organization, wanted.days.as_ref()),
+            making.store().seats_at(account, organization, &scope, &wanted.edges_ms),
+            making.store().active_users_in(account, organization, &scope, wanted.days.as_ref()),
         )?;
         let assigned = seats.iter().map(|count| (count.edge_ms, count.assigned)).collect();
         Ok(UsageReport::assemble(account, &self.request, zone, period, &UsageRows { assigned, active }))
@@ -132,15 +135,23 @@ impl Usage {
         &self,
         making: &Making<'_>,
         period: &Period,
-        children: &[String],
+        children: &[&str],
     ) -> Result<UsageByOrganizationReport, Problem> {
         let Making { account, zone, .. } = *making;
         let wanted = Wanted::by(period);
         let organization = self.request.organization.as_deref();
-        let (seats, users) = tokio::try_join!(
-            making.store().seats_by_organization(account, organization, &wanted.edges_ms),
-            making.store().active_users_by_organization(account, organization, wanted.days.as_ref()),
-        )?;
+        let (store, days) = (making.store(), wanted.days.as_ref());
+        let members = children.iter().map(|&child| (child, making.tree().subtree(child))).collect();
+        let (seats, users) = match Series::new(members) {
+            Some(series) => tokio::try_join!(
+                store.assigned_by_series(account, &series, &wanted.edges_ms),
+                store.active_users_by_series(account, &series, days),
+            )?,
+            None => tokio::try_join!(
+                store.seats_by_organization(account, organization, &wanted.edges_ms),
+                store.active_users_by_organization(account, organization, days),
+            )?,
+        };
         let mut rows: HashMap<String, UsageRows> = HashMap::new();
         for (id, edge_ms, assigned) in seats {
             rows.entry(id).or_default().assigned.push((edge_ms, assigned));
@@ -148,6 +159,6 @@ impl Usage {
         for (id, users) in users {
             rows.entry(id).or_default().active.push(users);
         }
-        Ok(UsageByOrganizationReport::assemble(account, &self.request, zone, period, children.to_vec(), &rows))
+        Ok(UsageByOrganizationReport::assemble(account, &self.request, zone, period, children, &rows))
     }
 }

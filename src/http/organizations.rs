@@ -56,8 +56,8 @@ impl Report for Organizations {
         if self.visible == Visible::All { Pinned::Always } else { Pinned::Never }
     }
 
-    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
-        let organizations = making.store().organizations(making.account).await?;
+    async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
+        let organizations = making.tree().organizations();
         Made::json(&OrganizationsReport::assemble(making.account, making.zone, &self.visible, organizations))
     }
 }

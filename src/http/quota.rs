@@ -82,7 +82,7 @@ impl Report for Quota {
         self.request.pinned()
     }
 
-    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+    async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let read = read(making, &self.request).await?;
         let report = QuotaReport::assemble(making.account, &self.request, &read.figures()).ok_or_else(no_plan)?;
         Made::json(&report)
@@ -136,7 +136,7 @@ impl Report for QuotaHistory {
         self.format.form("quota-history.csv")
     }
 
-    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+    async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let read = read(making, &self.request).await?;
         let report =
             QuotaHistoryReport::assemble(making.account, &self.request, &read.figures()).ok_or_else(no_plan)?;

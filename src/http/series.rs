@@ -28,7 +28,7 @@ struct Comparison<'a> {
     zone: Zone,
     period: &'a Period,
     /// In order.
-    children: &'a [String],
+    children: &'a [&'a str],
     data_through: Option<Instant>,
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn tag(
     making: &Making<'_>,
     request: &UsageRequest,
     period: &Period,
-    children: &[String],
+    children: &[&str],
 ) -> Result<String, Problem> {
     let Making { account, zone, .. } = *making;
     let comparison = Comparison { account, request, zone, period, children, data_through: None };
@@ -57,11 +57,12 @@ pub(super) async fn stream(
     request: UsageRequest,
     streaming: Streaming,
 ) -> Result<Response, Problem> {
-    let Streaming { tag, zone, now_ms, versions, data_through, place } = streaming;
+    let Streaming { tag, known, now_ms, data_through, place } = streaming;
+    let zone = known.zone;
     let period = request.period.resolve(zone, now_ms)?;
-    let children = state.children(account, request.organization.as_deref(), &versions).await?;
+    let children = known.tree.children(request.organization.as_deref());
     let comparison =
-        Comparison { account, request: &request, zone, period: &period, children: &children.ids, data_through };
+        Comparison { account, request: &request, zone, period: &period, children: &children, data_through };
     let chunks = Chunks::new(state.store(), &comparison)?;
     Ok(reply::json_stream(&tag, stream::body(place, chunks.whole(), state.request_timeout())))
 }
@@ -83,7 +84,7 @@ impl Chunks {
         let Comparison { account, request, zone, period, children, data_through } = *comparison;
         let rows = store.license_usage_series(account, request.organization.as_deref(), &Wanted::by(period))?;
         // The series are the last field of the report, so that what lies around them is an answer without any.
-        let empty = UsageByOrganizationReport::assemble(account, request, zone, period, Vec::new(), &[].into());
+        let empty = UsageByOrganizationReport::assemble(account, request, zone, period, &[], &[].into());
         let mut head = reply::serialized(&empty)?;
         head.truncate(head.len() - b"]}".len());
         let mut tail = b"],\"data_through\":".to_vec();
@@ -91,7 +92,7 @@ impl Chunks {
         tail.push(b'}');
         Ok(Self {
             period: period.clone(),
-            children: children.iter().cloned().collect(),
+            children: children.iter().map(|&id| id.to_owned()).collect(),
             rows,
             head: Some(head),
             tail: Some(tail),

@@ -63,7 +63,7 @@ impl Report for TestActivity {
         self.format.form("test-activity.csv")
     }
 
-    async fn make(&self, making: &mut Making<'_>) -> Result<Made, Problem> {
+    async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let Making { account, zone, now_ms, .. } = *making;
         let period = self.request.period.resolve(zone, now_ms)?;
         let wanted = Wanted::by(&period);

@@ -232,21 +232,20 @@ impl UsageReport {
 }
 
 impl UsageByOrganizationReport {
-    /// Puts the report together. `children` are the organizations to compare; those without rows have seats and users
+    /// Puts the report together. `children` are the organizations to compare, ascending; those without rows have seats and users
     /// 0.
     pub fn assemble(
         account: &str,
         request: &UsageRequest,
         zone: Zone,
         period: &Period,
-        mut children: Vec<String>,
+        children: &[&str],
         rows: &HashMap<String, UsageRows>,
     ) -> Self {
         let none = UsageRows::default();
-        children.sort_unstable();
-        let series = children.into_iter().map(|organization_id| {
-            let rows = rows.get(&organization_id).unwrap_or(&none);
-            UsageSeries::assemble(organization_id, period, rows)
+        let series = children.iter().map(|&organization_id| {
+            let rows = rows.get(organization_id).unwrap_or(&none);
+            UsageSeries::assemble(organization_id.to_owned(), period, rows)
         });
         Self {
             subject: Subject::new(account, request.organization.as_deref(), zone),

@@ -4,7 +4,10 @@
 //! password into a message. Every write is idempotent, because every row is a semilattice value; so a write whose outcome
 //! is unknown is simply made again.
 
+mod account_directory;
 mod account_versions;
+mod active_users;
+mod assignment_page;
 mod client;
 mod deployment;
 mod error;
@@ -18,10 +21,13 @@ mod reports_series;
 mod row_binary;
 mod rows;
 mod schema;
+mod scope;
+mod seats;
 mod settings;
 mod split_accounts;
 mod write;
 
+pub use account_directory::AccountDirectory;
 pub use account_versions::{AccountVersions, TopicVersion};
 pub use client::{ServerVersion, Store, VERSION_MIN};
 pub use error::StoreError;
@@ -30,6 +36,7 @@ pub use progress::{ProgressRow, StoredProgress, ZoneClaim};
 pub use reports_assignments::{AssignmentStream, AssignmentsHash};
 pub use reports_series::SeriesStream;
 pub use schema::{Migration, View, migrations, views};
+pub use scope::{Scope, Series};
 pub use settings::PINNED;
 pub use split_accounts::{SplitAccount, SplitAccounts};
 pub use write::{TableWritten, Written};
@@ -47,7 +54,7 @@ pub const TABLES: [&str; 16] = [
     "quota_usage_state",
     "rejected_event_facts",
     "seat_facts",
-    "seat_usage_state",
+    "seat_intervals",
     "source_progress",
     "test_executions_state",
     "zone_claims",

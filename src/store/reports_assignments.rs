@@ -166,25 +166,32 @@ impl Store {
         let inactive_before_ms = request.inactive_before_ms(now_ms);
         let filters = filters(request, inactive_before_ms.is_some());
         let continued =
-            after.map_or_else(String::new, |position| format!(" WHERE {}", continuation(request.sort, position)));
+            after.map_or_else(String::new, |position| format!(" WHERE {}", continuation(request.sort, position, None)));
         let order = order(request.sort);
         let sql = format!("{COLUMNS} {FILTERED}{filters}) AS r{continued} ORDER BY {order}{limit}");
-        let mut query = with_filters(self.read(&sql), account, request, inactive_before_ms);
-        if let Some(position) = after {
-            query = query.param("after_user_id", &position.user_id);
-            query = query.param("after_organization_id", &position.organization_id);
-            query = match &position.key {
-                SortValue::Null => query,
-                SortValue::Text(text) | SortValue::Beginning(text) => query.param("after_key", text),
-                SortValue::Time(time_ms) => query.param("after_key", instant(*time_ms)),
-            };
-        }
-        query
+        let query = with_filters(self.read(&sql), account, request, inactive_before_ms);
+        if let Some(position) = after { with_position(query, position) } else { query }
+    }
+}
+
+/// Binds what [`continuation`] refers to.
+pub(super) fn with_position(query: Query, position: &Position) -> Query {
+    let query = query.param("after_user_id", &position.user_id);
+    let query = query.param("after_organization_id", &position.organization_id);
+    match &position.key {
+        SortValue::Null => query,
+        SortValue::Text(text) | SortValue::Beginning(text) => query.param("after_key", text),
+        SortValue::Time(time_ms) => query.param("after_key", instant(*time_ms)),
     }
 }
 
 /// Binds what [`filters`] refers to.
-fn with_filters(query: Query, account: &str, request: &AssignmentsRequest, inactive_before_ms: Option<i64>) -> Query {
+pub(super) fn with_filters(
+    query: Query,
+    account: &str,
+    request: &AssignmentsRequest,
+    inactive_before_ms: Option<i64>,
+) -> Query {
     let mut query = query.param("account", account);
     let texts = [
         ("organization", &request.organization),
@@ -204,7 +211,7 @@ fn with_filters(query: Query, account: &str, request: &AssignmentsRequest, inact
 }
 
 /// The condition that the rows meet.
-fn filters(request: &AssignmentsRequest, inactive: bool) -> String {
+pub(super) fn filters(request: &AssignmentsRequest, inactive: bool) -> String {
     let mut conditions: Vec<&str> = Vec::new();
     if request.organization.is_some() {
         conditions.push("has(a.ancestors, {organization:String})");
@@ -245,16 +252,18 @@ fn sort_column(key: SortKey) -> (&'static str, bool, &'static str) {
     }
 }
 
-fn order(sort: Sort) -> String {
+pub(super) fn order(sort: Sort) -> String {
     let (column, _, _) = sort_column(sort.key);
     let direction = if sort.descending { "DESC" } else { "ASC" };
     format!("isNull({column}), {column} {direction}, r.user_id, r.organization_id")
 }
 
-/// The condition that the rows after the position meet, in the order of [`order`].
-fn continuation(sort: Sort, position: &Position) -> String {
+/// The condition that the rows after the position meet, in the order of [`order`]. `kind` is the type of the key where it is
+/// not that of the column in the view.
+pub(super) fn continuation(sort: Sort, position: &Position, kind: Option<&str>) -> String {
     const TIES: &str = "(r.user_id, r.organization_id) > ({after_user_id:String}, {after_organization_id:String})";
-    let (column, nullable, kind) = sort_column(sort.key);
+    let (column, nullable, own_kind) = sort_column(sort.key);
+    let kind = kind.unwrap_or(own_kind);
     if position.key == SortValue::Null {
         return format!("isNull({column}) AND {TIES}");
     }

@@ -7,7 +7,8 @@ use crate::core::event::PlanKind;
 use crate::core::id::Id;
 use crate::core::rollup::{
     AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, Field, LaneRows, LicenseFact, OrganizationSeen,
-    PlanFact, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions, ZoneFact,
+    PlanFact, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatInterval, SeatOpened, Source, TestExecutions,
+    ZoneFact,
 };
 use crate::core::topics::Topic;
 use crate::report::search::search_key;
@@ -15,6 +16,13 @@ use crate::report::search::search_key;
 /// A body that has come to this many bytes takes no further row: the server holds a body's rows, and its compressor's and
 /// sorter's copies of them, in memory.
 const INSERT_BYTES_MAX: usize = 16 << 20;
+
+/// The time that changes no minimum, milliseconds since 1970 UTC: the last one of 2299, which ClickHouse's `DateTime64` just
+/// holds, and which no event can have.
+pub(super) const NO_MINIMUM_MS: i64 = 10_413_791_999_999;
+
+/// The time that changes no maximum, milliseconds since 1970 UTC.
+const NO_MAXIMUM_MS: i64 = 0;
 
 /// A row of one table.
 pub(super) trait TableRow {
@@ -153,17 +161,36 @@ impl TableRow for SeatFact {
     }
 }
 
-impl TableRow for SeatUsage {
-    const TABLE: &'static str = "seat_usage_state";
-    const COLUMNS: &'static str = "account_id, user_id, organization_id, start, first_active, last_active";
+impl TableRow for SeatInterval {
+    const TABLE: &'static str = "seat_intervals";
+    const COLUMNS: &'static str =
+        "account_id, organization_id, user_id, start, opened, end, superseded, first_active, last_active";
 
     fn encode(&self, _: &Source, out: &mut RowBuffer) {
         out.id(&self.account);
-        out.id(&self.user);
         out.id(&self.organization);
+        out.id(&self.user);
         out.time_ms(self.start_ms);
-        out.time_ms(self.first_active_ms);
-        out.time_ms(self.last_active_ms);
+        // A tuple is its elements, one after the other.
+        out.bool(self.opened.is_none());
+        match &self.opened {
+            Some(SeatOpened { source, offset, project, license_source }) => {
+                out.string(source.as_bytes());
+                out.u64(*offset);
+                out.optional_id(project.as_ref());
+                out.id(license_source);
+            }
+            None => {
+                out.string("");
+                out.u64(0);
+                out.string("");
+                out.string("");
+            }
+        }
+        out.time_ms(self.end_ms.unwrap_or(NO_MINIMUM_MS));
+        out.bool(self.is_superseded);
+        out.time_ms(self.first_active_ms.unwrap_or(NO_MINIMUM_MS));
+        out.time_ms(self.last_active_ms.unwrap_or(NO_MAXIMUM_MS));
     }
 }
 

@@ -24,7 +24,7 @@ static TABLE_FILES: &[(&str, &str)] = &embed! { "tables":
     "0006_test_executions_state"
     "0007_quota_usage_state"
     "0008_seat_facts"
-    "0009_seat_usage_state"
+    "0009_seat_intervals"
     "0010_license_facts"
     "0011_plan_facts"
     "0012_zone_facts"

@@ -18,7 +18,7 @@ use super::error::StoreError;
 use super::rows::{DirectoryRow, EncodedTable, TableRow, encode_rows};
 use crate::core::rollup::{
     AccountMove, AccountProgress, ActiveUsers, LaneRows, LicenseFact, OrganizationSeen, PlanFact, QuotaUsage,
-    RejectedRecord, SeatFact, SeatUsage, Source, TestExecutions, ZoneFact,
+    RejectedRecord, SeatFact, SeatInterval, Source, TestExecutions, ZoneFact,
 };
 
 /// Bytes handed to the HTTP client at once, so that a large flush is not copied whole into its buffers.
@@ -61,7 +61,7 @@ impl Store {
             self.insert_rows::<TestExecutions>(of(lanes, |lane| &lane.test_executions)).boxed(),
             self.insert_rows::<QuotaUsage>(of(lanes, |lane| &lane.quota_usage)).boxed(),
             self.insert_rows::<SeatFact>(of(lanes, |lane| &lane.seat_facts)).boxed(),
-            self.insert_rows::<SeatUsage>(of(lanes, |lane| &lane.seat_usage)).boxed(),
+            self.insert_rows::<SeatInterval>(of(lanes, |lane| &lane.seat_intervals)).boxed(),
             self.insert_rows::<LicenseFact>(of(lanes, |lane| &lane.license_facts)).boxed(),
             self.insert_rows::<PlanFact>(of(lanes, |lane| &lane.plan_facts)).boxed(),
             self.insert_rows::<ZoneFact>(of(lanes, |lane| &lane.zone_facts)).boxed(),

@@ -14,6 +14,7 @@ use seatmeter::core::topics::Touched;
 
 use crate::documents::section;
 use crate::store::{TestDatabase, day, hour, id, rows, source};
+use crate::support::seat_intervals;
 
 /// Expected answer of each recipe, with column names, in the document's order.
 const ANSWERS: [(&str, &str); 10] = [
@@ -127,11 +128,12 @@ fn acme(source: &Source, seed: UserKeySeed) -> LaneRows {
         assigned(source, 4, "7", "4", 4 * 24, None),
         SeatFact { kind: SeatFactKind::Revoked, license_source: None, ..assigned(source, 5, "7", "4", 40 * 24, None) },
     ];
-    rows.seat_usage = vec![
+    let usages = [
         used("42", "1", -19 * 24, 24 + 9, 31 * 24 + 10),
         used("42", "u-ben", -19 * 24, 24 + 9, 9 * 24 + 10),
         used("7", "4", 4 * 24, 32 * 24 + 10, 32 * 24 + 10),
     ];
+    rows.seat_intervals = seat_intervals(&rows.seat_facts, &usages);
     rows.license_facts = vec![
         purchased(source, 1, None, -28 * 24, 5),
         purchased(source, 2, None, 14 * 24, 8),

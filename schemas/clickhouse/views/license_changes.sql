@@ -1,4 +1,4 @@
--- Parameterized: license_changes(account = 'acme', since = '2026-01-31 00:00:00').
+-- Parameterized: license_changes(account = 'acme').
 CREATE OR REPLACE VIEW license_changes /*on cluster*/
 AS SELECT
     i.organization_id AS organization_id,
@@ -12,11 +12,10 @@ ARRAY JOIN arrayConcat(
     if(isNull(i.end), [], [(assumeNotNull(i.end), -1, if(i.activated, -1, 0))])
 ) AS change
 WHERE i.account_id = {account:String}
-    AND change.1 >= {since:DateTime64(3, 'UTC')}
 SETTINGS
     aggregate_functions_null_for_empty = 0,
     join_default_strictness = 'ALL',
     join_use_nulls = 0,
     prefer_column_name_to_alias = 0,
     transform_null_in = 0
-COMMENT 'Each start, activation and end of a seat from since on (organization_id, time, assigned and activated = by how much the open seats change: 1, 0 or -1), for parameters account and since'
+COMMENT 'Each start, activation and end of a seat (organization_id, time, assigned and activated = by how much the open seats change: 1, 0 or -1), for parameter account'

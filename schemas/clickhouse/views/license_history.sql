@@ -26,7 +26,7 @@ LEFT JOIN
             every.time AS time,
             every.assigned AS assigned,
             every.activated AS activated
-        FROM license_changes(account = {account:String}, since = toDateTime64(0, 3, 'UTC')) AS every
+        FROM license_changes(account = {account:String}) AS every
         WHERE {organization:String} = ''
             OR every.organization_id IN
             (

@@ -45,7 +45,7 @@ LEFT JOIN
                 every.organization_id AS organization_id,
                 every.time AS time,
                 every.assigned AS assigned
-            FROM license_changes(account = {account:String}, since = toDateTime64(0, 3, 'UTC')) AS every
+            FROM license_changes(account = {account:String}) AS every
         ) AS c
         ASOF JOIN edges AS n ON n.one = c.one AND n.edge > c.time
         GROUP BY

@@ -1,5 +1,5 @@
--- Facts of the same kind at the same time are one, the first in the log: redeliveries change nothing. Reading in the order
--- of the key and taking the first row of each finds them without a hash table, and a filter on the account reaches the key.
+-- An interval is put together from what rows tell of it: no window and no join, because the worker knows the facts around
+-- it. One whose assignment is not stored yet, amid a flush, is not shown.
 CREATE OR REPLACE VIEW license_intervals /*on cluster*/
 (
     account_id String COMMENT 'Account',
@@ -20,85 +20,37 @@ AS SELECT
     i.account_id AS account_id,
     i.user_id AS user_id,
     i.organization_id AS organization_id,
-    i.time AS start,
-    i.next_time AS end,
-    i.project_id AS project_id,
-    i.license_source AS license_source,
-    toBool(u.used AND (isNull(i.next_time) OR u.first_active < assumeNotNull(i.next_time))) AS activated,
-    if(activated, u.first_active, NULL) AS first_active,
-    if(activated, least(u.last_active, ifNull(i.next_time, u.last_active)), NULL) AS last_active,
-    toBool(i.time = i.last_assigned) AS latest,
-    i.source AS source,
-    i.offset AS offset
+    i.start AS start,
+    if(i.ends < i.never, i.ends, NULL) AS end,
+    tupleElement(i.opened_by, 'project_id') AS project_id,
+    tupleElement(i.opened_by, 'license_source') AS license_source,
+    toBool(i.first_use < i.ends) AS activated,
+    if(i.first_use < i.ends, i.first_use, NULL) AS first_active,
+    if(i.first_use < i.ends, least(i.last_use, i.ends), NULL) AS last_active,
+    NOT i.is_superseded AS latest,
+    tupleElement(i.opened_by, 'source') AS source,
+    tupleElement(i.opened_by, 'offset') AS offset
 FROM
 (
     SELECT
-        f.account_id AS account_id,
-        f.user_id AS user_id,
-        f.organization_id AS organization_id,
-        f.time AS time,
-        f.kind AS kind,
-        f.source AS source,
-        f.offset AS offset,
-        f.project_id AS project_id,
-        f.license_source AS license_source,
-        leadInFrame(toNullable(f.time)) OVER (
-            PARTITION BY f.account_id, f.user_id, f.organization_id
-            ORDER BY f.time, f.source, f.offset
-            ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
-        ) AS next_time,
-        maxIf(f.time, f.kind = 'assigned') OVER (
-            PARTITION BY f.account_id, f.user_id, f.organization_id
-            ORDER BY f.time, f.source, f.offset
-            ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
-        ) AS last_assigned
-    FROM
-    (
-        SELECT
-            fact.account_id AS account_id,
-            fact.user_id AS user_id,
-            fact.organization_id AS organization_id,
-            fact.time AS time,
-            fact.kind AS kind,
-            fact.source AS source,
-            fact.offset AS offset,
-            fact.project_id AS project_id,
-            fact.license_source AS license_source
-        FROM seat_facts AS fact
-        ORDER BY
-            fact.account_id,
-            fact.user_id,
-            fact.organization_id,
-            fact.time,
-            fact.kind,
-            fact.source,
-            fact.offset
-        LIMIT 1 BY
-            fact.account_id,
-            fact.user_id,
-            fact.organization_id,
-            fact.time,
-            fact.kind
-    ) AS f
-) AS i
-LEFT JOIN
-(
-    SELECT
-        usage.account_id AS account_id,
-        usage.user_id AS user_id,
-        usage.organization_id AS organization_id,
-        usage.start AS start,
-        min(usage.first_active) AS first_active,
-        max(usage.last_active) AS last_active,
-        true AS used
-    FROM seat_usage_state AS usage
+        n.account_id AS account_id,
+        n.user_id AS user_id,
+        n.organization_id AS organization_id,
+        n.start AS start,
+        min(n.opened) AS opened_by,
+        min(n.end) AS ends,
+        max(n.superseded) AS is_superseded,
+        min(n.first_active) AS first_use,
+        max(n.last_active) AS last_use,
+        toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC') AS never
+    FROM seat_intervals AS n
     GROUP BY
-        usage.account_id,
-        usage.user_id,
-        usage.organization_id,
-        usage.start
-) AS u ON u.account_id = i.account_id AND u.user_id = i.user_id AND u.organization_id = i.organization_id AND u.start = i.time
-WHERE i.kind = 'assigned'
+        n.account_id,
+        n.organization_id,
+        n.user_id,
+        n.start
+    HAVING NOT min(tupleElement(n.opened, 'is_unknown'))
+) AS i
 SETTINGS
     aggregate_functions_null_for_empty = 0,
     join_default_strictness = 'ALL',

@@ -12,8 +12,9 @@ use crate::core::event::{Event, EventKind, Origin, Record, TestExecuted};
 use crate::core::id::IdRef;
 use crate::core::rollup::{
     DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact, RecordPlace,
-    RowBytes, SeatFact, SeatFactKind, ZoneFact,
+    SeatFact, SeatFactKind, ZoneFact,
 };
+use crate::core::row_bytes::RowBytes;
 use crate::core::topics::{Topic, Topics};
 
 /// The position of an event: the stamp of a fact made from it.
@@ -285,14 +286,12 @@ impl Entry<'_> {
         held.upkeep.used = self.at.drain;
         let organization_id = organization.to_id();
         let order = fact_order(self.at.time_ms, &source, self.at.offset);
-        let is_new = held.seat_in(&organization_id).insert(order, kind);
-        if is_new {
+        let changes = held.seat_in(&organization_id).insert(order, kind);
+        if changes.is_some() {
             held.upkeep.changed = self.at.drain;
         }
         self.register(organization);
-        if !is_new {
-            return Some(());
-        }
+        let Some(changes) = changes else { return Some(()) };
         self.changed = true;
         self.touched.insert(Topic::Seats);
         // With the fact goes how a holder without a name is searched, where that is not the id itself.
@@ -312,6 +311,10 @@ impl Entry<'_> {
             project,
             license_source,
         };
+        for change in changes {
+            let interval = change.of(&row);
+            self.push(|rows| &mut rows.seat_intervals, interval);
+        }
         self.push(|rows| &mut rows.seat_facts, row);
         Some(())
     }

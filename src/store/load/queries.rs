@@ -41,7 +41,7 @@ macro_rules! seat_facts {
 pub(super) const SEAT_FACTS: &str = seat_facts!("(f.account_id, f.user_id) IN {keys:Array(Tuple(String, String))}");
 pub(super) const SEAT_FACTS_OF_ACCOUNTS: &str = seat_facts!("f.account_id IN {keys:Array(String)}");
 
-/// The use of seats that a condition on `s` selects.
+/// The use of seats that a condition on `s` selects; those that were never used are left out.
 macro_rules! seat_usage {
     ($condition:literal) => {
         concat!(
@@ -49,15 +49,21 @@ macro_rules! seat_usage {
                 toUnixTimestamp64Milli(s.start) AS start_ms, \
                 toUnixTimestamp64Milli(min(s.first_active)) AS first_active_ms, \
                 toUnixTimestamp64Milli(max(s.last_active)) AS last_active_ms \
-            FROM seat_usage_state AS s \
+            FROM seat_intervals AS s \
             WHERE ",
             $condition,
-            " GROUP BY s.account_id, s.user_id, s.organization_id, s.start"
+            " GROUP BY s.account_id, s.organization_id, s.user_id, s.start \
+            HAVING last_active_ms > 0"
         )
     };
 }
 
-pub(super) const SEAT_USAGE: &str = seat_usage!("(s.account_id, s.user_id) IN {keys:Array(Tuple(String, String))}");
+// The organizations of the users' seats come from the facts, so that the primary key finds the intervals.
+pub(super) const SEAT_USAGE: &str = seat_usage!(
+    "(s.account_id, s.organization_id, s.user_id) IN \
+        (SELECT f.account_id, f.organization_id, f.user_id FROM seat_facts AS f \
+        WHERE (f.account_id, f.user_id) IN {keys:Array(Tuple(String, String))})"
+);
 pub(super) const SEAT_USAGE_OF_ACCOUNTS: &str = seat_usage!("s.account_id IN {keys:Array(String)}");
 
 /// How many seat facts each account has, about: what merges have not yet made one is counted more than once.

@@ -89,7 +89,7 @@ fn described(random: &mut ChaCha8Rng, user: &str) -> Value {
 
 /// Now and then, before the API has seen what has just come in, it is merged with what was there.
 fn merge_perhaps(random: &mut ChaCha8Rng, api: &Api) {
-    for table in ["seat_facts", "seat_usage_state", "license_facts", "active_users_state"] {
+    for table in ["seat_facts", "seat_intervals", "license_facts", "active_users_state"] {
         if random.random_range(0..3) == 0 {
             api.sql(&format!("OPTIMIZE TABLE {table} FINAL"));
         }

@@ -125,8 +125,9 @@ fn an_answer_that_takes_too_long_is_given_up() {
 #[test]
 fn a_query_whose_request_was_given_up_is_stopped() {
     let slow = Api::open();
+    slow.sql("DROP TABLE organizations_seen");
     slow.sql(
-        "CREATE OR REPLACE VIEW accounts AS SELECT 'a' AS account_id, toString(sum(sleepEachRow(1))) AS timezone \
+        "CREATE VIEW organizations_seen AS SELECT 'a' AS account_id, toString(sum(sleepEachRow(1))) AS organization_id \
          FROM numbers(60) SETTINGS max_block_size = 1",
     );
     let api = slow.beside(|config| {

@@ -175,7 +175,7 @@ fn sorted_rows(rows: &LaneRows) -> Vec<String> {
         texts(&rows.test_executions),
         texts(&rows.quota_usage),
         texts(&rows.seat_facts),
-        texts(&rows.seat_usage),
+        texts(&rows.seat_intervals),
         texts(&rows.license_facts),
         texts(&rows.plan_facts),
         texts(&rows.zone_facts),

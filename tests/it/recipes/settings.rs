@@ -11,6 +11,7 @@ use seatmeter::store::{PINNED, ProgressRow};
 use super::{acme, assigned, described, organization, recipes, second_source, seen, used};
 use crate::store::{TestDatabase, rows, source};
 use crate::support::engine::PASSWORD;
+use crate::support::seat_intervals;
 
 /// Settings, by prefix of their names, that do not affect the answer, and why.
 const NOT_ABOUT_ANSWERS: [(&str, &str); 6] = [
@@ -203,7 +204,7 @@ fn deep_tree(source: &Source) -> LaneRows {
         links.iter().map(|(below, above)| described(source, organization(below), Field::Parent, above)).collect();
     rows.organizations = links.iter().map(|(below, _)| seen("acme", Some(below))).collect();
     rows.seat_facts = vec![assigned(source, 20, "45", "u-deep", 5, None), assigned(source, 21, "c1", "1", 6, None)];
-    rows.seat_usage = vec![used("45", "u-deep", 5, 7, 9)];
+    rows.seat_intervals = seat_intervals(&rows.seat_facts, &[used("45", "u-deep", 5, 7, 9)]);
     rows
 }
 

@@ -196,8 +196,9 @@ fn yielded(rows: &LaneRows, account: &Id) -> Topics {
     let has_directory = rows.directory.iter().any(|row| has(&row.account))
         || rows.zone_facts.iter().any(|row| has(&row.account))
         || rows.organizations.iter().any(|row| has(&row.account));
-    let has_uses = rows.seat_usage.iter().any(|row| has(&row.account));
-    let has_seats = has_uses
+    let mut used = rows.seat_intervals.iter().filter(|row| row.last_active_ms.is_some());
+    let has_uses = used.any(|row| has(&row.account));
+    let has_seats = rows.seat_intervals.iter().any(|row| has(&row.account))
         || rows.seat_facts.iter().any(|row| has(&row.account))
         || rows.license_facts.iter().any(|row| has(&row.account));
     let has_tests = rows.test_executions.iter().any(|row| has(&row.account))

@@ -411,7 +411,9 @@ impl Fold {
     }
 
     fn view_seat(&self, view: &mut View, (account, organization, user): (&str, &str, &str), facts: &[SeatFact]) {
-        for (fact, end_ms) in intervals(facts) {
+        let intervals = intervals(facts);
+        let last_start_ms = intervals.last().map(|(fact, _)| fact.order.0);
+        for (fact, end_ms) in intervals {
             let start_ms = fact.order.0;
             let none = Vec::new();
             let activities = self.activities.get(&(account.to_owned(), user.to_owned())).unwrap_or(&none);
@@ -430,7 +432,11 @@ impl Fold {
             let (project, license_source) = (or_none(fact.project.as_ref()), or_none(fact.license_source.as_ref()));
             let place = format!("{} {}", fact.order.1, fact.order.2);
             let key = format!("seat {account}/{organization}/{user} from {}", text(start_ms));
-            view.insert(key, format!("to {end}, project {project}, source {license_source}, by {place}, {used}"));
+            let latest = if Some(start_ms) == last_start_ms { "the latest" } else { "followed by another" };
+            view.insert(
+                key,
+                format!("to {end}, project {project}, source {license_source}, by {place}, {used}, {latest}"),
+            );
         }
     }
 }

@@ -12,8 +12,8 @@ use seatmeter::core::id::Id;
 use seatmeter::core::load::{AccountExtent, Loaded, MetBy, Missing};
 use seatmeter::core::rollup::{
     AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact,
-    OrganizationSeen, PlanFact, Progress, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source,
-    TestExecutions, ZoneFact,
+    OrganizationSeen, PlanFact, Progress, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatInterval, SeatOpened,
+    SeatUsage, Source, TestExecutions, ZoneFact,
 };
 use seatmeter::core::takeover::{Claim, Claims};
 use seatmeter::core::topics::Topic;
@@ -30,7 +30,7 @@ pub(super) enum Row {
     Executions(Source, TestExecutions),
     Quota(Source, QuotaUsage),
     SeatFact(SeatFact),
-    SeatUsage(SeatUsage),
+    SeatInterval(SeatInterval),
     License(LicenseFact),
     Plan(PlanFact),
     Zone(ZoneFact),
@@ -64,7 +64,7 @@ pub(super) fn statements(drains: &[LaneRows]) -> Vec<Statement> {
         tables[1].extend(drain.test_executions.iter().cloned().map(|row| Row::Executions(source(), row)));
         tables[2].extend(drain.quota_usage.iter().cloned().map(|row| Row::Quota(source(), row)));
         tables[3].extend(drain.seat_facts.iter().cloned().map(Row::SeatFact));
-        tables[4].extend(drain.seat_usage.iter().cloned().map(Row::SeatUsage));
+        tables[4].extend(drain.seat_intervals.iter().cloned().map(Row::SeatInterval));
         tables[5].extend(drain.license_facts.iter().cloned().map(Row::License));
         tables[6].extend(drain.plan_facts.iter().cloned().map(Row::Plan));
         tables[7].extend(drain.zone_facts.iter().cloned().map(Row::Zone));
@@ -94,6 +94,29 @@ type DirectoryKey = (Id, String, &'static str);
 /// With its `upto`.
 type Counter<V> = (V, u64);
 
+/// What is known of a seat interval.
+#[derive(Clone, Debug, Default)]
+struct Interval {
+    opened: Option<SeatOpened>,
+    end_ms: Option<i64>,
+    is_superseded: bool,
+    first_active_ms: Option<i64>,
+    last_active_ms: Option<i64>,
+}
+
+impl Interval {
+    fn merge(&mut self, row: SeatInterval) {
+        fn least<T: Ord>(known: &mut Option<T>, told: Option<T>) {
+            *known = known.take().into_iter().chain(told).min();
+        }
+        least(&mut self.opened, row.opened);
+        least(&mut self.end_ms, row.end_ms);
+        self.is_superseded |= row.is_superseded;
+        least(&mut self.first_active_ms, row.first_active_ms);
+        self.last_active_ms = self.last_active_ms.max(row.last_active_ms);
+    }
+}
+
 /// The tables.
 #[derive(Clone, Default)]
 pub(super) struct MemoryStore {
@@ -103,7 +126,7 @@ pub(super) struct MemoryStore {
     executions: BTreeMap<ExecutionsKey, Counter<ExecutionCount>>,
     quota: BTreeMap<QuotaKey, Counter<u64>>,
     seat_facts: BTreeMap<(SeatKey, i64, SeatFactKind, Name, u64), SeatFact>,
-    seat_usage: BTreeMap<(SeatKey, i64), (i64, i64)>,
+    seat_intervals: BTreeMap<(SeatKey, i64), Interval>,
     licenses: BTreeMap<FactKey, u64>,
     plans: BTreeMap<FactKey, (PlanKind, Id, Option<u64>)>,
     zones: BTreeMap<FactKey, Zone>,
@@ -148,11 +171,9 @@ impl MemoryStore {
                 let seat = (row.account.clone(), row.organization.clone(), row.user.clone());
                 replace(&mut self.seat_facts, (seat, row.time_ms, row.kind, row.source.clone(), row.offset), row);
             }
-            Row::SeatUsage(row) => {
-                let key = ((row.account, row.organization, row.user), row.start_ms);
-                let (first_ms, last_ms) = self.seat_usage.entry(key).or_insert((i64::MAX, i64::MIN));
-                *first_ms = row.first_active_ms.min(*first_ms);
-                *last_ms = row.last_active_ms.max(*last_ms);
+            Row::SeatInterval(row) => {
+                let key = ((row.account.clone(), row.organization.clone(), row.user.clone()), row.start_ms);
+                self.seat_intervals.entry(key).or_default().merge(row);
             }
             Row::License(row) => {
                 let key = (row.account, row.organization, row.time_ms, row.source, row.offset);
@@ -293,11 +314,11 @@ impl MemoryStore {
                 loaded.seat_facts.extend(rows);
             }
             6 => {
-                let rows = self.seat_usage.iter().filter(|(((account, _, user), _), _)| is_needed(account, user));
-                loaded.seat_usage.extend(rows.map(|(key, (first_active_ms, last_active_ms))| {
+                let rows = self.seat_intervals.iter().filter(|(((account, _, user), _), _)| is_needed(account, user));
+                loaded.seat_usage.extend(rows.filter_map(|(key, interval)| {
                     let ((account, organization, user), start_ms) = key.clone();
-                    let (first_active_ms, last_active_ms) = (*first_active_ms, *last_active_ms);
-                    SeatUsage { account, organization, user, start_ms, first_active_ms, last_active_ms }
+                    let (first_active_ms, last_active_ms) = (interval.first_active_ms?, interval.last_active_ms?);
+                    Some(SeatUsage { account, organization, user, start_ms, first_active_ms, last_active_ms })
                 }));
             }
             7 => {
@@ -354,7 +375,7 @@ impl MemoryStore {
         let of = |id: &Id| id.to_string() == account;
         let day_ms = |day: &Day| i64::from(day.0) * 24 * 3_600_000 - 15 * 3_600_000;
         let facts = |keys: Vec<&FactKey>| keys.into_iter().filter(|key| of(&key.0)).map(|key| key.2).max();
-        let used = self.seat_usage.iter().filter(|(((id, ..), _), _)| of(id));
+        let used = self.seat_intervals.iter().filter(|(((id, ..), _), _)| of(id)).map(|(_, interval)| interval);
         let latest_ms = match topic {
             Topic::Directory => {
                 let stated = self.directory.iter().filter(|((id, ..), _)| of(id)).map(|(_, row)| row.0).max();
@@ -362,9 +383,11 @@ impl MemoryStore {
             }
             Topic::Seats => {
                 let held = self.seat_facts.values().filter(|row| of(&row.account)).map(|row| row.time_ms).max();
-                facts(self.licenses.keys().collect()).max(held).max(used.map(|(_, (first_ms, _))| *first_ms).max())
+                facts(self.licenses.keys().collect())
+                    .max(held)
+                    .max(used.filter_map(|interval| interval.first_active_ms).max())
             }
-            Topic::Uses => used.map(|(_, (_, last_ms))| *last_ms).max(),
+            Topic::Uses => used.filter_map(|interval| interval.last_active_ms).max(),
             Topic::Activity => self.active_users.keys().filter(|key| of(&key.0)).map(|key| day_ms(&key.2)).max(),
             Topic::Tests => {
                 let executed = self.executions.keys().filter(|key| of(&key.0)).map(|key| day_ms(&key.3)).max();
@@ -408,8 +431,8 @@ impl MemoryStore {
             let value = format!("{reason} {path} stamped {stamp}, key {key:?}, {payload}");
             view.insert(format!("rejected {source} {offset}"), value);
         }
-        for seat in self.seat_facts.keys().map(|(seat, ..)| seat).collect::<BTreeSet<_>>() {
-            self.view_seat(&mut view, seat);
+        for ((seat, start_ms), interval) in &self.seat_intervals {
+            Self::view_seat(&mut view, seat, *start_ms, interval);
         }
         view
     }
@@ -442,34 +465,28 @@ impl MemoryStore {
         }
     }
 
-    fn view_seat(&self, view: &mut View, seat: &SeatKey) {
+    fn view_seat(view: &mut View, seat: &SeatKey, start_ms: i64, interval: &Interval) {
         let (account, organization, user) = seat;
-        let mut facts: Vec<&SeatFact> = Vec::new();
-        for row in self.seat_facts.iter().filter(|((of, ..), _)| of == seat).map(|(_, row)| row) {
-            match facts.iter_mut().find(|fact| (fact.time_ms, fact.kind) == (row.time_ms, row.kind)) {
-                Some(fact) if (&row.source, row.offset) < (&fact.source, fact.offset) => *fact = row,
-                Some(_) => {}
-                None => facts.push(row),
-            }
-        }
-        facts.sort_by_key(|fact| (fact.time_ms, fact.source.clone(), fact.offset));
-        for (index, fact) in facts.iter().enumerate().filter(|(_, fact)| fact.kind == SeatFactKind::Assigned) {
-            let end_ms = facts.get(index + 1).map(|next| next.time_ms);
-            let usage = self.seat_usage.get(&(seat.clone(), fact.time_ms)).copied();
-            let usage = usage.filter(|(first_ms, _)| end_ms.is_none_or(|end_ms| *first_ms < end_ms));
-            let used = usage.map_or_else(
-                || "never used".to_owned(),
-                |(first_ms, last_ms)| {
-                    let last_ms = end_ms.map_or(last_ms, |end_ms| last_ms.min(end_ms));
-                    format!("used from {} to {}", text(first_ms), text(last_ms))
-                },
-            );
-            let end = end_ms.map_or_else(|| "open".to_owned(), text);
-            let (project, license_source) = (or_none(fact.project.as_ref()), or_none(fact.license_source.as_ref()));
-            let place = format!("{} {}", fact.source, fact.offset);
-            let key = format!("seat {account}/{organization}/{user} from {}", text(fact.time_ms));
-            view.insert(key, format!("to {end}, project {project}, source {license_source}, by {place}, {used}"));
-        }
+        let Interval { opened, end_ms, is_superseded, first_active_ms, last_active_ms } = interval;
+        let usage = first_active_ms.zip(*last_active_ms);
+        let usage = usage.filter(|(first_ms, _)| end_ms.is_none_or(|end_ms| *first_ms < end_ms));
+        let used = usage.map_or_else(
+            || "never used".to_owned(),
+            |(first_ms, last_ms)| {
+                let last_ms = end_ms.map_or(last_ms, |end_ms| last_ms.min(end_ms));
+                format!("used from {} to {}", text(first_ms), text(last_ms))
+            },
+        );
+        let end = end_ms.map_or_else(|| "open".to_owned(), text);
+        let latest = if *is_superseded { "followed by another" } else { "the latest" };
+        let by = opened.as_ref().map_or_else(
+            || "by nothing".to_owned(),
+            |SeatOpened { source, offset, project, license_source }| {
+                format!("project {}, source {license_source}, by {source} {offset}", or_none(project.as_ref()))
+            },
+        );
+        let key = format!("seat {account}/{organization}/{user} from {}", text(start_ms));
+        view.insert(key, format!("to {end}, {by}, {used}, {latest}"));
     }
 }
 

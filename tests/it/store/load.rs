@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use seatmeter::core::load::{Loaded, Missing};
-use seatmeter::core::rollup::{SeatFact, SeatFactKind, SeatUsage, Source, TestExecutions};
+use seatmeter::core::rollup::{SeatFact, SeatFactKind, Source, TestExecutions};
 
-use super::{TestDatabase, as_loaded, block, day, everything, extent, hour, id, one_of_each, rows, sorted, source};
+use super::{
+    TestDatabase, as_loaded, block, day, everything, extent, hour, id, one_of_each, rows, sorted, source, used,
+};
 
 #[tokio::test]
 async fn every_row_comes_back_as_it_was_written() {
@@ -90,7 +92,7 @@ async fn an_account_with_few_seats_is_loaded_whole() {
         (written.seat_facts.len(), 1),
         "all of the one, the user asked for of the other"
     );
-    assert_eq!(loaded.seat_usage.len(), written.seat_usage.len());
+    assert_eq!(loaded.seat_usage.len(), as_loaded(&written).seat_usage.len());
     assert_eq!(loaded.test_executions.len(), 1, "of March, which is the last month that there is");
 }
 
@@ -114,14 +116,8 @@ async fn thousands_of_users_are_loaded_at_once() {
             project: None,
             license_source: Some(id("acme")),
         });
-        rows.seat_usage.push(SeatUsage {
-            account: id("acme"),
-            organization: id(&format!("org-{}", user % 50)),
-            user: id(&format!("user-{user:06}-with-a-long-name")),
-            start_ms: hour(0),
-            first_active_ms: hour(1),
-            last_active_ms: hour(2),
-        });
+        let organization = id(&format!("org-{}", user % 50));
+        rows.seat_intervals.push(used(&id("acme"), &organization, &id(&format!("user-{user:06}-with-a-long-name"))));
     }
     database.store().write_rows(&[rows]).await.unwrap();
     let users = (0..20_000).step_by(4).map(|user| (id("acme"), id(&format!("user-{user:06}-with-a-long-name"))));

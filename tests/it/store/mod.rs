@@ -16,10 +16,12 @@ use seatmeter::core::id::Id;
 use seatmeter::core::load::{AccountExtent, CounterBlock, Loaded, MetBy, Missing};
 use seatmeter::core::rollup::{
     AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows,
-    OrganizationSeen, PlanFact, Progress, QuotaUsage, RecordPlace, RejectedRecord, SeatFact, SeatFactKind, SeatUsage,
-    Source, TestExecutions, ZoneFact,
+    OrganizationSeen, PlanFact, Progress, QuotaUsage, RecordPlace, RejectedRecord, SeatFact, SeatFactKind,
+    SeatInterval, SeatUsage, Source, TestExecutions, ZoneFact,
 };
 use seatmeter::core::topics::Touched;
+
+use crate::support::seat_intervals;
 
 pub(crate) use database::TestDatabase;
 
@@ -86,14 +88,7 @@ fn one_of_each(source: &Source) -> LaneRows {
             project: (index % 3 == 0).then(|| id(odd)),
             license_source: (index % 2 == 0).then(|| id("acme")),
         });
-        rows.seat_usage.push(SeatUsage {
-            account: account.clone(),
-            organization: id(odd),
-            user: id(odd),
-            start_ms: hour(0),
-            first_active_ms: hour(1),
-            last_active_ms: hour(2),
-        });
+        rows.seat_intervals.push(used(&account, &id(odd), &id(odd)));
         rows.plan_facts.push(PlanFact {
             account: account.clone(),
             organization: id(odd),
@@ -117,6 +112,7 @@ fn one_of_each(source: &Source) -> LaneRows {
         zone: "Asia/Kathmandu".parse().unwrap(),
     });
     rows.organizations.push(OrganizationSeen { account: id("acme"), organization: None });
+    rows.seat_intervals.extend(seat_intervals(&rows.seat_facts, &[]));
     rows
 }
 
@@ -132,6 +128,21 @@ fn everything() -> Missing {
 
 fn block(account: &str, organization: &str, year: i32, month: i32) -> CounterBlock {
     CounterBlock { account: id(account), organization: id(organization), month: YearMonth(year * 12 + month - 1) }
+}
+
+/// A seat that was assigned at the beginning, and used from the first hour to the second.
+fn used(account: &Id, organization: &Id, user: &Id) -> SeatInterval {
+    SeatInterval {
+        account: account.clone(),
+        organization: organization.clone(),
+        user: user.clone(),
+        start_ms: hour(0),
+        opened: None,
+        end_ms: None,
+        is_superseded: false,
+        first_active_ms: Some(hour(1)),
+        last_active_ms: Some(hour(2)),
+    }
 }
 
 fn extent(account: &str, has_all_seats: bool, last_counted: Option<YearMonth>) -> AccountExtent {
@@ -165,9 +176,21 @@ fn as_loaded(rows: &LaneRows) -> Loaded {
         plan_facts: rows.plan_facts.clone(),
         organizations: rows.organizations.clone(),
         seat_facts: rows.seat_facts.clone(),
-        seat_usage: rows.seat_usage.clone(),
+        seat_usage: rows.seat_intervals.iter().filter_map(as_usage).collect(),
         test_executions: rows.test_executions.clone(),
         quota_usage: rows.quota_usage.clone(),
+    })
+}
+
+/// The use that an interval's row tells of.
+fn as_usage(row: &SeatInterval) -> Option<SeatUsage> {
+    Some(SeatUsage {
+        account: row.account.clone(),
+        organization: row.organization.clone(),
+        user: row.user.clone(),
+        start_ms: row.start_ms,
+        first_active_ms: row.first_active_ms?,
+        last_active_ms: row.last_active_ms?,
     })
 }
 

@@ -10,6 +10,7 @@ use seatmeter::core::rollup::{
 };
 
 use super::{TestDatabase, hour, id, rows, source};
+use crate::support::seat_intervals;
 
 const ASSIGNED: SeatFactKind = SeatFactKind::Assigned;
 const REVOKED: SeatFactKind = SeatFactKind::Revoked;
@@ -45,12 +46,10 @@ async fn check_intervals(facts: Vec<SeatFact>, usages: Vec<SeatUsage>, expected:
     let database = TestDatabase::migrated().await;
     // Each row is in its own part, some twice, and stays there.
     database.execute("SYSTEM STOP MERGES");
-    for fact in facts {
-        write(&database, |rows| rows.seat_facts = vec![fact.clone()]).await;
-        write(&database, |rows| rows.seat_facts = vec![fact]).await;
-    }
-    for usage in usages {
-        write(&database, |rows| rows.seat_usage = vec![usage]).await;
+    let intervals = seat_intervals(&facts, &usages);
+    let (even, odd): (Vec<_>, Vec<_>) = intervals.into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
+    for (_, interval) in odd.iter().chain(&even).chain(&odd) {
+        write(&database, |rows| rows.seat_intervals = vec![interval.clone()]).await;
     }
     let hours = |column: &str| {
         format!("if(isNull({column}), '-', toString(dateDiff('hour', toDateTime64('2026-03-01', 3, 'UTC'), {column})))")
@@ -330,7 +329,8 @@ async fn assignments_show_the_latest_seat_with_names() {
             SeatFact { user: id("8"), organization: id("43"), project: None, ..seat(ASSIGNED, 0, &s, 4) },
             SeatFact { user: id("8"), organization: id("43"), project: None, ..seat(REVOKED, 9, &s, 5) },
         ];
-        rows.seat_usage = vec![usage(0, 1, 4), SeatUsage { user: id("8"), organization: id("43"), ..usage(0, 1, 2) }];
+        let usages = [usage(0, 1, 4), SeatUsage { user: id("8"), organization: id("43"), ..usage(0, 1, 2) }];
+        rows.seat_intervals = seat_intervals(&rows.seat_facts, &usages);
         rows.directory = vec![
             named(Entity::Organization(id("42")), Field::Name, "Quality"),
             named(Entity::Organization(id("42")), Field::Parent, "41"),

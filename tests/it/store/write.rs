@@ -30,7 +30,7 @@ async fn writing_again_or_late_changes_nothing() {
     for row in &mut older.quota_usage {
         (row.tests, row.upto) = (2, 50);
     }
-    for row in &mut older.seat_usage {
+    for row in &mut older.seat_intervals {
         row.last_active_ms = row.first_active_ms;
     }
     newer.active_users.push(active("42", day(0), 1..=3));

@@ -11,6 +11,7 @@ pub(crate) mod engine;
 pub(crate) mod http_proxy;
 pub(crate) mod kafka;
 pub(crate) mod program;
+pub(crate) mod seat_intervals;
 pub(crate) mod secured_kafka;
 pub(crate) mod tcp_proxy;
 pub(crate) mod token_endpoint;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 pub(crate) use engine::{Database, PrivateEngine, engine};
 pub(crate) use kafka::{Cluster, Kafka};
 pub(crate) use program::Program;
+pub(crate) use seat_intervals::seat_intervals;
 
 /// A name that no other test, and no other run, uses: `prefix`, process, counter; fit for databases, topics and groups.
 pub(crate) fn unique(prefix: &str) -> String {
