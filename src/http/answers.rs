@@ -18,14 +18,13 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use serde::Serialize;
 
-use super::directory::KnownAccount;
-use super::look::Look;
-use super::places::Place;
-use super::problem::Problem;
+use super::directory::{AGE_MAX, Directory, KnownAccount};
+use super::look::{Look, Looks};
+use super::places::{Place, Places};
 use super::reply::{self, Form};
-use super::state::ApiState;
 use crate::core::calendar::{Day, Zone, day_of};
 use crate::core::topics::Topic;
+use crate::http::reply::problem::Problem;
 use crate::report::csv::Table;
 use crate::report::period::Pinned;
 use crate::report::tree::OrganizationTree;
@@ -39,8 +38,6 @@ const KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const KEPT_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What keeping an answer costs besides its texts, bytes, about.
 const KEPT_OVERHEAD_BYTES: usize = 512;
-/// How long ago the data of an answer may have been read.
-pub(super) const AGE_MAX: Duration = Duration::from_secs(60);
 /// The largest answer that is sent whole, bytes; larger ones are streamed or refused.
 const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -114,14 +111,14 @@ pub(super) struct Making<'a> {
     pub(super) zone: Zone,
     /// The instant that stands in for an `as_of` that was not given, milliseconds since 1970 UTC.
     pub(super) now_ms: i64,
-    state: &'a ApiState,
+    store: &'a Store,
     known: &'a KnownAccount,
     _place: Place,
 }
 
 impl Making<'_> {
     pub(super) fn store(&self) -> &Store {
-        self.state.store()
+        self.store
     }
 
     /// The account's organizations.
@@ -194,8 +191,15 @@ enum Body {
     Streamed,
 }
 
-/// The answers that are kept.
+/// Answers questions, and keeps what it has answered.
 pub(super) struct Answers {
+    store: Store,
+    looks: Looks,
+    directory: Directory,
+    /// Places for report queries.
+    reports: Places,
+    /// Places for streamed answers.
+    exports: Places,
     kept: Cache<Key, Kept>,
 }
 
@@ -208,7 +212,9 @@ impl Expiry<Key, Kept> for UntilExpired {
 }
 
 impl Answers {
-    pub(super) fn new() -> Self {
+    /// Reports are read from the store, each in one of the places for them; streamed answers take one of those for exports
+    /// instead, since a reader may be slow, and holds up no report meanwhile.
+    pub(super) fn new(store: Store, looks: Looks, reports: Places, exports: Places) -> Self {
         // The least recently used goes first: by default a cache that is full would turn new answers away instead.
         let kept = Cache::builder()
             .max_capacity(KEPT_BYTES_MAX)
@@ -216,26 +222,10 @@ impl Answers {
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(UntilExpired)
             .build();
-        Self { kept }
+        let directory = Directory::new(store.clone(), reports.clone());
+        Self { store, looks, directory, reports, exports, kept }
     }
-}
 
-fn weight(key: &Key, kept: &Kept) -> u32 {
-    let body = if let Body::Whole(bytes) = &kept.body { bytes.len() } else { 0 };
-    let bytes = KEPT_OVERHEAD_BYTES + key.account.len() + key.asked.len() + kept.tag.len() + body;
-    u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-/// What is known when a question is to be answered.
-struct Asked<'a> {
-    account: &'a str,
-    look: Look,
-    known: Arc<KnownAccount>,
-    now_ms: i64,
-    moment: Moment,
-}
-
-impl ApiState {
     /// Answers the question.
     ///
     /// # Errors
@@ -257,7 +247,7 @@ impl ApiState {
             unkept = bytes;
             Ok(kept)
         };
-        let kept = self.answers().kept.try_get_with(key, make).await;
+        let kept = self.kept.try_get_with(key, make).await;
         let kept = kept.map_err(|problem: Arc<Problem>| (*problem).clone())?;
         if reply::is_known(headers, &kept.tag) {
             telemetry::answered(AnsweredBy::NotModified);
@@ -283,7 +273,7 @@ impl ApiState {
     }
 
     /// Answers a question whose answer is never streamed.
-    pub(super) async fn answer_whole<R: Report>(
+    pub(super) async fn whole<R: Report>(
         &self,
         headers: &HeaderMap,
         account: &str,
@@ -296,8 +286,8 @@ impl ApiState {
     }
 
     async fn asked<'a, R: Report>(&self, account: &'a str, report: &R) -> Result<Asked<'a>, Problem> {
-        let look = self.look(account).await?;
-        let known = self.known_account(account, &look.versions).await?;
+        let look = self.looks.look(account).await?;
+        let known = self.directory.known(account, &look.versions).await?;
         // After the look: what it knows of and lies before now has happened.
         let now_ms = Utc::now().timestamp_millis();
         let latest_ms = R::KIND.topics().iter().map(|&topic| look.versions.of(topic).latest_ms).max();
@@ -311,21 +301,21 @@ impl ApiState {
 
     /// Makes the report, and gives its bytes apart where they are too many to be kept.
     async fn make<R: Report>(&self, asked: &Asked<'_>, report: &R) -> Result<(Kept, Option<Bytes>), Problem> {
-        let place = self.begin_report(asked.account).await?;
+        let place = self.reports.take(asked.account).await?;
         let making = Making {
             account: asked.account,
             zone: asked.known.zone,
             now_ms: asked.now_ms,
-            state: self,
+            store: &self.store,
             known: &asked.known,
             _place: place,
         };
-        self.store().sync_topics(R::KIND.topics()).await?;
+        self.store.sync_topics(R::KIND.topics()).await?;
         let made = report.make(&making).await?;
         let expires_at = match asked.moment {
             // What is known of the account was read before the report.
             Moment::Any | Moment::Day(_) => asked.known.read_at + AGE_MAX,
-            Moment::Look(_) => self.looks().good_until(&asked.look),
+            Moment::Look(_) => self.looks.good_until(&asked.look),
         };
         let (tag, body, unkept) = match made {
             Made::Tagged(tag) => (tag, Body::Streamed, None),
@@ -348,9 +338,24 @@ impl ApiState {
             known: Arc::clone(&asked.known),
             now_ms: asked.now_ms,
             data_through: asked.look.data_through,
-            place: self.begin_export(asked.account).await?,
+            place: self.exports.take(asked.account).await?,
         })
     }
+}
+
+fn weight(key: &Key, kept: &Kept) -> u32 {
+    let body = if let Body::Whole(bytes) = &kept.body { bytes.len() } else { 0 };
+    let bytes = KEPT_OVERHEAD_BYTES + key.account.len() + key.asked.len() + kept.tag.len() + body;
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// What is known when a question is to be answered.
+struct Asked<'a> {
+    account: &'a str,
+    look: Look,
+    known: Arc<KnownAccount>,
+    now_ms: i64,
+    moment: Moment,
 }
 
 impl Asked<'_> {

@@ -4,26 +4,35 @@
 //! `none` is no algorithm here. Access is decided from the token and the path before anything is read: a refusal cannot
 //! tell whether the thing exists.
 
-use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use axum::middleware::Next;
-use axum::response::Response;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use std::collections::HashSet;
 
 use super::keys::{self, Key};
-use super::problem::Problem;
-use super::route::Access;
-use super::state::ApiState;
 use crate::config;
+use crate::http::reply::problem::Problem;
 use crate::report::organizations::Visible;
 
 /// The longest token that is looked at, bytes.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// Who may use an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, without a token.
+    Public,
+    /// The bearer of any valid token.
+    AnyToken,
+    /// Account admins of the account in the path.
+    AccountAdmin,
+    /// Whoever has any role in the account in the path; what they see depends on it.
+    AnyRoleInAccount,
+    /// Account admins, and owners, admins and billing managers of the organization in the path.
+    OrganizationRole,
+}
 
 /// How callers are known.
 pub struct Auth {
@@ -123,6 +132,20 @@ impl Auth {
     /// Everybody may read everything.
     pub(super) fn is_off(&self) -> bool {
         matches!(self.mode, Mode::Off)
+    }
+
+    /// Which organizations of the account the caller may see on an endpoint of this access.
+    ///
+    /// # Errors
+    /// Where the token is missing or bad, or the caller may not use the endpoint.
+    pub(super) fn admit(
+        &self,
+        headers: &HeaderMap,
+        access: Access,
+        account: Option<&str>,
+        organization: Option<&str>,
+    ) -> Result<Visible, Problem> {
+        self.authenticate(headers)?.visible(access, account, organization).ok_or_else(Problem::forbidden)
     }
 
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
@@ -229,26 +252,6 @@ fn validation(config: &config::Jwt) -> Validation {
     }
     validation.set_required_spec_claims(&required);
     validation
-}
-
-/// Lets a request through to its handler if the caller may make it; the handler finds [`Visible`] in its extensions.
-pub(super) async fn guard(
-    State((state, access)): State<(ApiState, Access)>,
-    path: Result<RawPathParams, RawPathParamsRejection>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    if access == Access::Public {
-        return Ok(next.run(request).await);
-    }
-    let caller = state.auth().authenticate(request.headers())?;
-    // A path that is not UTF-8 names nothing that anybody was granted.
-    let path = path.ok();
-    let named = |wanted: &str| path.iter().flatten().find(|(name, _)| *name == wanted).map(|(_, value)| value);
-    let visible =
-        caller.visible(access, named("account_id"), named("organization_id")).ok_or_else(Problem::forbidden)?;
-    request.extensions_mut().insert(visible);
-    Ok(next.run(request).await)
 }
 
 impl Caller {

@@ -7,14 +7,15 @@ use moka::Expiry;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
-use super::answers::AGE_MAX;
-use super::problem::Problem;
-use super::state::ApiState;
+use super::places::Places;
 use crate::core::calendar::Zone;
 use crate::core::topics::Topic;
+use crate::http::reply::problem::Problem;
 use crate::report::tree::OrganizationTree;
-use crate::store::{AccountDirectory, AccountVersions};
+use crate::store::{AccountDirectory, AccountVersions, Store};
 
+/// How long ago the data of an answer may have been read.
+pub(super) const AGE_MAX: Duration = Duration::from_secs(60);
 /// Bytes that are kept, at most.
 const KEPT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// What keeping one costs besides its texts, bytes, about.
@@ -32,13 +33,17 @@ pub(super) struct KnownAccount {
 /// Account and version of its directory.
 type Key = (String, u64);
 
-/// What is kept.
+/// What is known of accounts.
 pub(super) struct Directory {
+    store: Store,
+    /// Places for report queries.
+    places: Places,
     accounts: Cache<Key, Arc<KnownAccount>>,
 }
 
 impl Directory {
-    pub(super) fn new() -> Self {
+    /// Each reading takes one of the places.
+    pub(super) fn new(store: Store, places: Places) -> Self {
         let accounts = Cache::builder()
             .weigher(|(account, _): &Key, known: &Arc<KnownAccount>| {
                 u32::try_from(KEPT_OVERHEAD_BYTES + account.len() + known.tree.bytes()).unwrap_or(u32::MAX)
@@ -47,7 +52,25 @@ impl Directory {
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(AMinuteOld)
             .build();
-        Self { accounts }
+        Self { store, places, accounts }
+    }
+
+    /// What is known of the account. Its versions were read before.
+    ///
+    /// # Errors
+    /// Where no event has named the account, ClickHouse cannot be asked, or no place came free in time.
+    pub(super) async fn known(&self, account: &str, versions: &AccountVersions) -> Result<Arc<KnownAccount>, Problem> {
+        let key = (account.to_owned(), versions.of(Topic::Directory).version);
+        let read = async {
+            let _place = self.places.take(account).await?;
+            self.store.sync_topics(&[Topic::Directory]).await?;
+            let read_at = Instant::now();
+            let directory = self.store.account_directory(account).await?;
+            let directory = directory.ok_or_else(|| Problem::not_found("No event has named this account."))?;
+            let AccountDirectory { zone, tree } = directory;
+            Ok(Arc::new(KnownAccount { zone, tree, read_at }))
+        };
+        self.accounts.try_get_with(key, read).await.map_err(|problem: Arc<Problem>| (*problem).clone())
     }
 }
 
@@ -57,29 +80,5 @@ struct AMinuteOld;
 impl Expiry<Key, Arc<KnownAccount>> for AMinuteOld {
     fn expire_after_create(&self, _: &Key, known: &Arc<KnownAccount>, created_at: Instant) -> Option<Duration> {
         Some((known.read_at + AGE_MAX).saturating_duration_since(created_at))
-    }
-}
-
-impl ApiState {
-    /// What is known of the account. Its versions were read before.
-    ///
-    /// # Errors
-    /// Where no event has named the account, ClickHouse cannot be asked, or no place came free in time.
-    pub(super) async fn known_account(
-        &self,
-        account: &str,
-        versions: &AccountVersions,
-    ) -> Result<Arc<KnownAccount>, Problem> {
-        let key = (account.to_owned(), versions.of(Topic::Directory).version);
-        let read = async {
-            let _place = self.begin_report(account).await?;
-            self.store().sync_topics(&[Topic::Directory]).await?;
-            let read_at = Instant::now();
-            let directory = self.store().account_directory(account).await?;
-            let directory = directory.ok_or_else(|| Problem::not_found("No event has named this account."))?;
-            let AccountDirectory { zone, tree } = directory;
-            Ok(Arc::new(KnownAccount { zone, tree, read_at }))
-        };
-        self.directory().accounts.try_get_with(key, read).await.map_err(|problem: Arc<Problem>| (*problem).clone())
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::problem::Problem;
+use crate::http::reply::problem::Problem;
 use crate::report::value;
 use crate::store::{AccountVersions, Store};
 use crate::telemetry::http as telemetry;

@@ -1,10 +1,12 @@
 //! The OpenAPI 3.1 document.
 
+use axum::Json;
+use axum::response::IntoResponse;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::problem::{self, ProblemDocument};
+use crate::http::reply::problem::{self, ProblemDocument};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -15,18 +17,18 @@ use super::problem::{self, ProblemDocument};
             without `data_through`, and answers `If-None-Match` with 304.",
     ),
     paths(
-        super::licenses::history,
-        super::licenses::usage,
-        super::assignments::list,
-        super::organizations::list,
-        super::quota::current,
-        super::quota::history,
-        super::test_activity::report,
-        super::ingest::report,
+        crate::http::reports::licenses::history,
+        crate::http::reports::licenses::usage,
+        crate::http::reports::assignments::list,
+        crate::http::reports::organizations::list,
+        crate::http::reports::quota::current,
+        crate::http::reports::quota::history,
+        crate::http::reports::test_activity::report,
+        crate::http::reports::ingest::report,
         super::operations::healthz,
         super::operations::readyz,
         super::operations::metrics,
-        super::operations::openapi,
+        describe,
         super::dashboard::page,
     ),
     components(schemas(ProblemDocument)),
@@ -44,6 +46,18 @@ struct Document;
 /// The document.
 pub fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
+}
+
+/// This description
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    operation_id = "getOpenApi",
+    tag = "operations",
+    responses((status = 200, description = "The OpenAPI 3.1 document", body = serde_json::Value))
+)]
+pub(super) async fn describe() -> impl IntoResponse {
+    Json(document())
 }
 
 /// What all reports have in common: the bearer token, the entity tag, and the problems that may be answered.

@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::openapi;
 use super::state::ApiState;
 
 /// How long `/readyz` waits for ClickHouse.
@@ -96,16 +95,4 @@ fn headline(reason: &str) -> &str {
 )]
 pub(super) async fn metrics(State(state): State<ApiState>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics().render())
-}
-
-/// This description
-#[utoipa::path(
-    get,
-    path = "/openapi.json",
-    operation_id = "getOpenApi",
-    tag = "operations",
-    responses((status = 200, description = "The OpenAPI 3.1 document", body = serde_json::Value))
-)]
-pub(super) async fn openapi() -> impl IntoResponse {
-    Json(openapi::document())
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::problem::Problem;
+use crate::http::reply::problem::Problem;
 
 /// How long a question waits for a place before it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -18,8 +18,8 @@ use tower::ServiceExt as _;
 
 use super::connections::{Admitted, Connections};
 use super::reset::ResetOnFailure;
-use super::route::{operations_router, router};
 use super::state::ApiState;
+use crate::http::router::{operations_router, router};
 use crate::telemetry::http as telemetry;
 
 /// The longest request head, bytes; a longer one is answered with 431.

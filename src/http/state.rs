@@ -9,12 +9,11 @@ use tokio::sync::Mutex;
 use super::answers::Answers;
 use super::auth::Auth;
 use super::connections::Bounds;
-use super::directory::Directory;
-use super::host::Hosts;
-use super::look::{Look, Looks};
-use super::places::{Place, Places};
-use super::problem::Problem;
+use super::look::Looks;
+use super::places::Places;
 use crate::config::{AuthMode, Config};
+use crate::http::reply::problem::Problem;
+use crate::http::request::host::Hosts;
 use crate::report::ingest::{IngestReport, PartitionProgress};
 use crate::store::Store;
 use crate::telemetry::health::Health;
@@ -30,16 +29,12 @@ pub struct ApiState {
 
 struct Shared {
     store: Store,
-    looks: Looks,
-    directory: Directory,
     answers: Answers,
     topic: String,
     auth: Auth,
     health: Arc<Health>,
     metrics: PrometheusHandle,
     hosts: Hosts,
-    reports: Places,
-    exports: Places,
     connections: Bounds,
     keep_alive_timeout: Duration,
     request_timeout: Duration,
@@ -55,18 +50,17 @@ impl ApiState {
     /// Where a key of `auth` cannot be read.
     pub fn new(config: &Config, store: Store, health: Arc<Health>, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let store = store.with_query_memory_max(config.http.query_memory_max_bytes);
+        let looks = Looks::new(store.clone(), config.kafka.topic.clone(), config.http.look_age_max);
+        let reports = Places::new(config.http.concurrent_queries_max);
+        let exports = Places::new(config.http.concurrent_exports_max);
         let shared = Shared {
-            looks: Looks::new(store.clone(), config.kafka.topic.clone(), config.http.look_age_max),
+            answers: Answers::new(store.clone(), looks, reports, exports),
             store,
-            directory: Directory::new(),
-            answers: Answers::new(),
             topic: config.kafka.topic.clone(),
             auth: Auth::new(&config.auth)?,
             health,
             metrics,
             hosts: hosts(config),
-            reports: Places::new(config.http.concurrent_queries_max),
-            exports: Places::new(config.http.concurrent_exports_max),
             connections: Bounds::new(config.http.connections_max, config.http.connections_per_peer_max),
             keep_alive_timeout: config.http.keep_alive_timeout,
             request_timeout: config.http.request_timeout,
@@ -79,19 +73,6 @@ impl ApiState {
 
     pub(super) fn store(&self) -> &Store {
         &self.shared.store
-    }
-
-    /// How far the account has been counted, as of now or almost.
-    pub(super) async fn look(&self, account: &str) -> Result<Look, Problem> {
-        self.shared.looks.look(account).await
-    }
-
-    pub(super) fn looks(&self) -> &Looks {
-        &self.shared.looks
-    }
-
-    pub(super) fn directory(&self) -> &Directory {
-        &self.shared.directory
     }
 
     pub(super) fn answers(&self) -> &Answers {
@@ -128,16 +109,6 @@ impl ApiState {
 
     pub(super) fn keep_alive_timeout(&self) -> Duration {
         self.shared.keep_alive_timeout
-    }
-
-    /// Takes a place among the exports that may be sent at once: a reader may be slow, and holds up no report meanwhile.
-    pub(super) async fn begin_export(&self, account: &str) -> Result<Place, Problem> {
-        self.shared.exports.take(account).await
-    }
-
-    /// Takes a place among the report queries that may run at once, waiting for the account's turn if need be.
-    pub(super) async fn begin_report(&self, account: &str) -> Result<Place, Problem> {
-        self.shared.reports.take(account).await
     }
 
     /// What has been counted so far.

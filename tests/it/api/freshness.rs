@@ -148,7 +148,8 @@ fn a_poll_of_an_untouched_account_costs_no_report_query() {
     RUNTIME.block_on(api.complete(source, progress));
     polls();
     assert_ne!(api.get(REPORTS[0]).json()["data_through"], whole.json()["data_through"]);
-    for table in seatmeter::store::TABLES {
+    let is_there = |table: &&str| !HIDE.contains(&format!("DROP TABLE {table}").as_str());
+    for table in seatmeter::store::TABLES.into_iter().filter(is_there) {
         api.sql(&format!("OPTIMIZE TABLE {table} FINAL"));
     }
     polls();

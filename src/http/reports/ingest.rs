@@ -4,9 +4,9 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::problem::Problem;
-use super::reply;
-use super::state::ApiState;
+use crate::http::reply;
+use crate::http::reply::problem::Problem;
+use crate::http::state::ApiState;
 use crate::report::ingest::IngestReport;
 use crate::report::query::Query;
 use crate::report::subject::Answer;
@@ -20,7 +20,7 @@ use crate::report::subject::Answer;
     responses((status = 200, description = "What became of the records, by partition", body = Answer<IngestReport>)),
     security(("bearer" = []))
 )]
-pub(super) async fn report(
+pub(in crate::http) async fn report(
     State(state): State<ApiState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,

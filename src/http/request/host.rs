@@ -5,18 +5,14 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use axum::extract::{Request, State};
 use axum::http::header::HOST;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, Version};
-use axum::middleware::Next;
-use axum::response::Response;
 
-use super::problem::Problem;
-use super::state::ApiState;
+use crate::http::reply::problem::Problem;
 
 /// Which hosts the API answers for.
-pub(super) enum Hosts {
+pub(in crate::http) enum Hosts {
     /// Any: the token decides.
     Any,
     /// `localhost`, loopback addresses, and these names, in lower case.
@@ -24,6 +20,15 @@ pub(super) enum Hosts {
 }
 
 impl Hosts {
+    /// Refuses a request without a single host, and one for a host that the API does not answer for.
+    pub(in crate::http) fn check(&self, headers: &HeaderMap, uri: &Uri, version: Version) -> Result<(), Problem> {
+        match host_of(headers, uri, version)? {
+            Some(host) if self.answers_for(&host) => Ok(()),
+            None if matches!(self, Self::Any) => Ok(()),
+            Some(_) | None => Err(Problem::foreign_host()),
+        }
+    }
+
     fn answers_for(&self, authority: &Authority) -> bool {
         let Self::Loopback { allowed } = self else { return true };
         let host = authority.host().to_ascii_lowercase();
@@ -32,16 +37,6 @@ impl Hosts {
             || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
             || literal.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback());
         is_loopback || allowed.contains(&host)
-    }
-}
-
-/// Refuses a request without a single host, and one for a host that the API does not answer for.
-pub(super) async fn check(State(state): State<ApiState>, request: Request, next: Next) -> Result<Response, Problem> {
-    let host = host_of(request.headers(), request.uri(), request.version())?;
-    match host {
-        Some(host) if state.hosts().answers_for(&host) => Ok(next.run(request).await),
-        None if matches!(state.hosts(), Hosts::Any) => Ok(next.run(request).await),
-        Some(_) | None => Err(Problem::foreign_host()),
     }
 }
 

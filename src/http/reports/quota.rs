@@ -4,13 +4,13 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::answers::{Made, Making, Report, ReportKind};
-use super::params::{AccountParam, AsOfParam, Format, FormatParam, OwnOrganizationParam};
-use super::path::Organization;
-use super::problem::Problem;
-use super::reply::Form;
-use super::state::ApiState;
 use crate::core::calendar::{Zone, day_of};
+use crate::http::answers::{Made, Making, Report, ReportKind};
+use crate::http::reply::Form;
+use crate::http::reply::problem::Problem;
+use crate::http::request::params::{AccountParam, AsOfParam, Format, FormatParam, OwnOrganizationParam};
+use crate::http::request::path::Organization;
+use crate::http::state::ApiState;
 use crate::report::period::{Pinned, stored_day};
 use crate::report::query::Query;
 use crate::report::quota::{Figures, QuotaHistoryReport, QuotaReport, QuotaRequest, QuotaUsed};
@@ -60,14 +60,14 @@ fn no_plan() -> Problem {
     responses((status = 200, description = "The quota, and what is used of it", body = Answer<QuotaReport>)),
     security(("bearer" = []))
 )]
-pub(super) async fn current(
+pub(in crate::http) async fn current(
     State(state): State<ApiState>,
     Organization { account, organization }: Organization,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = QuotaRequest::parse(organization, Query::parse(query.as_deref())?)?;
-    state.answer_whole(&headers, &account, &Quota { request }).await
+    state.answers().whole(&headers, &account, &Quota { request }).await
 }
 
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl Report for Quota {
     ))),
     security(("bearer" = []))
 )]
-pub(super) async fn history(
+pub(in crate::http) async fn history(
     State(state): State<ApiState>,
     Organization { account, organization }: Organization,
     RawQuery(query): RawQuery,
@@ -116,7 +116,7 @@ pub(super) async fn history(
     let mut query = Query::parse(query.as_deref())?;
     let format = Format::take(&mut query, &headers)?;
     let request = QuotaRequest::parse(organization, query)?;
-    state.answer_whole(&headers, &account, &QuotaHistory { request, format }).await
+    state.answers().whole(&headers, &account, &QuotaHistory { request, format }).await
 }
 
 #[derive(Debug)]

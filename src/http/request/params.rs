@@ -4,21 +4,21 @@ use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use utoipa::{IntoParams, ToSchema};
 
-use super::list_field::elements;
-use super::reply::Form;
+use crate::http::reply::Form;
+use crate::http::request::list_field::elements;
 use crate::report::query::{BadParameter, Query};
 use crate::report::subject::IntervalName;
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(in crate::http) enum Format {
     Json,
     Csv,
 }
 
 impl Format {
     /// What a report in this format is sent as; `file_name` is that of the CSV.
-    pub(super) fn form(self, file_name: &'static str) -> Form {
+    pub(in crate::http) fn form(self, file_name: &'static str) -> Form {
         match self {
             Self::Json => Form::Json,
             Self::Csv => Form::Csv(file_name),
@@ -26,7 +26,7 @@ impl Format {
     }
 
     /// Takes `format`; without it the `Accept` header decides.
-    pub(super) fn take(query: &mut Query, headers: &HeaderMap) -> Result<Self, BadParameter> {
+    pub(in crate::http) fn take(query: &mut Query, headers: &HeaderMap) -> Result<Self, BadParameter> {
         let named = query.take_parsed("format", |value| match value {
             "json" => Ok(Self::Json),
             "csv" => Ok(Self::Csv),
@@ -74,8 +74,8 @@ fn quality(ranges: &[MediaRange], kind: &str, subtype: &str) -> (f32, bool) {
 /// The account of a path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only its description is used; the parsing is that of super::path")]
-pub(super) struct AccountParam {
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::http::request::path")]
+pub(in crate::http) struct AccountParam {
     /// The account.
     #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "acme")]
     account_id: String,
@@ -84,8 +84,8 @@ pub(super) struct AccountParam {
 /// The organization of a path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only its description is used; the parsing is that of super::path")]
-pub(super) struct OwnOrganizationParam {
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::http::request::path")]
+pub(in crate::http) struct OwnOrganizationParam {
     /// The organization, alone: not those below it.
     #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "42")]
     organization_id: String,
@@ -95,7 +95,7 @@ pub(super) struct OwnOrganizationParam {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
-pub(super) struct RangeParams {
+pub(in crate::http) struct RangeParams {
     /// First day of the report, in the account's zone; by default it covers 30 days.
     #[param(format = Date, example = "2026-03-01")]
     from: Option<String>,
@@ -114,7 +114,7 @@ pub(super) struct RangeParams {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
-pub(super) struct OrganizationParam {
+pub(in crate::http) struct OrganizationParam {
     /// Only this organization and all below it; an unknown one is empty.
     #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "42")]
     organization_id: Option<String>,
@@ -124,7 +124,7 @@ pub(super) struct OrganizationParam {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
-pub(super) struct AsOfParam {
+pub(in crate::http) struct AsOfParam {
     /// The instant as of which the report is made; by default now.
     #[param(format = DateTime, example = "2026-04-01T00:00:00Z")]
     as_of: Option<String>,
@@ -134,7 +134,7 @@ pub(super) struct AsOfParam {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
-pub(super) struct GroupByParam {
+pub(in crate::http) struct GroupByParam {
     /// `organization`: `series` instead of `points`, one per direct child of the chosen organization (per top-level
     /// organization if none is chosen).
     #[param(inline)]
@@ -145,7 +145,7 @@ pub(super) struct GroupByParam {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
-pub(super) struct ProjectParam {
+pub(in crate::http) struct ProjectParam {
     /// Only this project.
     #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "7")]
     project_id: Option<String>,
@@ -155,7 +155,7 @@ pub(super) struct ProjectParam {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
-pub(super) struct FormatParam {
+pub(in crate::http) struct FormatParam {
     /// `csv` for a CSV export; `Accept: text/csv` asks for the same.
     #[param(inline)]
     format: Option<FormatName>,
@@ -165,7 +165,7 @@ pub(super) struct FormatParam {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
-pub(super) struct AssignmentParams {
+pub(in crate::http) struct AssignmentParams {
     /// Only seats taken from this licence.
     #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "acme")]
     license_source: Option<String>,

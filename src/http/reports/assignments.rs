@@ -7,13 +7,14 @@ use axum::response::Response;
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
 
-use super::answers::{Answered, Made, Making, Report, ReportKind, Streaming};
-use super::params::{AccountParam, AsOfParam, AssignmentParams, Format, FormatParam, OrganizationParam};
-use super::path::Account;
-use super::problem::Problem;
-use super::reply::Form;
-use super::state::ApiState;
-use super::{reply, stream};
+use crate::http::answers::{Answered, Made, Making, Report, ReportKind, Streaming};
+use crate::http::reply;
+use crate::http::reply::Form;
+use crate::http::reply::problem::Problem;
+use crate::http::reply::stream;
+use crate::http::request::params::{AccountParam, AsOfParam, AssignmentParams, Format, FormatParam, OrganizationParam};
+use crate::http::request::path::Account;
+use crate::http::state::ApiState;
 use crate::report::assignments::{Assignment, AssignmentsReport, AssignmentsRequest, Page, cells, table};
 use crate::report::csv::Table;
 use crate::report::period::Pinned;
@@ -47,7 +48,7 @@ const CHUNK_LINES_MAX: usize = 500;
     )),
     security(("bearer" = []))
 )]
-pub(super) async fn list(
+pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     Account(account): Account,
     RawQuery(query): RawQuery,
@@ -62,13 +63,13 @@ pub(super) async fn list(
 
 async fn page(state: &ApiState, account: &str, query: Query, headers: &HeaderMap) -> Result<Response, Problem> {
     let (request, page) = AssignmentsRequest::parse_page(account, query)?;
-    state.answer_whole(headers, account, &AssignmentsPage { request, page }).await
+    state.answers().whole(headers, account, &AssignmentsPage { request, page }).await
 }
 
 async fn export(state: &ApiState, account: &str, query: Query, headers: &HeaderMap) -> Result<Response, Problem> {
     let request = AssignmentsRequest::parse_all(query)?;
     let export = AssignmentsExport { request };
-    let Streaming { tag, now_ms, place, .. } = match state.answer(headers, account, &export).await? {
+    let Streaming { tag, now_ms, place, .. } = match state.answers().answer(headers, account, &export).await? {
         Answered::Whole(response) => return Ok(response),
         Answered::Stream(streaming) => streaming,
     };

@@ -4,12 +4,14 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::answers::{Made, Making, Report, ReportKind};
-use super::params::{AccountParam, Format, FormatParam, OwnOrganizationParam, ProjectParam, RangeParams};
-use super::path::Organization;
-use super::problem::Problem;
-use super::reply::Form;
-use super::state::ApiState;
+use crate::http::answers::{Made, Making, Report, ReportKind};
+use crate::http::reply::Form;
+use crate::http::reply::problem::Problem;
+use crate::http::request::params::{
+    AccountParam, Format, FormatParam, OwnOrganizationParam, ProjectParam, RangeParams,
+};
+use crate::http::request::path::Organization;
+use crate::http::state::ApiState;
 use crate::report::period::Pinned;
 use crate::report::query::Query;
 use crate::report::subject::Answer;
@@ -34,7 +36,7 @@ use crate::report::test_activity::{TestActivityReport, TestActivityRequest, Want
     ))),
     security(("bearer" = []))
 )]
-pub(super) async fn report(
+pub(in crate::http) async fn report(
     State(state): State<ApiState>,
     Organization { account, organization }: Organization,
     RawQuery(query): RawQuery,
@@ -43,7 +45,7 @@ pub(super) async fn report(
     let mut query = Query::parse(query.as_deref())?;
     let format = Format::take(&mut query, &headers)?;
     let request = TestActivityRequest::parse(organization, query)?;
-    state.answer_whole(&headers, &account, &TestActivity { request, format }).await
+    state.answers().whole(&headers, &account, &TestActivity { request, format }).await
 }
 
 #[derive(Debug)]

@@ -6,12 +6,12 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::answers::{Answered, Made, Making, Report, ReportKind};
-use super::params::{AccountParam, GroupByParam, OrganizationParam, RangeParams};
-use super::path::Account;
-use super::problem::Problem;
-use super::series;
-use super::state::ApiState;
+use crate::http::answers::{Answered, Made, Making, Report, ReportKind};
+use crate::http::reply::problem::Problem;
+use crate::http::reports::series;
+use crate::http::request::params::{AccountParam, GroupByParam, OrganizationParam, RangeParams};
+use crate::http::request::path::Account;
+use crate::http::state::ApiState;
 use crate::report::licenses::{
     HistoryReport, HistoryRequest, LicenseUsage, UsageByOrganizationReport, UsageReport, UsageRequest, UsageRows,
     Wanted, fits_memory,
@@ -31,14 +31,14 @@ use crate::store::Series;
     responses((status = 200, description = "The license history", body = Answer<HistoryReport>)),
     security(("bearer" = []))
 )]
-pub(super) async fn history(
+pub(in crate::http) async fn history(
     State(state): State<ApiState>,
     Account(account): Account,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = HistoryRequest::parse(Query::parse(query.as_deref())?)?;
-    state.answer_whole(&headers, &account, &History { request }).await
+    state.answers().whole(&headers, &account, &History { request }).await
 }
 
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Report for History {
     )),
     security(("bearer" = []))
 )]
-pub(super) async fn usage(
+pub(in crate::http) async fn usage(
     State(state): State<ApiState>,
     Account(account): Account,
     RawQuery(query): RawQuery,
@@ -85,7 +85,7 @@ pub(super) async fn usage(
 ) -> Result<Response, Problem> {
     let request = UsageRequest::parse(Query::parse(query.as_deref())?)?;
     let usage = Usage { request };
-    match state.answer(&headers, &account, &usage).await? {
+    match state.answers().answer(&headers, &account, &usage).await? {
         Answered::Whole(response) => Ok(response),
         Answered::Stream(streaming) => series::stream(&state, &account, usage.request, streaming).await,
     }

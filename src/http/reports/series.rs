@@ -8,11 +8,12 @@ use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use sha2::{Digest as _, Sha256};
 
-use super::answers::{Making, Streaming};
-use super::problem::Problem;
-use super::state::ApiState;
-use super::{reply, stream};
 use crate::core::calendar::Zone;
+use crate::http::answers::{Making, Streaming};
+use crate::http::reply;
+use crate::http::reply::problem::Problem;
+use crate::http::reply::stream;
+use crate::http::state::ApiState;
 use crate::report::licenses::{UsageByOrganizationReport, UsageRequest, UsageSeries, Wanted};
 use crate::report::period::Period;
 use crate::report::value::Instant;
@@ -33,7 +34,7 @@ struct Comparison<'a> {
 }
 
 /// The tag of the comparison, for which its rows are read.
-pub(super) async fn tag(
+pub(in crate::http) async fn tag(
     making: &Making<'_>,
     request: &UsageRequest,
     period: &Period,
@@ -51,7 +52,7 @@ pub(super) async fn tag(
 
 /// Answers with the comparison. Rows that have changed since the tag was made are newer than it, and are then sent once more
 /// to whoever asks again.
-pub(super) async fn stream(
+pub(in crate::http) async fn stream(
     state: &ApiState,
     account: &str,
     request: UsageRequest,

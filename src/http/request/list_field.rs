@@ -1,7 +1,7 @@
 //! Header fields that hold lists.
 
 /// The elements of a header field's list. A separator within a quoted string is none (RFC 9110, 5.6.1 and 5.6.4).
-pub(super) fn elements(text: &str, separator: char) -> impl Iterator<Item = &str> {
+pub(in crate::http) fn elements(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     text.split(move |letter| {
         let was_escaped = is_escaped;

@@ -3,16 +3,16 @@
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
-use super::problem::Problem;
+use crate::http::reply::problem::Problem;
 use crate::report::query::parse_id;
 
 /// The account of a path.
-pub(super) struct Account(pub(super) String);
+pub(in crate::http) struct Account(pub(in crate::http) String);
 
 /// The account and the organization of a path.
-pub(super) struct Organization {
-    pub(super) account: String,
-    pub(super) organization: String,
+pub(in crate::http) struct Organization {
+    pub(in crate::http) account: String,
+    pub(in crate::http) organization: String,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Account {

@@ -1,5 +1,8 @@
 //! Replies: JSON with an entity tag, and CSV.
 
+pub(super) mod problem;
+pub(super) mod stream;
+
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -7,16 +10,16 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::list_field::elements;
-use super::problem::Problem;
+use crate::http::reply::problem::Problem;
+use crate::http::request::list_field::elements;
 use crate::report::value::Instant;
 
 /// The media type of CSV exports.
-pub(super) const CSV: &str = "text/csv; charset=utf-8; header=present";
+pub(in crate::http) const CSV: &str = "text/csv; charset=utf-8; header=present";
 
 /// What a report is sent as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(in crate::http) enum Form {
     Json,
     /// CSV, in a file of this name.
     Csv(&'static str),
@@ -24,7 +27,7 @@ pub(super) enum Form {
 
 /// A report whose bytes are at hand, without `data_through`, or 304 where the caller has it already. The entity tag is a
 /// hash of those bytes: it does not move with every flush, and is a weak one for that reason.
-pub(super) fn whole(
+pub(in crate::http) fn whole(
     headers: &HeaderMap,
     form: Form,
     tag: &str,
@@ -45,7 +48,7 @@ pub(super) fn whole(
 }
 
 /// A report that tells in other places too how fresh it is: `undated` is what its tag is a hash of.
-pub(super) fn json_tagged_by<T: Serialize>(
+pub(in crate::http) fn json_tagged_by<T: Serialize>(
     headers: &HeaderMap,
     undated: &impl Serialize,
     report: &T,
@@ -55,12 +58,12 @@ pub(super) fn json_tagged_by<T: Serialize>(
 }
 
 /// A CSV whose lines come one after another.
-pub(super) fn csv_stream(tag: &str, file_name: &str, body: Body) -> Response {
+pub(in crate::http) fn csv_stream(tag: &str, file_name: &str, body: Body) -> Response {
     tagged(tag, csv_response(file_name, body))
 }
 
 /// A report as JSON that is written as its rows come.
-pub(super) fn json_stream(tag: &str, body: Body) -> Response {
+pub(in crate::http) fn json_stream(tag: &str, body: Body) -> Response {
     tagged(tag, (StatusCode::OK, [(CONTENT_TYPE, "application/json")], body))
 }
 
@@ -69,7 +72,7 @@ fn csv_response(file_name: &str, body: Body) -> Response {
     (StatusCode::OK, [(CONTENT_TYPE, CSV), (CONTENT_DISPOSITION, &disposition)], body).into_response()
 }
 
-pub(super) fn serialized<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
+pub(in crate::http) fn serialized<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
     serde_json::to_vec(value).map_err(|error| {
         tracing::error!(%error, "a report cannot be written as JSON");
         Problem::internal()
@@ -77,17 +80,17 @@ pub(super) fn serialized<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
 }
 
 /// The tag of an answer with these bytes.
-pub(super) fn entity_tag(bytes: &[u8]) -> String {
+pub(in crate::http) fn entity_tag(bytes: &[u8]) -> String {
     tag_of(Sha256::new_with_prefix(bytes))
 }
 
 /// The tag of an answer whose bytes have been hashed.
-pub(super) fn tag_of(hash: Sha256) -> String {
+pub(in crate::http) fn tag_of(hash: Sha256) -> String {
     format!("W/\"{}\"", hex::encode(&hash.finalize()[..16]))
 }
 
 /// Whether `If-None-Match` names the tag; the comparison is weak, as RFC 9110 (13.1.2) asks for.
-pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+pub(in crate::http) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let known: Vec<&str> = values.flat_map(|value| elements(value, ',')).collect();
@@ -95,7 +98,7 @@ pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
 }
 
 /// 304, for a caller who has the answer already.
-pub(super) fn not_modified(tag: &str) -> Response {
+pub(in crate::http) fn not_modified(tag: &str) -> Response {
     tagged(tag, StatusCode::NOT_MODIFIED)
 }
 

@@ -5,11 +5,11 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::answers::{Made, Making, Report, ReportKind};
-use super::params::AccountParam;
-use super::path::Account;
-use super::problem::Problem;
-use super::state::ApiState;
+use crate::http::answers::{Made, Making, Report, ReportKind};
+use crate::http::reply::problem::Problem;
+use crate::http::request::params::AccountParam;
+use crate::http::request::path::Account;
+use crate::http::state::ApiState;
 use crate::report::organizations::{OrganizationsReport, Visible};
 use crate::report::period::Pinned;
 use crate::report::query::Query;
@@ -31,7 +31,7 @@ use crate::report::subject::Answer;
     )),
     security(("bearer" = []))
 )]
-pub(super) async fn list(
+pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     Extension(visible): Extension<Visible>,
     Account(account): Account,
@@ -39,7 +39,7 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     Query::parse(query.as_deref())?.finish()?;
-    state.answer_whole(&headers, &account, &Organizations { visible }).await
+    state.answers().whole(&headers, &account, &Organizations { visible }).await
 }
 
 /// The organizations that a caller may see.

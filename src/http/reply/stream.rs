@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::mpsc;
 
-use super::places::Place;
+use crate::http::places::Place;
 use crate::store::StoreError;
 
 /// Chunks that wait for a slow reader, at most.
@@ -15,7 +15,7 @@ const CHUNKS_WAITING_MAX: usize = 2;
 
 /// A body of the chunks. An error, or a reader that takes nothing for as long as `patience`, ends it; the answer then
 /// breaks off instead of looking whole. The place among the exports is held until the end.
-pub(super) fn body(
+pub(in crate::http) fn body(
     place: Place,
     chunks: impl Stream<Item = Result<Bytes, StoreError>> + Send + 'static,
     patience: Duration,

@@ -13,7 +13,7 @@ use crate::report::query::BadParameter;
 use crate::store::StoreError;
 
 /// The media type of a problem document.
-pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+pub(in crate::http) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ enum Kind {
 /// A problem as it is sent.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub(super) struct ProblemDocument<'a> {
+pub(in crate::http) struct ProblemDocument<'a> {
     /// Which kind of problem it is: a URN that stays the same.
     #[serde(rename = "type")]
     #[schema(example = "urn:seatmeter:problem:invalid-parameter")]
@@ -127,42 +127,42 @@ impl Problem {
     }
 
     /// 401: no bearer token.
-    pub(super) fn unauthenticated() -> Self {
+    pub(in crate::http) fn unauthenticated() -> Self {
         Self::new(Kind::Unauthenticated, "This needs a bearer token.")
     }
 
     /// 401: a token that is not good.
-    pub(super) fn invalid_token(detail: &'static str) -> Self {
+    pub(in crate::http) fn invalid_token(detail: &'static str) -> Self {
         Self::new(Kind::InvalidToken, detail)
     }
 
     /// 403: the token does not open this. The same text whether or not the thing exists.
-    pub(super) fn forbidden() -> Self {
+    pub(in crate::http) fn forbidden() -> Self {
         Self::new(Kind::Forbidden, "The token grants no role that may read this.")
     }
 
     /// 404.
-    pub(super) fn not_found(detail: &'static str) -> Self {
+    pub(in crate::http) fn not_found(detail: &'static str) -> Self {
         Self::new(Kind::NotFound, detail)
     }
 
     /// 405.
-    pub(super) fn method_not_allowed() -> Self {
+    pub(in crate::http) fn method_not_allowed() -> Self {
         Self::new(Kind::MethodNotAllowed, "Everything here is read by GET.")
     }
 
     /// 406: `Accept-Encoding` forbids every encoding that there is.
-    pub(super) fn not_acceptable() -> Self {
+    pub(in crate::http) fn not_acceptable() -> Self {
         Self::new(Kind::NotAcceptable, "Accept-Encoding leaves no way to send an answer; allow gzip or identity.")
     }
 
     /// 400: not exactly one `Host`.
-    pub(super) fn bad_host() -> Self {
+    pub(in crate::http) fn bad_host() -> Self {
         Self::new(Kind::BadHost, "The request has to name exactly one host, in the header Host.")
     }
 
     /// 403: a host that the API does not answer for.
-    pub(super) fn foreign_host() -> Self {
+    pub(in crate::http) fn foreign_host() -> Self {
         Self::new(
             Kind::ForeignHost,
             "Without tokens (auth.mode = \"off\") the API answers only for localhost, loopback addresses and the names in \
@@ -171,7 +171,7 @@ impl Problem {
     }
 
     /// 422: the answer would be too large.
-    pub(super) fn too_large() -> Self {
+    pub(in crate::http) fn too_large() -> Self {
         Self::new(
             Kind::TooLarge,
             "The answer would be too large; where the report takes them, ask for a shorter range, a longer interval, a \
@@ -180,12 +180,12 @@ impl Problem {
     }
 
     /// 503: more reports are being made than may run at once.
-    pub(super) fn busy() -> Self {
+    pub(in crate::http) fn busy() -> Self {
         Self::new(Kind::Busy, "Too many reports are being made right now; ask again shortly.")
     }
 
     /// 504: the answer took too long.
-    pub(super) fn timed_out() -> Self {
+    pub(in crate::http) fn timed_out() -> Self {
         Self::new(
             Kind::TimedOut,
             "The answer took too long; where the report takes them, ask for a shorter range, a longer interval or a single \
@@ -194,7 +194,7 @@ impl Problem {
     }
 
     /// 500: a fault of ours.
-    pub(super) fn internal() -> Self {
+    pub(in crate::http) fn internal() -> Self {
         Self::new(Kind::Internal, "Something is wrong on our side; the log tells more under this request's id.")
     }
 }

@@ -1,9 +1,10 @@
-//! The table of endpoints: path, access, handler. But for the dashboard's files, a route that is not in it does not exist.
+//! The table of endpoints (path, access, handler), and the layers around them. But for the dashboard's files, a route that is not in it does not exist.
 
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, Request, State};
 use axum::http::header::{AUTHORIZATION, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -14,26 +15,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::problem::Problem;
+use super::auth::Access;
 use super::state::ApiState;
-use super::{
-    assignments, auth, dashboard, host, ingest, licenses, log, operations, organizations, quota, test_activity,
-};
-
-/// Who may use an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Everybody, without a token.
-    Public,
-    /// The bearer of any valid token.
-    AnyToken,
-    /// Account admins of the account in the path.
-    AccountAdmin,
-    /// Whoever has any role in the account in the path; what they see depends on it.
-    AnyRoleInAccount,
-    /// Account admins, and owners, admins and billing managers of the organization in the path.
-    OrganizationRole,
-}
+use super::{dashboard, log, openapi, operations};
+use crate::http::reply::problem::Problem;
+use crate::http::reports::{assignments, ingest, licenses, organizations, quota, test_activity};
 
 /// One endpoint.
 pub struct Endpoint {
@@ -76,7 +62,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::new("/healthz", Access::Public, get(operations::healthz)),
         Endpoint::new("/readyz", Access::Public, get(operations::readyz)),
         Endpoint::new("/metrics", Access::Public, get(operations::metrics)),
-        Endpoint::new("/openapi.json", Access::Public, get(operations::openapi)),
+        Endpoint::new("/openapi.json", Access::Public, get(openapi::describe)),
         Endpoint::new("/", Access::Public, get(dashboard::page)),
     ]
 }
@@ -95,13 +81,13 @@ pub(super) fn operations_router(state: ApiState) -> Router {
 
 fn router_of(mut router: Router<ApiState>, endpoints: impl IntoIterator<Item = Endpoint>, state: ApiState) -> Router {
     for endpoint in endpoints {
-        let guard = from_fn_with_state((state.clone(), endpoint.access), auth::guard);
+        let guard = from_fn_with_state((state.clone(), endpoint.access), guard);
         router = router.route(endpoint.path, endpoint.handler.route_layer(guard));
     }
     let layers = ServiceBuilder::new()
         .layer(from_fn(log::record))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(state.clone(), host::check))
+        .layer(from_fn_with_state(state.clone(), check_host))
         .layer(cors(state.cors_origins()))
         .layer(from_fn(refuse_encoding))
         .layer(CompressionLayer::new())
@@ -124,6 +110,32 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_methods([Method::GET, Method::HEAD])
         .allow_headers([AUTHORIZATION, IF_NONE_MATCH])
         .expose_headers([ETAG, RETRY_AFTER, HeaderName::from_static(log::REQUEST_ID)])
+}
+
+/// Lets a request through to its handler if the caller may make it; the handler finds
+/// [`Visible`](crate::report::organizations::Visible) in its extensions.
+async fn guard(
+    State((state, access)): State<(ApiState, Access)>,
+    path: Result<RawPathParams, RawPathParamsRejection>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if access == Access::Public {
+        return Ok(next.run(request).await);
+    }
+    // A path that is not UTF-8 names nothing that anybody was granted.
+    let path = path.ok();
+    let named = |wanted: &str| path.iter().flatten().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let (account, organization) = (named("account_id"), named("organization_id"));
+    let visible = state.auth().admit(request.headers(), access, account, organization)?;
+    request.extensions_mut().insert(visible);
+    Ok(next.run(request).await)
+}
+
+/// Refuses a request without a single host, and one for a host that the API does not answer for.
+async fn check_host(State(state): State<ApiState>, request: Request, next: Next) -> Result<Response, Problem> {
+    state.hosts().check(request.headers(), request.uri(), request.version())?;
+    Ok(next.run(request).await)
 }
 
 /// Gives up an answer that takes longer than the request timeout. The rows of an export may take longer: it limits the

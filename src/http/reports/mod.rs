@@ -1,0 +1,9 @@
+//! The reports: one file per noun. Each parses its request, reads the store and assembles the answer.
+
+pub(super) mod assignments;
+pub(super) mod ingest;
+pub(super) mod licenses;
+pub(super) mod organizations;
+pub(super) mod quota;
+pub(super) mod series;
+pub(super) mod test_activity;

@@ -1,0 +1,6 @@
+//! What is asked: parameters, paths, hosts, and the lists of header fields.
+
+pub(super) mod host;
+pub(super) mod list_field;
+pub(super) mod params;
+pub(super) mod path;
