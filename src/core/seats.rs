@@ -231,8 +231,11 @@ mod tests {
         assert_eq!(seat.record(11), Attained::default());
     }
 
-    /// The changes of each fact, as (start, opened, end, superseded).
-    fn changes(facts: &[(i64, SeatFactKind)]) -> Vec<Vec<(i64, bool, Option<i64>, bool)>> {
+    /// Start, opened, end, superseded.
+    type Change = (i64, bool, Option<i64>, bool);
+
+    /// The changes of each fact.
+    fn changes(facts: &[(i64, SeatFactKind)]) -> Vec<Vec<Change>> {
         let mut seat = Seat::new(Id::Number(1));
         let mut insert = |(offset, &(time_ms, kind)): (u64, &(i64, SeatFactKind))| {
             let changes = seat.insert(order(time_ms, offset), kind).unwrap_or_default();

@@ -1,17 +1,10 @@
-//! What every report says of itself, and what the store knows of an account before any report is asked for.
+//! What every report says of itself.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::value::{Date, Instant};
 use crate::core::calendar::{Interval, Zone};
-
-/// What the store knows of an account that any event has named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AccountContext {
-    /// Its time zone of now.
-    pub zone: Zone,
-}
 
 /// Whom a report is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

@@ -111,7 +111,7 @@ mod tests {
         OrganizationTree::new(links.iter().map(node).collect())
     }
 
-    fn sorted<'t>(mut ids: Vec<&'t str>) -> Vec<&'t str> {
+    fn sorted(mut ids: Vec<&str>) -> Vec<&str> {
         ids.sort_unstable();
         ids
     }

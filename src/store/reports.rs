@@ -9,20 +9,12 @@ use serde::Deserialize;
 use super::client::Store;
 use super::error::StoreError;
 use super::rows::plan_kind;
-use crate::core::calendar::{Day, Zone};
+use crate::core::calendar::Day;
 use crate::report::ingest::PartitionProgress;
-use crate::report::organizations::Organization;
 use crate::report::period::DayRanges;
 use crate::report::quota::QuotaUsed;
-use crate::report::subject::AccountContext;
 use crate::report::test_activity::TestCounts;
 use crate::report::window::PlanRecord;
-
-const ACCOUNT: &str = "SELECT a.timezone AS timezone FROM accounts AS a WHERE a.account_id = {account:String}";
-
-const ORGANIZATIONS: &str = "\
-SELECT t.organization_id AS organization_id, t.name AS name, t.parent_id AS parent_id, t.path AS path \
-FROM organization_tree(account = {account:String}) AS t";
 
 const PLANS: &str = "\
 SELECT toUnixTimestamp64Milli(p.time) AS time_ms, p.kind AS kind, p.plan AS plan, \
@@ -40,19 +32,6 @@ const TEST_ACTIVITY: &str = "\
 SELECT toInt32(t.first_day) AS first_day, t.run AS run, t.uploaded AS uploaded, t.duration_ms AS duration_ms \
 FROM test_activity(account = {account:String}, organization = {organization:String}, project = {project:String}, \
     first_days = {first_days:Array(Date)}, last_day = {last_day:Date}) AS t";
-
-#[derive(Row, Deserialize)]
-struct AccountRow {
-    timezone: String,
-}
-
-#[derive(Row, Deserialize)]
-struct OrganizationRow {
-    organization_id: String,
-    name: String,
-    parent_id: Option<String>,
-    path: String,
-}
 
 #[derive(Row, Deserialize)]
 struct PlanRow {
@@ -79,35 +58,6 @@ struct TestRow {
 }
 
 impl Store {
-    /// What is known of an account; `None` where no event has named it.
-    ///
-    /// # Errors
-    /// Where ClickHouse cannot be asked.
-    pub async fn account_context(&self, account: &str) -> Result<Option<AccountContext>, StoreError> {
-        let rows: Vec<AccountRow> = self.fetch_all(self.read(ACCOUNT).param("account", account)).await?;
-        let Some(row) = rows.into_iter().next() else { return Ok(None) };
-        let zone: Zone = row
-            .timezone
-            .parse()
-            .map_err(|_| self.target().unreadable(format!("time zone '{}' is unknown", row.timezone)))?;
-        Ok(Some(AccountContext { zone }))
-    }
-
-    /// Every organization of the account, in no order.
-    ///
-    /// # Errors
-    /// Where ClickHouse cannot be asked.
-    pub async fn organizations(&self, account: &str) -> Result<Vec<Organization>, StoreError> {
-        let rows: Vec<OrganizationRow> = self.fetch_all(self.read(ORGANIZATIONS).param("account", account)).await?;
-        let organizations = rows.into_iter().map(|row| Organization {
-            organization_id: row.organization_id,
-            name: row.name,
-            parent_id: row.parent_id,
-            path: row.path,
-        });
-        Ok(organizations.collect())
-    }
-
     /// The plan records of the organization alone, in the order of (time, source, offset).
     ///
     /// # Errors

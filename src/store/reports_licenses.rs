@@ -33,10 +33,6 @@ SELECT u.organization_id AS organization_id, toInt32(u.first_day) AS first_day, 
 FROM license_usage_by_organization(account = {account:String}, organization = {organization:String}, \
     first_days = {first_days:Array(Date)}, last_day = {last_day:Date}) AS u";
 
-const CHILDREN: &str = "\
-SELECT o.organization_id AS organization_id FROM organizations AS o \
-WHERE o.account_id = {account:String} AND ifNull(o.parent_id, '') = {organization:String}";
-
 #[derive(Row, Deserialize)]
 struct HistoryRow {
     edge_ms: i64,
@@ -115,18 +111,6 @@ impl Store {
             user_days: row.user_days,
         });
         Ok(users.collect())
-    }
-
-    /// The direct children of the organization, or the top-level organizations of the account, in no order.
-    ///
-    /// # Errors
-    /// Where ClickHouse cannot be asked.
-    pub async fn child_organizations(
-        &self,
-        account: &str,
-        organization: Option<&str>,
-    ) -> Result<Vec<String>, StoreError> {
-        self.fetch_all(self.report_query(CHILDREN, account, organization)).await
     }
 
     /// Seats assigned as they stood at each of the instants (milliseconds since 1970 UTC), by direct child of the

@@ -1,6 +1,7 @@
 //! The SQL recipes of `schemas/clickhouse/README.md`, run as they stand there, on data small enough
 //! to compute by hand.
 
+mod agreement;
 mod settings;
 
 use seatmeter::core::event::{PlanKind, Reject, RejectReason};

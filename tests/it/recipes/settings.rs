@@ -197,7 +197,7 @@ impl Deviations {
 }
 
 /// A tree of some depth with a circle beside it, and seats in it.
-fn deep_tree(source: &Source) -> LaneRows {
+pub(super) fn deep_tree(source: &Source) -> LaneRows {
     let mut rows = rows(source, 1_000);
     let links = [("44", "43"), ("45", "44"), ("c1", "c2"), ("c2", "c1"), ("orphan", "unknown")];
     rows.directory =

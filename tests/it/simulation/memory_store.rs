@@ -21,6 +21,7 @@ use seatmeter::core::topics::Topic;
 use super::accounts::Accounts;
 use super::naive_calendar::{calendar_month, from_days, text};
 use super::releases::Release;
+use super::seat_interval::Interval;
 use super::view::{View, or_none};
 
 /// A row of any table, with the source if the row's type leaves it to the drain.
@@ -93,29 +94,6 @@ type QuotaKey = (Id, Id, i64, u32, Day, Source);
 type DirectoryKey = (Id, String, &'static str);
 /// With its `upto`.
 type Counter<V> = (V, u64);
-
-/// What is known of a seat interval.
-#[derive(Clone, Debug, Default)]
-struct Interval {
-    opened: Option<SeatOpened>,
-    end_ms: Option<i64>,
-    is_superseded: bool,
-    first_active_ms: Option<i64>,
-    last_active_ms: Option<i64>,
-}
-
-impl Interval {
-    fn merge(&mut self, row: SeatInterval) {
-        fn least<T: Ord>(known: &mut Option<T>, told: Option<T>) {
-            *known = known.take().into_iter().chain(told).min();
-        }
-        least(&mut self.opened, row.opened);
-        least(&mut self.end_ms, row.end_ms);
-        self.is_superseded |= row.is_superseded;
-        least(&mut self.first_active_ms, row.first_active_ms);
-        self.last_active_ms = self.last_active_ms.max(row.last_active_ms);
-    }
-}
 
 /// The tables.
 #[derive(Clone, Default)]

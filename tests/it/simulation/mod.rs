@@ -19,6 +19,7 @@ mod naive_calendar;
 mod ownership;
 mod reading;
 mod releases;
+mod seat_interval;
 mod shrink;
 mod stats;
 mod view;
