@@ -225,7 +225,12 @@ impl Facts {
         if is_certificate_failure(text) {
             return Some(self.certificate(&broker));
         }
-        if text.contains("PLAINTEXT broker listener") || text.contains("wrong version number") {
+        // A listener without TLS may close the connection before it has answered.
+        let is_handshake = ["SSL_HANDSHAKE", "APIVERSION_QUERY"].iter().any(|state| text.contains(state));
+        if text.contains("PLAINTEXT broker listener")
+            || text.contains("wrong version number")
+            || (is_handshake && text.contains("SSL connection closed by peer"))
+        {
             let plain = if protocol == "SASL_SSL" { "SASL_PLAINTEXT" } else { "PLAINTEXT" };
             return Some(Cause::refused(format!(
                 "{broker} does not speak TLS, as security.protocol = {protocol} asks for: name its TLS listener in \
@@ -431,6 +436,17 @@ mod tests {
         let text = "k:9092/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN (after 4ms in state \
                     APIVERSION_QUERY, 1 identical error(s) suppressed)";
         check(&[], Code::BrokerTransportFailure, text, Kind::Refused, "k:9092 closes the connection: with security");
+        let text =
+            "ssl://k:9092/bootstrap: Disconnected: SSL connection closed by peer (after 4ms in state SSL_HANDSHAKE)";
+        check(
+            &SASL,
+            Code::BrokerTransportFailure,
+            text,
+            Kind::Refused,
+            "k:9092 does not speak TLS, as security.protocol",
+        );
+        let text = "ssl://k:9092/1: Disconnected: SSL connection closed by peer (after 60000ms in state UP)";
+        check(&SASL, Code::BrokerTransportFailure, text, Kind::Unreachable, "ssl://k:9092/1: Disconnected");
         let text =
             "k:9092/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)";
         let expected = "k:9092/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused";
