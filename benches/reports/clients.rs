@@ -58,8 +58,9 @@ pub(crate) fn tag(setting: &Setting, path: &str) -> String {
 }
 
 /// The median time of a report that was not requested before, milliseconds.
-pub(crate) fn alone(setting: &Setting, path: &str) -> f64 {
+pub(crate) fn alone(setting: &Setting, path: &str) -> (f64, f64) {
     let agent = agent();
+    let before = setting.engine_cpu_s();
     let mut times: Vec<Duration> = (0..ALONE)
         .map(|_| {
             let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -67,8 +68,9 @@ pub(crate) fn alone(setting: &Setting, path: &str) -> f64 {
             get(&agent, setting, &format!("{path}{instant}").replace("?&", "?"), None).2
         })
         .collect();
+    let cpu_ms = (setting.engine_cpu_s() - before) * 1000.0 / ALONE as f64;
     times.sort_unstable();
-    times[ALONE / 2].as_secs_f64() * 1000.0
+    (times[ALONE / 2].as_secs_f64() * 1000.0, cpu_ms)
 }
 
 /// Polls a report with all clients, each with the tag if one is given.

@@ -58,9 +58,14 @@ impl Setting {
         Self { runtime, store, base: format!("http://{address}/v1/accounts/acme/"), engine, api }
     }
 
+    /// CPU seconds of the engine so far.
+    pub(crate) fn engine_cpu_s(&self) -> f64 {
+        cpu_s(self.engine.pid().expect("the engine runs"))
+    }
+
     /// CPU seconds of engine and API so far.
     pub(crate) fn cpu_s(&self) -> f64 {
-        cpu_s(self.engine.pid().expect("the engine runs")) + cpu_s(self.api.id())
+        self.engine_cpu_s() + cpu_s(self.api.id())
     }
 
     pub(crate) fn api_memory_mb(&self) -> u64 {
