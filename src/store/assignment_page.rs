@@ -168,7 +168,10 @@ impl Store {
         let query = self.page_query(account, request, page.after.as_ref(), now_ms, scope, ranks.as_ref());
         let keys: Vec<KeyRow> = self.fetch_all(query.param("limit", page.limit + 1)).await?;
         let Some(first) = keys.first() else {
-            // A page behind the last row tells nothing of the total.
+            if page.after.is_none() {
+                return Ok((Vec::new(), 0));
+            }
+            // A page behind the last row says nothing about the total.
             return self.assignments(account, request, page, now_ms).await;
         };
         let total = first.total;
@@ -184,38 +187,7 @@ impl Store {
         scope: &Scope<'_>,
         ranks: Option<&Ranks<'_>>,
     ) -> Query {
-        let by_user = matches!(request.sort.key, SortKey::User);
-        let by_email = matches!(request.sort.key, SortKey::Email);
-        let (has_name, has_email) = (by_user || request.user_part.is_some(), by_email || request.email_part.is_some());
-        let field = match (has_name, has_email) {
-            (true, false) => " AND u.field = 'name'",
-            (false, true) => " AND u.field = 'email'",
-            _ => "",
-        };
-        let mut columns = if has_name || has_email { USER_COLUMNS.to_owned() } else { String::new() };
-        let joins = if has_name || has_email { USERS.replace("$field", field) } else { String::new() };
-        let has_source = request.license_source.is_some();
-        if has_source {
-            columns += ", i.license_source AS license_source";
-        }
-        if ranks.is_some() {
-            columns += ", transform(i.organization_id, {ranked:Array(String)}, {ranks:Array(UInt64)}, toUInt64(0)) \
-                AS organization";
-        }
-        let seats = SEATS
-            .replace("$columns", &columns)
-            .replace("$joins", &joins)
-            .replace(
-                "$opened",
-                if has_source { ", tupleElement(min(s.opened), 'license_source') AS license_source" } else { "" },
-            )
-            .replace(
-                "$filter",
-                match scope {
-                    Scope::Account => "",
-                    Scope::Organizations(_) => " AND s.organization_id IN {organizations:Array(String)}",
-                },
-            );
+        let seats = seats_sql(request, scope, ranks.is_some());
         // The organization is chosen above.
         let mut anywhere = request.clone();
         anywhere.organization = None;
@@ -322,4 +294,40 @@ impl Store {
         }
         Ok(rows)
     }
+}
+
+/// The latest seats of the scope, with what the request's order and filters need; `is_ranked` brings the organizations' ranks.
+fn seats_sql(request: &AssignmentsRequest, scope: &Scope<'_>, is_ranked: bool) -> String {
+    let by_user = matches!(request.sort.key, SortKey::User);
+    let by_email = matches!(request.sort.key, SortKey::Email);
+    let (has_name, has_email) = (by_user || request.user_part.is_some(), by_email || request.email_part.is_some());
+    let field = match (has_name, has_email) {
+        (true, false) => " AND u.field = 'name'",
+        (false, true) => " AND u.field = 'email'",
+        _ => "",
+    };
+    let mut columns = if has_name || has_email { USER_COLUMNS.to_owned() } else { String::new() };
+    let joins = if has_name || has_email { USERS.replace("$field", field) } else { String::new() };
+    let has_source = request.license_source.is_some();
+    if has_source {
+        columns += ", i.license_source AS license_source";
+    }
+    if is_ranked {
+        columns += ", transform(i.organization_id, {ranked:Array(String)}, {ranks:Array(UInt64)}, toUInt64(0)) \
+            AS organization";
+    }
+    SEATS
+        .replace("$columns", &columns)
+        .replace("$joins", &joins)
+        .replace(
+            "$opened",
+            if has_source { ", tupleElement(min(s.opened), 'license_source') AS license_source" } else { "" },
+        )
+        .replace(
+            "$filter",
+            match scope {
+                Scope::Account => "",
+                Scope::Organizations(_) => " AND s.organization_id IN {organizations:Array(String)}",
+            },
+        )
 }

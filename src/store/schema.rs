@@ -67,7 +67,6 @@ static VIEW_FILES: &[(&str, &str)] = &embed! { "views":
     "license_history_by_organization"
     "license_usage"
     "license_usage_by_organization"
-    "license_assignments_of_users"
     "account_license_assignments"
     "quota_months"
     "test_activity"

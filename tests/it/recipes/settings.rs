@@ -232,8 +232,6 @@ fn questions_about(analyst: &Analyst, view: &str, organizations: &[&str]) -> Vec
                 }
                 "first_days" => "['2026-02-01', '2026-03-01', '2026-04-01']".to_owned(),
                 "last_day" => "'2026-04-30'".to_owned(),
-                "since" => "'2026-03-01 03:00:00'".to_owned(),
-                "users" => "['1', 'u-ben', 'u-deep']".to_owned(),
                 other => panic!("{view} takes {other}: say here what it is asked with"),
             };
             format!("{parameter} = {value}")
