@@ -1,6 +1,8 @@
-//! Applying decoded events to a lane: nanoseconds and allocations per event. `cargo bench --bench apply`.
+//! Applying decoded events to a lane: nanoseconds and allocations per event. `cargo bench --bench
+//! apply`.
 //!
-//! The population is that of a busy cluster: 100,000 users in 2,000 organizations of 100 accounts, over one day.
+//! The population is that of a busy cluster: 100,000 users in 2,000 organizations of 100 accounts,
+//! over one day.
 
 #![allow(clippy::print_stdout, reason = "a bench reports on standard output")]
 
@@ -26,7 +28,8 @@ const DAY_MS: i64 = 1_772_409_600_000;
 fn event(random: &mut ChaCha8Rng, offset: u64) -> (Record<'static>, Decoded<'static>) {
     let user = random.random_range(0..USERS);
     let account = user % ACCOUNTS;
-    let organization = IdRef::from_text(format!("org-{account}-{}", user / ACCOUNTS % ORGANIZATIONS_PER_ACCOUNT));
+    let organization =
+        IdRef::from_text(format!("org-{account}-{}", user / ACCOUNTS % ORGANIZATIONS_PER_ACCOUNT));
     let time_ms = DAY_MS + i64::try_from(offset / 50).expect("a small number");
     let kind = if random.random_range(0..10) < 6 {
         EventKind::Activity { organization: Some(organization), user: IdRef::Number(user) }
@@ -64,7 +67,8 @@ fn main() {
     let (mut apply_ns, mut drain_ns, mut allocations) = (0, 0, 0);
     let warm_up = EVENTS / 4;
     while offset < EVENTS {
-        let batch: Vec<_> = (offset..offset + BATCH).map(|offset| event(&mut random, offset)).collect();
+        let batch: Vec<_> =
+            (offset..offset + BATCH).map(|offset| event(&mut random, offset)).collect();
         offset += BATCH;
         let counted = offset > warm_up;
         let started = Instant::now();
@@ -79,7 +83,9 @@ fn main() {
             let rows = lane.drain();
             if counted {
                 drain_ns += started.elapsed().as_nanos();
-                drained_rows += rows.active_users.len() + rows.seat_intervals.len() + rows.test_executions.len();
+                drained_rows += rows.active_users.len()
+                    + rows.seat_intervals.len()
+                    + rows.test_executions.len();
             }
             lane.flushed();
         }

@@ -69,14 +69,20 @@ fn event(event_type: &str, index: usize, data: &str) -> Vec<u8> {
 fn kinds() -> Vec<Kind> {
     let all = |payload: &dyn Fn(usize) -> Vec<u8>| (0..RECORDS).map(payload).collect::<Vec<_>>();
     let of = |name, payloads| Kind { name, key: "acme-eu", payloads, is_event: true };
-    let login = |index: usize| format!(r#""organization_id":"org-{}","user_id":{}"#, index % 2_000, 100_000 + index);
+    let login = |index: usize| {
+        format!(r#""organization_id":"org-{}","user_id":{}"#, index % 2_000, 100_000 + index)
+    };
     vec![
         of("user.login", all(&|index| event("user.login", index, &login(index)))),
         of(
             "user.login, spaced and escaped",
             all(&|index| {
-                let text = String::from_utf8(event("user.login", index, &login(index))).expect("it was text");
-                text.replace("\":", "\": ").replace("org-", "\\u00f6rg-").replace("/eu-west", "\\/eu-west").into_bytes()
+                let text = String::from_utf8(event("user.login", index, &login(index)))
+                    .expect("it was text");
+                text.replace("\":", "\": ")
+                    .replace("org-", "\\u00f6rg-")
+                    .replace("/eu-west", "\\/eu-west")
+                    .into_bytes()
             }),
         ),
         of(
@@ -95,14 +101,18 @@ fn kinds() -> Vec<Kind> {
         of(
             "user.updated",
             all(&|index| {
-                let data =
-                    format!(r#""user_id":"user-{index}","name":"User No. {index}","email":"user-{index}@example.com""#);
+                let data = format!(
+                    r#""user_id":"user-{index}","name":"User No. {index}","email":"user-{index}@example.com""#
+                );
                 event("user.updated", index, &data)
             }),
         ),
         Kind {
             is_event: false,
-            ..of("rejected: invalid_field data.user_id", all(&|index| event("user.login", index, r#""user_id":-1"#)))
+            ..of(
+                "rejected: invalid_field data.user_id",
+                all(&|index| event("user.login", index, r#""user_id":-1"#)),
+            )
         },
         Kind {
             is_event: false,
@@ -128,24 +138,40 @@ fn measure(payloads: &[Vec<u8>], mut read: impl FnMut(&[u8])) -> (f64, f64, f64)
         })
         .collect();
     rounds.sort_by(f64::total_cmp);
-    let allocations = allocation_counter::measure(|| payloads.iter().for_each(|payload| read(payload)));
+    let allocations =
+        allocation_counter::measure(|| payloads.iter().for_each(|payload| read(payload)));
     (rounds[0], rounds[ROUNDS / 2], allocations.count_total as f64 / payloads.len() as f64)
 }
 
 fn report(name: &str, payloads: &[Vec<u8>], read: impl FnMut(&[u8])) {
     let (fastest, median, allocations) = measure(payloads, read);
-    println!("{name:<44} {:>6} {fastest:>10.0} {median:>10.0} {allocations:>12.2}", payloads[RECORDS / 2].len());
+    println!(
+        "{name:<44} {:>6} {fastest:>10.0} {median:>10.0} {allocations:>12.2}",
+        payloads[RECORDS / 2].len()
+    );
 }
 
 fn main() {
-    println!("{:<44} {:>6} {:>10} {:>10} {:>12}", "record", "bytes", "min ns", "median ns", "allocations");
+    println!(
+        "{:<44} {:>6} {:>10} {:>10} {:>12}",
+        "record", "bytes", "min ns", "median ns", "allocations"
+    );
     let kinds = kinds();
     for kind in &kinds {
         report(kind.name, &kind.payloads, |payload| {
-            let record =
-                Record { offset: 0, timestamp_ms: None, key: Some(kind.key.as_bytes()), payload: Some(payload) };
+            let record = Record {
+                offset: 0,
+                timestamp_ms: None,
+                key: Some(kind.key.as_bytes()),
+                payload: Some(payload),
+            };
             let decoded = decode(black_box(&record));
-            assert_eq!(matches!(decoded, Decoded::Event(_)), kind.is_event, "{}", String::from_utf8_lossy(payload));
+            assert_eq!(
+                matches!(decoded, Decoded::Event(_)),
+                kind.is_event,
+                "{}",
+                String::from_utf8_lossy(payload)
+            );
             black_box(decoded);
         });
     }

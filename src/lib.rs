@@ -2,7 +2,8 @@
 //!
 //! # Code map
 //!
-//! Data flows one way, and dependencies point one way: `core <- report <- store <- {ingest, http} <- app <- main`.
+//! Data flows one way, and dependencies point one way: `core <- report <- store <- {ingest, http}
+//! <- app <- main`.
 //!
 //! ```text
 //! bytes -> decode -> event -> lane (state machine of one partition) -> rollup rows -> ClickHouse -> report SQL -> HTTP
@@ -25,9 +26,9 @@
 //!
 //! # The invariant
 //!
-//! The same prefix of a partition's log always yields the same rows, and every row is a join-semilattice value. So a row
-//! that is written twice, late, out of order, or by a stalled former owner changes nothing, and always
-//! `committed <= progress <= applied`.
+//! The same prefix of a partition's log always yields the same rows, and every row is a
+//! join-semilattice value. So a row that is written twice, late, out of order, or by a stalled
+//! former owner changes nothing, and always `committed <= progress <= applied`.
 
 pub mod app;
 pub mod config;

@@ -62,7 +62,10 @@ pub(crate) struct Backlog {
 pub(crate) fn kafka() -> &'static Kafka {
     static WARNED: LazyLock<()> = LazyLock::new(|| {
         if Kafka::shared().is_mock() {
-            println!("WARNING: librdkafka's mock cluster keeps 5 MiB a partition; install Java and Maven.");
+            println!(
+                "WARNING: librdkafka's mock cluster keeps 5 MiB a partition; install Java and \
+                Maven."
+            );
         }
     });
     LazyLock::force(&WARNED);
@@ -104,7 +107,10 @@ impl EventProducer {
             .set("batch.size", "262144")
             .set("queue.buffering.max.kbytes", "131072")
             .set("partitioner", "murmur2_random");
-        Self { producer: config.create().expect("the properties are librdkafka's"), topic: topic.to_owned() }
+        Self {
+            producer: config.create().expect("the properties are librdkafka's"),
+            topic: topic.to_owned(),
+        }
     }
 
     /// Queues one event, keyed by its account.
@@ -113,7 +119,8 @@ impl EventProducer {
         let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(json);
         record.key = key.as_ref().map(|key| key.as_bytes());
         while let Err((error, refused)) = self.producer.send(record) {
-            let is_full = matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
+            let is_full =
+                matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
             assert!(is_full, "cannot send: {error}");
             record = refused;
             self.producer.poll(Duration::from_millis(20));

@@ -11,7 +11,8 @@ const ROUNDS: usize = 3;
 pub(crate) fn run() {
     let backlog = backlog::filled(Population::CLUSTER, PARTITIONS, EVENTS);
     println!(
-        "drain: {EVENTS} events of {:.0} bytes, {PARTITIONS} partitions, lz4, 100,000 users in 2,000 organizations",
+        "drain: {EVENTS} events of {:.0} bytes, {PARTITIONS} partitions, lz4, 100,000 users in \
+        2,000 organizations",
         count(backlog.bytes / 1_000) * 1_000.0 / count(backlog.events)
     );
     let engine = Engine::start();
@@ -29,11 +30,15 @@ pub(crate) fn run() {
 
 fn report(backlog: &Backlog, rounds: &[[Cost; 3]]) {
     let events = backlog.events;
-    println!("| min / median / max of {ROUNDS} | CPU s per million events | ratio to (a) | events/s | memory, MiB |");
+    println!(
+        "| min / median / max of {ROUNDS} | CPU s per million events | ratio to (a) | events/s | \
+        memory, MiB |"
+    );
     println!("|---|---|---|---|---|");
     let names = ["(a) `BaseConsumer::poll`", "(b) batch queue", "(c) worker"];
     for (at, name) in names.into_iter().enumerate() {
-        let of = |figure: &dyn Fn(&[Cost; 3]) -> f64, digits| spread(rounds.iter().map(figure), digits);
+        let of =
+            |figure: &dyn Fn(&[Cost; 3]) -> f64, digits| spread(rounds.iter().map(figure), digits);
         println!(
             "| {name} | {} | {} | {} | {} |",
             of(&|round| round[at].per_million(events), 2),
@@ -43,7 +48,9 @@ fn report(backlog: &Backlog, rounds: &[[Cost; 3]]) {
         );
     }
     let engine = |round: &[Cost; 3]| round[2].engine_cpu.as_secs_f64() * 1e6 / count(events);
-    let both = |round: &[Cost; 3]| (round[2].cpu + round[2].engine_cpu).as_secs_f64() / round[0].cpu.as_secs_f64();
+    let both = |round: &[Cost; 3]| {
+        (round[2].cpu + round[2].engine_cpu).as_secs_f64() / round[0].cpu.as_secs_f64()
+    };
     println!(
         "| the engine's process, under (c) | {} | worker and engine: {} | | |",
         spread(rounds.iter().map(engine), 2),

@@ -48,11 +48,13 @@ pub(crate) fn run() {
     let took = began.elapsed();
     producer.finish();
     worker.wait_for(sent);
-    let mut quantile =
-        |label: &str| worker.metric(&format!("seatmeter_end_to_end_latency_seconds{{quantile=\"{label}\"}}"));
+    let mut quantile = |label: &str| {
+        worker.metric(&format!("seatmeter_end_to_end_latency_seconds{{quantile=\"{label}\"}}"))
+    };
     let (median, p99, worst) = (quantile("0.5"), quantile("0.99"), quantile("0.999"));
     println!(
-        "latency: drains {per_second:.0} events/s; at {:.0} events/s for {:.0} s with the default flush interval of 1 s: \
+        "latency: drains {per_second:.0} events/s; at {:.0} events/s for {:.0} s with the default \
+        flush interval of 1 s: \
          median {median:.2} s, p99 {p99:.2} s, p99.9 {worst:.2} s; {:.0} MiB",
         count(sent) / took.as_secs_f64(),
         took.as_secs_f64(),
@@ -81,7 +83,8 @@ pub(crate) fn start() {
     let worker = Worker::start(&engine, &database, &backlog.topic);
     let cost = worker.wait_for(before + 1);
     println!(
-        "start: {} organizations in the store, duplicate window of {} events to be replayed; {:.2} s to the first flush, \
+        "start: {} organizations in the store, duplicate window of {} events to be replayed; {:.2} \
+        s to the first flush, \
          {:.2} s of CPU",
         organizations.trim(),
         before,

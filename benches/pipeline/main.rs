@@ -1,6 +1,8 @@
-//! The whole way from Kafka to ClickHouse, on real Apache Kafka and the embedded engine, each a process of its own.
+//! The whole way from Kafka to ClickHouse, on real Apache Kafka and the embedded engine, each a
+//! process of its own.
 //!
-//! `cargo bench --bench pipeline` runs every part; `cargo bench --bench pipeline -- PART...` only some:
+//! `cargo bench --bench pipeline` runs every part; `cargo bench --bench pipeline -- PART...` only
+//! some:
 //!
 //! | part | what it measures |
 //! |---|---|
@@ -22,7 +24,11 @@ mod latency;
 mod process;
 mod readers;
 mod scaling;
-#[allow(unused_imports, clippy::unwrap_used, reason = "it belongs to the tests, which use more of it and may panic")]
+#[allow(
+    unused_imports,
+    clippy::unwrap_used,
+    reason = "it belongs to the tests, which use more of it and may panic"
+)]
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
 mod worker;
@@ -39,7 +45,8 @@ const PARTS: [(&str, fn()); 6] = [
 
 fn main() {
     // cargo adds `--bench`.
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if let [mode, arguments @ ..] = &wanted[..]
         && readers::run_as_child(mode, arguments)
     {
@@ -47,7 +54,11 @@ fn main() {
     }
     for part in &wanted {
         let names = PARTS.map(|(name, _)| name);
-        assert!(names.contains(&part.as_str()), "no part is called {part:?}; there are {}", names.join(", "));
+        assert!(
+            names.contains(&part.as_str()),
+            "no part is called {part:?}; there are {}",
+            names.join(", ")
+        );
     }
     for (name, run) in PARTS {
         if wanted.is_empty() || wanted.iter().any(|part| part == name) {

@@ -9,7 +9,8 @@ const TICKS_PER_SECOND: u32 = 100;
 pub(crate) fn cpu(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
     // The name, in parentheses, may hold anything; field 3 follows it.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |field: usize| fields[field - 3].parse::<u32>().expect("a number of ticks");
     Duration::from_secs(1) * (ticks(14) + ticks(15)) / TICKS_PER_SECOND
 }
@@ -26,6 +27,8 @@ pub(crate) fn resident_mib(pid: u32) -> f64 {
 
 fn status(pid: u32, field: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a process has memory");
-    line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).expect("a number of KiB") / 1024.0
+    let line =
+        status.lines().find_map(|line| line.strip_prefix(field)).expect("a process has memory");
+    line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).expect("a number of KiB")
+        / 1024.0
 }

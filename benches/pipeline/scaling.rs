@@ -25,7 +25,11 @@ pub(crate) fn growth() {
         // A flush may exceed the mark by far.
         let events = passed(&database);
         let (now, peak) = (process::resident_mib(worker.pid()), cost.peak_mib);
-        println!("| {:.1} | {now:.0} | {peak:.0} | {:.2} |", count(events) / 1e6, cost.per_million(events));
+        println!(
+            "| {:.1} | {now:.0} | {peak:.0} | {:.2} |",
+            count(events) / 1e6,
+            cost.per_million(events)
+        );
     }
     worker.stop();
 }
@@ -42,7 +46,9 @@ pub(crate) fn partitions() {
 
 /// 1,000 to 1,000,000 active users.
 pub(crate) fn users() {
-    println!("users: {EVENTS} events, {PARTITIONS} partitions, 20 organizations for each 1,000 users");
+    println!(
+        "users: {EVENTS} events, {PARTITIONS} partitions, 20 organizations for each 1,000 users"
+    );
     print_header("users");
     let engine = Engine::start();
     for users in [1_000, 10_000, 100_000, 1_000_000] {
@@ -52,7 +58,8 @@ pub(crate) fn users() {
 
 fn print_header(what: &str) {
     println!(
-        "| {what} | memory, MiB | CPU s per million events | events/s | rows per flush | engine's CPU s per million |"
+        "| {what} | memory, MiB | CPU s per million events | events/s | rows per flush | engine's \
+        CPU s per million |"
     );
     println!("|---|---|---|---|---|---|");
 }
@@ -67,7 +74,8 @@ fn print_row(engine: &Engine, what: &str, population: Population, partitions: u3
         "| {what} | {peak_mib:.0} | {:.2} | {:.0} | {:.0} | {:.2} |",
         cost.per_million(EVENTS),
         count(EVENTS) / elapsed.as_secs_f64(),
-        worker.metric("seatmeter_flush_rows_total") / worker.metric("seatmeter_flush_duration_seconds_count"),
+        worker.metric("seatmeter_flush_rows_total")
+            / worker.metric("seatmeter_flush_duration_seconds_count"),
         engine_cpu.as_secs_f64() * 1e6 / count(EVENTS)
     );
     worker.stop();

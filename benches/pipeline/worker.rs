@@ -47,7 +47,8 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn start() -> Self {
-        let data = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder is writable");
+        let data =
+            TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder is writable");
         Self { process: engine::start(data.path(), false), _data: data }
     }
 
@@ -98,7 +99,11 @@ impl<'e> Worker<'e> {
     /// Waits until that many offsets are durably passed, and returns the cost so far.
     pub(crate) fn wait_for(&self, offsets: u64) -> Cost {
         while passed(self.database) < offsets {
-            assert!(self.began.elapsed() < TIMEOUT, "not done after {TIMEOUT:?}:\n{}", self.program.stderr());
+            assert!(
+                self.began.elapsed() < TIMEOUT,
+                "not done after {TIMEOUT:?}:\n{}",
+                self.program.stderr()
+            );
             std::thread::sleep(ASK_INTERVAL);
         }
         Cost {
@@ -116,9 +121,14 @@ impl<'e> Worker<'e> {
     /// The sum of all metrics whose name and labels start like this.
     pub(crate) fn metric(&mut self, start: &str) -> f64 {
         let line = self.program.wait_for_line("listening", Duration::from_secs(20));
-        let address =
-            line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("an address");
-        let mut answer = ureq::get(format!("http://{address}/metrics")).call().expect("the worker serves metrics");
+        let address = line
+            .split("address=")
+            .nth(1)
+            .and_then(|rest| rest.split_whitespace().next())
+            .expect("an address");
+        let mut answer = ureq::get(format!("http://{address}/metrics"))
+            .call()
+            .expect("the worker serves metrics");
         let text = answer.body_mut().read_to_string().expect("text");
         let values: Vec<f64> = text
             .lines()
@@ -131,7 +141,11 @@ impl<'e> Worker<'e> {
 
     /// Stops it by SIGTERM.
     pub(crate) fn stop(mut self) {
-        assert!(self.program.terminate(Duration::from_secs(60)).success(), "{}", self.program.stderr());
+        assert!(
+            self.program.terminate(Duration::from_secs(60)).success(),
+            "{}",
+            self.program.stderr()
+        );
     }
 }
 

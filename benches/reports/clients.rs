@@ -37,18 +37,33 @@ fn agent() -> ureq::Agent {
 }
 
 /// Gets a report of the account; its status, its tag, and how long it took.
-fn get(agent: &ureq::Agent, setting: &Setting, path: &str, tag: Option<&str>) -> (u16, String, Duration) {
+fn get(
+    agent: &ureq::Agent,
+    setting: &Setting,
+    path: &str,
+    tag: Option<&str>,
+) -> (u16, String, Duration) {
     let mut request = agent.get(format!("{}{path}", setting.base));
     if let Some(tag) = tag {
         request = request.header("if-none-match", tag);
     }
     let started = Instant::now();
     let mut response = request.call().expect("the API answers");
-    let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().expect("the answer is whole");
+    let body = response
+        .body_mut()
+        .with_config()
+        .limit(1 << 30)
+        .read_to_vec()
+        .expect("the answer is whole");
     let elapsed = started.elapsed();
     let status = response.status().as_u16();
     assert!(matches!(status, 200 | 304), "{path}: {status} {}", String::from_utf8_lossy(&body));
-    let tag = response.headers().get("etag").and_then(|tag| tag.to_str().ok()).unwrap_or_default().to_owned();
+    let tag = response
+        .headers()
+        .get("etag")
+        .and_then(|tag| tag.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     (status, tag, elapsed)
 }
 
@@ -64,7 +79,11 @@ pub(crate) fn alone(setting: &Setting, path: &str) -> (f64, f64) {
     let mut times: Vec<Duration> = (0..ALONE)
         .map(|_| {
             let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-            let instant = if path.starts_with("organizations?") { String::new() } else { format!("&as_of={now}") };
+            let instant = if path.starts_with("organizations?") {
+                String::new()
+            } else {
+                format!("&as_of={now}")
+            };
             get(&agent, setting, &format!("{path}{instant}").replace("?&", "?"), None).2
         })
         .collect();
@@ -94,7 +113,8 @@ pub(crate) fn poll(setting: &Setting, path: &str, round: Duration, tag: Option<&
     let mut all = Histogram::<u64>::new(3).expect("three digits are fine");
     let mut not_modified = 0;
     std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(move || client(number))).collect();
+        let clients: Vec<_> =
+            (0..CLIENTS).map(|number| scope.spawn(move || client(number))).collect();
         for one in clients {
             let (histogram, unchanged) = one.join().expect("no client panics");
             all.add(histogram).expect("they have the same precision");
@@ -102,14 +122,16 @@ pub(crate) fn poll(setting: &Setting, path: &str, round: Duration, tag: Option<&
         }
     });
     let answers = all.len();
-    let per_second = f64::from(u32::try_from(answers).expect("a few thousand")) / round.as_secs_f64();
+    let per_second =
+        f64::from(u32::try_from(answers).expect("a few thousand")) / round.as_secs_f64();
     Figures { histogram: all, answers, not_modified, per_second }
 }
 
 /// Reads an export to its end: rows, bytes, milliseconds to the first byte and to the last.
 pub(crate) fn export(setting: &Setting, path: &str) -> (usize, f64, f64, f64) {
     let started = Instant::now();
-    let mut response = agent().get(format!("{}{path}", setting.base)).call().expect("the API answers");
+    let mut response =
+        agent().get(format!("{}{path}", setting.base)).call().expect("the API answers");
     let mut reader = response.body_mut().as_reader();
     let mut chunk = vec![0; 64 * 1024];
     let (mut rows, mut bytes, mut first_ms) = (0, 0.0, None);

@@ -31,9 +31,11 @@ impl Feed {
     /// done.
     pub(crate) fn start(setting: &Setting, account: &'static str) -> Self {
         static PARTITIONS: AtomicU32 = AtomicU32::new(1);
-        let source = Source::new("usage-events", "bench", PARTITIONS.fetch_add(1, Ordering::Relaxed));
+        let source =
+            Source::new("usage-events", "bench", PARTITIONS.fetch_add(1, Ordering::Relaxed));
         let over = Arc::new(AtomicBool::new(false));
-        let (store, handle, stop) = (setting.store.clone(), setting.runtime.handle().clone(), Arc::clone(&over));
+        let (store, handle, stop) =
+            (setting.store.clone(), setting.runtime.handle().clone(), Arc::clone(&over));
         let (flushed, first_flush) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut random = ChaCha8Rng::seed_from_u64(u64::from(source.partition()));
@@ -41,7 +43,8 @@ impl Feed {
             let mut lane = Lane::new(source.clone(), Progress::default(), seed);
             let mut offset = 0;
             while !stop.load(Ordering::Relaxed) {
-                let events: Vec<String> = (0..EVENTS).map(|_| event(&mut random, account)).collect();
+                let events: Vec<String> =
+                    (0..EVENTS).map(|_| event(&mut random, account)).collect();
                 handle.block_on(flush(&store, &source, &mut lane, &events, offset));
                 offset += EVENTS;
                 // Only the first flush is waited for.
@@ -78,8 +81,15 @@ fn event(random: &mut ChaCha8Rng, account: &str) -> String {
     )
 }
 
-async fn flush(store: &Store, source: &Source, lane: &mut Lane, events: &[String], first_offset: u64) {
-    let account = events.first().and_then(|event| event.split("account_id\":\"").nth(1)?.split('"').next());
+async fn flush(
+    store: &Store,
+    source: &Source,
+    lane: &mut Lane,
+    events: &[String],
+    first_offset: u64,
+) {
+    let account =
+        events.first().and_then(|event| event.split("account_id\":\"").nth(1)?.split('"').next());
     let batch: Vec<(Record<'_>, Decoded<'_>)> = events
         .iter()
         .zip(first_offset..)

@@ -1,10 +1,11 @@
 //! The report API on much data: `cargo bench --bench reports`.
 //!
-//! One account with three years of 100,000 seats in 2,020 organizations, in the embedded engine; the API is a process of
-//! its own; 8 clients poll one report at a time while events of the account come in, a flush a second. "alone" is the
-//! median time of a report as of instants that nobody has asked for before, with one client and without events, in
-//! milliseconds, and "engine" the engine's CPU time for one, on average. The loaded data is kept below the target folder for as long as the day lasts. `cargo bench --bench reports -- history` runs the
-//! reports with that in their line.
+//! One account with three years of 100,000 seats in 2,020 organizations, in the embedded engine;
+//! the API is a process of its own; 8 clients poll one report at a time while events of the account
+//! come in, a flush a second. "alone" is the median time of a report as of instants that nobody has
+//! asked for before, with one client and without events, in milliseconds, and "engine" the engine's
+//! CPU time for one, on average. The loaded data is kept below the target folder for as long as the
+//! day lasts. `cargo bench --bench reports -- history` runs the reports with that in their line.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench reports on standard output")]
 
@@ -33,7 +34,8 @@ struct Case {
 }
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let setting = Setting::prepare();
     let cases: Vec<Case> = cases().into_iter().filter(|case| is_wanted(&wanted, case)).collect();
     println!(
@@ -65,10 +67,11 @@ fn is_wanted(words: &[String], case: &Case) -> bool {
 /// `alone_ms` is the time of a report that is not cached, and the engine's CPU time for it.
 fn print_line(names: [&str; 3], alone_ms: Option<(f64, f64)>, figures: &Figures, cpu: f64) {
     let [report, range, scope] = names;
-    let (alone, engine) =
-        alone_ms.map_or_else(Default::default, |(ms, cpu_ms)| (format!("{ms:.0}"), format!("{cpu_ms:.0}")));
+    let (alone, engine) = alone_ms
+        .map_or_else(Default::default, |(ms, cpu_ms)| (format!("{ms:.0}"), format!("{cpu_ms:.0}")));
     println!(
-        "{report:<20} {range:<12} {scope:<9} {alone:>8} {engine:>8} {:>8.1} {:>8.1} {:>8.1} {:>8.0} {cpu:>6.2}",
+        "{report:<20} {range:<12} {scope:<9} {alone:>8} {engine:>8} {:>8.1} {:>8.1} {:>8.1} \
+        {:>8.0} {cpu:>6.2}",
         figures.ms(0.5),
         figures.ms(0.99),
         figures.ms(1.0),
@@ -84,10 +87,12 @@ fn cases() -> Vec<Case> {
         ("12 months", format!("&interval=month&from={}", days_ago(365))),
         ("3 years", format!("&interval=quarter&from={}", days_ago(1094))),
     ];
-    let scopes = [("account", ""), ("100 below", "&organization_id=1"), ("leaf", "&organization_id=2000")];
+    let scopes =
+        [("account", ""), ("100 below", "&organization_id=1"), ("leaf", "&organization_id=2000")];
     let mut cases = Vec::new();
-    let mut add =
-        |report, range, scope, path: String| cases.push(Case { report, range, scope, path: path.replace("?&", "?") });
+    let mut add = |report, range, scope, path: String| {
+        cases.push(Case { report, range, scope, path: path.replace("?&", "?") })
+    };
     for (report, path, by_organization) in [
         ("history", "licenses/history", false),
         ("usage", "licenses/usage", false),
@@ -102,14 +107,24 @@ fn cases() -> Vec<Case> {
     }
     for (scope, organization) in scopes {
         add("assignments", "", scope, format!("licenses/assignments?limit=100{organization}"));
-        add("assignments", "-last use", scope, format!("licenses/assignments?sort=-last_active_use{organization}"));
+        add(
+            "assignments",
+            "-last use",
+            scope,
+            format!("licenses/assignments?sort=-last_active_use{organization}"),
+        );
     }
     add("organizations", "", "account", "organizations?".to_owned());
     for (scope, organization) in [("100 below", "1"), ("leaf", "2000")] {
         add("quota", "", scope, format!("organizations/{organization}/quota?"));
         add("quota history", "", scope, format!("organizations/{organization}/quota/history?"));
         for (range, days) in &ranges {
-            add("test activity", *range, scope, format!("organizations/{organization}/test-activity?{days}"));
+            add(
+                "test activity",
+                *range,
+                scope,
+                format!("organizations/{organization}/test-activity?{days}"),
+            );
         }
     }
     cases
@@ -124,7 +139,10 @@ fn not_modified(setting: &Setting) {
     let figures = poll(setting, path, ROUND, Some(&tag));
     let cpu = (setting.cpu_s() - before) / ROUND.as_secs_f64();
     drop(feed);
-    assert_eq!(figures.not_modified, figures.answers, "every poll of an untouched account is answered with 304");
+    assert_eq!(
+        figures.not_modified, figures.answers,
+        "every poll of an untouched account is answered with 304"
+    );
     print_line(["history, 304", "30 days", "account"], None, &figures, cpu);
 }
 
@@ -132,9 +150,11 @@ fn not_modified(setting: &Setting) {
 fn export(setting: &Setting) {
     let before = setting.api_memory_mb();
     for round in 1..=3 {
-        let (rows, bytes, first_ms, total_ms) = clients::export(setting, "licenses/assignments?format=csv");
+        let (rows, bytes, first_ms, total_ms) =
+            clients::export(setting, "licenses/assignments?format=csv");
         println!(
-            "CSV {round}: {rows} rows, {:.1} MB, first byte after {first_ms:.0} ms, last after {total_ms:.0} ms; \
+            "CSV {round}: {rows} rows, {:.1} MB, first byte after {first_ms:.0} ms, last after \
+            {total_ms:.0} ms; \
              memory of the API {before} MB before, {} MB after, {} MB at its peak",
             bytes / 1e6,
             setting.api_memory_mb(),

@@ -34,9 +34,11 @@ impl Setting {
         let folder = kept_folder(exe, today);
         let loaded = folder.join("loaded");
         let engine = EngineProcess::spawn(exe, &folder.join("data")).expect("the engine starts");
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime starts");
-        let mut config = config::load(None, std::iter::empty()).expect("the defaults are valid").clickhouse;
+        let mut config =
+            config::load(None, std::iter::empty()).expect("the defaults are valid").clickhouse;
         config.url = engine.url();
         config.password = engine.password().clone();
         config.database = DATABASE.to_owned();
@@ -84,10 +86,13 @@ impl Drop for Setting {
     }
 }
 
-/// Today's folder below the target folder; those of other days are removed, because ranges end today.
+/// Today's folder below the target folder; those of other days are removed, because ranges end
+/// today.
 fn kept_folder(exe: &Path, today: NaiveDate) -> PathBuf {
-    let target =
-        exe.parent().and_then(Path::parent).expect("the program lies in a profile's folder of the target folder");
+    let target = exe
+        .parent()
+        .and_then(Path::parent)
+        .expect("the program lies in a profile's folder of the target folder");
     let all = target.join("bench-reports");
     let folder = all.join(today.to_string());
     for entry in std::fs::read_dir(&all).into_iter().flatten().flatten() {
@@ -103,14 +108,20 @@ fn load(engine: &EngineProcess, today: NaiveDate) {
     let first_day = today - Days::new(1095);
     let statements = LOAD.split(";\n").map(str::trim).filter(|statement| !statement.is_empty());
     for statement in statements {
-        let url = format!("{}/?database={DATABASE}&param_first_day={first_day}&param_last_day={today}", engine.url());
-        let request = ureq::post(&url).header("X-ClickHouse-Key", engine.password().expose_secret());
+        let url = format!(
+            "{}/?database={DATABASE}&param_first_day={first_day}&param_last_day={today}",
+            engine.url()
+        );
+        let request =
+            ureq::post(&url).header("X-ClickHouse-Key", engine.password().expose_secret());
         request.send(statement).unwrap_or_else(|error| panic!("{error}: {statement}"));
     }
 }
 
 fn start_api(exe: &Path, engine: &EngineProcess) -> (Child, String) {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port is free");
+    let free = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a port is free");
     let address = free.to_string();
     let api = Command::new(exe)
         .arg("api")

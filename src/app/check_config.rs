@@ -15,9 +15,10 @@ use crate::store::{MigrateError, Store, StoreError};
 
 /// Validate the configuration and print what is in effect, secrets masked
 ///
-/// Kafka and ClickHouse are looked at too: what a worker needs is tried (nothing is counted or committed, the group is not
-/// joined), and the topic's settings, its newest records' keys, the server's version and the schema are judged. What is
-/// refused is an error; what cannot be reached is named as not checked, and is no failure.
+/// Kafka and ClickHouse are looked at too: what a worker needs is tried (nothing is counted or
+/// committed, the group is not joined), and the topic's settings, its newest records' keys, the
+/// server's version and the schema are judged. What is refused is an error; what cannot be reached
+/// is named as not checked, and is no failure.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Print every option with its default and a comment instead
@@ -29,7 +30,10 @@ pub(super) struct Args {
     offline: bool,
 }
 
-pub(super) fn run(args: &Args, load: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<()> {
+pub(super) fn run(
+    args: &Args,
+    load: impl FnOnce() -> anyhow::Result<Config>,
+) -> anyhow::Result<()> {
     if args.defaults {
         return written(std::io::stdout().lock().write_all(config::DEFAULTS.as_bytes()));
     }
@@ -60,8 +64,12 @@ async fn look_at_store(store: &Store) -> Finding {
     let version = match store.check_server().await {
         Ok(version) => version,
         // An untrusted certificate counts as an answer.
-        Err(StoreError::Unreachable { url, reason }) if reason.contains("invalid peer certificate") => {
-            return Finding::Error(format!("ClickHouse at {url} is not trusted: {reason}; see clickhouse.ca_file"));
+        Err(StoreError::Unreachable { url, reason })
+            if reason.contains("invalid peer certificate") =>
+        {
+            return Finding::Error(format!(
+                "ClickHouse at {url} is not trusted: {reason}; see clickhouse.ca_file"
+            ));
         }
         Err(error @ (StoreError::Unreachable { .. } | StoreError::TimedOut { .. })) => {
             return Finding::NotChecked(error.to_string());
@@ -75,7 +83,9 @@ async fn look_at_store(store: &Store) -> Finding {
     match checked.await {
         Ok(_) => Finding::Good(format!("ClickHouse {version} has the schema")),
         Err(
-            error @ (MigrateError::Outdated { .. } | MigrateError::OutdatedView { .. } | MigrateError::NoSeed { .. }),
+            error @ (MigrateError::Outdated { .. }
+            | MigrateError::OutdatedView { .. }
+            | MigrateError::NoSeed { .. }),
         ) => Finding::Warning(error.to_string()),
         Err(error) => Finding::Error(error.to_string()),
     }

@@ -12,12 +12,14 @@ use crate::embedded::provision::engine_library;
 
 /// Serve the embedded ClickHouse over HTTP
 ///
-/// curl, Grafana and ClickHouse's clients use it as they use a server. The user is `default`; the password is made at the
-/// first start, kept in the data folder (seatmeter-password), and part of the address that is printed, unless --password names
-/// one. Example: curl 'http://default:PASSWORD@127.0.0.1:8123/?query=SHOW+DATABASES'
+/// curl, Grafana and ClickHouse's clients use it as they use a server. The user is `default`; the
+/// password is made at the first start, kept in the data folder (seatmeter-password), and part of
+/// the address that is printed, unless --password names one. Example: curl
+/// 'http://default:PASSWORD@127.0.0.1:8123/?query=SHOW+DATABASES'
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Address to listen on; port 0 takes a free one. Without a password only loopback addresses are allowed
+    /// Address to listen on; port 0 takes a free one. Without a password only loopback addresses
+    /// are allowed
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8123")]
     listen: SocketAddr,
 
@@ -32,12 +34,13 @@ pub(super) struct Args {
     #[command(flatten)]
     password: engine_password::PasswordArgs,
 
-    /// Let statements reach files, programs and other hosts: file(), url(), s3(), INTO OUTFILE, dictionaries, BACKUP. They do
-    /// so with the rights of whoever runs this
+    /// Let statements reach files, programs and other hosts: file(), url(), s3(), INTO OUTFILE,
+    /// dictionaries, BACKUP. They do so with the rights of whoever runs this
     #[arg(long)]
     allow_external: bool,
 
-    /// A name or address by which clients may ask for this server, beside its own address and localhost; may be repeated
+    /// A name or address by which clients may ask for this server, beside its own address and
+    /// localhost; may be repeated
     #[arg(long = "host-name", value_name = "NAME")]
     host_names: Vec<String>,
 

@@ -1,7 +1,8 @@
-//! `seatmeter demo`: everything on one machine with nothing installed. An embedded broker and an embedded ClickHouse, the
-//! worker, the API, and events to look at.
+//! `seatmeter demo`: everything on one machine with nothing installed. An embedded broker and an
+//! embedded ClickHouse, the worker, the API, and events to look at.
 //!
-//! The broker starts empty each time, so the database is emptied at the start too; nothing else is ever emptied.
+//! The broker starts empty each time, so the database is emptied at the start too; nothing else is
+//! ever emptied.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -25,10 +26,11 @@ const PARTITIONS: i32 = 4;
 /// The default filter of `[log]`, which is too verbose for a demo.
 const LOG_FILTER_DEFAULT: &str = "info";
 
-/// Run everything on this machine, with nothing installed: broker, ClickHouse, worker, API, on generated data
+/// Run everything on this machine, with nothing installed: broker, ClickHouse, worker, API, on
+/// generated data
 ///
-/// Three months of made-up history, then a live trickle; or the events of a file. Each start empties the demo's own
-/// database and begins anew.
+/// Three months of made-up history, then a live trickle; or the events of a file. Each start
+/// empties the demo's own database and begins anew.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Count the events of this file instead: NDJSON, one event a line; - is standard input
@@ -43,7 +45,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     clickhouse_listen: SocketAddr,
 
-    /// Where ClickHouse keeps the demo's data, in a folder `demo`; by default in the user's data folder
+    /// Where ClickHouse keeps the demo's data, in a folder `demo`; by default in the user's data
+    /// folder
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
@@ -54,15 +57,21 @@ pub(super) struct Args {
     #[command(flatten)]
     password: engine_password::PasswordArgs,
 
-    /// Let ClickHouse's statements reach files, programs and other hosts, with the rights of whoever runs this
+    /// Let ClickHouse's statements reach files, programs and other hosts, with the rights of
+    /// whoever runs this
     #[arg(long)]
     allow_external: bool,
 }
 
-/// The demo's view of the configuration: its own broker, ClickHouse and access, quieter logs; the rest as configured.
+/// The demo's view of the configuration: its own broker, ClickHouse and access, quieter logs; the
+/// rest as configured.
 pub(super) fn configure(args: &Args, mut config: Config) -> anyhow::Result<Config> {
     if !args.listen.ip().is_loopback() {
-        bail!("--listen {} is not a loopback address, and the demo needs no token: listen on 127.0.0.1", args.listen);
+        bail!(
+            "--listen {} is not a loopback address, and the demo needs no token: listen on \
+            127.0.0.1",
+            args.listen
+        );
     }
     config.http.listen = args.listen;
     config.auth.mode = AuthMode::Off;
@@ -78,7 +87,11 @@ pub(super) fn configure(args: &Args, mut config: Config) -> anyhow::Result<Confi
 }
 
 /// Runs until `stop` is cancelled or something fails for good.
-pub(super) async fn run(args: &Args, mut config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+pub(super) async fn run(
+    args: &Args,
+    mut config: Config,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut feed = Feed::open(args.events.as_deref())?;
     let account = feed.account()?;
     let listener = service::listen(config.http.listen, "--listen").await?;
@@ -96,7 +109,8 @@ pub(super) async fn run(args: &Args, mut config: Config, stop: CancellationToken
     store.reset_database().await?;
     store.migrate().await?;
     let service = Service::new(&config, Role::WorkerAndApi, listener, store.clone())?;
-    let banner = banner(address, account.as_deref(), &engine, &config.clickhouse.database, &data_dir);
+    let banner =
+        banner(address, account.as_deref(), &engine, &config.clickhouse.database, &data_dir);
     written(std::io::stdout().lock().write_all(banner.as_bytes()))?;
 
     let feeding = feed::start(feed, config.kafka.clone(), store, stop.clone());
@@ -126,19 +140,33 @@ async fn start_engine(args: &Args, data_dir: PathBuf) -> anyhow::Result<EnginePr
         password: args.password.given(),
         allow_external: args.allow_external,
     };
-    tokio::task::spawn_blocking(move || EngineProcess::start(options)).await.context("the demo broke down")?
+    tokio::task::spawn_blocking(move || EngineProcess::start(options))
+        .await
+        .context("the demo broke down")?
 }
 
 fn default_data_dir() -> anyhow::Result<PathBuf> {
-    let folder = dirs::data_local_dir().context("this user has no data folder: name one by --data-dir")?;
+    let folder =
+        dirs::data_local_dir().context("this user has no data folder: name one by --data-dir")?;
     Ok(folder.join("seatmeter"))
 }
 
 /// The message after the start.
-fn banner(api: SocketAddr, account: Option<&str>, engine: &EngineProcess, database: &str, data_dir: &Path) -> String {
+fn banner(
+    api: SocketAddr,
+    account: Option<&str>,
+    engine: &EngineProcess,
+    database: &str,
+    data_dir: &Path,
+) -> String {
     // The dashboard asks for an account if its address names none.
     let query = account.map_or_else(String::new, |id| {
-        format!("?{}", url::form_urlencoded::Serializer::new(String::new()).append_pair("account", id).finish())
+        format!(
+            "?{}",
+            url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("account", id)
+                .finish()
+        )
     });
     let clickhouse = engine.url_to_print();
     let (note, user) = match engine.has_named_password() {
@@ -158,7 +186,8 @@ seatmeter demo
     curl http://{api}/v1/ingest
   Active users by day, in SQL:
     curl {user}'{clickhouse}/?database={database}' --data-binary \\
-      'SELECT account_id, day, active_users FROM daily_active_users_by_account ORDER BY day DESC LIMIT 9 FORMAT PrettyCompact'
+      'SELECT account_id, day, active_users FROM daily_active_users_by_account ORDER BY day DESC \
+      LIMIT 9 FORMAT PrettyCompact'
 
   Ctrl-C stops it.
 

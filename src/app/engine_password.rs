@@ -15,8 +15,8 @@ const OPTION: &str = "--password";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PasswordArgs {
-    /// Password of ClickHouse's user `default`, instead of a random one; an empty one counts as none. The environment variable
-    /// keeps it out of the shell's history
+    /// Password of ClickHouse's user `default`, instead of a random one; an empty one counts as
+    /// none. The environment variable keeps it out of the shell's history
     #[arg(long, env = PASSWORD_VARIABLE, hide_env_values = true, value_name = "PASSWORD")]
     password: Option<SecretString>,
 }

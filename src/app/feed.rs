@@ -22,8 +22,9 @@ use crate::core::decode::account_key;
 use crate::generate::{Generator, Load};
 use crate::store::Store;
 
-/// Payload bytes that may be in the broker and not counted. Half of what one partition keeps, because the records' own
-/// overhead counts too. A single line may be larger: the broker keeps the last record of a partition whatever its size.
+/// Payload bytes that may be in the broker and not counted. Half of what one partition keeps,
+/// because the records' own overhead counts too. A single line may be larger: the broker keeps the
+/// last record of a partition whatever its size.
 const CHUNK_BYTES_MAX: usize = 5 * 1024 * 1024 / 2;
 
 /// Time between checks of the progress.
@@ -64,7 +65,8 @@ impl Feed {
                 Ok(begun.split(|byte| *byte == b'\n').find_map(account))
             }
             Self::Generated { from_ms, to_ms } => {
-                Ok(Generator::new(&Load::ordinary(*from_ms, *to_ms)).find_map(|line| account(&line.json)))
+                Ok(Generator::new(&Load::ordinary(*from_ms, *to_ms))
+                    .find_map(|line| account(&line.json)))
             }
         }
     }
@@ -79,7 +81,15 @@ pub(super) fn run(
     runtime: Handle,
 ) -> anyhow::Result<()> {
     let sender = Sender::connect(kafka)?;
-    let mut chunks = Chunks { sender, store, topic: kafka.topic.clone(), stop, runtime, sent: 0, chunk_bytes: 0 };
+    let mut chunks = Chunks {
+        sender,
+        store,
+        topic: kafka.topic.clone(),
+        stop,
+        runtime,
+        sent: 0,
+        chunk_bytes: 0,
+    };
     match feed {
         Feed::File { mut lines, bytes } => chunks.count_file(&mut *lines, bytes),
         Feed::Generated { from_ms, to_ms } => {
@@ -116,10 +126,16 @@ impl Chunks {
         self.finish(progress)
     }
 
-    fn count_history(&mut self, generator: &mut Generator, from_ms: i64, to_ms: i64) -> anyhow::Result<()> {
+    fn count_history(
+        &mut self,
+        generator: &mut Generator,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> anyhow::Result<()> {
         // The number of lines is known only at the end; the time reached is always known.
         let position = |time_ms: i64| u64::try_from(time_ms - from_ms).unwrap_or(0);
-        let mut progress = Progress::new("counting three months of made-up history", Some(position(to_ms)));
+        let mut progress =
+            Progress::new("counting three months of made-up history", Some(position(to_ms)));
         for line in generator {
             if !self.send(&line.json, position(line.time_ms), &mut progress)? {
                 return Ok(());
@@ -147,7 +163,12 @@ impl Chunks {
     }
 
     /// Sends a line; false if `stop` is cancelled. Blank lines are skipped.
-    fn send(&mut self, payload: &[u8], position: u64, progress: &mut Progress) -> anyhow::Result<bool> {
+    fn send(
+        &mut self,
+        payload: &[u8],
+        position: u64,
+        progress: &mut Progress,
+    ) -> anyhow::Result<bool> {
         if payload.is_empty() {
             return Ok(true);
         }
@@ -185,7 +206,9 @@ impl Chunks {
     /// Records counted so far.
     fn counted(&self) -> anyhow::Result<u64> {
         match self.runtime.block_on(self.store.progress(&self.topic)) {
-            Ok(partitions) => Ok(partitions.iter().map(|partition| partition.progress.passed()).sum()),
+            Ok(partitions) => {
+                Ok(partitions.iter().map(|partition| partition.progress.passed()).sum())
+            }
             // The worker waits for it too, and reports it.
             Err(error) if error.is_retryable() => Ok(0),
             Err(error) => Err(error).context("cannot tell what is counted"),
@@ -195,7 +218,8 @@ impl Chunks {
     fn finish(&mut self, progress: Progress) -> anyhow::Result<()> {
         if self.wait_until_counted()? {
             let seconds = progress.elapsed().as_secs_f64();
-            progress.finish(&format!("{} counted in {seconds:.1} s", count_of(self.sent, "record")));
+            progress
+                .finish(&format!("{} counted in {seconds:.1} s", count_of(self.sent, "record")));
         }
         Ok(())
     }

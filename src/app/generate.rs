@@ -40,7 +40,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "DATE")]
     from: Option<Day>,
 
-    /// Last day, UTC; events more than an hour ahead of their sending are rejected [default: until now]
+    /// Last day, UTC; events more than an hour ahead of their sending are rejected [default: until
+    /// now]
     #[arg(long, value_name = "DATE")]
     to: Option<Day>,
 
@@ -96,7 +97,11 @@ enum Profile {
 
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "expected a number from 0 to 1".to_owned())?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("expected a number from 0 to 1".to_owned()) }
+    if (0.0..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err("expected a number from 0 to 1".to_owned())
+    }
 }
 
 /// Generates until the end, or until `stop` is cancelled; blocks.
@@ -108,7 +113,11 @@ pub(super) fn run(
     let load = load(args)?;
     let limit = args.count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
     let mut pace = Pace::new(args.rate);
-    let lines = Generator::new(&load).map(|line| line.json).take(limit).take_while(|_| pace.wait(stop)).zip(1..);
+    let lines = Generator::new(&load)
+        .map(|line| line.json)
+        .take(limit)
+        .take_while(|_| pace.wait(stop))
+        .zip(1..);
     if args.to_kafka {
         to_kafka(lines, args.count, &load_config()?, stop)
     } else if let Some(path) = &args.output {
@@ -139,7 +148,11 @@ fn to_kafka(
     produce::finish(&sender, progress, stop, None)
 }
 
-fn to_file(lines: impl Iterator<Item = NumberedLine>, total: Option<u64>, path: &Path) -> anyhow::Result<()> {
+fn to_file(
+    lines: impl Iterator<Item = NumberedLine>,
+    total: Option<u64>,
+    path: &Path,
+) -> anyhow::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     let mut progress = Progress::new("generating", total);
     let mut count = 0;
@@ -169,7 +182,8 @@ fn to_stdout(lines: impl Iterator<Item = NumberedLine>, flush_each: bool) -> any
 
 /// The load that the flags describe.
 fn load(args: &Args) -> anyhow::Result<Load> {
-    let to_ms = args.to.map_or_else(|| Utc::now().timestamp_millis(), |day| utc_midnight(day.plus_days(1)));
+    let to_ms =
+        args.to.map_or_else(|| Utc::now().timestamp_millis(), |day| utc_midnight(day.plus_days(1)));
     let days = match args.profile {
         Profile::Ordinary => 92,
         Profile::LargeAccount => 3 * 365,
@@ -202,7 +216,8 @@ fn check_times(from_ms: i64, to_ms: i64) -> anyhow::Result<()> {
     let first_ms = TIME_MIN_MS + i64::from(PLAN_AGE_DAYS_MAX) * 86_400_000;
     if from_ms < first_ms {
         bail!(
-            "--from must be {} or later: plans start up to {PLAN_AGE_DAYS_MAX} days before it, and events before \
+            "--from must be {} or later: plans start up to {PLAN_AGE_DAYS_MAX} days before it, and \
+            events before \
              2000-01-01 are rejected",
             day_of(Zone::UTC, first_ms)
         );
@@ -232,7 +247,9 @@ impl Pace {
     fn wait(&mut self, stop: &CancellationToken) -> bool {
         if let Some(interval) = self.interval {
             // Sleeps have a resolution of a millisecond, so overdue lines are sent at once.
-            while let Some(rest) = self.next.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) {
+            while let Some(rest) =
+                self.next.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero())
+            {
                 if stop.is_cancelled() {
                     return false;
                 }

@@ -30,14 +30,20 @@ const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 /// The filter is invalid, which validation excludes for a configured one, or a subscriber is
 /// already installed.
 pub(super) fn init(log: &Log) -> anyhow::Result<LastLines> {
-    let filter = EnvFilter::try_new(&log.filter).with_context(|| format!("log.filter = {:?}", log.filter))?;
+    let filter = EnvFilter::try_new(&log.filter)
+        .with_context(|| format!("log.filter = {:?}", log.filter))?;
     let (sender, receiver) = crossbeam_channel::bounded(WAITING_LINES_MAX);
     let lines = Lines { sender: sender.clone(), lost: Arc::default() };
     let lost = Arc::clone(&lines.lost);
-    std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&receiver, &lost, StandardError))?;
+    std::thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || write_lines(&receiver, &lost, StandardError))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || lines.clone());
-    let installed =
-        if log.json { logs.json().try_init() } else { logs.with_ansi(std::io::stderr().is_terminal()).try_init() };
+    let installed = if log.json {
+        logs.json().try_init()
+    } else {
+        logs.with_ansi(std::io::stderr().is_terminal()).try_init()
+    };
     installed.map_err(|error| anyhow!("cannot start logging: {error}"))?;
     Ok(LastLines(sender))
 }

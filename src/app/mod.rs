@@ -1,7 +1,8 @@
 //! Composition: what each command starts, in which order, and how it stops. One file per command.
 //!
-//! Results go to standard output, logs, progress and errors to standard error. A command ends with exit status 0, or with
-//! 1 and one line that says what is wrong and the way out; wrong usage is status 2.
+//! Results go to standard output, logs, progress and errors to standard error. A command ends with
+//! exit status 0, or with 1 and one line that says what is wrong and the way out; wrong usage is
+//! status 2.
 
 mod check_config;
 mod clickhouse;
@@ -37,7 +38,8 @@ use crate::core::calendar::RELEASE;
 #[derive(Debug, Parser)]
 #[command(name = "seatmeter", version = version(), arg_required_else_help = true, propagate_version = true)]
 pub struct Cli {
-    /// Configuration file; every option is in `check-config --defaults`, and SEATMETER__SECTION__KEY overrides one
+    /// Configuration file; every option is in `check-config --defaults`, and
+    /// SEATMETER__SECTION__KEY overrides one
     #[arg(long, global = true, env = "SEATMETER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -70,8 +72,8 @@ fn version() -> &'static str {
 ///
 /// # Errors
 ///
-/// What went wrong, with its causes: one line when printed by `{:#}`, except that a wrong configuration has a line for each
-/// problem.
+/// What went wrong, with its causes: one line when printed by `{:#}`, except that a wrong
+/// configuration has a line for each problem.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let load = || load_config(cli.config);
@@ -85,9 +87,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Worker(_) => serve(load, Role::Worker),
         Command::Api(_) => serve(load, Role::Api),
         Command::Migrate(_) => with_runtime(load, async |config, _| migrate::run(&config).await),
-        Command::Produce(args) => {
-            with_runtime(load, async |config, stop| blocking(move || produce::run(&args, &config, &stop)).await)
-        }
+        Command::Produce(args) => with_runtime(load, async |config, stop| {
+            blocking(move || produce::run(&args, &config, &stop)).await
+        }),
         Command::Generate(args) => within_runtime(async {
             let stop = shutdown::on_signals()?;
             blocking(move || generate::run(&args, load, &stop)).await
@@ -125,15 +127,19 @@ fn with_runtime(
 /// Runs the future to its end. Threads that still run, possibly stuck ones, do not keep the process
 /// from ending.
 fn within_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
     let result = runtime.block_on(command);
     runtime.shutdown_background();
     result
 }
 
 /// Runs blocking work while signals are handled.
-async fn blocking(work: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<()> {
+async fn blocking(
+    work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(work).await.context("the command broke down")?
 }
 

@@ -4,7 +4,8 @@ use std::io::{self, ErrorKind};
 
 use anyhow::Context as _;
 
-/// The reader of standard output is gone, as with `seatmeter generate | head`. A reason to stop, not a failure.
+/// The reader of standard output is gone, as with `seatmeter generate | head`. A reason to stop,
+/// not a failure.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output is closed")]
 pub(super) struct OutputClosed;

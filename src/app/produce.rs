@@ -27,8 +27,9 @@ const COMPLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Send NDJSON events to the topic, one event a line
 ///
-/// Each line is sent unchanged as one record, keyed by its account id and stamped with the time of sending; blank lines are
-/// skipped. A line without an account id is sent without a key, and ends in rejected_events like any bad record.
+/// Each line is sent unchanged as one record, keyed by its account id and stamped with the time of
+/// sending; blank lines are skipped. A line without an account id is sent without a key, and ends
+/// in rejected_events like any bad record.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The file of events; - is standard input
@@ -114,7 +115,9 @@ pub(super) fn finish(
         progress.set_records(delivered);
         if quiet >= COMPLAIN_INTERVAL {
             quiet = Duration::ZERO;
-            let reason = sender.cause().map_or_else(|| "they do not answer".to_owned(), |cause| cause.to_string());
+            let reason = sender
+                .cause()
+                .map_or_else(|| "they do not answer".to_owned(), |cause| cause.to_string());
             say(&format!("waiting for the brokers to acknowledge: {reason}"));
         }
         unanswered = sender.wait(STEP);
@@ -123,13 +126,19 @@ pub(super) fn finish(
     let seconds = progress.elapsed().as_secs_f64();
     progress.finish(&format!("{} sent in {seconds:.1} s", count_of(report.delivered, "record")));
     if let Some((number, reason)) = report.first_failure {
-        bail!("not delivered: {}; the first is record {number}: {reason}", count_of(report.failed, "record"));
+        bail!(
+            "not delivered: {}; the first is record {number}: {reason}",
+            count_of(report.failed, "record")
+        );
     }
     if unanswered > 0 {
-        let reason = sender.cause().map_or_else(|| "they do not answer".to_owned(), |cause| cause.to_string());
+        let reason = sender
+            .cause()
+            .map_or_else(|| "they do not answer".to_owned(), |cause| cause.to_string());
         let records = count_of(u64::try_from(unanswered).unwrap_or(u64::MAX), "record");
         bail!(
-            "interrupted, and {records} may be in the topic or not, because the brokers did not acknowledge: {reason}"
+            "interrupted, and {records} may be in the topic or not, because the brokers did not \
+            acknowledge: {reason}"
         );
     }
     if let Some(number) = interrupted_at {
@@ -154,7 +163,11 @@ pub(super) fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead + Send>, Opti
 }
 
 /// Reads the next line into `line`; false at the end.
-pub(super) fn read_line(lines: &mut dyn BufRead, line: &mut Vec<u8>, position: &mut u64) -> anyhow::Result<bool> {
+pub(super) fn read_line(
+    lines: &mut dyn BufRead,
+    line: &mut Vec<u8>,
+    position: &mut u64,
+) -> anyhow::Result<bool> {
     line.clear();
     let bytes = lines.read_until(b'\n', line).context("cannot read the events")?;
     *position += u64::try_from(bytes).unwrap_or(0);

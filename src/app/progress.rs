@@ -33,8 +33,11 @@ impl Progress {
     /// Starts at position 0.
     pub(super) fn new(action: &'static str, total: Option<u64>) -> Self {
         let started = Instant::now();
-        let shown =
-            if io::stderr().is_terminal() { Shown::Bar(bar(action, total)) } else { Shown::Lines { last: started } };
+        let shown = if io::stderr().is_terminal() {
+            Shown::Bar(bar(action, total))
+        } else {
+            Shown::Lines { last: started }
+        };
         Self { action, total, position: 0, started, shown }
     }
 
@@ -42,7 +45,11 @@ impl Progress {
     pub(super) fn set(&mut self, position: u64, records: u64) {
         self.position = position;
         let seconds = self.started.elapsed().as_secs().max(1);
-        let message = format!("{}, {} per second", count_of(records, "record"), HumanCount(records / seconds));
+        let message = format!(
+            "{}, {} per second",
+            count_of(records, "record"),
+            HumanCount(records / seconds)
+        );
         match &mut self.shown {
             Shown::Bar(bar) => {
                 bar.set_message(message);
@@ -93,7 +100,8 @@ fn bar(action: &'static str, total: Option<u64>) -> ProgressBar {
         Some(total) => (ProgressBar::new(total), "{prefix} [{bar:30}] {percent:>3} %  {msg}"),
         None => (ProgressBar::new_spinner(), "{prefix} {spinner} {msg}"),
     };
-    let style = ProgressStyle::with_template(template).expect("the templates above are well-formed");
+    let style =
+        ProgressStyle::with_template(template).expect("the templates above are well-formed");
     let bar = BARS.add(bar.with_style(style.progress_chars("=> ")).with_prefix(action));
     // Shown at once, and animated while nothing moves.
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -13,7 +13,9 @@ use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
+use rdkafka::producer::{
+    BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
+};
 use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +28,8 @@ use crate::telemetry::events;
 
 /// Timeouts of the attempts to list the topics: a refusal is known early, and an answer may be
 /// large.
-const METADATA_TIMEOUTS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+const METADATA_TIMEOUTS: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 /// How long to wait for room in the queue, or for deliveries, before looking again.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
@@ -85,24 +88,36 @@ impl Sender {
     /// Connects, and checks that the topic exists.
     pub(super) fn connect(kafka: &config::Kafka) -> Result<Self, ConnectError> {
         let causes = Causes::new(kafka);
-        let deliveries =
-            Deliveries::new(causes.clone(), Tokens::new(kafka.token_source.clone(), events::token_changed));
+        let deliveries = Deliveries::new(
+            causes.clone(),
+            Tokens::new(kafka.token_source.clone(), events::token_changed),
+        );
         let producer = properties(kafka).create_with_context(deliveries);
-        let producer = producer.map_err(|error: KafkaError| ConnectError::Client(causes.of_error(&error)))?;
+        let producer =
+            producer.map_err(|error: KafkaError| ConnectError::Client(causes.of_error(&error)))?;
         let sender = Self { producer, topic: kafka.topic.clone() };
         let mut reason = String::new();
         for timeout in METADATA_TIMEOUTS {
             // All topics: a broker that creates topics automatically would create one that is
             // requested by name.
             match sender.producer.client().fetch_metadata(None, timeout) {
-                Ok(metadata) if metadata.topics().iter().any(|known| known.name() == sender.topic) => {
+                Ok(metadata)
+                    if metadata.topics().iter().any(|known| known.name() == sender.topic) =>
+                {
                     return Ok(sender);
                 }
-                Ok(_) => return Err(ConnectError::NoTopic(causes.hidden(&sender.topic, Operation::Write))),
+                Ok(_) => {
+                    return Err(ConnectError::NoTopic(
+                        causes.hidden(&sender.topic, Operation::Write),
+                    ));
+                }
                 Err(error) => {
                     let cause = sender.cause().unwrap_or_else(|| causes.of_error(&error));
                     if cause.kind == Kind::Refused {
-                        return Err(ConnectError::Refused { brokers: kafka.brokers.clone(), cause });
+                        return Err(ConnectError::Refused {
+                            brokers: kafka.brokers.clone(),
+                            cause,
+                        });
                     }
                     reason = cause.to_string();
                 }
@@ -117,7 +132,12 @@ impl Sender {
     /// # Errors
     ///
     /// The producer failed for good. A record that cannot be sent is counted as failed instead.
-    pub(super) fn send(&mut self, number: u64, payload: &[u8], stop: &CancellationToken) -> anyhow::Result<bool> {
+    pub(super) fn send(
+        &mut self,
+        number: u64,
+        payload: &[u8],
+        stop: &CancellationToken,
+    ) -> anyhow::Result<bool> {
         let id = account_key(payload);
         let key: Option<Cow<'_, str>> = id.map(|id| match id {
             IdRef::Number(number) => Cow::Owned(number.to_string()),
@@ -134,7 +154,10 @@ impl Sender {
                     record = refused;
                     std::thread::sleep(LOOK_INTERVAL);
                 }
-                Err((KafkaError::MessageProduction(code @ RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
+                Err((
+                    KafkaError::MessageProduction(code @ RDKafkaErrorCode::MessageSizeTooLarge),
+                    _,
+                )) => {
                     let text = "larger than the producer's message.max.bytes".to_owned();
                     self.deliveries().fail(Failure { number, code: Some(code), text });
                     return Ok(true);
@@ -177,7 +200,8 @@ impl Sender {
         Report {
             delivered: deliveries.delivered.load(Ordering::Relaxed),
             failed: deliveries.failed.load(Ordering::Relaxed),
-            first_failure: first.map(|failure| (failure.number, self.reason(failure.code, &failure.text))),
+            first_failure: first
+                .map(|failure| (failure.number, self.reason(failure.code, &failure.text))),
         }
     }
 
@@ -197,7 +221,11 @@ impl Sender {
         let (code, text) = match (code, &fatal) {
             // The purge of a record follows from the client's own failure.
             (
-                Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight | RDKafkaErrorCode::Fatal),
+                Some(
+                    RDKafkaErrorCode::PurgeQueue
+                    | RDKafkaErrorCode::PurgeInflight
+                    | RDKafkaErrorCode::Fatal,
+                ),
                 Some(fatal),
             ) => (Some(fatal.0), fatal.1.as_str()),
             _ => (code, text),
@@ -205,9 +233,10 @@ impl Sender {
         match code {
             // A producer without Write on any topic does not get the id that it needs to write each
             // record once.
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
-                causes.denied(Operation::Write, Resource::Topic(&self.topic)).to_string()
-            }
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed,
+            ) => causes.denied(Operation::Write, Resource::Topic(&self.topic)).to_string(),
             Some(RDKafkaErrorCode::MessageTimedOut) => match self.cause() {
                 Some(cause) => format!("{text}: {cause}"),
                 None => text.to_owned(),

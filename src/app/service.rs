@@ -48,7 +48,11 @@ pub(super) enum Role {
 }
 
 /// Runs until `stop` is cancelled or something fails for good.
-pub(super) async fn run(config: &Config, role: Role, stop: CancellationToken) -> anyhow::Result<()> {
+pub(super) async fn run(
+    config: &Config,
+    role: Role,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let listener = listen(config.http.listen, "http.listen").await?;
     let store = Store::connect(&config.clickhouse)?;
     shutdown::end_within(config.ingest.revoke_deadline + END_GRACE, stop.clone())?;
@@ -73,7 +77,12 @@ pub(super) struct Service<'a> {
 }
 
 impl<'a> Service<'a> {
-    pub(super) fn new(config: &'a Config, role: Role, listener: TcpListener, store: Store) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        config: &'a Config,
+        role: Role,
+        listener: TcpListener,
+        store: Store,
+    ) -> anyhow::Result<Self> {
         let metrics = metrics::install().context("cannot record metrics")?;
         let health = Arc::new(Health::new());
         if role != Role::Api {
@@ -101,7 +110,9 @@ impl<'a> Service<'a> {
             };
             match role {
                 Role::Api => stop.cancelled().await,
-                Role::Worker | Role::WorkerAndApi => ingest::run(config, store, seed, health, stop.clone()).await?,
+                Role::Worker | Role::WorkerAndApi => {
+                    ingest::run(config, store, seed, health, stop.clone()).await?
+                }
             }
             Ok(())
         };
@@ -119,7 +130,8 @@ impl<'a> Service<'a> {
 /// Waits until ClickHouse answers, and reads the seed for the keys of users. Failures that waiting
 /// cannot resolve (a wrong password, a missing schema) are errors at once.
 async fn wait_for_schema(store: &Store, health: &Arc<Health>) -> anyhow::Result<UserKeySeed> {
-    let clickhouse = Dependency::new("clickhouse", "cannot start without ClickHouse", Arc::clone(health));
+    let clickhouse =
+        Dependency::new("clickhouse", "cannot start without ClickHouse", Arc::clone(health));
     let look = || async {
         let looked = async {
             store.check_server().await?;

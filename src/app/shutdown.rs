@@ -11,7 +11,8 @@ use crate::embedded::libchdb::end_process;
 /// Exit status after a second signal: 128 + SIGINT, as shells have it.
 const INTERRUPTED: i32 = 130;
 
-/// Exit status of a process that could not end by itself; `EX_SOFTWARE` of sysexits, as the watchdog has it.
+/// Exit status of a process that could not end by itself; `EX_SOFTWARE` of sysexits, as the
+/// watchdog has it.
 const STUCK: i32 = 70;
 
 /// A token that SIGINT and SIGTERM cancel. The first signal asks for an orderly end; the second
@@ -79,7 +80,9 @@ mod tests {
     fn a_process_that_does_not_end_is_ended() {
         let began = Instant::now();
         let mut process = Command::new(std::env::current_exe().unwrap());
-        process.args(["--exact", "app::shutdown::tests::as_process", "--ignored"]).env(VARIABLE, "1");
+        process
+            .args(["--exact", "app::shutdown::tests::as_process", "--ignored"])
+            .env(VARIABLE, "1");
         let ended = process.output().unwrap().status;
         assert_eq!(ended.code(), Some(STUCK));
         assert!(began.elapsed() >= Duration::from_millis(300), "not before its time");

@@ -1,4 +1,5 @@
-//! `seatmeter token`: mints a JSON Web Token, for trying the API out. A real deployment has an issuer of its own.
+//! `seatmeter token`: mints a JSON Web Token, for trying the API out. A real deployment has an
+//! issuer of its own.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -87,7 +88,10 @@ struct Claims<'a> {
     grants: serde_json::Value,
 }
 
-pub(super) fn run(args: &Args, load: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<()> {
+pub(super) fn run(
+    args: &Args,
+    load: impl FnOnce() -> anyhow::Result<Config>,
+) -> anyhow::Result<()> {
     let config = load()?;
     let jwt = match &config.auth.mode {
         AuthMode::Jwt(jwt) => Some(jwt),
@@ -111,9 +115,13 @@ pub(super) fn run(args: &Args, load: impl FnOnce() -> anyhow::Result<Config>) ->
 /// The `grants` claim.
 fn grants(args: &Args) -> anyhow::Result<serde_json::Value> {
     if let Some(text) = &args.grants {
-        let grants: serde_json::Value = serde_json::from_str(text).context("--grants is not JSON")?;
+        let grants: serde_json::Value =
+            serde_json::from_str(text).context("--grants is not JSON")?;
         if !grants.is_array() {
-            bail!("--grants must be a JSON array, such as [{{\"account\":\"acme\",\"role\":\"account_admin\"}}]");
+            bail!(
+                "--grants must be a JSON array, such as \
+                [{{\"account\":\"acme\",\"role\":\"account_admin\"}}]"
+            );
         }
         return Ok(grants);
     }
@@ -138,7 +146,9 @@ fn signing_key(args: &Args, jwt: Option<&Jwt>) -> anyhow::Result<(Algorithm, Enc
         return EncodingKey::from_ed_pem(&pem)
             .map(|key| (Algorithm::EdDSA, key))
             .or_else(|_| rsa())
-            .with_context(|| format!("{} holds no RSA or Ed25519 private key in PEM form", path.display()));
+            .with_context(|| {
+                format!("{} holds no RSA or Ed25519 private key in PEM form", path.display())
+            });
     }
     if let Some(path) = &args.secret_file {
         let content = read(path)?;
@@ -149,7 +159,8 @@ fn signing_key(args: &Args, jwt: Option<&Jwt>) -> anyhow::Result<(Algorithm, Enc
     }
     let Some(secret) = jwt.and_then(|jwt| jwt.hs256_secrets.first()) else {
         bail!(
-            "no key to sign with: name --secret-file or --private-key, or configure auth.mode = \"jwt\" with an HS256 secret"
+            "no key to sign with: name --secret-file or --private-key, or configure auth.mode = \
+            \"jwt\" with an HS256 secret"
         );
     };
     Ok((Algorithm::HS256, EncodingKey::from_secret(secret.expose_secret().as_bytes())))

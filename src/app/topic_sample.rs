@@ -46,9 +46,14 @@ pub(super) async fn look(kafka: &config::Kafka) -> Option<Finding> {
 fn read(kafka: &config::Kafka) -> Result<Sample, KafkaError> {
     let consumer: BaseConsumer = probe_properties(kafka).create()?;
     let metadata = consumer.fetch_metadata(Some(&kafka.topic), ANSWER_TIMEOUT)?;
-    let partitions: Vec<i32> =
-        metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.id()).collect();
-    let share = i64::try_from(partitions.len()).map_or(1, |partitions| RECORDS_MAX / partitions.max(1));
+    let partitions: Vec<i32> = metadata
+        .topics()
+        .iter()
+        .flat_map(|topic| topic.partitions())
+        .map(|partition| partition.id())
+        .collect();
+    let share =
+        i64::try_from(partitions.len()).map_or(1, |partitions| RECORDS_MAX / partitions.max(1));
     let records_max = share.clamp(1, PARTITION_RECORDS_MAX);
     let (mut starts, mut ends) = (TopicPartitionList::new(), BTreeMap::new());
     for partition in partitions {
@@ -76,7 +81,11 @@ fn read(kafka: &config::Kafka) -> Result<Sample, KafkaError> {
             ends.remove(&partition);
         }
         if let (Some(key), Some(time_ms)) = (record.key(), record.timestamp().to_millis()) {
-            let times = sample.entry(key.to_vec()).or_default().entry(partition).or_insert((time_ms, time_ms));
+            let times = sample
+                .entry(key.to_vec())
+                .or_default()
+                .entry(partition)
+                .or_insert((time_ms, time_ms));
             *times = (times.0.min(time_ms), times.1.max(time_ms));
         }
     }
@@ -102,8 +111,10 @@ fn judge(topic: &str, sample: &Sample) -> Option<Finding> {
     let names: Vec<String> = split.iter().take(NAMES_MAX).map(name).collect();
     let more = if split.len() > names.len() { ", …" } else { "" };
     Some(Finding::Warning(format!(
-        "topic {topic:?} has accounts in several partitions at once ({} of {} in its newest records: {}{more}): they cannot be \
-         counted exactly; let all producers use one partitioner (config/runbook.md: An account in two partitions)",
+        "topic {topic:?} has accounts in several partitions at once ({} of {} in its newest \
+        records: {}{more}): they cannot be \
+         counted exactly; let all producers use one partitioner (config/runbook.md: An account in \
+         two partitions)",
         split.len(),
         sample.len(),
         names.join(", "),
@@ -118,8 +129,13 @@ mod tests {
     type Times = (i32, i64, i64);
 
     fn sample(accounts: &[(&str, &[Times])]) -> Sample {
-        let times = |partitions: &[Times]| partitions.iter().map(|&(at, first, last)| (at, (first, last))).collect();
-        accounts.iter().map(|(account, partitions)| (account.as_bytes().to_vec(), times(partitions))).collect()
+        let times = |partitions: &[Times]| {
+            partitions.iter().map(|&(at, first, last)| (at, (first, last))).collect()
+        };
+        accounts
+            .iter()
+            .map(|(account, partitions)| (account.as_bytes().to_vec(), times(partitions)))
+            .collect()
     }
 
     #[test]
@@ -128,8 +144,11 @@ mod tests {
         let fine = sample(&[("one", &[(0, 1, 9)]), ("moved", &[(3, 1, 4), (0, 5, 9)])]);
         assert_eq!(judge("t", &fine), None);
         let found =
-            judge("t", &sample(&[("one", &[(0, 1, 9)]), ("acme", &[(0, 5, 9), (3, 1, 6)])])).unwrap().to_string();
-        let expected = "warning: topic \"t\" has accounts in several partitions at once (1 of 2 in its newest records: \
+            judge("t", &sample(&[("one", &[(0, 1, 9)]), ("acme", &[(0, 5, 9), (3, 1, 6)])]))
+                .unwrap()
+                .to_string();
+        let expected = "warning: topic \"t\" has accounts in several partitions at once (1 of 2 in \
+            its newest records: \
                         \"acme\" in partitions [0, 3]): they cannot be counted exactly";
         assert!(found.starts_with(expected), "{found}");
     }
@@ -138,8 +157,12 @@ mod tests {
     fn a_few_of_many_are_named() {
         let names: Vec<String> = (0..9).map(|number| format!("a{number}")).collect();
         let partitions = [(0, 1, 2), (1, 2, 2)];
-        let accounts: Vec<(&str, &[Times])> = names.iter().map(|name| (name.as_str(), &partitions[..])).collect();
+        let accounts: Vec<(&str, &[Times])> =
+            names.iter().map(|name| (name.as_str(), &partitions[..])).collect();
         let found = judge("t", &sample(&accounts)).unwrap().to_string();
-        assert!(found.contains("9 of 9") && found.contains("\"a4\" in partitions [0, 1], …)"), "{found}");
+        assert!(
+            found.contains("9 of 9") && found.contains("\"a4\" in partitions [0, 1], …)"),
+            "{found}"
+        );
     }
 }

@@ -62,13 +62,18 @@ async fn look_at_settings(kafka: &config::Kafka) -> Vec<Finding> {
     match settings(kafka).await {
         // rdkafka does not return errors of a topic: a denied client gets no settings at all.
         Ok(settings) if settings.is_empty() => {
-            let denied = Causes::new(kafka).denied(Operation::DescribeConfigs, Resource::Topic(&kafka.topic));
-            vec![Finding::Error(format!("{denied}; without it nobody can tell how long the topic keeps its records"))]
+            let denied = Causes::new(kafka)
+                .denied(Operation::DescribeConfigs, Resource::Topic(&kafka.topic));
+            vec![Finding::Error(format!(
+                "{denied}; without it nobody can tell how long the topic keeps its records"
+            ))]
         }
         Ok(settings) => judge(&kafka.topic, &settings),
         Err(reason) => {
             let topic = &kafka.topic;
-            vec![Finding::NotChecked(format!("the brokers do not tell the settings of topic {topic:?}: {reason}"))]
+            vec![Finding::NotChecked(format!(
+                "the brokers do not tell the settings of topic {topic:?}: {reason}"
+            ))]
         }
     }
 }
@@ -89,7 +94,8 @@ async fn settings(kafka: &config::Kafka) -> Result<BTreeMap<String, String>, Str
         sender::properties(kafka).create().map_err(|error| error.to_string())?;
     let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
     let asked = [ResourceSpecifier::Topic(&kafka.topic)];
-    let answers = admin.describe_configs(&asked, &options).await.map_err(|error| error.to_string())?;
+    let answers =
+        admin.describe_configs(&asked, &options).await.map_err(|error| error.to_string())?;
     let topic = answers.into_iter().next().ok_or("no answer")?.map_err(|code| code.to_string())?;
     Ok(topic.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
 }
@@ -102,28 +108,38 @@ fn judge(topic: &str, settings: &BTreeMap<String, String>) -> Vec<Finding> {
     // The key is the account, so compaction would keep one event of each account.
     if setting("cleanup.policy").split(',').any(|policy| policy.trim() == "compact") {
         findings.push(Finding::Error(format!(
-            "topic {topic:?} has cleanup.policy = {}: compaction deletes all but the last event of an account; set it to \
+            "topic {topic:?} has cleanup.policy = {}: compaction deletes all but the last event of \
+            an account; set it to \
              delete",
             setting("cleanup.policy")
         )));
     }
     match number("retention.ms") {
         // -1 is for ever.
-        Some(retention_ms) if (0..=DUPLICATE_WINDOW_MS).contains(&retention_ms) => findings.push(Finding::Error(format!(
-            "topic {topic:?} has retention.ms = {retention_ms}: it must be greater than {DUPLICATE_WINDOW_MS} (24 hours), \
+        Some(retention_ms) if (0..=DUPLICATE_WINDOW_MS).contains(&retention_ms) => {
+            findings.push(Finding::Error(format!(
+                "topic {topic:?} has retention.ms = {retention_ms}: it must be greater than \
+            {DUPLICATE_WINDOW_MS} (24 hours), \
              or redelivered events may be counted twice after a restart"
-        ))),
+            )))
+        }
         Some(_) => {}
-        None => findings.push(Finding::NotChecked(format!("topic {topic:?}: the brokers tell no retention.ms"))),
+        None => findings.push(Finding::NotChecked(format!(
+            "topic {topic:?}: the brokers tell no \
+            retention.ms"
+        ))),
     }
     if let Some(bytes) = number("retention.bytes").filter(|&bytes| bytes >= 0) {
         findings.push(Finding::Warning(format!(
-            "topic {topic:?} has retention.bytes = {bytes}: make sure that a partition never writes that much in 24 hours, \
+            "topic {topic:?} has retention.bytes = {bytes}: make sure that a partition never \
+            writes that much in 24 hours, \
              or set it to -1"
         )));
     }
     if findings.is_empty() {
-        findings.push(Finding::Good(format!("topic {topic:?} keeps its records for longer than 24 hours")));
+        findings.push(Finding::Good(format!(
+            "topic {topic:?} keeps its records for longer than 24 hours"
+        )));
     }
     findings
 }
@@ -134,9 +150,17 @@ mod tests {
 
     #[track_caller]
     fn check(settings: &[(&str, &str)], expected: &[&str]) {
-        let defaults = [("cleanup.policy", "delete"), ("retention.ms", "604800000"), ("retention.bytes", "-1")];
-        let settings = defaults.iter().chain(settings).map(|&(name, value)| (name.to_owned(), value.to_owned()));
-        let found: Vec<_> = judge("t", &settings.collect()).iter().map(ToString::to_string).collect();
+        let defaults = [
+            ("cleanup.policy", "delete"),
+            ("retention.ms", "604800000"),
+            ("retention.bytes", "-1"),
+        ];
+        let settings = defaults
+            .iter()
+            .chain(settings)
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        let found: Vec<_> =
+            judge("t", &settings.collect()).iter().map(ToString::to_string).collect();
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (found, expected) in found.iter().zip(expected) {
             assert!(found.starts_with(expected), "{found}");
@@ -148,19 +172,31 @@ mod tests {
         check(&[], &["ok: topic \"t\" keeps its records"]);
         check(&[("retention.ms", "-1")], &["ok: "]);
         check(&[("retention.ms", "86400001")], &["ok: "]);
-        check(&[("retention.ms", "86400000")], &["error: topic \"t\" has retention.ms = 86400000: it must be greater"]);
+        check(
+            &[("retention.ms", "86400000")],
+            &["error: topic \"t\" has retention.ms = 86400000: it must be greater"],
+        );
         check(&[("retention.ms", "0")], &["error: topic \"t\" has retention.ms = 0: "]);
-        check(&[("retention.ms", "?")], &["not checked: topic \"t\": the brokers tell no retention.ms"]);
+        check(
+            &[("retention.ms", "?")],
+            &["not checked: topic \"t\": the brokers tell no retention.ms"],
+        );
     }
 
     #[test]
     fn a_bound_in_bytes_is_a_warning() {
-        check(&[("retention.bytes", "1000")], &["warning: topic \"t\" has retention.bytes = 1000: "]);
+        check(
+            &[("retention.bytes", "1000")],
+            &["warning: topic \"t\" has retention.bytes = 1000: "],
+        );
     }
 
     #[test]
     fn a_compacted_topic_is_an_error() {
-        check(&[("cleanup.policy", "compact")], &["error: topic \"t\" has cleanup.policy = compact: "]);
+        check(
+            &[("cleanup.policy", "compact")],
+            &["error: topic \"t\" has cleanup.policy = compact: "],
+        );
         check(
             &[("cleanup.policy", "delete, compact"), ("retention.ms", "5")],
             &["error: topic \"t\" has cleanup.policy", "error: topic \"t\" has retention.ms = 5: "],

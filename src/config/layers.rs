@@ -26,11 +26,13 @@ pub(super) fn read(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Raw, ConfigError> {
     let mut layers = Figment::from(Toml::string(DEFAULTS));
-    let defaults: Dict = layers.extract().map_err(|error| problems("config/seatmeter.toml", error))?;
+    let defaults: Dict =
+        layers.extract().map_err(|error| problems("config/seatmeter.toml", error))?;
     if let Some(path) = file {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Problem::new(&name, format!(": the configuration file cannot be read: {error}")))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Problem::new(&name, format!(": the configuration file cannot be read: {error}"))
+        })?;
         layers = layers.merge(Toml::string(&text));
         // First extracted without the environment, so that an error can name the file.
         layers.extract::<Raw>().map_err(|error| problems(&name, error))?;
@@ -77,12 +79,21 @@ fn overrides(
 }
 
 /// Adds one variable.
-fn override_one(defaults: &Dict, overrides: &mut Overrides, name: &str, value: &OsStr) -> Result<(), String> {
+fn override_one(
+    defaults: &Dict,
+    overrides: &mut Overrides,
+    name: &str,
+    value: &OsStr,
+) -> Result<(), String> {
     const UNKNOWN: &str = ": no such option; `seatmeter check-config --defaults` lists them";
     let value = value.to_str().ok_or(": the value is not UTF-8")?;
     let path: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
     let [section, key, rest @ ..] = path.as_slice() else { return Err(UNKNOWN.into()) };
-    let default = defaults.get(section).and_then(Value::as_dict).and_then(|section| section.get(key)).ok_or(UNKNOWN)?;
+    let default = defaults
+        .get(section)
+        .and_then(Value::as_dict)
+        .and_then(|section| section.get(key))
+        .ok_or(UNKNOWN)?;
     match (default, rest) {
         // No librdkafka property that may be set has an underscore in its name. (`log_level` is
         // refused: [log] sets it.)
@@ -103,11 +114,13 @@ fn override_one(defaults: &Dict, overrides: &mut Overrides, name: &str, value: &
 fn typed(default: &Value, text: &str) -> Result<Value, String> {
     match default {
         Value::Num(..) => {
-            let number: i64 = text.trim().parse().map_err(|_| format!(" = {text:?}: expected a whole number"))?;
+            let number: i64 =
+                text.trim().parse().map_err(|_| format!(" = {text:?}: expected a whole number"))?;
             Ok(number.into())
         }
         Value::Bool(..) => {
-            let value: bool = text.trim().parse().map_err(|_| format!(" = {text:?}: expected true or false"))?;
+            let value: bool =
+                text.trim().parse().map_err(|_| format!(" = {text:?}: expected true or false"))?;
             Ok(value.into())
         }
         Value::Array(..) if text.trim_start().starts_with('[') => {
@@ -134,7 +147,9 @@ fn problem(origin: &str, error: &figment::Error) -> Problem {
     let key = error.path.join(".");
     let (key, message) = match &error.kind {
         // The path ends in the unknown field.
-        Kind::UnknownField(_, expected) => (key, format!(": no such option; there are {}", expected.join(", "))),
+        Kind::UnknownField(_, expected) => {
+            (key, format!(": no such option; there are {}", expected.join(", ")))
+        }
         Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
             (key, format!(": expected {}, found {}", wanted(expected), found(actual)))
         }
@@ -148,7 +163,9 @@ fn problem(origin: &str, error: &figment::Error) -> Problem {
 
 /// A TOML parser's message without the document lines that it quotes.
 fn syntax_error(message: &str) -> String {
-    let quoted = |line: &&str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
+    let quoted = |line: &&str| {
+        line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|')
+    };
     message.lines().filter(|line| !quoted(line)).map(str::trim).collect::<Vec<_>>().join(": ")
 }
 

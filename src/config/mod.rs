@@ -1,9 +1,9 @@
 //! Configuration: files and environment, parsed and validated into a form that cannot be wrong.
 //!
-//! Three steps, each in its file: `layers` merges the embedded defaults, the user's file and the environment into
-//! [`raw::Raw`], which refuses unknown keys; `validate` turns that into a [`Config`] and collects every problem on the way;
-//! `show` prints a [`Config`] with its secrets masked. Nothing here opens a connection, and no secret is ever part of an
-//! error or of `Debug`.
+//! Three steps, each in its file: `layers` merges the embedded defaults, the user's file and the
+//! environment into [`raw::Raw`], which refuses unknown keys; `validate` turns that into a
+//! [`Config`] and collects every problem on the way; `show` prints a [`Config`] with its secrets
+//! masked. Nothing here opens a connection, and no secret is ever part of an error or of `Debug`.
 
 mod layers;
 mod properties;
@@ -29,8 +29,8 @@ pub(crate) use self::validate::HS256_SECRET_BYTES_MIN;
 /// `config/seatmeter.toml`: every option with its default and a comment.
 pub const DEFAULTS: &str = layers::DEFAULTS;
 
-/// Layers the embedded defaults, the file and the environment (variables that start with `SEATMETER__`; others are
-/// ignored), reads the files that hold secrets, and validates it all.
+/// Layers the embedded defaults, the file and the environment (variables that start with
+/// `SEATMETER__`; others are ignored), reads the files that hold secrets, and validates it all.
 ///
 /// # Errors
 ///
@@ -41,7 +41,8 @@ pub fn load(
 ) -> Result<Config, ConfigError> {
     let raw = layers::read(file, environment)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let surroundings = validate::Surroundings { cores, read_file: &|path: &Path| std::fs::read_to_string(path) };
+    let surroundings =
+        validate::Surroundings { cores, read_file: &|path: &Path| std::fs::read_to_string(path) };
     validate::validate(raw, &surroundings)
 }
 
@@ -120,7 +121,8 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// The properties that librdkafka is given: all but those of an authorization server, which it is not built to ask.
+    /// The properties that librdkafka is given: all but those of an authorization server, which it
+    /// is not built to ask.
     pub fn client_properties(&self) -> impl Iterator<Item = (&str, &SecretString)> {
         let asks_server = matches!(self.token_source, Some(TokenSource::Server(_)));
         let properties = self.properties.iter().map(|(name, value)| (name.as_str(), value));
@@ -184,7 +186,8 @@ pub struct Http {
     pub concurrent_queries_max: usize,
     /// Streamed answers that are sent at once, at most.
     pub concurrent_exports_max: usize,
-    /// Memory that the query of a report may take in ClickHouse, bytes; 0: as much as the server allows.
+    /// Memory that the query of a report may take in ClickHouse, bytes; 0: as much as the server
+    /// allows.
     pub query_memory_max_bytes: u64,
     /// Open connections, at most.
     pub connections_max: usize,

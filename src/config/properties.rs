@@ -13,7 +13,8 @@ pub(super) fn refusal(name: &str, value: &str) -> Option<&'static str> {
         "partition.assignment.strategy" => "set kafka.assignor instead",
         "queued.max.messages.kbytes" => "set ingest.queue_kbytes_max instead",
         "auto.offset.reset" => {
-            "where to start is decided by the progress in ClickHouse alone, or records would be skipped"
+            "where to start is decided by the progress in ClickHouse alone, or records would be \
+            skipped"
         }
         "enable.auto.commit" | "auto.commit.enable" | "enable.auto.offset.store" => {
             "offsets are committed only after the flush that covers them"
@@ -23,7 +24,8 @@ pub(super) fn refusal(name: &str, value: &str) -> Option<&'static str> {
             "records of an aborted transaction must not be counted; only read_committed is allowed"
         }
         "check.crcs" if value != "true" => {
-            "a record that was damaged on the way or on a disk would be counted as if it were what was sent"
+            "a record that was damaged on the way or on a disk would be counted as if it were what \
+            was sent"
         }
         "group.protocol" if value != "classic" => "only the classic group protocol is supported",
         "allow.auto.create.topics" => "a mistyped topic would be an empty one instead of an error",
@@ -36,15 +38,18 @@ pub(super) fn refusal(name: &str, value: &str) -> Option<&'static str> {
     })
 }
 
-/// True for what tells how an authorization server is asked for tokens, where one is (`sasl.oauthbearer.method` = `oidc`).
-/// librdkafka takes none of it where it is built without libcurl, as here: the program asks itself.
+/// True for what tells how an authorization server is asked for tokens, where one is
+/// (`sasl.oauthbearer.method` = `oidc`). librdkafka takes none of it where it is built without
+/// libcurl, as here: the program asks itself.
 pub(super) fn is_of_server(name: &str) -> bool {
-    name.starts_with("https.ca.") || (name.starts_with("sasl.oauthbearer.") && name != "sasl.oauthbearer.config")
+    name.starts_with("https.ca.")
+        || (name.starts_with("sasl.oauthbearer.") && name != "sasl.oauthbearer.config")
 }
 
 /// True if the value of this librdkafka property is to be masked.
 pub fn is_secret(name: &str) -> bool {
-    const SECRET: [&str; 7] = ["password", "secret", "pem", "oauthbearer.config", "jaas", "token", "passphrase"];
+    const SECRET: [&str; 7] =
+        ["password", "secret", "pem", "oauthbearer.config", "jaas", "token", "passphrase"];
     name != "sasl.oauthbearer.token.endpoint.url" && SECRET.iter().any(|part| name.contains(part))
 }
 
@@ -56,7 +61,9 @@ pub(super) fn check(name: &str, value: &str) -> Result<(), String> {
         Ok(_) => Ok(()),
         // The description quotes a bad value, which may be a secret.
         Err(KafkaError::ClientConfig(_, description, ..)) if !is_secret(name) => Err(description),
-        Err(KafkaError::ClientConfig(_, description, ..)) if description.starts_with("No such") => Err(description),
+        Err(KafkaError::ClientConfig(_, description, ..)) if description.starts_with("No such") => {
+            Err(description)
+        }
         Err(_) => Err("librdkafka does not take this value".to_owned()),
     }
 }
@@ -72,7 +79,9 @@ pub(super) fn text(value: &Value) -> Result<String, &'static str> {
             (None, None) => Err("expected a string, found a number with a fraction"),
         },
         // TOML reads an unquoted `sasl.username = "x"` as nested tables.
-        Value::Dict(..) => Err("expected a string, found a table; write the whole property name in quotes"),
+        Value::Dict(..) => {
+            Err("expected a string, found a table; write the whole property name in quotes")
+        }
         Value::Char(..) | Value::Empty(..) | Value::Array(..) => Err("expected a string"),
     }
 }

@@ -70,7 +70,8 @@ impl Config {
         writeln!(f, "cluster = {}", quoted(clickhouse.cluster.as_deref().unwrap_or_default()))?;
         writeln!(f, "insert_quorum = {}", clickhouse.insert_quorum)?;
         writeln!(f, "request_timeout_ms = {}", clickhouse.request_timeout.as_millis())?;
-        let ca_file = clickhouse.ca_file.as_deref().map(|path| path.to_string_lossy()).unwrap_or_default();
+        let ca_file =
+            clickhouse.ca_file.as_deref().map(|path| path.to_string_lossy()).unwrap_or_default();
         writeln!(f, "ca_file = {}", quoted(&ca_file))
     }
 

@@ -1,5 +1,6 @@
-//! Where the tokens of OAUTHBEARER come from: an authorization server (`sasl.oauthbearer.method` = `oidc`), or nowhere
-//! (`sasl.oauthbearer.config`): those are unsecured, and only test brokers accept them.
+//! Where the tokens of OAUTHBEARER come from: an authorization server (`sasl.oauthbearer.method` =
+//! `oidc`), or nowhere (`sasl.oauthbearer.config`): those are unsecured, and only test brokers
+//! accept them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,7 +33,8 @@ pub(super) const CA_FILE: &str = "https.ca.location";
 pub(super) const CA_PEM: &str = "https.ca.pem";
 
 const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
-const CLIENT_ID: [&str; 2] = ["sasl.oauthbearer.client.id", "sasl.oauthbearer.client.credentials.client.id"];
+const CLIENT_ID: [&str; 2] =
+    ["sasl.oauthbearer.client.id", "sasl.oauthbearer.client.credentials.client.id"];
 const CLIENT_SECRET: [&str; 2] =
     ["sasl.oauthbearer.client.secret", "sasl.oauthbearer.client.credentials.client.secret"];
 const SCOPE: &str = "sasl.oauthbearer.scope";
@@ -64,40 +66,58 @@ pub(super) fn check_of_server(name: &str, value: &str) -> Result<(), &'static st
         GRANT_TYPE if value == "client_credentials" => Ok(()),
         GRANT_TYPE => Err("only client_credentials is supported"),
         name if UNDERSTOOD.contains(&name) => Ok(()),
-        _ => {
-            Err("it is not supported; tokens are asked for with client.id, client.secret, scope and token.endpoint.url")
-        }
+        _ => Err(
+            "it is not supported; tokens are asked for with client.id, client.secret, scope and \
+            token.endpoint.url",
+        ),
     }
 }
 
 impl AuthorizationServer {
-    /// The server that these properties name. `ca_pem` is what is trusted instead of Mozilla's authorities.
+    /// The server that these properties name. `ca_pem` is what is trusted instead of Mozilla's
+    /// authorities.
     ///
     /// # Errors
     ///
     /// All that is wrong with them, without a secret.
-    pub(super) fn of(properties: &BTreeMap<String, SecretString>, ca_pem: Option<String>) -> Result<Self, Vec<Wrong>> {
+    pub(super) fn of(
+        properties: &BTreeMap<String, SecretString>,
+        ca_pem: Option<String>,
+    ) -> Result<Self, Vec<Wrong>> {
         let value = |name: &str| {
-            properties.get(name).map(|value| value.expose_secret().to_owned()).filter(|value| !value.is_empty())
+            properties
+                .get(name)
+                .map(|value| value.expose_secret().to_owned())
+                .filter(|value| !value.is_empty())
         };
         let one_of = |names: [&'static str; 2]| {
             let missing = || (names[0], "needed with sasl.oauthbearer.method = oidc");
             names.iter().find_map(|name| value(name)).ok_or_else(missing)
         };
-        let (endpoint, id, secret) = (endpoint(value(ENDPOINT)), one_of(CLIENT_ID), one_of(CLIENT_SECRET));
+        let (endpoint, id, secret) =
+            (endpoint(value(ENDPOINT)), one_of(CLIENT_ID), one_of(CLIENT_SECRET));
         match (endpoint, id, secret) {
-            (Ok(endpoint), Ok(client_id), Ok(secret)) => {
-                Ok(Self { endpoint, client_id, client_secret: secret.into(), scope: value(SCOPE), ca_pem })
+            (Ok(endpoint), Ok(client_id), Ok(secret)) => Ok(Self {
+                endpoint,
+                client_id,
+                client_secret: secret.into(),
+                scope: value(SCOPE),
+                ca_pem,
+            }),
+            (endpoint, id, secret) => {
+                Err([endpoint.err(), id.err(), secret.err()].into_iter().flatten().collect())
             }
-            (endpoint, id, secret) => Err([endpoint.err(), id.err(), secret.err()].into_iter().flatten().collect()),
         }
     }
 }
 
 fn endpoint(value: Option<String>) -> Result<Url, Wrong> {
-    const EXPECTED: &str = "expected the token endpoint's URL, http or https, without user and password";
+    const EXPECTED: &str =
+        "expected the token endpoint's URL, http or https, without user and password";
     let url = value.and_then(|value| Url::parse(&value).ok()).filter(|url| {
-        matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
+        matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
     });
     url.ok_or((ENDPOINT, EXPECTED))
 }
@@ -124,7 +144,8 @@ pub struct UnsecuredToken {
 const LIFE_SECONDS_MAX: u32 = 2_147_483_647;
 
 /// The form of `sasl.oauthbearer.config`.
-const FORM: &str = "expected principal=NAME, and if wanted lifeSeconds=1 to 2147483647, scope=NAME,…, \
+const FORM: &str = "expected principal=NAME, and if wanted lifeSeconds=1 to 2147483647, \
+    scope=NAME,…, \
                         principalClaimName=NAME, scopeClaimName=NAME, with a blank between two";
 
 impl UnsecuredToken {
@@ -143,7 +164,8 @@ impl UnsecuredToken {
         };
         let mut seen = Vec::new();
         for entry in config.split(' ').filter(|entry| !entry.is_empty()) {
-            let Some((name, value)) = entry.split_once('=').filter(|(_, value)| !value.is_empty()) else {
+            let Some((name, value)) = entry.split_once('=').filter(|(_, value)| !value.is_empty())
+            else {
                 return Err(FORM);
             };
             if seen.contains(&name) {
@@ -159,10 +181,15 @@ impl UnsecuredToken {
                     token.scope = Some(names.collect());
                 }
                 "lifeSeconds" => {
-                    let seconds = value.parse::<u32>().ok().filter(|seconds| (1..=LIFE_SECONDS_MAX).contains(seconds));
+                    let seconds = value
+                        .parse::<u32>()
+                        .ok()
+                        .filter(|seconds| (1..=LIFE_SECONDS_MAX).contains(seconds));
                     token.life = Duration::from_secs(seconds.ok_or(FORM)?.into());
                 }
-                name if name.starts_with("extension_") => return Err("extensions are not supported"),
+                name if name.starts_with("extension_") => {
+                    return Err("extensions are not supported");
+                }
                 _ => return Err(FORM),
             }
         }

@@ -20,7 +20,10 @@ use url::Url;
 
 use super::raw::{Raw, RawAuth, RawClickHouse, RawHttp, RawIngest, RawKafka, RawLog};
 use super::token;
-use super::{Auth, AuthMode, ClickHouse, Config, ConfigError, Http, Ingest, Jwt, Kafka, Log, Problem, properties};
+use super::{
+    Auth, AuthMode, ClickHouse, Config, ConfigError, Http, Ingest, Jwt, Kafka, Log, Problem,
+    properties,
+};
 
 /// Threads that `worker_threads = 0` means at most.
 const DEFAULT_WORKER_THREADS_MAX: usize = 16;
@@ -76,15 +79,30 @@ impl Check<'_> {
         } else if matches!(raw.topic.as_str(), "." | "..") {
             self.refuse("kafka.topic", &raw.topic, "Kafka does not allow this name");
         }
-        if raw.group_id.is_empty() || raw.group_id.len() > 255 || raw.group_id.chars().any(char::is_control) {
-            self.refuse("kafka.group_id", &raw.group_id, "allowed are 1 to 255 bytes without control characters");
+        if raw.group_id.is_empty()
+            || raw.group_id.len() > 255
+            || raw.group_id.chars().any(char::is_control)
+        {
+            self.refuse(
+                "kafka.group_id",
+                &raw.group_id,
+                "allowed are 1 to 255 bytes without control characters",
+            );
         }
         if !matches!(raw.assignor.as_str(), "cooperative-sticky" | "range" | "roundrobin") {
-            self.refuse("kafka.assignor", &raw.assignor, "allowed are cooperative-sticky, range and roundrobin");
+            self.refuse(
+                "kafka.assignor",
+                &raw.assignor,
+                "allowed are cooperative-sticky, range and roundrobin",
+            );
         }
         let properties = self.properties(&raw.properties, &raw.property_files);
         Kafka {
-            session_timeout: self.milliseconds("kafka.session_timeout_ms", raw.session_timeout_ms, 1_000..=1_800_000),
+            session_timeout: self.milliseconds(
+                "kafka.session_timeout_ms",
+                raw.session_timeout_ms,
+                1_000..=1_800_000,
+            ),
             token_source: self.token_source(&properties),
             properties,
             brokers: raw.brokers,
@@ -98,9 +116,14 @@ impl Check<'_> {
     fn brokers(&mut self, brokers: &str) {
         const KEY: &str = "kafka.brokers";
         if brokers.contains('@') {
-            let way_out = "user and password are sasl.username and sasl.password in [kafka.properties]";
-            return self
-                .problem(KEY, format!(": holds an `@`; expected host:port, with commas between several; {way_out}"));
+            let way_out =
+                "user and password are sasl.username and sasl.password in [kafka.properties]";
+            return self.problem(
+                KEY,
+                format!(
+                    ": holds an `@`; expected host:port, with commas between several; {way_out}"
+                ),
+            );
         }
         for broker in brokers.split(',') {
             if let Err(expected) = broker_address(broker.trim()) {
@@ -111,7 +134,8 @@ impl Check<'_> {
 
     fn properties(&mut self, values: &Dict, files: &Dict) -> BTreeMap<String, SecretString> {
         let mut all = BTreeMap::new();
-        let is_oidc = values.get("sasl.oauthbearer.method").and_then(|method| method.as_str()) == Some("oidc");
+        let is_oidc = values.get("sasl.oauthbearer.method").and_then(|method| method.as_str())
+            == Some("oidc");
         for (name, value) in values {
             let key = format!("kafka.properties.{name}");
             match properties::text(value) {
@@ -123,7 +147,10 @@ impl Check<'_> {
             let key = format!("kafka.property_files.{name}");
             match path.as_str() {
                 Some(_) if values.contains_key(name) => {
-                    self.problem(key, format!(": kafka.properties.{name} is set too; keep one of them"));
+                    self.problem(
+                        key,
+                        format!(": kafka.properties.{name} is set too; keep one of them"),
+                    );
                 }
                 Some(path) => {
                     if let Some(value) = self.secret_file(&key, path) {
@@ -144,7 +171,8 @@ impl Check<'_> {
         value: String,
         is_oidc: bool,
     ) {
-        let is_of_server = properties::is_of_server(name) && (is_oidc || name != "sasl.oauthbearer.method");
+        let is_of_server =
+            properties::is_of_server(name) && (is_oidc || name != "sasl.oauthbearer.method");
         let check = |value: &str| match is_of_server {
             true if is_oidc => token::check_of_server(name, value).map_err(str::to_owned),
             true => Err("goes with \"sasl.oauthbearer.method\" = \"oidc\"".to_owned()),
@@ -160,15 +188,24 @@ impl Check<'_> {
     }
 
     fn ingest(&mut self, raw: &RawIngest, session_timeout: Duration) -> Ingest {
-        let worker_threads = match self.integer("ingest.worker_threads", raw.worker_threads, 0..=64_usize) {
-            0 => self.surroundings.cores.clamp(1, DEFAULT_WORKER_THREADS_MAX),
-            threads => threads,
-        };
+        let worker_threads =
+            match self.integer("ingest.worker_threads", raw.worker_threads, 0..=64_usize) {
+                0 => self.surroundings.cores.clamp(1, DEFAULT_WORKER_THREADS_MAX),
+                threads => threads,
+            };
         let ingest = Ingest {
             worker_threads,
-            batch_records_max: self.integer("ingest.batch_records_max", raw.batch_records_max, 1..=100_000),
+            batch_records_max: self.integer(
+                "ingest.batch_records_max",
+                raw.batch_records_max,
+                1..=100_000,
+            ),
             batch_wait: self.milliseconds("ingest.batch_wait_ms", raw.batch_wait_ms, 1..=1_000),
-            flush_interval: self.milliseconds("ingest.flush_interval_ms", raw.flush_interval_ms, 50..=600_000),
+            flush_interval: self.milliseconds(
+                "ingest.flush_interval_ms",
+                raw.flush_interval_ms,
+                50..=600_000,
+            ),
             catch_up_flush_interval: self.milliseconds(
                 "ingest.catch_up_flush_interval_ms",
                 raw.catch_up_flush_interval_ms,
@@ -179,28 +216,51 @@ impl Check<'_> {
                 raw.idle_flush_interval_ms,
                 1_000..=600_000,
             ),
-            pending_rows_max: self.integer("ingest.pending_rows_max", raw.pending_rows_max, 1_000..=100_000_000),
+            pending_rows_max: self.integer(
+                "ingest.pending_rows_max",
+                raw.pending_rows_max,
+                1_000..=100_000_000,
+            ),
             pending_bytes_max: self.integer(
                 "ingest.pending_bytes_max",
                 raw.pending_bytes_max,
                 PENDING_BYTES_MAX_ALLOWED,
             ),
-            held_entries_max: self.integer("ingest.held_entries_max", raw.held_entries_max, 1_000..=1_000_000_000),
-            queue_kbytes_max: self.integer("ingest.queue_kbytes_max", raw.queue_kbytes_max, 64..=2_097_151),
-            revoke_deadline: self.milliseconds("ingest.revoke_deadline_ms", raw.revoke_deadline_ms, 100..=1_800_000),
+            held_entries_max: self.integer(
+                "ingest.held_entries_max",
+                raw.held_entries_max,
+                1_000..=1_000_000_000,
+            ),
+            queue_kbytes_max: self.integer(
+                "ingest.queue_kbytes_max",
+                raw.queue_kbytes_max,
+                64..=2_097_151,
+            ),
+            revoke_deadline: self.milliseconds(
+                "ingest.revoke_deadline_ms",
+                raw.revoke_deadline_ms,
+                100..=1_800_000,
+            ),
             watchdog_timeout: self.milliseconds(
                 "ingest.watchdog_timeout_ms",
                 raw.watchdog_timeout_ms,
                 1_000..=3_600_000,
             ),
         };
-        let comparable = self.problems.iter().all(|problem| problem.key != "kafka.session_timeout_ms");
+        let comparable =
+            self.problems.iter().all(|problem| problem.key != "kafka.session_timeout_ms");
         if comparable && ingest.revoke_deadline >= session_timeout {
-            let limit = format!("must be less than kafka.session_timeout_ms = {}", session_timeout.as_millis());
+            let limit = format!(
+                "must be less than kafka.session_timeout_ms = {}",
+                session_timeout.as_millis()
+            );
             self.refuse_number("ingest.revoke_deadline_ms", raw.revoke_deadline_ms, &limit);
         }
         if ingest.idle_flush_interval < ingest.flush_interval {
-            let limit = format!("must not be less than ingest.flush_interval_ms = {}", raw.flush_interval_ms);
+            let limit = format!(
+                "must not be less than ingest.flush_interval_ms = {}",
+                raw.flush_interval_ms
+            );
             self.refuse_number("ingest.idle_flush_interval_ms", raw.idle_flush_interval_ms, &limit);
         }
         ingest
@@ -209,21 +269,32 @@ impl Check<'_> {
     fn clickhouse(&mut self, raw: RawClickHouse) -> ClickHouse {
         let https = self.clickhouse_url(&raw.url);
         if !is_identifier(&raw.database) {
-            let allowed = "allowed are 1 to 64 of the characters a-z, A-Z, 0-9 and `_`, no digit first";
+            let allowed =
+                "allowed are 1 to 64 of the characters a-z, A-Z, 0-9 and `_`, no digit first";
             self.refuse("clickhouse.database", &raw.database, allowed);
         }
         if raw.user.is_empty() || raw.user.chars().any(char::is_control) {
             self.refuse("clickhouse.user", &raw.user, "expected a user name");
         }
-        let cluster_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '{' | '}');
+        let cluster_legal =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '{' | '}');
         if raw.cluster.len() > 255 || !raw.cluster.chars().all(cluster_legal) {
             let allowed = "allowed are the characters a-z, A-Z, 0-9, `.`, `_`, `-`, `{` and `}`";
             self.refuse("clickhouse.cluster", &raw.cluster, allowed);
         }
         if !raw.ca_file.is_empty() && !https {
-            self.refuse("clickhouse.ca_file", &raw.ca_file, "has no effect unless clickhouse.url starts with https://");
+            self.refuse(
+                "clickhouse.ca_file",
+                &raw.ca_file,
+                "has no effect unless clickhouse.url starts with https://",
+            );
         }
-        let password = self.secret("clickhouse.password", raw.password, "clickhouse.password_file", &raw.password_file);
+        let password = self.secret(
+            "clickhouse.password",
+            raw.password,
+            "clickhouse.password_file",
+            &raw.password_file,
+        );
         ClickHouse {
             password: SecretString::from(password),
             insert_quorum: self.integer("clickhouse.insert_quorum", raw.insert_quorum, 0..=100),
@@ -251,12 +322,19 @@ impl Check<'_> {
                 return false;
             }
             Ok(_) | Err(_) => {
-                self.problem(KEY, ": not a URL; expected http://HOST:PORT or https://HOST:PORT".to_owned());
+                self.problem(
+                    KEY,
+                    ": not a URL; expected http://HOST:PORT or https://HOST:PORT".to_owned(),
+                );
                 return false;
             }
         };
         if !url.username().is_empty() || url.password().is_some() {
-            self.problem(KEY, ": holds a user or a password; set clickhouse.user and clickhouse.password".to_owned());
+            self.problem(
+                KEY,
+                ": holds a user or a password; set clickhouse.user and clickhouse.password"
+                    .to_owned(),
+            );
         } else if url.query().is_some() || url.fragment().is_some() {
             let way_out = "user and password are clickhouse.user and clickhouse.password";
             self.problem(KEY, format!(": must end before `?` and `#`; {way_out}"));
@@ -267,37 +345,67 @@ impl Check<'_> {
     fn http(&mut self, raw: RawHttp) -> Http {
         for origin in &raw.cors_origins {
             if origin.contains('*') {
-                self.refuse("http.cors_origins", origin, "a wildcard matches no origin; name each in full");
+                self.refuse(
+                    "http.cors_origins",
+                    origin,
+                    "a wildcard matches no origin; name each in full",
+                );
                 continue;
             }
-            let url = Url::parse(origin).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            let url =
+                Url::parse(origin).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
             // `https://a.example/` and `https://a.example:443` are never sent by a browser.
             if url.is_none_or(|url| url.origin().ascii_serialization() != *origin) {
-                self.refuse("http.cors_origins", origin, "expected an origin such as https://dashboard.example.com");
+                self.refuse(
+                    "http.cors_origins",
+                    origin,
+                    "expected an origin such as https://dashboard.example.com",
+                );
             }
         }
         for host in &raw.allowed_hosts {
             let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
             if host.is_empty() || !host.chars().all(legal) {
-                self.refuse("http.allowed_hosts", host, "expected a host name without port, such as seatmeter.test");
+                self.refuse(
+                    "http.allowed_hosts",
+                    host,
+                    "expected a host name without port, such as seatmeter.test",
+                );
             }
         }
         let listen = raw.listen.parse().unwrap_or_else(|_| {
-            let expected = "expected an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+            let expected =
+                "expected an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080";
             self.refuse("http.listen", &raw.listen, expected);
             SocketAddr::from(([127, 0, 0, 1], 8080))
         });
         Http {
             listen,
-            request_timeout: self.milliseconds("http.request_timeout_ms", raw.request_timeout_ms, 100..=600_000),
-            concurrent_queries_max: self.integer("http.concurrent_queries_max", raw.concurrent_queries_max, 1..=1_000),
-            concurrent_exports_max: self.integer("http.concurrent_exports_max", raw.concurrent_exports_max, 1..=1_000),
+            request_timeout: self.milliseconds(
+                "http.request_timeout_ms",
+                raw.request_timeout_ms,
+                100..=600_000,
+            ),
+            concurrent_queries_max: self.integer(
+                "http.concurrent_queries_max",
+                raw.concurrent_queries_max,
+                1..=1_000,
+            ),
+            concurrent_exports_max: self.integer(
+                "http.concurrent_exports_max",
+                raw.concurrent_exports_max,
+                1..=1_000,
+            ),
             query_memory_max_bytes: self.integer(
                 "http.query_memory_max_bytes",
                 raw.query_memory_max_bytes,
                 0..=1_000_000_000_000,
             ),
-            connections_max: self.integer("http.connections_max", raw.connections_max, 1..=1_000_000),
+            connections_max: self.integer(
+                "http.connections_max",
+                raw.connections_max,
+                1..=1_000_000,
+            ),
             connections_per_peer_max: self.integer(
                 "http.connections_per_peer_max",
                 raw.connections_per_peer_max,
@@ -308,7 +416,11 @@ impl Check<'_> {
                 raw.keep_alive_timeout_ms,
                 1_000..=600_000,
             ),
-            look_age_max: self.milliseconds("http.look_max_age_ms", raw.look_max_age_ms, 0..=10_000),
+            look_age_max: self.milliseconds(
+                "http.look_max_age_ms",
+                raw.look_max_age_ms,
+                0..=10_000,
+            ),
             allowed_hosts: raw.allowed_hosts,
             cors_origins: raw.cors_origins,
         }
@@ -319,7 +431,8 @@ impl Check<'_> {
             "off" if listen.ip().is_loopback() => Auth { mode: AuthMode::Off },
             "off" => {
                 let reason = format!(
-                    "everybody who reaches http.listen = \"{listen}\" could read everything; it is allowed on loopback \
+                    "everybody who reaches http.listen = \"{listen}\" could read everything; it is \
+                    allowed on loopback \
                      addresses only, so listen on 127.0.0.1 or set auth.mode = \"jwt\" and a key"
                 );
                 self.refuse("auth.mode", &raw.mode, reason);
@@ -343,14 +456,19 @@ impl Check<'_> {
         for path in &raw.hs256_secret_files {
             let Some(secret) = self.secret_file("auth.hs256_secret_files", path) else { continue };
             if short(&secret) {
-                let expected = format!("the secret in it is shorter than {HS256_SECRET_BYTES_MIN} bytes");
+                let expected =
+                    format!("the secret in it is shorter than {HS256_SECRET_BYTES_MIN} bytes");
                 self.refuse("auth.hs256_secret_files", path, expected);
             }
             secrets.push(secret);
         }
         let files = [&raw.rs256_public_key_files, &raw.eddsa_public_key_files, &raw.jwks_files];
-        if secrets.is_empty() && raw.hs256_secret_files.is_empty() && files.iter().all(|files| files.is_empty()) {
-            let expected = "needs a key: set auth.hs256_secrets, auth.hs256_secret_files, auth.rs256_public_key_files, \
+        if secrets.is_empty()
+            && raw.hs256_secret_files.is_empty()
+            && files.iter().all(|files| files.is_empty())
+        {
+            let expected = "needs a key: set auth.hs256_secrets, auth.hs256_secret_files, \
+                auth.rs256_public_key_files, \
                             auth.eddsa_public_key_files or auth.jwks_files";
             self.refuse("auth.mode", &raw.mode, expected);
         }
@@ -401,7 +519,11 @@ impl Check<'_> {
         match T::try_from(value) {
             Ok(value) if allowed.contains(&value) => value,
             _ => {
-                self.refuse_number(key, value, &format!("allowed are {} to {}", allowed.start(), allowed.end()));
+                self.refuse_number(
+                    key,
+                    value,
+                    &format!("allowed are {} to {}", allowed.start(), allowed.end()),
+                );
                 *allowed.start()
             }
         }
@@ -426,7 +548,10 @@ impl Check<'_> {
     fn secret_file(&mut self, key: &str, path: &str) -> Option<String> {
         match (self.surroundings.read_file)(Path::new(path)) {
             Ok(content) => Some(
-                content.strip_suffix('\n').map_or(&*content, |line| line.strip_suffix('\r').unwrap_or(line)).to_owned(),
+                content
+                    .strip_suffix('\n')
+                    .map_or(&*content, |line| line.strip_suffix('\r').unwrap_or(line))
+                    .to_owned(),
             ),
             Err(error) => {
                 self.refuse(key, path, format!("the file cannot be read: {error}"));

@@ -52,7 +52,8 @@ pub struct Account {
     /// Counters of months after this one that are not held are 0. The last possible month if
     /// nothing is known about stored counters.
     pub counted_until: YearMonth,
-    /// Users active since the last drain, by organization (its number) and day. May hold a user more than once.
+    /// Users active since the last drain, by organization (its number) and day. May hold a user
+    /// more than once.
     active: HashMap<(u32, Day), Vec<u64>>,
     /// Users with seats whose activity changed since the last drain.
     changed_users: Vec<Id>,
@@ -77,7 +78,8 @@ pub struct Account {
 pub enum Seen {
     #[default]
     Never,
-    /// The store says so. Its row may come from a record beyond the lane's position, and be announced by nobody.
+    /// The store says so. Its row may come from a record beyond the lane's position, and be
+    /// announced by nobody.
     Stored,
     /// An event that the lane applied.
     Here,
@@ -128,7 +130,12 @@ impl Organizations {
         let number = u32::try_from(self.list.len()).expect("fewer organizations than records");
         let id = id.to_id();
         self.numbers.insert(id.clone(), number);
-        self.list.push(Organization { id, seen: Seen::Never, anchors: Anchors::default(), blocks: Blocks::default() });
+        self.list.push(Organization {
+            id,
+            seen: Seen::Never,
+            anchors: Anchors::default(),
+            blocks: Blocks::default(),
+        });
         number
     }
 
@@ -196,7 +203,11 @@ impl Blocks {
     /// Adds an empty block for a month that is not held.
     pub fn insert(&mut self, month: YearMonth, used: u64) {
         debug_assert!(!self.contains(month), "what a held block has counted must not be forgotten");
-        self.held.push(HeldBlock { month, block: Block::default(), upkeep: Upkeep { used, changed: 0 } });
+        self.held.push(HeldBlock {
+            month,
+            block: Block::default(),
+            upkeep: Upkeep { used, changed: 0 },
+        });
     }
 
     /// All held blocks.
@@ -248,10 +259,13 @@ impl User {
 
     /// The user's seat in that organization.
     pub fn seat_in(&mut self, organization: &Id) -> &mut Seat {
-        let at = self.seats.iter().position(|seat| seat.organization == *organization).unwrap_or_else(|| {
-            self.seats.push(Seat::new(organization.clone()));
-            self.seats.len() - 1
-        });
+        let at =
+            self.seats.iter().position(|seat| seat.organization == *organization).unwrap_or_else(
+                || {
+                    self.seats.push(Seat::new(organization.clone()));
+                    self.seats.len() - 1
+                },
+            );
         &mut self.seats[at]
     }
 
@@ -292,7 +306,8 @@ impl Account {
         }
     }
 
-    /// An event of that time was applied, and touched these topics. True if it is the first since the last drain.
+    /// An event of that time was applied, and touched these topics. True if it is the first since
+    /// the last drain.
     pub fn note_event(&mut self, place: RecordPlace, time_ms: i64, touched: Topics) -> bool {
         let first = self.events.map(|(first, _)| first);
         self.events = Some((first.unwrap_or(place), place));
@@ -372,8 +387,9 @@ impl Account {
         Some(())
     }
 
-    /// The user was active: counts the day, and the use of the seats. Returns how many rows more the next drain will
-    /// yield, and the topics touched; `None`, with nothing changed, where the user's seats are not known.
+    /// The user was active: counts the day, and the use of the seats. Returns how many rows more
+    /// the next drain will yield, and the topics touched; `None`, with nothing changed, where the
+    /// user's seats are not known.
     pub fn record_activity(
         &mut self,
         organization: Option<u32>,
@@ -415,7 +431,8 @@ impl Account {
         std::mem::take(&mut self.active).into_iter().map(move |((number, day), mut keys)| {
             keys.sort_unstable();
             keys.dedup();
-            let organization = organizations.get(number as usize).map(|organization| organization.id.clone());
+            let organization =
+                organizations.get(number as usize).map(|organization| organization.id.clone());
             ActiveUsers { account: account.clone(), organization, day, users: keys }
         })
     }

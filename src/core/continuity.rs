@@ -57,8 +57,8 @@ pub enum Verdict {
     /// As `Same`, but the last counted record is gone, and nothing else shows whether this is its
     /// log.
     Unrecognized,
-    /// It may come from another log: discard it and what follows, call [`Continuity::look_back`], and read again from
-    /// [`Continuity::look_from`].
+    /// It may come from another log: discard it and what follows, call [`Continuity::look_back`],
+    /// and read again from [`Continuity::look_from`].
     LookBack,
     /// It does not continue the log that was counted.
     Different(Difference),
@@ -79,13 +79,16 @@ pub enum Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OtherRecord { offset } => write!(f, "the record at offset {offset} is not the one that was counted"),
+            Self::OtherRecord { offset } => {
+                write!(f, "the record at offset {offset} is not the one that was counted")
+            }
             Self::NewRecord { offset } => {
                 write!(f, "offset {offset} holds a record, but held none when it was counted past")
             }
             Self::OtherEpochs { offset, leader_epoch } => write!(
                 f,
-                "the record that was counted at offset {offset}, of leader epoch {leader_epoch}, is gone, and the epochs \
+                "the record that was counted at offset {offset}, of leader epoch {leader_epoch}, \
+                is gone, and the epochs \
                  around that offset are not those of its log"
             ),
         }
@@ -109,7 +112,8 @@ impl Continuity {
 
     /// Reading goes back to the last record, because of a record of this epoch.
     pub fn look_back(&mut self, leader_epoch: i32) {
-        self.look = Some(Look { epoch: Some(leader_epoch), before: UNKNOWN_EPOCH, is_found: false });
+        self.look =
+            Some(Look { epoch: Some(leader_epoch), before: UNKNOWN_EPOCH, is_found: false });
     }
 
     /// The leader epoch of the records that were let through last.
@@ -134,7 +138,9 @@ impl Continuity {
                 Some(last) if record.offset > last.offset => {
                     Verdict::Different(Difference::NewRecord { offset: record.offset })
                 }
-                Some(last) if record.offset == last.offset && record.fingerprint() != last.fingerprint => {
+                Some(last)
+                    if record.offset == last.offset && record.fingerprint() != last.fingerprint =>
+                {
                     Verdict::Different(Difference::OtherRecord { offset: record.offset })
                 }
                 Some(last) if record.offset == last.offset => {
@@ -148,7 +154,9 @@ impl Continuity {
             };
         }
         let (epoch, verdict) = match last {
-            Some(last) if !look.is_found => (Some(leader_epoch), without(&last, look.before, leader_epoch)),
+            Some(last) if !look.is_found => {
+                (Some(leader_epoch), without(&last, look.before, leader_epoch))
+            }
             _ => (look.epoch, Verdict::Same),
         };
         self.look = None;
@@ -176,10 +184,14 @@ impl Continuity {
 /// The verdict where the last record is gone: by the epochs of the records before and after its
 /// offset.
 fn without(last: &LastRecord, before: i32, behind: i32) -> Verdict {
-    let is_earlier = |one: i32, other: i32| one != UNKNOWN_EPOCH && other != UNKNOWN_EPOCH && one < other;
+    let is_earlier =
+        |one: i32, other: i32| one != UNKNOWN_EPOCH && other != UNKNOWN_EPOCH && one < other;
     let epoch = last.leader_epoch;
     if is_earlier(epoch, before) || is_earlier(behind, epoch) {
-        return Verdict::Different(Difference::OtherEpochs { offset: last.offset, leader_epoch: epoch });
+        return Verdict::Different(Difference::OtherEpochs {
+            offset: last.offset,
+            leader_epoch: epoch,
+        });
     }
     if epoch != UNKNOWN_EPOCH && epoch == behind { Verdict::Same } else { Verdict::Unrecognized }
 }
@@ -192,15 +204,25 @@ mod tests {
     type Stood = (u64, i32, &'static str);
 
     fn record((offset, _, value): Stood) -> Record<'static> {
-        Record { offset, timestamp_ms: Some(1), key: Some(b"acme"), payload: Some(value.as_bytes()) }
+        Record {
+            offset,
+            timestamp_ms: Some(1),
+            key: Some(b"acme"),
+            payload: Some(value.as_bytes()),
+        }
     }
 
     /// The progress of a lane that passed `last`, then nothing up to `next_offset`.
     fn progress(last: Stood, next_offset: u64) -> Progress {
-        Progress { next_offset, last_record: Some(LastRecord::of(&record(last), last.1)), ..Progress::default() }
+        Progress {
+            next_offset,
+            last_record: Some(LastRecord::of(&record(last), last.1)),
+            ..Progress::default()
+        }
     }
 
-    /// Opens a lane and shows it a log: the verdict of the last record, those before it being `Same`.
+    /// Opens a lane and shows it a log: the verdict of the last record, those before it being
+    /// `Same`.
     fn open(progress: &Progress, log: &[Stood]) -> Verdict {
         let mut continuity = Continuity::new(progress);
         see_all(&mut continuity, progress, log)
@@ -209,7 +231,11 @@ mod tests {
     fn see_all(continuity: &mut Continuity, progress: &Progress, log: &[Stood]) -> Verdict {
         let (last, rest) = log.split_last().unwrap();
         for &stood in rest {
-            assert_eq!(continuity.see(progress, &record(stood), stood.1), Verdict::Same, "{stood:?}");
+            assert_eq!(
+                continuity.see(progress, &record(stood), stood.1),
+                Verdict::Same,
+                "{stood:?}"
+            );
         }
         continuity.see(progress, &record(*last), last.1)
     }
@@ -218,7 +244,11 @@ mod tests {
     fn a_log_that_holds_the_last_record_goes_on() {
         let progress = progress((9, 5, "j"), 10);
         assert_eq!(open(&progress, &[(8, 5, "i"), (9, 5, "j"), (10, 5, "k")]), Verdict::Same);
-        assert_eq!(open(&progress, &[(9, 7, "j"), (10, 5, "k")]), Verdict::Same, "the content decides");
+        assert_eq!(
+            open(&progress, &[(9, 7, "j"), (10, 5, "k")]),
+            Verdict::Same,
+            "the content decides"
+        );
     }
 
     #[test]
@@ -245,7 +275,11 @@ mod tests {
         let other = Verdict::Different(Difference::OtherEpochs { offset: 9, leader_epoch: 5 });
         assert_eq!(open(&progress, &[(8, 6, "i"), (10, 6, "k")]), other);
         assert_eq!(open(&progress, &[(8, 4, "i"), (10, 4, "k")]), other);
-        assert_eq!(open(&progress, &[(8, 5, "i"), (12, 5, "m")]), Verdict::Same, "compaction took it");
+        assert_eq!(
+            open(&progress, &[(8, 5, "i"), (12, 5, "m")]),
+            Verdict::Same,
+            "compaction took it"
+        );
         assert_eq!(open(&progress, &[(8, 5, "i"), (12, 6, "m")]), Verdict::Unrecognized);
         assert_eq!(open(&progress, &[(12, 6, "m")]), Verdict::Unrecognized, "retention took it");
         assert_eq!(open(&progress, &[(12, UNKNOWN_EPOCH, "m")]), Verdict::Unrecognized);
@@ -254,8 +288,15 @@ mod tests {
     #[test]
     fn a_log_without_epochs_is_known_by_its_last_record_alone() {
         let progress = progress((9, UNKNOWN_EPOCH, "j"), 10);
-        assert_eq!(open(&progress, &[(9, UNKNOWN_EPOCH, "j"), (10, UNKNOWN_EPOCH, "k")]), Verdict::Same);
-        assert_eq!(open(&progress, &[(9, UNKNOWN_EPOCH, "j"), (10, 3, "k")]), Verdict::Same, "its first epoch");
+        assert_eq!(
+            open(&progress, &[(9, UNKNOWN_EPOCH, "j"), (10, UNKNOWN_EPOCH, "k")]),
+            Verdict::Same
+        );
+        assert_eq!(
+            open(&progress, &[(9, UNKNOWN_EPOCH, "j"), (10, 3, "k")]),
+            Verdict::Same,
+            "its first epoch"
+        );
         assert!(matches!(open(&progress, &[(9, UNKNOWN_EPOCH, "x")]), Verdict::Different(_)));
     }
 
@@ -264,15 +305,27 @@ mod tests {
         let before = progress((9, 5, "j"), 10);
         for epoch in [6, 4] {
             let mut continuity = Continuity::new(&before);
-            assert_eq!(see_all(&mut continuity, &before, &[(9, 5, "j"), (10, epoch, "k")]), Verdict::LookBack);
+            assert_eq!(
+                see_all(&mut continuity, &before, &[(9, 5, "j"), (10, epoch, "k")]),
+                Verdict::LookBack
+            );
             continuity.look_back(epoch);
-            assert_eq!(see_all(&mut continuity, &before, &[(9, 5, "j"), (10, epoch, "k")]), Verdict::Same);
+            assert_eq!(
+                see_all(&mut continuity, &before, &[(9, 5, "j"), (10, epoch, "k")]),
+                Verdict::Same
+            );
             let after = progress((10, epoch, "k"), 11);
             assert_eq!(see_all(&mut continuity, &after, &[(11, epoch, "l")]), Verdict::Same);
-            assert_eq!(see_all(&mut continuity, &after, &[(11, epoch + 1, "l")]), Verdict::LookBack);
+            assert_eq!(
+                see_all(&mut continuity, &after, &[(11, epoch + 1, "l")]),
+                Verdict::LookBack
+            );
             continuity.look_back(epoch + 1);
             let other = Verdict::Different(Difference::OtherRecord { offset: 10 });
-            assert_eq!(see_all(&mut continuity, &after, &[(9, 5, "j"), (10, epoch + 1, "x")]), other);
+            assert_eq!(
+                see_all(&mut continuity, &after, &[(9, 5, "j"), (10, epoch + 1, "x")]),
+                other
+            );
         }
     }
 
@@ -280,9 +333,15 @@ mod tests {
     fn an_epoch_that_changes_during_a_look_is_looked_after_too() {
         let progress = progress((9, 5, "j"), 10);
         let mut continuity = Continuity::new(&progress);
-        assert_eq!(see_all(&mut continuity, &progress, &[(9, 5, "j"), (10, 6, "k")]), Verdict::LookBack);
+        assert_eq!(
+            see_all(&mut continuity, &progress, &[(9, 5, "j"), (10, 6, "k")]),
+            Verdict::LookBack
+        );
         continuity.look_back(6);
-        assert_eq!(see_all(&mut continuity, &progress, &[(9, 5, "j"), (10, 7, "x")]), Verdict::LookBack);
+        assert_eq!(
+            see_all(&mut continuity, &progress, &[(9, 5, "j"), (10, 7, "x")]),
+            Verdict::LookBack
+        );
     }
 
     #[test]
@@ -296,7 +355,10 @@ mod tests {
     fn a_lane_that_has_passed_nothing_takes_the_first_epoch() {
         let fresh = Progress { next_offset: 70, ..Progress::default() };
         let mut continuity = Continuity::new(&fresh);
-        assert_eq!(see_all(&mut continuity, &fresh, &[(70, 5, "a"), (71, 5, "b"), (72, 6, "c")]), Verdict::LookBack);
+        assert_eq!(
+            see_all(&mut continuity, &fresh, &[(70, 5, "a"), (71, 5, "b"), (72, 6, "c")]),
+            Verdict::LookBack
+        );
         assert_eq!(Continuity::look_from(&fresh), 0);
     }
 }

@@ -15,8 +15,8 @@ use super::rollup::ExecutionCount;
 #[derive(Clone, Copy, Debug)]
 struct Counter<V> {
     value: V,
-    /// The stored value covers every record below this offset, which may lie beyond the lane's own position: the flush
-    /// that wrote it need not have been recorded as progress.
+    /// The stored value covers every record below this offset, which may lie beyond the lane's own
+    /// position: the flush that wrote it need not have been recorded as progress.
     upto: u64,
     changed: bool,
 }
@@ -51,7 +51,10 @@ impl<K: Clone + Eq + Hash, V: Copy + AddAssign> Counters<K, V> {
             EntryRef::Occupied(entry) => entry.into_mut(),
             EntryRef::Vacant(entry) => {
                 self.changed.push(K::from(key));
-                entry.insert_with_key(K::from(key), Counter { value: amount, upto: 0, changed: true });
+                entry.insert_with_key(
+                    K::from(key),
+                    Counter { value: amount, upto: 0, changed: true },
+                );
                 return;
             }
         };
@@ -93,7 +96,8 @@ impl<K: Clone + Eq + Hash, V: Copy + AddAssign> Counters<K, V> {
 }
 
 impl AddAssign for ExecutionCount {
-    // An event holds at most 10^12 ms, so a sum only saturates after 18 million events of 31 years each on one key.
+    // An event holds at most 10^12 ms, so a sum only saturates after 18 million events of 31 years
+    // each on one key.
     fn add_assign(&mut self, other: Self) {
         self.run = self.run.saturating_add(other.run);
         self.uploaded = self.uploaded.saturating_add(other.uploaded);
@@ -197,7 +201,9 @@ mod tests {
             assert!(asked.equivalent(&held));
             assert_eq!(hasher.hash_one(asked), hasher.hash_one(&held));
             assert!(!asked.equivalent(&ProjectDay { day: Day(20_001), ..held.clone() }));
-            assert!(!asked.equivalent(&ProjectDay { project: Some(Id::from_text("other")), ..held }));
+            assert!(
+                !asked.equivalent(&ProjectDay { project: Some(Id::from_text("other")), ..held })
+            );
         }
     }
 }

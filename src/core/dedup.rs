@@ -17,7 +17,8 @@ pub const WINDOW_OFFSETS: u64 = 1_000_000;
 /// How much earlier than its duplicate a record may be stamped, milliseconds.
 pub const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// One `test.executed` event that was read. There are up to a million of them in a partition, so every byte counts.
+/// One `test.executed` event that was read. There are up to a million of them in a partition, so
+/// every byte counts.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     id: u128,
@@ -114,7 +115,9 @@ impl DuplicateFilter {
         let oldest_ms = timestamp_ms.map_or(i64::MIN, |ms| ms.saturating_sub(WINDOW_MS));
         let is_id = |sequence: &u32| self.entry(*sequence).is_some_and(|entry| entry.id == id);
         let mut next = self.newest.find(table_hash(id), is_id).copied();
-        while let Some((sequence, entry)) = next.and_then(|sequence| Some((sequence, self.entry(sequence)?))) {
+        while let Some((sequence, entry)) =
+            next.and_then(|sequence| Some((sequence, self.entry(sequence)?)))
+        {
             if entry.timestamp_ms >= oldest_ms {
                 return true;
             }
@@ -132,13 +135,19 @@ impl DuplicateFilter {
         }
         self.forget_before(offset.saturating_sub(WINDOW_OFFSETS));
         let timestamp_ms = timestamp_ms.unwrap_or(i64::MAX);
-        let held = u32::try_from(self.seen.len()).expect("at most one entry per offset of the window");
+        let held =
+            u32::try_from(self.seen.len()).expect("at most one entry per offset of the window");
         let sequence = self.first.wrapping_add(held);
         let (seen, first) = (&self.seen, self.first);
         let entry_of = |sequence: u32| seen.get(sequence.wrapping_sub(first) as usize);
-        let id_of = |sequence: &u32| entry_of(*sequence).expect("the table names entries that are held").id;
+        let id_of =
+            |sequence: &u32| entry_of(*sequence).expect("the table names entries that are held").id;
         let mut earlier = None;
-        match self.newest.entry(table_hash(id), |other| id_of(other) == id, |other| table_hash(id_of(other))) {
+        match self.newest.entry(
+            table_hash(id),
+            |other| id_of(other) == id,
+            |other| table_hash(id_of(other)),
+        ) {
             TableEntry::Vacant(entry) => {
                 entry.insert(sequence);
             }
@@ -236,7 +245,10 @@ mod tests {
 
     #[test]
     fn an_entry_stamped_later_leaves_with_its_offset() {
-        assert_eq!(check(&[(1, 0, 100), (1, 500_000, 10), (1, 1_000_001, 50)]), [false, true, false]);
+        assert_eq!(
+            check(&[(1, 0, 100), (1, 500_000, 10), (1, 1_000_001, 50)]),
+            [false, true, false]
+        );
     }
 
     #[test]

@@ -146,8 +146,13 @@ pub enum EventKind<'a> {
     },
     /// `account.updated`.
     AccountUpdated { name: Option<Cow<'a, str>>, timezone: Option<Zone> },
-    /// `organization.updated`. `parent`: `None` leaves it as it was, `Some(None)` makes it top-level.
-    OrganizationUpdated { organization: IdRef<'a>, name: Option<Cow<'a, str>>, parent: Option<Option<IdRef<'a>>> },
+    /// `organization.updated`. `parent`: `None` leaves it as it was, `Some(None)` makes it
+    /// top-level.
+    OrganizationUpdated {
+        organization: IdRef<'a>,
+        name: Option<Cow<'a, str>>,
+        parent: Option<Option<IdRef<'a>>>,
+    },
     /// `user.updated`.
     UserUpdated { user: IdRef<'a>, name: Option<Cow<'a, str>>, email: Option<Cow<'a, str>> },
     /// `project.updated`.
@@ -213,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_fingerprint_tells_records_apart_by_stamp_key_and_value() {
-        let base = Record { offset: 7, timestamp_ms: Some(1), key: Some(b"acme"), payload: Some(b"ab") };
+        let base =
+            Record { offset: 7, timestamp_ms: Some(1), key: Some(b"acme"), payload: Some(b"ab") };
         let others = [
             Record { timestamp_ms: Some(2), ..base },
             Record { timestamp_ms: None, ..base },

@@ -1,7 +1,8 @@
 //! Identifiers of accounts, organizations, projects and users.
 //!
-//! An identifier arrives as a JSON string or as a non-negative JSON integer below 2^63; `42` and `"42"` are the same. The
-//! canonical form keeps canonical decimals as numbers, which makes comparing cheap and needs no heap.
+//! An identifier arrives as a JSON string or as a non-negative JSON integer below 2^63; `42` and
+//! `"42"` are the same. The canonical form keeps canonical decimals as numbers, which makes
+//! comparing cheap and needs no heap.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,7 +28,8 @@ pub enum IdFault {
     TooLong,
     /// A control character (C0, DEL, C1).
     Control,
-    /// U+FEFF, which readers of text take for a byte order mark and drop, so that two ids would look alike.
+    /// U+FEFF, which readers of text take for a byte order mark and drop, so that two ids would
+    /// look alike.
     ByteOrderMark,
     /// `.` or `..`, which every client takes out of a URL's path.
     DotSegment,
@@ -115,12 +117,15 @@ impl<'a> IdRef<'a> {
         }
     }
 
-    /// The user's 64-bit key in bitmaps: its number where the id is one, else `SipHash-2-4(seed, id) | 1 << 63`, so that
-    /// an analyst can compute it in SQL as `bitOr(sipHash64Keyed(seed, user_id), bitShiftLeft(toUInt64(1), 63))`.
+    /// The user's 64-bit key in bitmaps: its number where the id is one, else `SipHash-2-4(seed,
+    /// id) | 1 << 63`, so that an analyst can compute it in SQL as `bitOr(sipHash64Keyed(seed,
+    /// user_id), bitShiftLeft(toUInt64(1), 63))`.
     pub fn user_key(&self, seed: UserKeySeed) -> u64 {
         match self {
             Self::Number(number) => *number,
-            Self::Text(text) => SipHasher24::new_with_keys(seed.k0, seed.k1).hash(text.as_bytes()) | 1 << 63,
+            Self::Text(text) => {
+                SipHasher24::new_with_keys(seed.k0, seed.k1).hash(text.as_bytes()) | 1 << 63
+            }
         }
     }
 
@@ -135,7 +140,9 @@ impl<'a> IdRef<'a> {
     /// True if `key`, a Kafka record key, is exactly this identifier's text.
     pub fn is_text(&self, key: &[u8]) -> bool {
         match self {
-            Self::Number(number) => std::str::from_utf8(key).ok().and_then(canonical_number) == Some(*number),
+            Self::Number(number) => {
+                std::str::from_utf8(key).ok().and_then(canonical_number) == Some(*number)
+            }
             Self::Text(text) => text.as_bytes() == key,
         }
     }
@@ -161,7 +168,8 @@ impl Id {
     }
 }
 
-// Both forms hash alike, so that a map keyed by `Id` can be asked with an `IdRef` without making an owned copy.
+// Both forms hash alike, so that a map keyed by `Id` can be asked with an `IdRef` without making an
+// owned copy.
 fn hash_id<H: Hasher>(number: Option<u64>, text: &str, state: &mut H) {
     match number {
         Some(number) => state.write_u64(number),
@@ -260,8 +268,12 @@ mod tests {
 
     #[test]
     fn the_key_is_what_clickhouse_computes() {
-        // SELECT bitOr(sipHash64Keyed((toUInt64(1), toUInt64(2)), 'abc'), bitShiftLeft(toUInt64(1), 63))
-        assert_eq!(IdRef::from_text("abc").user_key(UserKeySeed { k0: 1, k1: 2 }), 15_085_598_991_770_005_917);
+        // SELECT bitOr(sipHash64Keyed((toUInt64(1), toUInt64(2)), 'abc'), bitShiftLeft(toUInt64(1),
+        // 63))
+        assert_eq!(
+            IdRef::from_text("abc").user_key(UserKeySeed { k0: 1, k1: 2 }),
+            15_085_598_991_770_005_917
+        );
     }
 
     #[test]

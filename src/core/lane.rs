@@ -10,8 +10,8 @@
 //!                   drain -> write every row -> write the progress -> flushed )*
 //! ```
 //!
-//! The store must not be asked to load rows older than the last flush, and nothing newer is written before a drain is
-//! acknowledged.
+//! The store must not be asked to load rows older than the last flush, and nothing newer is written
+//! before a drain is acknowledged.
 
 mod apply;
 mod holding;
@@ -24,7 +24,9 @@ use super::account::{Account, HeldBlock};
 use super::dedup::{DuplicateFilter, WINDOW_OFFSETS};
 use super::event::{Decoded, EventKind, Record};
 use super::id::{Id, UserKeySeed};
-use super::rollup::{LaneRows, LastRecord, Progress, QuotaUsage, RejectedRecord, Source, TestExecutions};
+use super::rollup::{
+    LaneRows, LastRecord, Progress, QuotaUsage, RejectedRecord, Source, TestExecutions,
+};
 use super::row_bytes::RowBytes as _;
 
 /// Bytes that are kept of a rejected record's key, and of its payload.
@@ -86,12 +88,13 @@ enum Trust {
 pub enum Applied {
     /// Every record was applied.
     All,
-    /// Record `index` of the batch, and those after it, were not: it needs something that the lane does not hold. Ask
-    /// [`Lane::missing`] about the rest, load, [`Lane::admit`], and apply the rest.
+    /// Record `index` of the batch, and those after it, were not: it needs something that the lane
+    /// does not hold. Ask [`Lane::missing`] about the rest, load, [`Lane::admit`], and apply the
+    /// rest.
     Blocked { index: usize },
-    /// Record `index` lies beyond the lane's next offset, and the lane has reason to doubt that the offsets between are
-    /// really absent: discard the rest, seek to [`Lane::next_offset`], call [`Lane::sought`] once the seek has succeeded,
-    /// and read again.
+    /// Record `index` lies beyond the lane's next offset, and the lane has reason to doubt that the
+    /// offsets between are really absent: discard the rest, seek to [`Lane::next_offset`], call
+    /// [`Lane::sought`] once the seek has succeeded, and read again.
     Gap { index: usize },
 }
 
@@ -144,7 +147,8 @@ impl Lane {
         self.progress.next_offset
     }
 
-    /// Where reading has to start so that the duplicate filter is whole: 1,000,000 offsets before the next one.
+    /// Where reading has to start so that the duplicate filter is whole: 1,000,000 offsets before
+    /// the next one.
     pub fn rewind_offset(&self) -> u64 {
         self.progress.next_offset.saturating_sub(WINDOW_OFFSETS)
     }
@@ -176,7 +180,8 @@ impl Lane {
         self.trust = Trust::Sought;
     }
 
-    /// Passes the offsets below `offset`, which the log is known not to hold, and counts them as absent.
+    /// Passes the offsets below `offset`, which the log is known not to hold, and counts them as
+    /// absent.
     pub fn skip_to(&mut self, offset: u64) {
         let absent = offset.saturating_sub(self.progress.next_offset);
         self.progress.absent += absent;
@@ -202,7 +207,8 @@ impl Lane {
         Applied::All
     }
 
-    /// Applies one record. One below the next offset is dropped: Kafka clients deliver twice on leader changes and pauses.
+    /// Applies one record. One below the next offset is dropped: Kafka clients deliver twice on
+    /// leader changes and pauses.
     pub fn apply_one(&mut self, record: &Record<'_>, decoded: &Decoded<'_>) -> Step {
         if record.offset < self.progress.next_offset {
             return Step::Passed;
@@ -242,8 +248,8 @@ impl Lane {
         Step::Passed
     }
 
-    /// Yields every row that changed since the last drain. The caller writes them, and writes nothing newer before they
-    /// are acknowledged.
+    /// Yields every row that changed since the last drain. The caller writes them, and writes
+    /// nothing newer before they are acknowledged.
     pub fn drain(&mut self) -> LaneRows {
         let empty = LaneRows::new(self.source.clone(), self.progress);
         let mut rows = std::mem::replace(&mut self.rows, empty);
@@ -256,27 +262,31 @@ impl Lane {
             account.drain_seat_activity(&mut rows.seat_intervals);
             for (number, month) in std::mem::take(&mut account.changed_blocks) {
                 let organization = account.organizations.get(number);
-                let Some(HeldBlock { block, .. }) = organization.blocks.get(month) else { continue };
+                let Some(HeldBlock { block, .. }) = organization.blocks.get(month) else {
+                    continue;
+                };
                 let id = &organization.id;
-                rows.test_executions.extend(block.executions.take_changed().into_iter().map(|(key, count)| {
-                    TestExecutions {
+                rows.test_executions.extend(block.executions.take_changed().into_iter().map(
+                    |(key, count)| TestExecutions {
                         account: account_id.clone(),
                         organization: id.clone(),
                         project: key.project,
                         day: key.day,
                         count,
                         upto,
-                    }
-                }));
-                rows.quota_usage.extend(block.quota.take_changed().into_iter().map(|(key, tests)| QuotaUsage {
-                    account: account_id.clone(),
-                    organization: id.clone(),
-                    anchor_ms: key.month.anchor_ms,
-                    month: key.month.month,
-                    day: key.day,
-                    tests,
-                    upto,
-                }));
+                    },
+                ));
+                rows.quota_usage.extend(block.quota.take_changed().into_iter().map(
+                    |(key, tests)| QuotaUsage {
+                        account: account_id.clone(),
+                        organization: id.clone(),
+                        anchor_ms: key.month.anchor_ms,
+                        month: key.month.month,
+                        day: key.day,
+                        tests,
+                        upto,
+                    },
+                ));
             }
         }
         for account_id in std::mem::take(&mut self.counted_accounts) {
@@ -312,7 +322,8 @@ impl Lane {
 
     fn note_record_time(&mut self, timestamp_ms: Option<i64>) {
         let Some(timestamp_ms) = timestamp_ms else { return };
-        let grain = timestamp_ms.div_euclid(RECORD_TIME_GRAIN_MS).saturating_mul(RECORD_TIME_GRAIN_MS);
+        let grain =
+            timestamp_ms.div_euclid(RECORD_TIME_GRAIN_MS).saturating_mul(RECORD_TIME_GRAIN_MS);
         let times = &mut self.rows.record_times;
         let is_full = times.len() >= RECORD_TIMES_MAX;
         match times.last_mut() {

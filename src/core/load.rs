@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::calendar::YearMonth;
 use super::id::Id;
 use super::rollup::{
-    AccountMove, OrganizationSeen, PlanFact, QuotaUsage, SeatFact, SeatUsage, TestExecutions, ZoneFact,
+    AccountMove, OrganizationSeen, PlanFact, QuotaUsage, SeatFact, SeatUsage, TestExecutions,
+    ZoneFact,
 };
 
 /// Entries that a batch needs and the lane does not hold, without duplicates.
@@ -26,8 +27,8 @@ impl Missing {
     }
 }
 
-/// All counters of one organization whose local day lies in one calendar month: the unit in which counters are loaded, so
-/// that one load serves a month of days, projects and quota months.
+/// All counters of one organization whose local day lies in one calendar month: the unit in which
+/// counters are loaded, so that one load serves a month of days, projects and quota months.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CounterBlock {
     pub account: Id,

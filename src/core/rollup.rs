@@ -1,4 +1,5 @@
-//! The rows a lane writes. Each is a join-semilattice value: merging a row twice, late or out of order changes nothing.
+//! The rows a lane writes. Each is a join-semilattice value: merging a row twice, late or out of
+//! order changes nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use super::event::{PlanKind, Record, Reject};
 use super::id::Id;
 use super::topics::Touched;
 
-/// The name of one incarnation of one partition: `topic/topic-id/partition`, where the topic id is empty if the broker
-/// has none. Facts are ordered by (time, source, offset), sources by this text.
+/// The name of one incarnation of one partition: `topic/topic-id/partition`, where the topic id is
+/// empty if the broker has none. Facts are ordered by (time, source, offset), sources by this text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Source {
     name: Arc<str>,
@@ -20,7 +21,11 @@ pub struct Source {
 impl Source {
     /// Names the source. `topic_id` is Kafka's, as text, or empty.
     pub fn new(topic: &str, topic_id: &str, partition: u32) -> Self {
-        Self { name: format!("{topic}/{topic_id}/{partition}").into(), topic_len: topic.len(), partition }
+        Self {
+            name: format!("{topic}/{topic_id}/{partition}").into(),
+            topic_len: topic.len(),
+            partition,
+        }
     }
 
     /// The whole name, as it stands in ClickHouse.
@@ -49,7 +54,8 @@ impl Source {
         self.partition
     }
 
-    /// What the names of all partitions of this incarnation of the topic begin with: `topic/topic-id/`.
+    /// What the names of all partitions of this incarnation of the topic begin with:
+    /// `topic/topic-id/`.
     pub fn incarnation(&self) -> &str {
         let partition = self.name.rfind('/').map_or(0, |slash| slash + 1);
         &self.name[..partition]
@@ -111,8 +117,8 @@ impl Progress {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaneRows {
     pub source: Source,
-    /// Where the lane stood at the drain: `upto` of every counter below, and the progress to record once all rows of the
-    /// flush are acknowledged.
+    /// Where the lane stood at the drain: `upto` of every counter below, and the progress to record
+    /// once all rows of the flush are acknowledged.
     pub progress: Progress,
     /// To be written before every other row.
     pub account_moves: Vec<AccountMove>,
@@ -129,8 +135,8 @@ pub struct LaneRows {
     pub rejected: Vec<RejectedRecord>,
     /// To be written once every other row is acknowledged.
     pub account_progress: Vec<AccountProgress>,
-    /// Kafka timestamps (milliseconds) of records passed since the last drain, as (timestamp, records) for the latency
-    /// metric; coarse, at most one entry per distinct second.
+    /// Kafka timestamps (milliseconds) of records passed since the last drain, as (timestamp,
+    /// records) for the latency metric; coarse, at most one entry per distinct second.
     pub record_times: Vec<(i64, u64)>,
 }
 
@@ -159,7 +165,9 @@ impl LaneRows {
 
     /// Whether any row holds a day, which depends on the zone data.
     pub fn have_days(&self) -> bool {
-        !(self.active_users.is_empty() && self.test_executions.is_empty() && self.quota_usage.is_empty())
+        !(self.active_users.is_empty()
+            && self.test_executions.is_empty()
+            && self.quota_usage.is_empty())
     }
 
     /// Number of rows, all tables together.
@@ -188,9 +196,10 @@ pub struct RecordPlace {
     pub timestamp_ms: Option<i64>,
 }
 
-/// How far the lane has counted an account: every row of the account's records up to `last` is stored before this one.
-/// Yielded for each account with an event since the last drain, whether or not the event changed a row. Merged by `min` of
-/// `first`, `max` of `last`, each by offset, and by topic by `max` of `upto` and of the latest time.
+/// How far the lane has counted an account: every row of the account's records up to `last` is
+/// stored before this one. Yielded for each account with an event since the last drain, whether or
+/// not the event changed a row. Merged by `min` of `first`, `max` of `last`, each by offset, and by
+/// topic by `max` of `upto` and of the latest time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountProgress {
     pub account: Id,
@@ -209,9 +218,10 @@ impl AccountProgress {
     }
 }
 
-/// The account's first event in the lane's partition: one row without a former partition, and one for each other partition
-/// of the topic that had met the account before, from which it has moved here. That is exact only if the former partition
-/// counts nothing of the account from `former_upto` on. Merged by `min` of `former_upto`.
+/// The account's first event in the lane's partition: one row without a former partition, and one
+/// for each other partition of the topic that had met the account before, from which it has moved
+/// here. That is exact only if the former partition counts nothing of the account from
+/// `former_upto` on. Merged by `min` of `former_upto`.
 ///
 /// The lane of the former partition yields the row too, where it loads the account's facts and
 /// stands before `former_upto`: it judges events again that the other lane assumed to be counted.
@@ -222,7 +232,8 @@ pub struct AccountMove {
     pub source: Arc<str>,
     /// The source of the partition that had met it before, if the row is about one.
     pub former: Option<Arc<str>>,
-    /// The next offset of the former partition's recorded progress when the lane loaded the account's facts; 0 without one.
+    /// The next offset of the former partition's recorded progress when the lane loaded the
+    /// account's facts; 0 without one.
     pub former_upto: u64,
 }
 
@@ -239,7 +250,8 @@ pub struct ActiveUsers {
     pub users: Vec<u64>,
 }
 
-/// Tests of one project on one day, as one source has counted them so far. Merged by `max` of each column.
+/// Tests of one project on one day, as one source has counted them so far. Merged by `max` of each
+/// column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestExecutions {
     pub account: Id,
@@ -262,7 +274,8 @@ pub struct ExecutionCount {
     pub duration_ms: u64,
 }
 
-/// Tests that consumed quota on one day of one quota month, as one source has counted them so far. Merged by `max`.
+/// Tests that consumed quota on one day of one quota month, as one source has counted them so far.
+/// Merged by `max`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuotaUsage {
     pub account: Id,
@@ -300,10 +313,10 @@ pub struct SeatFact {
     pub license_source: Option<Id>,
 }
 
-/// What is new about the seat interval that starts at `start_ms`: it runs from an assignment to the next fact of either
-/// kind. Merged column by column, where `None` and `false` change nothing: `min` of `opened`, `end_ms` and
-/// `first_active_ms`, `max` of `is_superseded` and `last_active_ms`. The end is a minimum because facts only ever shorten
-/// an interval.
+/// What is new about the seat interval that starts at `start_ms`: it runs from an assignment to the
+/// next fact of either kind. Merged column by column, where `None` and `false` change nothing:
+/// `min` of `opened`, `end_ms` and `first_active_ms`, `max` of `is_superseded` and
+/// `last_active_ms`. The end is a minimum because facts only ever shorten an interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeatInterval {
     pub account: Id,
@@ -343,7 +356,8 @@ pub struct SeatUsage {
     pub last_active_ms: i64,
 }
 
-/// Seats that an account owns (`organization` is `None`) or that are allocated to an organization, from `time_ms` on.
+/// Seats that an account owns (`organization` is `None`) or that are allocated to an organization,
+/// from `time_ms` on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LicenseFact {
     pub account: Id,

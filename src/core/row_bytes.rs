@@ -2,7 +2,8 @@
 
 use super::id::Id;
 use super::rollup::{
-    DirectoryEntry, Entity, LicenseFact, OrganizationSeen, PlanFact, RejectedRecord, SeatFact, SeatInterval, ZoneFact,
+    DirectoryEntry, Entity, LicenseFact, OrganizationSeen, PlanFact, RejectedRecord, SeatFact,
+    SeatInterval, ZoneFact,
 };
 
 /// Memory that a row takes until it is written. An id's text is counted with each row, although
@@ -31,16 +32,20 @@ fn optional_id_bytes(id: Option<&Id>) -> usize {
 impl RowBytes for SeatFact {
     fn bytes(&self) -> usize {
         let optional = [self.project.as_ref(), self.license_source.as_ref()].map(optional_id_bytes);
-        row_bytes::<Self>([&self.account, &self.organization, &self.user].map(id_bytes).into_iter().chain(optional))
+        row_bytes::<Self>(
+            [&self.account, &self.organization, &self.user]
+                .map(id_bytes)
+                .into_iter()
+                .chain(optional),
+        )
     }
 }
 
 impl RowBytes for SeatInterval {
     fn bytes(&self) -> usize {
-        let opened = self
-            .opened
-            .as_ref()
-            .map_or(0, |opened| optional_id_bytes(opened.project.as_ref()) + id_bytes(&opened.license_source));
+        let opened = self.opened.as_ref().map_or(0, |opened| {
+            optional_id_bytes(opened.project.as_ref()) + id_bytes(&opened.license_source)
+        });
         let key = [&self.account, &self.organization, &self.user].map(id_bytes);
         row_bytes::<Self>(key.into_iter().chain([opened]))
     }

@@ -81,10 +81,11 @@ struct Fact {
     untold: (bool, bool),
 }
 
-/// One user's seat in one organization: its facts in order, each assignment with the activity of its interval.
+/// One user's seat in one organization: its facts in order, each assignment with the activity of
+/// its interval.
 ///
-/// An interval runs from an assignment to the next fact of either kind. Facts that arrive late only ever shorten one, so
-/// its activity may reach beyond its end; a reader cuts it there.
+/// An interval runs from an assignment to the next fact of either kind. Facts that arrive late only
+/// ever shorten one, so its activity may reach beyond its end; a reader cuts it there.
 #[derive(Clone, Debug)]
 pub struct Seat {
     pub organization: Id,
@@ -98,9 +99,14 @@ impl Seat {
         Self { organization, facts: SmallVec::new() }
     }
 
-    /// Takes in a fact, and answers what it changes: the interval of the assignment before it, and its own. `None` if a
-    /// fact of its kind at its time is known: both are one, the first in the log.
-    pub fn insert(&mut self, order: FactOrder, kind: SeatFactKind) -> Option<SmallVec<[IntervalChange; 2]>> {
+    /// Takes in a fact, and answers what it changes: the interval of the assignment before it, and
+    /// its own. `None` if a fact of its kind at its time is known: both are one, the first in the
+    /// log.
+    pub fn insert(
+        &mut self,
+        order: FactOrder,
+        kind: SeatFactKind,
+    ) -> Option<SmallVec<[IntervalChange; 2]>> {
         let known = |fact: &Fact| fact.order.time_ms == order.time_ms && fact.kind == kind;
         if self.facts.iter().any(known) {
             return None;
@@ -115,14 +121,24 @@ impl Seat {
             let end_ms = (before + 1 == at).then_some(time_ms);
             if end_ms.is_some() || is_assigned {
                 let start_ms = self.facts[before].order.time_ms;
-                changes.push(IntervalChange { start_ms, is_opened: false, end_ms, is_superseded: is_assigned });
+                changes.push(IntervalChange {
+                    start_ms,
+                    is_opened: false,
+                    end_ms,
+                    is_superseded: is_assigned,
+                });
             }
         }
         if is_assigned {
             let later = &self.facts[at + 1..];
             let end_ms = later.first().map(|next| next.order.time_ms);
             let is_superseded = later.iter().any(opens);
-            changes.push(IntervalChange { start_ms: time_ms, is_opened: true, end_ms, is_superseded });
+            changes.push(IntervalChange {
+                start_ms: time_ms,
+                is_opened: true,
+                end_ms,
+                is_superseded,
+            });
         }
         Some(changes)
     }
@@ -130,7 +146,9 @@ impl Seat {
     /// Merges stored activity into the interval that starts at `start_ms`, if that interval is
     /// known.
     pub fn restore(&mut self, start_ms: i64, activity: Activity) {
-        let opens = |fact: &&mut Fact| fact.kind == SeatFactKind::Assigned && fact.order.time_ms == start_ms;
+        let opens = |fact: &&mut Fact| {
+            fact.kind == SeatFactKind::Assigned && fact.order.time_ms == start_ms
+        };
         if let Some(fact) = self.facts.iter_mut().find(opens) {
             fact.activity = Some(activity);
         }
@@ -147,10 +165,16 @@ impl Seat {
         }
         let widened = match fact.activity {
             None => Activity { first_ms: time_ms, last_ms: time_ms },
-            Some(known) => Activity { first_ms: known.first_ms.min(time_ms), last_ms: known.last_ms.max(time_ms) },
+            Some(known) => Activity {
+                first_ms: known.first_ms.min(time_ms),
+                last_ms: known.last_ms.max(time_ms),
+            },
         };
-        let is_new = |time_ms: fn(&Activity) -> i64| fact.activity.as_ref().map(time_ms) != Some(time_ms(&widened));
-        let (first, last) = (is_new(|activity| activity.first_ms), is_new(|activity| activity.last_ms));
+        let is_new = |time_ms: fn(&Activity) -> i64| {
+            fact.activity.as_ref().map(time_ms) != Some(time_ms(&widened))
+        };
+        let (first, last) =
+            (is_new(|activity| activity.first_ms), is_new(|activity| activity.last_ms));
         fact.activity = Some(widened);
         fact.untold.0 |= first;
         fact.untold.1 |= last;
@@ -202,7 +226,9 @@ mod tests {
         for &time_ms in times {
             seat.record(time_ms);
         }
-        seat.take_changed().map(|(start, activity)| (start, activity.first_ms, activity.last_ms)).collect()
+        seat.take_changed()
+            .map(|(start, activity)| (start, activity.first_ms, activity.last_ms))
+            .collect()
     }
 
     #[test]
@@ -215,7 +241,10 @@ mod tests {
 
     #[test]
     fn a_reassignment_opens_a_fresh_interval() {
-        assert_eq!(check(&[(10, Assigned), (20, Assigned)], &[15, 25]), [(10, 15, 15), (20, 25, 25)]);
+        assert_eq!(
+            check(&[(10, Assigned), (20, Assigned)], &[15, 25]),
+            [(10, 15, 15), (20, 25, 25)]
+        );
     }
 
     #[test]
@@ -239,8 +268,9 @@ mod tests {
         let mut seat = Seat::new(Id::Number(1));
         let mut insert = |(offset, &(time_ms, kind)): (u64, &(i64, SeatFactKind))| {
             let changes = seat.insert(order(time_ms, offset), kind).unwrap_or_default();
-            let change =
-                |change: &IntervalChange| (change.start_ms, change.is_opened, change.end_ms, change.is_superseded);
+            let change = |change: &IntervalChange| {
+                (change.start_ms, change.is_opened, change.end_ms, change.is_superseded)
+            };
             changes.iter().map(change).collect()
         };
         (0u64..).zip(facts).map(&mut insert).collect()
@@ -307,7 +337,9 @@ mod tests {
             times.iter().for_each(|&time_ms| {
                 seat.record(time_ms);
             });
-            seat.take_changed().map(|(_, activity)| (activity.first_ms, activity.last_ms)).collect::<Vec<_>>()
+            seat.take_changed()
+                .map(|(_, activity)| (activity.first_ms, activity.last_ms))
+                .collect::<Vec<_>>()
         };
         assert_eq!(told(&[20, 30]), [(20, 30)]);
         assert_eq!(told(&[25]), []);

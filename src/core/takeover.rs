@@ -46,7 +46,8 @@ pub struct Standing<'a> {
 impl<'a> Standing<'a> {
     /// The release whose rows may lie beyond the progress.
     fn unfinished(&self) -> Option<&'a str> {
-        let proven = self.claims.values().filter(|claim| claim.upto > 0).map(|claim| claim.turn).max();
+        let proven =
+            self.claims.values().filter(|claim| claim.upto > 0).map(|claim| claim.turn).max();
         let is_live = |claim: &Claim| Some(claim.turn) >= proven && claim.upto > self.next_offset;
         let beyond = self.claims.iter().filter(|(_, claim)| is_live(claim));
         beyond.max_by_key(|(_, claim)| **claim).map(|(release, _)| &**release)
@@ -54,7 +55,10 @@ impl<'a> Standing<'a> {
 
     /// The release of the latest turn, and its claim.
     pub fn latest(&self) -> Option<(&'a str, Claim)> {
-        self.claims.iter().max_by_key(|(_, claim)| **claim).map(|(release, claim)| (&**release, *claim))
+        self.claims
+            .iter()
+            .max_by_key(|(_, claim)| **claim)
+            .map(|(release, claim)| (&**release, *claim))
     }
 }
 
@@ -70,8 +74,11 @@ pub fn claim(release: &str, own: Standing<'_>, all: &[Standing<'_>]) -> Result<C
         None => latest.is_none_or(|(latest, _)| latest == release),
     };
     if !goes_on {
-        let left = |standing: &&Standing<'_>| standing.unfinished().is_some_and(|unfinished| unfinished != release);
-        let mut left: Vec<u32> = all.iter().filter(left).map(|standing| standing.partition).collect();
+        let left = |standing: &&Standing<'_>| {
+            standing.unfinished().is_some_and(|unfinished| unfinished != release)
+        };
+        let mut left: Vec<u32> =
+            all.iter().filter(left).map(|standing| standing.partition).collect();
         left.sort_unstable();
         if !left.is_empty() {
             return Err(left);
@@ -89,15 +96,21 @@ pub fn claim(release: &str, own: Standing<'_>, all: &[Standing<'_>]) -> Result<C
 mod tests {
     use super::*;
 
-    /// Release B asks for the first of these partitions, all of which have the progress 10. Claims are (release, turn, upto).
+    /// Release B asks for the first of these partitions, all of which have the progress 10. Claims
+    /// are (release, turn, upto).
     #[track_caller]
     fn check(partitions: &[&[(&str, u64, u64)]], expected: Result<(u64, u64), &[u32]>) {
         let claims = |claims: &&[(&str, u64, u64)]| -> Claims {
-            claims.iter().map(|&(release, turn, upto)| (release.into(), Claim { turn, upto })).collect()
+            claims
+                .iter()
+                .map(|&(release, turn, upto)| (release.into(), Claim { turn, upto }))
+                .collect()
         };
         let claims: Vec<Claims> = partitions.iter().map(claims).collect();
-        let standings: Vec<Standing<'_>> =
-            (0..).zip(&claims).map(|(partition, claims)| Standing { partition, next_offset: 10, claims }).collect();
+        let standings: Vec<Standing<'_>> = (0..)
+            .zip(&claims)
+            .map(|(partition, claims)| Standing { partition, next_offset: 10, claims })
+            .collect();
         let found = claim("B", standings[0], &standings);
         let expected = expected.map(|(turn, upto)| Claim { turn, upto }).map_err(<[u32]>::to_vec);
         assert_eq!(found, expected, "{partitions:?}");

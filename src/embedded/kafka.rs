@@ -62,10 +62,9 @@ impl MockBroker {
         let request = CreateTopic { topic: topic.to_owned(), partitions, reply };
         let requests = self.requests.as_ref().context("the embedded Kafka broker has stopped")?;
         requests.send(request).ok().context("the embedded Kafka broker has stopped")?;
-        outcome
-            .recv()
-            .context("the embedded Kafka broker has stopped")?
-            .with_context(|| format!("cannot create the topic {topic} in the embedded Kafka broker"))
+        outcome.recv().context("the embedded Kafka broker has stopped")?.with_context(|| {
+            format!("cannot create the topic {topic} in the embedded Kafka broker")
+        })
     }
 
     /// `host:port` of the broker.

@@ -1,11 +1,13 @@
 //! `libchdb`, the ClickHouse engine as a shared library: loading, and a safe interface to the part
 //! of its C API that the HTTP server needs.
 //!
-//! A [`Connection`] runs one statement at a time, which the borrow checker enforces: a running query or insert borrows it
-//! mutably. Connections are cheap (0.4 ms) and carry the session (`SET`, `USE`, temporary tables), so the server opens one
-//! per request; the engine itself starts with the first and stops with the last one.
+//! A [`Connection`] runs one statement at a time, which the borrow checker enforces: a running
+//! query or insert borrows it mutably. Connections are cheap (0.4 ms) and carry the session (`SET`,
+//! `USE`, temporary tables), so the server opens one per request; the engine itself starts with the
+//! first and stops with the last one.
 //!
-//! This module never interprets SQL, never retries, and is the only one of the embedded engine with `unsafe`.
+//! This module never interprets SQL, never retries, and is the only one of the embedded engine with
+//! `unsafe`.
 #![allow(unsafe_code, reason = "calls a C interface through function pointers")]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -15,7 +17,8 @@ use std::ptr::{self, NonNull};
 
 pub use super::outcome::{EngineError, LoadError, Output, Summary};
 
-/// Named query parameters; values are in ClickHouse's escaped (TSV) form, as its HTTP interface takes them.
+/// Named query parameters; values are in ClickHouse's escaped (TSV) form, as its HTTP interface
+/// takes them.
 pub type Parameters = [(String, String)];
 
 /// Ends the process at once. An engine that could not write is not closed, so its threads still
@@ -84,7 +87,8 @@ struct Symbols {
     bytes_written: Figure,
 }
 
-/// The loaded library. It is never unloaded: the engine's threads run its code until the process ends.
+/// The loaded library. It is never unloaded: the engine's threads run its code until the process
+/// ends.
 #[derive(Clone, Copy)]
 pub struct Library {
     symbols: &'static Symbols,
@@ -97,8 +101,8 @@ impl std::fmt::Debug for Library {
 }
 
 impl Library {
-    /// Loads the library at `path` and keeps its signal handlers from being installed: they would hang a crashing process
-    /// for minutes, and SIGTERM is ours.
+    /// Loads the library at `path` and keeps its signal handlers from being installed: they would
+    /// hang a crashing process for minutes, and SIGTERM is ours.
     ///
     /// # Errors
     ///
@@ -123,21 +127,29 @@ impl Library {
         unsafe { text((self.symbols.version)()) }.unwrap_or_default()
     }
 
-    /// Opens a connection; the first one starts the engine on the `--path` among `arguments`, and later ones share it.
+    /// Opens a connection; the first one starts the engine on the `--path` among `arguments`, and
+    /// later ones share it.
     ///
     /// # Errors
     ///
     /// The engine does not start (its reason goes to stderr), or refuses an argument.
     pub fn connect(&self, arguments: &[String]) -> Result<Connection, EngineError> {
         let refused = |text: &str| EngineError::new(EngineError::UNKNOWN, "STD_EXCEPTION", text);
-        let arguments: Result<Vec<CString>, _> =
-            std::iter::once("clickhouse").chain(arguments.iter().map(String::as_str)).map(CString::new).collect();
-        let arguments = arguments.map_err(|_| refused("an argument of the engine contains a NUL byte"))?;
-        let mut pointers: Vec<*mut c_char> = arguments.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
-        let count = c_int::try_from(pointers.len()).map_err(|_| refused("too many arguments for the engine"))?;
-        // SAFETY: argc and argv describe live NUL-terminated strings, which the engine copies and does not write to.
+        let arguments: Result<Vec<CString>, _> = std::iter::once("clickhouse")
+            .chain(arguments.iter().map(String::as_str))
+            .map(CString::new)
+            .collect();
+        let arguments =
+            arguments.map_err(|_| refused("an argument of the engine contains a NUL byte"))?;
+        let mut pointers: Vec<*mut c_char> =
+            arguments.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
+        let count = c_int::try_from(pointers.len())
+            .map_err(|_| refused("too many arguments for the engine"))?;
+        // SAFETY: argc and argv describe live NUL-terminated strings, which the engine copies and
+        // does not write to.
         let handle = unsafe { (self.symbols.connect)(count, pointers.as_mut_ptr()) };
-        let handle = NonNull::new(handle).ok_or_else(|| refused("the engine does not open a connection"))?;
+        let handle =
+            NonNull::new(handle).ok_or_else(|| refused("the engine does not open a connection"))?;
         Ok(Connection { symbols: self.symbols, handle, not_send: PhantomData })
     }
 }
@@ -150,10 +162,16 @@ fn reason_of(error: &libloading::Error) -> String {
 
 impl Symbols {
     fn resolve(library: &'static libloading::Library, path: &Path) -> Result<Symbols, LoadError> {
-        fn symbol<T: Copy>(library: &libloading::Library, path: &Path, name: &'static str) -> Result<T, LoadError> {
+        fn symbol<T: Copy>(
+            library: &libloading::Library,
+            path: &Path,
+            name: &'static str,
+        ) -> Result<T, LoadError> {
             // SAFETY: every T below is the function pointer type that chdb.h declares for the name.
             let found = unsafe { library.get::<T>(name) };
-            found.map(|symbol| *symbol).map_err(|_| LoadError::Symbol { path: path.to_owned(), symbol: name })
+            found
+                .map(|symbol| *symbol)
+                .map_err(|_| LoadError::Symbol { path: path.to_owned(), symbol: name })
         }
         macro_rules! symbols {
             ($($field:ident = $name:literal),* $(,)?) => { Symbols { $($field: symbol(library, path, $name)?),* } };
@@ -189,15 +207,20 @@ impl Symbols {
     /// Copies a result out of the engine and frees it, so that nothing outlives its connection.
     fn take(&self, handle: ResultHandle) -> Result<Output, EngineError> {
         if handle.is_null() {
-            return Err(EngineError::new(EngineError::UNKNOWN, "STD_EXCEPTION", "the engine returned no result"));
+            return Err(EngineError::new(
+                EngineError::UNKNOWN,
+                "STD_EXCEPTION",
+                "the engine returned no result",
+            ));
         }
-        // SAFETY: the handle is a live result of this library, used by this thread alone; the buffer is read before the
-        // result is destroyed, and the handle is not used afterwards.
+        // SAFETY: the handle is a live result of this library, used by this thread alone; the
+        // buffer is read before the result is destroyed, and the handle is not used afterwards.
         unsafe {
-            let outcome = match text((self.result_error)(handle)).filter(|message| !message.is_empty()) {
-                Some(message) => Err(EngineError::from_message(message)),
-                None => Ok(self.copy(handle)),
-            };
+            let outcome =
+                match text((self.result_error)(handle)).filter(|message| !message.is_empty()) {
+                    Some(message) => Err(EngineError::from_message(message)),
+                    None => Ok(self.copy(handle)),
+                };
             (self.destroy_result)(handle);
             outcome
         }
@@ -255,8 +278,8 @@ impl std::fmt::Debug for Symbols {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // SAFETY: the handle came from chdb_connect and is closed once; running statements borrow the connection, so none
-        // is left.
+        // SAFETY: the handle came from chdb_connect and is closed once; running statements borrow
+        // the connection, so none is left.
         unsafe { (self.symbols.close_connection)(self.handle.as_ptr()) };
     }
 }
@@ -267,13 +290,18 @@ impl Connection {
     /// # Errors
     ///
     /// The engine's error.
-    pub fn query(&mut self, sql: &[u8], format: &str, parameters: &Parameters) -> Result<Output, EngineError> {
+    pub fn query(
+        &mut self,
+        sql: &[u8],
+        format: &str,
+        parameters: &Parameters,
+    ) -> Result<Output, EngineError> {
         let handle = self.run(self.symbols.query, sql, format, parameters);
         self.symbols.take(handle)
     }
 
-    /// Starts a `SELECT` whose result is fetched chunk by chunk. Each chunk is a document of its own in `format`: headers
-    /// and footers, where the format has any, are repeated.
+    /// Starts a `SELECT` whose result is fetched chunk by chunk. Each chunk is a document of its
+    /// own in `format`: headers and footers, where the format has any, are repeated.
     ///
     /// # Errors
     ///
@@ -286,7 +314,11 @@ impl Connection {
     ) -> Result<ResultStream<'_>, EngineError> {
         let handle = self.run(self.symbols.stream_query, sql, format, parameters);
         if handle.is_null() {
-            return Err(EngineError::new(EngineError::UNKNOWN, "STD_EXCEPTION", "the engine returned no result"));
+            return Err(EngineError::new(
+                EngineError::UNKNOWN,
+                "STD_EXCEPTION",
+                "the engine returned no result",
+            ));
         }
         let stream = ResultStream { connection: self, handle, finished: false };
         // SAFETY: the handle is live until the stream is dropped.
@@ -313,7 +345,11 @@ impl Connection {
     ) -> Result<InsertStream<'_>, EngineError> {
         let handle = self.run(self.symbols.stream_insert, sql, format, parameters);
         if handle.is_null() {
-            return Err(EngineError::new(EngineError::UNKNOWN, "STD_EXCEPTION", "the engine started no insert"));
+            return Err(EngineError::new(
+                EngineError::UNKNOWN,
+                "STD_EXCEPTION",
+                "the engine started no insert",
+            ));
         }
         let stream = InsertStream { symbols: self.symbols, handle, connection: PhantomData };
         match stream.error() {
@@ -322,13 +358,19 @@ impl Connection {
         }
     }
 
-    fn run(&mut self, function: RunWithParameters, sql: &[u8], format: &str, parameters: &Parameters) -> *mut c_void {
+    fn run(
+        &mut self,
+        function: RunWithParameters,
+        sql: &[u8],
+        format: &str,
+        parameters: &Parameters,
+    ) -> *mut c_void {
         let names: Vec<Text> = parameters.iter().map(|(name, _)| name.as_ptr().cast()).collect();
         let name_lengths: Vec<usize> = parameters.iter().map(|(name, _)| name.len()).collect();
         let values: Vec<Text> = parameters.iter().map(|(_, value)| value.as_ptr().cast()).collect();
         let value_lengths: Vec<usize> = parameters.iter().map(|(_, value)| value.len()).collect();
-        // SAFETY: the connection is open and used by this thread alone (&mut self). Every buffer is passed with its length
-        // and lives during the call; the engine copies what it keeps.
+        // SAFETY: the connection is open and used by this thread alone (&mut self). Every buffer is
+        // passed with its length and lives during the call; the engine copies what it keeps.
         unsafe {
             function(
                 *self.handle.as_ptr(),
@@ -371,7 +413,8 @@ impl ResultStream<'_> {
         }
         let symbols = self.connection.symbols;
         // SAFETY: connection and stream are live, and used by this thread alone (&mut self).
-        let chunk = unsafe { (symbols.stream_fetch)(*self.connection.handle.as_ptr(), self.handle) };
+        let chunk =
+            unsafe { (symbols.stream_fetch)(*self.connection.handle.as_ptr(), self.handle) };
         match symbols.take(chunk) {
             Ok(output) if output.bytes.is_empty() => {
                 self.finished = true;
@@ -389,7 +432,8 @@ impl ResultStream<'_> {
 impl Drop for ResultStream<'_> {
     fn drop(&mut self) {
         let symbols = self.connection.symbols;
-        // SAFETY: the handle is live and destroyed once; a cancel is valid for a stream that has not ended.
+        // SAFETY: the handle is live and destroyed once; a cancel is valid for a stream that has
+        // not ended.
         unsafe {
             if !self.finished {
                 (symbols.stream_cancel)(*self.connection.handle.as_ptr(), self.handle);
@@ -399,8 +443,8 @@ impl Drop for ResultStream<'_> {
     }
 }
 
-/// A running INSERT; dropping it without [`finish`](InsertStream::finish) cancels it, and nothing of its last block is
-/// written.
+/// A running INSERT; dropping it without [`finish`](InsertStream::finish) cancels it, and nothing
+/// of its last block is written.
 #[derive(Debug)]
 pub struct InsertStream<'connection> {
     symbols: &'static Symbols,
@@ -415,12 +459,18 @@ impl InsertStream<'_> {
     ///
     /// The INSERT has failed: bad data, a full disk.
     pub fn append(&mut self, data: &[u8]) -> Result<(), EngineError> {
-        // SAFETY: the stream is live and used by this thread alone; the data is copied during the call.
-        match unsafe { (self.symbols.insert_append)(self.handle, data.as_ptr().cast(), data.len()) } {
+        // SAFETY: the stream is live and used by this thread alone; the data is copied during the
+        // call.
+        match unsafe { (self.symbols.insert_append)(self.handle, data.as_ptr().cast(), data.len()) }
+        {
             0 => Ok(()),
             // The reason, if the engine has not recorded it yet, comes with chdb_stream_done.
             _ => Err(self.error().map_or_else(|| self.done().err(), Some).unwrap_or_else(|| {
-                EngineError::new(EngineError::UNKNOWN, "STD_EXCEPTION", "the engine refused the data of an INSERT")
+                EngineError::new(
+                    EngineError::UNKNOWN,
+                    "STD_EXCEPTION",
+                    "the engine refused the data of an INSERT",
+                )
             })),
         }
     }
@@ -436,8 +486,9 @@ impl InsertStream<'_> {
     }
 
     fn done(&mut self) -> Result<Summary, EngineError> {
-        // SAFETY: the stream is live and used by this thread alone; the engine allows done once per stream, and `append`
-        // calls it only when the INSERT has failed, after which callers drop the stream.
+        // SAFETY: the stream is live and used by this thread alone; the engine allows done once per
+        // stream, and `append` calls it only when the INSERT has failed, after which callers drop
+        // the stream.
         let result = unsafe { (self.symbols.insert_done)(self.handle) };
         self.symbols.take(result).map(|output| output.summary)
     }
@@ -451,7 +502,8 @@ impl InsertStream<'_> {
 
 impl Drop for InsertStream<'_> {
     fn drop(&mut self) {
-        // SAFETY: the stream is live and destroyed once; cancelling a finished or failed stream is a no-op.
+        // SAFETY: the stream is live and destroyed once; cancelling a finished or failed stream is
+        // a no-op.
         unsafe {
             (self.symbols.insert_cancel)(self.handle);
             (self.symbols.destroy_insert)(self.handle);

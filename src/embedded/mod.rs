@@ -1,7 +1,8 @@
-//! The parts that let one binary run with nothing installed: an in-process ClickHouse behind HTTP, a mock Kafka cluster, and
-//! their provisioning.
+//! The parts that let one binary run with nothing installed: an in-process ClickHouse behind HTTP,
+//! a mock Kafka cluster, and their provisioning.
 //!
-//! Nothing here knows about seats or quota; `app` and the tests use these parts in place of real servers.
+//! Nothing here knows about seats or quota; `app` and the tests use these parts in place of real
+//! servers.
 
 pub mod clickhouse;
 pub mod kafka;

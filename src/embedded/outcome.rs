@@ -16,7 +16,8 @@ impl EngineError {
     /// The code of an error without one: `STD_EXCEPTION`.
     pub(super) const UNKNOWN: u32 = 1001;
 
-    /// Builds the message that a ClickHouse server would give: `Code: 62. DB::Exception: text. (NAME)`.
+    /// Builds the message that a ClickHouse server would give: `Code: 62. DB::Exception: text.
+    /// (NAME)`.
     pub fn new(code: u32, name: &str, text: &str) -> EngineError {
         EngineError { code, message: format!("Code: {code}. DB::Exception: {text}. ({name})") }
     }
@@ -35,7 +36,8 @@ pub enum LoadError {
     #[error("cannot load the ClickHouse library {path}: {reason}")]
     Open { path: PathBuf, reason: String },
     #[error(
-        "{path} is not a usable libchdb: it has no symbol {symbol}; libchdb 26.7 or newer with the C interface is needed"
+        "{path} is not a usable libchdb: it has no symbol {symbol}; libchdb 26.7 or newer with the \
+        C interface is needed"
     )]
     Symbol { path: PathBuf, symbol: &'static str },
 }

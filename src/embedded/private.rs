@@ -4,7 +4,9 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -16,27 +18,34 @@ const OTHERS_WRITE: u32 = 0o022;
 /// Bits of a mode that let the group or everybody do anything.
 const OTHERS: u32 = 0o077;
 
-/// Creates a folder, with its parents, that only this user may enter; one that exists and is this user's is closed to others.
+/// Creates a folder, with its parents, that only this user may enter; one that exists and is this
+/// user's is closed to others.
 ///
 /// # Errors
 ///
 /// It cannot be created, or its mode cannot be changed.
 pub(super) fn ensure_folder(folder: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).context("cannot create the folder")?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(FOLDER_MODE)
+        .create(folder)
+        .context("cannot create the folder")?;
     close(folder, FOLDER_MODE)
 }
 
-/// Refuses a folder that belongs to somebody else: its owner may read and change whatever is kept in it, and only the owner can
-/// close it to others.
+/// Refuses a folder that belongs to somebody else: its owner may read and change whatever is kept
+/// in it, and only the owner can close it to others.
 ///
 /// # Errors
 ///
 /// Whose it is, and what to do; or that it cannot be looked at.
 pub(super) fn refuse_if_of_somebody_else(folder: &Path) -> Result<()> {
-    let metadata = fs::metadata(folder).with_context(|| format!("cannot look at {}", folder.display()))?;
+    let metadata =
+        fs::metadata(folder).with_context(|| format!("cannot look at {}", folder.display()))?;
     if !is_ours(&metadata) {
         bail!(
-            "{} belongs to user {}, who could read and change what is kept in it: name another folder, or one in it that does \
+            "{} belongs to user {}, who could read and change what is kept in it: name another \
+            folder, or one in it that does \
              not exist yet, or make this user its owner (chown)",
             folder.display(),
             metadata.uid()
@@ -54,11 +63,17 @@ pub(super) fn write_file(path: &Path, text: &str) -> Result<()> {
     let unwritable = || format!("cannot write {}", path.display());
     let staging = path.with_extension("partial");
     match fs::remove_file(&staging) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).with_context(unwritable),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(unwritable);
+        }
         _ => {}
     }
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&staging).with_context(unwritable)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(&staging)
+        .with_context(unwritable)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(unwritable)?;
     fs::rename(&staging, path).with_context(unwritable)
 }
@@ -77,7 +92,10 @@ pub(super) fn read_file(path: &Path) -> Result<Option<String>> {
         Err(error) => return Err(error).with_context(unreadable),
     };
     if !metadata.is_file() || !is_ours(&metadata) {
-        bail!("{} belongs to somebody else, or is no file: remove it, and it is made anew", path.display());
+        bail!(
+            "{} belongs to somebody else, or is no file: remove it, and it is made anew",
+            path.display()
+        );
     }
     close(path, FILE_MODE)?;
     fs::read_to_string(path).with_context(unreadable).map(Some)
@@ -89,7 +107,9 @@ pub(super) fn read_file(path: &Path) -> Result<Option<String>> {
 ///
 /// Which of them it is, and what to do; or that one cannot be inspected.
 pub(super) fn refuse_if_others_may_write(file: &Path, root: &Path) -> Result<()> {
-    let real = |path: &Path| path.canonicalize().with_context(|| format!("cannot look at {}", path.display()));
+    let real = |path: &Path| {
+        path.canonicalize().with_context(|| format!("cannot look at {}", path.display()))
+    };
     let (file, root) = (real(file)?, real(root)?);
     if !file.starts_with(&root) {
         bail!(
@@ -99,10 +119,12 @@ pub(super) fn refuse_if_others_may_write(file: &Path, root: &Path) -> Result<()>
         );
     }
     for path in file.ancestors() {
-        let metadata = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
+        let metadata =
+            fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
         if !is_ours(&metadata) && metadata.uid() != 0 {
             bail!(
-                "{} belongs to user {}, who may change what is loaded from it: remove it, and it is fetched again, or name \
+                "{} belongs to user {}, who may change what is loaded from it: remove it, and it \
+                is fetched again, or name \
                  another cache folder by SEATMETER_CACHE_DIR",
                 path.display(),
                 metadata.uid()
@@ -110,7 +132,8 @@ pub(super) fn refuse_if_others_may_write(file: &Path, root: &Path) -> Result<()>
         }
         if metadata.mode() & OTHERS_WRITE != 0 {
             bail!(
-                "others may write to {} (mode {:03o}), and so change what is loaded from it: remove it, and it is fetched \
+                "others may write to {} (mode {:03o}), and so change what is loaded from it: \
+                remove it, and it is fetched \
                  again, or take their right away (chmod go-w)",
                 path.display(),
                 metadata.mode() & 0o777
@@ -137,7 +160,8 @@ pub(super) fn take_write_from_others(path: &Path) -> Result<()> {
     }
     let mode = metadata.mode() & 0o7777;
     if mode & OTHERS_WRITE != 0 {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode & !OTHERS_WRITE)).with_context(failed)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode & !OTHERS_WRITE))
+            .with_context(failed)?;
     }
     if metadata.is_dir() {
         for entry in fs::read_dir(path).with_context(failed)? {
@@ -153,7 +177,8 @@ fn is_ours(metadata: &fs::Metadata) -> bool {
 
 /// Removes the permissions of others from what this user owns.
 fn close(path: &Path, mode: u32) -> Result<()> {
-    let metadata = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
+    let metadata =
+        fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
     if is_ours(&metadata) && metadata.mode() & OTHERS != 0 {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
             .with_context(|| format!("cannot take the rights of others from {}", path.display()))?;
@@ -225,7 +250,10 @@ mod tests {
             for open in [0o775, 0o757] {
                 set_mode(path, open);
                 let error = check().unwrap_err().to_string();
-                assert!(error.contains(&path.display().to_string()) && error.contains("chmod go-w"), "{error}");
+                assert!(
+                    error.contains(&path.display().to_string()) && error.contains("chmod go-w"),
+                    "{error}"
+                );
                 set_mode(path, 0o755);
             }
         }

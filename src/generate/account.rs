@@ -16,7 +16,8 @@ const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Distribution of automated test runs over the hours of a working day.
-const TEST_HOURS: [u32; 24] = [9, 7, 14, 6, 4, 4, 8, 25, 60, 90, 95, 85, 60, 75, 90, 92, 85, 70, 40, 22, 14, 12, 10, 9];
+const TEST_HOURS: [u32; 24] =
+    [9, 7, 14, 6, 4, 4, 8, 25, 60, 90, 95, 85, 60, 75, 90, 92, 85, 70, 40, 22, 14, 12, 10, 9];
 
 /// Actions of users besides logging in.
 const ACTIONS: [&str; 8] = [
@@ -66,7 +67,8 @@ impl AccountStream {
         let mut rng = ChaCha8Rng::seed_from_u64(load.seed);
         rng.set_stream(u64::from(number) + 1);
         let account = world::build(load, number, &mut rng);
-        let seats = Seats { purchased: 0, organizations: vec![(0, 0); account.organizations.len()] };
+        let seats =
+            Seats { purchased: 0, organizations: vec![(0, 0); account.organizations.len()] };
         let mut stream = Self {
             rng,
             actions_per_day: load.actions_per_day,
@@ -106,7 +108,8 @@ impl AccountStream {
             user.attendance > 0 && user.is_there(today)
         };
         // Any user, if a few tries find no matching one.
-        let user = (0..32).map(|_| random_index(rng, &self.account.users)).find(is_active).unwrap_or(0);
+        let user =
+            (0..32).map(|_| random_index(rng, &self.account.users)).find(is_active).unwrap_or(0);
         let organization = random_index(rng, &self.account.organizations);
         let happening = match rng.random_range(0..100) {
             0..25 => Happening::Test(Test {
@@ -114,14 +117,18 @@ impl AccountStream {
                 ..test(&self.account, organization, today, rng)
             }),
             25..40 => Happening::Login { user },
-            _ => Happening::Action { user, action: ACTIONS.choose(rng).copied().unwrap_or("dashboard.viewed") },
+            _ => Happening::Action {
+                user,
+                action: ACTIONS.choose(rng).copied().unwrap_or("dashboard.viewed"),
+            },
         };
         self.line(now_ms, happening)
     }
 
     fn line(&mut self, time_ms: i64, happening: Happening) -> (Line, LineKind) {
         self.sequence += 1;
-        let kind = if matches!(happening, Happening::Test(_)) { LineKind::Test } else { LineKind::Other };
+        let kind =
+            if matches!(happening, Happening::Test(_)) { LineKind::Test } else { LineKind::Other };
         (Line { time_ms, json: render(&self.account, time_ms, self.sequence, happening) }, kind)
     }
 
@@ -132,9 +139,16 @@ impl AccountStream {
         for number in 0..self.organizations() {
             plan.push(Happening::OrganizationUpdated { organization: number });
             let projects = count(&self.account.organizations[index(number)].projects);
-            plan.extend((0..projects).map(|project| Happening::ProjectUpdated { organization: number, project }));
+            plan.extend(
+                (0..projects)
+                    .map(|project| Happening::ProjectUpdated { organization: number, project }),
+            );
         }
-        self.planned = plan.into_iter().zip(self.from_ms..).map(|(happening, time_ms)| (time_ms, happening)).collect();
+        self.planned = plan
+            .into_iter()
+            .zip(self.from_ms..)
+            .map(|(happening, time_ms)| (time_ms, happening))
+            .collect();
         for number in 0..self.organizations() {
             let organization = &self.account.organizations[index(number)];
             let happening = Happening::Plan {
@@ -148,7 +162,9 @@ impl AccountStream {
         }
         let hires = self.hires(self.next_day);
         self.plan_licenses(self.from_ms);
-        self.planned.extend(hires.into_iter().zip(self.from_ms..).map(|(happening, time_ms)| (time_ms, happening)));
+        self.planned.extend(
+            hires.into_iter().zip(self.from_ms..).map(|(happening, time_ms)| (time_ms, happening)),
+        );
     }
 
     /// All events of that day, in order of time.
@@ -171,7 +187,9 @@ impl AccountStream {
     fn plan_office(&mut self, day: Day, time_ms: i64) {
         let hires = self.hires(day);
         self.plan_licenses(time_ms);
-        self.planned.extend(hires.into_iter().zip(time_ms + 1..).map(|(happening, time_ms)| (time_ms, happening)));
+        self.planned.extend(
+            hires.into_iter().zip(time_ms + 1..).map(|(happening, time_ms)| (time_ms, happening)),
+        );
         for number in 0..self.organizations() {
             let organization = &self.account.organizations[index(number)];
             if organization.upgraded_on == Some(day) {
@@ -194,7 +212,10 @@ impl AccountStream {
             let (allocated, held) = &mut self.seats.organizations[index(number)];
             if *held > *allocated {
                 *allocated = with_reserve(*held);
-                self.planned.push_back((time_ms, Happening::Allocated { organization: number, seats: *allocated }));
+                self.planned.push_back((
+                    time_ms,
+                    Happening::Allocated { organization: number, seats: *allocated },
+                ));
             }
         }
     }
@@ -219,7 +240,10 @@ impl AccountStream {
                 hires.push(Happening::Revoked { user: number });
             } else if joins || (user.reassigned_on == Some(day) && user.is_there(day)) {
                 *held += u64::from(joins);
-                hires.push(Happening::Assigned { user: number, project: random_index(&mut self.rng, projects) });
+                hires.push(Happening::Assigned {
+                    user: number,
+                    project: random_index(&mut self.rng, projects),
+                });
             }
         }
         hires
@@ -230,7 +254,9 @@ impl AccountStream {
         let weight = day_weight_percent(day);
         for number in 0..self.users() {
             let user = &self.account.users[index(number)];
-            if !user.is_there(day) || !self.rng.random_ratio((user.attendance * weight / 100).min(10_000), 10_000) {
+            if !user.is_there(day)
+                || !self.rng.random_ratio((user.attendance * weight / 100).min(10_000), 10_000)
+            {
                 continue;
             }
             let login_ms = midnight_ms + 7 * HOUR_MS + self.rng.random_range(0..3 * HOUR_MS);
@@ -274,7 +300,8 @@ fn test(account: &Account, organization: u32, day: Day, rng: &mut ChaCha8Rng) ->
     // Some are started by a person of the organization, most by a build.
     let starter = random_index(rng, &account.users);
     let user = &account.users[index(starter)];
-    let is_by_user = user.organization == index(organization) && user.attendance > 0 && user.is_there(day);
+    let is_by_user =
+        user.organization == index(organization) && user.attendance > 0 && user.is_there(day);
     Test {
         organization,
         project: random_index(rng, projects),
@@ -290,7 +317,8 @@ fn with_reserve(held: u64) -> u64 {
     (held + held / 10).next_multiple_of(5)
 }
 
-/// How busy a day is, percent of a working day: weekends are quiet, and so are the days between the years.
+/// How busy a day is, percent of a working day: weekends are quiet, and so are the days between the
+/// years.
 fn day_weight_percent(day: Day) -> u32 {
     let weekday = match day.weekday() {
         Weekday::Sat => 10,

@@ -1,9 +1,10 @@
 //! Realistic load: the usage events of generated accounts, in log order, the same for the same
 //! [`Load`].
 //!
-//! Each account is a stream of its own, planned one local day at a time (`account`), so memory is bounded by a day and by
-//! the events that are held back as late. The streams are merged by time, and `noise` adds what a real log has: late,
-//! duplicate and malformed records. Nothing here performs I/O or reads a clock.
+//! Each account is a stream of its own, planned one local day at a time (`account`), so memory is
+//! bounded by a day and by the events that are held back as late. The streams are merged by time,
+//! and `noise` adds what a real log has: late, duplicate and malformed records. Nothing here
+//! performs I/O or reads a clock.
 
 mod account;
 mod noise;
@@ -75,8 +76,8 @@ impl Load {
         }
     }
 
-    /// One account of 2,000 organizations and about 100,000 seats, for benchmarks of the reports: over three years some 8
-    /// million events.
+    /// One account of 2,000 organizations and about 100,000 seats, for benchmarks of the reports:
+    /// over three years some 8 million events.
     pub fn large_account(from_ms: i64, to_ms: i64) -> Self {
         Self {
             accounts: 1,
@@ -97,7 +98,8 @@ pub struct Line {
     /// When the event happened, milliseconds since 1970 UTC; for a malformed line, that of the
     /// event it was made from.
     pub time_ms: i64,
-    /// JSON on one line, without the line end. Malformed lines may be anything, but hold no line end either.
+    /// JSON on one line, without the line end. Malformed lines may be anything, but hold no line
+    /// end either.
     pub json: Vec<u8>,
 }
 
@@ -114,7 +116,8 @@ impl Generator {
     /// Builds the accounts; lines are generated on demand.
     pub fn new(load: &Load) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(load.seed);
-        let mut streams: Vec<_> = (0..load.accounts).map(|number| AccountStream::new(load, number)).collect();
+        let mut streams: Vec<_> =
+            (0..load.accounts).map(|number| AccountStream::new(load, number)).collect();
         let next = streams
             .iter_mut()
             .enumerate()

@@ -11,7 +11,8 @@ use super::{Line, Shares};
 
 const MINUTE_MS: i64 = 60_000;
 
-/// A duplicate follows its original by at most this many lines, far within the window in which it is recognized.
+/// A duplicate follows its original by at most this many lines, far within the window in which it
+/// is recognized.
 const DUPLICATE_LINES_MAX: u64 = 2_000;
 
 /// Adds the noise; holds back lines that are to come later.
@@ -33,7 +34,14 @@ impl Noise {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         // Accounts use the streams from 1 on, the merge uses 0.
         rng.set_stream(u64::MAX);
-        Self { rng, shares, ready: VecDeque::new(), late: BTreeMap::new(), duplicates: BTreeMap::new(), lines: 0 }
+        Self {
+            rng,
+            shares,
+            ready: VecDeque::new(),
+            late: BTreeMap::new(),
+            duplicates: BTreeMap::new(),
+            lines: 0,
+        }
     }
 
     /// Takes the next good line; lines come by order of time.
@@ -75,7 +83,9 @@ impl Noise {
         while let Some(entry) = self.late.first_entry().filter(|entry| entry.key().0 <= time_ms) {
             self.ready.push_back(entry.remove());
         }
-        while let Some(entry) = self.duplicates.first_entry().filter(|entry| entry.key().0 <= self.lines) {
+        while let Some(entry) =
+            self.duplicates.first_entry().filter(|entry| entry.key().0 <= self.lines)
+        {
             self.ready.push_back(entry.remove());
         }
     }

@@ -41,7 +41,9 @@ fn the_same_load_yields_the_same_lines_and_another_seed_others() {
 fn more_accounts_leave_the_others_as_they_are() {
     let lines = |accounts| {
         let lines = Generator::new(&quiet(Load { accounts, ..load(7) }));
-        lines.filter(|line| account_key(&line.json).unwrap().to_string() == "acme").collect::<Vec<_>>()
+        lines
+            .filter(|line| account_key(&line.json).unwrap().to_string() == "acme")
+            .collect::<Vec<_>>()
     };
     assert!(!lines(1).is_empty());
     assert!(lines(1) == lines(5));
@@ -54,16 +56,22 @@ fn without_noise_every_line_is_an_event_in_order_of_time() {
     let mut last_ms = BTreeMap::new();
     let load = quiet(load(30));
     decode_each(&load, |line, decoded| {
-        let Decoded::Event(event) = decoded else { panic!("{decoded:?}: {}", String::from_utf8_lossy(&line.json)) };
+        let Decoded::Event(event) = decoded else {
+            panic!("{decoded:?}: {}", String::from_utf8_lossy(&line.json))
+        };
         assert_eq!(event.time_ms, line.time_ms);
         let envelope: serde_json::Value = serde_json::from_slice(&line.json).unwrap();
         let event_type = envelope["type"].as_str().unwrap();
         kinds.insert(event_type.to_owned());
-        assert!(ids.insert((event.account.to_id(), envelope["id"].to_string())), "an id came twice");
+        assert!(
+            ids.insert((event.account.to_id(), envelope["id"].to_string())),
+            "an id came twice"
+        );
         // Plans may have started before the first instant.
         if event_type != "plan.started" {
             assert!((load.from_ms..load.to_ms).contains(&line.time_ms));
-            let last_ms = last_ms.insert((event.account.to_id(), event_type.to_owned()), line.time_ms);
+            let last_ms =
+                last_ms.insert((event.account.to_id(), event_type.to_owned()), line.time_ms);
             assert!(last_ms <= Some(line.time_ms));
         }
     });
@@ -94,21 +102,30 @@ fn noise_comes_in_the_shares_that_are_asked_for() {
     decode_each(&load, |line, decoded| match decoded {
         Decoded::Event(event) => {
             events += 1;
-            late += u32::from(line.time_ms < newest_ms && !matches!(event.kind, EventKind::Plan { .. }));
+            late += u32::from(
+                line.time_ms < newest_ms && !matches!(event.kind, EventKind::Plan { .. }),
+            );
             newest_ms = newest_ms.max(line.time_ms);
             if let EventKind::TestExecuted(test) = event.kind {
                 tests += 1;
-                duplicates += u32::from(!seen.insert((event.account.to_id(), test.event_id.into_owned())));
+                duplicates +=
+                    u32::from(!seen.insert((event.account.to_id(), test.event_id.into_owned())));
             }
         }
         Decoded::Rejected(_) => rejected += 1,
         Decoded::Tombstone => panic!("a line is never a tombstone"),
     });
     let percent = |part: u32, whole: u32| f64::from(part) * 100.0 / f64::from(whole);
-    assert!((9.0..11.0).contains(&percent(duplicates, tests - duplicates)), "{duplicates} duplicates of {tests}");
+    assert!(
+        (9.0..11.0).contains(&percent(duplicates, tests - duplicates)),
+        "{duplicates} duplicates of {tests}"
+    );
     // Duplicates come after later events too, so a few more are out of order than were held back.
     assert!((4.0..8.0).contains(&percent(late, events)), "{late} late ones of {events}");
-    assert!((1.7..2.3).contains(&percent(rejected, events)), "{rejected} malformed ones of {events}");
+    assert!(
+        (1.7..2.3).contains(&percent(rejected, events)),
+        "{rejected} malformed ones of {events}"
+    );
 }
 
 #[test]
@@ -116,7 +133,9 @@ fn working_days_are_busy_and_weekends_are_not() {
     let mut by_weekday = [0_u32; 7];
     decode_each(&quiet(load(28)), |line, decoded| {
         let Decoded::Event(event) = decoded else { panic!("{decoded:?}") };
-        if matches!(event.kind, EventKind::Activity { .. }) && event.account.to_id().to_string() == "acme" {
+        if matches!(event.kind, EventKind::Activity { .. })
+            && event.account.to_id().to_string() == "acme"
+        {
             let weekday = day_of(Zone::named("Europe/Berlin"), line.time_ms).weekday();
             by_weekday[usize::try_from(weekday.num_days_from_monday()).unwrap()] += 1;
         }
@@ -136,8 +155,12 @@ fn live_lines_are_events_of_now() {
         let lines = generator.live(now_ms);
         assert_eq!(lines.iter().map(|line| line.time_ms).collect::<Vec<_>>(), [now_ms]);
         let key = account_key(&lines[0].json).unwrap().to_string();
-        let record =
-            Record { offset: 0, timestamp_ms: Some(now_ms), key: Some(key.as_bytes()), payload: Some(&lines[0].json) };
+        let record = Record {
+            offset: 0,
+            timestamp_ms: Some(now_ms),
+            key: Some(key.as_bytes()),
+            payload: Some(&lines[0].json),
+        };
         assert!(matches!(decode(&record), Decoded::Event(_)));
     }
 }

@@ -37,7 +37,12 @@ pub(super) struct Test {
 }
 
 /// The event as one line of JSON. `sequence` makes its id unique within the account.
-pub(super) fn render(account: &Account, time_ms: i64, sequence: u64, happening: Happening) -> Vec<u8> {
+pub(super) fn render(
+    account: &Account,
+    time_ms: i64,
+    sequence: u64,
+    happening: Happening,
+) -> Vec<u8> {
     let (source, event_type, data) = data(account, happening);
     let event = Envelope {
         specversion: "1.0",
@@ -87,7 +92,8 @@ fn data(account: &Account, happening: Happening) -> (&'static str, &'static str,
             ("/licensing", "license.allocated", data)
         }
         Happening::Assigned { user: number, project } => {
-            let project = &account.organizations[user(number).organization].projects[index(project)];
+            let project =
+                &account.organizations[user(number).organization].projects[index(project)];
             let data = json!({"account_id": account_id, "organization_id": home(number), "user_id": wire(&user(number).id),
                 "project_id": wire(&project.id)});
             ("/licensing", "license.assigned", data)
@@ -113,7 +119,8 @@ fn data(account: &Account, happening: Happening) -> (&'static str, &'static str,
         }
         Happening::OrganizationUpdated { organization: number } => {
             let organization = organization(number);
-            let parent_id = organization.parent.map(|parent| wire(&account.organizations[parent].id));
+            let parent_id =
+                organization.parent.map(|parent| wire(&account.organizations[parent].id));
             let data = json!({"account_id": account_id, "organization_id": wire(&organization.id),
                 "name": organization.name, "parent_id": parent_id});
             ("/directory", "organization.updated", data)
@@ -127,8 +134,7 @@ fn data(account: &Account, happening: Happening) -> (&'static str, &'static str,
         }
         Happening::UserUpdated { user: number } => {
             let user = user(number);
-            let data =
-                json!({"account_id": account_id, "user_id": wire(&user.id), "name": user.name, "email": user.email});
+            let data = json!({"account_id": account_id, "user_id": wire(&user.id), "name": user.name, "email": user.email});
             ("/directory", "user.updated", data)
         }
     }
@@ -160,10 +166,11 @@ fn wire(id: &Id) -> Value {
 
 /// RFC 3339, in UTC or with the account's offset.
 fn time(account: &Account, time_ms: i64) -> String {
-    let time =
-        DateTime::<Utc>::from_timestamp_millis(time_ms).expect("chrono knows every instant of the years generated");
+    let time = DateTime::<Utc>::from_timestamp_millis(time_ms)
+        .expect("chrono knows every instant of the years generated");
     if account.writes_local_times {
-        let ahead_s = i32::try_from(account.zone.offset_ms(time_ms) / 1000).expect("no clock is a day ahead");
+        let ahead_s =
+            i32::try_from(account.zone.offset_ms(time_ms) / 1000).expect("no clock is a day ahead");
         let offset = FixedOffset::east_opt(ahead_s).expect("no clock is a day ahead");
         time.with_timezone(&offset).to_rfc3339_opts(SecondsFormat::Millis, true)
     } else {

@@ -92,8 +92,16 @@ const ZONES: [&str; 8] = [
     "America/Sao_Paulo",
 ];
 
-const DIVISIONS: [&str; 8] =
-    ["Engineering", "Payments", "Mobile", "Platform", "Data", "Commerce", "Devices", "Customer Success"];
+const DIVISIONS: [&str; 8] = [
+    "Engineering",
+    "Payments",
+    "Mobile",
+    "Platform",
+    "Data",
+    "Commerce",
+    "Devices",
+    "Customer Success",
+];
 
 const TEAMS: [&str; 12] = [
     "Checkout",
@@ -114,29 +122,37 @@ const PROJECTS: [&str; 8] =
     ["Web", "API", "Regression", "Smoke", "End to End", "Performance", "Mobile App", "Integration"];
 
 const GIVEN_NAMES: [&str; 24] = [
-    "Ada", "Amir", "Ana", "Chidi", "Chloé", "Diego", "Elif", "Emma", "Grace", "Hana", "Ines", "Ivan", "Jonas", "José",
-    "Kofi", "Lena", "Łukasz", "Mei", "Noah", "Olga", "Priya", "Ravi", "Sofia", "Zoë",
+    "Ada", "Amir", "Ana", "Chidi", "Chloé", "Diego", "Elif", "Emma", "Grace", "Hana", "Ines",
+    "Ivan", "Jonas", "José", "Kofi", "Lena", "Łukasz", "Mei", "Noah", "Olga", "Priya", "Ravi",
+    "Sofia", "Zoë",
 ];
 
 const FAMILY_NAMES: [&str; 24] = [
-    "Almeida", "Bauer", "Chen", "Dubois", "Eriksen", "Fischer", "García", "Haddad", "Ito", "Jansen", "Kowalska",
-    "Larsen", "Moreau", "Nakamura", "O'Neill", "Okafor", "Patel", "Quispe", "Rossi", "Silva", "Tanaka", "Ueda", "Weiß",
-    "Yılmaz",
+    "Almeida", "Bauer", "Chen", "Dubois", "Eriksen", "Fischer", "García", "Haddad", "Ito",
+    "Jansen", "Kowalska", "Larsen", "Moreau", "Nakamura", "O'Neill", "Okafor", "Patel", "Quispe",
+    "Rossi", "Silva", "Tanaka", "Ueda", "Weiß", "Yılmaz",
 ];
 
 /// Builds account `number`. All randomness comes from `rng`.
 pub(super) fn build(load: &Load, number: u32, rng: &mut ChaCha8Rng) -> Account {
     let index = index(number);
-    let zone: Zone = ZONES[index % ZONES.len()].parse().expect("all of them are in the IANA database");
+    let zone: Zone =
+        ZONES[index % ZONES.len()].parse().expect("all of them are in the IANA database");
     let (slug, name) = ACCOUNTS[index % ACCOUNTS.len()];
     // Ids of both kinds, unique even beyond the number of names.
-    let id =
-        if index.is_multiple_of(2) && index < ACCOUNTS.len() { Id::from_text(slug) } else { numbered(1_000 + number) };
+    let id = if index.is_multiple_of(2) && index < ACCOUNTS.len() {
+        Id::from_text(slug)
+    } else {
+        numbered(1_000 + number)
+    };
     let first_day = day_of(zone, load.from_ms);
     let days = day_of(zone, load.to_ms).0.saturating_sub(first_day.0).max(1);
     let span = Span { first_day, days };
-    let organizations: Vec<_> = (0..load.organizations).map(|number| organization(load, number, span, rng)).collect();
-    let users = (0..load.users).map(|number| user(load, number, slug, index.is_multiple_of(2), span, rng)).collect();
+    let organizations: Vec<_> =
+        (0..load.organizations).map(|number| organization(load, number, span, rng)).collect();
+    let users = (0..load.users)
+        .map(|number| user(load, number, slug, index.is_multiple_of(2), span, rng))
+        .collect();
     Account { id, name, zone, writes_local_times: index % 3 == 1, organizations, users }
 }
 
@@ -177,7 +193,11 @@ fn organization(load: &Load, number: u32, span: Span, rng: &mut ChaCha8Rng) -> O
     let tests_per_run = rng.random_range(4..=80);
     let (plan, monthly_quota, runs_hot) = plan(test_runs_per_day, tests_per_run, rng);
     Organization {
-        id: if number.is_multiple_of(3) { Id::from_text(&format!("org-{number}")) } else { numbered(100 + number) },
+        id: if number.is_multiple_of(3) {
+            Id::from_text(&format!("org-{number}"))
+        } else {
+            numbered(100 + number)
+        },
         name,
         parent,
         projects,
@@ -185,14 +205,22 @@ fn organization(load: &Load, number: u32, span: Span, rng: &mut ChaCha8Rng) -> O
         tests_per_run,
         plan,
         monthly_quota,
-        plan_age_days: if rng.random_ratio(1, 2) { rng.random_range(0..=PLAN_AGE_DAYS_MAX) } else { 0 },
+        plan_age_days: if rng.random_ratio(1, 2) {
+            rng.random_range(0..=PLAN_AGE_DAYS_MAX)
+        } else {
+            0
+        },
         upgraded_on: (runs_hot && rng.random_ratio(1, 2)).then(|| span.random_day(rng)),
     }
 }
 
 /// A plan, its quota, and how much of it the organization uses: most use a part, some exceed it,
 /// some are unlimited.
-fn plan(runs_per_day: u32, tests_per_run: u32, rng: &mut ChaCha8Rng) -> (&'static str, Option<u64>, bool) {
+fn plan(
+    runs_per_day: u32,
+    tests_per_run: u32,
+    rng: &mut ChaCha8Rng,
+) -> (&'static str, Option<u64>, bool) {
     // 7 of 10 test runs consume quota, and a month has about 21 working days.
     let expected = u64::from(runs_per_day) * u64::from(tests_per_run) * 21 * 7 / 10;
     let percent_used = match rng.random_range(0..100) {
@@ -209,14 +237,25 @@ fn plan(runs_per_day: u32, tests_per_run: u32, rng: &mut ChaCha8Rng) -> (&'stati
     (plan, Some(quota), percent_used > 100)
 }
 
-fn user(load: &Load, number: u32, domain: &str, numeric: bool, span: Span, rng: &mut ChaCha8Rng) -> User {
+fn user(
+    load: &Load,
+    number: u32,
+    domain: &str,
+    numeric: bool,
+    span: Span,
+    rng: &mut ChaCha8Rng,
+) -> User {
     let given = GIVEN_NAMES.choose(rng).copied().unwrap_or_default();
     let family = FAMILY_NAMES.choose(rng).copied().unwrap_or_default();
-    let ascii = |name: &str| name.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_lowercase();
+    let ascii = |name: &str| {
+        name.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_lowercase()
+    };
     let email = format!("{}.{}{number}@{domain}.example", ascii(given), ascii(family));
     let joins_on = if rng.random_ratio(7, 10) { span.first_day } else { span.random_day(rng) };
     let later = |rng: &mut ChaCha8Rng, in_hundred: u32| {
-        (rng.random_range(0..100) < in_hundred).then(|| span.random_day(rng)).filter(|&day| day > joins_on)
+        (rng.random_range(0..100) < in_hundred)
+            .then(|| span.random_day(rng))
+            .filter(|&day| day > joins_on)
     };
     let percent = match rng.random_range(0..100) {
         0..12 => 0,
@@ -225,7 +264,11 @@ fn user(load: &Load, number: u32, domain: &str, numeric: bool, span: Span, rng: 
         _ => rng.random_range(75..96),
     };
     User {
-        id: if numeric { numbered(9_000 + number) } else { Id::from_text(&format!("u-{number:05}")) },
+        id: if numeric {
+            numbered(9_000 + number)
+        } else {
+            Id::from_text(&format!("u-{number:05}"))
+        },
         name: format!("{given} {family}"),
         email,
         organization: rng.random_range(0..index(load.organizations)),

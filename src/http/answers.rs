@@ -1,9 +1,11 @@
-//! From a question to its answer: one that is kept is sent at once, any other is made once for all who ask for it.
+//! From a question to its answer: one that is kept is sent at once, any other is made once for all
+//! who ask for it.
 //!
-//! An answer is kept under the question and what it was made from: the local day where it depends on now, and the version of
-//! the account, which was read before the report was. So a key names its data, and nothing is ever invalidated. An answer that
-//! time alone changes is good for questions of the same [look](super::look) only: one to which something lies ahead, or whose
-//! filter goes by the instant. Whatever is kept is forgotten within a minute, so that a repair by hand shows.
+//! An answer is kept under the question and what it was made from: the local day where it depends
+//! on now, and the version of the account, which was read before the report was. So a key names its
+//! data, and nothing is ever invalidated. An answer that time alone changes is good for questions
+//! of the same [look](super::look) only: one to which something lies ahead, or whose filter goes by
+//! the instant. Whatever is kept is forgotten within a minute, so that a repair by hand shows.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -67,7 +69,8 @@ impl ReportKind {
     }
 }
 
-/// A report as it is asked for. Its text in `Debug` names all that decides what is in it besides account, data and moment.
+/// A report as it is asked for. Its text in `Debug` names all that decides what is in it besides
+/// account, data and moment.
 pub(super) trait Report: std::fmt::Debug + Sync {
     /// Which kind of report it is.
     const KIND: ReportKind;
@@ -167,7 +170,8 @@ struct Key {
 enum Moment {
     /// Nothing.
     Any,
-    /// The local day: buckets, whole days and quota months begin and end at midnight, and nothing happens later.
+    /// The local day: buckets, whole days and quota months begin and end at midnight, and nothing
+    /// happens later.
     Day(Day),
     /// The instant; it is that of the first question after the look.
     Look(Instant),
@@ -212,10 +216,12 @@ impl Expiry<Key, Kept> for UntilExpired {
 }
 
 impl Answers {
-    /// Reports are read from the store, each in one of the places for them; streamed answers take one of those for exports
-    /// instead, since a reader may be slow, and holds up no report meanwhile.
+    /// Reports are read from the store, each in one of the places for them; streamed answers take
+    /// one of those for exports instead, since a reader may be slow, and holds up no report
+    /// meanwhile.
     pub(super) fn new(store: Store, looks: Looks, reports: Places, exports: Places) -> Self {
-        // The least recently used goes first: by default a cache that is full would turn new answers away instead.
+        // The least recently used goes first: by default a cache that is full would turn new
+        // answers away instead.
         let kept = Cache::builder()
             .max_capacity(KEPT_BYTES_MAX)
             .weigher(weight)
@@ -269,7 +275,8 @@ impl Answers {
             },
         };
         telemetry::answered(by);
-        reply::whole(headers, report.form(), &tag, &bytes, asked.look.data_through).map(Answered::Whole)
+        reply::whole(headers, report.form(), &tag, &bytes, asked.look.data_through)
+            .map(Answered::Whole)
     }
 
     /// Answers a question whose answer is never streamed.
@@ -285,12 +292,17 @@ impl Answers {
         }
     }
 
-    async fn asked<'a, R: Report>(&self, account: &'a str, report: &R) -> Result<Asked<'a>, Problem> {
+    async fn asked<'a, R: Report>(
+        &self,
+        account: &'a str,
+        report: &R,
+    ) -> Result<Asked<'a>, Problem> {
         let look = self.looks.look(account).await?;
         let known = self.directory.known(account, &look.versions).await?;
         // After the look: what it knows of and lies before now has happened.
         let now_ms = Utc::now().timestamp_millis();
-        let latest_ms = R::KIND.topics().iter().map(|&topic| look.versions.of(topic).latest_ms).max();
+        let latest_ms =
+            R::KIND.topics().iter().map(|&topic| look.versions.of(topic).latest_ms).max();
         let moment = match report.pinned() {
             Pinned::Always => Moment::Any,
             Pinned::ToDay if latest_ms < Some(now_ms) => Moment::Day(day_of(known.zone, now_ms)),
@@ -300,7 +312,11 @@ impl Answers {
     }
 
     /// Makes the report, and gives its bytes apart where they are too many to be kept.
-    async fn make<R: Report>(&self, asked: &Asked<'_>, report: &R) -> Result<(Kept, Option<Bytes>), Problem> {
+    async fn make<R: Report>(
+        &self,
+        asked: &Asked<'_>,
+        report: &R,
+    ) -> Result<(Kept, Option<Bytes>), Problem> {
         let place = self.reports.take(asked.account).await?;
         let making = Making {
             account: asked.account,
@@ -319,7 +335,9 @@ impl Answers {
         };
         let (tag, body, unkept) = match made {
             Made::Tagged(tag) => (tag, Body::Streamed, None),
-            Made::Whole(bytes) if bytes.len() > ANSWER_BYTES_MAX => return Err(Problem::too_large()),
+            Made::Whole(bytes) if bytes.len() > ANSWER_BYTES_MAX => {
+                return Err(Problem::too_large());
+            }
             Made::Whole(bytes) => {
                 let (tag, bytes) = (reply::entity_tag(&bytes), Bytes::from(bytes));
                 if bytes.len() > KEPT_ANSWER_BYTES_MAX {
@@ -365,7 +383,11 @@ impl Asked<'_> {
             kind: R::KIND,
             asked: format!("{:?} {report:?}", report.form()),
             moment: self.moment,
-            versions: R::KIND.topics().iter().map(|&topic| self.look.versions.of(topic).version).collect(),
+            versions: R::KIND
+                .topics()
+                .iter()
+                .map(|&topic| self.look.versions.of(topic).version)
+                .collect(),
         }
     }
 }

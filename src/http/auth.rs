@@ -1,8 +1,8 @@
 //! Who calls, and what they may read.
 //!
-//! A token is judged by the keys of its own algorithm alone, so that a public key can never pass for a secret, and
-//! `none` is no algorithm here. Access is decided from the token and the path before anything is read: a refusal cannot
-//! tell whether the thing exists.
+//! A token is judged by the keys of its own algorithm alone, so that a public key can never pass
+//! for a secret, and `none` is no algorithm here. Access is decided from the token and the path
+//! before anything is read: a refusal cannot tell whether the thing exists.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -103,7 +103,8 @@ impl IdClaim {
 }
 
 impl GrantClaim {
-    /// What it grants; `None` for a role that this program does not know, or one that lacks its organization.
+    /// What it grants; `None` for a role that this program does not know, or one that lacks its
+    /// organization.
     fn grant(self) -> Option<Grant> {
         let account = self.account.into_text();
         match (self.role.as_str(), self.organization) {
@@ -145,7 +146,9 @@ impl Auth {
         account: Option<&str>,
         organization: Option<&str>,
     ) -> Result<Visible, Problem> {
-        self.authenticate(headers)?.visible(access, account, organization).ok_or_else(Problem::forbidden)
+        self.authenticate(headers)?
+            .visible(access, account, organization)
+            .ok_or_else(Problem::forbidden)
     }
 
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
@@ -196,14 +199,25 @@ impl Verifier {
         let header = jsonwebtoken::decode_header(token)
             .map_err(|_| Problem::invalid_token("The token is not a JWT that we take."))?;
         if header.crit.is_some() {
-            return Err(Problem::invalid_token("The token demands extensions that we do not know."));
+            return Err(Problem::invalid_token(
+                "The token demands extensions that we do not know.",
+            ));
         }
         let mut validation = self.validation.clone();
         validation.algorithms = vec![header.alg];
         let mut detail = "No key of ours signed the token.";
-        for candidate in self.keys.iter().filter(|key| key.may_have_signed(header.alg, header.kid.as_deref())) {
+        for candidate in
+            self.keys.iter().filter(|key| key.may_have_signed(header.alg, header.kid.as_deref()))
+        {
             match jsonwebtoken::decode::<Claims>(token, &candidate.key, &validation) {
-                Ok(data) => return Ok(data.claims.grants.into_iter().filter_map(GrantClaim::grant).collect()),
+                Ok(data) => {
+                    return Ok(data
+                        .claims
+                        .grants
+                        .into_iter()
+                        .filter_map(GrantClaim::grant)
+                        .collect());
+                }
                 Err(error) => detail = refusal(&error).unwrap_or(detail),
             }
         }
@@ -232,7 +246,8 @@ fn refusal(error: &jsonwebtoken::errors::Error) -> Option<&'static str> {
     }
 }
 
-/// Not-before, and expiry unless it is required, are judged where a token has them; issuer and audience are required where they are configured.
+/// Not-before, and expiry unless it is required, are judged where a token has them; issuer and
+/// audience are required where they are configured.
 fn validation(config: &config::Jwt) -> Validation {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.leeway = config.leeway.as_secs();
@@ -255,9 +270,14 @@ fn validation(config: &config::Jwt) -> Validation {
 }
 
 impl Caller {
-    /// Which organizations of the account the caller may see on an endpoint of this access; `None` where the caller may
-    /// not use it.
-    fn visible(&self, access: Access, account: Option<&str>, organization: Option<&str>) -> Option<Visible> {
+    /// Which organizations of the account the caller may see on an endpoint of this access; `None`
+    /// where the caller may not use it.
+    fn visible(
+        &self,
+        access: Access,
+        account: Option<&str>,
+        organization: Option<&str>,
+    ) -> Option<Visible> {
         let Self::Bearer(grants) = self else { return Some(Visible::All) };
         let account_admin = grants.iter().any(|grant| match grant {
             Grant::AccountAdmin { account: granted } => Some(granted.as_str()) == account,
@@ -266,7 +286,9 @@ impl Caller {
         let organizations: HashSet<String> = grants
             .iter()
             .filter_map(|grant| match grant {
-                Grant::OrganizationRole { account: granted, organization } if Some(granted.as_str()) == account => {
+                Grant::OrganizationRole { account: granted, organization }
+                    if Some(granted.as_str()) == account =>
+                {
                     Some(organization.clone())
                 }
                 _ => None,
@@ -276,7 +298,9 @@ impl Caller {
             Access::Public | Access::AnyToken => true,
             Access::AccountAdmin => account_admin,
             Access::AnyRoleInAccount => account_admin || !organizations.is_empty(),
-            Access::OrganizationRole => account_admin || organization.is_some_and(|id| organizations.contains(id)),
+            Access::OrganizationRole => {
+                account_admin || organization.is_some_and(|id| organizations.contains(id))
+            }
         };
         let visible = if account_admin { Visible::All } else { Visible::Only(organizations) };
         allowed.then_some(visible)

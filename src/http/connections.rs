@@ -1,11 +1,12 @@
-//! How many connections may be open, in all and from one peer. They share the process's file descriptors with the worker,
-//! whose own connections come first.
+//! How many connections may be open, in all and from one peer. They share the process's file
+//! descriptors with the worker, whose own connections come first.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Descriptors that the process keeps for itself: connections to Kafka and ClickHouse, files, pipes.
+/// Descriptors that the process keeps for itself: connections to Kafka and ClickHouse, files,
+/// pipes.
 const OWN_DESCRIPTORS: u64 = 128;
 
 /// Bounds of open connections.
@@ -18,9 +19,11 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// The configured bounds, or fewer where the process may not open as many files. A single peer never takes all.
+    /// The configured bounds, or fewer where the process may not open as many files. A single peer
+    /// never takes all.
     pub(crate) fn new(connections_max: usize, connections_per_peer_max: usize) -> Self {
-        let descriptors = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+        let descriptors =
+            rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
         Self::within(connections_max, connections_per_peer_max, descriptors)
     }
 
@@ -56,7 +59,8 @@ impl Connections {
         Self { bounds, open: Arc::default() }
     }
 
-    /// Counts a connection as open; `None` where its peer, or all together, have as many as they may.
+    /// Counts a connection as open; `None` where its peer, or all together, have as many as they
+    /// may.
     pub(super) fn admit(&self, address: IpAddr) -> Option<Admitted> {
         let peer = network(address);
         let mut open = self.lock();
@@ -92,7 +96,9 @@ impl Drop for Admitted {
 /// What stands for a peer: whoever has one IPv6 address usually has its whole network of 64 bits.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
+        }
         address => address,
     }
 }

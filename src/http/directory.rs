@@ -1,4 +1,5 @@
-//! What reports need to know of an account before they are made, kept under the version of the account's directory.
+//! What reports need to know of an account before they are made, kept under the version of the
+//! account's directory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,7 +47,8 @@ impl Directory {
     pub(super) fn new(store: Store, places: Places) -> Self {
         let accounts = Cache::builder()
             .weigher(|(account, _): &Key, known: &Arc<KnownAccount>| {
-                u32::try_from(KEPT_OVERHEAD_BYTES + account.len() + known.tree.bytes()).unwrap_or(u32::MAX)
+                u32::try_from(KEPT_OVERHEAD_BYTES + account.len() + known.tree.bytes())
+                    .unwrap_or(u32::MAX)
             })
             .max_capacity(KEPT_BYTES_MAX)
             .eviction_policy(EvictionPolicy::lru())
@@ -58,19 +60,28 @@ impl Directory {
     /// What is known of the account. Its versions were read before.
     ///
     /// # Errors
-    /// Where no event has named the account, ClickHouse cannot be asked, or no place came free in time.
-    pub(super) async fn known(&self, account: &str, versions: &AccountVersions) -> Result<Arc<KnownAccount>, Problem> {
+    /// Where no event has named the account, ClickHouse cannot be asked, or no place came free in
+    /// time.
+    pub(super) async fn known(
+        &self,
+        account: &str,
+        versions: &AccountVersions,
+    ) -> Result<Arc<KnownAccount>, Problem> {
         let key = (account.to_owned(), versions.of(Topic::Directory).version);
         let read = async {
             let _place = self.places.take(account).await?;
             self.store.sync_topics(&[Topic::Directory]).await?;
             let read_at = Instant::now();
             let directory = self.store.account_directory(account).await?;
-            let directory = directory.ok_or_else(|| Problem::not_found("No event has named this account."))?;
+            let directory =
+                directory.ok_or_else(|| Problem::not_found("No event has named this account."))?;
             let AccountDirectory { zone, tree } = directory;
             Ok(Arc::new(KnownAccount { zone, tree, read_at }))
         };
-        self.accounts.try_get_with(key, read).await.map_err(|problem: Arc<Problem>| (*problem).clone())
+        self.accounts
+            .try_get_with(key, read)
+            .await
+            .map_err(|problem: Arc<Problem>| (*problem).clone())
     }
 }
 
@@ -78,7 +89,12 @@ impl Directory {
 struct AMinuteOld;
 
 impl Expiry<Key, Arc<KnownAccount>> for AMinuteOld {
-    fn expire_after_create(&self, _: &Key, known: &Arc<KnownAccount>, created_at: Instant) -> Option<Duration> {
+    fn expire_after_create(
+        &self,
+        _: &Key,
+        known: &Arc<KnownAccount>,
+        created_at: Instant,
+    ) -> Option<Duration> {
         Some((known.read_at + AGE_MAX).saturating_duration_since(created_at))
     }
 }

@@ -1,11 +1,14 @@
-//! The keys that tokens are judged by: PEM files and JWKS files, of which only keys strong enough are taken.
+//! The keys that tokens are judged by: PEM files and JWKS files, of which only keys strong enough
+//! are taken.
 
 use std::path::Path;
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
+};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use rsa::RsaPublicKey;
 use rsa::pkcs1::DecodeRsaPublicKey as _;
@@ -31,7 +34,8 @@ impl Key {
         Self { algorithm, id: None, key }
     }
 
-    /// True if a token of this algorithm, and of this key id if it names one, may be signed by the key.
+    /// True if a token of this algorithm, and of this key id if it names one, may be signed by the
+    /// key.
     pub(super) fn may_have_signed(&self, algorithm: Algorithm, id: Option<&str>) -> bool {
         let named = match (&self.id, id) {
             (Some(own), Some(wanted)) => own == wanted,
@@ -47,11 +51,13 @@ pub(super) fn rs256_key(path: &Path) -> anyhow::Result<Key> {
     let fault = || format!("{} is no PEM file of an RSA public key", path.display());
     let key = DecodingKey::from_rsa_pem(&pem).with_context(fault)?;
     let text = std::str::from_utf8(&pem).with_context(fault)?;
-    let public = RsaPublicKey::from_public_key_pem(text).or_else(|_| RsaPublicKey::from_pkcs1_pem(text));
+    let public =
+        RsaPublicKey::from_public_key_pem(text).or_else(|_| RsaPublicKey::from_pkcs1_pem(text));
     let bits = public.with_context(fault)?.n().bits();
     anyhow::ensure!(
         bits >= RSA_BITS_MIN,
-        "the RSA key in {} has {bits} bits, and RS256 asks for {RSA_BITS_MIN} or more: make a larger one",
+        "the RSA key in {} has {bits} bits, and RS256 asks for {RSA_BITS_MIN} or more: make a \
+        larger one",
         path.display()
     );
     Ok(Key::new(Algorithm::RS256, key))
@@ -64,11 +70,11 @@ pub(super) fn eddsa_key(path: &Path) -> anyhow::Result<Key> {
     Ok(Key::new(Algorithm::EdDSA, key))
 }
 
-/// The keys of a JWKS file that can be used here. The others, such as those for encryption or of other algorithms, are named
-/// in the log.
+/// The keys of a JWKS file that can be used here. The others, such as those for encryption or of
+/// other algorithms, are named in the log.
 pub(super) fn jwks_keys(path: &Path) -> anyhow::Result<Vec<Key>> {
-    let set: JwkSet =
-        serde_json::from_slice(&read(path)?).with_context(|| format!("{} is no JWKS file", path.display()))?;
+    let set: JwkSet = serde_json::from_slice(&read(path)?)
+        .with_context(|| format!("{} is no JWKS file", path.display()))?;
     let mut keys = Vec::new();
     for (index, jwk) in set.keys.iter().enumerate() {
         match jwks_key(jwk) {
@@ -82,7 +88,11 @@ pub(super) fn jwks_keys(path: &Path) -> anyhow::Result<Vec<Key>> {
             ),
         }
     }
-    anyhow::ensure!(!keys.is_empty(), "{} holds no usable key for HS256, RS256 or EdDSA (Ed25519)", path.display());
+    anyhow::ensure!(
+        !keys.is_empty(),
+        "{} holds no usable key for HS256, RS256 or EdDSA (Ed25519)",
+        path.display()
+    );
     Ok(keys)
 }
 
@@ -93,15 +103,17 @@ fn jwks_key(jwk: &Jwk) -> Result<Key, &'static str> {
     }
     let (algorithm, own_name) = match &jwk.algorithm {
         AlgorithmParameters::OctetKey(secret) => {
-            let secret =
-                URL_SAFE_NO_PAD.decode(secret.value.trim_end_matches('=')).map_err(|_| "its k is not base64url")?;
+            let secret = URL_SAFE_NO_PAD
+                .decode(secret.value.trim_end_matches('='))
+                .map_err(|_| "its k is not base64url")?;
             if secret.len() < HS256_SECRET_BYTES_MIN {
                 return Err("its secret is shorter than 32 bytes");
             }
             (Algorithm::HS256, KeyAlgorithm::HS256)
         }
         AlgorithmParameters::RSA(parameters) => {
-            let modulus = URL_SAFE_NO_PAD.decode(&parameters.n).map_err(|_| "its n is not base64url")?;
+            let modulus =
+                URL_SAFE_NO_PAD.decode(&parameters.n).map_err(|_| "its n is not base64url")?;
             if bits(&modulus) < RSA_BITS_MIN {
                 return Err("its modulus is shorter than 2,048 bits");
             }
@@ -144,7 +156,8 @@ mod tests {
 
     #[test]
     fn keys_that_are_none_are_not_used() {
-        let secret = |bytes: usize| json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(vec![7; bytes])});
+        let secret =
+            |bytes: usize| json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(vec![7; bytes])});
         for bytes in [0, 1, 31] {
             assert_eq!(used(secret(bytes)), Err("its secret is shorter than 32 bytes"));
         }

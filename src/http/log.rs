@@ -17,8 +17,8 @@ pub(super) const REQUEST_ID: &str = "x-request-id";
 /// The longest request id that is taken over from a caller, bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
-/// Gives the request an id, or keeps the one that a proxy gave it, and writes its line in the access log. Neither the
-/// query nor any header is logged: they may name people, and hold tokens.
+/// Gives the request an id, or keeps the one that a proxy gave it, and writes its line in the
+/// access log. Neither the query nor any header is logged: they may name people, and hold tokens.
 pub(super) async fn record(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
@@ -26,7 +26,8 @@ pub(super) async fn record(request: Request, next: Next) -> Response {
     let id = request_id(&request);
     let span = tracing::info_span!("request", id = %id);
     let (route, mut response) = async move {
-        let route = request.extensions().get::<MatchedPath>().map(|matched| matched.as_str().to_owned());
+        let route =
+            request.extensions().get::<MatchedPath>().map(|matched| matched.as_str().to_owned());
         (route, next.run(request).await)
     }
     .instrument(span.clone())
@@ -41,7 +42,9 @@ pub(super) async fn record(request: Request, next: Next) -> Response {
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HeaderName::from_static(REQUEST_ID), value);
     }
-    response.headers_mut().insert(axum::http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+        .headers_mut()
+        .insert(axum::http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -52,8 +55,10 @@ pub(super) fn elapsed_ms(started: Instant) -> u64 {
 
 fn request_id(request: &Request) -> String {
     let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
-    let usable =
-        |id: &&str| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let usable = |id: &&str| {
+        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_graphic())
+    };
     if let Some(id) = given.filter(usable) {
         return id.to_owned();
     }

@@ -1,8 +1,9 @@
 //! Looks: how far accounts have been counted, and when, read anew where the last look is too old.
 //!
-//! A look reads the progress of all sources first and that of the accounts afterwards. A flush records the latter first, so what
-//! an account's version stands for holds all that was counted by the look's `data_through`. There is one look at a time: whoever
-//! asks while it runs joins the next one.
+//! A look reads the progress of all sources first and that of the accounts afterwards. A flush
+//! records the latter first, so what an account's version stands for holds all that was counted by
+//! the look's `data_through`. There is one look at a time: whoever asks while it runs joins the
+//! next one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -62,8 +63,8 @@ impl Looks {
         look.began + self.age_max
     }
 
-    /// How far the account has been counted, by a look that began no longer ago than `http.look_max_age_ms` before this was
-    /// asked.
+    /// How far the account has been counted, by a look that began no longer ago than
+    /// `http.look_max_age_ms` before this was asked.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -123,10 +124,14 @@ impl Looks {
     /// What is known for a question of that moment; `None` where somebody has to look.
     fn known(&self, account: &str, asked: Instant) -> Option<Result<Look, Problem>> {
         let seen = self.lock();
-        if let Some(look) = seen.accounts.get(account).filter(|look| self.good_until(look) >= asked) {
+        if let Some(look) = seen.accounts.get(account).filter(|look| self.good_until(look) >= asked)
+        {
             return Some(Ok(*look));
         }
-        seen.failed.as_ref().filter(|(began, _)| *began >= asked).map(|(_, problem)| Err(problem.clone()))
+        seen.failed
+            .as_ref()
+            .filter(|(began, _)| *began >= asked)
+            .map(|(_, problem)| Err(problem.clone()))
     }
 
     /// The account, and others that are asked for.

@@ -1,8 +1,9 @@
 //! The HTTP API: routes, access, problem documents.
 //!
-//! Handlers are thin: they parse the request into a type of [`crate::report`], ask the store, assemble the report and
-//! reply. Who may call what is decided in one place, before any handler runs, from the table in [`mod@router`]; nothing here
-//! computes a figure, and the text of an inner error never reaches a client.
+//! Handlers are thin: they parse the request into a type of [`crate::report`], ask the store,
+//! assemble the report and reply. Who may call what is decided in one place, before any handler
+//! runs, from the table in [`mod@router`]; nothing here computes a figure, and the text of an inner
+//! error never reaches a client.
 
 mod answers;
 mod auth;

@@ -32,7 +32,8 @@ pub(super) struct Status {
 pub(super) struct Complaint {
     #[schema(example = "clickhouse")]
     component: &'static str,
-    /// Why, for an operator; where a token is needed, only what happens, as anybody may ask: the log has the cause.
+    /// Why, for an operator; where a token is needed, only what happens, as anybody may ask: the
+    /// log has the cause.
     #[schema(example = "does not answer")]
     reason: String,
 }
@@ -66,9 +67,12 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
         let reason = if tells_all { reason } else { headline(&reason).to_owned() };
         Complaint { component, reason }
     };
-    let mut waiting: Vec<Complaint> = state.health().waiting_for().into_iter().map(complaint).collect();
-    let degraded: Vec<Complaint> = state.health().degradations().into_iter().map(complaint).collect();
-    let answers = matches!(tokio::time::timeout(PING_TIMEOUT, state.store().ping()).await, Ok(Ok(())));
+    let mut waiting: Vec<Complaint> =
+        state.health().waiting_for().into_iter().map(complaint).collect();
+    let degraded: Vec<Complaint> =
+        state.health().degradations().into_iter().map(complaint).collect();
+    let answers =
+        matches!(tokio::time::timeout(PING_TIMEOUT, state.store().ping()).await, Ok(Ok(())));
     if !answers && !waiting.iter().any(|waiting| waiting.component == "clickhouse") {
         waiting.push(Complaint { component: "clickhouse", reason: "does not answer".to_owned() });
     }

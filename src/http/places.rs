@@ -1,8 +1,8 @@
 //! A fair share of what is scarce: places that accounts take in turn.
 //!
-//! An account whose questions outnumber the places waits in a queue of its own, and places that come free go to the
-//! waiting accounts one after another. No account holds more than half of the places, so that another one never has to
-//! wait for all questions of the first.
+//! An account whose questions outnumber the places waits in a queue of its own, and places that
+//! come free go to the waiting accounts one after another. No account holds more than half of the
+//! places, so that another one never has to wait for all questions of the first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -189,7 +189,8 @@ impl Drop for Waiting {
 }
 
 impl Queues {
-    /// Removes questions that nobody waits for any more, so that they do not count against the account.
+    /// Removes questions that nobody waits for any more, so that they do not count against the
+    /// account.
     fn forget_abandoned(&mut self, account: &str) {
         let Some(queue) = self.waiting.get_mut(account) else { return };
         let before = queue.len();
@@ -222,7 +223,8 @@ mod tests {
     #[tokio::test]
     async fn an_account_holds_half_of_the_places_at_most() {
         let places = Places::new(4);
-        let _held = [places.take("a").await, places.take("a").await].map(|place| place.unwrap_or_else(|_| panic!()));
+        let _held = [places.take("a").await, places.take("a").await]
+            .map(|place| place.unwrap_or_else(|_| panic!()));
         let queued = tokio::spawn({
             let places = places.clone();
             async move { places.take("a").await.is_ok() }

@@ -1,4 +1,5 @@
-//! The table of endpoints (path, access, handler), and the layers around them. But for the dashboard's files, a route that is not in it does not exist.
+//! The table of endpoints (path, access, handler), and the layers around them. But for the
+//! dashboard's files, a route that is not in it does not exist.
 
 use std::time::Instant;
 
@@ -39,10 +40,26 @@ impl Endpoint {
 /// Every endpoint.
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::new("/v1/accounts/{account_id}/licenses/history", Access::AccountAdmin, get(licenses::history)),
-        Endpoint::new("/v1/accounts/{account_id}/licenses/usage", Access::AccountAdmin, get(licenses::usage)),
-        Endpoint::new("/v1/accounts/{account_id}/licenses/assignments", Access::AccountAdmin, get(assignments::list)),
-        Endpoint::new("/v1/accounts/{account_id}/organizations", Access::AnyRoleInAccount, get(organizations::list)),
+        Endpoint::new(
+            "/v1/accounts/{account_id}/licenses/history",
+            Access::AccountAdmin,
+            get(licenses::history),
+        ),
+        Endpoint::new(
+            "/v1/accounts/{account_id}/licenses/usage",
+            Access::AccountAdmin,
+            get(licenses::usage),
+        ),
+        Endpoint::new(
+            "/v1/accounts/{account_id}/licenses/assignments",
+            Access::AccountAdmin,
+            get(assignments::list),
+        ),
+        Endpoint::new(
+            "/v1/accounts/{account_id}/organizations",
+            Access::AnyRoleInAccount,
+            get(organizations::list),
+        ),
         Endpoint::new(
             "/v1/accounts/{account_id}/organizations/{organization_id}/quota",
             Access::OrganizationRole,
@@ -67,8 +84,9 @@ pub fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// The whole API. From the outside in: a request gets its id and its line in the access log, its host is checked, CORS is settled, the
-/// answer is compressed, the time limit runs; then the endpoint's access is decided, and its handler runs.
+/// The whole API. From the outside in: a request gets its id and its line in the access log, its
+/// host is checked, CORS is settled, the answer is compressed, the time limit runs; then the
+/// endpoint's access is decided, and its handler runs.
 pub fn router(state: ApiState) -> Router {
     router_of(dashboard::assets(), endpoints(), state)
 }
@@ -76,10 +94,18 @@ pub fn router(state: ApiState) -> Router {
 /// Health and metrics alone, for a process that serves no reports.
 pub(super) fn operations_router(state: ApiState) -> Router {
     const PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
-    router_of(Router::new(), endpoints().into_iter().filter(|endpoint| PATHS.contains(&endpoint.path)), state)
+    router_of(
+        Router::new(),
+        endpoints().into_iter().filter(|endpoint| PATHS.contains(&endpoint.path)),
+        state,
+    )
 }
 
-fn router_of(mut router: Router<ApiState>, endpoints: impl IntoIterator<Item = Endpoint>, state: ApiState) -> Router {
+fn router_of(
+    mut router: Router<ApiState>,
+    endpoints: impl IntoIterator<Item = Endpoint>,
+    state: ApiState,
+) -> Router {
     for endpoint in endpoints {
         let guard = from_fn_with_state((state.clone(), endpoint.access), guard);
         router = router.route(endpoint.path, endpoint.handler.route_layer(guard));
@@ -93,7 +119,9 @@ fn router_of(mut router: Router<ApiState>, endpoints: impl IntoIterator<Item = E
         .layer(CompressionLayer::new())
         .layer(from_fn_with_state(state.clone(), limit_time));
     router
-        .fallback(async || Problem::not_found("There is no such endpoint; /openapi.json lists them."))
+        .fallback(async || {
+            Problem::not_found("There is no such endpoint; /openapi.json lists them.")
+        })
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(layers)
         .with_state(state)
@@ -125,7 +153,9 @@ async fn guard(
     }
     // A path that is not UTF-8 names nothing that anybody was granted.
     let path = path.ok();
-    let named = |wanted: &str| path.iter().flatten().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let named = |wanted: &str| {
+        path.iter().flatten().find(|(name, _)| *name == wanted).map(|(_, value)| value)
+    };
     let (account, organization) = (named("account_id"), named("organization_id"));
     let visible = state.auth().admit(request.headers(), access, account, organization)?;
     request.extensions_mut().insert(visible);
@@ -133,13 +163,17 @@ async fn guard(
 }
 
 /// Refuses a request without a single host, and one for a host that the API does not answer for.
-async fn check_host(State(state): State<ApiState>, request: Request, next: Next) -> Result<Response, Problem> {
+async fn check_host(
+    State(state): State<ApiState>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     state.hosts().check(request.headers(), request.uri(), request.version())?;
     Ok(next.run(request).await)
 }
 
-/// Gives up an answer that takes longer than the request timeout. The rows of an export may take longer: it limits the
-/// wait for the first.
+/// Gives up an answer that takes longer than the request timeout. The rows of an export may take
+/// longer: it limits the wait for the first.
 async fn limit_time(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let uri = request.uri().clone();
@@ -156,14 +190,22 @@ async fn limit_time(State(state): State<ApiState>, request: Request, next: Next)
     }
 }
 
-/// The compression layer alone answers 406, and sends the report or problem with it that it was given to compress.
+/// The compression layer alone answers 406, and sends the report or problem with it that it was
+/// given to compress.
 async fn refuse_encoding(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
-    if response.status() == StatusCode::NOT_ACCEPTABLE { Problem::not_acceptable().into_response() } else { response }
+    if response.status() == StatusCode::NOT_ACCEPTABLE {
+        Problem::not_acceptable().into_response()
+    } else {
+        response
+    }
 }
 
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = text.unwrap_or("unknown"), "a handler panicked");
     Problem::internal().into_response()
 }

@@ -28,19 +28,25 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long open requests may take to finish after the shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pause after an `accept` that failed, as it does when file descriptors run out: without it the loop would spin.
+/// Pause after an `accept` that failed, as it does when file descriptors run out: without it the
+/// loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a connection is told for which there is no room.
 const FULL: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: \
+        0\r\n\r\n";
 
-/// Serves the API until `shutdown` is cancelled; then accepts no more, and waits for the open requests, but not for
-/// ever.
+/// Serves the API until `shutdown` is cancelled; then accepts no more, and waits for the open
+/// requests, but not for ever.
 ///
 /// # Errors
 /// Where the listener's address cannot be told.
-pub async fn serve(listener: TcpListener, state: ApiState, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    state: ApiState,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let limits = Limits::of(&state);
     serve_router(listener, router(state), limits, shutdown).await
 }
@@ -61,13 +67,17 @@ pub async fn serve_operations(
 /// What connections may cost.
 struct Limits {
     connections: Connections,
-    /// How long a client may take to send a request's head, and how long an idle connection is kept.
+    /// How long a client may take to send a request's head, and how long an idle connection is
+    /// kept.
     keep_alive_timeout: Duration,
 }
 
 impl Limits {
     fn of(state: &ApiState) -> Self {
-        Self { connections: Connections::new(state.connections()), keep_alive_timeout: state.keep_alive_timeout() }
+        Self {
+            connections: Connections::new(state.connections()),
+            keep_alive_timeout: state.keep_alive_timeout(),
+        }
     }
 }
 
@@ -94,7 +104,13 @@ async fn serve_router(
         };
         match limits.connections.admit(peer.ip()) {
             Some(admitted) => {
-                serve_connection(stream, router.clone(), limits.keep_alive_timeout, admitted, &graceful);
+                serve_connection(
+                    stream,
+                    router.clone(),
+                    limits.keep_alive_timeout,
+                    admitted,
+                    &graceful,
+                );
             }
             None => {
                 telemetry::connection_refused();
@@ -125,7 +141,11 @@ fn serve_connection(
         answer(router.clone(), request, Arc::clone(&has_failed))
     });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(keep_alive_timeout).max_buf_size(HEAD_BYTES_MAX);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(keep_alive_timeout)
+        .max_buf_size(HEAD_BYTES_MAX);
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);
     tokio::spawn(async move {
@@ -136,8 +156,8 @@ fn serve_connection(
     });
 }
 
-/// Answers a request. To HTTP/1.0 a body of unknown length ends with the connection, so one that breaks off would look
-/// whole: such a connection is marked, and reset instead of being closed.
+/// Answers a request. To HTTP/1.0 a body of unknown length ends with the connection, so one that
+/// breaks off would look whole: such a connection is marked, and reset instead of being closed.
 async fn answer(
     router: Router,
     request: Request<hyper::body::Incoming>,

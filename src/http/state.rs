@@ -48,7 +48,12 @@ impl ApiState {
     ///
     /// # Errors
     /// Where a key of `auth` cannot be read.
-    pub fn new(config: &Config, store: Store, health: Arc<Health>, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+    pub fn new(
+        config: &Config,
+        store: Store,
+        health: Arc<Health>,
+        metrics: PrometheusHandle,
+    ) -> anyhow::Result<Self> {
         let store = store.with_query_memory_max(config.http.query_memory_max_bytes);
         let looks = Looks::new(store.clone(), config.kafka.topic.clone(), config.http.look_age_max);
         let reports = Places::new(config.http.concurrent_queries_max);
@@ -61,7 +66,10 @@ impl ApiState {
             health,
             metrics,
             hosts: hosts(config),
-            connections: Bounds::new(config.http.connections_max, config.http.connections_per_peer_max),
+            connections: Bounds::new(
+                config.http.connections_max,
+                config.http.connections_per_peer_max,
+            ),
             keep_alive_timeout: config.http.keep_alive_timeout,
             request_timeout: config.http.request_timeout,
             cors_origins: config.http.cors_origins.clone(),
@@ -113,7 +121,8 @@ impl ApiState {
 
     /// What has been counted so far.
     pub(super) async fn ingest(&self) -> Result<IngestReport, Problem> {
-        let (progress, split_accounts) = tokio::try_join!(self.ingest_progress(), self.split_accounts())?;
+        let (progress, split_accounts) =
+            tokio::try_join!(self.ingest_progress(), self.split_accounts())?;
         Ok(IngestReport::assemble(progress, split_accounts))
     }
 
@@ -121,8 +130,8 @@ impl ApiState {
         Ok(self.store().ingest_progress(&self.shared.topic).await?)
     }
 
-    /// How many accounts are split, a few seconds ago at most: it takes a look at every account that there is, so all who
-    /// ask share one.
+    /// How many accounts are split, a few seconds ago at most: it takes a look at every account
+    /// that there is, so all who ask share one.
     async fn split_accounts(&self) -> Result<u64, Problem> {
         let mut known = self.shared.split_accounts.lock().await;
         if let Some((read_at, accounts)) = *known
@@ -141,7 +150,12 @@ fn hosts(config: &Config) -> Hosts {
     match config.auth.mode {
         AuthMode::Jwt(_) => Hosts::Any,
         AuthMode::Off => Hosts::Loopback {
-            allowed: config.http.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            allowed: config
+                .http
+                .allowed_hosts
+                .iter()
+                .map(|host| host.to_ascii_lowercase())
+                .collect(),
         },
     }
 }

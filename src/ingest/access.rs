@@ -48,7 +48,8 @@ pub enum Attempt {
 
 /// Tries the steps of a worker; steps that depend on a failed one are skipped. Blocks.
 pub fn try_access(config: &Config) -> Vec<Attempt> {
-    let trial = match Trial::new(&config.kafka, &consumer_properties(&config.kafka, &config.ingest)) {
+    let trial = match Trial::new(&config.kafka, &consumer_properties(&config.kafka, &config.ingest))
+    {
         Ok(trial) => trial,
         Err(refused) => return vec![refused],
     };
@@ -71,10 +72,13 @@ struct Trial<'c> {
 impl<'c> Trial<'c> {
     fn new(kafka: &'c Kafka, properties: &ClientConfig) -> Result<Self, Attempt> {
         let causes = Causes::new(kafka);
-        let client = Client::from_config_and_context(properties, Context::of(kafka)).map_err(|error| {
-            let cause = causes.of_error(&error);
-            Attempt::Refused(format!("the Kafka client refuses its configuration: {cause}; see [kafka.properties]"))
-        })?;
+        let client =
+            Client::from_config_and_context(properties, Context::of(kafka)).map_err(|error| {
+                let cause = causes.of_error(&error);
+                Attempt::Refused(format!(
+                    "the Kafka client refuses its configuration: {cause}; see [kafka.properties]"
+                ))
+            })?;
         // Closing must never wait for an answer to a rebalance.
         client.context().close();
         let client = Arc::new(client);
@@ -111,7 +115,9 @@ impl<'c> Trial<'c> {
                 }
                 AskError::Failed { .. } => {
                     let cause = self.complaint();
-                    if cause.as_ref().is_some_and(|cause| cause.kind == Kind::Refused) || Instant::now() >= deadline {
+                    if cause.as_ref().is_some_and(|cause| cause.kind == Kind::Refused)
+                        || Instant::now() >= deadline
+                    {
                         return Err(self.unreachable(cause.as_ref(), &error));
                     }
                 }
@@ -136,7 +142,9 @@ impl<'c> Trial<'c> {
         }
         let Some((partition, marks)) = chosen else { return self.denied_read() };
         match Trial::new(self.kafka, &probe_properties(self.kafka)) {
-            Ok(probe) => probe.fetch(partition, marks).unwrap_or_else(|error| Attempt::Refused(error.to_string())),
+            Ok(probe) => probe
+                .fetch(partition, marks)
+                .unwrap_or_else(|error| Attempt::Refused(error.to_string())),
             Err(refused) => refused,
         }
     }
@@ -153,38 +161,53 @@ impl<'c> Trial<'c> {
             attempt = queue.take(1, POLL_WAIT).messages().next().map(|message| match message {
                 Message::Record { .. } => Attempt::Works(format!("topic {topic:?} can be read")),
                 Message::Event(event) => match event.code {
-                    RDKafkaErrorCode::PartitionEOF => {
-                        Attempt::Works(format!("topic {topic:?} can be read; partition {partition} holds no records"))
-                    }
+                    RDKafkaErrorCode::PartitionEOF => Attempt::Works(format!(
+                        "topic {topic:?} can be read; partition {partition} holds no records"
+                    )),
                     RDKafkaErrorCode::TopicAuthorizationFailed => self.denied_read(),
-                    code => Attempt::Refused(format!("topic {topic:?}: {}", self.causes.of(Some(code), &event.text))),
+                    code => Attempt::Refused(format!(
+                        "topic {topic:?}: {}",
+                        self.causes.of(Some(code), &event.text)
+                    )),
                 },
             });
         }
         self.client.unassign()?;
         let seconds = STEP_TIMEOUT.as_secs();
-        let silence = format!("topic {topic:?}: no answer to a fetch from partition {partition} within {seconds} s");
+        let silence = format!(
+            "topic {topic:?}: no answer to a fetch from partition {partition} within {seconds} s"
+        );
         Ok(attempt.unwrap_or_else(|| self.unreachable(self.complaint().as_ref(), &silence)))
     }
 
     /// Describes the group without being a member.
     fn look_group_up(&self) -> Attempt {
         let group = &self.kafka.group_id;
-        let denied = || Attempt::Refused(self.causes.denied(Operation::Read, Resource::Group(group)).to_string());
+        let denied = || {
+            Attempt::Refused(
+                self.causes.denied(Operation::Read, Resource::Group(group)).to_string(),
+            )
+        };
         match may_read_with_group(&self.client, group, ANSWER_TIMEOUT) {
             Ok(Some(true)) => Attempt::Works(format!("group {group:?} can be joined")),
-            Ok(Some(false)) | Err(DescribeError::Failed { code: RDKafkaErrorCode::GroupAuthorizationFailed, .. }) => {
-                denied()
-            }
-            Ok(None) => {
-                Attempt::Unanswered(format!("group {group:?}: the brokers do not tell whether it can be joined"))
-            }
-            Err(error) => Attempt::Unanswered(format!("group {group:?}: {}", self.causes.mask(&error.to_string()))),
+            Ok(Some(false))
+            | Err(DescribeError::Failed {
+                code: RDKafkaErrorCode::GroupAuthorizationFailed, ..
+            }) => denied(),
+            Ok(None) => Attempt::Unanswered(format!(
+                "group {group:?}: the brokers do not tell whether it can be joined"
+            )),
+            Err(error) => Attempt::Unanswered(format!(
+                "group {group:?}: {}",
+                self.causes.mask(&error.to_string())
+            )),
         }
     }
 
     fn denied_read(&self) -> Attempt {
-        Attempt::Refused(self.causes.denied(Operation::Read, Resource::Topic(&self.kafka.topic)).to_string())
+        Attempt::Refused(
+            self.causes.denied(Operation::Read, Resource::Topic(&self.kafka.topic)).to_string(),
+        )
     }
 
     /// The newest cause that the client reported. May fetch a certificate, which takes a few
@@ -202,7 +225,9 @@ impl<'c> Trial<'c> {
             Some(cause) if cause.kind == Kind::Refused => {
                 Attempt::Refused(format!("cannot use Kafka at {brokers} (kafka.brokers): {cause}"))
             }
-            Some(cause) => Attempt::Unanswered(format!("cannot reach Kafka at {brokers} (kafka.brokers): {cause}")),
+            Some(cause) => Attempt::Unanswered(format!(
+                "cannot reach Kafka at {brokers} (kafka.brokers): {cause}"
+            )),
             None => Attempt::Unanswered(self.causes.mask(&otherwise.to_string())),
         }
     }

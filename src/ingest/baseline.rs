@@ -35,7 +35,8 @@ pub fn read_batches(
         .map_err(|error| IngestError::ClientConfig(error.to_string()))?;
     let client = Arc::new(client);
     let topic = &config.kafka.topic;
-    let mut queues: Vec<Queue> = (0..config.ingest.worker_threads).map(|_| Queue::new(Arc::clone(&client))).collect();
+    let mut queues: Vec<Queue> =
+        (0..config.ingest.worker_threads).map(|_| Queue::new(Arc::clone(&client))).collect();
     let mut assignment = TopicPartitionList::new();
     for (partition, queue) in (0..partitions).zip((0..queues.len()).cycle()) {
         forward_partition(&client, topic, partition, &queues[queue].target())
@@ -59,7 +60,9 @@ pub fn read_batches(
                         let mut taken = 0;
                         for message in batch.messages() {
                             match message {
-                                Message::Record { record, .. } => touch(record.payload.unwrap_or_default()),
+                                Message::Record { record, .. } => {
+                                    touch(record.payload.unwrap_or_default())
+                                }
                                 Message::Event(event) => return Err(client_error(event.text)),
                             }
                             taken += 1;
@@ -70,8 +73,8 @@ pub fn read_batches(
                 })
             })
             .collect();
-        threads
-            .into_iter()
-            .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     })
 }

@@ -1,7 +1,7 @@
 //! The Kafka client: its properties, and the context that turns librdkafka's callbacks into values.
 //!
-//! A callback only records what happened. It never waits (but for a token, 2 s at most), never calls back into the worker,
-//! and never lets librdkafka decide where a partition starts.
+//! A callback only records what happened. It never waits (but for a token, 2 s at most), never
+//! calls back into the worker, and never lets librdkafka decide where a partition starts.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +33,10 @@ pub(super) fn consumer_properties(kafka: &config::Kafka, ingest: &config::Ingest
         .set("partition.assignment.strategy", &kafka.assignor)
         // The consumer thread polls continuously, independent of the workers, so this only has to
         // be valid: not below the session timeout.
-        .set("max.poll.interval.ms", kafka.session_timeout.max(Duration::from_secs(300)).as_millis().to_string())
+        .set(
+            "max.poll.interval.ms",
+            kafka.session_timeout.max(Duration::from_secs(300)).as_millis().to_string(),
+        )
         .set("queued.max.messages.kbytes", ingest.queue_kbytes_max.to_string())
         .set("enable.partition.eof", "false");
     if !kafka.properties.contains_key("heartbeat.interval.ms") {
@@ -54,7 +57,11 @@ fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
     let mut properties = ClientConfig::new();
     // Messages of `debug` have the lowest level.
     let is_debugged = kafka.properties.contains_key("debug");
-    properties.set_log_level(if is_debugged { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
+    properties.set_log_level(if is_debugged {
+        RDKafkaLogLevel::Debug
+    } else {
+        RDKafkaLogLevel::Info
+    });
     // Our defaults, which a user may change, except the first, which validation fixes: a damaged
     // record may still be JSON.
     properties
@@ -170,7 +177,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl ClientContext for Context {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
-    fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+    fn generate_oauth_token(
+        &self,
+        _config: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
         Ok(self.tokens.next()?)
     }
 
@@ -203,12 +213,18 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    fn rebalance(&self, client: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        client: &BaseConsumer<Self>,
+        code: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
         let is_assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::Acquire) {
             // While closing, librdkafka treats any answer as "nothing is assigned", but it waits
             // for one.
-            let answered = if is_assign { assign(client, partitions) } else { unassign(client, partitions) };
+            let answered =
+                if is_assign { assign(client, partitions) } else { unassign(client, partitions) };
             if let Err(error) = answered {
                 events::rebalance_failed(&error.to_string());
             }
@@ -240,7 +256,11 @@ fn is_about_group(code: RDKafkaErrorCode) -> bool {
 
 /// The partition numbers of a list; all of them are of the one topic that is subscribed.
 fn partition_numbers(partitions: &TopicPartitionList) -> Vec<u32> {
-    partitions.elements().iter().filter_map(|element| u32::try_from(element.partition()).ok()).collect()
+    partitions
+        .elements()
+        .iter()
+        .filter_map(|element| u32::try_from(element.partition()).ok())
+        .collect()
 }
 
 /// Assigns these partitions to the client, by the group's protocol.

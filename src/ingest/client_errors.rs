@@ -48,10 +48,14 @@ pub(super) fn name_of(code: Option<RDKafkaErrorCode>) -> &'static str {
     match code {
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => "topic_authorization",
         Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "group_authorization",
-        Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => "authentication",
+        Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
+            "authentication"
+        }
         Some(RDKafkaErrorCode::SSL) => "tls",
         Some(RDKafkaErrorCode::Resolve) => "name_resolution",
-        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => "unreachable",
+        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {
+            "unreachable"
+        }
         Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut) => "timeout",
         Some(RDKafkaErrorCode::BadCompression) => "decompression",
         Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage) => "corruption",
@@ -83,7 +87,11 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn of(kafka: &config::Kafka) -> Self {
-        Self { topic: kafka.topic.clone(), group: kafka.group_id.clone(), causes: Causes::new(kafka) }
+        Self {
+            topic: kafka.topic.clone(),
+            group: kafka.group_id.clone(),
+            causes: Causes::new(kafka),
+        }
     }
 
     /// Tells causes.
@@ -103,19 +111,28 @@ impl Names {
     /// The client's words with the remedy.
     pub(super) fn explain(&self, code: RDKafkaErrorCode, text: &str) -> String {
         match code {
-            RDKafkaErrorCode::TopicAuthorizationFailed => self.denied_read(Resource::Topic(&self.topic)),
-            RDKafkaErrorCode::GroupAuthorizationFailed => self.denied_read(Resource::Group(&self.group)),
+            RDKafkaErrorCode::TopicAuthorizationFailed => {
+                self.denied_read(Resource::Topic(&self.topic))
+            }
+            RDKafkaErrorCode::GroupAuthorizationFailed => {
+                self.denied_read(Resource::Group(&self.group))
+            }
             RDKafkaErrorCode::BadCompression => format!(
-                "{text}; a batch that unpacks to more than receive.message.max.bytes of [kafka.properties] cannot be read: \
+                "{text}; a batch that unpacks to more than receive.message.max.bytes of \
+                [kafka.properties] cannot be read: \
                  raise it (to 2147483647 at most), or {}",
                 PassBy(&self.topic)
             ),
             RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage => format!(
-                "{text}; the batch is damaged where the broker keeps it: restore it from another replica, or {}",
+                "{text}; the batch is damaged where the broker keeps it: restore it from another \
+                replica, or {}",
                 PassBy(&self.topic)
             ),
             RDKafkaErrorCode::MessageSizeTooLarge => {
-                format!("{text}; raise receive.message.max.bytes and fetch.max.bytes of [kafka.properties]")
+                format!(
+                    "{text}; raise receive.message.max.bytes and fetch.max.bytes of \
+                    [kafka.properties]"
+                )
             }
             _ => self.causes.of(Some(code), text).to_string(),
         }
@@ -134,7 +151,8 @@ impl fmt::Display for PassBy<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "give its records up by `kafka-delete-records.sh` with an offset of topic {} behind it; they are then counted as \
+            "give its records up by `kafka-delete-records.sh` with an offset of topic {} behind \
+            it; they are then counted as \
              absent",
             self.0
         )
@@ -149,7 +167,9 @@ mod tests {
     fn all_brokers_down_hides_no_cause() {
         let newest = NewestCause::default();
         let text = || newest.complaint().map(|(_, text)| text);
-        let down = || newest.note(Some(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down".to_owned());
+        let down = || {
+            newest.note(Some(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down".to_owned())
+        };
         down();
         assert_eq!(text().as_deref(), Some("1/1 brokers are down"), "better than nothing");
         newest.note(Some(RDKafkaErrorCode::Authentication), "invalid credentials".to_owned());
@@ -163,16 +183,31 @@ mod tests {
 
     #[test]
     fn a_denial_names_the_acl() {
-        let environment = ["TOPIC", "GROUP_ID"].map(|name| (format!("SEATMETER__KAFKA__{name}").into(), name.into()));
+        let environment = ["TOPIC", "GROUP_ID"]
+            .map(|name| (format!("SEATMETER__KAFKA__{name}").into(), name.into()));
         let names = Names::of(&config::load(None, environment).unwrap().kafka);
         let check = |text: &str, start: &str, command: &str| {
             assert!(text.starts_with(start), "{text}");
-            assert!(text.ends_with(&format!("{command}); counting then goes on by itself")), "{text}");
+            assert!(
+                text.ends_with(&format!("{command}); counting then goes on by itself")),
+                "{text}"
+            );
         };
-        let of_group = names.explain(RDKafkaErrorCode::GroupAuthorizationFailed, "Broker: Group authorization failed");
-        check(&of_group, "the brokers refuse Read on group \"GROUP_ID\": an ACL", "--operation Read --group GROUP_ID");
+        let of_group = names.explain(
+            RDKafkaErrorCode::GroupAuthorizationFailed,
+            "Broker: Group authorization failed",
+        );
+        check(
+            &of_group,
+            "the brokers refuse Read on group \"GROUP_ID\": an ACL",
+            "--operation Read --group GROUP_ID",
+        );
         let of_topic = names.explain(RDKafkaErrorCode::TopicAuthorizationFailed, "");
-        check(&of_topic, "the brokers refuse Read on topic \"TOPIC\": an ACL", "--operation Read --topic TOPIC");
+        check(
+            &of_topic,
+            "the brokers refuse Read on topic \"TOPIC\": an ACL",
+            "--operation Read --topic TOPIC",
+        );
         let start = "the brokers refuse Describe, which Read includes, on topic \"TOPIC\": an ACL";
         check(&names.describe_denied(), start, "--operation Read --topic TOPIC");
     }

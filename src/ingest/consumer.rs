@@ -107,7 +107,8 @@ impl ConsumerThread {
             None | Some(Err(_)) => {}
             Some(Ok(stray)) => {
                 // A message that bypassed its worker's queue is missing in its lane.
-                let partition = u32::try_from(rdkafka::Message::partition(&stray)).unwrap_or(u32::MAX);
+                let partition =
+                    u32::try_from(rdkafka::Message::partition(&stray)).unwrap_or(u32::MAX);
                 drop(stray);
                 events::stray_message(partition);
                 self.reopen(&[partition]);
@@ -179,7 +180,12 @@ impl ConsumerThread {
                 // answers the group.
                 if !self.state.is_finishing {
                     let deadline = Some(Instant::now() + self.revoke_deadline);
-                    self.release(Release { reason: ReleaseReason::Revoked, tenures, partitions, deadline });
+                    self.release(Release {
+                        reason: ReleaseReason::Revoked,
+                        tenures,
+                        partitions,
+                        deadline,
+                    });
                 }
             }
             GroupEvent::Lost(partitions) => {
@@ -237,8 +243,15 @@ impl ConsumerThread {
     }
 
     fn forward(&mut self, partitions: &[u32]) -> Result<(), anyhow::Error> {
-        for held in self.state.holdings.iter().filter(|held| partitions.contains(&held.tenure.partition)) {
-            forward_partition(&self.client, &self.topic, held.tenure.partition, &self.workers[held.worker].0)?;
+        for held in
+            self.state.holdings.iter().filter(|held| partitions.contains(&held.tenure.partition))
+        {
+            forward_partition(
+                &self.client,
+                &self.topic,
+                held.tenure.partition,
+                &self.workers[held.worker].0,
+            )?;
         }
         Ok(())
     }
@@ -270,7 +283,8 @@ impl ConsumerThread {
         let worker = held.worker;
         events::refused(&refusal);
         self.tell_workers(&[(tenure, worker)], ToWorker::Forget);
-        let paused = partition_list(&self.topic, [(tenure.partition, 0)]).and_then(|list| pause(&self.client, &list));
+        let paused = partition_list(&self.topic, [(tenure.partition, 0)])
+            .and_then(|list| pause(&self.client, &list));
         if let Err(error) = paused {
             // The worker drops what is still read, because it has no lane for it.
             events::pause_failed(tenure.partition, &error.to_string());
@@ -285,7 +299,9 @@ impl ConsumerThread {
             .holdings
             .iter()
             .filter(|held| !held.is_refused)
-            .filter_map(|held| Some((held.tenure, held.topic_id.clone().filter(|id| *id != description.id)?)))
+            .filter_map(|held| {
+                Some((held.tenure, held.topic_id.clone().filter(|id| *id != description.id)?))
+            })
             .collect();
         for (tenure, recorded) in recreated {
             let refusal = Refusal::Recreated {
@@ -301,8 +317,13 @@ impl ConsumerThread {
             events::partitions_changed(&self.topic, before, description.partitions);
             // An account's facts may come from another partition from now on, so the state of the
             // lanes is stale.
-            let counted: Vec<u32> =
-                self.state.holdings.iter().filter(|held| !held.is_refused).map(|held| held.tenure.partition).collect();
+            let counted: Vec<u32> = self
+                .state
+                .holdings
+                .iter()
+                .filter(|held| !held.is_refused)
+                .map(|held| held.tenure.partition)
+                .collect();
             self.reopen(&counted);
         }
     }
@@ -324,9 +345,14 @@ impl ConsumerThread {
         }
     }
 
-    fn tell_workers(&self, tenures: &[(Tenure, usize)], message: impl Fn(BTreeSet<Tenure>) -> ToWorker) {
+    fn tell_workers(
+        &self,
+        tenures: &[(Tenure, usize)],
+        message: impl Fn(BTreeSet<Tenure>) -> ToWorker,
+    ) {
         for (number, (_, worker)) in self.workers.iter().enumerate() {
-            let of_worker = tenures.iter().filter(|(_, owner)| *owner == number).map(|(tenure, _)| *tenure);
+            let of_worker =
+                tenures.iter().filter(|(_, owner)| *owner == number).map(|(tenure, _)| *tenure);
             let of_worker: BTreeSet<Tenure> = of_worker.collect();
             if !of_worker.is_empty() {
                 worker.send(message(of_worker));

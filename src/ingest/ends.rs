@@ -89,7 +89,9 @@ impl Ends {
         for answer in answers {
             let answers = kept.entry(answer.partition).or_default();
             match answer.end {
-                Ok((high, stable)) => *answers = Answers { end: Some(End { high, stable, asked_at }), refusal: None },
+                Ok((high, stable)) => {
+                    *answers = Answers { end: Some(End { high, stable, asked_at }), refusal: None }
+                }
                 Err(code) => answers.refusal = Some(code),
             }
         }
@@ -110,7 +112,12 @@ pub(super) struct TopicEnd {
 }
 
 /// Periodically requests the ends of the logs of all assigned partitions.
-pub(super) async fn watch_ends(topic: Topic, ends: Arc<Ends>, kafka: Arc<Dependency>, stop: CancellationToken) {
+pub(super) async fn watch_ends(
+    topic: Topic,
+    ends: Arc<Ends>,
+    kafka: Arc<Dependency>,
+    stop: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -149,7 +156,10 @@ mod tests {
 
         ends.answered(start + KNOWN_FOR, &[TopicEnd { partition: 3, end: Ok((12, 11)) }]);
         let answers = ends.of(3);
-        assert_eq!((answers.end.map(|end| (end.high, end.stable)), answers.refusal), (Some((12, 11)), None));
+        assert_eq!(
+            (answers.end.map(|end| (end.high, end.stable)), answers.refusal),
+            (Some((12, 11)), None)
+        );
         ends.answered(start, &[]);
         assert!(ends.of(3).end.is_some(), "it has started since");
         ends.answered(start + 2 * KNOWN_FOR, &[]);

@@ -19,7 +19,9 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::commit::Committer;
 use super::headway::Teller;
-use super::messages::{ConsumerHandle, DrainedLane, FlushRequest, LaneReport, ToConsumer, ToWorker, WorkerHandle};
+use super::messages::{
+    ConsumerHandle, DrainedLane, FlushRequest, LaneReport, ToConsumer, ToWorker, WorkerHandle,
+};
 use super::rebalance::Tenure;
 use super::retry::{Dependency, Wait};
 use super::tail::Stalled;
@@ -86,7 +88,8 @@ impl Intervals {
     /// written once.
     fn after(&self, now_ms: i64, newest_record_ms: Option<i64>) -> Duration {
         let age_ms = newest_record_ms.map_or(0, |newest_ms| now_ms.saturating_sub(newest_ms));
-        let is_backlog = u128::try_from(age_ms).is_ok_and(|age_ms| age_ms > 2 * self.catch_up.as_millis());
+        let is_backlog =
+            u128::try_from(age_ms).is_ok_and(|age_ms| age_ms > 2 * self.catch_up.as_millis());
         if is_backlog { self.catch_up.max(self.usual) } else { self.usual }
     }
 }
@@ -126,11 +129,18 @@ impl Book {
     /// A lane's progress is recorded when it has changed. Otherwise it is recorded right after the
     /// lane was opened and periodically: as a completed flush if it is known that there is nothing
     /// new, else to record how far the log has grown, if that is known.
-    fn due(&self, lane: &DrainedLane, progress: Progress, now: Instant, idle_interval: Duration) -> Option<Entry> {
+    fn due(
+        &self,
+        lane: &DrainedLane,
+        progress: Progress,
+        now: Instant,
+        idle_interval: Duration,
+    ) -> Option<Entry> {
         if self.recorded.unwrap_or(self.counted) != progress {
             return Some(Entry::Flush);
         }
-        let is_old = self.recorded.is_none() || now.saturating_duration_since(self.recorded_at) >= idle_interval;
+        let is_old = self.recorded.is_none()
+            || now.saturating_duration_since(self.recorded_at) >= idle_interval;
         if lane.is_caught_up {
             (is_old || !self.is_flushed).then_some(Entry::Flush)
         } else {
@@ -265,7 +275,11 @@ impl Coordinator {
                 source: rows.source.clone(),
                 progress: rows.progress,
                 high_watermark: lane.high_watermark,
-                end_valid_for: if lane.is_end_known { self.intervals.end_valid_for() } else { Duration::ZERO },
+                end_valid_for: if lane.is_end_known {
+                    self.intervals.end_valid_for()
+                } else {
+                    Duration::ZERO
+                },
                 completes_flush: lane.completes_flush,
             })
             .collect();
@@ -273,7 +287,10 @@ impl Coordinator {
         for table in written.tables {
             metrics::table_flushed(table.table, table.rows, table.bytes);
         }
-        metrics::made_durable(now_ms(), rows.iter().flat_map(|rows| rows.record_times.iter().copied()));
+        metrics::made_durable(
+            now_ms(),
+            rows.iter().flat_map(|rows| rows.record_times.iter().copied()),
+        );
     }
 
     /// Claims the offsets of rows with days for the zone data that computed them. Before a lane's
@@ -301,7 +318,10 @@ impl Coordinator {
 
     /// Commits the recorded progress to Kafka.
     async fn commit(&mut self, lanes: &[DrainedLane], rows: &[LaneRows]) {
-        let moved = lanes.iter().zip(rows).filter(|(lane, rows)| self.books.has_moved(lane.tenure, &rows.progress));
+        let moved = lanes
+            .iter()
+            .zip(rows)
+            .filter(|(lane, rows)| self.books.has_moved(lane.tenure, &rows.progress));
         let offsets = moved.map(|(lane, rows)| (lane.tenure.partition, rows.progress.next_offset));
         self.committer.recorded(offsets).await;
     }
@@ -452,7 +472,11 @@ mod tests {
             (Some(91_999), catch_up),
             (Some(i64::MAX), usual),
         ] {
-            assert_eq!(intervals.after(100_000, newest_record_ms), interval, "{newest_record_ms:?}");
+            assert_eq!(
+                intervals.after(100_000, newest_record_ms),
+                interval,
+                "{newest_record_ms:?}"
+            );
         }
     }
 }

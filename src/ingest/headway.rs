@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// the usual timeout of a producer's transaction, 60 s.
 const TRANSACTION_PATIENCE: Duration = Duration::from_secs(90);
 
-/// The first pause before a partition is read again after its data could not be read; it doubles with each failure.
+/// The first pause before a partition is read again after its data could not be read; it doubles
+/// with each failure.
 const BACK_OFF_FIRST: Duration = Duration::from_millis(500);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
@@ -119,7 +120,9 @@ impl Headway {
             self.retry_at = Some(now + pause);
         }
         let is_new = match &self.reported {
-            Some((code, _)) if is_data_error(*code) => event.code == RDKafkaErrorCode::TopicAuthorizationFailed,
+            Some((code, _)) if is_data_error(*code) => {
+                event.code == RDKafkaErrorCode::TopicAuthorizationFailed
+            }
             Some((code, _)) => *code != event.code,
             None => true,
         };
@@ -157,7 +160,8 @@ impl Headway {
             self.reported = None;
         }
         let offset = if self.has_failed() { sight.next_offset } else { sight.read_from };
-        let halt = |end: Option<End>, cause| Some(Halt { offset, end: end.map(|end| end.high), cause });
+        let halt =
+            |end: Option<End>, cause| Some(Halt { offset, end: end.map(|end| end.high), cause });
         let end = sight.end(now);
         if let Some((code, text)) = self.reported.clone().filter(|_| self.is_denied()) {
             return halt(end, HaltCause::Reported { code, text });
@@ -209,7 +213,9 @@ impl HaltCause {
     fn name(&self) -> &'static str {
         match self {
             Self::Reported { code, .. } => name_of(Some(*code)),
-            Self::EndUnknown(Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed)) => name_of(Some(*code)),
+            Self::EndUnknown(Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed)) => {
+                name_of(Some(*code))
+            }
             Self::EndUnknown(_) => "end_unknown",
             Self::OpenTransaction => "open_transaction",
             Self::Silence => "silence",
@@ -240,7 +246,8 @@ impl Teller {
 
     /// Updates metrics and readiness, and logs changes.
     pub(super) fn tell(&mut self, reports: &[LaneReport], now: Instant) {
-        let lanes = reports.iter().map(|report| (report.lane.tenure.partition, report.lane.halt.as_ref()));
+        let lanes =
+            reports.iter().map(|report| (report.lane.tenure.partition, report.lane.halt.as_ref()));
         let lanes: BTreeMap<u32, Option<&Halt>> = lanes.collect();
         let mut told = std::mem::take(&mut self.told);
         let had_any = !told.is_empty();
@@ -258,7 +265,9 @@ impl Teller {
         });
         // Brokers that do not answer are reported once, by the task that describes the topic.
         let is_kafka_away = self.health.waiting_for().contains_key("kafka");
-        for (&partition, halt) in lanes.iter().filter_map(|(partition, halt)| Some((partition, (*halt)?))) {
+        for (&partition, halt) in
+            lanes.iter().filter_map(|(partition, halt)| Some((partition, (*halt)?)))
+        {
             let (cause, reason) = (halt.cause.name(), self.reason(partition, halt));
             let is_told = is_kafka_away && matches!(halt.cause, HaltCause::EndUnknown(_));
             if !is_told && told.get(&partition).is_none_or(|told| told.cause != cause) {
@@ -286,13 +295,18 @@ impl Teller {
         let stands = match halt.end {
             Some(end) if end > offset => {
                 format!(
-                    "partition {partition} of topic {topic} makes no headway at offset {offset}, although its log goes on to {end}"
+                    "partition {partition} of topic {topic} makes no headway at offset {offset}, \
+                    although its log goes on to {end}"
                 )
             }
-            _ => format!("partition {partition} of topic {topic} cannot be read from offset {offset} on"),
+            _ => format!(
+                "partition {partition} of topic {topic} cannot be read from offset {offset} on"
+            ),
         };
         match &halt.cause {
-            HaltCause::Reported { code, text } => format!("{stands}: {}", self.names.explain(*code, text)),
+            HaltCause::Reported { code, text } => {
+                format!("{stands}: {}", self.names.explain(*code, text))
+            }
             HaltCause::EndUnknown(Some(RDKafkaErrorCode::TopicAuthorizationFailed)) => {
                 format!(
                     "partition {partition} of topic {topic} cannot be asked for its end: {}",
@@ -301,14 +315,19 @@ impl Teller {
             }
             HaltCause::EndUnknown(refusal) => {
                 let words = refusal.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
-                format!("partition {partition} of topic {topic} cannot be asked for its end: {words}")
+                format!(
+                    "partition {partition} of topic {topic} cannot be asked for its end: {words}"
+                )
             }
             HaltCause::OpenTransaction => format!(
-                "{stands}: a transaction is open from there on; end or abort it (`kafka-transactions.sh find-hanging`)"
+                "{stands}: a transaction is open from there on; end or abort it \
+                (`kafka-transactions.sh find-hanging`)"
             ),
             HaltCause::Silence => format!(
-                "{stands}: the brokers send nothing and say nothing; look at the leader's log, and at whether the batch at \
-                 this offset can be read (`kafka-console-consumer.sh --partition {partition} --offset {offset}`)"
+                "{stands}: the brokers send nothing and say nothing; look at the leader's log, and \
+                at whether the batch at \
+                 this offset can be read (`kafka-console-consumer.sh --partition {partition} \
+                 --offset {offset}`)"
             ),
         }
     }

@@ -1,14 +1,17 @@
-//! The calls of librdkafka that rdkafka does not wrap: batches from a queue of our own, a partition's queue forwarded to
-//! it; in `ask`, the id of a topic, and commits that are answered; and in `ends`, where logs end.
+//! The calls of librdkafka that rdkafka does not wrap: batches from a queue of our own, a
+//! partition's queue forwarded to it; in `ask`, the id of a topic, and commits that are answered;
+//! and in `ends`, where logs end.
 //!
 //! This is the only module of the worker with `unsafe` code. It keeps pointers alive exactly as
 //! long as librdkafka requires, and decides nothing: no retry, no log line, no policy.
 //!
-//! librdkafka waits, in its destructor, for every message and every queue that is still alive. So a [`Queue`] and its
-//! [`QueueTarget`]s hold their client, a [`Batch`] borrows its queue, and nothing else here outlives the call that made it.
+//! librdkafka waits, in its destructor, for every message and every queue that is still alive. So a
+//! [`Queue`] and its [`QueueTarget`]s hold their client, a [`Batch`] borrows its queue, and nothing
+//! else here outlives the call that made it.
 #![allow(
     unsafe_code,
-    reason = "the batch queue, queue forwarding, DescribeTopics and ListOffsets exist only in librdkafka's C interface"
+    reason = "the batch queue, queue forwarding, DescribeTopics and ListOffsets exist only in \
+        librdkafka's C interface"
 )]
 
 mod ask;
@@ -69,7 +72,8 @@ pub(super) struct Queue {
     messages: Vec<NonNull<native::rd_kafka_message_t>>,
 }
 
-// SAFETY: the message pointers belong to this queue alone, and messages may be read and destroyed by any thread.
+// SAFETY: the message pointers belong to this queue alone, and messages may be read and destroyed
+// by any thread.
 unsafe impl Send for Queue {}
 
 impl Queue {
@@ -77,7 +81,8 @@ impl Queue {
     pub(super) fn new(client: Arc<Client>) -> Self {
         // SAFETY: the client's pointer is valid for as long as the client, which the queue holds.
         let pointer = unsafe { native::rd_kafka_queue_new(client.client().native_ptr()) };
-        let pointer = NonNull::new(pointer).expect("rd_kafka_queue_new allocates or aborts, it never answers null");
+        let pointer = NonNull::new(pointer)
+            .expect("rd_kafka_queue_new allocates or aborts, it never answers null");
         Self { queue: Arc::new(NativeQueue { pointer, _client: client }), messages: Vec::new() }
     }
 
@@ -90,8 +95,9 @@ impl Queue {
     pub(super) fn take(&mut self, records_max: usize, wait: Duration) -> Batch<'_> {
         self.messages.clear();
         self.messages.reserve(records_max);
-        // SAFETY: the array has room for `records_max` pointers. `NonNull` has the layout of a pointer, and librdkafka
-        // fills the array from its start with valid, non-null messages that we then own.
+        // SAFETY: the array has room for `records_max` pointers. `NonNull` has the layout of a
+        // pointer, and librdkafka fills the array from its start with valid, non-null messages that
+        // we then own.
         let count = unsafe {
             native::rd_kafka_consume_batch_queue(
                 self.queue.pointer.as_ptr(),
@@ -155,10 +161,12 @@ impl Batch<'_> {
         self.queue.messages.get(index).map(|&message| unsafe { read_message(message) })
     }
 
-    /// The messages in the order in which they were fetched; those of one partition are in the order of its log.
+    /// The messages in the order in which they were fetched; those of one partition are in the
+    /// order of its log.
     pub(super) fn messages(&self) -> impl Iterator<Item = Message<'_>> {
         self.queue.messages.iter().map(|&message| {
-            // SAFETY: the message stays valid and unchanged until the batch is dropped, and `self` is borrowed meanwhile.
+            // SAFETY: the message stays valid and unchanged until the batch is dropped, and `self`
+            // is borrowed meanwhile.
             unsafe { read_message(message) }
         })
     }
@@ -167,7 +175,8 @@ impl Batch<'_> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         for message in self.queue.messages.drain(..) {
-            // SAFETY: the message came from `rd_kafka_consume_batch_queue`, is ours, and is destroyed once.
+            // SAFETY: the message came from `rd_kafka_consume_batch_queue`, is ours, and is
+            // destroyed once.
             unsafe { native::rd_kafka_message_destroy(message.as_ptr()) };
         }
     }
@@ -181,7 +190,8 @@ impl Drop for Batch<'_> {
 unsafe fn read_message<'b>(message: NonNull<native::rd_kafka_message_t>) -> Message<'b> {
     // SAFETY: the caller guarantees it.
     let fields = unsafe { message.as_ref() };
-    // A partition is negative only where none is known, which a message of a partition's queue never is.
+    // A partition is negative only where none is known, which a message of a partition's queue
+    // never is.
     let partition = u32::try_from(fields.partition).unwrap_or(u32::MAX);
     let offset = u64::try_from(fields.offset).ok();
     let (RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR, Some(offset)) = (fields.err, offset) else {
@@ -189,15 +199,18 @@ unsafe fn read_message<'b>(message: NonNull<native::rd_kafka_message_t>) -> Mess
         let text = unsafe { text_of(native::rd_kafka_message_errstr(message.as_ptr())) };
         return Message::Event(PartitionEvent { partition, code: fields.err.into(), offset, text });
     };
-    // SAFETY: key and value are `key_len` and `len` bytes inside the message, or null for absent ones.
-    let (key, payload) =
-        unsafe { (bytes(fields.key.cast(), fields.key_len), bytes(fields.payload.cast(), fields.len)) };
+    // SAFETY: key and value are `key_len` and `len` bytes inside the message, or null for absent
+    // ones.
+    let (key, payload) = unsafe {
+        (bytes(fields.key.cast(), fields.key_len), bytes(fields.payload.cast(), fields.len))
+    };
     let mut kind = native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     // SAFETY: the message is valid and the out pointer points to a local variable.
     let timestamp_ms = unsafe { native::rd_kafka_message_timestamp(message.as_ptr(), &mut kind) };
     // SAFETY: the message is valid.
     let leader_epoch = unsafe { native::rd_kafka_message_leader_epoch(message.as_ptr()) };
-    let known = kind != native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && timestamp_ms >= 0;
+    let known = kind != native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
+        && timestamp_ms >= 0;
     let record = Record { offset, timestamp_ms: known.then_some(timestamp_ms), key, payload };
     Message::Record { partition, leader_epoch, record }
 }
@@ -238,10 +251,12 @@ pub(super) fn forward_partition(
     let name = CString::new(topic).map_err(|_| failed())?;
     let number = i32::try_from(partition).map_err(|_| failed())?;
     // SAFETY: the client and the name are valid during the call.
-    let queue = unsafe { native::rd_kafka_queue_get_partition(client.client().native_ptr(), name.as_ptr(), number) };
+    let queue = unsafe {
+        native::rd_kafka_queue_get_partition(client.client().native_ptr(), name.as_ptr(), number)
+    };
     let queue = NonNull::new(queue).ok_or_else(failed)?;
-    // SAFETY: both queues are valid; the reference that `get_partition` gave us is given back right away, and librdkafka
-    // takes one of its own on the target.
+    // SAFETY: both queues are valid; the reference that `get_partition` gave us is given back right
+    // away, and librdkafka takes one of its own on the target.
     unsafe {
         native::rd_kafka_queue_forward(queue.as_ptr(), target.0.pointer.as_ptr());
         native::rd_kafka_queue_destroy(queue.as_ptr());

@@ -8,8 +8,10 @@
 //!                              '-- starts (tasks) <-----+-- loads (tasks) <----------+---- then Kafka's offsets
 //! ```
 //!
-//! - The **consumer thread** ([`consumer`]) only polls, and turns the group's decisions into messages ([`rebalance`]).
-//! - A **worker thread** ([`worker`]) owns its lanes by value and takes batches from a queue of its own ([`librdkafka`]).
+//! - The **consumer thread** ([`consumer`]) only polls, and turns the group's decisions into
+//!   messages ([`rebalance`]).
+//! - A **worker thread** ([`worker`]) owns its lanes by value and takes batches from a queue of its
+//!   own ([`librdkafka`]).
 //! - The **coordinator** ([`flush`]) drains all lanes at each tick, and makes their rows durable.
 //! - Tasks determine where a partition starts ([`start`]), load what a lane lacks ([`load`]), watch
 //!   the topic ([`topic`]), probe a log that seems to hold nothing more ([`tail`]), find accounts
@@ -69,8 +71,10 @@ use crate::telemetry::health::Health;
 pub enum IngestError {
     /// The topic does not exist.
     #[error(
-        "topic {topic:?} does not exist on Kafka at {brokers}; create it (`kafka-topics.sh --create --topic {topic} \
-         --partitions 4 --bootstrap-server {brokers}`), or set kafka.topic to the one that holds the events"
+        "topic {topic:?} does not exist on Kafka at {brokers}; create it (`kafka-topics.sh \
+        --create --topic {topic} \
+         --partitions 4 --bootstrap-server {brokers}`), or set kafka.topic to the one that holds \
+         the events"
     )]
     TopicMissing { topic: String, brokers: String },
     /// librdkafka refuses the configuration.
@@ -93,12 +97,14 @@ pub enum IngestError {
     ThreadPanicked { thread: String },
     /// A lane requests the same loads again and again, which is a defect of this program.
     #[error(
-        "offset {offset} of {source_name} cannot be judged however much is loaded; this is a defect of seatmeter, please report it"
+        "offset {offset} of {source_name} cannot be judged however much is loaded; this is a \
+        defect of seatmeter, please report it"
     )]
     LaneStuck { source_name: String, offset: u64 },
     /// ClickHouse did not take the last flush in time.
     #[error(
-        "stopped before the last events of {partitions} partitions were written, because {reason}; they are counted again by \
+        "stopped before the last events of {partitions} partitions were written, because {reason}; \
+        they are counted again by \
          the next start, nothing is lost"
     )]
     NotWritten { partitions: usize, reason: String },
@@ -120,8 +126,8 @@ pub(crate) fn not_started(config: &Config, health: &Health) {
     consumer::not_joined(health, &config.kafka.group_id);
 }
 
-/// Counts the topic's events until `shutdown` is cancelled, then writes what was read, commits and leaves the group. Users' keys
-/// are made with the database's `seed`.
+/// Counts the topic's events until `shutdown` is cancelled, then writes what was read, commits and
+/// leaves the group. Users' keys are made with the database's `seed`.
 ///
 /// After an error other than [`IngestError::TopicMissing`] and the configuration's, threads may
 /// still run, some of them stuck: the caller must end the process.

@@ -14,7 +14,8 @@
 //! | reopened (the client's position is broken, or the topic got more partitions) | frozen, flushed, dropped | unassigned and assigned again | started again, as a new tenure |
 //! | refused (recreated topic, lost data) | dropped, nothing is written | kept, paused | waits for an operator |
 //!
-//! In a group with an eager assignor a revocation names every partition, and reopening one reopens all.
+//! In a group with an eager assignor a revocation names every partition, and reopening one reopens
+//! all.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -79,7 +80,10 @@ impl Holdings {
     }
 
     fn begin_one(&mut self, partition: u32) -> Tenure {
-        let worker = self.held.get(&partition).map_or_else(|| self.least_loaded_worker(), |held| held.worker);
+        let worker = self
+            .held
+            .get(&partition)
+            .map_or_else(|| self.least_loaded_worker(), |held| held.worker);
         self.last_number += 1;
         let tenure = Tenure { partition, number: self.last_number };
         let ended = CancellationToken::new();
@@ -175,7 +179,9 @@ mod tests {
         assert_eq!(workers, [0, 1, 0, 1]);
         holdings.end(&[2, 6]);
         holdings.begin(&[9, 8]);
-        assert!(holdings.iter().filter(|held| held.tenure.partition >= 8).all(|held| held.worker == 1));
+        assert!(
+            holdings.iter().filter(|held| held.tenure.partition >= 8).all(|held| held.worker == 1)
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Waiting for something outside: backoff with jitter, one log line per change of state, and the reason on `/readyz`.
+//! Waiting for something outside: backoff with jitter, one log line per change of state, and the
+//! reason on `/readyz`.
 //!
 //! It never gives up; a caller with a deadline drops the future.
 
@@ -37,7 +38,11 @@ struct State {
 }
 
 impl Dependency {
-    pub(crate) fn new(component: &'static str, trouble: &'static str, health: Arc<Health>) -> Arc<Self> {
+    pub(crate) fn new(
+        component: &'static str,
+        trouble: &'static str,
+        health: Arc<Health>,
+    ) -> Arc<Self> {
         Arc::new(Self { component, trouble, health, state: Mutex::default() })
     }
 
@@ -175,7 +180,11 @@ mod tests {
             })
             .await;
         assert_eq!(answer, 4);
-        assert_eq!(health.waiting_for()["store"], "cannot write: still refused", "the other one still waits");
+        assert_eq!(
+            health.waiting_for()["store"],
+            "cannot write: still refused",
+            "the other one still waits"
+        );
         drop(abandoned);
         assert!(health.waiting_for().is_empty());
     }

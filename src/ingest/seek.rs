@@ -34,7 +34,9 @@ fn unrepresentable(what: &str) -> KafkaError {
 /// was sought.
 fn check(list: &TopicPartitionList) -> KafkaResult<()> {
     list.elements().iter().try_for_each(|element| {
-        let failed = |error: KafkaError| KafkaError::Seek(format!("partition {}: {error}", element.partition()));
+        let failed = |error: KafkaError| {
+            KafkaError::Seek(format!("partition {}: {error}", element.partition()))
+        };
         element.error().map_err(failed)
     })
 }

@@ -70,7 +70,10 @@ impl Slot {
     pub(super) fn new(tenure: Tenure, opening: &Opening, seed: UserKeySeed, now: Instant) -> Self {
         let mut lane = Lane::new(opening.source.clone(), opening.progress, seed);
         lane.skip_to(opening.marks.low);
-        let read_from = lane.rewind_offset().min(Continuity::look_from(&opening.progress)).max(opening.marks.low);
+        let read_from = lane
+            .rewind_offset()
+            .min(Continuity::look_from(&opening.progress))
+            .max(opening.marks.low);
         Self {
             tenure,
             headway: Headway::new(lane.next_offset(), read_from, now),
@@ -123,7 +126,9 @@ impl Slot {
     /// The last record is gone, and nothing else identifies the log. Logged unless retention
     /// deleted it.
     pub(super) fn tell_unrecognized(&self) {
-        if let Some(last) = self.lane.progress().last_record.filter(|last| last.offset >= self.low_watermark) {
+        if let Some(last) =
+            self.lane.progress().last_record.filter(|last| last.offset >= self.low_watermark)
+        {
             events::log_unrecognized(self.lane.source(), last.offset);
         }
     }
@@ -133,7 +138,11 @@ impl Slot {
     pub(super) fn refuse(&mut self, difference: Difference) -> Refusal {
         self.is_frozen = true;
         let source = self.lane.source();
-        Refusal::Refilled { topic: source.topic().to_owned(), partition: source.partition(), difference }
+        Refusal::Refilled {
+            topic: source.topic().to_owned(),
+            partition: source.partition(),
+            difference,
+        }
     }
 
     /// The lane has passed the record with this index in the batch.
@@ -157,9 +166,11 @@ impl Slot {
     /// All these records are passed, and those below `next_offset` were dropped. All were accepted
     /// under one epoch.
     fn remember_last_of(&mut self, passed: &[(Record<'_>, Decoded<'_>)], next_offset: u64) {
-        let counted = passed.iter().map(|(record, _)| record).filter(|record| record.offset >= next_offset);
+        let counted =
+            passed.iter().map(|(record, _)| record).filter(|record| record.offset >= next_offset);
         // If a record was delivered twice, the first one was counted.
-        let last = counted.reduce(|last, record| if record.offset > last.offset { record } else { last });
+        let last =
+            counted.reduce(|last, record| if record.offset > last.offset { record } else { last });
         if let Some(last) = last {
             self.lane.remember_last(LastRecord::of(last, self.continuity.epoch()));
         }
@@ -334,7 +345,10 @@ mod tests {
     fn a_lane_that_counts_goes_on_while_a_seek_is_due() {
         let mut slot = slot(&opening(0));
         slot.seek_due = Some((Instant::now(), SeekCause::Stalled));
-        assert!(slot.takes_records(), "records below its position are dropped, and a gap is doubted");
+        assert!(
+            slot.takes_records(),
+            "records below its position are dropped, and a gap is doubted"
+        );
     }
 
     #[test]
@@ -346,8 +360,16 @@ mod tests {
         assert_eq!(read_from(9, 10, 0), 0);
         assert_eq!(read_from(9, 10, 9), 9);
         assert_eq!(read_from(9, 10, 10), 10, "retention took it");
-        assert_eq!(read_from(2_999_999, 3_000_000, 0), 2_000_000, "the duplicates' window lies before it");
-        assert_eq!(read_from(1_000_000, 3_000_000, 0), 999_900, "a gap of more offsets than that window");
+        assert_eq!(
+            read_from(2_999_999, 3_000_000, 0),
+            2_000_000,
+            "the duplicates' window lies before it"
+        );
+        assert_eq!(
+            read_from(1_000_000, 3_000_000, 0),
+            999_900,
+            "a gap of more offsets than that window"
+        );
     }
 
     #[test]
@@ -355,9 +377,14 @@ mod tests {
         let mut slot = slot(&opening_after(9, 10));
         assert_eq!(read(&mut slot, &tombstone(8), 2), (Verdict::Same, false));
         let other = Record { payload: Some(b"x"), ..tombstone(9) };
-        let (Verdict::Different(difference), _) = read(&mut slot, &other, 2) else { panic!("taken for the same log") };
+        let (Verdict::Different(difference), _) = read(&mut slot, &other, 2) else {
+            panic!("taken for the same log")
+        };
         let refusal = slot.refuse(difference).to_string();
-        assert!(refusal.contains("partition 0 of topic t") && refusal.contains("offset 9"), "{refusal}");
+        assert!(
+            refusal.contains("partition 0 of topic t") && refusal.contains("offset 9"),
+            "{refusal}"
+        );
         assert!(!slot.takes_records());
     }
 
@@ -369,7 +396,10 @@ mod tests {
         slot.apply(&[(tombstone(10), Decoded::Tombstone)]);
         assert_eq!(read(&mut slot, &tombstone(11), 3), (Verdict::LookBack, false));
         slot.look_back(3, Instant::now());
-        assert!(!slot.takes_records(), "what else was fetched before the seek may be of another log");
+        assert!(
+            !slot.takes_records(),
+            "what else was fetched before the seek may be of another log"
+        );
         assert_eq!(slot.read_from(), 0);
         slot.seek_due = None;
         assert_eq!(read(&mut slot, &tombstone(10), 1), (Verdict::Same, false));

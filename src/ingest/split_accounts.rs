@@ -35,7 +35,12 @@ const READINESS_NAMES_MAX: usize = 3;
 
 /// Queries periodically until it is cancelled. A failed query is only logged: the flush reports
 /// that ClickHouse is away.
-pub(super) async fn watch_split_accounts(store: Store, topic: String, health: Arc<Health>, stop: CancellationToken) {
+pub(super) async fn watch_split_accounts(
+    store: Store,
+    topic: String,
+    health: Arc<Health>,
+    stop: CancellationToken,
+) {
     let mut known = Known::default();
     loop {
         let began = Instant::now();
@@ -94,8 +99,10 @@ fn reason(found: &SplitAccounts) -> Option<String> {
         .map(|account| format!("{:?} in partitions {:?}", account.account_id, account.partitions))
         .collect();
     Some(format!(
-        "{} accounts have events in several partitions at once and are not counted exactly ({}{}): let all producers use one \
-         partitioner, then see config/runbook.md, An account in two partitions; SELECT * FROM split_accounts names them all",
+        "{} accounts have events in several partitions at once and are not counted exactly ({}{}): \
+        let all producers use one \
+         partitioner, then see config/runbook.md, An account in two partitions; SELECT * FROM \
+         split_accounts names them all",
         found.total,
         names.join(", "),
         if found.total > names.len() as u64 { ", …" } else { "" }
@@ -108,7 +115,8 @@ mod tests {
     use crate::store::SplitAccount;
 
     fn found(total: u64, names: &[&str]) -> SplitAccounts {
-        let account = |name: &&str| SplitAccount { account_id: (*name).to_owned(), partitions: vec![0, 3] };
+        let account =
+            |name: &&str| SplitAccount { account_id: (*name).to_owned(), partitions: vec![0, 3] };
         SplitAccounts { total, first: names.iter().map(account).collect() }
     }
 
@@ -120,10 +128,14 @@ mod tests {
         known.tell("t", &found(4, &["acme", "b", "c", "d"]), &health);
         let reason = &health.degradations()["split_accounts"];
         assert!(
-            reason.starts_with("4 accounts have") && reason.contains("(\"acme\" in partitions [0, 3], "),
+            reason.starts_with("4 accounts have")
+                && reason.contains("(\"acme\" in partitions [0, 3], "),
             "{reason}"
         );
-        assert!(reason.contains("\"c\" in partitions [0, 3], …)") && !reason.contains("\"d\""), "{reason}");
+        assert!(
+            reason.contains("\"c\" in partitions [0, 3], …)") && !reason.contains("\"d\""),
+            "{reason}"
+        );
         assert!(health.waiting_for().is_empty(), "it keeps nobody from being ready");
         known.tell("t", &found(0, &[]), &health);
         assert!(health.degradations().is_empty());

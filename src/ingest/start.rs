@@ -70,30 +70,45 @@ impl Opening {
 pub(super) enum Refusal {
     /// The topic was deleted and created again: its records are not those counted.
     #[error(
-        "topic {topic} was recreated: partition {partition} was counted under topic id {recorded:?}, the topic's id is now \
-         {current:?}. To count the new topic beside the old one, delete the old topic's rows from source_progress and \
+        "topic {topic} was recreated: partition {partition} was counted under topic id \
+        {recorded:?}, the topic's id is now \
+         {current:?}. To count the new topic beside the old one, delete the old topic's rows from \
+         source_progress and \
          restart; otherwise give the new topic another name or database"
     )]
     Recreated { topic: String, partition: u32, recorded: String, current: String },
     /// The log ends before the progress.
     #[error(
-        "partition {partition} of topic {topic} lost records that were counted: the progress is at offset {next_offset}, the \
-         log ends at {high}. Restore the log, or delete this source's row from source_progress and count into another \
+        "partition {partition} of topic {topic} lost records that were counted: the progress is at \
+        offset {next_offset}, the \
+         log ends at {high}. Restore the log, or delete this source's row from source_progress and \
+         count into another \
          database"
     )]
     BeyondEnd { topic: String, partition: u32, next_offset: u64, high: u64 },
     /// Days were computed by another release of the zone data, and a replay by this one would move
     /// some.
     #[error(
-        "partition {partition} of topic {topic} was counted by time zone data {counted}, this program has {current}, and not \
-         all that was counted is stored up to its progress: not that of partitions {unfinished:?}. Run the program with \
-         {counted} until it has caught up and stopped in an orderly way, then this one; it goes on by itself once that is so"
+        "partition {partition} of topic {topic} was counted by time zone data {counted}, this \
+        program has {current}, and not \
+         all that was counted is stored up to its progress: not that of partitions {unfinished:?}. \
+         Run the program with \
+         {counted} until it has caught up and stopped in an orderly way, then this one; it goes on \
+         by itself once that is so"
     )]
-    ZoneData { topic: String, partition: u32, counted: String, current: String, unfinished: Vec<u32> },
+    ZoneData {
+        topic: String,
+        partition: u32,
+        counted: String,
+        current: String,
+        unfinished: Vec<u32>,
+    },
     /// The log was cut below the progress, and filled again with other records.
     #[error(
-        "partition {partition} of topic {topic} lost records that were counted, and others took their offsets: {difference}. \
-         An unclean leader election does this. Restore the log and restart, or count what it holds now into another database \
+        "partition {partition} of topic {topic} lost records that were counted, and others took \
+        their offsets: {difference}. \
+         An unclean leader election does this. Restore the log and restart, or count what it holds \
+         now into another database \
          (clickhouse.database)"
     )]
     Refilled { topic: String, partition: u32, difference: Difference },
@@ -134,7 +149,8 @@ fn decide(source: &Source, recorded: &Recorded, marks: Watermarks) -> Result<Ope
             current: source.topic_id().to_owned(),
         });
     }
-    let progress = own.map_or(Progress { next_offset: marks.low, ..Progress::default() }, |row| row.progress);
+    let progress =
+        own.map_or(Progress { next_offset: marks.low, ..Progress::default() }, |row| row.progress);
     if progress.next_offset > marks.high {
         return Err(Refusal::BeyondEnd {
             topic: source.topic().to_owned(),
@@ -154,7 +170,11 @@ fn decide_claim(source: &Source, recorded: &Recorded) -> Result<Claim, Refusal> 
         let row = recorded.progress.iter().find(|row| row.source == *of);
         row.map_or(0, |row| row.progress.next_offset)
     };
-    let standing = |of: &Source, claims| Standing { partition: of.partition(), next_offset: progress(of), claims };
+    let standing = |of: &Source, claims| Standing {
+        partition: of.partition(),
+        next_offset: progress(of),
+        claims,
+    };
     let of_topic = recorded.claims.iter().filter(|(of, _)| of.topic_id() == source.topic_id());
     let all: Vec<Standing<'_>> = of_topic.map(|(of, claims)| standing(of, claims)).collect();
     let own = standing(source, recorded.claims.get(source).unwrap_or(&none));
@@ -232,7 +252,8 @@ impl Starter {
             let outcome = self.start_one(tenure.partition, &recorded, topic_id).await;
             let may_pass = outcome.as_ref().is_err_and(Refusal::may_pass);
             if told.as_ref() != Some(&outcome) {
-                self.consumer.send(ToConsumer::Started { tenure: *tenure, outcome: outcome.clone() });
+                self.consumer
+                    .send(ToConsumer::Started { tenure: *tenure, outcome: outcome.clone() });
                 told = Some(outcome);
             }
             if !may_pass {
@@ -243,7 +264,12 @@ impl Starter {
         }
     }
 
-    async fn start_one(&self, partition: u32, recorded: &Recorded, topic_id: &str) -> Result<Opening, Refusal> {
+    async fn start_one(
+        &self,
+        partition: u32,
+        recorded: &Recorded,
+        topic_id: &str,
+    ) -> Result<Opening, Refusal> {
         let source = Source::new(&self.topic.name, topic_id, partition);
         let mut attempts = 0;
         loop {
@@ -273,18 +299,28 @@ mod tests {
         }
     }
 
-    /// Decides for partition 1 of topic id `now`, whose log holds `[low, high)`: the next offset and the lost offsets.
+    /// Decides for partition 1 of topic id `now`, whose log holds `[low, high)`: the next offset
+    /// and the lost offsets.
     fn start(rows: &[StoredProgress], low: u64, high: u64) -> Result<(u64, u64), Refusal> {
         let recorded = Recorded { progress: rows.to_vec(), ..Recorded::default() };
-        let opening = decide(&Source::new("events", "now", 1), &recorded, Watermarks { low, high })?;
+        let opening =
+            decide(&Source::new("events", "now", 1), &recorded, Watermarks { low, high })?;
         Ok((opening.progress.next_offset, opening.lost()))
     }
 
     #[test]
     fn a_partition_without_progress_starts_at_the_beginning_of_its_log() {
         assert_eq!(start(&[], 0, 0), Ok((0, 0)));
-        assert_eq!(start(&[], 70, 90), Ok((70, 0)), "what was deleted before the first start is nobody's loss");
-        assert_eq!(start(&[recorded("now", 0, 5)], 70, 90), Ok((70, 0)), "a partition that was added");
+        assert_eq!(
+            start(&[], 70, 90),
+            Ok((70, 0)),
+            "what was deleted before the first start is nobody's loss"
+        );
+        assert_eq!(
+            start(&[recorded("now", 0, 5)], 70, 90),
+            Ok((70, 0)),
+            "a partition that was added"
+        );
     }
 
     #[test]
@@ -301,21 +337,33 @@ mod tests {
     #[test]
     fn a_log_that_ends_before_the_progress_is_refused() {
         let refusal = start(&[recorded("now", 1, 91)], 0, 90);
-        assert!(matches!(refusal, Err(Refusal::BeyondEnd { next_offset: 91, high: 90, .. })), "{refusal:?}");
+        assert!(
+            matches!(refusal, Err(Refusal::BeyondEnd { next_offset: 91, high: 90, .. })),
+            "{refusal:?}"
+        );
     }
 
     #[test]
     fn other_zone_data_waits_for_an_orderly_stop() {
         let turn = |claims: &[(&str, u32, &str, u64)]| {
             let mut recorded = Recorded {
-                progress: vec![recorded("before", 0, 5), recorded("now", 0, 5), recorded("now", 1, 60)],
+                progress: vec![
+                    recorded("before", 0, 5),
+                    recorded("now", 0, 5),
+                    recorded("now", 1, 60),
+                ],
                 ..Recorded::default()
             };
             for &(topic_id, partition, release, upto) in claims {
-                let of_source = recorded.claims.entry(Source::new("events", topic_id, partition)).or_default();
+                let of_source =
+                    recorded.claims.entry(Source::new("events", topic_id, partition)).or_default();
                 of_source.insert(release.into(), Claim { turn: 3, upto });
             }
-            let opening = decide(&Source::new("events", "now", 1), &recorded, Watermarks { low: 0, high: 90 });
+            let opening = decide(
+                &Source::new("events", "now", 1),
+                &recorded,
+                Watermarks { low: 0, high: 90 },
+            );
             opening.map(|opening| opening.claim)
         };
         assert_eq!(turn(&[]), Ok(Claim { turn: 1, upto: 0 }));
@@ -324,7 +372,11 @@ mod tests {
         let refusal = turn(&[("now", 0, "1999a", 6), ("now", 1, "1999a", 60)]).unwrap_err();
         assert!(refusal.may_pass());
         let text = refusal.to_string();
-        for part in ["partition 1 of topic events was counted by time zone data 1999a", RELEASE, "partitions [0]"] {
+        for part in [
+            "partition 1 of topic events was counted by time zone data 1999a",
+            RELEASE,
+            "partitions [0]",
+        ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         let of_another_topic = turn(&[("before", 0, "1999a", 6), ("now", 1, "1999a", 60)]);
@@ -333,11 +385,18 @@ mod tests {
 
     #[test]
     fn a_recreated_topic_is_refused_until_it_is_accepted() {
-        let refused = |rows: &[StoredProgress]| matches!(start(rows, 0, 90), Err(Refusal::Recreated { .. }));
+        let refused =
+            |rows: &[StoredProgress]| matches!(start(rows, 0, 90), Err(Refusal::Recreated { .. }));
         assert!(refused(&[recorded("before", 1, 10)]));
         assert!(refused(&[recorded("", 1, 10)]), "an id that appeared is another incarnation too");
-        assert!(refused(&[recorded("before", 0, 10)]), "also a partition that the old topic did not have");
-        assert!(refused(&[recorded("before", 1, 10), recorded("now", 0, 10)]), "its own old rows are still there");
+        assert!(
+            refused(&[recorded("before", 0, 10)]),
+            "also a partition that the old topic did not have"
+        );
+        assert!(
+            refused(&[recorded("before", 1, 10), recorded("now", 0, 10)]),
+            "its own old rows are still there"
+        );
         assert_eq!(start(&[recorded("before", 0, 10), recorded("now", 0, 10)], 0, 90), Ok((0, 0)));
         assert_eq!(start(&[recorded("before", 1, 10), recorded("now", 1, 20)], 0, 90), Ok((20, 0)));
     }

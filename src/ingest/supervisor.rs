@@ -22,7 +22,9 @@ use super::flush::{Books, Coordinator, Intervals, Unwritten};
 use super::headway::Teller;
 use super::librdkafka::{Queue, QueueTarget};
 use super::load::Loader;
-use super::messages::{ConsumerHandle, Fatal, FatalSender, FlushRequest, ToConsumer, ToWorker, WorkerHandle};
+use super::messages::{
+    ConsumerHandle, Fatal, FatalSender, FlushRequest, ToConsumer, ToWorker, WorkerHandle,
+};
 use super::rebalance::Tenure;
 use super::retry::Dependency;
 use super::split_accounts::watch_split_accounts;
@@ -71,21 +73,26 @@ impl Supervisor {
     ) -> Result<Self, IngestError> {
         let properties = consumer_properties(&config.kafka, &config.ingest);
         let client = Client::from_config_and_context(&properties, Context::of(&config.kafka))
-            .map_err(|error| IngestError::ClientConfig(Causes::new(&config.kafka).of_error(&error).to_string()))?;
+            .map_err(|error| {
+                IngestError::ClientConfig(Causes::new(&config.kafka).of_error(&error).to_string())
+            })?;
         let client = Arc::new(client);
         let topic = Topic::new(&config.kafka.topic, &config.kafka.brokers, Arc::clone(&client));
         let kafka = Dependency::new("kafka", "cannot read from Kafka", Arc::clone(&health));
-        let clickhouse = Dependency::new("clickhouse", "cannot write to ClickHouse", Arc::clone(&health));
+        let clickhouse =
+            Dependency::new("clickhouse", "cannot write to ClickHouse", Arc::clone(&health));
         let (to_consumer, consumer_inbox) = crossbeam_channel::unbounded();
         let consumer = ConsumerHandle(to_consumer);
         let (flush_requests, flush_inbox) = mpsc::unbounded_channel();
         let (tails, tail_requests) = mpsc::channel(1);
         let (flush_deadline, deadline) = watch::channel(None);
-        let (stop, tasks, look_at_topic) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Notify::new()));
+        let (stop, tasks, look_at_topic) =
+            (CancellationToken::new(), TaskTracker::new(), Arc::new(Notify::new()));
 
         let ends = Arc::new(Ends::default());
         let crew = Crew::start(config, (&store, seed), &health, &client, &consumer, &ends, &fatal)?;
-        let workers: Vec<WorkerHandle> = crew.workers.iter().map(|(_, worker)| worker.clone()).collect();
+        let workers: Vec<WorkerHandle> =
+            crew.workers.iter().map(|(_, worker)| worker.clone()).collect();
         let coordinator = Coordinator {
             store: store.clone(),
             clickhouse,
@@ -100,7 +107,11 @@ impl Supervisor {
                 catch_up: config.ingest.catch_up_flush_interval,
                 idle: config.ingest.idle_flush_interval,
             },
-            headway: Teller::new(Arc::clone(&topic.name), client.context().names().clone(), Arc::clone(&health)),
+            headway: Teller::new(
+                Arc::clone(&topic.name),
+                client.context().names().clone(),
+                Arc::clone(&health),
+            ),
             rows_abound: crew.rows_abound,
             books: Books::default(),
             zone_release: RELEASE.into(),
@@ -108,13 +119,27 @@ impl Supervisor {
         let flushes = Heartbeat::new("flush".to_owned());
         let coordinator = coordinator.run(flush_inbox, deadline);
         let coordinator = tokio::spawn(beating(Arc::clone(&flushes), coordinator));
-        tasks.spawn(watch_tails(config.kafka.clone(), workers.clone(), tail_requests, stop.clone()));
+        tasks.spawn(watch_tails(
+            config.kafka.clone(),
+            workers.clone(),
+            tail_requests,
+            stop.clone(),
+        ));
         tasks.spawn(watch_ends(topic.clone(), ends, Arc::clone(&kafka), stop.clone()));
-        tasks.spawn(watch_split_accounts(store.clone(), config.kafka.topic.clone(), Arc::clone(&health), stop.clone()));
+        tasks.spawn(watch_split_accounts(
+            store.clone(),
+            config.kafka.topic.clone(),
+            Arc::clone(&health),
+            stop.clone(),
+        ));
         let starter = Starter {
             store,
             topic: topic.clone(),
-            progress: Dependency::new("start", "cannot read the progress from ClickHouse", Arc::clone(&health)),
+            progress: Dependency::new(
+                "start",
+                "cannot read the progress from ClickHouse",
+                Arc::clone(&health),
+            ),
             kafka: Arc::clone(&kafka),
             consumer: consumer.clone(),
         };
@@ -202,7 +227,11 @@ impl Supervisor {
     /// A flush may still wait for lanes that were lost to another member, which goes on counting
     /// them. So only unwritten lanes that are still `held` are an error; if the held ones are
     /// unknown, all of them.
-    async fn last_flush(&mut self, timeout: Duration, held: Option<&BTreeSet<Tenure>>) -> Result<(), IngestError> {
+    async fn last_flush(
+        &mut self,
+        timeout: Duration,
+        held: Option<&BTreeSet<Tenure>>,
+    ) -> Result<(), IngestError> {
         let Some(coordinator) = self.coordinator.take() else { return Ok(()) };
         self.flush_deadline.send_replace(Some(Instant::now() + timeout));
         // A coordinator that has ended already is detected below.
@@ -215,7 +244,8 @@ impl Supervisor {
                 if partitions == 0 {
                     return Ok(());
                 }
-                let reason = reason.unwrap_or_else(|| format!("it took more than {} s", timeout.as_secs()));
+                let reason =
+                    reason.unwrap_or_else(|| format!("it took more than {} s", timeout.as_secs()));
                 Err(IngestError::NotWritten { partitions, reason })
             }
             Err(_) => Err(IngestError::ThreadPanicked { thread: "flush".to_owned() }),
@@ -243,10 +273,12 @@ impl Crew {
         fatal: &FatalSender,
     ) -> Result<Self, IngestError> {
         let topic = &config.kafka.topic;
-        let topic_c = CString::new(topic.as_str()).map_err(|_| IngestError::TopicName(topic.clone()))?;
+        let topic_c =
+            CString::new(topic.as_str()).map_err(|_| IngestError::TopicName(topic.clone()))?;
         let dependency = Dependency::new("load", "cannot load from ClickHouse", Arc::clone(health));
         let rows_abound = Arc::new(Notify::new());
-        let mut crew = Self { workers: Vec::new(), threads: Vec::new(), heartbeats: Vec::new(), rows_abound };
+        let mut crew =
+            Self { workers: Vec::new(), threads: Vec::new(), heartbeats: Vec::new(), rows_abound };
         for number in 0..config.ingest.worker_threads.max(1) {
             let (to_worker, inbox) = crossbeam_channel::unbounded();
             let handle = WorkerHandle(to_worker);

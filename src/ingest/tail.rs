@@ -98,7 +98,8 @@ pub(super) async fn watch_tails(
 /// Reads from each lane's next offset to the first record or the end. Lanes without a result in
 /// time are left out.
 fn look(kafka: &config::Kafka, stalled: &[Stalled]) -> Result<BTreeMap<u32, Finding>, KafkaError> {
-    let client = Arc::new(Client::from_config_and_context(&probe_properties(kafka), Context::of(kafka))?);
+    let client =
+        Arc::new(Client::from_config_and_context(&probe_properties(kafka), Context::of(kafka))?);
     // Closing must never wait for an answer to a rebalance.
     client.context().close();
     let mut queue = Queue::new(Arc::clone(&client));
@@ -106,8 +107,10 @@ fn look(kafka: &config::Kafka, stalled: &[Stalled]) -> Result<BTreeMap<u32, Find
         forward_partition(&client, &kafka.topic, lane.tenure.partition, &queue.target())
             .map_err(|error| KafkaError::Seek(error.to_string()))?;
     }
-    client
-        .assign(&partition_list(&kafka.topic, stalled.iter().map(|lane| (lane.tenure.partition, lane.next_offset)))?)?;
+    client.assign(&partition_list(
+        &kafka.topic,
+        stalled.iter().map(|lane| (lane.tenure.partition, lane.next_offset)),
+    )?)?;
     let mut findings = BTreeMap::new();
     let deadline = Instant::now() + LOOK_TIMEOUT;
     while findings.len() < stalled.len() && Instant::now() < deadline {

@@ -98,7 +98,9 @@ impl From<NulError> for DescribeError {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
     /// They know no such topic.
-    #[error("topic {0:?} does not exist; create it, or set kafka.topic to the one that holds the events")]
+    #[error(
+        "topic {0:?} does not exist; create it, or set kafka.topic to the one that holds the events"
+    )]
     Missing(String),
     /// They did not answer, or refused to.
     #[error("Kafka at {brokers} does not answer: {reason}")]
@@ -110,7 +112,12 @@ pub(super) enum AskError {
 
 impl Topic {
     pub(super) fn new(name: &str, brokers: &str, client: Arc<Client>) -> Self {
-        Self { name: name.into(), brokers: brokers.into(), client, answering: Arc::new(AtomicI32::new(NO_BROKER)) }
+        Self {
+            name: name.into(),
+            brokers: brokers.into(),
+            client,
+            answering: Arc::new(AtomicI32::new(NO_BROKER)),
+        }
     }
 
     /// Requests the topic's id and its number of partitions. Brokers without topic ids answer an
@@ -131,22 +138,31 @@ impl Topic {
     }
 
     fn ends_blocking(&self) -> Result<Vec<TopicEnd>, AskError> {
-        let refused = |error: KafkaError| self.failed(error.rdkafka_error_code(), error.to_string());
+        let refused =
+            |error: KafkaError| self.failed(error.rdkafka_error_code(), error.to_string());
         let mut assigned = self.client.assignment().map_err(refused)?;
         if assigned.count() == 0 {
             return Ok(Vec::new());
         }
         assigned.set_all_offsets(Offset::End).map_err(refused)?;
         let high = self.list_ends(&assigned, LogEnd::High)?;
-        let stable: BTreeMap<u32, _> = self.list_ends(&assigned, LogEnd::Stable)?.into_iter().collect();
+        let stable: BTreeMap<u32, _> =
+            self.list_ends(&assigned, LogEnd::Stable)?.into_iter().collect();
         let ends = high.into_iter().map(|(partition, high)| {
-            let stable = stable.get(&partition).copied().unwrap_or(Err(RDKafkaErrorCode::OffsetNotAvailable));
+            let stable = stable
+                .get(&partition)
+                .copied()
+                .unwrap_or(Err(RDKafkaErrorCode::OffsetNotAvailable));
             TopicEnd { partition, end: high.and_then(|high| Ok((high, stable?.min(high)))) }
         });
         Ok(ends.collect())
     }
 
-    fn list_ends(&self, partitions: &TopicPartitionList, end: LogEnd) -> Result<Vec<EndOf>, AskError> {
+    fn list_ends(
+        &self,
+        partitions: &TopicPartitionList,
+        end: LogEnd,
+    ) -> Result<Vec<EndOf>, AskError> {
         match list_ends(&self.client, partitions, end, ANSWER_TIMEOUT) {
             Ok(ends) => Ok(ends),
             Err(DescribeError::Missing(topic)) => Err(AskError::Missing(topic)),
@@ -172,9 +188,10 @@ impl Topic {
                 Ok(description)
             }
             Err(DescribeError::Missing(topic)) => Err(AskError::Missing(topic)),
-            Err(DescribeError::Unsupported) => {
-                Ok(TopicDescription { id: String::new(), partitions: self.find_broker()?.partitions })
-            }
+            Err(DescribeError::Unsupported) => Ok(TopicDescription {
+                id: String::new(),
+                partitions: self.find_broker()?.partitions,
+            }),
             Err(DescribeError::Failed { code, text }) => {
                 self.answering.store(NO_BROKER, Ordering::Relaxed);
                 Err(self.failed(Some(code), text))
@@ -185,12 +202,15 @@ impl Topic {
     /// A broker that answers, and the metadata that brokers of any version have about the topic.
     fn find_broker(&self) -> Result<Found, AskError> {
         let metadata = self.client.fetch_metadata(Some(&self.name), ANSWER_TIMEOUT);
-        let metadata = metadata.map_err(|error| self.failed(error.rdkafka_error_code(), error.to_string()))?;
+        let metadata =
+            metadata.map_err(|error| self.failed(error.rdkafka_error_code(), error.to_string()))?;
         let topic = metadata.topics().first();
         if let Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) =
             topic.and_then(|topic| topic.error())
         {
-            return Err(self.failed(Some(RDKafkaErrorCode::TopicAuthorizationFailed), String::new()));
+            return Err(
+                self.failed(Some(RDKafkaErrorCode::TopicAuthorizationFailed), String::new())
+            );
         }
         let partitions = topic.map_or(0, |topic| topic.partitions().len());
         if partitions == 0 {
@@ -201,7 +221,8 @@ impl Topic {
             NO_BROKER => metadata.brokers().first().map(|broker| broker.id()),
             broker => Some(broker),
         };
-        let broker = broker.ok_or_else(|| self.failed(None, "the cluster names no brokers".to_owned()))?;
+        let broker =
+            broker.ok_or_else(|| self.failed(None, "the cluster names no brokers".to_owned()))?;
         Ok(Found { broker, partitions: u32::try_from(partitions).unwrap_or(u32::MAX) })
     }
 
@@ -213,7 +234,8 @@ impl Topic {
     }
 
     pub(super) fn watermarks_blocking(&self, partition: u32) -> Result<Watermarks, AskError> {
-        let number = i32::try_from(partition).map_err(|error| self.failed(None, error.to_string()))?;
+        let number =
+            i32::try_from(partition).map_err(|error| self.failed(None, error.to_string()))?;
         let answer = self.client.fetch_watermarks(&self.name, number, ANSWER_TIMEOUT);
         let (low, high) = answer.map_err(|error| self.watermark_error(&error))?;
         match (u64::try_from(low), u64::try_from(high)) {
@@ -245,7 +267,10 @@ impl Topic {
 }
 
 /// Waits until the brokers answer. Fails only if they answer that there is no such topic.
-pub(super) async fn wait_for_topic(topic: &Topic, kafka: &Arc<Dependency>) -> Result<TopicDescription, IngestError> {
+pub(super) async fn wait_for_topic(
+    topic: &Topic,
+    kafka: &Arc<Dependency>,
+) -> Result<TopicDescription, IngestError> {
     let mut wait = Wait::new(Arc::clone(kafka));
     let mut missing = 0;
     loop {
@@ -255,7 +280,10 @@ pub(super) async fn wait_for_topic(topic: &Topic, kafka: &Arc<Dependency>) -> Re
                 return Ok(description);
             }
             Err(AskError::Missing(name)) if missing + 1 >= MISSING_ATTEMPTS_MAX => {
-                return Err(IngestError::TopicMissing { topic: name, brokers: topic.brokers.to_string() });
+                return Err(IngestError::TopicMissing {
+                    topic: name,
+                    brokers: topic.brokers.to_string(),
+                });
             }
             Err(error) => {
                 missing += u32::from(matches!(error, AskError::Missing(_)));

@@ -111,9 +111,15 @@ impl Silence {
 
 /// Watches the threads until all have ended. One that shows no sign of life for `limit` ends the
 /// process.
-pub(super) fn watch(threads: &[Arc<Heartbeat>], limit: Duration, health: &Health, fatal: &FatalSender) {
+pub(super) fn watch(
+    threads: &[Arc<Heartbeat>],
+    limit: Duration,
+    health: &Health,
+    fatal: &FatalSender,
+) {
     let looks_max = limit.as_secs().max(1);
-    let mut silences: Vec<Silence> = threads.iter().map(|_| Silence { beats: 0, looks: 0 }).collect();
+    let mut silences: Vec<Silence> =
+        threads.iter().map(|_| Silence { beats: 0, looks: 0 }).collect();
     let mut is_late = false;
     loop {
         std::thread::sleep(LOOK_INTERVAL);
@@ -136,8 +142,10 @@ pub(super) fn watch(threads: &[Arc<Heartbeat>], limit: Duration, health: &Health
         match late {
             Some((thread, seconds)) => {
                 is_late = true;
-                health
-                    .not_ready(COMPONENT, format!("thread {} has shown no sign of life for {seconds} s", thread.name));
+                health.not_ready(
+                    COMPONENT,
+                    format!("thread {} has shown no sign of life for {seconds} s", thread.name),
+                );
             }
             None if is_late => {
                 is_late = false;
@@ -180,7 +188,9 @@ mod tests {
     #[test]
     fn a_process_that_nobody_ends_is_ended() {
         let mut process = std::process::Command::new(std::env::current_exe().unwrap());
-        process.args(["--exact", "ingest::watchdog::tests::as_process", "--ignored"]).env(VARIABLE, "1");
+        process
+            .args(["--exact", "ingest::watchdog::tests::as_process", "--ignored"])
+            .env(VARIABLE, "1");
         assert_eq!(process.output().unwrap().status.code(), Some(EXIT_STUCK));
     }
 
@@ -193,7 +203,9 @@ mod tests {
         // Kept, but never read: the thread that should end the process hangs too.
         let (fatal, _unread) = tokio::sync::mpsc::unbounded_channel();
         let silent = [Heartbeat::new("silent".to_owned())];
-        std::thread::spawn(move || watch(&silent, Duration::from_secs(1), &Health::new(), &FatalSender(fatal)));
+        std::thread::spawn(move || {
+            watch(&silent, Duration::from_secs(1), &Health::new(), &FatalSender(fatal))
+        });
         std::thread::sleep(Duration::from_secs(60));
     }
 

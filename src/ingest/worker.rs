@@ -21,7 +21,9 @@ use super::ends::Ends;
 use super::headway::{Headway, Sight, is_data_error};
 use super::librdkafka::{Batch, Message, PartitionEvent, Queue, cached_high_watermark};
 use super::load::Loader;
-use super::messages::{ConsumerHandle, DrainedLane, Fatal, FatalSender, LaneReport, ToConsumer, ToWorker};
+use super::messages::{
+    ConsumerHandle, DrainedLane, Fatal, FatalSender, LaneReport, ToConsumer, ToWorker,
+};
 use super::rebalance::Tenure;
 use super::seek::{partition_list, pause, seek};
 use super::slot::Slot;
@@ -121,7 +123,9 @@ impl Worker {
         match message {
             ToWorker::Open(tenure, opening) => self.open(tenure, &opening),
             ToWorker::Freeze(tenures) => {
-                for slot in self.state.slots.values_mut().filter(|slot| tenures.contains(&slot.tenure)) {
+                for slot in
+                    self.state.slots.values_mut().filter(|slot| tenures.contains(&slot.tenure))
+                {
                     slot.is_frozen = true;
                 }
             }
@@ -141,14 +145,16 @@ impl Worker {
                 }
             }
             ToWorker::SkipTo { tenure, from, to } => {
-                if let Some(slot) = self.slot(tenure).filter(|slot| slot.lane.next_offset() == from) {
+                if let Some(slot) = self.slot(tenure).filter(|slot| slot.lane.next_offset() == from)
+                {
                     events::tail_skipped(slot.lane.source(), from, to);
                     slot.lane.skip_to(to);
                 }
             }
             ToWorker::Reread(tenure) => {
                 if let Some(slot) = self.slot(tenure).filter(|slot| !slot.is_frozen) {
-                    slot.seek_due = Some((slot.headway.not_before(Instant::now()), SeekCause::Stalled));
+                    slot.seek_due =
+                        Some((slot.headway.not_before(Instant::now()), SeekCause::Stalled));
                 }
             }
             ToWorker::Exit => self.state.is_over = true,
@@ -160,7 +166,9 @@ impl Worker {
     }
 
     fn forget(&mut self, tenures: &BTreeSet<Tenure>) {
-        for (partition, slot) in self.state.slots.extract_if(.., |_, slot| tenures.contains(&slot.tenure)) {
+        for (partition, slot) in
+            self.state.slots.extract_if(.., |_, slot| tenures.contains(&slot.tenure))
+        {
             if slot.headway.has_failed() {
                 self.state.failed.insert(partition, slot.into_headway());
             }
@@ -170,11 +178,17 @@ impl Worker {
     fn open(&mut self, tenure: Tenure, opening: &Opening) {
         let mut slot = Slot::new(tenure, opening, self.seed, Instant::now());
         if let Some(headway) = self.state.failed.remove(&tenure.partition) {
-            slot.headway = headway.reopened(slot.lane.next_offset(), slot.read_from(), Instant::now());
+            slot.headway =
+                headway.reopened(slot.lane.next_offset(), slot.read_from(), Instant::now());
         }
         self.ends.begin(tenure.partition, opening.marks.high, Instant::now());
         slot.seek_due = Some((Instant::now(), SeekCause::Start));
-        events::lane_opened(slot.lane.source(), slot.lane.next_offset(), slot.read_from(), opening.marks.high);
+        events::lane_opened(
+            slot.lane.source(),
+            slot.lane.next_offset(),
+            slot.read_from(),
+            opening.marks.high,
+        );
         if opening.lost() > 0 {
             metrics::offsets_lost(opening.lost());
             events::offsets_lost(&opening.source, opening.progress.next_offset, opening.marks.low);
@@ -186,8 +200,11 @@ impl Worker {
     /// Notifies the consumer thread of partitions that are read from: sought, and their first fetch
     /// answered.
     fn tell_reading(&mut self) {
-        for slot in self.state.slots.values_mut().filter(|slot| !slot.is_read && slot.seek_due.is_none()) {
-            slot.is_read = cached_high_watermark(&self.client, &self.topic_c, slot.tenure.partition).is_some();
+        for slot in
+            self.state.slots.values_mut().filter(|slot| !slot.is_read && slot.seek_due.is_none())
+        {
+            slot.is_read =
+                cached_high_watermark(&self.client, &self.topic_c, slot.tenure.partition).is_some();
             if slot.is_read {
                 self.consumer.send(ToConsumer::Reading(slot.tenure));
             }
@@ -197,7 +214,9 @@ impl Worker {
     /// Requests that partitions with unreadable data be opened again, once the pause is over.
     fn reopen_due(&mut self) {
         let now = Instant::now();
-        for slot in self.state.slots.values_mut().filter(|slot| slot.reopen_at.is_some_and(|at| at <= now)) {
+        for slot in
+            self.state.slots.values_mut().filter(|slot| slot.reopen_at.is_some_and(|at| at <= now))
+        {
             slot.reopen_at = None;
             self.consumer.send(ToConsumer::Broken(slot.tenure));
         }
@@ -220,7 +239,10 @@ impl Worker {
                     slot.seek_due = None;
                     match cause {
                         SeekCause::Gap => slot.lane.sought(),
-                        SeekCause::Start | SeekCause::Stalled | SeekCause::Paused | SeekCause::LeaderEpoch => {
+                        SeekCause::Start
+                        | SeekCause::Stalled
+                        | SeekCause::Paused
+                        | SeekCause::LeaderEpoch => {
                             slot.lane.doubt();
                         }
                     }
@@ -284,13 +306,19 @@ impl Worker {
                 room_bytes = self.room_bytes();
             }
             let (partition, leader_epoch, record) = match message {
-                Message::Record { partition, leader_epoch, record } => (partition, leader_epoch, record),
+                Message::Record { partition, leader_epoch, record } => {
+                    (partition, leader_epoch, record)
+                }
                 Message::Event(event) => {
                     self.partition_event(&event);
                     continue;
                 }
             };
-            let Some(slot) = self.state.slots.get_mut(&partition).filter(|slot| slot.takes_records()) else { continue };
+            let Some(slot) =
+                self.state.slots.get_mut(&partition).filter(|slot| slot.takes_records())
+            else {
+                continue;
+            };
             if has_waited && !tenures.contains(&slot.tenure) {
                 continue;
             }
@@ -321,7 +349,8 @@ impl Worker {
                 Step::Passed if record.offset < next_offset => {}
                 Step::Passed => {
                     slot.passed(index);
-                    room_bytes = room_bytes.saturating_sub(slot.lane.pending_bytes() - bytes_before);
+                    room_bytes =
+                        room_bytes.saturating_sub(slot.lane.pending_bytes() - bytes_before);
                 }
                 // The later records lie beyond the gap too, and are dropped: the seek delivers them
                 // again.
@@ -394,7 +423,9 @@ impl Worker {
             // The client has given up the partition, and only a new assignment starts it again. A
             // truncation of the log is reported as the first of these; whether it removed counted
             // records is checked when the lane opens.
-            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange if slot.headway.has_failed() => {
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange
+                if slot.headway.has_failed() =>
+            {
                 slot.reopen_at = Some(slot.headway.not_before(now));
             }
             RDKafkaErrorCode::AutoOffsetReset
@@ -416,7 +447,8 @@ impl Worker {
             let answers = self.ends.of(slot.tenure.partition);
             let end = answers.end.filter(|end| end.is_known(now));
             let asked = end.map_or(0, |end| end.high);
-            slot.high_watermark = slot.high_watermark.max(seen.unwrap_or(0)).max(asked).max(slot.lane.next_offset());
+            slot.high_watermark =
+                slot.high_watermark.max(seen.unwrap_or(0)).max(asked).max(slot.lane.next_offset());
             let sight = Sight {
                 next_offset: slot.lane.next_offset(),
                 read_from: slot.read_from(),
@@ -425,8 +457,8 @@ impl Worker {
                 is_fetched: seen.is_some(),
             };
             let halt = slot.headway.look(sight, now);
-            let is_at_end =
-                slot.read_from() >= asked.max(seen.unwrap_or(0)) && end.is_some_and(|end| end.is_fresh(now));
+            let is_at_end = slot.read_from() >= asked.max(seen.unwrap_or(0))
+                && end.is_some_and(|end| end.is_fresh(now));
             let rows = slot.drain();
             state.pending_rows += slot.waiting_rows();
             state.held_entries += slot.lane.held_entries();

@@ -37,7 +37,11 @@ impl fmt::Display for Resource<'_> {
 }
 
 /// The sentence that says which ACL is missing, and the command that adds it.
-pub(super) fn missing(operation: Operation, resource: Resource<'_>, principal: Option<&str>) -> String {
+pub(super) fn missing(
+    operation: Operation,
+    resource: Resource<'_>,
+    principal: Option<&str>,
+) -> String {
     let whom = principal.unwrap_or("this client's principal");
     let principal = principal.unwrap_or("User:NAME");
     let option = match resource {
@@ -46,7 +50,8 @@ pub(super) fn missing(operation: Operation, resource: Resource<'_>, principal: O
         Resource::Topic(name) => format!("--topic {name}"),
     };
     format!(
-        "an ACL must allow {whom} {operation} on {resource} (kafka-acls.sh --add --allow-principal {principal} \
+        "an ACL must allow {whom} {operation} on {resource} (kafka-acls.sh --add --allow-principal \
+        {principal} \
          --operation {operation} {option})"
     )
 }
@@ -59,12 +64,14 @@ mod tests {
     fn the_command_adds_what_is_missing() {
         assert_eq!(
             missing(Operation::Read, Resource::Group("g"), Some("User:alice")),
-            "an ACL must allow User:alice Read on group \"g\" (kafka-acls.sh --add --allow-principal User:alice --operation \
+            "an ACL must allow User:alice Read on group \"g\" (kafka-acls.sh --add \
+            --allow-principal User:alice --operation \
              Read --group g)"
         );
         assert_eq!(
             missing(Operation::Describe, Resource::Cluster, None),
-            "an ACL must allow this client's principal Describe on the cluster (kafka-acls.sh --add --allow-principal \
+            "an ACL must allow this client's principal Describe on the cluster (kafka-acls.sh \
+            --add --allow-principal \
              User:NAME --operation Describe --cluster)"
         );
     }

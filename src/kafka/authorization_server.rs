@@ -1,5 +1,5 @@
-//! An authorization server that is asked for a token by client credentials (RFC 6749, section 4.4), as librdkafka does where
-//! it is built with libcurl.
+//! An authorization server that is asked for a token by client credentials (RFC 6749, section 4.4),
+//! as librdkafka does where it is built with libcurl.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,9 @@ pub(super) fn ask(server: &AuthorizationServer, now_ms: i64) -> Result<OAuthToke
     let endpoint = &server.endpoint;
     let secret = server.client_secret.expose_secret();
     // A server may repeat what it was told.
-    let failed = |reason: String| format!("the token endpoint {endpoint} gives none: {}", reason.replace(secret, MASK));
+    let failed = |reason: String| {
+        format!("the token endpoint {endpoint} gives none: {}", reason.replace(secret, MASK))
+    };
     let agent = agent(server.ca_pem.as_deref()).map_err(failed)?;
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let credentials = format!("{}:{}", encoded(&server.client_id), encoded(secret));
@@ -58,12 +60,17 @@ pub(super) fn ask(server: &AuthorizationServer, now_ms: i64) -> Result<OAuthToke
 fn agent(ca_pem: Option<&str>) -> Result<ureq::Agent, String> {
     let mut tls = TlsConfig::builder();
     if let Some(pem) = ca_pem {
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-        let certificates = certificates.map_err(|error| format!("https.ca.location or https.ca.pem: {error}"))?;
+        let certificates: Result<Vec<_>, _> =
+            CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+        let certificates =
+            certificates.map_err(|error| format!("https.ca.location or https.ca.pem: {error}"))?;
         if certificates.is_empty() {
             return Err("https.ca.location or https.ca.pem holds no certificate in PEM".to_owned());
         }
-        let trusted = certificates.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+        let trusted = certificates
+            .iter()
+            .map(|certificate| Certificate::from_der(certificate).to_owned())
+            .collect();
         tls = tls.root_certs(RootCerts::Specific(Arc::new(trusted)));
     }
     let config = ureq::Agent::config_builder()
@@ -91,7 +98,10 @@ fn refusal(status: u16, body: &str, client_id: &str) -> String {
     let words: Vec<String> = words.map(printable).collect();
     let words = if words.is_empty() { String::new() } else { format!(" ({})", words.join(": ")) };
     let hint = match status {
-        400 | 401 | 403 => "; see sasl.oauthbearer.client.id and sasl.oauthbearer.client.secret in [kafka.properties]",
+        400 | 401 | 403 => {
+            "; see sasl.oauthbearer.client.id and sasl.oauthbearer.client.secret in \
+            [kafka.properties]"
+        }
         _ => "",
     };
     format!("it answers client {client_id:?} with status {status}{words}{hint}")
@@ -101,13 +111,20 @@ fn printable(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(TOLD_CHARS_MAX).collect()
 }
 
-/// The token in an answer. Its life is what the token says where it is a JWT, else what the answer says.
+/// The token in an answer. Its life is what the token says where it is a JWT, else what the answer
+/// says.
 fn token(body: &str, client_id: &str, now_ms: i64) -> Result<OAuthToken, &'static str> {
     let answer: Value = serde_json::from_str(body).map_err(|_| "the answer is not JSON")?;
-    let token = answer["access_token"].as_str().filter(|token| !token.is_empty()).ok_or("it holds no access_token")?;
+    let token = answer["access_token"]
+        .as_str()
+        .filter(|token| !token.is_empty())
+        .ok_or("it holds no access_token")?;
     let claims = claims(token).unwrap_or_default();
     let expires_in_ms = || now_ms.checked_add(answer["expires_in"].as_i64()?.checked_mul(1_000)?);
-    let lifetime_ms = claims["exp"].as_i64().and_then(|seconds| seconds.checked_mul(1_000)).or_else(expires_in_ms);
+    let lifetime_ms = claims["exp"]
+        .as_i64()
+        .and_then(|seconds| seconds.checked_mul(1_000))
+        .or_else(expires_in_ms);
     Ok(OAuthToken {
         token: token.to_owned(),
         principal_name: claims["sub"].as_str().unwrap_or(client_id).to_owned(),
@@ -128,10 +145,17 @@ mod tests {
 
     #[test]
     fn a_token_lives_as_long_as_it_says() {
-        let jwt = format!("e30.{}.", URL_SAFE_NO_PAD.encode(r#"{"sub":"worker","exp":1700003600}"#));
-        let jwt = token(&format!(r#"{{"access_token":"{jwt}","expires_in":5}}"#), "id", 1_700_000_000_500).unwrap();
+        let jwt =
+            format!("e30.{}.", URL_SAFE_NO_PAD.encode(r#"{"sub":"worker","exp":1700003600}"#));
+        let jwt = token(
+            &format!(r#"{{"access_token":"{jwt}","expires_in":5}}"#),
+            "id",
+            1_700_000_000_500,
+        )
+        .unwrap();
         assert_eq!((jwt.principal_name.as_str(), jwt.lifetime_ms), ("worker", 1_700_003_600_000));
-        let opaque = token(r#"{"access_token":"x","expires_in":5}"#, "id", 1_700_000_000_500).unwrap();
+        let opaque =
+            token(r#"{"access_token":"x","expires_in":5}"#, "id", 1_700_000_000_500).unwrap();
         assert_eq!((opaque.principal_name.as_str(), opaque.lifetime_ms), ("id", 1_700_000_005_500));
     }
 
@@ -144,7 +168,9 @@ mod tests {
         let body = r#"{"error":"invalid_client","error_description":"no\nsuch client"}"#;
         let told = refusal(401, body, "id");
         assert!(
-            told.starts_with("it answers client \"id\" with status 401 (invalid_client: nosuch client); see"),
+            told.starts_with(
+                "it answers client \"id\" with status 401 (invalid_client: nosuch client); see"
+            ),
             "{told}"
         );
         assert_eq!(refusal(503, "<html>", "id"), "it answers client \"id\" with status 503");

@@ -70,7 +70,8 @@ struct Facts {
 impl Causes {
     /// Causes of this configuration.
     pub fn new(kafka: &config::Kafka) -> Self {
-        let value = |name: &str| kafka.properties.get(name).map(|value| value.expose_secret().to_owned());
+        let value =
+            |name: &str| kafka.properties.get(name).map(|value| value.expose_secret().to_owned());
         let trusted = match (value("ssl.ca.location"), value("ssl.ca.pem")) {
             (Some(path), _) if path != "probe" => Trusted::File(path),
             (_, Some(pem)) => Trusted::Pem(pem),
@@ -105,16 +106,23 @@ impl Causes {
             Some(Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown) => {
                 facts.tls(text).or_else(|| facts.transport(text))
             }
-            Some(Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism) => facts.authentication(text),
+            Some(Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism) => {
+                facts.authentication(text)
+            }
             _ => None,
         };
-        known.unwrap_or_else(|| Cause { kind: kind_of(code), text: facts.secrets.mask(without_state(text)) })
+        known.unwrap_or_else(|| Cause {
+            kind: kind_of(code),
+            text: facts.secrets.mask(without_state(text)),
+        })
     }
 
     /// The cause behind an error that rdkafka returns.
     pub fn of_error(&self, error: &KafkaError) -> Cause {
         match error {
-            KafkaError::ClientCreation(text) | KafkaError::ClientConfig(_, text, ..) => self.of_creation(text),
+            KafkaError::ClientCreation(text) | KafkaError::ClientConfig(_, text, ..) => {
+                self.of_creation(text)
+            }
             error => self.of(error.rdkafka_error_code(), &error.to_string()),
         }
     }
@@ -129,7 +137,8 @@ impl Causes {
     pub fn complaint<'t>(&self, facility: &str, line: &'t str) -> Option<&'t str> {
         // `[thrd:NAME]: NAME: …`
         let text = line.split_once("]: ").map_or(line, |(_, text)| text);
-        let is_telling = facility == "FAIL" && self.of(Some(Code::BrokerTransportFailure), text).kind == Kind::Refused;
+        let is_telling = facility == "FAIL"
+            && self.of(Some(Code::BrokerTransportFailure), text).kind == Kind::Refused;
         is_telling.then_some(text)
     }
 
@@ -141,21 +150,26 @@ impl Causes {
 
     /// A topic that must not be described by one who is to read it.
     pub fn denied_describe(&self, topic: &str) -> Cause {
-        let missing = acl::missing(Operation::Read, Resource::Topic(topic), self.0.principal.as_deref());
-        Cause::refused(format!("the brokers refuse Describe, which Read includes, on topic {topic:?}: {missing}"))
+        let missing =
+            acl::missing(Operation::Read, Resource::Topic(topic), self.0.principal.as_deref());
+        Cause::refused(format!(
+            "the brokers refuse Describe, which Read includes, on topic {topic:?}: {missing}"
+        ))
     }
 
     /// A topic that the brokers do not show. A client without Describe is not told whether a topic
     /// exists.
     pub fn hidden(&self, topic: &str, operation: Operation) -> Cause {
         let is_open = self.0.security_protocol() == "PLAINTEXT";
-        let missing = match acl::missing(operation, Resource::Topic(topic), self.0.principal.as_deref()) {
-            // Without a login, ACLs are unlikely.
-            _ if is_open => String::new(),
-            missing => format!("; or {missing}"),
-        };
+        let missing =
+            match acl::missing(operation, Resource::Topic(topic), self.0.principal.as_deref()) {
+                // Without a login, ACLs are unlikely.
+                _ if is_open => String::new(),
+                missing => format!("; or {missing}"),
+            };
         Cause::refused(format!(
-            "topic {topic:?} does not exist on Kafka at {}, or this user lacks Describe on it: create it, or set kafka.topic \
+            "topic {topic:?} does not exist on Kafka at {}, or this user lacks Describe on it: \
+            create it, or set kafka.topic \
              to the one that holds the events{missing}",
             self.0.brokers
         ))
@@ -189,7 +203,9 @@ impl Facts {
 
     fn mechanism(&self) -> &str {
         // The two are one property.
-        self.property("sasl.mechanism").or_else(|| self.property("sasl.mechanisms")).unwrap_or("GSSAPI")
+        self.property("sasl.mechanism")
+            .or_else(|| self.property("sasl.mechanisms"))
+            .unwrap_or("GSSAPI")
     }
 
     fn security_protocol(&self) -> String {
@@ -201,20 +217,29 @@ impl Facts {
         if text.starts_with(NO_TOKEN) || text.contains("acquire SASL OAUTHBEARER token") {
             return Some(Cause::refused(self.secrets.mask(without_state(text))));
         }
-        if text.contains("mechanism handshake failed") || text.contains("Unsupported SASL mechanism") {
-            let offered = text.split_once("supported mechanisms: ").map(|(_, offered)| without_state(offered));
+        if text.contains("mechanism handshake failed")
+            || text.contains("Unsupported SASL mechanism")
+        {
+            let offered = text
+                .split_once("supported mechanisms: ")
+                .map(|(_, offered)| without_state(offered));
             let offered = offered.map(|offered| format!(", but {offered}")).unwrap_or_default();
             return Some(Cause::refused(format!(
-                "the brokers do not offer sasl.mechanism = {mechanism}{offered}: set one of theirs in [kafka.properties]"
+                "the brokers do not offer sasl.mechanism = {mechanism}{offered}: set one of theirs \
+                in [kafka.properties]"
             )));
         }
         if mechanism == "OAUTHBEARER" {
             let reason = self.secrets.mask(without_state(text));
-            return Some(Cause::refused(format!("the brokers refuse the token of OAUTHBEARER: {reason}")));
+            return Some(Cause::refused(format!(
+                "the brokers refuse the token of OAUTHBEARER: {reason}"
+            )));
         }
-        let user = self.property("sasl.username").map(|user| format!(" {user:?}")).unwrap_or_default();
+        let user =
+            self.property("sasl.username").map(|user| format!(" {user:?}")).unwrap_or_default();
         Some(Cause::refused(format!(
-            "the brokers refuse user{user} by {mechanism}: wrong password, or no such user; see sasl.username and \
+            "the brokers refuse user{user} by {mechanism}: wrong password, or no such user; see \
+            sasl.username and \
              sasl.password in [kafka.properties]"
         )))
     }
@@ -226,18 +251,26 @@ impl Facts {
             return Some(self.certificate(&broker));
         }
         // A listener without TLS may close the connection before it has answered.
-        let is_handshake = ["SSL_HANDSHAKE", "APIVERSION_QUERY"].iter().any(|state| text.contains(state));
+        let is_handshake =
+            ["SSL_HANDSHAKE", "APIVERSION_QUERY"].iter().any(|state| text.contains(state));
         if text.contains("PLAINTEXT broker listener")
             || text.contains("wrong version number")
             || (is_handshake && text.contains("SSL connection closed by peer"))
         {
             let plain = if protocol == "SASL_SSL" { "SASL_PLAINTEXT" } else { "PLAINTEXT" };
             return Some(Cause::refused(format!(
-                "{broker} does not speak TLS, as security.protocol = {protocol} asks for: name its TLS listener in \
-                 kafka.brokers, or set security.protocol = {plain} in [kafka.properties] if that is what you want"
+                "{broker} does not speak TLS, as security.protocol = {protocol} asks for: name its \
+                TLS listener in \
+                 kafka.brokers, or set security.protocol = {plain} in [kafka.properties] if that \
+                 is what you want"
             )));
         }
-        let alerts = ["certificate required", "alert bad certificate", "alert certificate", "alert unknown ca"];
+        let alerts = [
+            "certificate required",
+            "alert bad certificate",
+            "alert certificate",
+            "alert unknown ca",
+        ];
         if !alerts.iter().any(|alert| text.contains(alert)) {
             return None;
         }
@@ -245,14 +278,19 @@ impl Facts {
         Some(Cause::refused(match self.property("ssl.certificate.location") {
             Some(path) => {
                 format!(
-                    "{broker} does not accept the client's certificate, ssl.certificate.location = {path:?}: {told}"
+                    "{broker} does not accept the client's certificate, ssl.certificate.location = \
+                    {path:?}: {told}"
                 )
             }
             None if self.properties.contains_key("ssl.keystore.location") => {
-                format!("{broker} does not accept the client's certificate of ssl.keystore.location: {told}")
+                format!(
+                    "{broker} does not accept the client's certificate of ssl.keystore.location: \
+                    {told}"
+                )
             }
             None => format!(
-                "{broker} asks for a client's certificate: set ssl.certificate.location and ssl.key.location in \
+                "{broker} asks for a client's certificate: set ssl.certificate.location and \
+                ssl.key.location in \
                  [kafka.properties] ({told})"
             ),
         }))
@@ -271,18 +309,25 @@ impl Facts {
             }
             Some(Fault::NotValidYet(from)) => {
                 let from = from.map(|from| format!(" before {from}")).unwrap_or_default();
-                format!("the certificate of {broker} is not valid{from}: look at the clocks of both")
+                format!(
+                    "the certificate of {broker} is not valid{from}: look at the clocks of both"
+                )
             }
             Some(Fault::OtherHost(names)) => {
-                let names = if names.is_empty() { "another host".to_owned() } else { names.join(", ") };
+                let names =
+                    if names.is_empty() { "another host".to_owned() } else { names.join(", ") };
                 format!(
-                    "the certificate of {broker} is for {names}: name the broker so in kafka.brokers and in its \
+                    "the certificate of {broker} is for {names}: name the broker so in \
+                    kafka.brokers and in its \
                      advertised.listeners, {unless}"
                 )
             }
-            Some(Fault::Other(text)) => format!("the certificate of {broker} is not accepted: {text}"),
+            Some(Fault::Other(text)) => {
+                format!("the certificate of {broker} is not accepted: {text}")
+            }
             None => format!(
-                "the certificate of {broker} is not accepted: it is signed by no authority of {trusted}, or it has expired, \
+                "the certificate of {broker} is not accepted: it is signed by no authority of \
+                {trusted}, or it has expired, \
                  or it is for another host ({unless})"
             ),
         })
@@ -292,18 +337,22 @@ impl Facts {
         let protocol = self.security_protocol();
         let broker = self.address(text).unwrap_or_else(|| self.brokers.clone());
         let speaks_tls = protocol.ends_with("SSL");
-        let is_first_request = text.contains("in state APIVERSION_QUERY") && text.contains("Disconnected");
+        let is_first_request =
+            text.contains("in state APIVERSION_QUERY") && text.contains("Disconnected");
         if !speaks_tls && (is_first_request || text.contains("connecting to a SSL listener?")) {
             let tls = if protocol == "SASL_PLAINTEXT" { "SASL_SSL" } else { "SSL or SASL_SSL" };
             return Some(Cause::refused(format!(
-                "{broker} closes the connection: with security.protocol = {protocol} this client does not speak TLS, and the \
+                "{broker} closes the connection: with security.protocol = {protocol} this client \
+                does not speak TLS, and the \
                  listener seems to ask for it; set security.protocol = {tls} in [kafka.properties]"
             )));
         }
         if text.contains("broker might require SASL") {
             return Some(Cause::refused(format!(
-                "{broker} closes the connection: with security.protocol = {protocol} this client does not log in, and the \
-                 listener seems to ask for it; set security.protocol and sasl.mechanism in [kafka.properties]"
+                "{broker} closes the connection: with security.protocol = {protocol} this client \
+                does not log in, and the \
+                 listener seems to ask for it; set security.protocol and sasl.mechanism in \
+                 [kafka.properties]"
             )));
         }
         None
@@ -337,23 +386,30 @@ impl Facts {
     /// HOST:PORT: …`.
     fn address(&self, text: &str) -> Option<String> {
         let is_address = |part: &&str| {
-            part.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+            part.rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
         };
         let named = match text.split_once("://") {
             Some((_, rest)) => rest.split(['/', ' ']).next(),
-            None => text.split(": ").map(|part| part.split('/').next().unwrap_or(part)).find(is_address),
+            None => {
+                text.split(": ").map(|part| part.split('/').next().unwrap_or(part)).find(is_address)
+            }
         };
         named.map(|named| named.trim_end_matches(':')).filter(is_address).map(str::to_owned)
     }
 }
 
 /// The principal of the client, if the configuration shows it.
-fn principal(properties: &BTreeMap<String, String>, source: Option<&TokenSource>) -> Option<String> {
+fn principal(
+    properties: &BTreeMap<String, String>,
+    source: Option<&TokenSource>,
+) -> Option<String> {
     if !properties.get("security.protocol")?.to_uppercase().starts_with("SASL") {
         // The subject of a certificate, by the brokers' rules.
         return None;
     }
-    let mechanism = properties.get("sasl.mechanism").or_else(|| properties.get("sasl.mechanisms"))?;
+    let mechanism =
+        properties.get("sasl.mechanism").or_else(|| properties.get("sasl.mechanisms"))?;
     let name = match mechanism.as_str() {
         "OAUTHBEARER" => match source? {
             TokenSource::Unsecured(token) => token.principal.clone(),
@@ -372,9 +428,12 @@ fn is_certificate_failure(text: &str) -> bool {
 
 fn kind_of(code: Option<Code>) -> Kind {
     match code {
-        Some(Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut | Code::AllBrokersDown) => {
-            Kind::Unreachable
-        }
+        Some(
+            Code::BrokerTransportFailure
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::AllBrokersDown,
+        ) => Kind::Unreachable,
         Some(
             Code::Authentication
             | Code::SSL
@@ -423,21 +482,44 @@ mod tests {
 
     #[test]
     fn what_librdkafka_says_has_a_cause() {
-        let text = "sasl_ssl://k:9093/bootstrap: SASL authentication error: Authentication failed: Invalid username or password \
+        let text = "sasl_ssl://k:9093/bootstrap: SASL authentication error: Authentication failed: \
+            Invalid username or password \
                     (after 404ms in state AUTH_REQ)";
-        let expected = "the brokers refuse user \"alice\" by PLAIN: wrong password, or no such user";
+        let expected =
+            "the brokers refuse user \"alice\" by PLAIN: wrong password, or no such user";
         check(&SASL, Code::Authentication, text, Kind::Refused, expected);
-        let text = "sasl_ssl://k:9093/1: Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert \
+        let text = "sasl_ssl://k:9093/1: Receive failed: error:0A000412:SSL routines::ssl/tls \
+            alert bad certificate: SSL alert \
                     number 42 (after 3ms in state APIVERSION_QUERY)";
-        check(&SASL, Code::BrokerTransportFailure, text, Kind::Refused, "k:9093 asks for a client's certificate");
-        let text = "GroupCoordinator: k:9093: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: \
+        check(
+            &SASL,
+            Code::BrokerTransportFailure,
+            text,
+            Kind::Refused,
+            "k:9093 asks for a client's certificate",
+        );
+        let text = "GroupCoordinator: k:9093: SSL handshake failed: error:0A000086:SSL \
+            routines::certificate verify failed: \
                     broker certificate could not be verified";
-        check(&SASL, Code::SSL, text, Kind::Refused, "the certificate of k:9093 is not accepted: it is signed by no");
-        let text = "k:9092/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN (after 4ms in state \
+        check(
+            &SASL,
+            Code::SSL,
+            text,
+            Kind::Refused,
+            "the certificate of k:9093 is not accepted: it is signed by no",
+        );
+        let text = "k:9092/bootstrap: Disconnected: connection closed by peer: receive 0 after \
+            POLLIN (after 4ms in state \
                     APIVERSION_QUERY, 1 identical error(s) suppressed)";
-        check(&[], Code::BrokerTransportFailure, text, Kind::Refused, "k:9092 closes the connection: with security");
-        let text =
-            "ssl://k:9092/bootstrap: Disconnected: SSL connection closed by peer (after 4ms in state SSL_HANDSHAKE)";
+        check(
+            &[],
+            Code::BrokerTransportFailure,
+            text,
+            Kind::Refused,
+            "k:9092 closes the connection: with security",
+        );
+        let text = "ssl://k:9092/bootstrap: Disconnected: SSL connection closed by peer (after 4ms \
+            in state SSL_HANDSHAKE)";
         check(
             &SASL,
             Code::BrokerTransportFailure,
@@ -445,10 +527,17 @@ mod tests {
             Kind::Refused,
             "k:9092 does not speak TLS, as security.protocol",
         );
-        let text = "ssl://k:9092/1: Disconnected: SSL connection closed by peer (after 60000ms in state UP)";
-        check(&SASL, Code::BrokerTransportFailure, text, Kind::Unreachable, "ssl://k:9092/1: Disconnected");
-        let text =
-            "k:9092/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)";
+        let text = "ssl://k:9092/1: Disconnected: SSL connection closed by peer (after 60000ms in \
+            state UP)";
+        check(
+            &SASL,
+            Code::BrokerTransportFailure,
+            text,
+            Kind::Unreachable,
+            "ssl://k:9092/1: Disconnected",
+        );
+        let text = "k:9092/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused \
+            (after 0ms in state CONNECT)";
         let expected = "k:9092/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused";
         check(&[], Code::BrokerTransportFailure, text, Kind::Unreachable, expected);
         check(&SASL, Code::Unknown, "it says hunter2", Kind::Other, "it says ***");
@@ -456,7 +545,8 @@ mod tests {
 
     #[test]
     fn lines_of_the_log_tell_what_no_error_does() {
-        let line = "[thrd:k:9093/bootstrap]: k:9093/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN \
+        let line = "[thrd:k:9093/bootstrap]: k:9093/bootstrap: Disconnected: connection closed by \
+            peer: receive 0 after POLLIN \
                     (after 34ms in state APIVERSION_QUERY)";
         let told = causes(&[]).complaint("FAIL", line).unwrap();
         assert!(told.starts_with("k:9093/bootstrap: Disconnected"), "{told}");

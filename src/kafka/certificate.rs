@@ -59,7 +59,8 @@ pub(super) fn look(address: &str, trusted: &Trusted) -> Option<Fault> {
         .with_root_certificates(trusted.roots()?)
         .with_no_client_auth();
     let mut connection = ClientConnection::new(Arc::new(config), name).ok()?;
-    let mut socket = TcpStream::connect_timeout(&address.to_socket_addrs().ok()?.next()?, STEP_TIMEOUT).ok()?;
+    let mut socket =
+        TcpStream::connect_timeout(&address.to_socket_addrs().ok()?.next()?, STEP_TIMEOUT).ok()?;
     socket.set_read_timeout(Some(STEP_TIMEOUT)).ok()?;
     socket.set_write_timeout(Some(STEP_TIMEOUT)).ok()?;
     while connection.is_handshaking() {
@@ -78,7 +79,9 @@ fn fault(error: &io::Error) -> Option<Fault> {
         CertificateError::Expired => Fault::Expired(None),
         CertificateError::ExpiredContext { not_after, .. } => Fault::Expired(day(*not_after)),
         CertificateError::NotValidYet => Fault::NotValidYet(None),
-        CertificateError::NotValidYetContext { not_before, .. } => Fault::NotValidYet(day(*not_before)),
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            Fault::NotValidYet(day(*not_before))
+        }
         CertificateError::NotValidForName => Fault::OtherHost(Vec::new()),
         CertificateError::NotValidForNameContext { presented, .. } => {
             Fault::OtherHost(presented.iter().map(|name| plain_name(name)).collect())
@@ -109,7 +112,9 @@ impl Trusted {
             }
             Self::File(path) => add_file(&mut roots, Path::new(path)),
             Self::Pem(text) => add(&mut roots, text.as_bytes()),
-            Self::System => SYSTEM_FILES.iter().for_each(|path| add_file(&mut roots, Path::new(path))),
+            Self::System => {
+                SYSTEM_FILES.iter().for_each(|path| add_file(&mut roots, Path::new(path)))
+            }
         }
         (!roots.is_empty()).then_some(roots)
     }
@@ -120,7 +125,9 @@ impl fmt::Display for Trusted {
         match self {
             Self::File(path) => write!(f, "ssl.ca.location = {path:?}"),
             Self::Pem(_) => write!(f, "ssl.ca.pem"),
-            Self::System => write!(f, "the system's authorities; name the right one by ssl.ca.location"),
+            Self::System => {
+                write!(f, "the system's authorities; name the right one by ssl.ca.location")
+            }
         }
     }
 }

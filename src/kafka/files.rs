@@ -9,17 +9,27 @@ use std::path::Path;
 pub(super) fn cause(text: &str, properties: &BTreeMap<String, String>) -> Option<String> {
     if text.starts_with("Private key check failed") {
         return Some(
-            "the key of ssl.key.location or ssl.key.pem does not belong to the client's certificate of \
+            "the key of ssl.key.location or ssl.key.pem does not belong to the client's \
+            certificate of \
              ssl.certificate.location or ssl.certificate.pem"
                 .to_owned(),
         );
     }
-    if let Some(name) = ["ssl.key.pem", "ssl.certificate.pem", "ssl.ca.pem"].iter().find(|name| text.contains(*name)) {
-        let password = if *name == "ssl.key.pem" { ", or its ssl.key.password is wrong or missing" } else { "" };
+    if let Some(name) = ["ssl.key.pem", "ssl.certificate.pem", "ssl.ca.pem"]
+        .iter()
+        .find(|name| text.contains(*name))
+    {
+        let password = if *name == "ssl.key.pem" {
+            ", or its ssl.key.password is wrong or missing"
+        } else {
+            ""
+        };
         return Some(format!("{name} is not in PEM{password}"));
     }
-    let files = ["ssl.key.location", "ssl.certificate.location", "ssl.ca.location", "ssl.crl.location"];
-    let name = files.into_iter().chain(["ssl.keystore.location"]).find(|name| text.contains(name))?;
+    let files =
+        ["ssl.key.location", "ssl.certificate.location", "ssl.ca.location", "ssl.crl.location"];
+    let name =
+        files.into_iter().chain(["ssl.keystore.location"]).find(|name| text.contains(name))?;
     let path = properties.get(name)?;
     let named = |reason: &str| Some(format!("{name} = {path:?}: {reason}"));
     let content = match std::fs::read(Path::new(path)) {
@@ -32,12 +42,15 @@ pub(super) fn cause(text: &str, properties: &BTreeMap<String, String>) -> Option
     let holds = |part: &str| content.windows(part.len()).any(|window| window == part.as_bytes());
     match name {
         "ssl.keystore.location" => named(
-            "the file cannot be read as a PKCS#12 key store: it is of another kind, or ssl.keystore.password is wrong",
+            "the file cannot be read as a PKCS#12 key store: it is of another kind, or \
+            ssl.keystore.password is wrong",
         ),
         "ssl.key.location" if holds("ENCRYPTED") => {
             named("the key in the file is encrypted, and ssl.key.password is wrong or missing")
         }
-        "ssl.key.location" if !holds("PRIVATE KEY-----") => named("the file holds no private key in PEM"),
+        "ssl.key.location" if !holds("PRIVATE KEY-----") => {
+            named("the file holds no private key in PEM")
+        }
         "ssl.key.location" => named("the private key in the file cannot be used"),
         "ssl.crl.location" => named("the file holds no certificate revocation list in PEM"),
         _ if !holds("-----BEGIN") => named("the file holds no certificate in PEM"),
@@ -67,12 +80,23 @@ mod tests {
         let missing = "the file cannot be read: No such file or directory (os error 2)";
         check("ssl.key.location", None, key, missing);
         let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
-        let wrong_password = "the key in the file is encrypted, and ssl.key.password is wrong or missing";
+        let wrong_password =
+            "the key in the file is encrypted, and ssl.key.password is wrong or missing";
         check("ssl.key.location", Some(encrypted), key, wrong_password);
         check("ssl.key.location", Some("hello"), key, "the file holds no private key in PEM");
         check("ssl.ca.location", None, "ssl.ca.location failed: error:05880020", missing);
-        check("ssl.ca.location", Some(""), "ssl.ca.location failed: error", "the file holds no certificate in PEM");
-        check("ssl.keystore.location", None, "Failed to open ssl.keystore.location: x: error", missing);
+        check(
+            "ssl.ca.location",
+            Some(""),
+            "ssl.ca.location failed: error",
+            "the file holds no certificate in PEM",
+        );
+        check(
+            "ssl.keystore.location",
+            None,
+            "Failed to open ssl.keystore.location: x: error",
+            missing,
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Shared by all Kafka clients of the program: causes and remedies for librdkafka's errors; tokens
 //! for OAUTHBEARER.
 //!
-//! What it never does: connect to a broker on behalf of a client, decide whether to go on, or print.
+//! What it never does: connect to a broker on behalf of a client, decide whether to go on, or
+//! print.
 
 mod acl;
 mod authorization_server;

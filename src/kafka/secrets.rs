@@ -15,8 +15,10 @@ pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
     pub(super) fn of(properties: &BTreeMap<String, SecretString>) -> Self {
-        let values =
-            properties.iter().filter(|(name, _)| is_secret_property(name)).map(|(_, value)| value.expose_secret());
+        let values = properties
+            .iter()
+            .filter(|(name, _)| is_secret_property(name))
+            .map(|(_, value)| value.expose_secret());
         let mut parts: Vec<String> = values.flat_map(parts).map(str::to_owned).collect();
         parts.retain(|part| part.chars().count() >= SECRET_CHARS_MIN);
         parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
@@ -68,13 +70,17 @@ mod tests {
             ("sasl.oauthbearer.config", "principal=worker7 extension_key=swordfish"),
             ("ssl.key.pem", "-----BEGIN PRIVATE KEY-----\nMIGHAgEA\n-----END PRIVATE KEY-----"),
         ];
-        let properties = properties.map(|(name, value)| (name.to_owned(), SecretString::from(value)));
+        let properties =
+            properties.map(|(name, value)| (name.to_owned(), SecretString::from(value)));
         let secrets = Secrets::of(&BTreeMap::from(properties));
         let check = |text: &str, expected: &str| assert_eq!(secrets.mask(text), expected);
         check("user worker, password hunter2", "user worker, password ***");
         check("beginning at: extension_key=swordfish", "beginning at: ***");
         check("sword: swordfish", "sword: ***");
-        check("not a key: MIGHAgEA, -----BEGIN PRIVATE KEY-----", "not a key: ***, -----BEGIN PRIVATE KEY-----");
+        check(
+            "not a key: MIGHAgEA, -----BEGIN PRIVATE KEY-----",
+            "not a key: ***, -----BEGIN PRIVATE KEY-----",
+        );
         assert!(!format!("{secrets:?}").contains("hunter2"));
     }
 }

@@ -1,8 +1,8 @@
 //! Tokens for OAUTHBEARER: those of an authorization server, and unsecured ones.
 //!
-//! librdkafka has a maker of unsecured tokens, but it is called for the first one alone: rdkafka takes the events that ask
-//! for the next ones, and answers them by its client's context. It asks again after four fifths of a token's life, and 10 s
-//! after each failure.
+//! librdkafka has a maker of unsecured tokens, but it is called for the first one alone: rdkafka
+//! takes the events that ask for the next ones, and answers them by its client's context. It asks
+//! again after four fifths of a token's life, and 10 s after each failure.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,8 +18,8 @@ use serde_json::{Map, Value, json};
 use super::authorization_server;
 use crate::config::{AuthorizationServer, TokenSource, UnsecuredToken};
 
-/// How long a client waits for an authorization server before it goes on with its other work. What comes later serves the
-/// next time that it asks.
+/// How long a client waits for an authorization server before it goes on with its other work. What
+/// comes later serves the next time that it asks.
 const WAIT: Duration = Duration::from_secs(2);
 
 /// How it is said that there is no token.
@@ -27,7 +27,8 @@ pub(super) const NO_TOKEN: &str = "no token for OAUTHBEARER";
 
 type Answer = Result<OAuthToken, String>;
 
-/// Tells that there is no token, when that begins and when its reason changes, and that there is one again.
+/// Tells that there is no token, when that begins and when its reason changes, and that there is
+/// one again.
 type Tell = fn(Result<(), &str>);
 
 /// A client's complaint: code and words.
@@ -38,7 +39,8 @@ type Complaint = (Option<RDKafkaErrorCode>, String);
 pub struct Tokens {
     source: Option<TokenSource>,
     tell: Tell,
-    /// What the authorization server was asked and has not answered yet. Held while it is waited for.
+    /// What the authorization server was asked and has not answered yet. Held while it is waited
+    /// for.
     asked: Mutex<Option<Receiver<Answer>>>,
     /// Why there is no new token; `None` while there is one.
     failure: Mutex<Option<String>>,
@@ -58,11 +60,15 @@ impl Tokens {
     pub fn next(&self) -> Result<OAuthToken, String> {
         let answer = match &self.source {
             Some(TokenSource::Unsecured(token)) => Ok(issue(token, Utc::now().timestamp_millis())),
-            Some(TokenSource::Server(server)) => ask(server, &mut lock(&self.asked)).unwrap_or_else(|| {
-                // While it is asked again, why it gave none before is still what there is to say.
-                let known = lock(&self.failure).clone();
-                Err(known.unwrap_or_else(|| format!("the token endpoint {} has not answered yet", server.endpoint)))
-            }),
+            Some(TokenSource::Server(server)) => ask(server, &mut lock(&self.asked))
+                .unwrap_or_else(|| {
+                    // While it is asked again, why it gave none before is still what there is to
+                    // say.
+                    let known = lock(&self.failure).clone();
+                    Err(known.unwrap_or_else(|| {
+                        format!("the token endpoint {} has not answered yet", server.endpoint)
+                    }))
+                }),
             None => Err("nothing in [kafka.properties] tells where tokens come from".to_owned()),
         };
         let failure = answer.as_ref().err();
@@ -75,11 +81,14 @@ impl Tokens {
         answer
     }
 
-    /// What is behind a client's complaint: that there is no new token, where that is so. Brokers end connections with
-    /// their tokens, and refuse those that have ended, without a word of why there is no other.
+    /// What is behind a client's complaint: that there is no new token, where that is so. Brokers
+    /// end connections with their tokens, and refuse those that have ended, without a word of why
+    /// there is no other.
     pub fn behind(&self, complaint: Complaint) -> Complaint {
         match &*lock(&self.failure) {
-            Some(reason) => (Some(RDKafkaErrorCode::Authentication), format!("{NO_TOKEN}: {reason}")),
+            Some(reason) => {
+                (Some(RDKafkaErrorCode::Authentication), format!("{NO_TOKEN}: {reason}"))
+            }
             None => complaint,
         }
     }
@@ -90,7 +99,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Asks the server, on a thread of its own, unless it has been asked already; `None` where it has not answered yet.
+/// Asks the server, on a thread of its own, unless it has been asked already; `None` where it has
+/// not answered yet.
 fn ask(server: &AuthorizationServer, asked: &mut Option<Receiver<Answer>>) -> Option<Answer> {
     let receiver = asked.take().unwrap_or_else(|| {
         let (answer, receiver) = mpsc::sync_channel(1);
@@ -115,7 +125,8 @@ fn ask(server: &AuthorizationServer, asked: &mut Option<Receiver<Answer>>) -> Op
 
 /// A token that is made at `now_ms`, milliseconds since 1970.
 fn issue(token: &UnsecuredToken, now_ms: i64) -> OAuthToken {
-    let lifetime_ms = now_ms.saturating_add(i64::try_from(token.life.as_millis()).unwrap_or(i64::MAX));
+    let lifetime_ms =
+        now_ms.saturating_add(i64::try_from(token.life.as_millis()).unwrap_or(i64::MAX));
     // Rounded to whole seconds like other implementations: a token must not be from the future, nor
     // expire later than stated.
     let (issued, expires) = (now_ms / 1_000, lifetime_ms / 1_000);
@@ -145,9 +156,14 @@ mod tests {
             ("ENABLE_SASL_OAUTHBEARER_UNSECURE_JWT", "true"),
             ("SASL_OAUTHBEARER_CONFIG", config),
         ];
-        let environment = environment.map(|(name, value)| (format!("SEATMETER__KAFKA__PROPERTIES__{name}"), value));
-        let config = crate::config::load(None, environment.map(|(name, value)| (name.into(), value.into()))).unwrap();
-        let Some(TokenSource::Unsecured(source)) = config.kafka.token_source else { panic!("it is one") };
+        let environment = environment
+            .map(|(name, value)| (format!("SEATMETER__KAFKA__PROPERTIES__{name}"), value));
+        let config =
+            crate::config::load(None, environment.map(|(name, value)| (name.into(), value.into())))
+                .unwrap();
+        let Some(TokenSource::Unsecured(source)) = config.kafka.token_source else {
+            panic!("it is one")
+        };
         let token = issue(&source, 1_700_000_000_999);
         let parts: Vec<&str> = token.token.split('.').collect();
         assert_eq!((parts[0], parts[2]), ("eyJhbGciOiJub25lIn0", ""));
@@ -158,9 +174,13 @@ mod tests {
     fn a_token_says_who_and_for_how_long() {
         let expected = json!({"sub": "worker", "iat": 1_700_000_000, "exp": 1_700_003_600});
         assert_eq!(claims("principal=worker"), expected);
-        let expected = json!({"who": "a=b", "iat": 1_700_000_000, "exp": 1_700_000_020, "groups": ["x", "y"]});
+        let expected =
+            json!({"who": "a=b", "iat": 1_700_000_000, "exp": 1_700_000_020, "groups": ["x", "y"]});
         assert_eq!(
-            claims(" principal=a=b  principalClaimName=who lifeSeconds=20 scope=x,,y scopeClaimName=groups"),
+            claims(
+                " principal=a=b  principalClaimName=who lifeSeconds=20 scope=x,,y \
+                scopeClaimName=groups"
+            ),
             expected
         );
     }

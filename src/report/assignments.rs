@@ -78,7 +78,8 @@ pub enum SortKey {
 
 impl SortKey {
     /// Every key.
-    pub const ALL: [Self; 5] = [Self::User, Self::Email, Self::Organization, Self::LastAssignment, Self::LastActiveUse];
+    pub const ALL: [Self; 5] =
+        [Self::User, Self::Email, Self::Organization, Self::LastAssignment, Self::LastActiveUse];
 
     /// The name in queries, which is also the column's.
     pub const fn as_str(self) -> &'static str {
@@ -97,7 +98,8 @@ impl Sort {
         let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
         let key = SortKey::ALL.into_iter().find(|key| key.as_str() == name);
         key.map(|key| Self { key, descending }).ok_or_else(|| {
-            "Not one of user, email, organization, last_assignment, last_active_use, with - before it for descending."
+            "Not one of user, email, organization, last_assignment, last_active_use, with - before \
+            it for descending."
                 .to_owned()
         })
     }
@@ -108,7 +110,9 @@ impl AssignmentsRequest {
     pub fn parse_all(mut query: Query) -> Result<Self, BadParameter> {
         let request = Self::take(&mut query)?;
         for of_pages in ["limit", "cursor"] {
-            query.take_parsed(of_pages, |_| Err::<(), _>("CSV has all rows at once, JSON has pages.".to_owned()))?;
+            query.take_parsed(of_pages, |_| {
+                Err::<(), _>("CSV has all rows at once, JSON has pages.".to_owned())
+            })?;
         }
         query.finish()?;
         Ok(request)
@@ -149,18 +153,24 @@ impl AssignmentsRequest {
             status: status.unwrap_or(StatusFilter::Active),
             activated,
             inactive_days: query.take_number("inactive_days", 0..=INACTIVE_DAYS_MAX)?,
-            sort: query.take_parsed("sort", Sort::parse)?.unwrap_or(Sort { key: SortKey::User, descending: false }),
+            sort: query
+                .take_parsed("sort", Sort::parse)?
+                .unwrap_or(Sort { key: SortKey::User, descending: false }),
             as_of_ms: query.take_instant("as_of")?,
         })
     }
 
     /// Whether the rows change as now moves on.
     pub fn pinned(&self) -> Pinned {
-        if self.inactive_days.is_some() && self.as_of_ms.is_none() { Pinned::Never } else { Pinned::Always }
+        if self.inactive_days.is_some() && self.as_of_ms.is_none() {
+            Pinned::Never
+        } else {
+            Pinned::Always
+        }
     }
 
-    /// The instant before which the last use of an inactive seat lies, milliseconds since 1970 UTC; `None` where
-    /// inactivity is not asked for.
+    /// The instant before which the last use of an inactive seat lies, milliseconds since 1970 UTC;
+    /// `None` where inactivity is not asked for.
     pub fn inactive_before_ms(&self, now_ms: i64) -> Option<i64> {
         let days = i64::from(self.inactive_days?);
         // No use lies outside, so an instant beyond asks for the same.
@@ -190,7 +200,8 @@ impl AssignmentsRequest {
     }
 
     fn sorts_by(&self, value: &SortValue) -> bool {
-        let is_text = matches!(self.sort.key, SortKey::User | SortKey::Email | SortKey::Organization);
+        let is_text =
+            matches!(self.sort.key, SortKey::User | SortKey::Email | SortKey::Organization);
         match value {
             SortValue::Null => matches!(self.sort.key, SortKey::Email | SortKey::LastActiveUse),
             SortValue::Text(_) | SortValue::Beginning(_) => is_text,
@@ -260,7 +271,8 @@ pub struct AssignmentsReport {
 }
 
 impl AssignmentsReport {
-    /// Puts a page together. `rows` are those after the page's start, one more than the limit if there are as many.
+    /// Puts a page together. `rows` are those after the page's start, one more than the limit if
+    /// there are as many.
     pub fn assemble(
         account: &str,
         request: &AssignmentsRequest,
@@ -272,8 +284,14 @@ impl AssignmentsReport {
         let more = rows.len() > page.limit;
         rows.truncate(page.limit);
         let last = rows.last().filter(|_| more);
-        let next_cursor = last.map(|row| position_of(row, request.sort.key).encode(&request.scope(account)));
-        Self { subject: Subject::new(account, request.organization.as_deref(), zone), rows, total, next_cursor }
+        let next_cursor =
+            last.map(|row| position_of(row, request.sort.key).encode(&request.scope(account)));
+        Self {
+            subject: Subject::new(account, request.organization.as_deref(), zone),
+            rows,
+            total,
+            next_cursor,
+        }
     }
 }
 
@@ -284,15 +302,24 @@ fn position_of(row: &Assignment, key: SortKey) -> Position {
         SortKey::Email => row.email.as_ref().map_or(SortValue::Null, text),
         SortKey::Organization => text(&row.organization),
         SortKey::LastAssignment => SortValue::Time(row.last_assignment.0),
-        SortKey::LastActiveUse => row.last_active_use.map_or(SortValue::Null, |time| SortValue::Time(time.0)),
+        SortKey::LastActiveUse => {
+            row.last_active_use.map_or(SortValue::Null, |time| SortValue::Time(time.0))
+        }
     };
     Position { key, user_id: row.user_id.clone(), organization_id: row.organization_id.clone() }
 }
 
 /// An empty CSV of assignments, with its header.
 pub fn table() -> Table {
-    let header =
-        ["User", "Email", "License Source", "Organization", "TestOps Project", "Last Assignment", "Last Active Use"];
+    let header = [
+        "User",
+        "Email",
+        "License Source",
+        "Organization",
+        "TestOps Project",
+        "Last Assignment",
+        "Last Active Use",
+    ];
     Table::new(&header)
 }
 
@@ -368,7 +395,11 @@ mod tests {
         let position = second.after.unwrap();
         assert_eq!((position.key, position.user_id), (SortValue::Null, "1".to_owned()));
         for other in ["sort=-email", "sort=user", "sort=email&status=all", "sort=email&user=x"] {
-            assert_eq!(page(&format!("{other}&cursor={cursor}")).map(drop), Err("cursor".to_owned()), "{other}");
+            assert_eq!(
+                page(&format!("{other}&cursor={cursor}")).map(drop),
+                Err("cursor".to_owned()),
+                "{other}"
+            );
         }
         let query = Query::parse(Some(&format!("sort=email&cursor={cursor}"))).unwrap();
         assert!(AssignmentsRequest::parse_page("other", query).is_err());
@@ -377,14 +408,24 @@ mod tests {
     #[test]
     fn the_last_page_has_no_cursor() {
         let (request, first) = page("limit=2").unwrap();
-        let report = AssignmentsReport::assemble("acme", &request, &first, Zone::UTC, vec![row("1"), row("2")], 2);
+        let report = AssignmentsReport::assemble(
+            "acme",
+            &request,
+            &first,
+            Zone::UTC,
+            vec![row("1"), row("2")],
+            2,
+        );
         assert_eq!(report.next_cursor, None);
     }
 
     #[test]
     fn inactivity_counts_24_hours_a_day_back_from_as_of() {
         let (request, _) = page("inactive_days=30&as_of=2026-06-20T12:00:00Z").unwrap();
-        assert_eq!(Instant(request.inactive_before_ms(0).unwrap()).to_string(), "2026-05-21T12:00:00.000Z");
+        assert_eq!(
+            Instant(request.inactive_before_ms(0).unwrap()).to_string(),
+            "2026-05-21T12:00:00.000Z"
+        );
         let (request, _) = page("inactive_days=100000").unwrap();
         assert_eq!(request.inactive_before_ms(1), Some(0));
         assert_eq!(page("").unwrap().0.inactive_before_ms(1), None);
@@ -396,7 +437,8 @@ mod tests {
         table.row(cells(row("1")));
         assert_eq!(
             String::from_utf8(table.take_bytes()).unwrap(),
-            "User,Email,License Source,Organization,TestOps Project,Last Assignment,Last Active Use\r\n\
+            "User,Email,License Source,Organization,TestOps Project,Last Assignment,Last Active \
+            Use\r\n\
              Name 1,,acme,'=Acme,,1970-01-01T00:00:00.000Z,\r\n"
         );
     }

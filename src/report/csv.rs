@@ -2,10 +2,13 @@
 
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
-/// The characters that make a spreadsheet take a cell for a formula: the usual ones, and their full-width and small forms.
-const FORMULA_SIGNS: [char; 12] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '﹦', '﹢', '﹣', '﹫'];
+/// The characters that make a spreadsheet take a cell for a formula: the usual ones, and their
+/// full-width and small forms.
+const FORMULA_SIGNS: [char; 12] =
+    ['=', '+', '-', '@', '＝', '＋', '－', '＠', '﹦', '﹢', '﹣', '﹫'];
 
-/// Letters and symbols that show as nothing: the fillers of Hangul, and the empty pattern of braille.
+/// Letters and symbols that show as nothing: the fillers of Hangul, and the empty pattern of
+/// braille.
 const BLANK_LETTERS: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
 
 /// Characters besides RFC 4180's own that some spreadsheet splits a cell at unless it is quoted.
@@ -37,16 +40,22 @@ impl Cell {
     }
 }
 
-/// True where the first letter that shows is a formula's sign. Spreadsheets skip blanks, controls, marks and letters without
-/// width before they look, some of them on import and some when the cell is edited.
+/// True where the first letter that shows is a formula's sign. Spreadsheets skip blanks, controls,
+/// marks and letters without width before they look, some of them on import and some when the cell
+/// is edited.
 fn is_formula(text: &str) -> bool {
-    text.chars().find(|&letter| !is_skipped(letter)).is_some_and(|letter| FORMULA_SIGNS.contains(&letter))
+    text.chars()
+        .find(|&letter| !is_skipped(letter))
+        .is_some_and(|letter| FORMULA_SIGNS.contains(&letter))
 }
 
 fn is_skipped(letter: char) -> bool {
     let category = letter.general_category();
     letter.is_whitespace()
-        || matches!(letter.general_category_group(), GeneralCategoryGroup::Mark | GeneralCategoryGroup::Separator)
+        || matches!(
+            letter.general_category_group(),
+            GeneralCategoryGroup::Mark | GeneralCategoryGroup::Separator
+        )
         || matches!(category, GeneralCategory::Control | GeneralCategory::Format)
         || BLANK_LETTERS.contains(&letter)
 }
@@ -75,10 +84,9 @@ impl Table {
             .quote_style(quotes)
             .buffer_capacity(LINE_BYTES_USUAL)
             .from_writer(&mut self.bytes);
-        writer
-            .write_record(cells)
-            .and_then(|()| Ok(writer.flush()?))
-            .expect("memory does not fail to be written, and a single line has no other to agree with");
+        writer.write_record(cells).and_then(|()| Ok(writer.flush()?)).expect(
+            "memory does not fail to be written, and a single line has no other to agree with",
+        );
     }
 
     /// Takes out the lines that were added since the last call.
@@ -134,8 +142,14 @@ mod tests {
         for sign in ['﹦', '﹢', '﹣', '﹫', '＋', '－'] {
             assert_eq!(line([Cell::Text(format!("{sign}1"))]), format!("'{sign}1\r\n"));
         }
-        assert_eq!(line([Cell::Text("a =1".to_owned()), Cell::Text("\u{200b}a".to_owned())]), "a =1,\u{200b}a\r\n");
-        assert_eq!(line([Cell::Plain("-174".to_owned()), Cell::Text("a=b".to_owned())]), "-174,a=b\r\n");
+        assert_eq!(
+            line([Cell::Text("a =1".to_owned()), Cell::Text("\u{200b}a".to_owned())]),
+            "a =1,\u{200b}a\r\n"
+        );
+        assert_eq!(
+            line([Cell::Plain("-174".to_owned()), Cell::Text("a=b".to_owned())]),
+            "-174,a=b\r\n"
+        );
     }
 
     #[test]

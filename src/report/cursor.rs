@@ -1,4 +1,5 @@
-//! Cursors: where a page of assignments ended, as an opaque text that is good for the same account and query alone.
+//! Cursors: where a page of assignments ended, as an opaque text that is good for the same account
+//! and query alone.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,11 +8,12 @@ use sha2::{Digest, Sha256};
 /// How many bytes of the checksum a cursor carries.
 const CHECKSUM_BYTES: usize = 16;
 
-/// The longest text that a cursor carries whole, bytes. A name may be as long as a record, and an address may not: of a
-/// longer one the cursor carries the beginning.
+/// The longest text that a cursor carries whole, bytes. A name may be as long as a record, and an
+/// address may not: of a longer one the cursor carries the beginning.
 const TEXT_BYTES_MAX: usize = 256;
 
-/// The longest cursor that is looked at, bytes: a text and two ids, each of whose bytes may take six as JSON, in base64.
+/// The longest cursor that is looked at, bytes: a text and two ids, each of whose bytes may take
+/// six as JSON, in base64.
 const CURSOR_BYTES_MAX: usize = 8 * 1024;
 
 /// Where a page ended: the last row's place in the order.
@@ -77,7 +79,9 @@ impl Position {
             serde_json::Value::String(text) => SortValue::Text(text),
             serde_json::Value::Number(number) => SortValue::Time(number.as_i64()?),
             serde_json::Value::Array(beginning) => {
-                let [serde_json::Value::String(text)] = <[_; 1]>::try_from(beginning).ok()? else { return None };
+                let [serde_json::Value::String(text)] = <[_; 1]>::try_from(beginning).ok()? else {
+                    return None;
+                };
                 SortValue::Beginning(text)
             }
             _ => return None,
@@ -86,8 +90,8 @@ impl Position {
     }
 }
 
-/// Binds a payload to its scope. It keeps mistakes out, not attackers: a cursor opens nothing that its bearer may not
-/// read anyway.
+/// Binds a payload to its scope. It keeps mistakes out, not attackers: a cursor opens nothing that
+/// its bearer may not read anyway.
 fn checksum(scope: &str, payload: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let mut hash = Sha256::new();
     hash.update(b"seatmeter assignments cursor 2\0");
@@ -109,7 +113,9 @@ mod tests {
     #[test]
     fn a_cursor_is_read_back_in_its_own_scope_alone() {
         let long = SortValue::text(&"é".repeat(100_000));
-        for key in [SortValue::Null, SortValue::text("=cmd"), long, SortValue::Time(1_772_356_353_123)] {
+        for key in
+            [SortValue::Null, SortValue::text("=cmd"), long, SortValue::Time(1_772_356_353_123)]
+        {
             let cursor = position(key.clone()).encode("a");
             assert_eq!(Position::decode(&cursor, "a"), Some(position(key)));
             assert_eq!(Position::decode(&cursor, "b"), None);
@@ -138,7 +144,11 @@ mod tests {
         for index in 0..cursor.len() {
             let mut changed = cursor.clone().into_bytes();
             changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
-            assert_eq!(Position::decode(std::str::from_utf8(&changed).unwrap(), "a"), None, "byte {index}");
+            assert_eq!(
+                Position::decode(std::str::from_utf8(&changed).unwrap(), "a"),
+                None,
+                "byte {index}"
+            );
         }
         for made_up in ["", "A", "!!!", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", &"A".repeat(100_000)] {
             assert_eq!(Position::decode(made_up, "a"), None);

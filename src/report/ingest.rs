@@ -18,11 +18,13 @@ pub struct PartitionProgress {
     pub progress: Progress,
     /// The end of the partition's log; `None` where it could not be asked for lately.
     pub high_watermark: Option<u64>,
-    /// When its last flush was complete, by ClickHouse's clock, milliseconds since 1970 UTC; `None` before the first.
+    /// When its last flush was complete, by ClickHouse's clock, milliseconds since 1970 UTC; `None`
+    /// before the first.
     pub flushed_at_ms: Option<i64>,
 }
 
-/// What became of the records so far. Each is in exactly one of `events`, `rejected`, `duplicates` and `skipped`.
+/// What became of the records so far. Each is in exactly one of `events`, `rejected`, `duplicates`
+/// and `skipped`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RecordCounts {
     /// Events accepted.
@@ -53,8 +55,8 @@ pub struct IngestReport {
     /// The release of the IANA time zone database that this program tells days by.
     #[schema(example = "2026f")]
     pub timezones: &'static str,
-    /// Accounts that more than one partition has counted without a stop between. They are not counted exactly; the view
-    /// `split_accounts` names them.
+    /// Accounts that more than one partition has counted without a stop between. They are not
+    /// counted exactly; the view `split_accounts` names them.
     #[schema(example = 0)]
     pub split_accounts: u64,
     /// Ordered by topic and partition.
@@ -87,14 +89,28 @@ impl IngestReport {
         let partitions: Vec<PartitionReport> = partitions
             .into_iter()
             .map(|partition| {
-                let Progress { next_offset, accepted, rejected, duplicates, skipped, absent, last_record: _ } =
-                    partition.progress;
+                let Progress {
+                    next_offset,
+                    accepted,
+                    rejected,
+                    duplicates,
+                    skipped,
+                    absent,
+                    last_record: _,
+                } = partition.progress;
                 let lag = partition.high_watermark.map(|end| end.saturating_sub(next_offset));
                 PartitionReport {
                     topic: partition.topic,
                     partition: partition.partition,
                     next_offset,
-                    counts: RecordCounts { events: accepted, rejected, duplicates, skipped, absent, lag },
+                    counts: RecordCounts {
+                        events: accepted,
+                        rejected,
+                        duplicates,
+                        skipped,
+                        absent,
+                        lag,
+                    },
                     data_through: partition.flushed_at_ms.map(Instant),
                 }
             })
@@ -118,13 +134,19 @@ impl IngestReport {
         let partitions = self.partitions.iter();
         let partitions: Vec<_> = partitions
             .map(|partition| {
-                (partition.topic.clone(), partition.partition, partition.next_offset, partition.counts.clone())
+                (
+                    partition.topic.clone(),
+                    partition.partition,
+                    partition.next_offset,
+                    partition.counts.clone(),
+                )
             })
             .collect();
         (self.counts.clone(), self.timezones, self.split_accounts, partitions)
     }
 
-    /// When the partition was flushed whose last flush is oldest; `None` where one was not flushed at all.
+    /// When the partition was flushed whose last flush is oldest; `None` where one was not flushed
+    /// at all.
     pub fn data_through(&self) -> Option<Instant> {
         self.partitions.iter().map(|partition| partition.data_through).min().flatten()
     }
@@ -158,10 +180,18 @@ mod tests {
             high_watermark: Some(high_watermark),
             flushed_at_ms: Some(flushed_at_ms),
         };
-        let report = IngestReport::assemble(vec![partition(1, 10, 15, 500), partition(0, 20, 19, 700)], 2);
+        let report =
+            IngestReport::assemble(vec![partition(1, 10, 15, 500), partition(0, 20, 19, 700)], 2);
         assert_eq!(
             report.counts,
-            RecordCounts { events: 24, rejected: 2, duplicates: 4, skipped: 0, absent: 0, lag: Some(5) }
+            RecordCounts {
+                events: 24,
+                rejected: 2,
+                duplicates: 4,
+                skipped: 0,
+                absent: 0,
+                lag: Some(5)
+            }
         );
         assert_eq!(report.split_accounts, 2);
         assert_eq!(report.partitions[0].partition, 0);

@@ -11,8 +11,8 @@ use super::subject::{Range, Subject};
 use super::value::{Date, Hundredths};
 use crate::core::calendar::{Day, Zone};
 
-/// The most points, over all organizations, with which a comparison by organization is put together in memory; a larger
-/// one is written as its rows come.
+/// The most points, over all organizations, with which a comparison by organization is put together
+/// in memory; a larger one is written as its rows come.
 pub const SERIES_POINTS_MAX: usize = 250_000;
 
 /// A parsed request for the license history.
@@ -27,8 +27,10 @@ pub struct HistoryRequest {
 impl HistoryRequest {
     /// Takes a request's parameters.
     pub fn parse(mut query: Query) -> Result<Self, BadParameter> {
-        let request =
-            Self { organization: query.take_id("organization_id")?, period: PeriodRequest::take(&mut query)? };
+        let request = Self {
+            organization: query.take_id("organization_id")?,
+            period: PeriodRequest::take(&mut query)?,
+        };
         query.finish()?;
         Ok(request)
     }
@@ -87,7 +89,8 @@ impl HistoryReport {
         period: &Period,
         counts: &[SeatCounts],
     ) -> Self {
-        let by_edge: HashMap<i64, &SeatCounts> = counts.iter().map(|count| (count.edge_ms, count)).collect();
+        let by_edge: HashMap<i64, &SeatCounts> =
+            counts.iter().map(|count| (count.edge_ms, count)).collect();
         let points = period.slices.iter().map(|slice| {
             let count = by_edge.get(&slice.stored_edge_ms());
             HistoryPoint {
@@ -175,8 +178,8 @@ pub struct UsageByOrganizationReport {
     pub subject: Subject,
     #[serde(flatten)]
     pub range: Range,
-    /// One series per direct child of the chosen organization (per top-level organization if none is chosen), ordered
-    /// by id.
+    /// One series per direct child of the chosen organization (per top-level organization if none
+    /// is chosen), ordered by id.
     pub series: Vec<UsageSeries>,
 }
 
@@ -222,7 +225,13 @@ pub enum LicenseUsage {
 
 impl UsageReport {
     /// Puts the report together.
-    pub fn assemble(account: &str, request: &UsageRequest, zone: Zone, period: &Period, rows: &UsageRows) -> Self {
+    pub fn assemble(
+        account: &str,
+        request: &UsageRequest,
+        zone: Zone,
+        period: &Period,
+        rows: &UsageRows,
+    ) -> Self {
         Self {
             subject: Subject::new(account, request.organization.as_deref(), zone),
             range: Range::of(period),
@@ -232,8 +241,8 @@ impl UsageReport {
 }
 
 impl UsageByOrganizationReport {
-    /// Puts the report together. `children` are the organizations to compare, ascending; those without rows have seats and users
-    /// 0.
+    /// Puts the report together. `children` are the organizations to compare, ascending; those
+    /// without rows have seats and users 0.
     pub fn assemble(
         account: &str,
         request: &UsageRequest,
@@ -269,7 +278,8 @@ pub fn fits_memory(children: usize, period: &Period) -> bool {
 
 fn usage_points(period: &Period, rows: &UsageRows) -> Vec<UsagePoint> {
     let assigned: HashMap<i64, u64> = rows.assigned.iter().copied().collect();
-    let active: HashMap<Day, &ActiveUsers> = rows.active.iter().map(|row| (row.first_day, row)).collect();
+    let active: HashMap<Day, &ActiveUsers> =
+        rows.active.iter().map(|row| (row.first_day, row)).collect();
     let points = period.slices.iter().map(|slice| {
         let users = slice.stored_start().and_then(|first_day| active.get(&first_day));
         UsagePoint {
@@ -279,7 +289,10 @@ fn usage_points(period: &Period, rows: &UsageRows) -> Vec<UsagePoint> {
             assigned: assigned.get(&slice.stored_edge_ms()).copied().unwrap_or(0),
             active_users: users.map_or(0, |row| row.active_users),
             peak_daily_active_users: users.map_or(0, |row| row.peak_daily),
-            average_daily_active_users: Hundredths::ratio(users.map_or(0, |row| row.user_days), slice.counted_days()),
+            average_daily_active_users: Hundredths::ratio(
+                users.map_or(0, |row| row.user_days),
+                slice.counted_days(),
+            ),
         }
     });
     points.collect()

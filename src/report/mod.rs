@@ -1,8 +1,8 @@
 //! Report requests, parsed so that they cannot be wrong, and report bodies assembled from rows.
 //!
-//! Each report is a pair of pure functions: a request that says which rows it needs, and an assembly that turns those
-//! rows into the answer. Nothing here performs I/O or knows what time it is: `now` is a parameter, and the account's
-//! time zone comes with the rows.
+//! Each report is a pair of pure functions: a request that says which rows it needs, and an
+//! assembly that turns those rows into the answer. Nothing here performs I/O or knows what time it
+//! is: `now` is a parameter, and the account's time zone comes with the rows.
 
 pub mod assignments;
 pub mod csv;

@@ -44,9 +44,15 @@ pub enum Visible {
 }
 
 impl OrganizationsReport {
-    /// Puts the report together from all organizations of the account. Of those that the caller may not see, no name is in
-    /// it: a path begins at the first organization on it from which on all are visible.
-    pub fn assemble(account: &str, zone: Zone, visible: &Visible, mut organizations: Vec<Organization>) -> Self {
+    /// Puts the report together from all organizations of the account. Of those that the caller may
+    /// not see, no name is in it: a path begins at the first organization on it from which on all
+    /// are visible.
+    pub fn assemble(
+        account: &str,
+        zone: Zone,
+        visible: &Visible,
+        mut organizations: Vec<Organization>,
+    ) -> Self {
         if let Visible::Only(ids) = visible {
             organizations.retain(|organization| ids.contains(&organization.organization_id));
             let paths: Vec<String> = visible_paths(&organizations);
@@ -54,19 +60,25 @@ impl OrganizationsReport {
                 organization.path = path;
             }
         }
-        organizations.sort_unstable_by(|a, b| (&a.path, &a.organization_id).cmp(&(&b.path, &b.organization_id)));
+        organizations.sort_unstable_by(|a, b| {
+            (&a.path, &a.organization_id).cmp(&(&b.path, &b.organization_id))
+        });
         Self { subject: Subject::new(account, None, zone), organizations }
     }
 }
 
-/// The path of each organization through these alone. Like every path it ends where the tree would repeat itself.
+/// The path of each organization through these alone. Like every path it ends where the tree would
+/// repeat itself.
 fn visible_paths(organizations: &[Organization]) -> Vec<String> {
-    let known: HashMap<&str, &Organization> =
-        organizations.iter().map(|organization| (organization.organization_id.as_str(), organization)).collect();
+    let known: HashMap<&str, &Organization> = organizations
+        .iter()
+        .map(|organization| (organization.organization_id.as_str(), organization))
+        .collect();
     let path = |organization: &Organization| {
         let mut names = vec![organization.name.as_str()];
         let mut seen = HashSet::from([organization.organization_id.as_str()]);
-        let above = |organization: &Organization| known.get(organization.parent_id.as_deref()?).copied();
+        let above =
+            |organization: &Organization| known.get(organization.parent_id.as_deref()?).copied();
         let mut next = above(organization);
         while let Some(parent) = next.filter(|parent| seen.insert(&parent.organization_id)) {
             names.push(&parent.name);
@@ -104,7 +116,11 @@ mod tests {
         let check = |ids: &[&str], paths: &[&str]| {
             let visible = Visible::Only(ids.iter().map(|id| (*id).to_owned()).collect());
             let report = OrganizationsReport::assemble("acme", Zone::UTC, &visible, all.clone());
-            let found: Vec<_> = report.organizations.iter().map(|organization| organization.path.as_str()).collect();
+            let found: Vec<_> = report
+                .organizations
+                .iter()
+                .map(|organization| organization.path.as_str())
+                .collect();
             assert_eq!(found, paths, "{ids:?}");
         };
         check(&["c", "d"], &["C", "C / D"]);

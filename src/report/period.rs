@@ -12,11 +12,12 @@ const DEFAULT_DAYS: i32 = 30;
 /// 1999-12-31, the first local day that an event can lie on: none is older than 2000-01-01 UTC.
 const EVENT_DAY_MIN: Day = Day(10_956);
 
-/// 2100-01-02, after the last local day that an event can lie on. Days beyond it would leave ClickHouse's `Date`.
+/// 2100-01-02, after the last local day that an event can lie on. Days beyond it would leave
+/// ClickHouse's `Date`.
 const EVENT_DAY_MAX: Day = Day(47_483);
 
-/// 2101-01-01 UTC, after the last event, milliseconds since 1970 UTC. Instants beyond it would leave ClickHouse's
-/// `DateTime64`.
+/// 2101-01-01 UTC, after the last event, milliseconds since 1970 UTC. Instants beyond it would
+/// leave ClickHouse's `DateTime64`.
 pub(super) const EVENT_TIME_MAX_MS: i64 = 4_133_980_800_000;
 
 /// The parameters of a range, as the request gave them.
@@ -55,7 +56,9 @@ impl PeriodRequest {
     /// Takes `from`, `to`, `interval` and `as_of`.
     pub fn take(query: &mut Query) -> Result<Self, BadParameter> {
         let interval = query.take_parsed("interval", |value| {
-            value.parse::<Interval>().map_err(|_| "Not one of day, week, month, quarter, year.".to_owned())
+            value
+                .parse::<Interval>()
+                .map_err(|_| "Not one of day, week, month, quarter, year.".to_owned())
         })?;
         Ok(Self {
             from: query.take_day("from")?,
@@ -76,7 +79,9 @@ impl PeriodRequest {
             return Err(BadParameter::new("from", detail));
         }
         if bucket_count(from, to, self.interval) > BUCKETS_MAX {
-            let detail = format!("From {from} to {to} there are more than {BUCKETS_MAX}; choose a longer one.");
+            let detail = format!(
+                "From {from} to {to} there are more than {BUCKETS_MAX}; choose a longer one."
+            );
             return Err(BadParameter::new("interval", detail));
         }
         let slices = buckets(from, to, self.interval)
@@ -130,7 +135,8 @@ pub struct Slice {
 impl Slice {
     /// How many days its daily figures cover; at least 1.
     pub fn counted_days(&self) -> u64 {
-        u64::try_from(self.counted_to.0 - self.start.0 + 1).expect("a bucket that has begun covers its first day")
+        u64::try_from(self.counted_to.0 - self.start.0 + 1)
+            .expect("a bucket that has begun covers its first day")
     }
 
     /// The instant at which the store is asked about this bucket.
@@ -138,7 +144,8 @@ impl Slice {
         self.edge_ms.clamp(0, EVENT_TIME_MAX_MS)
     }
 
-    /// The day that the store knows this bucket's daily figures by; `None` where no event can lie in it.
+    /// The day that the store knows this bucket's daily figures by; `None` where no event can lie
+    /// in it.
     pub fn stored_start(&self) -> Option<Day> {
         let reachable = self.counted_to >= EVENT_DAY_MIN && self.start <= EVENT_DAY_MAX;
         reachable.then(|| self.start.max(EVENT_DAY_MIN))
@@ -163,7 +170,8 @@ impl DayRanges {
 }
 
 impl Period {
-    /// The instants at which the store is asked, ascending, each once. Empty if no bucket has begun.
+    /// The instants at which the store is asked, ascending, each once. Empty if no bucket has
+    /// begun.
     pub fn edges_ms(&self) -> Vec<i64> {
         let mut edges: Vec<i64> = self.slices.iter().map(Slice::stored_edge_ms).collect();
         edges.dedup();
@@ -225,9 +233,16 @@ mod tests {
 
     #[test]
     fn buckets_are_clipped_and_those_to_come_are_left_out() {
-        let period =
-            resolve("from=2026-03-31&to=2026-12-31&interval=month", Zone::UTC, "2026-05-01T00:00:00Z").unwrap();
-        assert_eq!(starts(&period), ["2026-03-31..2026-03-31", "2026-04-01..2026-04-30", "2026-05-01..2026-05-31"]);
+        let period = resolve(
+            "from=2026-03-31&to=2026-12-31&interval=month",
+            Zone::UTC,
+            "2026-05-01T00:00:00Z",
+        )
+        .unwrap();
+        assert_eq!(
+            starts(&period),
+            ["2026-03-31..2026-03-31", "2026-04-01..2026-04-30", "2026-05-01..2026-05-31"]
+        );
         let last = period.slices[2];
         assert!(last.partial, "a bucket that starts at as_of has begun");
         assert_eq!(last.counted_days(), 1);
@@ -242,12 +257,19 @@ mod tests {
         assert_eq!(fault("from=2020-01-01&to=2022-09-27"), "interval");
         assert_eq!(fault("from=0001-01-01&to=9999-12-31&interval=year"), "interval");
         assert_eq!(fault("interval=hour"), "interval");
-        assert!(resolve("from=2020-01-01&to=2022-09-26", Zone::UTC, "2026-05-01T00:00:00Z").is_ok());
+        assert!(
+            resolve("from=2020-01-01&to=2022-09-26", Zone::UTC, "2026-05-01T00:00:00Z").is_ok()
+        );
     }
 
     #[test]
     fn buckets_beyond_every_event_are_not_asked_for() {
-        let old = resolve("from=1200-01-01&to=2001-12-31&interval=year", Zone::UTC, "2026-05-01T00:00:00Z").unwrap();
+        let old = resolve(
+            "from=1200-01-01&to=2001-12-31&interval=year",
+            Zone::UTC,
+            "2026-05-01T00:00:00Z",
+        )
+        .unwrap();
         assert_eq!(old.slices.len(), 802);
         let ranges = old.day_ranges().unwrap();
         assert_eq!(ranges.first_days, [day("1999-12-31"), day("2000-01-01"), day("2001-01-01")]);
@@ -263,8 +285,12 @@ mod tests {
 
     #[test]
     fn a_date_that_the_zone_left_out_is_an_empty_bucket() {
-        let period =
-            resolve("from=2011-12-29&to=2011-12-31", Zone::named("Pacific/Apia"), "2012-02-01T00:00:00Z").unwrap();
+        let period = resolve(
+            "from=2011-12-29&to=2011-12-31",
+            Zone::named("Pacific/Apia"),
+            "2012-02-01T00:00:00Z",
+        )
+        .unwrap();
         assert_eq!(starts(&period).len(), 3);
         assert_eq!(period.slices[0].edge_ms, period.slices[1].edge_ms);
         assert_eq!(period.edges_ms().len(), 2);
@@ -272,11 +298,19 @@ mod tests {
 
     #[test]
     fn edges_follow_days_of_23_and_25_hours() {
-        let period =
-            resolve("from=2026-03-28&to=2026-03-29", Zone::named("Europe/Berlin"), "2026-05-01T00:00:00Z").unwrap();
+        let period = resolve(
+            "from=2026-03-28&to=2026-03-29",
+            Zone::named("Europe/Berlin"),
+            "2026-05-01T00:00:00Z",
+        )
+        .unwrap();
         assert_eq!(period.edges_ms(), [ms("2026-03-28T23:00:00Z"), ms("2026-03-29T22:00:00Z")]);
-        let period =
-            resolve("from=2026-10-24&to=2026-10-25", Zone::named("Europe/Berlin"), "2026-12-01T00:00:00Z").unwrap();
+        let period = resolve(
+            "from=2026-10-24&to=2026-10-25",
+            Zone::named("Europe/Berlin"),
+            "2026-12-01T00:00:00Z",
+        )
+        .unwrap();
         assert_eq!(period.edges_ms(), [ms("2026-10-24T22:00:00Z"), ms("2026-10-25T23:00:00Z")]);
     }
 }

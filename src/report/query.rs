@@ -1,4 +1,5 @@
-//! Query strings and identifiers of a request. Every parameter is taken exactly once, and what is left over is refused.
+//! Query strings and identifiers of a request. Every parameter is taken exactly once, and what is
+//! left over is refused.
 
 use chrono::{DateTime, Timelike as _};
 use percent_encoding::percent_decode;
@@ -9,7 +10,8 @@ use crate::core::id::{ID_BYTES_MAX, IdFault, judge_text};
 /// The longest value of a text filter, bytes: as long as a name may be.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
-/// The instants that a request may name, milliseconds since 1970 UTC: the years 1 to 9999, which are those of RFC 3339.
+/// The instants that a request may name, milliseconds since 1970 UTC: the years 1 to 9999, which
+/// are those of RFC 3339.
 const INSTANTS_MS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 /// A parameter of the request is at fault.
@@ -36,17 +38,24 @@ pub struct Query {
 }
 
 impl Query {
-    /// Splits and decodes a query string. Fails where it is not UTF-8, or where a parameter stands twice.
+    /// Splits and decodes a query string. Fails where it is not UTF-8, or where a parameter stands
+    /// twice.
     pub fn parse(raw: Option<&str>) -> Result<Self, BadParameter> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for part in raw.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let name = decode(name).ok_or_else(|| BadParameter::new("query", "A parameter's name is not UTF-8."))?;
-            let value = decode(value).ok_or_else(|| BadParameter::new(shown(&name), "The value is not UTF-8."))?;
+            let name = decode(name)
+                .ok_or_else(|| BadParameter::new("query", "A parameter's name is not UTF-8."))?;
+            let value = decode(value)
+                .ok_or_else(|| BadParameter::new(shown(&name), "The value is not UTF-8."))?;
             if pairs.iter().any(|(seen, _)| *seen == name) {
-                return Err(BadParameter::new(shown(&name), "The parameter is given more than once."));
+                return Err(BadParameter::new(
+                    shown(&name),
+                    "The parameter is given more than once.",
+                ));
             }
-            // No endpoint knows as many, so the rest cannot be right, and looking for repetitions must not get slow.
+            // No endpoint knows as many, so the rest cannot be right, and looking for repetitions
+            // must not get slow.
             if pairs.len() == 32 {
                 return Err(BadParameter::new(shown(&name), "There are too many parameters."));
             }
@@ -67,7 +76,9 @@ impl Query {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<Option<T>, BadParameter> {
-        self.take(name).map(|value| parse(&value).map_err(|detail| BadParameter::new(name, detail))).transpose()
+        self.take(name)
+            .map(|value| parse(&value).map_err(|detail| BadParameter::new(name, detail)))
+            .transpose()
     }
 
     /// Takes an identifier.
@@ -104,8 +115,11 @@ impl Query {
     ) -> Result<Option<u32>, BadParameter> {
         self.take_parsed(name, |value| {
             let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-            let number = value.parse::<u32>().ok().filter(|number| digits && range.contains(number));
-            number.ok_or_else(|| format!("Not a whole number from {} to {}.", range.start(), range.end()))
+            let number =
+                value.parse::<u32>().ok().filter(|number| digits && range.contains(number));
+            number.ok_or_else(|| {
+                format!("Not a whole number from {} to {}.", range.start(), range.end())
+            })
         })
     }
 
@@ -113,27 +127,34 @@ impl Query {
     pub fn finish(self) -> Result<(), BadParameter> {
         match self.pairs.first() {
             None => Ok(()),
-            Some((name, _)) => Err(BadParameter::new(shown(name), "This endpoint has no such parameter.")),
+            Some((name, _)) => {
+                Err(BadParameter::new(shown(name), "This endpoint has no such parameter."))
+            }
         }
     }
 }
 
-/// Judges an identifier of the request, by the rule for those of events; on success it is the text that the store knows it
-/// by.
+/// Judges an identifier of the request, by the rule for those of events; on success it is the text
+/// that the store knows it by.
 pub fn parse_id(parameter: &str, text: &str) -> Result<String, BadParameter> {
     let detail = match judge_text(text, ID_BYTES_MAX) {
         Ok(()) => return Ok(text.to_owned()),
         Err(IdFault::Empty) => "An identifier is not empty.",
         Err(IdFault::TooLong) => "An identifier has at most 64 bytes.",
         Err(IdFault::Control) => "An identifier has no control characters.",
-        Err(IdFault::ByteOrderMark) => "An identifier does not contain U+FEFF, the byte order mark.",
+        Err(IdFault::ByteOrderMark) => {
+            "An identifier does not contain U+FEFF, the byte order mark."
+        }
         Err(IdFault::DotSegment) => "An identifier is neither `.` nor `..`.",
     };
     Err(BadParameter::new(parameter, detail))
 }
 
 fn parse_instant(value: &str) -> Result<i64, String> {
-    let malformed = || "Not an RFC 3339 instant such as 2026-03-01T00:00:00Z (a + in it is written %2B).".to_owned();
+    let malformed = || {
+        "Not an RFC 3339 instant such as 2026-03-01T00:00:00Z (a + in it is written %2B)."
+            .to_owned()
+    };
     let time = DateTime::parse_from_rfc3339(value).map_err(|_| malformed())?;
     // The library takes 60 for a second, which no clock of an event shows.
     let is_leap_second = time.nanosecond() >= 1_000_000_000;
@@ -146,7 +167,8 @@ fn decode(text: &str) -> Option<String> {
     percent_decode(spaced.as_bytes()).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
-/// A parameter's name as it may stand in an answer: what a caller made up is not sent back at length.
+/// A parameter's name as it may stand in an answer: what a caller made up is not sent back at
+/// length.
 fn shown(name: &str) -> String {
     name.chars().take(64).collect()
 }
@@ -155,12 +177,20 @@ fn shown(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn check(raw: &str, take: impl FnOnce(&mut Query) -> Result<(), BadParameter>, expected: Result<(), &str>) {
+    fn check(
+        raw: &str,
+        take: impl FnOnce(&mut Query) -> Result<(), BadParameter>,
+        expected: Result<(), &str>,
+    ) {
         let judged = Query::parse(Some(raw)).and_then(|mut query| {
             take(&mut query)?;
             query.finish()
         });
-        assert_eq!(judged.map_err(|fault| fault.parameter), expected.map_err(str::to_owned), "{raw}");
+        assert_eq!(
+            judged.map_err(|fault| fault.parameter),
+            expected.map_err(str::to_owned),
+            "{raw}"
+        );
     }
 
     #[test]
@@ -183,7 +213,18 @@ mod tests {
         for good in ["42", "a b", "é", "=1+1", "' OR 1=1 --", "...", "a.b", &"x".repeat(64)] {
             assert_eq!(parse_id("id", good).as_deref(), Ok(good));
         }
-        for bad in ["", "a\nb", "\u{7f}", "\u{85}", "\0", "\u{feff}a", "a\u{feff}b", ".", "..", &"x".repeat(65)] {
+        for bad in [
+            "",
+            "a\nb",
+            "\u{7f}",
+            "\u{85}",
+            "\0",
+            "\u{feff}a",
+            "a\u{feff}b",
+            ".",
+            "..",
+            &"x".repeat(65),
+        ] {
             assert!(parse_id("id", bad).is_err(), "{bad:?}");
         }
     }
@@ -198,7 +239,15 @@ mod tests {
         }
         let day = |query: &mut Query| query.take_day("from").map(drop);
         check("from=2026-02-28", day, Ok(()));
-        for bad in ["2026-02-29", "2026-2-28", "", "today", "20260228", "2026-02-28T00:00:00Z", "-2026-02-28"] {
+        for bad in [
+            "2026-02-29",
+            "2026-2-28",
+            "",
+            "today",
+            "20260228",
+            "2026-02-28T00:00:00Z",
+            "-2026-02-28",
+        ] {
             check(&format!("from={bad}"), day, Err("from"));
         }
         let instant = |query: &mut Query| query.take_instant("as_of").map(drop);
@@ -210,8 +259,14 @@ mod tests {
         ] {
             check(&format!("as_of={good}"), instant, Ok(()));
         }
-        for bad in ["2026-03-01", "now", "", "0000-12-31T23:59:59Z", "9999-12-31T23:59:59-00:01", "2026-03-01T00:00:00"]
-        {
+        for bad in [
+            "2026-03-01",
+            "now",
+            "",
+            "0000-12-31T23:59:59Z",
+            "9999-12-31T23:59:59-00:01",
+            "2026-03-01T00:00:00",
+        ] {
             check(&format!("as_of={bad}"), instant, Err("as_of"));
         }
     }

@@ -1,4 +1,5 @@
-//! Quota: how many tests an organization has run in its quota months, and how many it may still run.
+//! Quota: how many tests an organization has run in its quota months, and how many it may still
+//! run.
 
 use std::collections::HashMap;
 
@@ -87,7 +88,8 @@ pub struct QuotaMonth {
     /// Tests a month; null is unlimited.
     #[schema(example = 1000, required = true)]
     pub monthly_quota: Option<u64>,
-    /// Tests that may run in it: the quota, or 130 % of it in the first three months from the anchor.
+    /// Tests that may run in it: the quota, or 130 % of it in the first three months from the
+    /// anchor.
     #[schema(example = 1300, required = true)]
     pub allowance: Option<u64>,
     /// Tests that ran in it; whole days, up to and including that of `as_of`.
@@ -99,7 +101,8 @@ pub struct QuotaMonth {
     /// The quota less what is used; negative where more was used.
     #[schema(example = 130, required = true)]
     pub balance: Option<i64>,
-    /// What is used, in percent of the quota. Of a quota of 0 it is 0 while nothing is used, else 100.
+    /// What is used, in percent of the quota. Of a quota of 0 it is 0 while nothing is used, else
+    /// 100.
     #[schema(required = true)]
     pub percent_used: Option<Hundredths>,
     pub status: QuotaStatus,
@@ -159,11 +162,16 @@ impl QuotaMonth {
     fn new(zone: Zone, window: &Window<'_>, used: u64) -> Self {
         let quota = window.terms.monthly_quota;
         let grace_active = window.month <= GRACE_MONTHS;
-        let allowance = quota.map(|quota| if grace_active { grace_allowance(quota) } else { quota });
+        let allowance =
+            quota.map(|quota| if grace_active { grace_allowance(quota) } else { quota });
         let status = status(used, quota, allowance);
         Self {
             plan: window.terms.plan.clone(),
-            window: QuotaWindow { start: Instant(window.start_ms), end: Instant(window.end_ms), month: window.month },
+            window: QuotaWindow {
+                start: Instant(window.start_ms),
+                end: Instant(window.end_ms),
+                month: window.month,
+            },
             monthly_quota: quota,
             allowance,
             used,
@@ -200,7 +208,11 @@ fn status(used: u64, quota: Option<u64>, allowance: Option<u64>) -> QuotaStatus 
 }
 
 fn balance(quota: u64, used: u64) -> i64 {
-    i64::try_from(i128::from(quota) - i128::from(used)).unwrap_or(if quota > used { i64::MAX } else { i64::MIN })
+    i64::try_from(i128::from(quota) - i128::from(used)).unwrap_or(if quota > used {
+        i64::MAX
+    } else {
+        i64::MIN
+    })
 }
 
 /// What the store knows of an organization's plans and of what it used, for one instant.
@@ -242,16 +254,26 @@ impl QuotaHistoryReport {
     pub fn assemble(account: &str, request: &QuotaRequest, figures: &Figures<'_>) -> Option<Self> {
         let windows = Plans::new(figures.zone, figures.records, figures.as_of_ms).windows();
         let used = figures.by_month();
-        let windows: Vec<QuotaMonth> = windows.iter().rev().map(|window| figures.month(window, &used)).collect();
+        let windows: Vec<QuotaMonth> =
+            windows.iter().rev().map(|window| figures.month(window, &used)).collect();
         let subject = Subject::new(account, Some(&request.organization), figures.zone);
         (!windows.is_empty()).then_some(Self { subject, windows })
     }
 
-    /// The history as CSV: one line per quota month; cells that a quota bounds are empty where it is unlimited.
+    /// The history as CSV: one line per quota month; cells that a quota bounds are empty where it
+    /// is unlimited.
     pub fn table(&self) -> Table {
         let number = |value: Option<String>| Cell::Plain(value.unwrap_or_default());
-        let mut table =
-            Table::new(&["Start", "End", "Plan", "Monthly Quota", "Allowance", "Used", "Balance", "Status"]);
+        let mut table = Table::new(&[
+            "Start",
+            "End",
+            "Plan",
+            "Monthly Quota",
+            "Allowance",
+            "Used",
+            "Balance",
+            "Status",
+        ]);
         for month in &self.windows {
             table.row([
                 Cell::Plain(month.window.start.to_string()),
@@ -276,7 +298,12 @@ mod tests {
     const DAY_MS: i64 = 86_400_000;
 
     fn started(quota: Option<u64>) -> [PlanRecord; 1] {
-        [PlanRecord { time_ms: 0, kind: PlanKind::Started, plan: "free".to_owned(), monthly_quota: quota }]
+        [PlanRecord {
+            time_ms: 0,
+            kind: PlanKind::Started,
+            plan: "free".to_owned(),
+            monthly_quota: quota,
+        }]
     }
 
     fn month(quota: Option<u64>, used: u64, as_of_day: i64) -> QuotaMonth {
@@ -284,7 +311,12 @@ mod tests {
         let month = u32::try_from(as_of_day / 31 + 1).unwrap();
         let rows = [QuotaUsed { anchor_ms: 0, month, used: 1_000_000, used_to_as_of: used }];
         let records = started(quota);
-        let figures = Figures { zone: Zone::UTC, records: &records, used: &rows, as_of_ms: as_of_day * DAY_MS };
+        let figures = Figures {
+            zone: Zone::UTC,
+            records: &records,
+            used: &rows,
+            as_of_ms: as_of_day * DAY_MS,
+        };
         let report = QuotaReport::assemble("a", &request, &figures).unwrap();
         assert_eq!(report.quota.window.month, month);
         report.quota
@@ -295,7 +327,11 @@ mod tests {
         let check = |used, status, remaining, can_run| {
             let month = month(Some(55), used, 1);
             assert_eq!(month.allowance, Some(71));
-            assert_eq!((month.status, month.remaining, month.can_run), (status, Some(remaining), can_run), "{used}");
+            assert_eq!(
+                (month.status, month.remaining, month.can_run),
+                (status, Some(remaining), can_run),
+                "{used}"
+            );
         };
         check(0, QuotaStatus::Within, 71, true);
         check(54, QuotaStatus::Within, 17, true);
@@ -309,15 +345,24 @@ mod tests {
     #[test]
     fn after_the_grace_the_quota_is_the_allowance() {
         let month = month(Some(55), 55, 100);
-        assert_eq!((month.allowance, month.status, month.grace.active), (Some(55), QuotaStatus::Exhausted, false));
+        assert_eq!(
+            (month.allowance, month.status, month.grace.active),
+            (Some(55), QuotaStatus::Exhausted, false)
+        );
         assert_eq!(month.grace.until.to_string(), "1970-04-01T00:00:00.000Z");
     }
 
     #[test]
     fn an_unlimited_quota_has_no_bounds() {
         let month = month(None, 1_000, 1);
-        assert_eq!((month.allowance, month.remaining, month.balance, month.percent_used), (None, None, None, None));
-        assert_eq!((month.status, month.can_run, month.grace.active), (QuotaStatus::Within, true, true));
+        assert_eq!(
+            (month.allowance, month.remaining, month.balance, month.percent_used),
+            (None, None, None, None)
+        );
+        assert_eq!(
+            (month.status, month.can_run, month.grace.active),
+            (QuotaStatus::Within, true, true)
+        );
     }
 
     #[test]
@@ -336,9 +381,11 @@ mod tests {
         let gone = QuotaUsed { anchor_ms: 5, month: 1, used: 99, used_to_as_of: 99 };
         let rows = [row(1), row(2), gone];
         let records = started(Some(10));
-        let figures = Figures { zone: Zone::UTC, records: &records, used: &rows, as_of_ms: 40 * DAY_MS };
+        let figures =
+            Figures { zone: Zone::UTC, records: &records, used: &rows, as_of_ms: 40 * DAY_MS };
         let report = QuotaHistoryReport::assemble("a", &request, &figures).unwrap();
-        let used: Vec<_> = report.windows.iter().map(|month| (month.window.month, month.used)).collect();
+        let used: Vec<_> =
+            report.windows.iter().map(|month| (month.window.month, month.used)).collect();
         assert_eq!(used, [(2, 7), (1, 20)]);
         assert_eq!(report.windows[1].balance, Some(-10));
     }

@@ -1,16 +1,18 @@
-//! Search as people type: without a thought for case, accents, or the form that a letter is written in.
+//! Search as people type: without a thought for case, accents, or the form that a letter is written
+//! in.
 //!
-//! One function folds both sides. What is searched is folded once, where it is written, and kept beside it
-//! (`directory_state`), and what is searched for is folded as it is parsed. Part of a text is then a plain substring.
+//! One function folds both sides. What is searched is folded once, where it is written, and kept
+//! beside it (`directory_state`), and what is searched for is folded as it is parsed. Part of a
+//! text is then a plain substring.
 
 use icu_casemap::CaseMapper;
 use icu_normalizer::DecomposingNormalizerBorrowed;
 use icu_properties::CodePointMapData;
 use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
 
-/// What a text is searched by: its compatibility decomposition (NFKD) without combining marks, by Unicode's default case
-/// folding, with the dotless ı as i. So `ipek` is part of İpek, `zoe` of Zoë in either normal form, `strasse` of Straße,
-/// `finn` of ﬁnn. Folding it again changes nothing.
+/// What a text is searched by: its compatibility decomposition (NFKD) without combining marks, by
+/// Unicode's default case folding, with the dotless ı as i. So `ipek` is part of İpek, `zoe` of Zoë
+/// in either normal form, `strasse` of Straße, `finn` of ﬁnn. Folding it again changes nothing.
 pub fn search_key(text: &str) -> String {
     // Most texts need no table. Of ASCII nothing is decomposed or a mark, and only capitals fold.
     if text.is_ascii() {
@@ -18,8 +20,9 @@ pub fn search_key(text: &str) -> String {
     }
     let categories = CodePointMapData::<GeneralCategory>::new();
     let decomposed = DecomposingNormalizerBorrowed::new_nfkd().normalize_iter(text.chars());
-    let bare: String =
-        decomposed.filter(|&letter| !GeneralCategoryGroup::Mark.contains(categories.get(letter))).collect();
+    let bare: String = decomposed
+        .filter(|&letter| !GeneralCategoryGroup::Mark.contains(categories.get(letter)))
+        .collect();
     CaseMapper::new().fold_string(&bare).replace('ı', "i")
 }
 
@@ -79,7 +82,12 @@ mod tests {
             }
             // An iota below a Greek vowel is a mark, and left out, but a letter to case folding.
             if !nfd.normalize(&text).contains('\u{345}') {
-                assert_eq!(search_key(&CaseMapper::new().fold_string(&text)), key, "{:x}", u32::from(letter));
+                assert_eq!(
+                    search_key(&CaseMapper::new().fold_string(&text)),
+                    key,
+                    "{:x}",
+                    u32::from(letter)
+                );
             }
         }
     }

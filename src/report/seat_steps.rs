@@ -1,10 +1,11 @@
 //! Seats as they stood at instants, counted from when intervals start, are activated and end.
 
-/// Seat intervals that are alike as far as a report can tell. An instant of the report is passed by what lies at it or
-/// behind it, so each time stands for the latest instant that is not later.
+/// Seat intervals that are alike as far as a report can tell. An instant of the report is passed by
+/// what lies at it or behind it, so each time stands for the latest instant that is not later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeatSteps {
-    /// The latest instant that is not later than the start, milliseconds since 1970 UTC; 0 where there is none.
+    /// The latest instant that is not later than the start, milliseconds since 1970 UTC; 0 where
+    /// there is none.
     pub start_ms: i64,
     /// The same of the end; of one that is still held the last instant.
     pub end_ms: i64,
@@ -14,8 +15,8 @@ pub struct SeatSteps {
     pub intervals: u64,
 }
 
-/// Open intervals, and those of them that are activated, at each of the instants (ascending): those that start before it and
-/// do not end before it.
+/// Open intervals, and those of them that are activated, at each of the instants (ascending): those
+/// that start before it and do not end before it.
 pub fn open_at(edges_ms: &[i64], steps: impl IntoIterator<Item = SeatSteps>) -> Vec<(u64, u64)> {
     let mut changes = vec![(0_i64, 0_i64); edges_ms.len() + 1];
     // What lies at an instant counts from the next one on.
@@ -44,7 +45,12 @@ mod tests {
 
     #[test]
     fn an_interval_is_open_behind_its_start_up_to_its_end() {
-        let steps = |start_ms, end_ms, activated_ms, intervals| SeatSteps { start_ms, end_ms, activated_ms, intervals };
+        let steps = |start_ms, end_ms, activated_ms, intervals| SeatSteps {
+            start_ms,
+            end_ms,
+            activated_ms,
+            intervals,
+        };
         let edges_ms = [10, 20, 30, 40];
         let check = |steps: &[SeatSteps]| open_at(&edges_ms, steps.iter().copied());
         assert_eq!(check(&[steps(0, 40, None, 3)]), [(3, 0), (3, 0), (3, 0), (3, 0)]);

@@ -23,7 +23,11 @@ pub struct Subject {
 impl Subject {
     /// The report's subject in the zone of now.
     pub fn new(account: &str, organization: Option<&str>, zone: Zone) -> Self {
-        Self { account_id: account.to_owned(), organization_id: organization.map(str::to_owned), timezone: zone.name() }
+        Self {
+            account_id: account.to_owned(),
+            organization_id: organization.map(str::to_owned),
+            timezone: zone.name(),
+        }
     }
 }
 
@@ -58,12 +62,14 @@ impl Range {
     }
 }
 
-/// A report as it is sent: what it says, and how fresh it is. The entity tag is a hash of the former alone.
+/// A report as it is sent: what it says, and how fresh it is. The entity tag is a hash of the
+/// former alone.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Answer<T> {
     #[serde(flatten)]
     pub report: T,
-    /// ClickHouse's time of the last completed flush, of the partition whose last one is oldest; null before the first.
+    /// ClickHouse's time of the last completed flush, of the partition whose last one is oldest;
+    /// null before the first.
     #[schema(required = true)]
     pub data_through: Option<Instant>,
 }

@@ -26,8 +26,11 @@ pub struct TestActivityRequest {
 impl TestActivityRequest {
     /// Takes a request's parameters. `organization` comes from the path.
     pub fn parse(organization: String, mut query: Query) -> Result<Self, BadParameter> {
-        let request =
-            Self { organization, project: query.take_id("project_id")?, period: PeriodRequest::take(&mut query)? };
+        let request = Self {
+            organization,
+            project: query.take_id("project_id")?,
+            period: PeriodRequest::take(&mut query)?,
+        };
         query.finish()?;
         Ok(request)
     }
@@ -53,7 +56,8 @@ pub struct TestActivityReport {
     pub subject: Subject,
     #[serde(flatten)]
     pub range: Range,
-    /// One point per bucket that has begun, in order; whole days, up to and including that of `as_of`.
+    /// One point per bucket that has begun, in order; whole days, up to and including that of
+    /// `as_of`.
     pub points: Vec<TestPoint>,
     /// The last complete week before `as_of`.
     pub preceding_week: PrecedingWeek,
@@ -130,7 +134,8 @@ impl TestActivityReport {
         counts: &[TestCounts],
         week: &[TestCounts],
     ) -> Self {
-        let by_day: HashMap<Day, &TestCounts> = counts.iter().map(|count| (count.first_day, count)).collect();
+        let by_day: HashMap<Day, &TestCounts> =
+            counts.iter().map(|count| (count.first_day, count)).collect();
         let points = period.slices.iter().map(|slice| {
             let count = slice.stored_start().and_then(|first_day| by_day.get(&first_day));
             let (run, uploaded) = count.map_or((0, 0), |count| (count.run, count.uploaded));
@@ -181,7 +186,11 @@ mod tests {
     fn the_preceding_week_is_over_before_as_of() {
         let check = |as_of: &str, monday: &str, sunday: &str| {
             let (start, end) = preceding_week(as_of.parse().unwrap());
-            assert_eq!((start.to_string().as_str(), end.to_string().as_str()), (monday, sunday), "{as_of}");
+            assert_eq!(
+                (start.to_string().as_str(), end.to_string().as_str()),
+                (monday, sunday),
+                "{as_of}"
+            );
         };
         check("2026-06-20", "2026-06-08", "2026-06-14");
         check("2026-06-21", "2026-06-08", "2026-06-14");

@@ -1,7 +1,8 @@
 //! The organizations of an account as a tree: what lies below what, and under which path.
 //!
-//! Parents are what events said, so there may be circles and parents that nobody has named. A walk upwards ends before it
-//! repeats itself; an organization lies below all that its walk meets, in a circle also below its own children.
+//! Parents are what events said, so there may be circles and parents that nobody has named. A walk
+//! upwards ends before it repeats itself; an organization lies below all that its walk meets, in a
+//! circle also below its own children.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,7 +24,8 @@ pub struct Node {
 pub struct OrganizationTree {
     nodes: Vec<Node>,
     by_id: HashMap<String, usize>,
-    /// By parent, which need not be among the nodes; under the empty text the top level. Ascending by id.
+    /// By parent, which need not be among the nodes; under the empty text the top level. Ascending
+    /// by id.
     below: HashMap<String, Vec<usize>>,
 }
 
@@ -31,7 +33,8 @@ impl OrganizationTree {
     /// A tree of these organizations, each of which is there once.
     pub fn new(mut nodes: Vec<Node>) -> Self {
         nodes.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        let by_id = nodes.iter().enumerate().map(|(index, node)| (node.id.clone(), index)).collect();
+        let by_id =
+            nodes.iter().enumerate().map(|(index, node)| (node.id.clone(), index)).collect();
         let mut below: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, node) in nodes.iter().enumerate() {
             below.entry(node.parent.clone().unwrap_or_default()).or_default().push(index);
@@ -45,7 +48,8 @@ impl OrganizationTree {
         below.into_iter().flatten().map(|&index| self.nodes[index].id.as_str()).collect()
     }
 
-    /// The organization and all below it, in no order; empty where neither it nor any below it is known.
+    /// The organization and all below it, in no order; empty where neither it nor any below it is
+    /// known.
     pub fn subtree(&self, organization: &str) -> Vec<&str> {
         let mut seen = HashSet::new();
         let mut open = vec![organization];
@@ -54,7 +58,10 @@ impl OrganizationTree {
                 open.extend(self.children(Some(id)));
             }
         }
-        seen.into_iter().filter_map(|id| self.by_id.get_key_value(id)).map(|(id, _)| id.as_str()).collect()
+        seen.into_iter()
+            .filter_map(|id| self.by_id.get_key_value(id))
+            .map(|(id, _)| id.as_str())
+            .collect()
     }
 
     /// The ids of all organizations, ascending.
@@ -62,7 +69,8 @@ impl OrganizationTree {
         self.nodes.iter().map(|node| node.id.as_str()).collect()
     }
 
-    /// Every organization with its path: the names from the top of the tree down to it, joined by ` / `.
+    /// Every organization with its path: the names from the top of the tree down to it, joined by `
+    /// / `.
     pub fn organizations(&self) -> Vec<Organization> {
         let organization = |node: &Node| Organization {
             organization_id: node.id.clone(),
@@ -93,7 +101,9 @@ impl OrganizationTree {
 
     /// Bytes that it takes, about.
     pub fn bytes(&self) -> usize {
-        let text = |node: &Node| 3 * node.id.len() + node.name.len() + 3 * node.parent.as_ref().map_or(0, String::len);
+        let text = |node: &Node| {
+            3 * node.id.len() + node.name.len() + 3 * node.parent.as_ref().map_or(0, String::len)
+        };
         self.nodes.iter().map(|node| 200 + text(node)).sum()
     }
 }
@@ -118,7 +128,8 @@ mod tests {
 
     #[test]
     fn an_organization_holds_all_below_it() {
-        let tree = tree(&[("root", ""), ("b", "root"), ("a", "root"), ("leaf", "a"), ("other", "")]);
+        let tree =
+            tree(&[("root", ""), ("b", "root"), ("a", "root"), ("leaf", "a"), ("other", "")]);
         assert_eq!(tree.children(None), ["other", "root"]);
         assert_eq!(tree.children(Some("root")), ["a", "b"]);
         assert_eq!(sorted(tree.subtree("root")), ["a", "b", "leaf", "root"]);

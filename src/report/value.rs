@@ -16,7 +16,8 @@ pub struct Instant(pub i64);
 
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = DateTime::<Utc>::from_timestamp_millis(self.0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let time =
+            DateTime::<Utc>::from_timestamp_millis(self.0).unwrap_or(DateTime::<Utc>::MAX_UTC);
         f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
     }
 }
@@ -29,7 +30,11 @@ impl Serialize for Instant {
 
 impl PartialSchema for Instant {
     fn schema() -> RefOr<Schema> {
-        text_schema(KnownFormat::DateTime, "An instant, RFC 3339 in UTC with milliseconds.", "2026-03-01T09:12:33.123Z")
+        text_schema(
+            KnownFormat::DateTime,
+            "An instant, RFC 3339 in UTC with milliseconds.",
+            "2026-03-01T09:12:33.123Z",
+        )
     }
 }
 
@@ -73,8 +78,8 @@ impl Hundredths {
         Self((numerator * 200 + denominator) / (denominator * 2))
     }
 
-    /// `part` as a percentage of `whole` to two decimals, half up. Of a whole of 0 it is 0 while the part is 0, else
-    /// 100.
+    /// `part` as a percentage of `whole` to two decimals, half up. Of a whole of 0 it is 0 while
+    /// the part is 0, else 100.
     pub fn percent(part: u64, whole: u64) -> Self {
         match (part, u128::from(whole)) {
             (0, 0) => Self(0),
@@ -92,7 +97,8 @@ impl fmt::Display for Hundredths {
 
 impl Serialize for Hundredths {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let nearest: f64 = self.to_string().parse().expect("digits, a point and two digits are a number");
+        let nearest: f64 =
+            self.to_string().parse().expect("digits, a point and two digits are a number");
         serializer.serialize_f64(nearest)
     }
 }
@@ -126,7 +132,11 @@ mod tests {
     #[test]
     fn two_decimals_are_rounded_half_up() {
         let check = |numerator, denominator, expected: &str| {
-            assert_eq!(Hundredths::ratio(numerator, denominator).to_string(), expected, "{numerator}/{denominator}");
+            assert_eq!(
+                Hundredths::ratio(numerator, denominator).to_string(),
+                expected,
+                "{numerator}/{denominator}"
+            );
         };
         check(5, 31, "0.16");
         check(1, 8, "0.13");
@@ -150,7 +160,10 @@ mod tests {
     #[test]
     fn values_are_written_as_the_contract_says() {
         let text = |value: serde_json::Value| value.to_string();
-        assert_eq!(text(serde_json::json!(Instant(1_772_356_353_123))), "\"2026-03-01T09:12:33.123Z\"");
+        assert_eq!(
+            text(serde_json::json!(Instant(1_772_356_353_123))),
+            "\"2026-03-01T09:12:33.123Z\""
+        );
         assert_eq!(text(serde_json::json!(Instant(0))), "\"1970-01-01T00:00:00.000Z\"");
         assert_eq!(text(serde_json::json!(Date(Day(0)))), "\"1970-01-01\"");
         assert_eq!(text(serde_json::json!(Hundredths::ratio(5, 31))), "0.16");

@@ -1,8 +1,8 @@
 //! Quota windows: the quota months of an organization, as they stood at an instant.
 //!
-//! An anchor is the time of a `plan.started` or `plan.upgraded`; the months run from it until a later anchor ends the
-//! running one. Anchors and terms are known only from the records before `as_of`, except that a month which starts at
-//! `as_of` itself has begun.
+//! An anchor is the time of a `plan.started` or `plan.upgraded`; the months run from it until a
+//! later anchor ends the running one. Anchors and terms are known only from the records before
+//! `as_of`, except that a month which starts at `as_of` itself has begun.
 
 use crate::core::calendar::{Zone, quota_month_of, quota_month_start};
 use crate::core::event::PlanKind;
@@ -29,7 +29,8 @@ pub struct Window<'a> {
     pub month: u32,
     /// Its first instant, milliseconds since 1970 UTC.
     pub start_ms: i64,
-    /// The first instant after it, milliseconds since 1970 UTC: that of the next month, or a later anchor.
+    /// The first instant after it, milliseconds since 1970 UTC: that of the next month, or a later
+    /// anchor.
     pub end_ms: i64,
     /// It is not over at `as_of`.
     pub running: bool,
@@ -50,7 +51,8 @@ pub struct Plans<'a> {
 impl<'a> Plans<'a> {
     /// The plans as of `as_of_ms`. `records` are in the order of (time, source, offset).
     pub fn new(zone: Zone, records: &'a [PlanRecord], as_of_ms: i64) -> Self {
-        let anchoring = records.iter().filter(|record| record.kind.anchors() && record.time_ms <= as_of_ms);
+        let anchoring =
+            records.iter().filter(|record| record.kind.anchors() && record.time_ms <= as_of_ms);
         let mut anchors_ms: Vec<i64> = anchoring.map(|record| record.time_ms).collect();
         anchors_ms.dedup();
         Self { zone, records, as_of_ms, anchors_ms }
@@ -62,8 +64,8 @@ impl<'a> Plans<'a> {
         self.window(anchor_ms, quota_month_of(self.zone, anchor_ms, self.as_of_ms), i64::MAX)
     }
 
-    /// All quota months that have begun, oldest first. Empty where no plan has started. Instants end with the year 9999, so
-    /// they are 96,000 at most, and one for each anchor besides.
+    /// All quota months that have begun, oldest first. Empty where no plan has started. Instants
+    /// end with the year 9999, so they are 96,000 at most, and one for each anchor besides.
     pub fn windows(&self) -> Vec<Window<'a>> {
         let mut windows = Vec::new();
         for (index, &anchor_ms) in self.anchors_ms.iter().enumerate() {
@@ -93,17 +95,20 @@ impl<'a> Plans<'a> {
     }
 }
 
-/// The latest record before `bound_ms`. The record that anchors a month is in force from the month's first instant on,
-/// also where that is the bound.
+/// The latest record before `bound_ms`. The record that anchors a month is in force from the
+/// month's first instant on, also where that is the bound.
 fn terms(records: &[PlanRecord], anchor_ms: i64, bound_ms: i64) -> Option<&PlanRecord> {
-    let known =
-        |record: &&PlanRecord| record.time_ms < bound_ms || (record.time_ms == anchor_ms && record.kind.anchors());
+    let known = |record: &&PlanRecord| {
+        record.time_ms < bound_ms || (record.time_ms == anchor_ms && record.kind.anchors())
+    };
     // No record after both is known, and they are many where plans change often.
-    let end = records.partition_point(|record| record.time_ms < bound_ms || record.time_ms <= anchor_ms);
+    let end =
+        records.partition_point(|record| record.time_ms < bound_ms || record.time_ms <= anchor_ms);
     records[..end].iter().rev().find(known)
 }
 
-/// The first instant of the fourth quota month, if nothing cuts the first three: the end of the grace.
+/// The first instant of the fourth quota month, if nothing cuts the first three: the end of the
+/// grace.
 pub fn grace_until_ms(zone: Zone, anchor_ms: i64) -> i64 {
     quota_month_start(zone, anchor_ms, super::quota::GRACE_MONTHS + 1)
 }
@@ -117,11 +122,21 @@ mod tests {
     }
 
     fn record(time: &str, kind: PlanKind, quota: u64) -> PlanRecord {
-        PlanRecord { time_ms: ms(time), kind, plan: format!("plan-{quota}"), monthly_quota: Some(quota) }
+        PlanRecord {
+            time_ms: ms(time),
+            kind,
+            plan: format!("plan-{quota}"),
+            monthly_quota: Some(quota),
+        }
     }
 
     /// Each expected window is (start, end, month, quota, running), oldest first.
-    fn check(zone: Zone, records: &[PlanRecord], as_of: &str, expected: &[(&str, &str, u32, u64, bool)]) {
+    fn check(
+        zone: Zone,
+        records: &[PlanRecord],
+        as_of: &str,
+        expected: &[(&str, &str, u32, u64, bool)],
+    ) {
         let plans = Plans::new(zone, records, ms(as_of));
         let found = plans.windows();
         assert_eq!(plans.running(), found.last().copied(), "as of {as_of}");
@@ -237,7 +252,10 @@ mod tests {
         let far = Plans::new(Zone::UTC, &records, ms("9999-12-31T23:59:59Z"));
         let windows = far.windows();
         assert_eq!(windows.len(), (9_999 - 2_026) * 12 + 12);
-        assert_eq!(windows.last().map(|window| window.start_ms), far.running().map(|window| window.start_ms));
+        assert_eq!(
+            windows.last().map(|window| window.start_ms),
+            far.running().map(|window| window.start_ms)
+        );
     }
 
     #[test]
@@ -248,7 +266,8 @@ mod tests {
             ..record("2026-01-01T00:00:00Z", Adjusted, u64::try_from(hours).unwrap())
         }));
         let plans = Plans::new(Zone::UTC, &records, ms("2027-01-15T00:30:00Z"));
-        let quotas: Vec<_> = plans.windows().iter().map(|window| window.terms.monthly_quota.unwrap()).collect();
+        let quotas: Vec<_> =
+            plans.windows().iter().map(|window| window.terms.monthly_quota.unwrap()).collect();
         assert_eq!(quotas[..2], [31 * 24 - 1, (31 + 28) * 24 - 1]);
         assert_eq!(quotas[12], 379 * 24);
     }

@@ -1,5 +1,6 @@
-//! What every report needs to know of an account: its zone and its organizations, in one query over the tables. The views
-//! `accounts` and `organizations` say the same to analysts; a test holds them together.
+//! What every report needs to know of an account: its zone and its organizations, in one query over
+//! the tables. The views `accounts` and `organizations` say the same to analysts; a test holds them
+//! together.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +12,22 @@ use super::error::StoreError;
 use crate::core::calendar::Zone;
 use crate::report::tree::{Node, OrganizationTree};
 
-/// Of each organization that it was named, its name and its parent; of the account that it was named, and its zone.
+/// Of each organization that it was named, its name and its parent; of the account that it was
+/// named, and its zone.
 const DIRECTORY: &str = "\
 SELECT 'seen' AS field, s.organization_id AS id, '' AS value \
 FROM organizations_seen AS s \
 WHERE s.account_id = {account:String} \
 GROUP BY s.organization_id \
 UNION ALL \
-SELECT CAST(d.field, 'String') AS field, d.entity_id AS id, tupleElement(max(d.latest), 'value') AS value \
+SELECT CAST(d.field, 'String') AS field, d.entity_id AS id, tupleElement(max(d.latest), 'value') \
+AS value \
 FROM directory_state AS d \
 WHERE d.account_id = {account:String} AND d.entity = 'organization' \
 GROUP BY d.field, d.entity_id \
 UNION ALL \
-SELECT 'zone' AS field, '' AS id, CAST(argMax(z.timezone, (z.time, z.source, z.offset)), 'String') AS value \
+SELECT 'zone' AS field, '' AS id, CAST(argMax(z.timezone, (z.time, z.source, z.offset)), 'String') \
+AS value \
 FROM zone_facts AS z \
 WHERE z.account_id = {account:String} \
 HAVING count() > 0";
@@ -55,8 +59,12 @@ impl Store {
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
-    pub async fn account_directory(&self, account: &str) -> Result<Option<AccountDirectory>, StoreError> {
-        let rows: Vec<DirectoryRow> = self.fetch_all(self.read(DIRECTORY).param("account", account)).await?;
+    pub async fn account_directory(
+        &self,
+        account: &str,
+    ) -> Result<Option<AccountDirectory>, StoreError> {
+        let rows: Vec<DirectoryRow> =
+            self.fetch_all(self.read(DIRECTORY).param("account", account)).await?;
         if rows.is_empty() {
             return Ok(None);
         }
@@ -64,8 +72,9 @@ impl Store {
         let mut organizations: BTreeMap<String, Described> = BTreeMap::new();
         for DirectoryRow { field, id, value } in rows {
             if field == "zone" {
-                zone =
-                    value.parse().map_err(|_| self.target().unreadable(format!("time zone '{value}' is unknown")))?;
+                zone = value.parse().map_err(|_| {
+                    self.target().unreadable(format!("time zone '{value}' is unknown"))
+                })?;
             } else if !id.is_empty() {
                 let described = organizations.entry(id).or_default();
                 match field.as_str() {

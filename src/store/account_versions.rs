@@ -14,10 +14,11 @@ use crate::core::topics::Topic;
 /// How far an account has been counted on one topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TopicVersion {
-    /// Grows with each flush that stores rows of the account on the topic, and with nothing else; 0 before the first. All rows
-    /// that it stands for are stored.
+    /// Grows with each flush that stores rows of the account on the topic, and with nothing else; 0
+    /// before the first. All rows that it stands for are stored.
     pub version: u64,
-    /// The latest time of an event among those rows, milliseconds since 1970 UTC; 0 before the first.
+    /// The latest time of an event among those rows, milliseconds since 1970 UTC; 0 before the
+    /// first.
     pub latest_ms: i64,
 }
 
@@ -44,7 +45,9 @@ impl AccountVersions {
 
     /// Takes in what one source has counted. Each source's offset only grows, so their sum does.
     fn add(&mut self, row: &VersionRow) {
-        for (topic, (&upto, &latest_ms)) in self.0.iter_mut().zip(row.upto.iter().zip(&row.latest_ms)) {
+        for (topic, (&upto, &latest_ms)) in
+            self.0.iter_mut().zip(row.upto.iter().zip(&row.latest_ms))
+        {
             topic.version = topic.version.saturating_add(upto);
             topic.latest_ms = topic.latest_ms.max(latest_ms);
         }
@@ -60,35 +63,43 @@ struct VersionRow {
 }
 
 fn versions_sql() -> String {
-    let each = |column: &dyn Fn(&str) -> String| Topic::ALL.map(|topic| column(topic.name())).join(", ");
+    let each =
+        |column: &dyn Fn(&str) -> String| Topic::ALL.map(|topic| column(topic.name())).join(", ");
     let upto = each(&|topic| format!("max(p.{topic}_upto)"));
     let latest_ms = each(&|topic| format!("toUnixTimestamp64Milli(max(p.{topic}_latest))"));
     format!(
-        "SELECT p.account_id AS account_id, [{upto}] AS upto, [{latest_ms}] AS latest_ms FROM account_progress AS p \
+        "SELECT p.account_id AS account_id, [{upto}] AS upto, [{latest_ms}] AS latest_ms FROM \
+        account_progress AS p \
          WHERE p.account_id IN {{accounts:Array(String)}} GROUP BY p.account_id, p.source"
     )
 }
 
 impl Store {
-    /// How far these accounts have been counted; those that no flush has told of are missing. Whatever is read afterwards, and
-    /// after [`Self::sync_topics`], holds at least the rows that the versions stand for.
+    /// How far these accounts have been counted; those that no flush has told of are missing.
+    /// Whatever is read afterwards, and after [`Self::sync_topics`], holds at least the rows that
+    /// the versions stand for.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
-    pub async fn account_versions(&self, accounts: &[String]) -> Result<HashMap<String, AccountVersions>, StoreError> {
+    pub async fn account_versions(
+        &self,
+        accounts: &[String],
+    ) -> Result<HashMap<String, AccountVersions>, StoreError> {
         self.sync_table("account_progress").await?;
         let sql = versions_sql();
         let mut versions: HashMap<String, AccountVersions> = HashMap::new();
         for accounts in chunks(accounts) {
-            for row in self.fetch_all::<VersionRow>(self.read(&sql).param("accounts", accounts)).await? {
+            for row in
+                self.fetch_all::<VersionRow>(self.read(&sql).param("accounts", accounts)).await?
+            {
                 versions.entry(row.account_id.clone()).or_default().add(&row);
             }
         }
         Ok(versions)
     }
 
-    /// Makes the replica that we talk to fetch what the others have stored of these topics. Without a cluster there is nothing
-    /// to wait for.
+    /// Makes the replica that we talk to fetch what the others have stored of these topics. Without
+    /// a cluster there is nothing to wait for.
     ///
     /// # Errors
     /// Where a table cannot be synced.
@@ -105,8 +116,13 @@ mod tests {
 
     #[test]
     fn every_table_that_reports_read_is_of_a_topic() {
-        const OF_NO_ACCOUNT_REPORT: [&str; 5] =
-            ["account_moves", "account_progress", "rejected_event_facts", "source_progress", "zone_claims"];
+        const OF_NO_ACCOUNT_REPORT: [&str; 5] = [
+            "account_moves",
+            "account_progress",
+            "rejected_event_facts",
+            "source_progress",
+            "zone_claims",
+        ];
         let of_topics = Topic::ALL.into_iter().flat_map(tables);
         let mut all: Vec<&str> = of_topics.copied().chain(OF_NO_ACCOUNT_REPORT).collect();
         all.sort_unstable();

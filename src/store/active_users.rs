@@ -13,8 +13,8 @@ use crate::core::calendar::Day;
 use crate::report::licenses::ActiveUsers;
 use crate::report::period::DayRanges;
 
-/// Each day's bitmaps are merged once, and all counts are read off the merged bitmap. `$series` numbers the series of a row,
-/// `$table` and `$filter` say whose bitmaps are read.
+/// Each day's bitmaps are merged once, and all counts are read off the merged bitmap. `$series`
+/// numbers the series of a row, `$table` and `$filter` say whose bitmaps are read.
 const ACTIVE_USERS: &str = "\
 SELECT d.series AS series, \
     toInt32(arrayLast(first -> first <= d.day, {first_days:Array(Date)})) AS first_day, \
@@ -58,14 +58,20 @@ impl Store {
             return self.active_users(account, organization, Some(days)).await;
         }
         let query = match scope {
-            Scope::Account => self.active_users_query("active_users_by_account_state", "toUInt32(0)", None),
-            Scope::Organizations(ids) => self.active_users_query("active_users_state", "toUInt32(0)", Some(ids)),
+            Scope::Account => {
+                self.active_users_query("active_users_by_account_state", "toUInt32(0)", None)
+            }
+            Scope::Organizations(ids) => {
+                self.active_users_query("active_users_state", "toUInt32(0)", Some(ids))
+            }
         };
-        let rows: Vec<UsageRow> = self.fetch_all(with_days(query.param("account", account), days)).await?;
+        let rows: Vec<UsageRow> =
+            self.fetch_all(with_days(query.param("account", account), days)).await?;
         Ok(rows.into_iter().map(ActiveUsers::from).collect())
     }
 
-    /// Active users of the days, of each series by its organization; ranges without any may be missing.
+    /// Active users of the days, of each series by its organization; ranges without any may be
+    /// missing.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -79,19 +85,35 @@ impl Store {
         if series.heads.is_empty() {
             return Ok(Vec::new());
         }
-        let index = "transform(s.organization_id, {organizations:Array(String)}, {indices:Array(UInt32)}, toUInt32(0))";
-        let query = self.active_users_query("active_users_state", index, Some(series.organizations()));
+        let index = "transform(s.organization_id, {organizations:Array(String)}, \
+            {indices:Array(UInt32)}, toUInt32(0))";
+        let query =
+            self.active_users_query("active_users_state", index, Some(series.organizations()));
         let query = query.param("account", account).param("indices", series.indices());
         let rows: Vec<UsageRow> = self.fetch_all(with_days(query, days)).await?;
-        let head = |index: u32| series.heads.get(index as usize).copied().unwrap_or_default().to_owned();
+        let head =
+            |index: u32| series.heads.get(index as usize).copied().unwrap_or_default().to_owned();
         Ok(rows.into_iter().map(|row| (head(row.series), row.into())).collect())
     }
 
-    fn active_users_query(&self, table: &str, series: &str, organizations: Option<&[&str]>) -> Query {
-        let filter = organizations.map_or("", |_| " AND s.organization_id IN {organizations:Array(String)}");
-        let sql = ACTIVE_USERS.replace("$series", series).replace("$table", table).replace("$filter", filter);
+    fn active_users_query(
+        &self,
+        table: &str,
+        series: &str,
+        organizations: Option<&[&str]>,
+    ) -> Query {
+        let filter =
+            organizations.map_or("", |_| " AND s.organization_id IN {organizations:Array(String)}");
+        let sql = ACTIVE_USERS
+            .replace("$series", series)
+            .replace("$table", table)
+            .replace("$filter", filter);
         let query = self.read(&sql);
-        if let Some(organizations) = organizations { query.param("organizations", organizations) } else { query }
+        if let Some(organizations) = organizations {
+            query.param("organizations", organizations)
+        } else {
+            query
+        }
     }
 }
 

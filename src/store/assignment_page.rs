@@ -1,5 +1,6 @@
-//! A page of the license assignments: first which rows are on it, from what the order and the filters need, then those rows'
-//! names. The view `account_license_assignments` says the same to analysts; a test holds them together.
+//! A page of the license assignments: first which rows are on it, from what the order and the
+//! filters need, then those rows' names. The view `account_license_assignments` says the same to
+//! analysts; a test holds them together.
 
 use std::collections::HashMap;
 
@@ -17,16 +18,18 @@ use crate::report::cursor::{Position, SortValue};
 use crate::report::tree::OrganizationTree;
 use crate::report::value::Instant;
 
-/// The latest seats, with what decides about order and filters. `$columns` and `$joins` bring names, `$opened` the licence,
-/// where they are needed; `$filter` chooses organizations.
+/// The latest seats, with what decides about order and filters. `$columns` and `$joins` bring
+/// names, `$opened` the licence, where they are needed; `$filter` chooses organizations.
 const SEATS: &str = "\
 SELECT i.user_id AS user_id, i.organization_id AS organization_id, i.start AS last_assignment, \
     if(i.first_use < i.ends, least(i.last_use, i.ends), NULL) AS last_active_use, \
     toBool(i.first_use < i.ends) AS activated, \
-    if(i.ends < toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC'), 'revoked', 'active') AS status$columns \
+    if(i.ends < toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC'), 'revoked', 'active') AS \
+    status$columns \
 FROM \
 ( \
-    SELECT s.organization_id AS organization_id, s.user_id AS user_id, s.start AS start, min(s.end) AS ends, \
+    SELECT s.organization_id AS organization_id, s.user_id AS user_id, s.start AS start, \
+    min(s.end) AS ends, \
         min(s.first_active) AS first_use, max(s.last_active) AS last_use$opened \
     FROM seat_intervals AS s \
     WHERE s.account_id = {account:String}$filter \
@@ -38,15 +41,19 @@ FROM \
 const USERS: &str = "\
 LEFT JOIN \
 ( \
-    SELECT d.entity_id AS user_id, maxIf(d.value, d.field = 'name') AS name, maxIf(d.value, d.field = 'email') AS email, \
-        maxIf(d.search_key, d.field = 'name') AS name_key, maxIf(d.search_key, d.field = 'email') AS email_key \
+    SELECT d.entity_id AS user_id, maxIf(d.value, d.field = 'name') AS name, maxIf(d.value, \
+    d.field = 'email') AS email, \
+        maxIf(d.search_key, d.field = 'name') AS name_key, maxIf(d.search_key, d.field = 'email') \
+        AS email_key \
     FROM \
     ( \
-        SELECT u.entity_id AS entity_id, u.field AS field, tupleElement(u.latest, 'value') AS value, \
+        SELECT u.entity_id AS entity_id, u.field AS field, tupleElement(u.latest, 'value') AS \
+        value, \
             tupleElement(u.latest, 'search_key') AS search_key \
         FROM directory_state AS u \
         WHERE u.account_id = {account:String} AND u.entity = 'user'$field \
-        ORDER BY u.account_id, u.entity, u.organization_id, u.entity_id, u.field, tupleElement(u.latest, 'time') DESC, \
+        ORDER BY u.account_id, u.entity, u.organization_id, u.entity_id, u.field, \
+        tupleElement(u.latest, 'time') DESC, \
             tupleElement(u.latest, 'source') DESC, tupleElement(u.latest, 'offset') DESC \
         LIMIT 1 BY u.entity_id, u.field \
     ) AS d \
@@ -59,21 +66,26 @@ const USER_COLUMNS: &str = ", \
     if(n.email_key = '', n.email, n.email_key) AS email_search_key";
 
 const OPENED: &str = "\
-SELECT s.organization_id AS organization_id, s.user_id AS user_id, toUnixTimestamp64Milli(s.start) AS start_ms, \
-    tupleElement(min(s.opened) AS by, 'project_id') AS project_id, tupleElement(by, 'license_source') AS license_source \
+SELECT s.organization_id AS organization_id, s.user_id AS user_id, toUnixTimestamp64Milli(s.start) \
+AS start_ms, \
+    tupleElement(min(s.opened) AS by, 'project_id') AS project_id, tupleElement(by, \
+    'license_source') AS license_source \
 FROM seat_intervals AS s \
-WHERE s.account_id = {account:String} AND (s.organization_id, s.user_id) IN {keys:Array(Tuple(String, String))} \
+WHERE s.account_id = {account:String} AND (s.organization_id, s.user_id) IN \
+{keys:Array(Tuple(String, String))} \
 GROUP BY s.organization_id, s.user_id, s.start";
 
 const NAMES: &str = "\
-SELECT d.entity_id AS user_id, CAST(d.field, 'String') AS field, tupleElement(max(d.latest), 'value') AS value \
+SELECT d.entity_id AS user_id, CAST(d.field, 'String') AS field, tupleElement(max(d.latest), \
+'value') AS value \
 FROM directory_state AS d \
 WHERE d.account_id = {account:String} AND d.entity = 'user' AND d.organization_id = '' \
     AND d.entity_id IN {keys:Array(String)} \
 GROUP BY d.entity_id, d.field";
 
 const PROJECTS: &str = "\
-SELECT d.organization_id AS organization_id, d.entity_id AS project_id, tupleElement(max(d.latest), 'value') AS name \
+SELECT d.organization_id AS organization_id, d.entity_id AS project_id, \
+tupleElement(max(d.latest), 'value') AS name \
 FROM directory_state AS d \
 WHERE d.account_id = {account:String} AND d.entity = 'project' AND d.field = 'name' \
     AND (d.organization_id, d.entity_id) IN {keys:Array(Tuple(String, String))} \
@@ -141,8 +153,8 @@ impl<'t> Ranks<'t> {
 }
 
 impl Store {
-    /// A page of the account's assignments, one row more than its limit if there are as many, and how many there are on
-    /// all pages.
+    /// A page of the account's assignments, one row more than its limit if there are as many, and
+    /// how many there are on all pages.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -154,7 +166,8 @@ impl Store {
         now_ms: i64,
         (scope, tree): (&Scope<'_>, &OrganizationTree),
     ) -> Result<(Vec<Assignment>, u64), StoreError> {
-        let is_cut = page.after.as_ref().is_some_and(|after| matches!(after.key, SortValue::Beginning(_)));
+        let is_cut =
+            page.after.as_ref().is_some_and(|after| matches!(after.key, SortValue::Beginning(_)));
         let ranked = match scope {
             _ if request.sort.key != SortKey::Organization => None,
             Scope::Account => Some(tree.ids()),
@@ -165,7 +178,8 @@ impl Store {
             return self.assignments(account, request, page, now_ms).await;
         }
         let ranks = ranked.map(|ids| Ranks::of(tree, ids));
-        let query = self.page_query(account, request, page.after.as_ref(), now_ms, scope, ranks.as_ref());
+        let query =
+            self.page_query(account, request, page.after.as_ref(), now_ms, scope, ranks.as_ref());
         let keys: Vec<KeyRow> = self.fetch_all(query.param("limit", page.limit + 1)).await?;
         let Some(first) = keys.first() else {
             if page.after.is_none() {
@@ -194,14 +208,17 @@ impl Store {
         let inactive_before_ms = request.inactive_before_ms(now_ms);
         let filters = filters(&anywhere, inactive_before_ms.is_some());
         let kind = ranks.map(|_| "UInt64");
-        let continued =
-            after.map_or_else(String::new, |after| format!(" WHERE {}", continuation(request.sort, after, kind)));
+        let continued = after.map_or_else(String::new, |after| {
+            format!(" WHERE {}", continuation(request.sort, after, kind))
+        });
         let sql = format!(
             "SELECT r.user_id AS user_id, r.organization_id AS organization_id, \
                 toUnixTimestamp64Milli(r.last_assignment) AS last_assignment_ms, \
-                toUnixTimestamp64Milli(r.last_active_use) AS last_active_use_ms, r.activated AS activated, \
+                toUnixTimestamp64Milli(r.last_active_use) AS last_active_use_ms, r.activated AS \
+                activated, \
                 r.status = 'active' AS active, r.total AS total \
-            FROM (SELECT a.*, count() OVER () AS total FROM ({seats}) AS a{filters}) AS r{continued} \
+            FROM (SELECT a.*, count() OVER () AS total FROM ({seats}) AS a{filters}) AS \
+            r{continued} \
             ORDER BY {} LIMIT {{limit:UInt64}}",
             order(request.sort)
         );
@@ -234,8 +251,10 @@ impl Store {
         let mut users: Vec<String> = keys.iter().map(|key| key.user_id.clone()).collect();
         users.sort_unstable();
         users.dedup();
-        let (opened, names): (Vec<OpenedRow>, Vec<NameRow>) =
-            tokio::try_join!(self.rows_of(OPENED, account, &pairs), self.rows_of(NAMES, account, &users),)?;
+        let (opened, names): (Vec<OpenedRow>, Vec<NameRow>) = tokio::try_join!(
+            self.rows_of(OPENED, account, &pairs),
+            self.rows_of(NAMES, account, &users),
+        )?;
         let mut projects: Vec<(String, String)> = opened
             .iter()
             .filter(|row| !row.project_id.is_empty())
@@ -244,8 +263,10 @@ impl Store {
         projects.sort_unstable();
         projects.dedup();
         let projects: Vec<ProjectRow> = self.rows_of(PROJECTS, account, &projects).await?;
-        let projects: HashMap<(String, String), String> =
-            projects.into_iter().map(|row| ((row.organization_id, row.project_id), row.name)).collect();
+        let projects: HashMap<(String, String), String> = projects
+            .into_iter()
+            .map(|row| ((row.organization_id, row.project_id), row.name))
+            .collect();
         let names: HashMap<(String, String), String> =
             names.into_iter().map(|row| ((row.user_id, row.field), row.value)).collect();
         let name = |user: &str, field: &str| {
@@ -253,27 +274,40 @@ impl Store {
         };
         let mut opened: HashMap<(String, String, i64), (String, String)> = opened
             .into_iter()
-            .map(|row| ((row.organization_id, row.user_id, row.start_ms), (row.project_id, row.license_source)))
+            .map(|row| {
+                (
+                    (row.organization_id, row.user_id, row.start_ms),
+                    (row.project_id, row.license_source),
+                )
+            })
             .collect();
         let described = keys.into_iter().map(|key| {
             let place = (key.organization_id.clone(), key.user_id.clone(), key.last_assignment_ms);
             let (project_id, license_source) = opened.remove(&place).unwrap_or_default();
             let project_id = Some(project_id).filter(|id| !id.is_empty());
             let project = project_id.as_ref().map(|id| {
-                let known = projects.get(&(key.organization_id.clone(), id.clone())).filter(|name| !name.is_empty());
+                let known = projects
+                    .get(&(key.organization_id.clone(), id.clone()))
+                    .filter(|name| !name.is_empty());
                 known.unwrap_or(id).clone()
             });
             Assignment {
                 user: name(&key.user_id, "name").unwrap_or_else(|| key.user_id.clone()),
                 email: name(&key.user_id, "email"),
                 license_source,
-                organization: tree.path(&key.organization_id).unwrap_or_else(|| key.organization_id.clone()),
+                organization: tree
+                    .path(&key.organization_id)
+                    .unwrap_or_else(|| key.organization_id.clone()),
                 project_id,
                 project,
                 last_assignment: Instant(key.last_assignment_ms),
                 last_active_use: key.last_active_use_ms.map(Instant),
                 activated: key.activated,
-                status: if key.active { AssignmentStatus::Active } else { AssignmentStatus::Revoked },
+                status: if key.active {
+                    AssignmentStatus::Active
+                } else {
+                    AssignmentStatus::Revoked
+                },
                 user_id: key.user_id,
                 organization_id: key.organization_id,
             }
@@ -290,17 +324,22 @@ impl Store {
     ) -> Result<Vec<R>, StoreError> {
         let mut rows = Vec::new();
         for keys in chunks(keys) {
-            rows.extend(self.fetch_all::<R>(self.read(sql).param("account", account).param("keys", keys)).await?);
+            rows.extend(
+                self.fetch_all::<R>(self.read(sql).param("account", account).param("keys", keys))
+                    .await?,
+            );
         }
         Ok(rows)
     }
 }
 
-/// The latest seats of the scope, with what the request's order and filters need; `is_ranked` brings the organizations' ranks.
+/// The latest seats of the scope, with what the request's order and filters need; `is_ranked`
+/// brings the organizations' ranks.
 fn seats_sql(request: &AssignmentsRequest, scope: &Scope<'_>, is_ranked: bool) -> String {
     let by_user = matches!(request.sort.key, SortKey::User);
     let by_email = matches!(request.sort.key, SortKey::Email);
-    let (has_name, has_email) = (by_user || request.user_part.is_some(), by_email || request.email_part.is_some());
+    let (has_name, has_email) =
+        (by_user || request.user_part.is_some(), by_email || request.email_part.is_some());
     let field = match (has_name, has_email) {
         (true, false) => " AND u.field = 'name'",
         (false, true) => " AND u.field = 'email'",
@@ -313,7 +352,8 @@ fn seats_sql(request: &AssignmentsRequest, scope: &Scope<'_>, is_ranked: bool) -
         columns += ", i.license_source AS license_source";
     }
     if is_ranked {
-        columns += ", transform(i.organization_id, {ranked:Array(String)}, {ranks:Array(UInt64)}, toUInt64(0)) \
+        columns += ", transform(i.organization_id, {ranked:Array(String)}, {ranks:Array(UInt64)}, \
+            toUInt64(0)) \
             AS organization";
     }
     SEATS
@@ -321,13 +361,19 @@ fn seats_sql(request: &AssignmentsRequest, scope: &Scope<'_>, is_ranked: bool) -
         .replace("$joins", &joins)
         .replace(
             "$opened",
-            if has_source { ", tupleElement(min(s.opened), 'license_source') AS license_source" } else { "" },
+            if has_source {
+                ", tupleElement(min(s.opened), 'license_source') AS license_source"
+            } else {
+                ""
+            },
         )
         .replace(
             "$filter",
             match scope {
                 Scope::Account => "",
-                Scope::Organizations(_) => " AND s.organization_id IN {organizations:Array(String)}",
+                Scope::Organizations(_) => {
+                    " AND s.organization_id IN {organizations:Array(String)}"
+                }
             },
         )
 }

@@ -22,18 +22,18 @@ use super::error::{StoreError, Target};
 use super::settings;
 use crate::config;
 
-/// How long a connection may take to open. Short, because a host that drops packets would else eat the whole request
-/// timeout.
+/// How long a connection may take to open. Short, because a host that drops packets would else eat
+/// the whole request timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept. ClickHouse closes idle ones after 3 s (10 s since 23.11), and a request on a
-/// connection that is just being closed fails.
+/// How long an idle connection is kept. ClickHouse closes idle ones after 3 s (10 s since 23.11),
+/// and a request on a connection that is just being closed fails.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// How long one statement of a migration may take: with a cluster it waits for every replica (ClickHouse's own limit for
-/// that is 180 s).
+/// How long one statement of a migration may take: with a cluster it waits for every replica
+/// (ClickHouse's own limit for that is 180 s).
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(200);
 
-/// The oldest ClickHouse that seatmeter works with: the oldest release whose long-term support had not ended, and old
-/// enough to have recursive queries and the new analyzer.
+/// The oldest ClickHouse that seatmeter works with: the oldest release whose long-term support had
+/// not ended, and old enough to have recursive queries and the new analyzer.
 pub const VERSION_MIN: ServerVersion = ServerVersion { year: 25, month: 8 };
 
 /// A release of ClickHouse: year and month, as in 25.8.
@@ -63,7 +63,8 @@ impl fmt::Display for ServerVersion {
 #[derive(Clone)]
 pub struct Store {
     connection: Arc<Connection>,
-    /// Memory that the query of a report may take in ClickHouse, bytes; 0: as much as the server allows.
+    /// Memory that the query of a report may take in ClickHouse, bytes; 0: as much as the server
+    /// allows.
     query_memory_max_bytes: u64,
 }
 
@@ -85,9 +86,11 @@ impl Store {
     /// A store that connects when it is first used.
     ///
     /// # Errors
-    /// Where the URL is none, user or password do not fit into a header, or `ca_file` cannot be read.
+    /// Where the URL is none, user or password do not fit into a header, or `ca_file` cannot be
+    /// read.
     pub fn connect(config: &config::ClickHouse) -> anyhow::Result<Self> {
-        let url = Url::parse(&config.url).with_context(|| format!("clickhouse.url = '{}' is no URL", config.url))?;
+        let url = Url::parse(&config.url)
+            .with_context(|| format!("clickhouse.url = '{}' is no URL", config.url))?;
         let connector = connector(config.ca_file.as_deref())?;
         let mut pool = HyperClient::builder(TokioExecutor::new());
         pool.pool_idle_timeout(IDLE_TIMEOUT);
@@ -116,8 +119,8 @@ impl Store {
         Ok(Self { connection, query_memory_max_bytes: 0 })
     }
 
-    /// The same store, whose queries of reports may take this much memory in ClickHouse each, bytes; 0: as much as the
-    /// server allows.
+    /// The same store, whose queries of reports may take this much memory in ClickHouse each,
+    /// bytes; 0: as much as the server allows.
     pub fn with_query_memory_max(mut self, bytes: u64) -> Self {
         self.query_memory_max_bytes = bytes;
         self
@@ -126,12 +129,16 @@ impl Store {
     /// Asks the server for its version, which also shows that it is there and lets us in.
     ///
     /// # Errors
-    /// Where it cannot be reached, refuses user or password, is too old, or lacks the configured cluster.
+    /// Where it cannot be reached, refuses user or password, is too old, or lacks the configured
+    /// cluster.
     pub async fn check_server(&self) -> Result<ServerVersion, StoreError> {
-        let text: String = self.within(self.connection.server.query("SELECT version()").fetch_one()).await?;
+        let text: String =
+            self.within(self.connection.server.query("SELECT version()").fetch_one()).await?;
         let url = self.target().url.clone();
-        let found = ServerVersion::parse(&text)
-            .ok_or_else(|| StoreError::Unexpected { url: url.clone(), message: format!("its version is '{text}'") })?;
+        let found = ServerVersion::parse(&text).ok_or_else(|| StoreError::Unexpected {
+            url: url.clone(),
+            message: format!("its version is '{text}'"),
+        })?;
         if found < VERSION_MIN {
             return Err(StoreError::TooOld { url, found, needed: VERSION_MIN });
         }
@@ -139,8 +146,8 @@ impl Store {
         Ok(found)
     }
 
-    /// One shard only: a view of a shard sees no other shard's rows, so with two of them each would show a part as the
-    /// whole.
+    /// One shard only: a view of a shard sees no other shard's rows, so with two of them each would
+    /// show a part as the whole.
     async fn check_cluster(&self) -> Result<(), StoreError> {
         let Some(cluster) = self.cluster() else {
             return Ok(());
@@ -148,21 +155,33 @@ impl Store {
         let query = self
             .connection
             .server
-            .query("SELECT toUInt64(uniqExact(shard_num)) FROM system.clusters WHERE cluster = {cluster:String}")
+            .query(
+                "SELECT toUInt64(uniqExact(shard_num)) FROM system.clusters WHERE cluster = \
+                {cluster:String}",
+            )
             .param("cluster", cluster);
         let shards: u64 = self.within(query.fetch_one()).await?;
         let reason = match shards {
             1 => return Ok(()),
             0 => {
-                "the server knows no such cluster; SELECT cluster FROM system.clusters lists those that it knows".into()
+                "the server knows no such cluster; SELECT cluster FROM system.clusters lists those \
+                that it knows"
+                    .into()
             }
-            shards => format!("it has {shards} shards; seatmeter needs one with any number of replicas"),
+            shards => format!(
+                "it has {shards} shards; seatmeter needs one with any number of \
+                replicas"
+            ),
         };
-        Err(StoreError::UnsuitableCluster { url: self.target().url.clone(), cluster: cluster.to_owned(), reason })
+        Err(StoreError::UnsuitableCluster {
+            url: self.target().url.clone(),
+            cluster: cluster.to_owned(),
+            reason,
+        })
     }
 
-    /// Makes the replica that we talk to fetch what the others have stored, so that nothing is read that is older than
-    /// the progress. Without a cluster there is nothing to wait for.
+    /// Makes the replica that we talk to fetch what the others have stored, so that nothing is read
+    /// that is older than the progress. Without a cluster there is nothing to wait for.
     ///
     /// # Errors
     /// Where a table cannot be synced.
@@ -197,7 +216,8 @@ impl Store {
         &self.connection.client
     }
 
-    /// A query on our database. Parameters are bound as `{name:Type}`; a `?` in the text has to be doubled.
+    /// A query on our database. Parameters are bound as `{name:Type}`; a `?` in the text has to be
+    /// doubled.
     pub(super) fn query(&self, sql: &str) -> Query {
         self.connection.client.query(sql)
     }
@@ -207,8 +227,8 @@ impl Store {
         self.query(sql).with_setting("readonly", "2")
     }
 
-    /// A query of a report. It takes no longer than anybody waits for it: a server stops it when the connection is
-    /// closed, and in any case at the end of the request timeout.
+    /// A query of a report. It takes no longer than anybody waits for it: a server stops it when
+    /// the connection is closed, and in any case at the end of the request timeout.
     pub(super) fn read(&self, sql: &str) -> Query {
         let limit_s = self.target().request_timeout.as_secs_f64();
         self.read_only(sql)
@@ -217,18 +237,22 @@ impl Store {
             .with_setting("max_memory_usage", self.query_memory_max_bytes.to_string())
     }
 
-    /// As [`Self::read`], for rows that are passed on as they come: the server need not keep them all, and the reader may
-    /// take longer than the request timeout.
+    /// As [`Self::read`], for rows that are passed on as they come: the server need not keep them
+    /// all, and the reader may take longer than the request timeout.
     pub(super) fn streamed(query: Query) -> Query {
         query.with_setting("wait_end_of_query", "0").with_setting("max_execution_time", "0")
     }
 
     /// All rows of a query.
-    pub(super) async fn fetch_all<T: RowOwned + RowRead>(&self, query: Query) -> Result<Vec<T>, StoreError> {
+    pub(super) async fn fetch_all<T: RowOwned + RowRead>(
+        &self,
+        query: Query,
+    ) -> Result<Vec<T>, StoreError> {
         self.within(query.fetch_all()).await
     }
 
-    /// Runs a statement of a migration as it stands. `in_database` is false for those that make or drop the database.
+    /// Runs a statement of a migration as it stands. `in_database` is false for those that make or
+    /// drop the database.
     pub(super) async fn execute_ddl(&self, sql: &str, in_database: bool) -> Result<(), StoreError> {
         let client = if in_database { &self.connection.client } else { &self.connection.server };
         // The client library takes a question mark for a placeholder unless it is doubled.
@@ -256,18 +280,25 @@ impl Store {
     }
 }
 
-/// Opens connections, with TLS where the URL asks for it. Trusts Mozilla's authorities and those of `ca_file`.
+/// Opens connections, with TLS where the URL asks for it. Trusts Mozilla's authorities and those of
+/// `ca_file`.
 fn connector(ca_file: Option<&Path>) -> anyhow::Result<HttpsConnector<HttpConnector>> {
     let mut tcp = HttpConnector::new();
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
     tcp.set_nodelay(true);
     tcp.enforce_http(false);
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .context("TLS cannot be set up")?
-        .with_root_certificates(trusted_roots(ca_file)?)
-        .with_no_client_auth();
-    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp))
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .context("TLS cannot be set up")?
+    .with_root_certificates(trusted_roots(ca_file)?)
+    .with_no_client_auth();
+    Ok(HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp))
 }
 
 fn trusted_roots(ca_file: Option<&Path>) -> anyhow::Result<rustls::RootCertStore> {

@@ -11,14 +11,15 @@ use crate::core::id::UserKeySeed;
 /// The table.
 const TABLE: &str = "deployment";
 
-/// Where its statement takes the seed. As it stands, any client can run it: each row has a seed of its own then, and two of
-/// them are refused.
+/// Where its statement takes the seed. As it stands, any client can run it: each row has a seed of
+/// its own then, and two of them are refused.
 pub(super) const RANDOM_SEED: &str = "(rand64(1), rand64(2))";
 
 /// The statement with a seed of its own, where it takes one.
 ///
-/// The seed is the default of a column, since making a table is what ClickHouse does only once: of two programs that migrate
-/// at the same time, the table of one stays, and it gives the same row to whoever adds one.
+/// The seed is the default of a column, since making a table is what ClickHouse does only once: of
+/// two programs that migrate at the same time, the table of one stays, and it gives the same row to
+/// whoever adds one.
 pub(super) fn with_seed(sql: &str) -> Result<String, MigrateError> {
     if !sql.contains(RANDOM_SEED) {
         return Ok(sql.to_owned());
@@ -52,14 +53,16 @@ impl Store {
     pub(super) async fn ensure_seed(&self) -> Result<(), MigrateError> {
         self.sync_table(TABLE).await?;
         if self.stored_seeds().await?.is_empty() {
-            self.within(self.query("INSERT INTO deployment (made_at) SELECT now64(3)").execute()).await?;
+            self.within(self.query("INSERT INTO deployment (made_at) SELECT now64(3)").execute())
+                .await?;
         }
         Ok(())
     }
 
     async fn stored_seeds(&self) -> Result<Vec<SeedRow>, StoreError> {
         let query = self.read_only(
-            "SELECT DISTINCT tupleElement(d.user_key_seed, 1) AS k0, tupleElement(d.user_key_seed, 2) AS k1 \
+            "SELECT DISTINCT tupleElement(d.user_key_seed, 1) AS k0, tupleElement(d.user_key_seed, \
+            2) AS k1 \
              FROM deployment AS d",
         );
         self.fetch_all(query).await

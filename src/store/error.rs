@@ -19,8 +19,9 @@ const CODE_NOT_ENOUGH_SPACE: i32 = 243;
 const CODE_TIMEOUT_EXCEEDED: i32 = 159;
 /// Memory ran out: that of the query, of the user or of the server.
 const CODE_MEMORY_LIMIT_EXCEEDED: i32 = 241;
-/// Errors that no waiting heals: the statement, the schema or the user's rights are wrong. Every other code may be a
-/// passing state of the server (a replica that is read-only, too many parts, memory), so it is worth another try.
+/// Errors that no waiting heals: the statement, the schema or the user's rights are wrong. Every
+/// other code may be a passing state of the server (a replica that is read-only, too many parts,
+/// memory), so it is worth another try.
 const CODES_PERMANENT: [i32; 18] = [
     16,  // NO_SUCH_COLUMN_IN_TABLE
     20,  // NUMBER_OF_COLUMNS_DOESNT_MATCH
@@ -46,22 +47,35 @@ const CODES_PERMANENT: [i32; 18] = [
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// No connection, or it broke.
-    #[error("ClickHouse at {url} cannot be reached: {reason}; check clickhouse.url and that the server is up")]
+    #[error(
+        "ClickHouse at {url} cannot be reached: {reason}; check clickhouse.url and that the server \
+        is up"
+    )]
     Unreachable { url: String, reason: String },
     /// User or password are wrong.
-    #[error("ClickHouse at {url} does not let user '{user}' in: check clickhouse.user and clickhouse.password")]
+    #[error(
+        "ClickHouse at {url} does not let user '{user}' in: check clickhouse.user and \
+        clickhouse.password"
+    )]
     AccessDenied { url: String, user: String },
     /// The user may not change settings, so the profile would decide what a statement means.
     #[error(
-        "ClickHouse at {url} does not let user '{user}' change settings, and seatmeter sends with each request those that its \
+        "ClickHouse at {url} does not let user '{user}' change settings, and seatmeter sends with \
+        each request those that its \
          answers depend on: give the user readonly = 0 or 2 and no constraints on them ({message})"
     )]
     SettingsRefused { url: String, user: String, message: String },
     /// The database or a table is not there.
-    #[error("database '{database}' on ClickHouse at {url} lacks the schema: run `seatmeter migrate` ({message})")]
+    #[error(
+        "database '{database}' on ClickHouse at {url} lacks the schema: run `seatmeter migrate` \
+        ({message})"
+    )]
     NotMigrated { url: String, database: String, message: String },
     /// The server lacks what the schema needs.
-    #[error("ClickHouse at {url} is version {found}, and seatmeter needs {needed} or newer: upgrade the server")]
+    #[error(
+        "ClickHouse at {url} is version {found}, and seatmeter needs {needed} or newer: upgrade \
+        the server"
+    )]
     TooOld { url: String, found: ServerVersion, needed: ServerVersion },
     /// The configured cluster is not there, or is not of the shape that exact counts need.
     #[error("clickhouse.cluster = '{cluster}' on ClickHouse at {url}: {reason}")]
@@ -71,7 +85,8 @@ pub enum StoreError {
     TimedOut { url: String, limit: Duration },
     /// The query needs more memory than a report's query may take.
     #[error(
-        "ClickHouse at {url} needs more memory for this report than http.query_memory_max_bytes allows ({message})"
+        "ClickHouse at {url} needs more memory for this report than http.query_memory_max_bytes \
+        allows ({message})"
     )]
     TooLarge { url: String, message: String },
     /// The server's disk is full.
@@ -82,7 +97,8 @@ pub enum StoreError {
     Server { url: String, code: i32, message: String },
     /// An answer that is not ClickHouse's, as of a proxy or of a wrong port.
     #[error(
-        "{url} did not answer as ClickHouse does: {message}; clickhouse.url must name its HTTP interface (8123 or 8443)"
+        "{url} did not answer as ClickHouse does: {message}; clickhouse.url must name its HTTP \
+        interface (8123 or 8443)"
     )]
     Unexpected { url: String, message: String },
     /// An answer whose rows are not what the query promises.
@@ -94,7 +110,10 @@ impl StoreError {
     /// True where the same request may succeed later without anything being changed on our side.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::DiskFull { .. } | Self::Unexpected { .. } => true,
+            Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::DiskFull { .. }
+            | Self::Unexpected { .. } => true,
             Self::Server { code, .. } => !CODES_PERMANENT.contains(code),
             Self::AccessDenied { .. }
             | Self::SettingsRefused { .. }
@@ -126,7 +145,10 @@ impl Target {
             Error::Network(source) => self.unreachable(innermost(source.as_ref())),
             Error::TimedOut => self.timed_out(self.request_timeout),
             Error::Other(source) => self.unreachable(innermost(source.as_ref())),
-            other => StoreError::Unreadable { url: self.url.clone(), message: one_line(&other.to_string()) },
+            other => StoreError::Unreadable {
+                url: self.url.clone(),
+                message: one_line(&other.to_string()),
+            },
         }
     }
 
@@ -160,7 +182,8 @@ impl Target {
         if CODES_NOT_MIGRATED.contains(&code) {
             return StoreError::NotMigrated { url, database: self.database.clone(), message };
         }
-        // A full disk shows as the code of whatever could not be written; only the text of ENOSPC is common to all.
+        // A full disk shows as the code of whatever could not be written; only the text of ENOSPC
+        // is common to all.
         if code == CODE_NOT_ENOUGH_SPACE || text.contains("No space left on device") {
             return StoreError::DiskFull { url, message };
         }
@@ -191,7 +214,8 @@ fn one_line(text: &str) -> String {
     }
 }
 
-/// The cause at the bottom of a chain of errors, which is the one that says something ("Connection refused").
+/// The cause at the bottom of a chain of errors, which is the one that says something ("Connection
+/// refused").
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -224,8 +248,10 @@ mod tests {
     #[test]
     fn a_wrong_password_names_the_user_and_the_keys() {
         check(
-            "Code: 516. DB::Exception: meter: Authentication failed: password is incorrect. (AUTHENTICATION_FAILED)",
-            "ClickHouse at http://ch:8123 does not let user 'meter' in: check clickhouse.user and clickhouse.password",
+            "Code: 516. DB::Exception: meter: Authentication failed: password is incorrect. \
+            (AUTHENTICATION_FAILED)",
+            "ClickHouse at http://ch:8123 does not let user 'meter' in: check clickhouse.user and \
+            clickhouse.password",
             false,
         );
     }
@@ -233,21 +259,26 @@ mod tests {
     #[test]
     fn a_user_who_may_not_change_settings_is_told_what_to_grant() {
         for text in [
-            "Code: 164. DB::Exception: Cannot modify 'distributed_foreground_insert' setting in readonly mode. (READONLY)",
-            "Code: 452. DB::Exception: Setting join_use_nulls should not be changed. (SETTING_CONSTRAINT_VIOLATION)",
+            "Code: 164. DB::Exception: Cannot modify 'distributed_foreground_insert' setting in \
+            readonly mode. (READONLY)",
+            "Code: 452. DB::Exception: Setting join_use_nulls should not be changed. \
+            (SETTING_CONSTRAINT_VIOLATION)",
         ] {
             check(
                 text,
                 &format!(
-                    "ClickHouse at http://ch:8123 does not let user 'meter' change settings, and seatmeter sends with each \
-                     request those that its answers depend on: give the user readonly = 0 or 2 and no constraints on them \
+                    "ClickHouse at http://ch:8123 does not let user 'meter' change settings, and \
+                    seatmeter sends with each \
+                     request those that its answers depend on: give the user readonly = 0 or 2 and \
+                     no constraints on them \
                      ({text})"
                 ),
                 false,
             );
         }
         let error = target().classify(Error::BadResponse(
-            "Code: 164. DB::Exception: meter: Cannot execute query in readonly mode. (READONLY)".into(),
+            "Code: 164. DB::Exception: meter: Cannot execute query in readonly mode. (READONLY)"
+                .into(),
         ));
         assert!(matches!(error, StoreError::Server { code: 164, .. }), "{error:?}");
     }
@@ -256,7 +287,8 @@ mod tests {
     fn a_missing_database_or_table_asks_for_migrate() {
         check(
             "Code: 81. DB::Exception: Database usage does not exist. (UNKNOWN_DATABASE)",
-            "database 'usage' on ClickHouse at http://ch:8123 lacks the schema: run `seatmeter migrate` \
+            "database 'usage' on ClickHouse at http://ch:8123 lacks the schema: run `seatmeter \
+            migrate` \
              (Code: 81. DB::Exception: Database usage does not exist. (UNKNOWN_DATABASE))",
             false,
         );
@@ -269,8 +301,10 @@ mod tests {
     #[test]
     fn a_full_disk_is_known_by_its_code_or_its_text() {
         for answer in [
-            "Code: 243. DB::Exception: Cannot reserve 1.00 MiB, not enough space. (NOT_ENOUGH_SPACE)",
-            "Code: 75. DB::ErrnoException: Cannot write to file: errno: 28, strerror: No space left on device",
+            "Code: 243. DB::Exception: Cannot reserve 1.00 MiB, not enough space. \
+            (NOT_ENOUGH_SPACE)",
+            "Code: 75. DB::ErrnoException: Cannot write to file: errno: 28, strerror: No space \
+            left on device",
         ] {
             let error = target().classify(Error::BadResponse(answer.into()));
             assert!(matches!(error, StoreError::DiskFull { .. }), "{error:?}");
@@ -282,13 +316,15 @@ mod tests {
     fn passing_states_are_retried_and_wrong_statements_are_not() {
         check(
             "Code: 242. DB::Exception: Table is in readonly mode.\n(TABLE_IS_READ_ONLY)",
-            "ClickHouse at http://ch:8123 answered with error 242: Code: 242. DB::Exception: Table is in readonly mode. \
+            "ClickHouse at http://ch:8123 answered with error 242: Code: 242. DB::Exception: Table \
+            is in readonly mode. \
              (TABLE_IS_READ_ONLY)",
             true,
         );
         check(
             "Code: 62. DB::Exception: Syntax error (SYNTAX_ERROR)",
-            "ClickHouse at http://ch:8123 answered with error 62: Code: 62. DB::Exception: Syntax error (SYNTAX_ERROR)",
+            "ClickHouse at http://ch:8123 answered with error 62: Code: 62. DB::Exception: Syntax \
+            error (SYNTAX_ERROR)",
             false,
         );
     }
@@ -297,7 +333,8 @@ mod tests {
     fn a_proxy_is_not_taken_for_clickhouse() {
         check(
             "<html>Bad Gateway</html>",
-            "http://ch:8123 did not answer as ClickHouse does: <html>Bad Gateway</html>; clickhouse.url must name its \
+            "http://ch:8123 did not answer as ClickHouse does: <html>Bad Gateway</html>; \
+            clickhouse.url must name its \
              HTTP interface (8123 or 8443)",
             true,
         );
@@ -305,7 +342,8 @@ mod tests {
 
     #[test]
     fn long_answers_are_cut() {
-        let error = target().classify(Error::BadResponse(format!("Code: 999. {}", "é".repeat(10_000))));
+        let error =
+            target().classify(Error::BadResponse(format!("Code: 999. {}", "é".repeat(10_000))));
         assert!(error.to_string().chars().count() < SERVER_TEXT_CHARS_MAX + 100);
     }
 }

@@ -1,4 +1,5 @@
-//! Loads what a lane lacks: one query per table, rows merged in SQL by their full key, never by background merges.
+//! Loads what a lane lacks: one query per table, rows merged in SQL by their full key, never by
+//! background merges.
 
 mod queries;
 
@@ -9,8 +10,9 @@ use clickhouse::{Row, RowOwned, RowRead};
 use serde::{Deserialize, Serialize};
 
 use self::queries::{
-    LAST_EXECUTIONS, LAST_QUOTA_USAGE, ORGANIZATIONS, PLAN_FACTS, QUOTA_USAGE, SEAT_FACT_COUNTS, SEAT_FACTS,
-    SEAT_FACTS_OF_ACCOUNTS, SEAT_USAGE, SEAT_USAGE_OF_ACCOUNTS, TEST_EXECUTIONS, ZONE_FACTS,
+    LAST_EXECUTIONS, LAST_QUOTA_USAGE, ORGANIZATIONS, PLAN_FACTS, QUOTA_USAGE, SEAT_FACT_COUNTS,
+    SEAT_FACTS, SEAT_FACTS_OF_ACCOUNTS, SEAT_USAGE, SEAT_USAGE_OF_ACCOUNTS, TEST_EXECUTIONS,
+    ZONE_FACTS,
 };
 use super::client::Store;
 use super::error::StoreError;
@@ -19,41 +21,50 @@ use crate::core::calendar::{Day, Zone};
 use crate::core::id::Id;
 use crate::core::load::{AccountExtent, Loaded, Missing};
 use crate::core::rollup::{
-    ExecutionCount, OrganizationSeen, PlanFact, QuotaUsage, SeatFact, SeatUsage, Source, TestExecutions, ZoneFact,
+    ExecutionCount, OrganizationSeen, PlanFact, QuotaUsage, SeatFact, SeatUsage, Source,
+    TestExecutions, ZoneFact,
 };
 
-/// Bytes of keys that one query carries, at most. ClickHouse refuses a form field of more than 128 KiB
-/// (`http_max_field_value_size`), and the margin leaves room for escapes: each byte of an id may become two.
+/// Bytes of keys that one query carries, at most. ClickHouse refuses a form field of more than 128
+/// KiB (`http_max_field_value_size`), and the margin leaves room for escapes: each byte of an id
+/// may become two.
 const KEYS_BYTES_MAX: usize = 48 * 1024;
 
-/// Seat facts of an account whose seats are all loaded at once, at most. Those of a larger one are loaded as its users turn
-/// up, so that an account of a million seats does not fill the memory of a lane that meets three of them.
+/// Seat facts of an account whose seats are all loaded at once, at most. Those of a larger one are
+/// loaded as its users turn up, so that an account of a million seats does not fill the memory of a
+/// lane that meets three of them.
 const ACCOUNT_FACTS_MAX: u64 = 20_000;
 
 /// Seat facts of the accounts that one load takes whole, together, at most.
 const LOAD_FACTS_MAX: u64 = 200_000;
 
 impl Store {
-    /// Loads everything that `missing` names: facts of every source, counters of `source` alone. Of an account with few
-    /// seats it loads all of them, so that its users need not be asked for one by one.
+    /// Loads everything that `missing` names: facts of every source, counters of `source` alone. Of
+    /// an account with few seats it loads all of them, so that its users need not be asked for one
+    /// by one.
     ///
-    /// The tables are read at slightly different moments, which the lane is built for: facts of its own source at or
-    /// beyond its position are its to forget.
+    /// The tables are read at slightly different moments, which the lane is built for: facts of its
+    /// own source at or beyond its position are its to forget.
     ///
     /// # Errors
     /// Where any query fails; a partial answer is never given.
     pub async fn load(&self, source: &Source, missing: &Missing) -> Result<Loaded, StoreError> {
         let accounts: Vec<String> = missing.accounts.iter().map(Id::to_string).collect();
-        // Who has met the accounts, and how far they have counted, is known before any fact is read.
+        // Who has met the accounts, and how far they have counted, is known before any fact is
+        // read.
         let (met_by, moves_away, extents, organizations) = tokio::try_join!(
             self.load_met_by(&accounts, source),
             self.load_moves_away(&accounts, source),
             self.load_extents(&accounts, source),
             self.load_facts::<_, OrganizationRow>(ORGANIZATIONS, &accounts),
         )?;
-        let known: BTreeMap<&Id, &AccountExtent> = extents.iter().map(|extent| (&extent.account, extent)).collect();
-        let whole: Vec<String> =
-            extents.iter().filter(|extent| extent.has_all_seats).map(|extent| extent.account.to_string()).collect();
+        let known: BTreeMap<&Id, &AccountExtent> =
+            extents.iter().map(|extent| (&extent.account, extent)).collect();
+        let whole: Vec<String> = extents
+            .iter()
+            .filter(|extent| extent.has_all_seats)
+            .map(|extent| extent.account.to_string())
+            .collect();
         let users: Vec<(String, String)> = missing
             .users
             .iter()
@@ -63,7 +74,11 @@ impl Store {
         let counters: Vec<(String, String, i32)> = missing
             .counters
             .iter()
-            .filter(|block| known.get(&block.account).is_none_or(|extent| extent.last_counted >= Some(block.month)))
+            .filter(|block| {
+                known
+                    .get(&block.account)
+                    .is_none_or(|extent| extent.last_counted >= Some(block.month))
+            })
             .map(|block| (block.account.to_string(), block.organization.to_string(), block.month.0))
             .collect();
         let (zones, plans, all_facts, all_usage, facts, usage, executions, quota) = tokio::try_join!(
@@ -78,8 +93,14 @@ impl Store {
         )?;
         let facts = all_facts.into_iter().chain(facts);
         Ok(Loaded {
-            zone_facts: zones.into_iter().map(|row| self.zone_fact(row)).collect::<Result<_, _>>()?,
-            plan_facts: plans.into_iter().map(|row| self.plan_fact(row)).collect::<Result<_, _>>()?,
+            zone_facts: zones
+                .into_iter()
+                .map(|row| self.zone_fact(row))
+                .collect::<Result<_, _>>()?,
+            plan_facts: plans
+                .into_iter()
+                .map(|row| self.plan_fact(row))
+                .collect::<Result<_, _>>()?,
             organizations: organizations.into_iter().map(OrganizationSeen::from).collect(),
             seat_facts: facts.map(|row| self.seat_fact(row)).collect::<Result<_, _>>()?,
             seat_usage: all_usage.into_iter().chain(usage).map(SeatUsage::from).collect(),
@@ -92,13 +113,18 @@ impl Store {
     }
 
     /// How much there is of each account. An account without any seat or counter is answered too.
-    async fn load_extents(&self, accounts: &[String], source: &Source) -> Result<Vec<AccountExtent>, StoreError> {
+    async fn load_extents(
+        &self,
+        accounts: &[String],
+        source: &Source,
+    ) -> Result<Vec<AccountExtent>, StoreError> {
         let (facts, executions, quota) = tokio::try_join!(
             self.load_facts::<_, FactCountRow>(SEAT_FACT_COUNTS, accounts),
             self.load_last_days(LAST_EXECUTIONS, accounts, source),
             self.load_last_days(LAST_QUOTA_USAGE, accounts, source),
         )?;
-        let facts: BTreeMap<String, u64> = facts.into_iter().map(|row| (row.account_id, row.facts)).collect();
+        let facts: BTreeMap<String, u64> =
+            facts.into_iter().map(|row| (row.account_id, row.facts)).collect();
         let mut last_days: BTreeMap<String, i32> = BTreeMap::new();
         for LastDayRow { account_id, day } in executions.into_iter().chain(quota) {
             let last = last_days.entry(account_id).or_insert(day);
@@ -126,7 +152,10 @@ impl Store {
         let mut rows = Vec::new();
         for chunk in chunks(accounts) {
             rows.extend(
-                self.fetch_all(self.read_only(sql).param("keys", chunk).param("source", source.as_str())).await?,
+                self.fetch_all(
+                    self.read_only(sql).param("keys", chunk).param("source", source.as_str()),
+                )
+                .await?,
             );
         }
         Ok(rows)
@@ -145,7 +174,8 @@ impl Store {
         Ok(rows)
     }
 
-    /// The same for counters, which are of one source, and whose organizations lead the primary key.
+    /// The same for counters, which are of one source, and whose organizations lead the primary
+    /// key.
     async fn load_counters<R: RowOwned + RowRead>(
         &self,
         sql: &'static str,
@@ -154,7 +184,8 @@ impl Store {
     ) -> Result<Vec<R>, StoreError> {
         let mut rows = Vec::new();
         for chunk in chunks(keys) {
-            let owners: BTreeSet<_> = chunk.iter().map(|(account, organization, _)| (account, organization)).collect();
+            let owners: BTreeSet<_> =
+                chunk.iter().map(|(account, organization, _)| (account, organization)).collect();
             let query = self
                 .read_only(sql)
                 .param("keys", chunk)
@@ -167,7 +198,8 @@ impl Store {
 
     fn zone_fact(&self, row: ZoneRow) -> Result<ZoneFact, StoreError> {
         let zone: Zone = row.timezone.parse().map_err(|_| {
-            self.target().unreadable(format!("zone_facts holds the unknown time zone '{}'", row.timezone))
+            self.target()
+                .unreadable(format!("zone_facts holds the unknown time zone '{}'", row.timezone))
         })?;
         Ok(ZoneFact {
             account: Id::from_text(&row.account_id),
@@ -179,8 +211,9 @@ impl Store {
     }
 
     fn plan_fact(&self, row: PlanRow) -> Result<PlanFact, StoreError> {
-        let kind = plan_kind(row.kind)
-            .ok_or_else(|| self.target().unreadable(format!("plan_facts holds the unknown kind {}", row.kind)))?;
+        let kind = plan_kind(row.kind).ok_or_else(|| {
+            self.target().unreadable(format!("plan_facts holds the unknown kind {}", row.kind))
+        })?;
         Ok(PlanFact {
             account: Id::from_text(&row.account_id),
             organization: Id::from_text(&row.organization_id),
@@ -194,8 +227,9 @@ impl Store {
     }
 
     fn seat_fact(&self, row: SeatFactRow) -> Result<SeatFact, StoreError> {
-        let kind = seat_kind(row.kind)
-            .ok_or_else(|| self.target().unreadable(format!("seat_facts holds the unknown kind {}", row.kind)))?;
+        let kind = seat_kind(row.kind).ok_or_else(|| {
+            self.target().unreadable(format!("seat_facts holds the unknown kind {}", row.kind))
+        })?;
         Ok(SeatFact {
             account: Id::from_text(&row.account_id),
             organization: Id::from_text(&row.organization_id),
@@ -234,7 +268,8 @@ impl Key for (String, String, i32) {
     }
 }
 
-/// Splits keys into runs of at most [`KEYS_BYTES_MAX`] bytes each; a key that is longer stands alone.
+/// Splits keys into runs of at most [`KEYS_BYTES_MAX`] bytes each; a key that is longer stands
+/// alone.
 pub(super) fn chunks<K: Key>(keys: &[K]) -> Vec<&[K]> {
     let mut chunks = Vec::new();
     let mut start = 0;
@@ -299,7 +334,10 @@ struct OrganizationRow {
 
 impl From<OrganizationRow> for OrganizationSeen {
     fn from(row: OrganizationRow) -> Self {
-        Self { account: Id::from_text(&row.account_id), organization: optional_id(&row.organization_id) }
+        Self {
+            account: Id::from_text(&row.account_id),
+            organization: optional_id(&row.organization_id),
+        }
     }
 }
 
@@ -358,7 +396,11 @@ impl From<ExecutionsRow> for TestExecutions {
             organization: Id::from_text(&row.organization_id),
             project: optional_id(&row.project_id),
             day: Day(row.day),
-            count: ExecutionCount { run: row.run, uploaded: row.uploaded, duration_ms: row.duration_ms },
+            count: ExecutionCount {
+                run: row.run,
+                uploaded: row.uploaded,
+                duration_ms: row.duration_ms,
+            },
             upto: row.upto,
         }
     }

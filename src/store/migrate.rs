@@ -1,7 +1,8 @@
 //! How the schema is applied, and whether a database has the one that this program knows.
 //!
-//! Every file holds one idempotent statement. A migration or a view is recorded after it has been applied, so a crash
-//! between the two applies it twice, and two processes that migrate at once do each other no harm.
+//! Every file holds one idempotent statement. A migration or a view is recorded after it has been
+//! applied, so a crash between the two applies it twice, and two processes that migrate at once do
+//! each other no harm.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,8 @@ use super::error::StoreError;
 use super::schema::{Migration, View, migrations, on_cluster, quoted, views};
 
 /// Checksum that the first migration had while tables and views shared one list of numbered files.
-const OLD_LAYOUT_CHECKSUM: &str = "403fc858411af32405ea0715c052c416458ebbb78bf239a1d5a7620e865943a1";
+const OLD_LAYOUT_CHECKSUM: &str =
+    "403fc858411af32405ea0715c052c416458ebbb78bf239a1d5a7620e865943a1";
 
 /// What `migrate` did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,28 +40,35 @@ pub enum MigrateError {
     Newer { database: String, found: u32, known: u32 },
     /// A later migration was applied, and an earlier one was not.
     #[error(
-        "database '{database}' has schema version {found}, but migration {missing} was never applied to it: \
+        "database '{database}' has schema version {found}, but migration {missing} was never \
+        applied to it: \
          its schema_migrations table is damaged; restore it, or point clickhouse.database elsewhere"
     )]
     Gap { database: String, missing: u32, found: u32 },
     /// An applied migration is not the one that this program has under its number.
     #[error(
-        "migration {version} of database '{database}' was applied from another file than this program's {name}: \
+        "migration {version} of database '{database}' was applied from another file than this \
+        program's {name}: \
          run the seatmeter that made the schema, or point clickhouse.database elsewhere"
     )]
     Changed { database: String, version: u32, name: String },
     /// The database was made before tables and views were told apart.
     #[error(
-        "database '{database}' has the layout of an older seatmeter, which this one cannot upgrade: point \
-         clickhouse.database at a new database, run `seatmeter migrate`, and let the worker count the topic again"
+        "database '{database}' has the layout of an older seatmeter, which this one cannot \
+        upgrade: point \
+         clickhouse.database at a new database, run `seatmeter migrate`, and let the worker count \
+         the topic again"
     )]
     OldLayout { database: String },
     /// A view is missing, or was made from another text than this program's.
-    #[error("view '{view}' of database '{database}' is not this program's: run `seatmeter migrate`")]
+    #[error(
+        "view '{view}' of database '{database}' is not this program's: run `seatmeter migrate`"
+    )]
     OutdatedView { database: String, view: String },
     /// The schema is older than this program.
     #[error(
-        "database '{database}' has schema version {found}, and this program needs {needed}: run `seatmeter migrate`"
+        "database '{database}' has schema version {found}, and this program needs {needed}: run \
+        `seatmeter migrate`"
     )]
     Outdated { database: String, found: u32, needed: u32 },
     /// A statement failed.
@@ -73,7 +82,8 @@ pub enum MigrateError {
     NoSeed { database: String },
     /// The table `deployment` was changed by somebody else.
     #[error(
-        "database '{database}' has {found} seeds for the keys of users, so some users would count twice: leave in its \
+        "database '{database}' has {found} seeds for the keys of users, so some users would count \
+        twice: leave in its \
          table deployment the row with the earliest made_at"
     )]
     ManySeeds { database: String, found: usize },
@@ -104,11 +114,12 @@ fn is_current(present: &BTreeMap<String, String>, view: &View) -> bool {
 }
 
 impl Store {
-    /// Creates the database if there is none, applies what is missing, in order, and makes the seed for the keys of users if
-    /// there is none.
+    /// Creates the database if there is none, applies what is missing, in order, and makes the seed
+    /// for the keys of users if there is none.
     ///
     /// # Errors
-    /// Where the schema is newer than this program, has a gap, or was made from other files; nothing is applied then.
+    /// Where the schema is newer than this program, has a gap, or was made from other files;
+    /// nothing is applied then.
     pub async fn migrate(&self) -> Result<MigrationReport, MigrateError> {
         let report = self.migrate_to(&migrations(), &views()).await?;
         self.ensure_seed().await?;
@@ -119,8 +130,13 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::migrate`].
-    pub async fn migrate_to(&self, known: &[Migration], views: &[View]) -> Result<MigrationReport, MigrateError> {
-        self.execute_ddl(&self.database_statement("CREATE DATABASE IF NOT EXISTS", ""), false).await?;
+    pub async fn migrate_to(
+        &self,
+        known: &[Migration],
+        views: &[View],
+    ) -> Result<MigrationReport, MigrateError> {
+        self.execute_ddl(&self.database_statement("CREATE DATABASE IF NOT EXISTS", ""), false)
+            .await?;
         let present = self.verify(&self.applied().await?, known)?;
         let mut applied = Vec::new();
         for migration in &known[present..] {
@@ -135,7 +151,11 @@ impl Store {
                 made.push(view.name.clone());
             }
         }
-        Ok(MigrationReport { applied, views: made, version: known.last().map_or(0, |last| last.version) })
+        Ok(MigrationReport {
+            applied,
+            views: made,
+            version: known.last().map_or(0, |last| last.version),
+        })
     }
 
     /// Makes sure that the schema is exactly the one that this program knows.
@@ -152,22 +172,26 @@ impl Store {
         }
         let present = self.applied_views().await?;
         match views().into_iter().find(|view| !is_current(&present, view)) {
-            Some(view) => Err(MigrateError::OutdatedView { database: self.database(), view: view.name }),
+            Some(view) => {
+                Err(MigrateError::OutdatedView { database: self.database(), view: view.name })
+            }
             None => Ok(()),
         }
     }
 
-    /// Drops the database with all that is in it and makes an empty one. For `demo`, whose broker starts empty too, and
-    /// never for a cluster.
+    /// Drops the database with all that is in it and makes an empty one. For `demo`, whose broker
+    /// starts empty too, and never for a cluster.
     ///
     /// # Errors
     /// Where the server refuses.
     pub async fn reset_database(&self) -> Result<(), StoreError> {
-        self.execute_ddl(&self.database_statement("DROP DATABASE IF EXISTS", "SYNC"), false).await?;
+        self.execute_ddl(&self.database_statement("DROP DATABASE IF EXISTS", "SYNC"), false)
+            .await?;
         self.execute_ddl(&self.database_statement("CREATE DATABASE", ""), false).await
     }
 
-    /// Compares what has been applied with what is known; answers how many of the known ones have been.
+    /// Compares what has been applied with what is known; answers how many of the known ones have
+    /// been.
     fn verify(
         &self,
         applied: &BTreeMap<u32, Vec<(String, String)>>,
@@ -177,7 +201,10 @@ impl Store {
         let Some(&found) = applied.keys().next_back() else {
             return Ok(0);
         };
-        if applied.get(&1).is_some_and(|records| records.iter().any(|(_, sum)| sum == OLD_LAYOUT_CHECKSUM)) {
+        if applied
+            .get(&1)
+            .is_some_and(|records| records.iter().any(|(_, sum)| sum == OLD_LAYOUT_CHECKSUM))
+        {
             return Err(MigrateError::OldLayout { database });
         }
         let newest = known.last().map_or(0, |last| last.version);
@@ -194,14 +221,18 @@ impl Store {
             };
             let checksum = migration.checksum();
             if records.iter().any(|(name, sum)| *name != migration.name || *sum != checksum) {
-                return Err(MigrateError::Changed { database, version, name: migration.name.clone() });
+                return Err(MigrateError::Changed {
+                    database,
+                    version,
+                    name: migration.name.clone(),
+                });
             }
         }
         Ok(known.len())
     }
 
-    /// Names and checksums of all recorded migrations by version. Two of one version mean that two different programs
-    /// migrated.
+    /// Names and checksums of all recorded migrations by version. Two of one version mean that two
+    /// different programs migrated.
     async fn applied(&self) -> Result<BTreeMap<u32, Vec<(String, String)>>, StoreError> {
         let query = self.query("SELECT DISTINCT version, name, checksum FROM schema_migrations");
         let rows: Vec<AppliedRow> = match self.fetch_all(query).await {
@@ -218,9 +249,9 @@ impl Store {
 
     async fn apply(&self, migration: &Migration) -> Result<(), MigrateError> {
         let Migration { version, name, .. } = migration;
-        self.execute_ddl(&with_seed(&migration.statement(self.cluster()))?, true)
-            .await
-            .map_err(|source| MigrateError::Statement { version: *version, name: name.clone(), source })?;
+        self.execute_ddl(&with_seed(&migration.statement(self.cluster()))?, true).await.map_err(
+            |source| MigrateError::Statement { version: *version, name: name.clone(), source },
+        )?;
         let query = self
             .query(
                 "INSERT INTO schema_migrations (version, name, checksum) \
@@ -235,8 +266,10 @@ impl Store {
 
     /// The checksum of each view as it was made last, by name.
     async fn applied_views(&self) -> Result<BTreeMap<String, String>, StoreError> {
-        let query = self
-            .query("SELECT name, argMax(v.checksum, v.applied_at) AS checksum FROM schema_views AS v GROUP BY name");
+        let query = self.query(
+            "SELECT name, argMax(v.checksum, v.applied_at) AS checksum FROM schema_views AS \
+                v GROUP BY name",
+        );
         let rows: Vec<ViewRow> = self.fetch_all(query).await?;
         Ok(rows.into_iter().map(|row| (row.name, row.checksum)).collect())
     }
@@ -246,7 +279,9 @@ impl Store {
             .await
             .map_err(|source| MigrateError::View { view: view.name.clone(), source })?;
         let query = self
-            .query("INSERT INTO schema_views (name, checksum) SELECT {name:String}, {checksum:String}")
+            .query(
+                "INSERT INTO schema_views (name, checksum) SELECT {name:String}, {checksum:String}",
+            )
             .param("name", &view.name)
             .param("checksum", view.checksum());
         self.within(query.execute()).await?;

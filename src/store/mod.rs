@@ -1,8 +1,9 @@
-//! The only place that knows ClickHouse: client, migrations, row formats, writes, loads and report queries.
+//! The only place that knows ClickHouse: client, migrations, row formats, writes, loads and report
+//! queries.
 //!
-//! It never retries (who waits, and how long, is the caller's to say), never interprets a number, and never puts a
-//! password into a message. Every write is idempotent, because every row is a semilattice value; so a write whose outcome
-//! is unknown is simply made again.
+//! It never retries (who waits, and how long, is the caller's to say), never interprets a number,
+//! and never puts a password into a message. Every write is idempotent, because every row is a
+//! semilattice value; so a write whose outcome is unknown is simply made again.
 
 mod account_directory;
 mod account_versions;

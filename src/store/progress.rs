@@ -25,7 +25,8 @@ pub struct ProgressRow {
     pub progress: Progress,
     /// End of the partition's log when last seen.
     pub high_watermark: u64,
-    /// How long that end may be believed from now on; zero where the log could not be asked for it lately.
+    /// How long that end may be believed from now on; zero where the log could not be asked for it
+    /// lately.
     pub end_valid_for: Duration,
     /// A flush is complete with this row. Another one only tells where the log ends.
     pub completes_flush: bool,
@@ -40,7 +41,8 @@ pub struct StoredProgress {
     pub high_watermark: u64,
     /// The end was asked for lately enough to say how far the progress is behind it.
     pub is_end_known: bool,
-    /// When its last flush was complete, by ClickHouse's clock: milliseconds since 1970 UTC; `None` before the first.
+    /// When its last flush was complete, by ClickHouse's clock: milliseconds since 1970 UTC; `None`
+    /// before the first.
     pub flushed_at_ms: Option<i64>,
 }
 
@@ -70,8 +72,10 @@ impl TableRow for ZoneClaim {
 impl TableRow for ProgressRow {
     const TABLE: &'static str = "source_progress";
     // `flushed_at` and `end_known_until` are left to ClickHouse's clock.
-    const COLUMNS: &'static str = "source, topic, topic_id, partition, next_offset, accepted, rejected, duplicates, \
-                                   skipped, absent, last_record, high_watermark, end_valid_ms, completes_flush";
+    const COLUMNS: &'static str = "source, topic, topic_id, partition, next_offset, accepted, \
+        rejected, duplicates, \
+                                   skipped, absent, last_record, high_watermark, end_valid_ms, \
+                                   completes_flush";
 
     fn encode(&self, source: &Source, out: &mut RowBuffer) {
         out.string(source.as_str());
@@ -150,7 +154,8 @@ impl From<StoredRow> for StoredProgress {
 }
 
 impl Store {
-    /// Records claims of zone data. Rows with days that the claims are about must not be sent before they are acknowledged.
+    /// Records claims of zone data. Rows with days that the claims are about must not be sent
+    /// before they are acknowledged.
     ///
     /// # Errors
     /// Where they are not; recording them again is right.
@@ -166,9 +171,11 @@ impl Store {
     pub async fn zone_claims(&self, topic: &str) -> Result<BTreeMap<Source, Claims>, StoreError> {
         let query = self
             .read_only(
-                "SELECT c.topic AS topic, c.topic_id AS topic_id, c.partition AS partition, c.release AS release, \
+                "SELECT c.topic AS topic, c.topic_id AS topic_id, c.partition AS partition, \
+                c.release AS release, \
                  max(c.claim).turn AS turn, max(c.claim).upto AS upto FROM zone_claims AS c \
-                 WHERE c.topic = {topic:String} GROUP BY c.source, c.topic, c.topic_id, c.partition, c.release",
+                 WHERE c.topic = {topic:String} GROUP BY c.source, c.topic, c.topic_id, \
+                 c.partition, c.release",
             )
             .param("topic", topic);
         let rows: Vec<ClaimRow> = self.fetch_all(query).await?;
@@ -181,8 +188,8 @@ impl Store {
         Ok(claims)
     }
 
-    /// Records progress. Call it alone, once every row that the progress covers is acknowledged: a reader takes it for
-    /// the proof that they are there.
+    /// Records progress. Call it alone, once every row that the progress covers is acknowledged: a
+    /// reader takes it for the proof that they are there.
     ///
     /// # Errors
     /// Where it is not acknowledged; recording it again is right.
@@ -191,14 +198,16 @@ impl Store {
         Ok(())
     }
 
-    /// When the partition of the topic, of any incarnation, was flushed whose last flush is oldest, by ClickHouse's clock:
-    /// milliseconds since 1970 UTC; `None` where one was not flushed at all, or none is known.
+    /// When the partition of the topic, of any incarnation, was flushed whose last flush is oldest,
+    /// by ClickHouse's clock: milliseconds since 1970 UTC; `None` where one was not flushed at all,
+    /// or none is known.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
     pub async fn flushed_through_ms(&self, topic: &str) -> Result<Option<i64>, StoreError> {
         let query = self.read(
-            "SELECT toUnixTimestamp64Milli(max(p.flushed_at)) AS flushed_at_ms FROM source_progress AS p \
+            "SELECT toUnixTimestamp64Milli(max(p.flushed_at)) AS flushed_at_ms FROM \
+            source_progress AS p \
              WHERE p.topic = {topic:String} GROUP BY p.source",
         );
         let flushed_at_ms: Vec<i64> = self.fetch_all(query.param("topic", topic)).await?;
@@ -212,10 +221,13 @@ impl Store {
     pub async fn progress(&self, topic: &str) -> Result<Vec<StoredProgress>, StoreError> {
         let query = self
             .read_only(
-                "SELECT topic, topic_id, partition, next_offset, accepted, rejected, duplicates, skipped, absent, \
-                 tupleElement(last_record, 1) AS last_offset, tupleElement(last_record, 2) AS last_leader_epoch, \
+                "SELECT topic, topic_id, partition, next_offset, accepted, rejected, duplicates, \
+                skipped, absent, \
+                 tupleElement(last_record, 1) AS last_offset, tupleElement(last_record, 2) AS \
+                 last_leader_epoch, \
                  tupleElement(last_record, 3) AS last_fingerprint, \
-                 high_watermark, toBool(isNotNull(lag)) AS is_end_known, toUnixTimestamp64Milli(flushed_at) AS flushed_at_ms \
+                 high_watermark, toBool(isNotNull(lag)) AS is_end_known, \
+                 toUnixTimestamp64Milli(flushed_at) AS flushed_at_ms \
                  FROM ingest_progress WHERE topic = {topic:String} ORDER BY source",
             )
             .param("topic", topic);

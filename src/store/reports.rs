@@ -1,5 +1,5 @@
-//! What reports ask of ClickHouse: the same parameterized views that analysts use, with the request's values bound as
-//! parameters, never written into the statement.
+//! What reports ask of ClickHouse: the same parameterized views that analysts use, with the
+//! request's values bound as parameters, never written into the statement.
 
 use chrono::{DateTime, SecondsFormat};
 use clickhouse::Row;
@@ -26,11 +26,14 @@ ORDER BY p.time, p.source, p.offset";
 const QUOTA_MONTHS: &str = "\
 SELECT toUnixTimestamp64Milli(q.anchor) AS anchor_ms, q.month AS month, q.used AS used, \
     q.used_to_last_day AS used_to_as_of \
-FROM quota_months(account = {account:String}, organization = {organization:String}, last_day = {last_day:Date}) AS q";
+FROM quota_months(account = {account:String}, organization = {organization:String}, last_day = \
+{last_day:Date}) AS q";
 
 const TEST_ACTIVITY: &str = "\
-SELECT toInt32(t.first_day) AS first_day, t.run AS run, t.uploaded AS uploaded, t.duration_ms AS duration_ms \
-FROM test_activity(account = {account:String}, organization = {organization:String}, project = {project:String}, \
+SELECT toInt32(t.first_day) AS first_day, t.run AS run, t.uploaded AS uploaded, t.duration_ms AS \
+duration_ms \
+FROM test_activity(account = {account:String}, organization = {organization:String}, project = \
+{project:String}, \
     first_days = {first_days:Array(Date)}, last_day = {last_day:Date}) AS t";
 
 #[derive(Row, Deserialize)]
@@ -62,13 +65,19 @@ impl Store {
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
-    pub async fn plan_records(&self, account: &str, organization: &str) -> Result<Vec<PlanRecord>, StoreError> {
-        let rows: Vec<PlanRow> = self.fetch_all(self.report_query(PLANS, account, Some(organization))).await?;
+    pub async fn plan_records(
+        &self,
+        account: &str,
+        organization: &str,
+    ) -> Result<Vec<PlanRecord>, StoreError> {
+        let rows: Vec<PlanRow> =
+            self.fetch_all(self.report_query(PLANS, account, Some(organization))).await?;
         let records = rows.into_iter().map(|row| {
             Ok(PlanRecord {
                 time_ms: row.time_ms,
-                kind: plan_kind(row.kind)
-                    .ok_or_else(|| self.target().unreadable(format!("plan kind {} is unknown", row.kind)))?,
+                kind: plan_kind(row.kind).ok_or_else(|| {
+                    self.target().unreadable(format!("plan kind {} is unknown", row.kind))
+                })?,
                 plan: row.plan,
                 monthly_quota: row.monthly_quota,
             })
@@ -76,7 +85,8 @@ impl Store {
         records.collect()
     }
 
-    /// What the organization alone has used in each of its quota months; `as_of_day` is a day on which events can lie.
+    /// What the organization alone has used in each of its quota months; `as_of_day` is a day on
+    /// which events can lie.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -87,7 +97,8 @@ impl Store {
         as_of_day: Day,
     ) -> Result<Vec<QuotaUsed>, StoreError> {
         let query = self.report_query(QUOTA_MONTHS, account, Some(organization));
-        let rows: Vec<QuotaRow> = self.fetch_all(query.param("last_day", as_of_day.to_string())).await?;
+        let rows: Vec<QuotaRow> =
+            self.fetch_all(query.param("last_day", as_of_day.to_string())).await?;
         let months = rows.into_iter().map(|row| QuotaUsed {
             anchor_ms: row.anchor_ms,
             month: row.month,
@@ -146,8 +157,15 @@ impl Store {
     }
 
     /// A report's query; no organization is the empty one, as in the views.
-    pub(super) fn report_query(&self, sql: &str, account: &str, organization: Option<&str>) -> Query {
-        self.read(sql).param("account", account).param("organization", organization.unwrap_or_default())
+    pub(super) fn report_query(
+        &self,
+        sql: &str,
+        account: &str,
+        organization: Option<&str>,
+    ) -> Query {
+        self.read(sql)
+            .param("account", account)
+            .param("organization", organization.unwrap_or_default())
     }
 }
 

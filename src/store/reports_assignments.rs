@@ -1,4 +1,5 @@
-//! Queries of the license assignments: one statement, put together from fixed pieces; every value is a parameter.
+//! Queries of the license assignments: one statement, put together from fixed pieces; every value
+//! is a parameter.
 
 use clickhouse::Row;
 use clickhouse::query::{Query, RowCursor};
@@ -7,24 +8,30 @@ use serde::Deserialize;
 use super::client::Store;
 use super::error::StoreError;
 use super::reports::instant;
-use crate::report::assignments::{Assignment, AssignmentStatus, AssignmentsRequest, Page, Sort, SortKey, StatusFilter};
+use crate::report::assignments::{
+    Assignment, AssignmentStatus, AssignmentsRequest, Page, Sort, SortKey, StatusFilter,
+};
 use crate::report::cursor::{Position, SortValue};
 use crate::report::value::Instant;
 
 const COLUMNS: &str = "\
 SELECT r.user_id AS user_id, r.user AS user, r.email AS email, r.license_source AS license_source, \
-    r.organization_id AS organization_id, r.organization AS organization, r.project_id AS project_id, \
+    r.organization_id AS organization_id, r.organization AS organization, r.project_id AS \
+    project_id, \
     r.project AS project, toUnixTimestamp64Milli(r.last_assignment) AS last_assignment_ms, \
     toUnixTimestamp64Milli(r.last_active_use) AS last_active_use_ms, r.activated AS activated, \
     r.status = 'active' AS active, r.total AS total";
 
 const HASH: &str = "\
-SELECT toUInt64(count()) AS rows, groupBitXor(reinterpretAsUInt128(sipHash128(toString((a.user_id, a.user, a.email, \
-    a.license_source, a.organization_id, a.organization, a.project, a.last_assignment, a.last_active_use))))) AS hash \
+SELECT toUInt64(count()) AS rows, groupBitXor(reinterpretAsUInt128(sipHash128(toString((a.user_id, \
+a.user, a.email, \
+    a.license_source, a.organization_id, a.organization, a.project, a.last_assignment, \
+    a.last_active_use))))) AS hash \
 FROM account_license_assignments(account = {account:String}) AS a";
 
 const FILTERED: &str = "\
-FROM (SELECT a.*, count() OVER () AS total FROM account_license_assignments(account = {account:String}) AS a";
+FROM (SELECT a.*, count() OVER () AS total FROM account_license_assignments(account = \
+{account:String}) AS a";
 
 /// What tells a set of assignments from any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Row, Deserialize)]
@@ -86,8 +93,8 @@ impl AssignmentStream {
 }
 
 impl Store {
-    /// A page of the account's assignments, one row more than its limit if there are as many, and how many there are on
-    /// all pages.
+    /// A page of the account's assignments, one row more than its limit if there are as many, and
+    /// how many there are on all pages.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -128,7 +135,8 @@ impl Store {
         Ok(AssignmentStream { store: self.clone(), cursor })
     }
 
-    /// A hash of all of the account's assignments that are asked for, whatever their order; no two of them are alike.
+    /// A hash of all of the account's assignments that are asked for, whatever their order; no two
+    /// of them are alike.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -151,7 +159,13 @@ impl Store {
         page: &Page,
         now_ms: i64,
     ) -> Result<Vec<AssignmentRow>, StoreError> {
-        let query = self.assignment_query(account, request, page.after.as_ref(), now_ms, " LIMIT {limit:UInt64}");
+        let query = self.assignment_query(
+            account,
+            request,
+            page.after.as_ref(),
+            now_ms,
+            " LIMIT {limit:UInt64}",
+        );
         self.fetch_all(query.param("limit", page.limit + 1)).await
     }
 
@@ -165,8 +179,9 @@ impl Store {
     ) -> Query {
         let inactive_before_ms = request.inactive_before_ms(now_ms);
         let filters = filters(request, inactive_before_ms.is_some());
-        let continued =
-            after.map_or_else(String::new, |position| format!(" WHERE {}", continuation(request.sort, position, None)));
+        let continued = after.map_or_else(String::new, |position| {
+            format!(" WHERE {}", continuation(request.sort, position, None))
+        });
         let order = order(request.sort);
         let sql = format!("{COLUMNS} {FILTERED}{filters}) AS r{continued} ORDER BY {order}{limit}");
         let query = with_filters(self.read(&sql), account, request, inactive_before_ms);
@@ -236,9 +251,16 @@ pub(super) fn filters(request: &AssignmentsRequest, inactive: bool) -> String {
         None => {}
     }
     if inactive {
-        conditions.push("(isNull(a.last_active_use) OR a.last_active_use < {inactive_before:DateTime64(3, 'UTC')})");
+        conditions.push(
+            "(isNull(a.last_active_use) OR a.last_active_use < \
+            {inactive_before:DateTime64(3, 'UTC')})",
+        );
     }
-    if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
+    if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
+    }
 }
 
 /// The column that rows are sorted by, whether it may be null, and its type as a parameter.
@@ -258,10 +280,11 @@ pub(super) fn order(sort: Sort) -> String {
     format!("isNull({column}), {column} {direction}, r.user_id, r.organization_id")
 }
 
-/// The condition that the rows after the position meet, in the order of [`order`]. `kind` is the type of the key where it is
-/// not that of the column in the view.
+/// The condition that the rows after the position meet, in the order of [`order`]. `kind` is the
+/// type of the key where it is not that of the column in the view.
 pub(super) fn continuation(sort: Sort, position: &Position, kind: Option<&str>) -> String {
-    const TIES: &str = "(r.user_id, r.organization_id) > ({after_user_id:String}, {after_organization_id:String})";
+    const TIES: &str =
+        "(r.user_id, r.organization_id) > ({after_user_id:String}, {after_organization_id:String})";
     let (column, nullable, own_kind) = sort_column(sort.key);
     let kind = kind.unwrap_or(own_kind);
     if position.key == SortValue::Null {
@@ -276,15 +299,22 @@ pub(super) fn continuation(sort: Sort, position: &Position, kind: Option<&str>) 
     if nullable { format!("(isNull({column}) OR {rest})") } else { format!("({rest})") }
 }
 
-/// The text that the row of a position is sorted by, where the cursor holds but its beginning. If it begins otherwise by
-/// now, the place is where the beginning would lie, on the side on which no row is left out; no text holds a byte 0xFF.
+/// The text that the row of a position is sorted by, where the cursor holds but its beginning. If
+/// it begins otherwise by now, the place is where the beginning would lie, on the side on which no
+/// row is left out; no text holds a byte 0xFF.
 fn whole_text(sort: Sort) -> String {
     let (column, _, _) = sort_column(sort.key);
     let column = column.replacen("r.", "k.", 1);
-    let elsewhere = if sort.descending { "concat({after_key:String}, char(255))" } else { "{after_key:String}" };
+    let elsewhere = if sort.descending {
+        "concat({after_key:String}, char(255))"
+    } else {
+        "{after_key:String}"
+    };
     format!(
-        "(SELECT if(startsWith(max(ifNull({column}, '')), {{after_key:String}}), max(ifNull({column}, '')), {elsewhere}) \
+        "(SELECT if(startsWith(max(ifNull({column}, '')), {{after_key:String}}), \
+        max(ifNull({column}, '')), {elsewhere}) \
          FROM account_license_assignments(account = {{account:String}}) AS k \
-         WHERE k.user_id = {{after_user_id:String}} AND k.organization_id = {{after_organization_id:String}})"
+         WHERE k.user_id = {{after_user_id:String}} AND k.organization_id = \
+         {{after_organization_id:String}})"
     )
 }

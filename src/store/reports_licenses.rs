@@ -11,14 +11,17 @@ use crate::report::licenses::{ActiveUsers, SeatCounts};
 use crate::report::period::DayRanges;
 
 const LICENSE_HISTORY: &str = "\
-SELECT toUnixTimestamp64Milli(h.edge) AS edge_ms, h.purchased AS purchased, h.assigned AS assigned, \
+SELECT toUnixTimestamp64Milli(h.edge) AS edge_ms, h.purchased AS purchased, h.assigned AS \
+assigned, \
     h.activated AS activated \
 FROM license_history(account = {account:String}, organization = {organization:String}, \
     edges = {edges:Array(DateTime64(3, 'UTC'))}) AS h";
 
 pub(super) const LICENSE_HISTORY_BY_ORGANIZATION: &str = "\
-SELECT h.organization_id AS organization_id, toUnixTimestamp64Milli(h.edge) AS edge_ms, h.assigned AS assigned \
-FROM license_history_by_organization(account = {account:String}, organization = {organization:String}, \
+SELECT h.organization_id AS organization_id, toUnixTimestamp64Milli(h.edge) AS edge_ms, h.assigned \
+AS assigned \
+FROM license_history_by_organization(account = {account:String}, organization = \
+{organization:String}, \
     edges = {edges:Array(DateTime64(3, 'UTC'))}) AS h";
 
 const LICENSE_USAGE: &str = "\
@@ -28,9 +31,11 @@ FROM license_usage(account = {account:String}, organization = {organization:Stri
     first_days = {first_days:Array(Date)}, last_day = {last_day:Date}) AS u";
 
 pub(super) const LICENSE_USAGE_BY_ORGANIZATION: &str = "\
-SELECT u.organization_id AS organization_id, toInt32(u.first_day) AS first_day, u.active_users AS active_users, \
+SELECT u.organization_id AS organization_id, toInt32(u.first_day) AS first_day, u.active_users AS \
+active_users, \
     u.peak_daily_active_users AS peak_daily, u.active_user_days AS user_days \
-FROM license_usage_by_organization(account = {account:String}, organization = {organization:String}, \
+FROM license_usage_by_organization(account = {account:String}, organization = \
+{organization:String}, \
     first_days = {first_days:Array(Date)}, last_day = {last_day:Date}) AS u";
 
 #[derive(Row, Deserialize)]
@@ -66,8 +71,8 @@ pub(super) struct SeriesUsageRow {
 }
 
 impl Store {
-    /// Seats as they stood at each of the instants (milliseconds since 1970 UTC): of the organization and all below it,
-    /// or of the whole account.
+    /// Seats as they stood at each of the instants (milliseconds since 1970 UTC): of the
+    /// organization and all below it, or of the whole account.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -80,7 +85,9 @@ impl Store {
         if edges_ms.is_empty() {
             return Ok(Vec::new());
         }
-        let query = self.report_query(LICENSE_HISTORY, account, organization).param("edges", instants(edges_ms));
+        let query = self
+            .report_query(LICENSE_HISTORY, account, organization)
+            .param("edges", instants(edges_ms));
         let rows: Vec<HistoryRow> = self.fetch_all(query).await?;
         let counts = rows.into_iter().map(|row| SeatCounts {
             edge_ms: row.edge_ms,
@@ -113,8 +120,9 @@ impl Store {
         Ok(users.collect())
     }
 
-    /// Seats assigned as they stood at each of the instants (milliseconds since 1970 UTC), by direct child of the
-    /// organization, or by top-level organization: organization, instant and seats. Those of 0 may be missing.
+    /// Seats assigned as they stood at each of the instants (milliseconds since 1970 UTC), by
+    /// direct child of the organization, or by top-level organization: organization, instant and
+    /// seats. Those of 0 may be missing.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -128,12 +136,13 @@ impl Store {
             return Ok(Vec::new());
         }
         let query = self.report_query(LICENSE_HISTORY_BY_ORGANIZATION, account, organization);
-        let rows: Vec<SeriesSeatsRow> = self.fetch_all(query.param("edges", instants(edges_ms))).await?;
+        let rows: Vec<SeriesSeatsRow> =
+            self.fetch_all(query.param("edges", instants(edges_ms))).await?;
         Ok(rows.into_iter().map(|row| (row.organization_id, row.edge_ms, row.assigned)).collect())
     }
 
-    /// Active users of the days, by direct child of the organization, or by top-level organization. Organizations without
-    /// any are missing.
+    /// Active users of the days, by direct child of the organization, or by top-level organization.
+    /// Organizations without any are missing.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -144,7 +153,10 @@ impl Store {
         days: Option<&DayRanges>,
     ) -> Result<Vec<(String, ActiveUsers)>, StoreError> {
         let Some(days) = days else { return Ok(Vec::new()) };
-        let query = with_days(self.report_query(LICENSE_USAGE_BY_ORGANIZATION, account, organization), days);
+        let query = with_days(
+            self.report_query(LICENSE_USAGE_BY_ORGANIZATION, account, organization),
+            days,
+        );
         let rows: Vec<SeriesUsageRow> = self.fetch_all(query).await?;
         let users = rows.into_iter().map(|row| {
             let users = ActiveUsers {

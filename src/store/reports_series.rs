@@ -1,4 +1,5 @@
-//! The license usage by organization, organization by organization, for comparisons that do not fit into memory.
+//! The license usage by organization, organization by organization, for comparisons that do not fit
+//! into memory.
 
 use clickhouse::query::RowCursor;
 
@@ -6,7 +7,8 @@ use super::client::Store;
 use super::error::StoreError;
 use super::reports::with_days;
 use super::reports_licenses::{
-    LICENSE_HISTORY_BY_ORGANIZATION, LICENSE_USAGE_BY_ORGANIZATION, SeriesSeatsRow, SeriesUsageRow, instants,
+    LICENSE_HISTORY_BY_ORGANIZATION, LICENSE_USAGE_BY_ORGANIZATION, SeriesSeatsRow, SeriesUsageRow,
+    instants,
 };
 use crate::core::calendar::Day;
 use crate::report::licenses::{ActiveUsers, UsageRows, Wanted};
@@ -36,7 +38,11 @@ impl SeriesStream {
                 self.seats.advance(&self.store).await?;
             }
             // An organization that was not there when the others were listed is passed over.
-            let Some(row) = self.seats.next.take_if(|row| row.organization_id.as_str() <= organization) else { break };
+            let Some(row) =
+                self.seats.next.take_if(|row| row.organization_id.as_str() <= organization)
+            else {
+                break;
+            };
             if row.organization_id == organization {
                 rows.assigned.push((row.edge_ms, row.assigned));
             }
@@ -45,7 +51,11 @@ impl SeriesStream {
             if self.users.next.is_none() {
                 self.users.advance(&self.store).await?;
             }
-            let Some(row) = self.users.next.take_if(|row| row.organization_id.as_str() <= organization) else { break };
+            let Some(row) =
+                self.users.next.take_if(|row| row.organization_id.as_str() <= organization)
+            else {
+                break;
+            };
             if row.organization_id == organization {
                 rows.active.push(ActiveUsers {
                     first_day: Day(row.first_day),
@@ -72,7 +82,8 @@ impl<T: clickhouse::RowOwned + clickhouse::RowRead> Ahead<T> {
 }
 
 impl Store {
-    /// Seats and active users by direct child of the organization, or by top-level organization, as they arrive.
+    /// Seats and active users by direct child of the organization, or by top-level organization, as
+    /// they arrive.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -87,14 +98,19 @@ impl Store {
         let seats = if wanted.edges_ms.is_empty() {
             None
         } else {
-            let query = self.report_query(&ordered(LICENSE_HISTORY_BY_ORGANIZATION), account, organization);
+            let query =
+                self.report_query(&ordered(LICENSE_HISTORY_BY_ORGANIZATION), account, organization);
             let query = query.param("edges", instants(&wanted.edges_ms));
             Some(Self::streamed(query).fetch().map_err(open)?)
         };
         let users = match &wanted.days {
             None => None,
             Some(days) => {
-                let query = self.report_query(&ordered(LICENSE_USAGE_BY_ORGANIZATION), account, organization);
+                let query = self.report_query(
+                    &ordered(LICENSE_USAGE_BY_ORGANIZATION),
+                    account,
+                    organization,
+                );
                 Some(Self::streamed(with_days(query, days)).fetch().map_err(open)?)
             }
         };

@@ -1,7 +1,8 @@
-//! ClickHouse's RowBinary format, as far as our tables need it. Numbers are little-endian, lengths are LEB128.
+//! ClickHouse's RowBinary format, as far as our tables need it. Numbers are little-endian, lengths
+//! are LEB128.
 //!
-//! It is written by hand because a bitmap state has no length and no type that a serde serializer could name, and because
-//! whole flushes are encoded here: no allocation per field.
+//! It is written by hand because a bitmap state has no length and no type that a serde serializer
+//! could name, and because whole flushes are encoded here: no allocation per field.
 
 use std::io::Write as _;
 
@@ -10,7 +11,8 @@ use roaring::RoaringTreemap;
 use crate::core::calendar::Day;
 use crate::core::id::Id;
 
-/// The most users that `groupBitmap` keeps as a plain list (ClickHouse's `RoaringBitmapWithSmallSet<T, 32>`).
+/// The most users that `groupBitmap` keeps as a plain list (ClickHouse's
+/// `RoaringBitmapWithSmallSet<T, 32>`).
 const SMALL_SET_MAX: usize = 32;
 /// First byte of a bitmap state that is a plain list.
 const SMALL_SET: u8 = 0;
@@ -54,12 +56,14 @@ impl RowBuffer {
         match id {
             Id::Text(text) => self.string(text.as_ref()),
             Id::Number(number) => {
-                // A number has at most 19 digits, so that its length is one byte, known once the digits are written.
+                // A number has at most 19 digits, so that its length is one byte, known once the
+                // digits are written.
                 let at = self.bytes.len();
                 self.bytes.push(0);
                 write!(self.bytes, "{number}").expect("a Vec takes every write");
                 let digits = self.bytes.len() - at - 1;
-                self.bytes[at] = u8::try_from(digits).expect("a 64-bit number has at most 20 digits");
+                self.bytes[at] =
+                    u8::try_from(digits).expect("a 64-bit number has at most 20 digits");
             }
         }
     }
@@ -120,13 +124,17 @@ impl RowBuffer {
 
     /// A `Date`.
     pub(super) fn day(&mut self, day: Day) {
-        let days = u16::try_from(day.0).expect("events lie within 2000..2099, and a Date ends in 2149");
+        let days =
+            u16::try_from(day.0).expect("events lie within 2000..2099, and a Date ends in 2149");
         self.bytes.extend_from_slice(&days.to_le_bytes());
     }
 
     /// An `AggregateFunction(groupBitmap, UInt64)` state of keys that ascend, each once.
     pub(super) fn bitmap(&mut self, users: &[u64]) {
-        debug_assert!(users.is_sorted_by(|a, b| a < b), "a small set with a key twice would count it twice");
+        debug_assert!(
+            users.is_sorted_by(|a, b| a < b),
+            "a small set with a key twice would count it twice"
+        );
         if users.len() <= SMALL_SET_MAX {
             self.bytes.push(SMALL_SET);
             self.bytes.push(u8::try_from(users.len()).expect("at most 32"));
@@ -203,6 +211,9 @@ mod tests {
         let bytes = buffer.into_bytes();
         assert_eq!(bytes[0], ROARING);
         assert_eq!(usize::from(bytes[1]), larger.serialized_size());
-        assert_eq!(RoaringTreemap::deserialize_from(&bytes[2..]).expect("portable roaring"), larger);
+        assert_eq!(
+            RoaringTreemap::deserialize_from(&bytes[2..]).expect("portable roaring"),
+            larger
+        );
     }
 }

@@ -6,19 +6,19 @@ use super::row_binary::RowBuffer;
 use crate::core::event::PlanKind;
 use crate::core::id::Id;
 use crate::core::rollup::{
-    AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, Field, LaneRows, LicenseFact, OrganizationSeen,
-    PlanFact, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatInterval, SeatOpened, Source, TestExecutions,
-    ZoneFact,
+    AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, Field, LaneRows,
+    LicenseFact, OrganizationSeen, PlanFact, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind,
+    SeatInterval, SeatOpened, Source, TestExecutions, ZoneFact,
 };
 use crate::core::topics::Topic;
 use crate::report::search::search_key;
 
-/// A body that has come to this many bytes takes no further row: the server holds a body's rows, and its compressor's and
-/// sorter's copies of them, in memory.
+/// A body that has come to this many bytes takes no further row: the server holds a body's rows,
+/// and its compressor's and sorter's copies of them, in memory.
 const INSERT_BYTES_MAX: usize = 16 << 20;
 
-/// The time that changes no minimum, milliseconds since 1970 UTC: the last one of 2299, which ClickHouse's `DateTime64` just
-/// holds, and which no event can have.
+/// The time that changes no minimum, milliseconds since 1970 UTC: the last one of 2299, which
+/// ClickHouse's `DateTime64` just holds, and which no event can have.
 pub(super) const NO_MINIMUM_MS: i64 = 10_413_791_999_999;
 
 /// The time that changes no maximum, milliseconds since 1970 UTC.
@@ -43,8 +43,8 @@ pub(super) struct EncodedTable {
     pub(super) bytes: Vec<u8>,
 }
 
-/// Encodes rows of one table, in as many bodies as they take, each when it is asked for: there may be no room for all of
-/// them at once.
+/// Encodes rows of one table, in as many bodies as they take, each when it is asked for: there may
+/// be no room for all of them at once.
 pub(super) fn encode_rows<'a, R: TableRow>(
     mut rows: impl Iterator<Item = (&'a Source, impl Borrow<R>)>,
 ) -> impl Iterator<Item = EncodedTable> {
@@ -57,7 +57,12 @@ pub(super) fn encode_rows<'a, R: TableRow>(
             row.borrow().encode(source, &mut out);
             count += 1;
         }
-        (count > 0).then(|| EncodedTable { table: R::TABLE, columns: R::COLUMNS, rows: count, bytes: out.into_bytes() })
+        (count > 0).then(|| EncodedTable {
+            table: R::TABLE,
+            columns: R::COLUMNS,
+            rows: count,
+            bytes: out.into_bytes(),
+        })
     })
 }
 
@@ -83,7 +88,8 @@ impl TableRow for AccountProgress {
         out.id(&self.account);
         out.string(source.as_str());
         out.u64(self.upto());
-        // A tuple is its elements, one after the other. A record without a timestamp stands in order with any other.
+        // A tuple is its elements, one after the other. A record without a timestamp stands in
+        // order with any other.
         out.u64(self.first.offset);
         out.time_ms(self.first.timestamp_ms.unwrap_or(i64::MAX));
         out.u64(self.last.offset);
@@ -129,7 +135,8 @@ impl TableRow for TestExecutions {
 
 impl TableRow for QuotaUsage {
     const TABLE: &'static str = "quota_usage_state";
-    const COLUMNS: &'static str = "account_id, organization_id, anchor, month, day, source, tests, upto";
+    const COLUMNS: &'static str =
+        "account_id, organization_id, anchor, month, day, source, tests, upto";
 
     fn encode(&self, source: &Source, out: &mut RowBuffer) {
         out.id(&self.account);
@@ -145,8 +152,8 @@ impl TableRow for QuotaUsage {
 
 impl TableRow for SeatFact {
     const TABLE: &'static str = "seat_facts";
-    const COLUMNS: &'static str =
-        "account_id, user_id, organization_id, time, kind, source, offset, project_id, license_source";
+    const COLUMNS: &'static str = "account_id, user_id, organization_id, time, kind, source, \
+        offset, project_id, license_source";
 
     fn encode(&self, _: &Source, out: &mut RowBuffer) {
         out.id(&self.account);
@@ -163,8 +170,8 @@ impl TableRow for SeatFact {
 
 impl TableRow for SeatInterval {
     const TABLE: &'static str = "seat_intervals";
-    const COLUMNS: &'static str =
-        "account_id, organization_id, user_id, start, opened, end, superseded, first_active, last_active";
+    const COLUMNS: &'static str = "account_id, organization_id, user_id, start, opened, end, \
+        superseded, first_active, last_active";
 
     fn encode(&self, _: &Source, out: &mut RowBuffer) {
         out.id(&self.account);
@@ -210,7 +217,8 @@ impl TableRow for LicenseFact {
 
 impl TableRow for PlanFact {
     const TABLE: &'static str = "plan_facts";
-    const COLUMNS: &'static str = "account_id, organization_id, time, source, offset, kind, plan, monthly_quota";
+    const COLUMNS: &'static str =
+        "account_id, organization_id, time, source, offset, kind, plan, monthly_quota";
 
     fn encode(&self, _: &Source, out: &mut RowBuffer) {
         out.id(&self.account);
@@ -240,8 +248,8 @@ impl TableRow for ZoneFact {
 /// A row of `directory_state`.
 pub(super) enum DirectoryRow<'a> {
     Stated(&'a DirectoryEntry),
-    /// How a user who holds a seat is searched as long as there is no name: by the id, of which this is the key. The row is
-    /// older than any record's, so that a name takes its place.
+    /// How a user who holds a seat is searched as long as there is no name: by the id, of which
+    /// this is the key. The row is older than any record's, so that a name takes its place.
     Nameless(&'a SeatFact, String),
 }
 
@@ -255,7 +263,10 @@ impl<'a> DirectoryRow<'a> {
     }
 
     pub(super) fn all_of(lane: &'a LaneRows) -> impl Iterator<Item = Self> {
-        lane.directory.iter().map(Self::Stated).chain(lane.seat_facts.iter().filter_map(Self::nameless))
+        lane.directory
+            .iter()
+            .map(Self::Stated)
+            .chain(lane.seat_facts.iter().filter_map(Self::nameless))
     }
 }
 
@@ -351,7 +362,9 @@ fn seat_kind_code(kind: SeatFactKind) -> i8 {
 
 /// The kind that a number in `seat_facts.kind` stands for.
 pub(super) fn seat_kind(code: i8) -> Option<SeatFactKind> {
-    [SeatFactKind::Assigned, SeatFactKind::Revoked].into_iter().find(|&kind| seat_kind_code(kind) == code)
+    [SeatFactKind::Assigned, SeatFactKind::Revoked]
+        .into_iter()
+        .find(|&kind| seat_kind_code(kind) == code)
 }
 
 /// The number of a plan record's kind in `plan_facts.kind`.
@@ -365,7 +378,9 @@ fn plan_kind_code(kind: PlanKind) -> i8 {
 
 /// The kind that a number in `plan_facts.kind` stands for.
 pub(super) fn plan_kind(code: i8) -> Option<PlanKind> {
-    [PlanKind::Started, PlanKind::Upgraded, PlanKind::Adjusted].into_iter().find(|&kind| plan_kind_code(kind) == code)
+    [PlanKind::Started, PlanKind::Upgraded, PlanKind::Adjusted]
+        .into_iter()
+        .find(|&kind| plan_kind_code(kind) == code)
 }
 
 #[cfg(test)]
@@ -386,12 +401,16 @@ mod tests {
             reject: reject.clone(),
         };
         let records: Vec<RejectedRecord> = (0..300).map(record).collect();
-        let bodies: Vec<_> = encode_rows::<RejectedRecord>(records.iter().map(|row| (&source, row))).collect();
+        let bodies: Vec<_> =
+            encode_rows::<RejectedRecord>(records.iter().map(|row| (&source, row))).collect();
         assert_eq!(bodies.iter().map(|body| body.rows).sum::<u64>(), 300);
         assert_eq!(bodies.len(), 3);
         for body in &bodies {
             assert!(body.bytes.len() < INSERT_BYTES_MAX + 2 * 65_536 + 200, "{}", body.bytes.len());
         }
-        assert_eq!(encode_rows::<RejectedRecord>(records[..0].iter().map(|row| (&source, row))).count(), 0);
+        assert_eq!(
+            encode_rows::<RejectedRecord>(records[..0].iter().map(|row| (&source, row))).count(),
+            0
+        );
     }
 }

@@ -1,9 +1,10 @@
-//! The files of `schemas/clickhouse`: tables, which are numbered and applied once, and views, which are made anew whenever
-//! their text changes.
+//! The files of `schemas/clickhouse`: tables, which are numbered and applied once, and views, which
+//! are made anew whenever their text changes.
 
 use sha2::{Digest as _, Sha256};
 
-/// Where a statement takes `ON CLUSTER`. A comment, so that any client runs the files as they stand.
+/// Where a statement takes `ON CLUSTER`. A comment, so that any client runs the files as they
+/// stand.
 const ON_CLUSTER: &str = "/*on cluster*/";
 /// Where an engine becomes `Replicated…`.
 const REPLICATED: &str = "/*replicated*/";
@@ -14,7 +15,8 @@ macro_rules! embed {
     };
 }
 
-/// Name and text of every file in `schemas/clickhouse/tables`; a test compares the list with the directory.
+/// Name and text of every file in `schemas/clickhouse/tables`; a test compares the list with the
+/// directory.
 static TABLE_FILES: &[(&str, &str)] = &embed! { "tables":
     "0001_schema_migrations"
     "0002_source_progress"
@@ -38,8 +40,8 @@ static TABLE_FILES: &[(&str, &str)] = &embed! { "tables":
     "0020_account_moves"
 };
 
-/// Name and text of every file in `schemas/clickhouse/views`, each after the views that it reads; a test compares the list
-/// with the directory.
+/// Name and text of every file in `schemas/clickhouse/views`, each after the views that it reads; a
+/// test compares the list with the directory.
 static VIEW_FILES: &[(&str, &str)] = &embed! { "views":
     "ingest_progress"
     "rejected_events"
@@ -116,7 +118,8 @@ impl View {
     }
 }
 
-/// The text with one kind of line ends, whatever the checkout that this program was built from has made of them.
+/// The text with one kind of line ends, whatever the checkout that this program was built from has
+/// made of them.
 fn with_unix_lines(sql: &str) -> String {
     sql.replace("\r\n", "\n")
 }
@@ -160,7 +163,10 @@ pub fn migrations() -> Vec<Migration> {
 
 /// The views that this program knows, each after those that it reads.
 pub fn views() -> Vec<View> {
-    VIEW_FILES.iter().map(|(name, sql)| View { name: (*name).to_owned(), sql: (*sql).to_owned() }).collect()
+    VIEW_FILES
+        .iter()
+        .map(|(name, sql)| View { name: (*name).to_owned(), sql: (*sql).to_owned() })
+        .collect()
 }
 
 #[cfg(test)]
@@ -183,11 +189,15 @@ mod tests {
 
     #[test]
     fn migrations_are_numbered_from_one_without_gaps_and_match_the_directory() {
-        assert_eq!(files("tables"), TABLE_FILES.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            files("tables"),
+            TABLE_FILES.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>()
+        );
         for (migration, number) in migrations().iter().zip(1..) {
             assert_eq!(migration.version, number, "{}", migration.name);
         }
-        let seeds: usize = migrations().iter().map(|migration| migration.sql.matches(RANDOM_SEED).count()).sum();
+        let seeds: usize =
+            migrations().iter().map(|migration| migration.sql.matches(RANDOM_SEED).count()).sum();
         assert_eq!(seeds, 1, "one statement takes the seed");
     }
 
@@ -197,7 +207,10 @@ mod tests {
         names.sort();
         assert_eq!(files("views"), names);
         for View { name, sql } in views() {
-            assert!(sql.contains(&format!("CREATE OR REPLACE VIEW {name} {ON_CLUSTER}\n")), "{name}");
+            assert!(
+                sql.contains(&format!("CREATE OR REPLACE VIEW {name} {ON_CLUSTER}\n")),
+                "{name}"
+            );
         }
     }
 
@@ -209,7 +222,12 @@ mod tests {
             let windows = Migration { sql: lines.replace('\n', "\r\n"), ..migration.clone() };
             assert_ne!(windows.sql, lines);
             assert_eq!(windows.checksum(), migration.checksum(), "{}", migration.name);
-            assert_eq!(windows.statement(Some("c")), migration.statement(Some("c")), "{}", migration.name);
+            assert_eq!(
+                windows.statement(Some("c")),
+                migration.statement(Some("c")),
+                "{}",
+                migration.name
+            );
         }
         for view in views() {
             let windows = View { sql: view.statement(None).replace('\n', "\r\n"), ..view.clone() };
@@ -221,8 +239,10 @@ mod tests {
     #[test]
     fn every_view_pins_what_a_profile_might_change() {
         for View { name, sql } in views() {
-            let (_, pins) = sql.split_once("\nSETTINGS\n").unwrap_or_else(|| panic!("{name} pins nothing"));
-            let (pins, _) = pins.split_once("\nCOMMENT ").unwrap_or_else(|| panic!("{name} has no comment"));
+            let (_, pins) =
+                sql.split_once("\nSETTINGS\n").unwrap_or_else(|| panic!("{name} pins nothing"));
+            let (pins, _) =
+                pins.split_once("\nCOMMENT ").unwrap_or_else(|| panic!("{name} has no comment"));
             for (setting, value) in PINNED {
                 let is_pinned = [format!("{setting} = {value}"), format!("{setting} = '{value}'")]
                     .iter()
@@ -236,7 +256,10 @@ mod tests {
     fn every_statement_is_idempotent_and_can_be_run_on_a_cluster() {
         let tables = migrations().into_iter().map(|migration| (migration.name, migration.sql));
         for (name, sql) in tables.chain(views().into_iter().map(|view| (view.name, view.sql))) {
-            assert!(["IF NOT EXISTS", "OR REPLACE"].iter().any(|words| sql.contains(words)), "{name}");
+            assert!(
+                ["IF NOT EXISTS", "OR REPLACE"].iter().any(|words| sql.contains(words)),
+                "{name}"
+            );
             assert_eq!(sql.matches(ON_CLUSTER).count(), 1, "{name}");
             let engines = sql.matches("ENGINE =").count();
             assert_eq!(sql.matches(REPLICATED).count(), engines, "{name}");

@@ -1,7 +1,7 @@
 //! Which organizations of an account a query counts.
 
-/// Bytes of ids that a parameter carries, at most. ClickHouse refuses a form field of more than 128 KiB
-/// (`http_max_field_value_size`); each byte of an id may become two.
+/// Bytes of ids that a parameter carries, at most. ClickHouse refuses a form field of more than 128
+/// KiB (`http_max_field_value_size`); each byte of an id may become two.
 const IDS_BYTES_MAX: usize = 48 * 1024;
 
 /// Which organizations a query counts together.
@@ -34,8 +34,8 @@ impl<'a> Scope<'a> {
 }
 
 impl<'a> Series<'a> {
-    /// The series of these organizations, each with its members. `None` where one query cannot name them all, or where an
-    /// organization belongs to several, as in a circle.
+    /// The series of these organizations, each with its members. `None` where one query cannot name
+    /// them all, or where an organization belongs to several, as in a circle.
     pub fn new(members: Vec<(&'a str, Vec<&'a str>)>) -> Option<Self> {
         let mut series = Self { heads: Vec::new(), organizations: Vec::new(), indices: Vec::new() };
         for (index, (head, ids)) in (0..).zip(members) {
@@ -69,7 +69,10 @@ mod tests {
     #[test]
     fn an_organization_of_two_series_needs_another_query() {
         let series = Series::new(vec![("a", vec!["a", "b"]), ("c", vec!["c"])]).unwrap();
-        assert_eq!((series.organizations(), series.indices()), (&["a", "b", "c"][..], &[0, 0, 1][..]));
+        assert_eq!(
+            (series.organizations(), series.indices()),
+            (&["a", "b", "c"][..], &[0, 0, 1][..])
+        );
         assert!(Series::new(vec![("a", vec!["a", "c"]), ("c", vec!["c"])]).is_none());
         let long = "x".repeat(IDS_BYTES_MAX);
         assert!(Series::new(vec![("a", vec![long.as_str()])]).is_none());

@@ -14,18 +14,20 @@ use super::scope::{Scope, Series};
 use crate::report::licenses::SeatCounts;
 use crate::report::seat_steps::{SeatSteps, open_at};
 
-/// Intervals by the instants (with 0 before them) that their times lie behind. `$series` numbers the series of an
-/// interval, `$filter` chooses organizations.
+/// Intervals by the instants (with 0 before them) that their times lie behind. `$series` numbers
+/// the series of an interval, `$filter` chooses organizations.
 const SEAT_STEPS: &str = "\
 SELECT $series AS series, \
     roundDown(i.start_ms, {edges:Array(Int64)}) AS start_ms, \
     roundDown(i.end_ms, {edges:Array(Int64)}) AS end_ms, \
-    if(i.activated_ms < i.end_ms, roundDown(i.activated_ms, {edges:Array(Int64)}), toInt64(-1)) AS activated_ms, \
+    if(i.activated_ms < i.end_ms, roundDown(i.activated_ms, {edges:Array(Int64)}), toInt64(-1)) AS \
+    activated_ms, \
     count() AS intervals \
 FROM \
 ( \
     SELECT s.organization_id AS organization_id, toUnixTimestamp64Milli(s.start) AS start_ms, \
-        toUnixTimestamp64Milli(min(s.end)) AS end_ms, toUnixTimestamp64Milli(min(s.first_active)) AS activated_ms \
+        toUnixTimestamp64Milli(min(s.end)) AS end_ms, toUnixTimestamp64Milli(min(s.first_active)) \
+        AS activated_ms \
     FROM seat_intervals AS s \
     WHERE s.account_id = {account:String}$filter \
     GROUP BY s.organization_id, s.user_id, s.start \
@@ -56,8 +58,9 @@ struct PurchaseRow {
 }
 
 impl Store {
-    /// Seats of the scope as they stood at each of the instants (milliseconds since 1970 UTC, ascending), with those that
-    /// were purchased by the account or allocated to the organization itself.
+    /// Seats of the scope as they stood at each of the instants (milliseconds since 1970 UTC,
+    /// ascending), with those that were purchased by the account or allocated to the organization
+    /// itself.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -75,24 +78,23 @@ impl Store {
             return self.license_history(account, organization, edges_ms).await;
         }
         let purchases = self.report_query(PURCHASES, account, organization);
-        let (steps, purchases): (Vec<StepsRow>, Vec<PurchaseRow>) =
-            tokio::try_join!(self.fetch_all(self.steps_query(account, scope, edges_ms)), self.fetch_all(purchases),)?;
+        let (steps, purchases): (Vec<StepsRow>, Vec<PurchaseRow>) = tokio::try_join!(
+            self.fetch_all(self.steps_query(account, scope, edges_ms)),
+            self.fetch_all(purchases),
+        )?;
         let open = open_at(edges_ms, steps.iter().map(StepsRow::steps));
         let purchased = |edge_ms: i64| {
             let before = purchases.partition_point(|row| row.time_ms < edge_ms);
             before.checked_sub(1).map_or(0, |latest| purchases[latest].seats)
         };
-        let counts = edges_ms.iter().zip(open).map(|(&edge_ms, (assigned, activated))| SeatCounts {
-            edge_ms,
-            purchased: purchased(edge_ms),
-            assigned,
-            activated,
+        let counts = edges_ms.iter().zip(open).map(|(&edge_ms, (assigned, activated))| {
+            SeatCounts { edge_ms, purchased: purchased(edge_ms), assigned, activated }
         });
         Ok(counts.collect())
     }
 
-    /// Seats that were assigned at each of the instants (milliseconds since 1970 UTC, ascending), of each series by its
-    /// organization; a series without any may be missing.
+    /// Seats that were assigned at each of the instants (milliseconds since 1970 UTC, ascending),
+    /// of each series by its organization; a series without any may be missing.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -105,9 +107,11 @@ impl Store {
         if edges_ms.is_empty() || series.heads.is_empty() {
             return Ok(Vec::new());
         }
-        let index = "transform(i.organization_id, {organizations:Array(String)}, {indices:Array(UInt32)}, toUInt32(0))";
-        let query =
-            self.steps(account, index, Some(series.organizations()), edges_ms).param("indices", series.indices());
+        let index = "transform(i.organization_id, {organizations:Array(String)}, \
+            {indices:Array(UInt32)}, toUInt32(0))";
+        let query = self
+            .steps(account, index, Some(series.organizations()), edges_ms)
+            .param("indices", series.indices());
         let rows: Vec<StepsRow> = self.fetch_all(query).await?;
         let mut by_series: BTreeMap<u32, Vec<SeatSteps>> = BTreeMap::new();
         for row in &rows {
@@ -117,7 +121,8 @@ impl Store {
         for (index, steps) in by_series {
             let head = series.heads.get(index as usize).copied().unwrap_or_default();
             let open = edges_ms.iter().zip(open_at(edges_ms, steps));
-            assigned.extend(open.map(|(&edge_ms, (assigned, _))| (head.to_owned(), edge_ms, assigned)));
+            assigned
+                .extend(open.map(|(&edge_ms, (assigned, _))| (head.to_owned(), edge_ms, assigned)));
         }
         Ok(assigned)
     }
@@ -130,12 +135,23 @@ impl Store {
         self.steps(account, "toUInt32(0)", organizations, edges_ms)
     }
 
-    fn steps(&self, account: &str, series: &str, organizations: Option<&[&str]>, edges_ms: &[i64]) -> Query {
-        let filter = organizations.map_or("", |_| " AND s.organization_id IN {organizations:Array(String)}");
+    fn steps(
+        &self,
+        account: &str,
+        series: &str,
+        organizations: Option<&[&str]>,
+        edges_ms: &[i64],
+    ) -> Query {
+        let filter =
+            organizations.map_or("", |_| " AND s.organization_id IN {organizations:Array(String)}");
         let sql = SEAT_STEPS.replace("$series", series).replace("$filter", filter);
         let edges_ms: Vec<i64> = [0].into_iter().chain(edges_ms.iter().copied()).collect();
         let query = self.read(&sql).param("account", account).param("edges", edges_ms);
-        if let Some(organizations) = organizations { query.param("organizations", organizations) } else { query }
+        if let Some(organizations) = organizations {
+            query.param("organizations", organizations)
+        } else {
+            query
+        }
     }
 }
 
@@ -143,6 +159,11 @@ impl StepsRow {
     fn steps(&self) -> SeatSteps {
         debug_assert!(self.end_ms < NO_MINIMUM_MS, "a time is rounded to an instant of a report");
         let activated_ms = Some(self.activated_ms).filter(|&activated_ms| activated_ms >= 0);
-        SeatSteps { start_ms: self.start_ms, end_ms: self.end_ms, activated_ms, intervals: self.intervals }
+        SeatSteps {
+            start_ms: self.start_ms,
+            end_ms: self.end_ms,
+            activated_ms,
+            intervals: self.intervals,
+        }
     }
 }

@@ -1,10 +1,11 @@
-//! The settings that go with each request, so that the profile of the ClickHouse user changes no answer.
+//! The settings that go with each request, so that the profile of the ClickHouse user changes no
+//! answer.
 //!
-//! A setting of a request beats that of a profile. All of these are known to [the oldest server](super::VERSION_MIN): a server
-//! refuses a request with one that it does not know.
+//! A setting of a request beats that of a profile. All of these are known to [the oldest
+//! server](super::VERSION_MIN): a server refuses a request with one that it does not know.
 
-/// Settings that decide what a statement means. Each view sets them too, for analysts whose own profile differs; a test holds
-/// the views against this list.
+/// Settings that decide what a statement means. Each view sets them too, for analysts whose own
+/// profile differs; a test holds the views against this list.
 pub const PINNED: [(&str, &str); 5] = [
     ("aggregate_functions_null_for_empty", "0"),
     ("join_default_strictness", "ALL"),
@@ -13,14 +14,15 @@ pub const PINNED: [(&str, &str); 5] = [
     ("transform_null_in", "0"),
 ];
 
-/// The rest. A load that is cut short, or rows that are acknowledged before they are stored, would be a wrong count; so
-/// overflows are errors, and nothing is answered before it is done.
+/// The rest. A load that is cut short, or rows that are acknowledged before they are stored, would
+/// be a wrong count; so overflows are errors, and nothing is answered before it is done.
 pub(super) const REQUEST: [(&str, &str); 21] = [
     ("async_insert", "0"),
     ("distributed_foreground_insert", "1"),
     ("wait_end_of_query", "1"),
-    // A retried block must not be taken for a duplicate: its first try may have reached the table but not the
-    // materialized view behind it. The rows are idempotent, so nothing is counted twice.
+    // A retried block must not be taken for a duplicate: its first try may have reached the table
+    // but not the materialized view behind it. The rows are idempotent, so nothing is counted
+    // twice.
     ("insert_deduplicate", "0"),
     ("materialized_views_ignore_errors", "0"),
     ("read_overflow_mode", "throw"),

@@ -1,5 +1,5 @@
-//! Accounts that more than one partition has met: what a lane has to know when it meets one, and which of them are
-//! split.
+//! Accounts that more than one partition has met: what a lane has to know when it meets one, and
+//! which of them are split.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::core::rollup::{AccountMove, Source};
 const MET_BY: &str = "\
 SELECT m.account_id AS account_id, toString(m.source) AS source \
 FROM account_moves AS m \
-WHERE m.account_id IN {keys:Array(String)} AND startsWith(m.source, {incarnation:String}) AND m.former = '' \
+WHERE m.account_id IN {keys:Array(String)} AND startsWith(m.source, {incarnation:String}) AND \
+m.former = '' \
 GROUP BY m.account_id, m.source";
 
 /// Where these accounts have moved to from one source.
@@ -75,27 +76,41 @@ struct SplitRow {
 }
 
 impl Store {
-    /// The accounts that more than one partition of the topic has counted without a stop between; at most `names_max` of
-    /// them by name.
+    /// The accounts that more than one partition of the topic has counted without a stop between;
+    /// at most `names_max` of them by name.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
-    pub async fn split_accounts(&self, topic: &str, names_max: usize) -> Result<SplitAccounts, StoreError> {
+    pub async fn split_accounts(
+        &self,
+        topic: &str,
+        names_max: usize,
+    ) -> Result<SplitAccounts, StoreError> {
         let query = self.read(SPLIT_ACCOUNTS).param("topic", topic).param("limit", names_max);
         let rows: Vec<SplitRow> = self.fetch_all(query).await?;
         let total = rows.first().map_or(0, |row| row.total);
-        let first = rows.into_iter().map(|row| SplitAccount { account_id: row.account_id, partitions: row.partitions });
+        let first = rows
+            .into_iter()
+            .map(|row| SplitAccount { account_id: row.account_id, partitions: row.partitions });
         Ok(SplitAccounts { total, first: first.collect() })
     }
 
-    /// Who has met the accounts, and up to where they have counted. Facts that are read after this hold at least all of that.
+    /// Who has met the accounts, and up to where they have counted. Facts that are read after this
+    /// hold at least all of that.
     ///
-    /// The progress of the source tells up to where, not that of the account: what lies beyond the former is counted again
-    /// after a crash, and judged by the facts that are stored by then.
-    pub(super) async fn load_met_by(&self, accounts: &[String], source: &Source) -> Result<Vec<MetBy>, StoreError> {
+    /// The progress of the source tells up to where, not that of the account: what lies beyond the
+    /// former is counted again after a crash, and judged by the facts that are stored by then.
+    pub(super) async fn load_met_by(
+        &self,
+        accounts: &[String],
+        source: &Source,
+    ) -> Result<Vec<MetBy>, StoreError> {
         let mut rows: Vec<MetByRow> = Vec::new();
         for chunk in chunks(accounts) {
-            let query = self.read_only(MET_BY).param("keys", chunk).param("incarnation", source.incarnation());
+            let query = self
+                .read_only(MET_BY)
+                .param("keys", chunk)
+                .param("incarnation", source.incarnation());
             rows.extend(self.fetch_all(query).await?);
         }
         if rows.iter().all(|row| row.source == source.as_str()) {
@@ -117,7 +132,8 @@ impl Store {
     ) -> Result<Vec<AccountMove>, StoreError> {
         let mut moves = Vec::new();
         for chunk in chunks(accounts) {
-            let query = self.read_only(MOVES_AWAY).param("keys", chunk).param("source", source.as_str());
+            let query =
+                self.read_only(MOVES_AWAY).param("keys", chunk).param("source", source.as_str());
             let rows: Vec<MoveRow> = self.fetch_all(query).await?;
             moves.extend(rows.into_iter().map(|row| AccountMove {
                 account: Id::from_text(&row.account_id),
@@ -133,6 +149,10 @@ impl Store {
 impl MetByRow {
     fn met_by(self, passed: &BTreeMap<&str, u64>) -> MetBy {
         let passed = passed.get(self.source.as_str()).copied().unwrap_or(0);
-        MetBy { account: Id::from_text(&self.account_id), source: Arc::from(self.source), upto: passed }
+        MetBy {
+            account: Id::from_text(&self.account_id),
+            source: Arc::from(self.source),
+            upto: passed,
+        }
     }
 }

@@ -1,12 +1,13 @@
-//! Flushes: one INSERT per table, or a few where its rows are many bytes, each acknowledged only when it is stored.
+//! Flushes: one INSERT per table, or a few where its rows are many bytes, each acknowledged only
+//! when it is stored.
 //!
 //! ```text
 //! moves of accounts -> all other rows, at once -> progress of accounts      (then the progress of sources)
 //! ```
 //!
-//! A move lost after rows were stored that had been judged by it would hide a split account; of the moves those come last
-//! which say no more than that an account was met, because what is told once is not told again. The progress of an account
-//! says that its rows are there.
+//! A move lost after rows were stored that had been judged by it would hide a split account; of the
+//! moves those come last which say no more than that an account was met, because what is told once
+//! is not told again. The progress of an account says that its rows are there.
 
 use std::borrow::Borrow;
 
@@ -17,11 +18,12 @@ use super::client::Store;
 use super::error::StoreError;
 use super::rows::{DirectoryRow, EncodedTable, TableRow, encode_rows};
 use crate::core::rollup::{
-    AccountMove, AccountProgress, ActiveUsers, LaneRows, LicenseFact, OrganizationSeen, PlanFact, QuotaUsage,
-    RejectedRecord, SeatFact, SeatInterval, Source, TestExecutions, ZoneFact,
+    AccountMove, AccountProgress, ActiveUsers, LaneRows, LicenseFact, OrganizationSeen, PlanFact,
+    QuotaUsage, RejectedRecord, SeatFact, SeatInterval, Source, TestExecutions, ZoneFact,
 };
 
-/// Bytes handed to the HTTP client at once, so that a large flush is not copied whole into its buffers.
+/// Bytes handed to the HTTP client at once, so that a large flush is not copied whole into its
+/// buffers.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// What a flush wrote.
@@ -43,19 +45,24 @@ pub struct TableWritten {
 }
 
 impl Store {
-    /// Writes the rows of one flush, merged over all lanes into one INSERT per table that has rows, and more only where
-    /// they are too large for one: the moves of accounts first, then all other tables at once, then the progress of accounts.
-    /// All INSERTs have ended when this returns. It does not write the progress of sources.
+    /// Writes the rows of one flush, merged over all lanes into one INSERT per table that has rows,
+    /// and more only where they are too large for one: the moves of accounts first, then all other
+    /// tables at once, then the progress of accounts. All INSERTs have ended when this returns. It
+    /// does not write the progress of sources.
     ///
     /// # Errors
-    /// The first that any INSERT met. Any subset of the rows may then be stored; writing the same flush again is right.
+    /// The first that any INSERT met. Any subset of the rows may then be stored; writing the same
+    /// flush again is right.
     pub async fn write_rows(&self, lanes: &[LaneRows]) -> Result<Written, StoreError> {
         let moves = |has_former| {
-            of(lanes, |lane| &lane.account_moves).filter(move |(_, row)| row.former.is_some() == has_former)
+            of(lanes, |lane| &lane.account_moves)
+                .filter(move |(_, row)| row.former.is_some() == has_former)
         };
         let moves_here = self.insert_rows::<AccountMove>(moves(true)).await?;
         let met = self.insert_rows::<AccountMove>(moves(false)).await?;
-        let directory = || lanes.iter().flat_map(|lane| DirectoryRow::all_of(lane).map(|row| (&lane.source, row)));
+        let directory = || {
+            lanes.iter().flat_map(|lane| DirectoryRow::all_of(lane).map(|row| (&lane.source, row)))
+        };
         let writes = [
             self.insert_rows::<ActiveUsers>(of(lanes, |lane| &lane.active_users)).boxed(),
             self.insert_rows::<TestExecutions>(of(lanes, |lane| &lane.test_executions)).boxed(),
@@ -71,7 +78,8 @@ impl Store {
         ];
         let results = join_all(writes).await;
         let mut tables: Vec<TableWritten> = results.into_iter().collect::<Result<_, _>>()?;
-        let progress = self.insert_rows::<AccountProgress>(of(lanes, |lane| &lane.account_progress)).await?;
+        let progress =
+            self.insert_rows::<AccountProgress>(of(lanes, |lane| &lane.account_progress)).await?;
         tables.extend([moves_here, met, progress]);
         Ok(Written { tables: tables.into_iter().filter(|written| written.rows > 0).collect() })
     }
@@ -93,7 +101,8 @@ impl Store {
     /// Runs one INSERT to its acknowledgement.
     async fn insert(&self, table: EncodedTable) -> Result<TableWritten, StoreError> {
         let EncodedTable { table, columns, rows, bytes } = table;
-        let written = TableWritten { table, rows, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) };
+        let written =
+            TableWritten { table, rows, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) };
         let sql = format!("INSERT INTO {table} ({columns}) FORMAT RowBinary");
         let bytes = Bytes::from(bytes);
         self.within(async {

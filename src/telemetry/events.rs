@@ -13,7 +13,10 @@ use crate::core::rollup::Source;
 /// A line of librdkafka's own.
 pub fn librdkafka(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => {
             warn!(target: "librdkafka", facility, "{message}");
         }
         RDKafkaLogLevel::Warning => info!(target: "librdkafka", facility, "{message}"),
@@ -28,7 +31,8 @@ pub fn client_error(code: Option<RDKafkaErrorCode>, text: &str) {
     debug!(code = code.map(tracing::field::debug), "Kafka client: {text}");
 }
 
-/// There is no new token for OAUTHBEARER, told when it begins and when the reason changes; or there is one again.
+/// There is no new token for OAUTHBEARER, told when it begins and when the reason changes; or there
+/// is one again.
 pub fn token_changed(outcome: Result<(), &str>) {
     match outcome {
         Ok(()) => info!("there is a token for OAUTHBEARER again"),
@@ -53,7 +57,10 @@ pub fn topic_found(topic: &str, id: &str, partitions: u32) {
 
 /// The topic's number of partitions has changed.
 pub fn partitions_changed(topic: &str, before: u32, now: u32) {
-    warn!(topic, before, now, "the topic's number of partitions changed; all partitions are started anew");
+    warn!(
+        topic,
+        before, now, "the topic's number of partitions changed; all partitions are started anew"
+    );
 }
 
 /// The group has assigned partitions.
@@ -73,7 +80,11 @@ pub fn lost(partitions: &[u32]) {
 
 /// Partitions were not flushed before the deadline of their revocation.
 pub fn revoke_deadline_passed(partitions: &[u32], deadline: Duration) {
-    warn!(?partitions, ?deadline, "revoked partitions were not flushed in time; their new owner counts the rest again");
+    warn!(
+        ?partitions,
+        ?deadline,
+        "revoked partitions were not flushed in time; their new owner counts the rest again"
+    );
 }
 
 /// Partitions are opened again.
@@ -110,11 +121,13 @@ pub fn offsets_lost(source: &Source, next_offset: u64, low_watermark: u64) {
     );
 }
 
-/// The last record that was counted is gone, and nothing else shows whether the log is the one that was counted.
+/// The last record that was counted is gone, and nothing else shows whether the log is the one that
+/// was counted.
 pub fn log_unrecognized(source: &Source, offset: u64) {
     warn!(
         %source, offset,
-        "the last record that was counted is gone (compaction?), so that a log that was cut and filled again would not be \
+        "the last record that was counted is gone (compaction?), so that a log that was cut and \
+        filled again would not be \
          noticed; counting on"
     );
 }
@@ -166,7 +179,8 @@ pub fn account_split(topic: &str, account: &str, partitions: &[u32]) {
         topic,
         account,
         ?partitions,
-        "split account: its events come in several partitions at once, so it is not counted exactly; let all producers \
+        "split account: its events come in several partitions at once, so it is not counted \
+        exactly; let all producers \
          use one partitioner (config/runbook.md: An account in two partitions)"
     );
 }
@@ -175,7 +189,9 @@ pub fn account_split(topic: &str, account: &str, partitions: &[u32]) {
 pub fn more_accounts_split(topic: &str, accounts: u64) {
     warn!(
         topic,
-        accounts, "more split accounts than are logged one by one: SELECT * FROM split_accounts names them all"
+        accounts,
+        "more split accounts than are logged one by one: SELECT * FROM split_accounts names them \
+        all"
     );
 }
 

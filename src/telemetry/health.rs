@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The state of every component that readiness depends on. Shared by the worker, which sets it, and the API, which shows
-/// it.
+/// The state of every component that readiness depends on. Shared by the worker, which sets it, and
+/// the API, which shows it.
 #[derive(Debug, Default)]
 pub struct Health {
     waiting: Mutex<BTreeMap<&'static str, String>>,
@@ -49,7 +49,9 @@ impl Health {
     }
 }
 
-fn lock<'a>(map: &'a Mutex<BTreeMap<&'static str, String>>) -> MutexGuard<'a, BTreeMap<&'static str, String>> {
+fn lock<'a>(
+    map: &'a Mutex<BTreeMap<&'static str, String>>,
+) -> MutexGuard<'a, BTreeMap<&'static str, String>> {
     // A map is consistent between calls, so a panic elsewhere has not broken it.
     map.lock().unwrap_or_else(PoisonError::into_inner)
 }

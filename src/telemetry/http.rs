@@ -19,13 +19,21 @@ const CONNECTIONS_REFUSED: &str = "seatmeter_http_connections_refused_total";
 pub fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "Requests answered, by route and status");
     describe_counter!(ANSWERS, Unit::Count, "Reports answered, by where the answer came from");
-    describe_counter!(LOOKS, Unit::Count, "Times that ClickHouse was asked how far accounts have been counted");
+    describe_counter!(
+        LOOKS,
+        Unit::Count,
+        "Times that ClickHouse was asked how far accounts have been counted"
+    );
     describe_counter!(
         CONNECTIONS_REFUSED,
         Unit::Count,
         "Connections closed at once, because as many were open as may be"
     );
-    describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Time from a request's head to its answer's, by route");
+    describe_histogram!(
+        REQUEST_DURATION,
+        Unit::Seconds,
+        "Time from a request's head to its answer's, by route"
+    );
 }
 
 /// Where the answer to a question came from.

@@ -21,8 +21,8 @@ pub struct LatencyWindow {
 impl LatencyWindow {
     /// An empty window.
     pub fn new(now: Instant) -> Self {
-        let empty =
-            Histogram::new_with_bounds(1, LATENCY_MS_MAX, 3).expect("1 is below a day, and 3 digits are allowed");
+        let empty = Histogram::new_with_bounds(1, LATENCY_MS_MAX, 3)
+            .expect("1 is below a day, and 3 digits are allowed");
         Self { current: empty.clone(), previous: empty, turned: now }
     }
 

@@ -1,13 +1,16 @@
 //! Every metric by name.
 //!
-//! Names and labels are part of the interface: dashboards and alerts are built on them. No label ever holds an account, a
-//! user or an organization. Recording before [`install`], or without it, does nothing.
+//! Names and labels are part of the interface: dashboards and alerts are built on them. No label
+//! ever holds an account, a user or an organization. Recording before [`install`], or without it,
+//! does nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use super::latency::LatencyWindow;
@@ -43,7 +46,8 @@ const TIMEZONES: &str = "seatmeter_timezones_info";
 const LATENCY: &str = "seatmeter_end_to_end_latency_seconds";
 
 /// Upper bounds of the duration histograms, seconds.
-const DURATION_BOUNDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+const DURATION_BOUNDS: [f64; 12] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
 /// Quantiles of the end-to-end latency, with their labels.
 const LATENCY_QUANTILES: [(f64, &str); 3] = [(0.5, "0.5"), (0.99, "0.99"), (0.999, "0.999")];
@@ -60,14 +64,21 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 fn describe() {
-    describe_counter!(RECORDS, "Offsets passed and durably recorded, by outcome; every record has exactly one");
+    describe_counter!(
+        RECORDS,
+        "Offsets passed and durably recorded, by outcome; every record has exactly one"
+    );
     describe_counter!(REJECTS, "Records that are no events, by reason");
     describe_counter!(LOST_OFFSETS, "Offsets that retention deleted before they were counted");
     describe_gauge!(
         LAG,
-        "Offsets between a partition's progress and the end of its log; NaN where that cannot be asked for"
+        "Offsets between a partition's progress and the end of its log; NaN where that cannot be \
+        asked for"
     );
-    describe_gauge!(HALTED, "Assigned partitions that make no headway although their log goes on, by cause");
+    describe_gauge!(
+        HALTED,
+        "Assigned partitions that make no headway although their log goes on, by cause"
+    );
     describe_gauge!(
         KAFKA_TROUBLE,
         "1 for the cause that the Kafka client has complained about last and not recovered from"
@@ -75,15 +86,21 @@ fn describe() {
     describe_gauge!(ASSIGNED, "Partitions that are assigned to this process");
     describe_gauge!(
         REFUSED,
-        "Assigned partitions that are not counted: their log is not the one counted before, or other zone data counts them"
+        "Assigned partitions that are not counted: their log is not the one counted before, or \
+        other zone data counts them"
     );
     describe_gauge!(
         SPLIT_ACCOUNTS,
-        "Accounts of the topic that more than one partition has counted without a stop between; every worker tells them all"
+        "Accounts of the topic that more than one partition has counted without a stop between; \
+        every worker tells them all"
     );
     describe_counter!(FLUSH_ROWS, "Rows written, by table");
     describe_counter!(FLUSH_BYTES, Unit::Bytes, "Bytes written before compression, by table");
-    describe_histogram!(FLUSH_SECONDS, Unit::Seconds, "From the drain to the acknowledged progress");
+    describe_histogram!(
+        FLUSH_SECONDS,
+        Unit::Seconds,
+        "From the drain to the acknowledged progress"
+    );
     describe_gauge!(PENDING_ROWS, "Rows that wait for a flush or its acknowledgement, by worker");
     describe_gauge!(WORKERS_FULL, "Workers that do not read because too many rows wait");
     describe_gauge!(HELD_ENTRIES, "Accounts, users and counters held, by worker");
@@ -94,13 +111,20 @@ fn describe() {
     describe_counter!(RETRIES, "Failed attempts that were retried, by what was tried");
     describe_counter!(SEEKS, "Seeks back to a lane's next offset, by cause");
     describe_counter!(REBALANCES, "Decisions of the consumer group, by kind");
-    describe_counter!(COMMIT_FAILURES, "Commits of Kafka offsets that failed; no count depends on them");
+    describe_counter!(
+        COMMIT_FAILURES,
+        "Commits of Kafka offsets that failed; no count depends on them"
+    );
     describe_counter!(LOST_LOG_LINES, "Lines that were not logged because nobody read the log");
     describe_gauge!(
         TIMEZONES,
         "Always 1; its label is the release of the IANA time zone database that days are told by"
     );
-    describe_gauge!(LATENCY, Unit::Seconds, "From the record's timestamp to its durable rollup, over the last minutes");
+    describe_gauge!(
+        LATENCY,
+        Unit::Seconds,
+        "From the record's timestamp to its durable rollup, over the last minutes"
+    );
 }
 
 /// Progress was recorded: counts the difference.
@@ -130,7 +154,8 @@ pub fn offsets_lost(offsets: u64) {
 /// How far a partition's progress is behind the end of its log; `None` if that end cannot be
 /// requested.
 pub fn lag(partition: u32, records: Option<u64>) {
-    gauge!(LAG, "partition" => partition.to_string()).set(records.map_or(f64::NAN, |records| records as f64));
+    gauge!(LAG, "partition" => partition.to_string())
+        .set(records.map_or(f64::NAN, |records| records as f64));
 }
 
 /// The cause of each halted partition that is assigned.
@@ -149,7 +174,9 @@ pub fn halted(causes: impl IntoIterator<Item = &'static str>) {
 
 /// The current cause of the Kafka client's errors, or `None`.
 pub fn kafka_trouble(before: Option<&'static str>, now: Option<&'static str>) {
-    for (cause, value) in before.map(|cause| (cause, 0.0)).into_iter().chain(now.map(|cause| (cause, 1.0))) {
+    for (cause, value) in
+        before.map(|cause| (cause, 0.0)).into_iter().chain(now.map(|cause| (cause, 1.0)))
+    {
         gauge!(KAFKA_TROUBLE, "cause" => cause).set(value);
     }
 }
@@ -288,7 +315,8 @@ pub fn log_line_lost() {
 
 /// Records became durable at `now_ms`: (Kafka's timestamp in milliseconds, records) of each.
 pub fn made_durable(now_ms: i64, record_times: impl IntoIterator<Item = (i64, u64)>) {
-    static WINDOW: LazyLock<Mutex<LatencyWindow>> = LazyLock::new(|| Mutex::new(LatencyWindow::new(Instant::now())));
+    static WINDOW: LazyLock<Mutex<LatencyWindow>> =
+        LazyLock::new(|| Mutex::new(LatencyWindow::new(Instant::now())));
     // A histogram is consistent between calls, so a panic elsewhere has not broken it.
     let mut window = WINDOW.lock().unwrap_or_else(PoisonError::into_inner);
     window.turn(Instant::now());

@@ -49,8 +49,18 @@ fn closed_port() -> u16 {
 #[test]
 fn help_names_every_command() {
     let help = succeeds(&mut seatmeter(&["--help"]));
-    let commands =
-        ["demo", "run", "worker", "api", "migrate", "clickhouse", "produce", "generate", "check-config", "token"];
+    let commands = [
+        "demo",
+        "run",
+        "worker",
+        "api",
+        "migrate",
+        "clickhouse",
+        "produce",
+        "generate",
+        "check-config",
+        "token",
+    ];
     for name in commands {
         assert!(help.contains(&format!("  {name} ")), "{name} is not in\n{help}");
         succeeds(&mut seatmeter(&[name, "--help"]));
@@ -60,8 +70,11 @@ fn help_names_every_command() {
 #[test]
 fn the_version_names_the_release_of_the_zone_data() {
     let version = succeeds(&mut seatmeter(&["--version"]));
-    let expected =
-        format!("seatmeter {} (time zones {})\n", env!("CARGO_PKG_VERSION"), seatmeter::core::calendar::RELEASE);
+    let expected = format!(
+        "seatmeter {} (time zones {})\n",
+        env!("CARGO_PKG_VERSION"),
+        seatmeter::core::calendar::RELEASE
+    );
     assert_eq!(version, expected);
 }
 
@@ -95,8 +108,15 @@ fn check_config_says_what_it_could_not_look_at() {
     assert!(output.status.success());
     let told: Vec<_> = text(&output.stderr).lines().collect();
     assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].starts_with(&format!("not checked: cannot reach Kafka at 127.0.0.1:{port}")), "{told:?}");
-    assert!(told[1].starts_with(&format!("not checked: ClickHouse at http://127.0.0.1:{port} cannot be")), "{told:?}");
+    assert!(
+        told[0].starts_with(&format!("not checked: cannot reach Kafka at 127.0.0.1:{port}")),
+        "{told:?}"
+    );
+    assert!(
+        told[1]
+            .starts_with(&format!("not checked: ClickHouse at http://127.0.0.1:{port} cannot be")),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -105,7 +125,12 @@ fn a_wrong_configuration_is_told_by_key_value_and_range() {
     let line = fails(command.env("SEATMETER__INGEST__BATCH_WAIT_MS", "0"));
     assert_eq!(line, "configuration: ingest.batch_wait_ms = 0: allowed are 1 to 1000");
     let line = fails(&mut seatmeter(&["--config", "/nonexistent.toml", "migrate"]));
-    assert!(line.starts_with("configuration: /nonexistent.toml: the configuration file cannot be read: "), "{line}");
+    assert!(
+        line.starts_with(
+            "configuration: /nonexistent.toml: the configuration file cannot be read: "
+        ),
+        "{line}"
+    );
 }
 
 #[test]
@@ -113,12 +138,18 @@ fn a_missing_clickhouse_or_broker_is_told_by_address() {
     let port = closed_port();
     let command = &mut seatmeter(&["migrate"]);
     let line = fails(command.env("SEATMETER__CLICKHOUSE__URL", format!("http://127.0.0.1:{port}")));
-    assert!(line.starts_with(&format!("ClickHouse at http://127.0.0.1:{port} cannot be reached: ")), "{line}");
+    assert!(
+        line.starts_with(&format!("ClickHouse at http://127.0.0.1:{port} cannot be reached: ")),
+        "{line}"
+    );
 
     let events = events_file("{}\n");
     let command = &mut seatmeter(&["produce", events.path().to_str().unwrap()]);
     let line = fails(command.env("SEATMETER__KAFKA__BROKERS", format!("127.0.0.1:{port}")));
-    assert!(line.starts_with(&format!("cannot reach Kafka at 127.0.0.1:{port} (kafka.brokers): ")), "{line}");
+    assert!(
+        line.starts_with(&format!("cannot reach Kafka at 127.0.0.1:{port} (kafka.brokers): ")),
+        "{line}"
+    );
     assert!(line.contains("Connection refused"), "{line}");
 }
 
@@ -140,19 +171,31 @@ fn events_file(content: &str) -> tempfile::NamedTempFile {
 fn generate_is_the_same_for_the_same_seed_on_standard_output_and_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("events.ndjson");
-    let arguments = ["generate", "--from", "2026-01-01", "--to", "2026-01-03", "--users", "20", "--seed"];
+    let arguments =
+        ["generate", "--from", "2026-01-01", "--to", "2026-01-03", "--users", "20", "--seed"];
     let to_stdout = |seed| succeeds(seatmeter(&arguments).arg(seed));
     succeeds(seatmeter(&arguments).arg("7").arg("--output").arg(&path));
     assert_eq!(to_stdout("7"), std::fs::read_to_string(&path).unwrap());
     assert_ne!(to_stdout("7"), to_stdout("8"));
     assert_eq!(succeeds(seatmeter(&arguments).args(["7", "--count", "5"])).lines().count(), 5);
 
-    for (flag, day) in [("--from", "1999-06-01"), ("--from", "2000-07-17"), ("--to", "2100-01-01")] {
+    for (flag, day) in [("--from", "1999-06-01"), ("--from", "2000-07-17"), ("--to", "2100-01-01")]
+    {
         let line = fails(&mut seatmeter(&["generate", flag, day, "--count", "1"]));
         assert!(line.contains(flag) && line.contains("rejected"), "{line}");
     }
-    succeeds(&mut seatmeter(&["generate", "--from", "2000-07-18", "--to", "2000-07-18", "--count", "1"]));
-    let line = fails(seatmeter(&["generate", "--from", "2026-01-02", "--to", "2026-01-01"]).arg("--seed=1"));
+    succeeds(&mut seatmeter(&[
+        "generate",
+        "--from",
+        "2000-07-18",
+        "--to",
+        "2000-07-18",
+        "--count",
+        "1",
+    ]));
+    let line = fails(
+        seatmeter(&["generate", "--from", "2026-01-02", "--to", "2026-01-01"]).arg("--seed=1"),
+    );
     assert_eq!(line, "--from must be before --to, and not in the future");
     let line = fails(&mut seatmeter(&["generate", "--output", "/nonexistent/events"]));
     assert_eq!(line, "cannot write /nonexistent/events: No such file or directory (os error 2)");
@@ -173,7 +216,12 @@ fn generate_ends_quietly_when_its_reader_leaves() {
 }
 
 /// The claims of a token that the arguments mint, checked by the key.
-fn claims(arguments: &[&str], environment: &[(&str, &str)], algorithm: Algorithm, key: &DecodingKey) -> Value {
+fn claims(
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    algorithm: Algorithm,
+    key: &DecodingKey,
+) -> Value {
     let token = succeeds(seatmeter(arguments).envs(environment.iter().copied()));
     let mut validation = Validation::new(algorithm);
     validation.validate_aud = false;
@@ -190,10 +238,17 @@ fn token_mints_what_the_configuration_accepts() {
         ("SEATMETER__AUTH__AUDIENCE", "seatmeter"),
     ];
     let key = DecodingKey::from_secret(secret.as_bytes());
-    let arguments = ["token", "--account", "acme", "--organization", "42", "--role", "billing_manager"];
+    let arguments =
+        ["token", "--account", "acme", "--organization", "42", "--role", "billing_manager"];
     let claims = claims(&arguments, &environment, Algorithm::HS256, &key);
-    assert_eq!(claims["grants"], json!([{"account": "acme", "organization": "42", "role": "billing_manager"}]));
-    assert_eq!((&claims["iss"], &claims["aud"]), (&json!("https://issuer.example"), &json!("seatmeter")));
+    assert_eq!(
+        claims["grants"],
+        json!([{"account": "acme", "organization": "42", "role": "billing_manager"}])
+    );
+    assert_eq!(
+        (&claims["iss"], &claims["aud"]),
+        (&json!("https://issuer.example"), &json!("seatmeter"))
+    );
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
 }
 
@@ -203,9 +258,19 @@ fn token_signs_with_private_keys() {
     let read = |name: &str| std::fs::read(keys.join(name)).unwrap();
     let ed25519 = DecodingKey::from_ed_pem(&read("ed25519.public.pem")).unwrap();
     let rsa = DecodingKey::from_rsa_pem(&read("rsa.public.pem")).unwrap();
-    for (name, algorithm, key) in [("ed25519", Algorithm::EdDSA, ed25519), ("rsa", Algorithm::RS256, rsa)] {
+    for (name, algorithm, key) in
+        [("ed25519", Algorithm::EdDSA, ed25519), ("rsa", Algorithm::RS256, rsa)]
+    {
         let path = keys.join(format!("{name}.private.pem"));
-        let arguments = ["token", "--private-key", path.to_str().unwrap(), "--grants", "[]", "--expires-in", "60"];
+        let arguments = [
+            "token",
+            "--private-key",
+            path.to_str().unwrap(),
+            "--grants",
+            "[]",
+            "--expires-in",
+            "60",
+        ];
         assert_eq!(claims(&arguments, &[], algorithm, &key)["grants"], json!([]));
     }
 }
@@ -220,12 +285,18 @@ fn token_says_what_it_lacks() {
     let secret = events_file("0123456789abcdef0123456789abcdef\n");
     let secret = ["--secret-file", secret.path().to_str().unwrap()];
     let with_secret = |arguments: &[&'static str]| [arguments, &secret[..]].concat();
-    check(&with_secret(&["--account", "a", "--role", "owner"]), "this role is of one organization: ");
+    check(
+        &with_secret(&["--account", "a", "--role", "owner"]),
+        "this role is of one organization: ",
+    );
     check(
         &with_secret(&["--account", "a", "--role", "account_admin", "--organization", "1"]),
         "the role account_admin ",
     );
     check(&with_secret(&["--grants", "{}"]), "--grants must be a JSON array");
     check(&with_secret(&["--grants", "["]), "--grants is not JSON");
-    check(&["--grants", "[]", "--private-key", "/dev/null"], "/dev/null holds no RSA or Ed25519 private key");
+    check(
+        &["--grants", "[]", "--private-key", "/dev/null"],
+        "/dev/null holds no RSA or Ed25519 private key",
+    );
 }

@@ -14,7 +14,8 @@ use secrecy::ExposeSecret as _;
 
 /// Loads a file with this text, if there is one, and these environment variables.
 fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let environment = environment.iter().map(|&(name, value)| (OsString::from(name), OsString::from(value)));
+    let environment =
+        environment.iter().map(|&(name, value)| (OsString::from(name), OsString::from(value)));
     if file.is_empty() {
         return config::load(None, environment);
     }
@@ -53,7 +54,9 @@ fn the_embedded_defaults_are_valid() {
 #[test]
 fn every_option_is_documented_by_a_comment_and_has_its_unit_in_its_name() {
     let lines: Vec<_> = config::DEFAULTS.lines().collect();
-    for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" = ") && !line.starts_with('#')) {
+    for (index, line) in
+        lines.iter().enumerate().filter(|(_, line)| line.contains(" = ") && !line.starts_with('#'))
+    {
         let (name, value) = line.split_once(" = ").unwrap();
         // user and password of ClickHouse share a comment with the option before them.
         let commented = lines[..index].iter().rev().take(3).any(|line| line.starts_with('#'));
@@ -67,7 +70,9 @@ fn every_option_is_documented_by_a_comment_and_has_its_unit_in_its_name() {
 #[test]
 fn what_is_shown_names_every_option_and_loads_again() {
     let secret = "0123456789abcdef0123456789abcdef";
-    let shown = load("[auth]\nmode = \"jwt\"", &[("SEATMETER__AUTH__HS256_SECRETS", secret)]).unwrap().to_string();
+    let shown = load("[auth]\nmode = \"jwt\"", &[("SEATMETER__AUTH__HS256_SECRETS", secret)])
+        .unwrap()
+        .to_string();
     // Secrets from files are shown under the keys for the values.
     let by_file = ["auth.hs256_secret_files", "clickhouse.password_file", "kafka.property_files"];
     let mut documented = keys(config::DEFAULTS);
@@ -111,7 +116,8 @@ fn the_environment_takes_the_types_of_the_options() {
     assert_eq!(config.http.cors_origins, ["https://a.example", "http://b.example:3000"]);
     assert_eq!(config.kafka.properties["sasl.username"].expose_secret(), "42");
 
-    let config = load("", &[("SEATMETER__HTTP__CORS_ORIGINS", r#"["https://a.example"]"#)]).unwrap();
+    let config =
+        load("", &[("SEATMETER__HTTP__CORS_ORIGINS", r#"["https://a.example"]"#)]).unwrap();
     assert_eq!(config.http.cors_origins, ["https://a.example"]);
 }
 
@@ -130,8 +136,10 @@ fn an_unknown_variable_is_refused() {
             "SEATMETER__AUTH__REQUIRE_EXP = \"no\": expected true or false",
             "SEATMETER__INGEST__WORKER_THREADS = \"many\": expected a whole number",
             "SEATMETER__KAFKA: no such option; `seatmeter check-config --defaults` lists them",
-            "SEATMETER__KAFKA__BROKER: no such option; `seatmeter check-config --defaults` lists them",
-            "SEATMETER__KAFKA__TOPIC__NAME: no such option; `seatmeter check-config --defaults` lists them",
+            "SEATMETER__KAFKA__BROKER: no such option; `seatmeter check-config --defaults` lists \
+            them",
+            "SEATMETER__KAFKA__TOPIC__NAME: no such option; `seatmeter check-config --defaults` \
+            lists them",
         ],
     );
 }
@@ -140,23 +148,31 @@ fn an_unknown_variable_is_refused() {
 fn an_unknown_key_a_wrong_type_and_broken_syntax_name_the_file() {
     let problem = |file: &str| {
         let error = load(file, &[]).expect_err("must be refused").to_string();
-        let (path, problem) = error.split_once(": kafka.").or_else(|| error.split_once(": TOML ")).unwrap();
+        let (path, problem) =
+            error.split_once(": kafka.").or_else(|| error.split_once(": TOML ")).unwrap();
         assert!(path.starts_with("configuration: /"), "{error}");
         problem.to_owned()
     };
-    assert!(problem("[kafka]\nbroker = \"x\"").starts_with("broker: no such option; there are brokers, topic,"));
+    assert!(
+        problem("[kafka]\nbroker = \"x\"")
+            .starts_with("broker: no such option; there are brokers, topic,")
+    );
     assert_eq!(problem("[kafka]\ntopic = 5"), "topic: expected a string, found a number");
     assert_eq!(
         problem("[kafka]\nsession_timeout_ms = \"5\""),
         "session_timeout_ms: expected a whole number, found a string"
     );
-    assert_eq!(problem("[kafka]\ntopic = \"x"), "parse error at line 2, column 11: invalid basic string");
+    assert_eq!(
+        problem("[kafka]\ntopic = \"x"),
+        "parse error at line 2, column 11: invalid basic string"
+    );
 }
 
 #[test]
 fn all_problems_are_told_at_once() {
     refused(
-        "[kafka]\nbrokers = \"a:0\"\ntopic = \"a b\"\ngroup_id = \"\"\nassignor = \"sticky\"\nsession_timeout_ms = 999\n\
+        "[kafka]\nbrokers = \"a:0\"\ntopic = \"a b\"\ngroup_id = \"\"\nassignor = \
+        \"sticky\"\nsession_timeout_ms = 999\n\
          [ingest]\nworker_threads = 65\nflush_interval_ms = -1\n\
          [clickhouse]\nurl = \"localhost\"\ndatabase = \"1a\"\n\
          [http]\nlisten = \"localhost:8080\"\ncors_origins = [\"https://a.example/\"]\n\
@@ -164,16 +180,20 @@ fn all_problems_are_told_at_once() {
         &[],
         &[
             "kafka.brokers = \"a:0\": \"a:0\": the port must be 1 to 65535",
-            "kafka.topic = \"a b\": allowed are 1 to 249 of the characters a-z, A-Z, 0-9, `.`, `_` and `-`",
+            "kafka.topic = \"a b\": allowed are 1 to 249 of the characters a-z, A-Z, 0-9, `.`, `_` \
+            and `-`",
             "kafka.group_id = \"\": allowed are 1 to 255 bytes without control characters",
             "kafka.assignor = \"sticky\": allowed are cooperative-sticky, range and roundrobin",
             "kafka.session_timeout_ms = 999: allowed are 1000 to 1800000",
             "ingest.worker_threads = 65: allowed are 0 to 64",
             "ingest.flush_interval_ms = -1: allowed are 50 to 600000",
             "clickhouse.url: not a URL; expected http://HOST:PORT or https://HOST:PORT",
-            "clickhouse.database = \"1a\": allowed are 1 to 64 of the characters a-z, A-Z, 0-9 and `_`, no digit first",
-            "http.cors_origins = \"https://a.example/\": expected an origin such as https://dashboard.example.com",
-            "http.listen = \"localhost:8080\": expected an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080",
+            "clickhouse.database = \"1a\": allowed are 1 to 64 of the characters a-z, A-Z, 0-9 and \
+            `_`, no digit first",
+            "http.cors_origins = \"https://a.example/\": expected an origin such as \
+            https://dashboard.example.com",
+            "http.listen = \"localhost:8080\": expected an IP address and a port, such as \
+            127.0.0.1:8080 or [::1]:8080",
             "log.format = \"xml\": allowed are text and json",
         ],
     );
@@ -188,10 +208,14 @@ fn every_number_has_a_lowest_and_a_highest_value() {
                 continue;
             }
             for extreme in [i64::MIN, -1, i64::MAX] {
-                let error = load(&format!("[{section}]\n{key} = {extreme}"), &[]).expect_err("must be refused");
+                let error = load(&format!("[{section}]\n{key} = {extreme}"), &[])
+                    .expect_err("must be refused");
                 let first = &error.problems[0];
                 assert_eq!(first.key, format!("{section}.{key}"));
-                assert!(first.message.starts_with(&format!(" = {extreme}: allowed are ")), "{first}");
+                assert!(
+                    first.message.starts_with(&format!(" = {extreme}: allowed are ")),
+                    "{first}"
+                );
             }
         }
     }
@@ -211,7 +235,14 @@ fn a_partition_must_be_given_up_before_the_session_ends() {
 
 #[test]
 fn brokers_are_hosts_with_ports() {
-    for good in ["a", "a:1", "a:1,b:65535", "SASL_SSL://kafka.example.com:9093", "[::1]:9092", "10.0.0.1:9092"] {
+    for good in [
+        "a",
+        "a:1",
+        "a:1,b:65535",
+        "SASL_SSL://kafka.example.com:9093",
+        "[::1]:9092",
+        "10.0.0.1:9092",
+    ] {
         load(&format!("[kafka]\nbrokers = \"{good}\""), &[]).unwrap();
     }
     for bad in ["", "a,", "a:65536", "a:b", "http://a:1", "::1:9092", "user@a:1", "a:1;b:1 "] {
@@ -221,7 +252,8 @@ fn brokers_are_hosts_with_ports() {
 
 #[test]
 fn librdkafka_properties_pass_through() {
-    let file = "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"SCRAM-SHA-512\"\n\
+    let file = "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \
+        \"SCRAM-SHA-512\"\n\
                 \"socket.timeout.ms\" = 10000\n\"socket.keepalive.enable\" = true";
     let config = load(file, &[("SEATMETER__KAFKA__PROPERTIES__SASL_PASSWORD", "hunter2")]).unwrap();
     let property = |name: &str| config.kafka.properties[name].expose_secret().to_owned();
@@ -255,9 +287,13 @@ fn librdkafka_properties_that_would_break_exactness_are_refused() {
     ];
     for property in properties {
         let (name, value) = property.split_once(" = ").unwrap();
-        let error = load(&format!("[kafka.properties]\n\"{name}\" = \"{value}\""), &[]).expect_err(name);
+        let error =
+            load(&format!("[kafka.properties]\n\"{name}\" = \"{value}\""), &[]).expect_err(name);
         let told = error.to_string();
-        assert!(told.starts_with(&format!("configuration: kafka.properties.{name}: cannot be set: ")), "{told}");
+        assert!(
+            told.starts_with(&format!("configuration: kafka.properties.{name}: cannot be set: ")),
+            "{told}"
+        );
     }
     load("[kafka.properties]\n\"isolation.level\" = \"read_committed\"", &[]).unwrap();
 }
@@ -265,12 +301,15 @@ fn librdkafka_properties_that_would_break_exactness_are_refused() {
 #[test]
 fn librdkafka_judges_names_and_values() {
     refused(
-        "[kafka.properties]\n\"sasl.pasword\" = \"x\"\n\"security.protocol\" = \"tls\"\nssl.ca = \"x\"",
+        "[kafka.properties]\n\"sasl.pasword\" = \"x\"\n\"security.protocol\" = \"tls\"\nssl.ca = \
+        \"x\"",
         &[],
         &[
             "kafka.properties.sasl.pasword: No such configuration property: \"sasl.pasword\"",
-            "kafka.properties.security.protocol: Invalid value \"tls\" for configuration property \"security.protocol\"",
-            "kafka.properties.ssl: expected a string, found a table; write the whole property name in quotes",
+            "kafka.properties.security.protocol: Invalid value \"tls\" for configuration property \
+            \"security.protocol\"",
+            "kafka.properties.ssl: expected a string, found a table; write the whole property name \
+            in quotes",
         ],
     );
 }
@@ -299,18 +338,23 @@ fn secrets_come_from_files_without_their_line_end() {
     refused(
         "[clickhouse]\npassword_file = \"/nonexistent\"",
         &[],
-        &[
-            "clickhouse.password_file = \"/nonexistent\": the file cannot be read: No such file or directory (os error 2)",
-        ],
+        &["clickhouse.password_file = \"/nonexistent\": the file cannot be read: No such file or \
+            directory (os error 2)"],
     );
-    let both = format!("[clickhouse]\npassword = \"a\"\npassword_file = \"{}\"", write("both", "b"));
-    refused(&both, &[], &["clickhouse.password_file: clickhouse.password is set too; keep one of them"]);
+    let both =
+        format!("[clickhouse]\npassword = \"a\"\npassword_file = \"{}\"", write("both", "b"));
+    refused(
+        &both,
+        &[],
+        &["clickhouse.password_file: clickhouse.password is set too; keep one of them"],
+    );
 }
 
 /// The beginning of a file of unsecured tokens.
 macro_rules! oauthbearer {
     () => {
-        "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n\
+        "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \
+        \"OAUTHBEARER\"\n\
          \"enable.sasl.oauthbearer.unsecure.jwt\" = true\n"
     };
 }
@@ -318,7 +362,11 @@ macro_rules! oauthbearer {
 #[test]
 fn oauthbearer_says_what_it_can_do() {
     const KEY: &str = "kafka.properties.sasl.oauthbearer.config";
-    load(concat!(oauthbearer!(), "\"sasl.oauthbearer.config\" = \"principal=a lifeSeconds=60\""), &[]).unwrap();
+    load(
+        concat!(oauthbearer!(), "\"sasl.oauthbearer.config\" = \"principal=a lifeSeconds=60\""),
+        &[],
+    )
+    .unwrap();
     let problem = |file: &str| {
         let error = load(file, &[]).expect_err("must be refused");
         assert_eq!(error.problems.len(), 1, "{error}");
@@ -327,12 +375,18 @@ fn oauthbearer_says_what_it_can_do() {
     let missing = problem(oauthbearer!());
     assert_eq!(missing.key, KEY);
     assert!(missing.message.starts_with(": expected principal=NAME"), "{missing}");
-    let extension = problem(concat!(oauthbearer!(), "\"sasl.oauthbearer.config\" = \"principal=a extension_b=c\""));
+    let extension = problem(concat!(
+        oauthbearer!(),
+        "\"sasl.oauthbearer.config\" = \"principal=a extension_b=c\""
+    ));
     assert_eq!(extension.to_string(), format!("{KEY}: extensions are not supported"));
-    let not_enabled =
-        problem("[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"OAUTHBEARER\"");
+    let not_enabled = problem(
+        "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \
+        \"OAUTHBEARER\"",
+    );
     assert_eq!(not_enabled.key, "kafka.properties.enable.sasl.oauthbearer.unsecure.jwt");
-    let oidc = "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n\
+    let oidc = "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \
+        \"OAUTHBEARER\"\n\
                 \"sasl.oauthbearer.method\" = \"oidc\"\n\"sasl.oauthbearer.client.id\" = \"x\"\n\
                 \"sasl.oauthbearer.token.endpoint.url\" = \"https://idp.example/token\"\n\
                 [kafka.property_files]\n\"sasl.oauthbearer.client.secret\" = \"/nonexistent\"";
@@ -343,7 +397,8 @@ fn oauthbearer_says_what_it_can_do() {
 /// The beginning of a file of an authorization server's tokens.
 macro_rules! oidc {
     () => {
-        "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n\
+        "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \
+        \"OAUTHBEARER\"\n\
          \"sasl.oauthbearer.method\" = \"oidc\"\n\"sasl.oauthbearer.client.id\" = \"x\"\n\
          \"sasl.oauthbearer.client.secret\" = \"hunter2\"\n"
     };
@@ -351,29 +406,48 @@ macro_rules! oidc {
 
 #[test]
 fn an_authorization_server_is_named_whole_and_its_secret_is_not_shown() {
-    let whole = concat!(oidc!(), "\"sasl.oauthbearer.token.endpoint.url\" = \"https://idp.example/token\"\n");
+    let whole = concat!(
+        oidc!(),
+        "\"sasl.oauthbearer.token.endpoint.url\" = \"https://idp.example/token\"\n"
+    );
     let config = load(whole, &[]).unwrap();
     let shown = config.to_string();
     assert!(!format!("{shown}{config:?}").contains("hunter2"), "{shown}");
-    assert!(shown.contains("\"sasl.oauthbearer.token.endpoint.url\" = \"https://idp.example/token\""), "{shown}");
+    assert!(
+        shown.contains("\"sasl.oauthbearer.token.endpoint.url\" = \"https://idp.example/token\""),
+        "{shown}"
+    );
     let given: Vec<&str> = config.kafka.client_properties().map(|(name, _)| name).collect();
-    assert_eq!(given, ["sasl.mechanism", "security.protocol"], "librdkafka is not built for the others");
+    assert_eq!(
+        given,
+        ["sasl.mechanism", "security.protocol"],
+        "librdkafka is not built for the others"
+    );
 
     const PREFIX: &str = "kafka.properties.sasl.oauthbearer";
     let key = |file: &str| {
         let error = load(file, &[]).expect_err("must be refused");
         assert!(!error.to_string().contains("hunter2"), "{error}");
-        error.problems.iter().map(|problem| problem.key.trim_start_matches(PREFIX).to_owned()).collect::<Vec<_>>()
+        error
+            .problems
+            .iter()
+            .map(|problem| problem.key.trim_start_matches(PREFIX).to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(key(oidc!()), [".token.endpoint.url"]);
-    let with_password = "\"sasl.oauthbearer.token.endpoint.url\" = \"https://a:hunter2@idp.example/token\"\n";
+    let with_password =
+        "\"sasl.oauthbearer.token.endpoint.url\" = \"https://a:hunter2@idp.example/token\"\n";
     assert_eq!(key(&[oidc!(), with_password].concat()), [".token.endpoint.url"]);
     assert_eq!(key(&whole.replace(".client.id", ".scope")), [".client.id"]);
     assert_eq!(key(&whole.replace("OAUTHBEARER", "PLAIN")), [".method"]);
     let without_method = whole.replace("\"sasl.oauthbearer.method\" = \"oidc\"\n", "");
     assert_eq!(key(&without_method), [".client.id", ".client.secret", ".token.endpoint.url"]);
-    assert_eq!(key(&[whole, "\"sasl.oauthbearer.assertion.file\" = \"a\"\n"].concat()), [".assertion.file"]);
-    let grant = "\"sasl.oauthbearer.grant.type\" = \"urn:ietf:params:oauth:grant-type:jwt-bearer\"\n";
+    assert_eq!(
+        key(&[whole, "\"sasl.oauthbearer.assertion.file\" = \"a\"\n"].concat()),
+        [".assertion.file"]
+    );
+    let grant =
+        "\"sasl.oauthbearer.grant.type\" = \"urn:ietf:params:oauth:grant-type:jwt-bearer\"\n";
     assert_eq!(key(&[whole, grant].concat()), [".grant.type"]);
 }
 
@@ -402,7 +476,8 @@ fn no_secret_is_ever_shown() {
         ("[kafka]\nbrokers = \"a:0,SASL_SSL://user:hunter2@b:9092\"", ""),
         ("[kafka]\nbrokers = \"user:hunt,hunter2@b:9092\"", ""),
         (
-            "[kafka.properties]\n\"sasl.oauthbearer.method\" = \"oidc\"\n\"sasl.oauthbearer.client.secret\" = \"hunter2\"",
+            "[kafka.properties]\n\"sasl.oauthbearer.method\" = \
+            \"oidc\"\n\"sasl.oauthbearer.client.secret\" = \"hunter2\"",
             "",
         ),
         (concat!(oauthbearer!(), "\"sasl.oauthbearer.config\" = \"hunter2\""), ""),
@@ -424,12 +499,22 @@ fn no_secret_is_ever_shown() {
 #[test]
 fn without_authentication_only_loopback_may_listen() {
     for listen in ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:8080"] {
-        let error = load(&format!("[http]\nlisten = \"{listen}\""), &[]).expect_err(listen).to_string();
-        assert!(error.starts_with("configuration: auth.mode = \"off\": everybody who reaches http.listen"), "{error}");
+        let error =
+            load(&format!("[http]\nlisten = \"{listen}\""), &[]).expect_err(listen).to_string();
+        assert!(
+            error.starts_with(
+                "configuration: auth.mode = \"off\": everybody who reaches http.listen"
+            ),
+            "{error}"
+        );
     }
     load("[http]\nlisten = \"127.0.0.9:80\"", &[]).unwrap();
     load("[http]\nlisten = \"[::1]:80\"", &[]).unwrap();
-    load("[http]\nlisten = \"0.0.0.0:80\"\n[auth]\nmode = \"jwt\"\njwks_files = [\"keys.json\"]", &[]).unwrap();
+    load(
+        "[http]\nlisten = \"0.0.0.0:80\"\n[auth]\nmode = \"jwt\"\njwks_files = [\"keys.json\"]",
+        &[],
+    )
+    .unwrap();
 }
 
 #[test]

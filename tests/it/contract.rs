@@ -1,9 +1,10 @@
 //! The event contract: `schemas/events` holds a JSON Schema, examples and rejects for each event
 //! type, and the decoder, the schemas and these files must agree.
 //!
-//! A file in `examples` is one record's value, as it stands. A file in `rejects` is a list of cases: the value is `event`,
-//! as it stands, or `text`, or `bytes_hex`, filled up with spaces to `padded_to_bytes` if that is given; `beyond_schema`
-//! says why JSON Schema cannot tell that the event is bad.
+//! A file in `examples` is one record's value, as it stands. A file in `rejects` is a list of
+//! cases: the value is `event`, as it stands, or `text`, or `bytes_hex`, filled up with spaces to
+//! `padded_to_bytes` if that is given; `beyond_schema` says why JSON Schema cannot tell that the
+//! event is bad.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,7 +27,9 @@ fn files(dir: &Path, ending: &str) -> Vec<(String, String)> {
         .unwrap()
         .map(|entry| entry.unwrap())
         .filter(|entry| entry.file_type().unwrap().is_file())
-        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap()))
+        .map(|entry| {
+            (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap())
+        })
         .map(|(name, text)| match name.strip_suffix(ending) {
             Some(stem) => (stem.to_owned(), text),
             None => panic!("{name} in {} does not end in {ending}", dir.display()),
@@ -61,7 +64,8 @@ impl Example {
 /// Every file in `examples`.
 pub(crate) fn examples() -> Vec<Example> {
     let example = |(name, text): (String, String)| {
-        let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let value: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         let key = match &value["data"]["account_id"] {
             Value::String(id) => id.clone(),
             id => id.to_string(),
@@ -72,7 +76,12 @@ pub(crate) fn examples() -> Vec<Example> {
 }
 
 fn record_of<'a>(text: &'a str, key: &'a str) -> Record<'a> {
-    Record { offset: 0, timestamp_ms: None, key: Some(key.as_bytes()), payload: Some(text.as_bytes()) }
+    Record {
+        offset: 0,
+        timestamp_ms: None,
+        key: Some(key.as_bytes()),
+        payload: Some(text.as_bytes()),
+    }
 }
 
 /// The event type that a file's name starts with.
@@ -127,8 +136,11 @@ fn schema_documents() -> BTreeMap<String, Value> {
 /// A validator per event type.
 fn validators() -> BTreeMap<String, Validator> {
     let documents = schema_documents();
-    let registry =
-        Registry::new().add("file:///events/defs.schema.json", &documents["defs"]).unwrap().prepare().unwrap();
+    let registry = Registry::new()
+        .add("file:///events/defs.schema.json", &documents["defs"])
+        .unwrap()
+        .prepare()
+        .unwrap();
     let validator = |(name, document): (&String, &Value)| {
         let validator = jsonschema::draft202012::options()
             .with_registry(&registry)
@@ -153,13 +165,18 @@ fn data_schema<'a>(documents: &'a BTreeMap<String, Value>, event_type: &str) -> 
 #[test]
 fn every_event_type_has_a_schema_examples_and_rejects() {
     let types: BTreeSet<_> = EVENT_TYPES.map(str::to_owned).into();
-    let schemas: BTreeSet<_> = schema_documents().into_keys().filter(|name| name != "defs").collect();
+    let schemas: BTreeSet<_> =
+        schema_documents().into_keys().filter(|name| name != "defs").collect();
     assert_eq!(schemas, types);
-    let with_examples: BTreeSet<_> = examples().iter().map(|example| example.event_type().to_owned()).collect();
+    let with_examples: BTreeSet<_> =
+        examples().iter().map(|example| example.event_type().to_owned()).collect();
     assert_eq!(with_examples, types);
     let general = ["envelope", "not-json"];
-    let with_rejects: BTreeSet<_> =
-        rejects().into_iter().map(|(name, _)| name).filter(|name| !general.contains(&name.as_str())).collect();
+    let with_rejects: BTreeSet<_> = rejects()
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| !general.contains(&name.as_str()))
+        .collect();
     assert_eq!(with_rejects, types);
 }
 
@@ -167,7 +184,8 @@ fn every_event_type_has_a_schema_examples_and_rejects() {
 fn every_schema_follows_draft_2020_12() {
     for (name, document) in schema_documents() {
         assert_eq!(document["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}");
-        jsonschema::draft202012::meta::validate(&document).unwrap_or_else(|error| panic!("{name}: {error}"));
+        jsonschema::draft202012::meta::validate(&document)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
 
@@ -177,7 +195,8 @@ fn every_example_is_valid_by_its_schema_and_no_other() {
     for example in examples() {
         let value = serde_json::from_str(&example.text).unwrap();
         for (event_type, validator) in &validators {
-            let errors: Vec<_> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+            let errors: Vec<_> =
+                validator.iter_errors(&value).map(|error| error.to_string()).collect();
             assert_eq!(
                 errors.is_empty(),
                 event_type == example.event_type(),
@@ -244,7 +263,11 @@ fn the_schemas_reject_what_they_can() {
                 continue;
             }
             let Ok(value) = serde_json::from_str::<Value>(event.get()) else {
-                assert!(case.beyond_schema.is_some(), "{file}: {}: no value to serde_json", case.case);
+                assert!(
+                    case.beyond_schema.is_some(),
+                    "{file}: {}: no value to serde_json",
+                    case.case
+                );
                 continue;
             };
             let valid = match value["type"].as_str().and_then(|name| validators.get(name)) {
@@ -259,7 +282,8 @@ fn the_schemas_reject_what_they_can() {
 #[test]
 fn the_rejects_cover_every_reason_and_every_field() {
     let rejects = rejects();
-    let all: BTreeSet<_> = rejects.iter().flat_map(|(_, cases)| cases).map(|case| case.reason.as_str()).collect();
+    let all: BTreeSet<_> =
+        rejects.iter().flat_map(|(_, cases)| cases).map(|case| case.reason.as_str()).collect();
     assert_eq!(all, RejectReason::ALL.map(RejectReason::as_str).into());
 
     let has = |file: &str, reason: &str, path: &str| {
@@ -278,7 +302,9 @@ fn the_rejects_cover_every_reason_and_every_field() {
         for field in schema["required"].as_array().unwrap() {
             has(event_type, "missing_field", &format!("data.{}", field.as_str().unwrap()));
         }
-        for field in schema["properties"].as_object().unwrap().keys().filter(|field| *field != "action") {
+        for field in
+            schema["properties"].as_object().unwrap().keys().filter(|field| *field != "action")
+        {
             has(event_type, "invalid_field", &format!("data.{field}"));
         }
     }
@@ -290,32 +316,48 @@ fn the_readable_limits_of_the_schemas_are_those_of_the_decoder() {
     let base: BTreeMap<_, _> = EVENT_TYPES
         .iter()
         .map(|event_type| {
-            let example = examples().into_iter().find(|example| example.event_type() == *event_type).unwrap();
+            let example =
+                examples().into_iter().find(|example| example.event_type() == *event_type).unwrap();
             (*event_type, example)
         })
         .collect();
     let mut checked = 0;
     for event_type in EVENT_TYPES {
-        for (field, schema) in data_schema(&documents, event_type)["properties"].as_object().unwrap() {
+        for (field, schema) in
+            data_schema(&documents, event_type)["properties"].as_object().unwrap()
+        {
             let schema = match schema["$ref"].as_str() {
-                Some(reference) => documents["defs"].pointer(reference.split_once('#').unwrap().1).unwrap(),
+                Some(reference) => {
+                    documents["defs"].pointer(reference.split_once('#').unwrap().1).unwrap()
+                }
                 None => schema,
             };
-            let (Some(min), Some(max)) = (schema["minimum"].as_i64(), schema["maximum"].as_i64()) else { continue };
+            let (Some(min), Some(max)) = (schema["minimum"].as_i64(), schema["maximum"].as_i64())
+            else {
+                continue;
+            };
             let with = |number: i64| {
                 let mut value: Value = serde_json::from_str(&base[event_type].text).unwrap();
                 value["data"][field] = number.into();
-                matches!(decode(&record_of(&value.to_string(), &base[event_type].key)), Decoded::Event(_))
+                matches!(
+                    decode(&record_of(&value.to_string(), &base[event_type].key)),
+                    Decoded::Event(_)
+                )
             };
             let good = [min - 1, min, max, max + 1].map(with);
-            assert_eq!(good, [false, true, true, false], "{event_type}: {field} from {min} to {max}");
+            assert_eq!(
+                good,
+                [false, true, true, false],
+                "{event_type}: {field} from {min} to {max}"
+            );
             checked += 1;
         }
     }
     assert!(checked >= 7, "only {checked} fields have limits");
 }
 
-/// Replaces every number under a name that ends in `_id`, and of the other identifiers, by its text.
+/// Replaces every number under a name that ends in `_id`, and of the other identifiers, by its
+/// text.
 fn with_ids_as_text(value: &mut Value) {
     for (name, field) in value["data"].as_object_mut().unwrap() {
         let is_id = name.ends_with("_id") || name == "plan" || name == "license_source";
@@ -336,7 +378,12 @@ fn an_id_is_the_same_as_a_number_and_as_a_string() {
             continue;
         }
         let text = with_text.to_string();
-        assert_eq!(decode(&record_of(&text, &example.key)), decode(&example.record()), "{}", example.name);
+        assert_eq!(
+            decode(&record_of(&text, &example.key)),
+            decode(&example.record()),
+            "{}",
+            example.name
+        );
         changed.insert(example.event_type().to_owned());
     }
     assert_eq!(changed, EVENT_TYPES.map(str::to_owned).into(), "types with a number as an id");

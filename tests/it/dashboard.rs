@@ -3,7 +3,11 @@
 //! Without `chromium` and `chromedriver` these tests report it and pass;
 //! `SEATMETER_REQUIRE_BROWSER=1` makes them fail.
 
-#![allow(clippy::print_stderr, clippy::print_stdout, reason = "a test that is skipped says so, and pictures are named")]
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test that is skipped says so, and pictures are named"
+)]
 
 mod access;
 mod axe;

@@ -32,7 +32,8 @@ impl Demo {
             let line = program.wait_for_line(name, LONG);
             line.split_whitespace().nth(1).unwrap().to_owned()
         };
-        let (dashboard, api, clickhouse) = (address("  Dashboard "), address("  API "), address("  ClickHouse "));
+        let (dashboard, api, clickhouse) =
+            (address("  Dashboard "), address("  API "), address("  ClickHouse "));
         Self { program, data, dashboard, api, clickhouse }
     }
 
@@ -47,7 +48,8 @@ impl Demo {
         eventually("all records are counted", LONG, || {
             let ingest = self.ingest();
             let outcomes = ["events", "rejected", "duplicates", "skipped"];
-            let counted: u64 = outcomes.iter().map(|outcome| ingest[outcome].as_u64().unwrap()).sum();
+            let counted: u64 =
+                outcomes.iter().map(|outcome| ingest[outcome].as_u64().unwrap()).sum();
             (counted >= records && ingest["lag"] == 0).then_some(ingest)
         })
     }
@@ -73,13 +75,21 @@ fn it_counts_a_file_and_begins_anew_each_time() {
     let path = events_file(folder.path(), &[LOGIN, "", TEST, TEST, "  ", "not JSON"]);
     let events = ["--events", path.to_str().unwrap()];
     let mut demo = Demo::start(&events);
-    assert_eq!(demo.dashboard, format!("{}/?account=acme", demo.api), "the account of the first event");
+    assert_eq!(
+        demo.dashboard,
+        format!("{}/?account=acme", demo.api),
+        "the account of the first event"
+    );
     let page = ureq::get(&demo.dashboard).call().unwrap().body_mut().read_to_string().unwrap();
     assert!(page.contains("<title>seatmeter</title>"), "{page}");
     let ingest = demo.wait_until_counted(4);
-    let outcomes = ["events", "rejected", "duplicates", "skipped", "absent"].map(|name| ingest[name].as_u64().unwrap());
+    let outcomes = ["events", "rejected", "duplicates", "skipped", "absent"]
+        .map(|name| ingest[name].as_u64().unwrap());
     assert_eq!(outcomes, [2, 1, 1, 0, 0]);
-    assert_eq!(demo.query("SELECT account_id, sum(run) FROM test_executions_daily GROUP BY ALL"), "acme\t5\n");
+    assert_eq!(
+        demo.query("SELECT account_id, sum(run) FROM test_executions_daily GROUP BY ALL"),
+        "acme\t5\n"
+    );
     demo.program.wait_for_line("4 records counted in ", LONG);
 
     // A second demo on the same data is refused, without harm.
@@ -88,21 +98,38 @@ fn it_counts_a_file_and_begins_anew_each_time() {
     let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1), "{said}");
     let last = said.lines().last().unwrap();
-    assert!(last.starts_with("seatmeter: ") && last.contains("is in use by another engine"), "{said}");
+    assert!(
+        last.starts_with("seatmeter: ") && last.contains("is in use by another engine"),
+        "{said}"
+    );
     assert_eq!(demo.query("SELECT sum(run) FROM test_executions_daily"), "5\n");
 
     assert!(demo.program.terminate(STOP_TIMEOUT).success(), "{}", demo.program.stderr());
     let path = events_file(folder.path(), &[LOGIN]);
     let data = demo.data;
     let mut again = command(&["demo", "--listen", "127.0.0.1:0", "--data-dir"]);
-    let mut again =
-        Program::spawn(again.arg(data.path()).args(["--events", path.to_str().unwrap(), "--password", PASSWORD]));
+    let mut again = Program::spawn(again.arg(data.path()).args([
+        "--events",
+        path.to_str().unwrap(),
+        "--password",
+        PASSWORD,
+    ]));
     again.wait_for_line("1 record counted in ", LONG);
     let line = again.wait_for_line("  ClickHouse ", LONG);
     let url = line.split_whitespace().nth(1).unwrap();
-    assert!(!url.contains('@') && !line.contains(PASSWORD), "a password that was named is not printed: {line}");
-    assert!(!std::fs::read_to_string(format!("/proc/{}/cmdline", again.pid())).unwrap().contains(PASSWORD));
-    assert_eq!(execute(&format!("{url}/?database=seatmeter"), "SELECT count() FROM test_executions_daily"), "0\n");
+    assert!(
+        !url.contains('@') && !line.contains(PASSWORD),
+        "a password that was named is not printed: {line}"
+    );
+    assert!(
+        !std::fs::read_to_string(format!("/proc/{}/cmdline", again.pid()))
+            .unwrap()
+            .contains(PASSWORD)
+    );
+    assert_eq!(
+        execute(&format!("{url}/?database=seatmeter"), "SELECT count() FROM test_executions_daily"),
+        "0\n"
+    );
     assert!(again.terminate(STOP_TIMEOUT).success(), "{}", again.stderr());
 }
 
@@ -135,7 +162,16 @@ fn what_cannot_work_is_told_before_anything_starts() {
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.starts_with(expected) && said.lines().count() == 1, "{said}");
     };
-    check(&["--events", "/nonexistent.ndjson"], "seatmeter: cannot read /nonexistent.ndjson: No such file");
-    check(&["--listen", &taken], &format!("seatmeter: cannot listen on {taken}; choose another address by --listen: "));
-    check(&["--listen", "0.0.0.0:8080"], "seatmeter: --listen 0.0.0.0:8080 is not a loopback address, ");
+    check(
+        &["--events", "/nonexistent.ndjson"],
+        "seatmeter: cannot read /nonexistent.ndjson: No such file",
+    );
+    check(
+        &["--listen", &taken],
+        &format!("seatmeter: cannot listen on {taken}; choose another address by --listen: "),
+    );
+    check(
+        &["--listen", "0.0.0.0:8080"],
+        "seatmeter: --listen 0.0.0.0:8080 is not a loopback address, ",
+    );
 }

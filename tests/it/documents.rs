@@ -1,5 +1,5 @@
-//! The documents agree with the program: commands, views, metrics and log lines that they name exist, and so do the files
-//! that they link to.
+//! The documents agree with the program: commands, views, metrics and log lines that they name
+//! exist, and so do the files that they link to.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,8 +35,9 @@ pub(crate) fn read(path: &str) -> String {
 #[track_caller]
 pub(crate) fn section(path: &str, title: &str) -> String {
     let text = read(path);
-    let (_, rest) =
-        text.split_once(&format!("\n## {title}\n")).unwrap_or_else(|| panic!("{path} has no section '{title}'"));
+    let (_, rest) = text
+        .split_once(&format!("\n## {title}\n"))
+        .unwrap_or_else(|| panic!("{path} has no section '{title}'"));
     rest.split("\n## ").next().unwrap().to_owned()
 }
 
@@ -69,7 +70,8 @@ fn the_readme_is_short() {
 fn the_readme_names_every_command() {
     let readme = read("README.md");
     let command = seatmeter::app::Cli::command();
-    let names: Vec<_> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let names: Vec<_> =
+        command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     assert!(names.len() >= 10, "only {names:?}");
     let is_named = |name: &str| {
         let after = |start: &str| {
@@ -97,9 +99,15 @@ fn links_between_documents_lead_somewhere() {
             }
             links += 1;
             let target = root().join(document).parent().unwrap().join(file);
-            assert!(file.is_empty() || target.exists(), "{document} links to {file}, which does not exist");
+            assert!(
+                file.is_empty() || target.exists(),
+                "{document} links to {file}, which does not exist"
+            );
             let target: PathBuf = if file.is_empty() { root().join(document) } else { target };
-            assert!(anchor.is_empty() || anchors(&target).contains(&anchor.to_owned()), "{document} links to {link}");
+            assert!(
+                anchor.is_empty() || anchors(&target).contains(&anchor.to_owned()),
+                "{document} links to {link}"
+            );
         }
     }
     assert!(links > 10, "only {links}");
@@ -111,7 +119,10 @@ fn anchors(document: &Path) -> Vec<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
         let letters = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
-        letters.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '_')).collect()
+        letters
+            .chars()
+            .filter(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '_'))
+            .collect()
     };
     headings.map(anchor).collect()
 }
@@ -121,8 +132,11 @@ fn views_that_documents_name_exist() {
     let mut views = 0;
     for (document, title) in [("README.md", "Reports"), ("schemas/clickhouse/README.md", "Views")] {
         let section = section(document, title);
-        for cell in section.lines().filter(|line| line.starts_with('|')).flat_map(|row| row.split(" | ")) {
-            let is_view = |name: &&str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        for cell in
+            section.lines().filter(|line| line.starts_with('|')).flat_map(|row| row.split(" | "))
+        {
+            let is_view =
+                |name: &&str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
             for name in quoted(cell).filter(is_view) {
                 views += 1;
                 let file = root().join(format!("schemas/clickhouse/views/{name}.sql"));
@@ -140,10 +154,14 @@ fn metrics_and_log_lines_of_the_runbook_exist() {
     let names: Vec<&str> = quoted(&runbook).filter(|name| name.starts_with("seatmeter_")).collect();
     assert!(names.len() > 8, "only {names:?}");
     for name in names {
-        assert!(metrics.contains(&format!("\"{}", name.trim_end_matches('*'))), "there is no metric {name}");
+        assert!(
+            metrics.contains(&format!("\"{}", name.trim_end_matches('*'))),
+            "there is no metric {name}"
+        );
     }
     // A literal may go on in the next line.
-    let events: String = read("src/telemetry/events.rs").split("\\\n").map(str::trim_start).collect();
+    let events: String =
+        read("src/telemetry/events.rs").split("\\\n").map(str::trim_start).collect();
     let section = section("config/runbook.md", "What log lines mean");
     let lines: Vec<&str> = first_cells(&section).flat_map(quoted).collect();
     assert!(lines.len() > 12, "only {lines:?}");

@@ -1,5 +1,5 @@
-//! A log is produced to real Apache Kafka, counted by the program into the real engine, and compared with a naive count,
-//! whatever happens to the worker meanwhile.
+//! A log is produced to real Apache Kafka, counted by the program into the real engine, and
+//! compared with a naive count, whatever happens to the worker meanwhile.
 
 use seatmeter::core::calendar::RELEASE;
 
@@ -16,14 +16,22 @@ fn a_log_is_counted_exactly() {
     let progress = setup.check(&writer);
     assert_eq!(progress.absent, 0);
     let (_, metrics) = ask(&mut worker, "/metrics");
-    for (outcome, records) in ["accepted", "rejected", "duplicate", "skipped"].into_iter().zip(progress.outcomes) {
+    for (outcome, records) in
+        ["accepted", "rejected", "duplicate", "skipped"].into_iter().zip(progress.outcomes)
+    {
         let line = format!("seatmeter_records_total{{outcome=\"{outcome}\"}} {records}");
         assert!(metrics.lines().any(|metric| metric == line), "{line} is not in\n{metrics}");
     }
     let zones = format!("seatmeter_timezones_info{{release=\"{RELEASE}\"}} 1");
     assert!(metrics.lines().any(|metric| metric == zones), "{zones} is not in\n{metrics}");
-    assert!(metrics.contains("seatmeter_end_to_end_latency_seconds{quantile=\"0.999\"}"), "{metrics}");
-    assert!(progress.outcomes.iter().all(|&outcome| outcome > 0), "the log has some of everything: {progress:?}");
+    assert!(
+        metrics.contains("seatmeter_end_to_end_latency_seconds{quantile=\"0.999\"}"),
+        "{metrics}"
+    );
+    assert!(
+        progress.outcomes.iter().all(|&outcome| outcome > 0),
+        "the log has some of everything: {progress:?}"
+    );
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 

@@ -1,6 +1,9 @@
 //! Every integration test, in one binary: linking librdkafka once is slow enough.
 
-#![allow(clippy::unwrap_used, reason = "a test that meets an error fails by panicking, in its support code too")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets an error fails by panicking, in its support code too"
+)]
 
 mod api;
 mod cli;

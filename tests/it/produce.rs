@@ -36,8 +36,12 @@ fn said(output: &Output) -> &str {
 
 /// The topic's records, by partition; waits for the expected number.
 fn records(topic: &str, partitions: i32, count: usize) -> Vec<OwnedMessage> {
-    let consumer: BaseConsumer =
-        Kafka::shared().client_config().set("group.id", "unused").set("enable.auto.commit", "false").create().unwrap();
+    let consumer: BaseConsumer = Kafka::shared()
+        .client_config()
+        .set("group.id", "unused")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
     let mut assignment = TopicPartitionList::new();
     for partition in 0..partitions {
         assignment.add_partition_offset(topic, partition, rdkafka::Offset::Beginning).unwrap();
@@ -63,7 +67,10 @@ fn now_ms() -> i64 {
 fn lines_are_sent_unchanged_with_the_account_as_key_and_the_time_of_sending() {
     let topic = Kafka::shared().topic("produce", 1);
     let lines = [
-        (r#"{"time":"2001-01-01T00:00:00Z","data":{"account_id":"acme","name":"\u00e9"}}"#, Some("acme")),
+        (
+            r#"{"time":"2001-01-01T00:00:00Z","data":{"account_id":"acme","name":"\u00e9"}}"#,
+            Some("acme"),
+        ),
         (r#" {"data": {"account_id" : 42}} "#, Some("42")),
         (r#"{"data":{"account_id":"42"}}"#, Some("42")),
         (r#"{"data":{"account_id":"042"}}"#, Some("042")),
@@ -117,7 +124,10 @@ const MURMUR2: [(&str, i32); 6] = [
 fn accounts_go_to_the_partitions_that_java_clients_choose() {
     let partitions = 7;
     let topic = Kafka::shared().topic("partitions", partitions);
-    let lines: String = MURMUR2.iter().map(|(key, _)| format!("{{\"data\":{{\"account_id\":\"{key}\"}}}}\n")).collect();
+    let lines: String = MURMUR2
+        .iter()
+        .map(|(key, _)| format!("{{\"data\":{{\"account_id\":\"{key}\"}}}}\n"))
+        .collect();
     let output = run(&["produce", "-"], &topic, lines.as_bytes());
     assert!(output.status.success(), "{}", said(&output));
     for record in records(&topic, partitions, MURMUR2.len()) {
@@ -134,15 +144,21 @@ fn records_that_the_brokers_refuse_are_counted_and_the_first_is_named() {
         return;
     }
     let topic = Kafka::shared().topic("refused", 1);
-    // Hex digits of hashes: compression halves them at best, and the broker's limit is that of the compressed batch.
-    let hashes = (0..131_072_u64).map(|number| format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes())));
+    // Hex digits of hashes: compression halves them at best, and the broker's limit is that of the
+    // compressed batch.
+    let hashes = (0..131_072_u64)
+        .map(|number| format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&number.to_le_bytes())));
     let large = hashes.collect::<String>().repeat(2);
     let output = run(&["produce", "-"], &topic, format!("a\n\n{large}\nb\n{large}\n").as_bytes());
     assert_eq!(output.status.code(), Some(1));
     let last = said(&output).lines().last().unwrap();
-    assert!(last.starts_with("seatmeter: not delivered: 2 records; the first is record 3: "), "{last}");
+    assert!(
+        last.starts_with("seatmeter: not delivered: 2 records; the first is record 3: "),
+        "{last}"
+    );
     assert!(last.contains("Message size too large"), "{last}");
-    let payloads: Vec<_> = records(&topic, 1, 2).iter().map(|record| record.payload().unwrap().to_vec()).collect();
+    let payloads: Vec<_> =
+        records(&topic, 1, 2).iter().map(|record| record.payload().unwrap().to_vec()).collect();
     assert_eq!(payloads, [b"a", b"b"]);
 }
 
@@ -159,7 +175,8 @@ fn a_topic_that_does_not_exist_is_named_and_not_created() {
 #[test]
 fn generated_events_go_straight_to_the_topic() {
     let topic = Kafka::shared().topic("generated", 2);
-    let output = run(&["generate", "--to-kafka", "--count", "500", "--malformed", "0"], &topic, b"");
+    let output =
+        run(&["generate", "--to-kafka", "--count", "500", "--malformed", "0"], &topic, b"");
     assert!(output.status.success(), "{}", said(&output));
     let records = records(&topic, 2, 500);
     assert!(records.iter().all(|record| record.key().is_some()));
@@ -175,14 +192,21 @@ fn check_config_judges_how_long_the_topic_keeps_its_records() {
         let topic = crate::support::unique("settings");
         Kafka::shared().create_topic(&topic, 1, properties);
         let output = run(&["check-config"], &topic, b"");
-        let is_judgement = |line: &&str| !line.contains("can be read") && !line.contains("can be joined");
+        let is_judgement =
+            |line: &&str| !line.contains("can be read") && !line.contains("can be joined");
         let said = said(&output).lines().find(is_judgement).unwrap().replace(&topic, "TOPIC");
         (output.status.success(), said)
     };
     let good = "ok: topic \"TOPIC\" keeps its records for longer than 24 hours";
     assert_eq!(check(&[]), (true, good.to_owned()));
     let (is_success, said) = check(&[("retention.ms", "3600000")]);
-    assert!(!is_success && said.starts_with("error: topic \"TOPIC\" has retention.ms = 3600000: "), "{said}");
+    assert!(
+        !is_success && said.starts_with("error: topic \"TOPIC\" has retention.ms = 3600000: "),
+        "{said}"
+    );
     let (is_success, said) = check(&[("retention.bytes", "1000000")]);
-    assert!(is_success && said.starts_with("warning: topic \"TOPIC\" has retention.bytes = 1000000: "), "{said}");
+    assert!(
+        is_success && said.starts_with("warning: topic \"TOPIC\" has retention.bytes = 1000000: "),
+        "{said}"
+    );
 }

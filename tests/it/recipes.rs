@@ -7,9 +7,9 @@ mod settings;
 use seatmeter::core::event::{PlanKind, Reject, RejectReason};
 use seatmeter::core::id::{Id, UserKeySeed};
 use seatmeter::core::rollup::{
-    AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact,
-    OrganizationSeen, PlanFact, QuotaUsage, RecordPlace, RejectedRecord, SeatFact, SeatFactKind, SeatUsage, Source,
-    TestExecutions,
+    AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows,
+    LicenseFact, OrganizationSeen, PlanFact, QuotaUsage, RecordPlace, RejectedRecord, SeatFact,
+    SeatFactKind, SeatUsage, Source, TestExecutions,
 };
 use seatmeter::core::topics::Touched;
 
@@ -31,7 +31,10 @@ const ANSWERS: [(&str, &str); 10] = [
         "3. Monthly active users, and how many of them come on a day",
         "month\tactive_users\tstickiness\n2026-03-01\t3\t55.56\n2026-04-01\t1\t100\n",
     ),
-    ("4. Users who were active in March and not in April", "user_id\tname\temail\n3\t3\t\\N\nu-ben\tBen\t\\N\n"),
+    (
+        "4. Users who were active in March and not in April",
+        "user_id\tname\temail\n3\t3\t\\N\nu-ben\tBen\t\\N\n",
+    ),
     (
         "5. Seats that nobody uses",
         "user\temail\torganization\tlast_assignment\tlast_active_use\n\
@@ -44,7 +47,8 @@ const ANSWERS: [(&str, &str); 10] = [
     ),
     (
         "7. Seats allocated to each organization against seats in use",
-        "organization\tallocated\tassigned\tactivated\n7\t0\t0\t0\nQuality\t3\t2\t2\nQuality / Mobile\t0\t1\t0\n",
+        "organization\tallocated\tassigned\tactivated\n7\t0\t0\t0\nQuality\t3\t2\t2\nQuality / \
+        Mobile\t0\t1\t0\n",
     ),
     (
         "8. Quota burn: how the latest quota month fills up",
@@ -67,7 +71,11 @@ async fn every_documented_recipe_answers_as_expected() {
     database.execute("SYSTEM STOP MERGES");
     let seed = database.store().user_key_seed().await.unwrap();
     for _ in 0..2 {
-        database.store().write_rows(&[acme(&source(0), seed), second_source(&source(1))]).await.unwrap();
+        database
+            .store()
+            .write_rows(&[acme(&source(0), seed), second_source(&source(1))])
+            .await
+            .unwrap();
     }
     let recipes = recipes();
     assert_eq!(
@@ -76,7 +84,11 @@ async fn every_documented_recipe_answers_as_expected() {
         "every recipe has its answer here"
     );
     for ((title, sql), (_, answer)) in recipes.iter().zip(ANSWERS) {
-        assert_eq!(database.text(&format!("{sql} FORMAT TabSeparatedWithNames")), answer, "{title}");
+        assert_eq!(
+            database.text(&format!("{sql} FORMAT TabSeparatedWithNames")),
+            answer,
+            "{title}"
+        );
     }
 }
 
@@ -87,7 +99,8 @@ fn recipes() -> Vec<(String, String)> {
         .skip(1)
         .map(|recipe| {
             let (title, rest) = recipe.split_once('\n').unwrap();
-            let (_, rest) = rest.split_once("```sql\n").unwrap_or_else(|| panic!("'{title}' has no statement"));
+            let (_, rest) =
+                rest.split_once("```sql\n").unwrap_or_else(|| panic!("'{title}' has no statement"));
             let (sql, _) = rest.split_once("```").unwrap();
             (title.to_owned(), sql.to_owned())
         })
@@ -108,7 +121,12 @@ fn acme(source: &Source, seed: UserKeySeed) -> LaneRows {
         described(source, Entity::User(id("1")), Field::Name, "Ann"),
         described(source, Entity::User(id("1")), Field::Email, "ann@acme.example"),
         described(source, Entity::User(id("u-ben")), Field::Name, "Ben"),
-        described(source, Entity::Project { organization: id("42"), project: id("p1") }, Field::Name, "Checkout"),
+        described(
+            source,
+            Entity::Project { organization: id("42"), project: id("p1") },
+            Field::Name,
+            "Checkout",
+        ),
     ];
     rows.active_users = vec![
         active(Some("42"), 1, &["1", "u-ben"]),
@@ -127,7 +145,11 @@ fn acme(source: &Source, seed: UserKeySeed) -> LaneRows {
         assigned(source, 2, "42", "u-ben", -19 * 24, None),
         assigned(source, 3, "43", "3", 0, None),
         assigned(source, 4, "7", "4", 4 * 24, None),
-        SeatFact { kind: SeatFactKind::Revoked, license_source: None, ..assigned(source, 5, "7", "4", 40 * 24, None) },
+        SeatFact {
+            kind: SeatFactKind::Revoked,
+            license_source: None,
+            ..assigned(source, 5, "7", "4", 40 * 24, None)
+        },
     ];
     let usages = [
         used("42", "1", -19 * 24, 24 + 9, 31 * 24 + 10),
@@ -239,7 +261,13 @@ fn used(organization: &str, user: &str, start: i64, first: i64, last: i64) -> Se
     }
 }
 
-fn purchased(source: &Source, offset: u64, organization: Option<&str>, hours: i64, seats: u64) -> LicenseFact {
+fn purchased(
+    source: &Source,
+    offset: u64,
+    organization: Option<&str>,
+    hours: i64,
+    seats: u64,
+) -> LicenseFact {
     LicenseFact {
         account: id("acme"),
         organization: organization.map(Id::from_text),
@@ -262,7 +290,13 @@ fn quota(month: u32, days: i32, tests: u64) -> QuotaUsage {
     }
 }
 
-fn executed(project: Option<&str>, days: i32, run: u64, uploaded: u64, duration_ms: u64) -> TestExecutions {
+fn executed(
+    project: Option<&str>,
+    days: i32,
+    run: u64,
+    uploaded: u64,
+    duration_ms: u64,
+) -> TestExecutions {
     TestExecutions {
         account: id("acme"),
         organization: id("42"),
@@ -273,7 +307,12 @@ fn executed(project: Option<&str>, days: i32, run: u64, uploaded: u64, duration_
     }
 }
 
-fn rejected(offset: u64, payload: &[u8], reason: RejectReason, path: &'static str) -> RejectedRecord {
+fn rejected(
+    offset: u64,
+    payload: &[u8],
+    reason: RejectReason,
+    path: &'static str,
+) -> RejectedRecord {
     RejectedRecord {
         offset,
         timestamp_ms: None,

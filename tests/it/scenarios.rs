@@ -24,31 +24,38 @@ fn is_endpoint_to_come(path: &str) -> bool {
 
 /// True for a request that the program does not support yet.
 pub(crate) fn is_to_come(path: &str, query: &Map<String, Value>) -> bool {
-    is_endpoint_to_come(path) || query.keys().any(|name| PARAMETERS_TO_COME.contains(&name.as_str()))
+    is_endpoint_to_come(path)
+        || query.keys().any(|name| PARAMETERS_TO_COME.contains(&name.as_str()))
 }
 
 /// The first difference between answers and expectations of a scenario; `None` if they agree.
 /// Fields beyond the expected ones are not compared, and numbers with decimals within rounding.
 fn difference(expected: &Value, found: &Value, at: &str) -> Option<String> {
     match (expected, found) {
-        (Value::Object(expected), Value::Object(found)) => expected.iter().find_map(|(name, value)| {
-            if NOT_COMPARED.contains(&name.as_str()) {
-                return None;
-            }
-            if FIELDS_TO_COME.contains(&name.as_str()) && found.get(name).is_none() {
-                return None;
-            }
-            let at = format!("{at}.{name}");
-            found.get(name).map_or_else(|| Some(format!("{at}: missing")), |found| difference(value, found, &at))
-        }),
-        (Value::Array(expected), Value::Array(found)) if expected.len() == found.len() => expected
-            .iter()
-            .zip(found)
-            .enumerate()
-            .find_map(|(index, (expected, found))| difference(expected, found, &format!("{at}[{index}]"))),
+        (Value::Object(expected), Value::Object(found)) => {
+            expected.iter().find_map(|(name, value)| {
+                if NOT_COMPARED.contains(&name.as_str()) {
+                    return None;
+                }
+                if FIELDS_TO_COME.contains(&name.as_str()) && found.get(name).is_none() {
+                    return None;
+                }
+                let at = format!("{at}.{name}");
+                found.get(name).map_or_else(
+                    || Some(format!("{at}: missing")),
+                    |found| difference(value, found, &at),
+                )
+            })
+        }
+        (Value::Array(expected), Value::Array(found)) if expected.len() == found.len() => {
+            expected.iter().zip(found).enumerate().find_map(|(index, (expected, found))| {
+                difference(expected, found, &format!("{at}[{index}]"))
+            })
+        }
         (Value::Number(expected), Value::Number(found)) if expected.is_f64() || found.is_f64() => {
             let (expected, found) = (expected.as_f64()?, found.as_f64()?);
-            ((expected - found).abs() > 0.005).then(|| format!("{at}: expected {expected}, found {found}"))
+            ((expected - found).abs() > 0.005)
+                .then(|| format!("{at}: expected {expected}, found {found}"))
         }
         _ => (expected != found).then(|| format!("{at}: expected {expected}, found {found}")),
     }
@@ -75,7 +82,8 @@ fn count(api: &Api, events: &Path) {
 
 /// Compares every answer.
 fn compare(api: &Api, expected: &Path) {
-    let cases: Vec<Value> = serde_json::from_str(&read(expected)).expect("the expectations are JSON");
+    let cases: Vec<Value> =
+        serde_json::from_str(&read(expected)).expect("the expectations are JSON");
     let mut faults = Vec::new();
     for case in &cases {
         let path = case["path"].as_str().expect("a case has a path");
@@ -98,7 +106,13 @@ fn compare(api: &Api, expected: &Path) {
         };
         faults.extend(fault.map(|fault| format!("{path}?{query}\n    {fault}")));
     }
-    assert!(faults.is_empty(), "{} of {} differ:\n{}", faults.len(), cases.len(), faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} of {} differ:\n{}",
+        faults.len(),
+        cases.len(),
+        faults.join("\n")
+    );
     assert!(!cases.is_empty());
 }
 
@@ -123,7 +137,8 @@ fn the_comparison_notices_what_it_should() {
 fn what_is_to_come_is_not_there() {
     use serde_json::json;
     let api = Api::open();
-    let account = json!({"account_id": "a", "organization_id": "o", "plan": "free", "monthly_quota": 1});
+    let account =
+        json!({"account_id": "a", "organization_id": "o", "plan": "free", "monthly_quota": 1});
     api.count(&[crate::api::support::event("plan.started", "2026-01-01T00:00:00Z", &account)]);
     for path in ["/v1/accounts", "/v1/accounts/a/quota"] {
         assert!(is_endpoint_to_come(path));
@@ -155,7 +170,10 @@ fn the_scenario_of_ids_and_names() {
 
 fn check_own(name: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
-    check(&folder.join(format!("{name}.events.ndjson")), &folder.join(format!("{name}.expected.json")));
+    check(
+        &folder.join(format!("{name}.events.ndjson")),
+        &folder.join(format!("{name}.expected.json")),
+    );
 }
 
 /// Settings of a profile that change what a statement means.
@@ -166,11 +184,13 @@ const PROFILES: [&str; 4] = [
     "join_use_nulls=1&transform_null_in=1&enable_analyzer=0&use_query_cache=1&limit=1&final=1&extremes=1",
 ];
 
-/// Seats in a deep tree: neither schema nor loads nor reports may see the profile of the ClickHouse user.
+/// Seats in a deep tree: neither schema nor loads nor reports may see the profile of the ClickHouse
+/// user.
 #[test]
 fn the_scenario_of_a_deep_tree_under_any_profile() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
-    let (events, expected) = (folder.join("deep-tree.events.ndjson"), folder.join("deep-tree.expected.json"));
+    let (events, expected) =
+        (folder.join("deep-tree.events.ndjson"), folder.join("deep-tree.expected.json"));
     let database = engine();
     let url = database.url.clone();
     let under = |profile: &str| HttpProxy::with_profile(&url, profile).url;
@@ -187,13 +207,19 @@ fn the_scenario_of_a_deep_tree_under_any_profile() {
 #[test]
 fn the_zone_rules_of_2026() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
-    check(&folder.join("zone-rules-of-2026.events.ndjson"), &folder.join("zone-rules-of-2026.expected.json"));
+    check(
+        &folder.join("zone-rules-of-2026.events.ndjson"),
+        &folder.join("zone-rules-of-2026.expected.json"),
+    );
 }
 
 /// Scenarios beside a checkout of the project, if there are any.
 fn beside_the_checkout(name: &str) -> Option<(PathBuf, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/scenarios");
-    let files = (folder.join(format!("{name}.events.ndjson")), folder.join(format!("{name}.expected.json")));
+    let files = (
+        folder.join(format!("{name}.events.ndjson")),
+        folder.join(format!("{name}.expected.json")),
+    );
     (files.0.exists() && files.1.exists()).then_some(files)
 }
 

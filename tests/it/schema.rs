@@ -43,7 +43,8 @@ async fn two_processes_that_migrate_at_once_do_no_harm() {
     assert_eq!(one.unwrap().version, newest());
     assert_eq!(two.unwrap().version, newest());
     database.store().check_schema().await.unwrap();
-    let recorded = database.text("SELECT uniqExact(version), uniqExact(version, checksum) FROM schema_migrations");
+    let recorded = database
+        .text("SELECT uniqExact(version), uniqExact(version, checksum) FROM schema_migrations");
     assert_eq!(recorded, format!("{0}\t{0}\n", newest()));
 }
 
@@ -76,14 +77,26 @@ async fn a_database_without_a_seed_or_with_two_is_refused() {
     let error = database.store().user_key_seed().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("database '{}' has no seed for the keys of users: run `seatmeter migrate`", database.name())
+        format!(
+            "database '{}' has no seed for the keys of users: run `seatmeter migrate`",
+            database.name()
+        )
     );
     database.execute("INSERT INTO deployment (user_key_seed) VALUES ((1, 2)), ((3, 4))");
     let error = database.store().user_key_seed().await.unwrap_err();
     assert!(matches!(error, MigrateError::ManySeeds { found: 2, .. }), "{error:?}");
-    assert!(error.to_string().contains("leave in its table deployment the row with the earliest made_at"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("leave in its table deployment the row with the earliest made_at"),
+        "{error}"
+    );
     database.store().migrate_to(&migrations(), &[]).await.unwrap();
-    assert_eq!(database.text("SELECT count() FROM deployment"), "2\n", "nothing is made up where there is something");
+    assert_eq!(
+        database.text("SELECT count() FROM deployment"),
+        "2\n",
+        "nothing is made up where there is something"
+    );
 }
 
 #[tokio::test]
@@ -92,19 +105,26 @@ async fn a_gap_is_refused() {
     let known = migrations();
     database.store().migrate_to(&known[..2], &[]).await.unwrap();
     record(&database, &known[3]);
-    for result in [database.store().migrate().await.map(drop), database.store().check_schema().await] {
+    for result in
+        [database.store().migrate().await.map(drop), database.store().check_schema().await]
+    {
         let error = result.unwrap_err();
         assert!(matches!(error, MigrateError::Gap { missing: 3, found: 4, .. }), "{error:?}");
         assert_eq!(
             error.to_string(),
             format!(
-                "database '{}' has schema version 4, but migration 3 was never applied to it: its schema_migrations \
+                "database '{}' has schema version 4, but migration 3 was never applied to it: its \
+                schema_migrations \
                  table is damaged; restore it, or point clickhouse.database elsewhere",
                 database.name()
             )
         );
     }
-    assert_eq!(database.text("EXISTS TABLE active_users_state"), "0\n", "nothing is applied over a gap");
+    assert_eq!(
+        database.text("EXISTS TABLE active_users_state"),
+        "0\n",
+        "nothing is applied over a gap"
+    );
 }
 
 #[tokio::test]
@@ -112,7 +132,9 @@ async fn a_schema_newer_than_the_program_is_refused() {
     let database = TestDatabase::migrated().await;
     let future = Migration { version: 9_999, name: "tomorrow".into(), sql: "SELECT 1".into() };
     record(&database, &future);
-    for result in [database.store().migrate().await.map(drop), database.store().check_schema().await] {
+    for result in
+        [database.store().migrate().await.map(drop), database.store().check_schema().await]
+    {
         let error = result.unwrap_err();
         assert!(matches!(error, MigrateError::Newer { found: 9_999, .. }), "{error:?}");
         assert!(error.to_string().contains("run a newer seatmeter"), "{error}");
@@ -140,7 +162,10 @@ async fn a_view_is_made_anew_when_its_text_changes() {
     assert_eq!(report.views, ["plans"]);
     assert_eq!(database.text("SELECT text FROM plans"), "another\n");
     let error = database.store().check_schema().await.unwrap_err();
-    assert!(matches!(&error, MigrateError::OutdatedView { view, .. } if view == "plans"), "{error:?}");
+    assert!(
+        matches!(&error, MigrateError::OutdatedView { view, .. } if view == "plans"),
+        "{error:?}"
+    );
     assert_eq!(database.store().migrate().await.unwrap().views, ["plans"]);
     database.store().check_schema().await.unwrap();
 }
@@ -148,10 +173,15 @@ async fn a_view_is_made_anew_when_its_text_changes() {
 #[tokio::test]
 async fn a_view_that_cannot_be_made_is_named() {
     let database = TestDatabase::absent();
-    let broken =
-        View { name: "broken".to_owned(), sql: "CREATE OR REPLACE VIEW broken AS SELECT nonsense(1)".to_owned() };
+    let broken = View {
+        name: "broken".to_owned(),
+        sql: "CREATE OR REPLACE VIEW broken AS SELECT nonsense(1)".to_owned(),
+    };
     let error = database.store().migrate_to(&migrations(), &[broken]).await.unwrap_err();
-    assert!(error.to_string().starts_with("view 'broken' cannot be made: ClickHouse at "), "{error}");
+    assert!(
+        error.to_string().starts_with("view 'broken' cannot be made: ClickHouse at "),
+        "{error}"
+    );
     assert_eq!(database.text("SELECT count() FROM schema_views"), "0\n");
 }
 
@@ -161,9 +191,12 @@ async fn a_database_of_the_old_layout_is_refused() {
     database.store().migrate_to(&migrations()[..1], &[]).await.unwrap();
     let checksum = "403fc858411af32405ea0715c052c416458ebbb78bf239a1d5a7620e865943a1";
     database.execute(&format!(
-        "INSERT INTO schema_migrations (version, name, checksum) VALUES (1, 'schema_migrations', '{checksum}')"
+        "INSERT INTO schema_migrations (version, name, checksum) VALUES (1, 'schema_migrations', \
+        '{checksum}')"
     ));
-    for result in [database.store().migrate().await.map(drop), database.store().check_schema().await] {
+    for result in
+        [database.store().migrate().await.map(drop), database.store().check_schema().await]
+    {
         let error = result.unwrap_err();
         assert!(matches!(error, MigrateError::OldLayout { .. }), "{error:?}");
         assert!(error.to_string().contains("the layout of an older seatmeter"), "{error}");
@@ -200,7 +233,10 @@ async fn a_failing_statement_is_named_and_not_recorded() {
         sql: "CREATE TABLE IF NOT EXISTS t (a Nonsense)".into(),
     });
     let error = database.store().migrate_to(&known, &[]).await.unwrap_err();
-    assert!(error.to_string().starts_with("migration 3 (broken) failed: ClickHouse at "), "{error}");
+    assert!(
+        error.to_string().starts_with("migration 3 (broken) failed: ClickHouse at "),
+        "{error}"
+    );
     assert_eq!(database.text("SELECT max(version) FROM schema_migrations"), "2\n");
 }
 
@@ -216,22 +252,29 @@ async fn resetting_leaves_an_empty_database() {
 #[tokio::test]
 async fn every_table_view_and_column_is_described() {
     let database = TestDatabase::migrated().await;
-    let silent = "SELECT name FROM system.tables WHERE database = currentDatabase() AND comment = '' ORDER BY name";
+    let silent = "SELECT name FROM system.tables WHERE database = currentDatabase() AND comment = \
+        '' ORDER BY name";
     assert_eq!(database.text(silent), "");
-    // The columns of a parameterized view, and of a materialized one, are described by its own comment.
-    let silent = "SELECT table, name FROM system.columns AS c WHERE database = currentDatabase() AND comment = '' \
-                  AND table NOT IN (SELECT name FROM system.tables WHERE database = currentDatabase() \
-                      AND (engine = 'MaterializedView' OR comment LIKE '%for parameter%')) ORDER BY ALL";
+    // The columns of a parameterized view, and of a materialized one, are described by its own
+    // comment.
+    let silent = "SELECT table, name FROM system.columns AS c WHERE database = currentDatabase() \
+        AND comment = '' \
+                  AND table NOT IN (SELECT name FROM system.tables WHERE database = \
+                  currentDatabase() \
+                      AND (engine = 'MaterializedView' OR comment LIKE '%for parameter%')) ORDER \
+                      BY ALL";
     assert_eq!(database.text(silent), "");
 }
 
 #[tokio::test]
 async fn tables_merge_by_value_and_have_neither_partitions_nor_ttl() {
     let database = TestDatabase::migrated().await;
-    let tables = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' \
+    let tables = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine \
+        LIKE '%MergeTree' \
                   AND name NOT LIKE 'schema_%' AND name != 'deployment' ORDER BY name";
     assert_eq!(database.text(tables), TABLES.map(|table| format!("{table}\n")).concat());
-    let odd = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' \
+    let odd = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE \
+        '%MergeTree' \
                AND (partition_key != '' OR create_table_query LIKE '%TTL%' \
                    OR engine NOT IN ('AggregatingMergeTree', 'ReplacingMergeTree'))";
     assert_eq!(database.text(odd), "");
@@ -242,7 +285,8 @@ async fn the_statements_for_a_cluster_are_sound() {
     let database = TestDatabase::migrated().await;
     let tables = migrations().into_iter().map(|migration| migration.statement(Some("main")));
     for statement in tables.chain(views().into_iter().map(|view| view.statement(Some("main")))) {
-        let formatted = database.text_of("SELECT formatQuery({sql:String})", &[("sql", &statement)]);
+        let formatted =
+            database.text_of("SELECT formatQuery({sql:String})", &[("sql", &statement)]);
         assert!(formatted.contains("ON CLUSTER main"), "{formatted}");
         if statement.contains("ENGINE") {
             assert!(formatted.contains("ENGINE = Replicated"), "{formatted}");
@@ -254,6 +298,7 @@ fn record(database: &TestDatabase, migration: &Migration) {
     let Migration { version, name, .. } = migration;
     let checksum = migration.checksum();
     database.execute(&format!(
-        "INSERT INTO schema_migrations (version, name, checksum) VALUES ({version}, '{name}', '{checksum}')"
+        "INSERT INTO schema_migrations (version, name, checksum) VALUES ({version}, '{name}', \
+        '{checksum}')"
     ));
 }

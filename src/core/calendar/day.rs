@@ -24,7 +24,8 @@ impl Day {
     /// 9999-12-31.
     pub const MAX: Self = Self(2_932_896);
 
-    /// The day of that year (1 to 9999), month (1 to 12) and day of month (from 1); `None` if the calendar has no such day.
+    /// The day of that year (1 to 9999), month (1 to 12) and day of month (from 1); `None` if the
+    /// calendar has no such day.
     pub fn from_ymd(year: i32, month: u32, day_of_month: u32) -> Option<Self> {
         let date = NaiveDate::from_ymd_opt(year, month, day_of_month)?;
         Some(Self::from_date(date)).filter(|day| (Self::MIN..=Self::MAX).contains(day))
@@ -36,7 +37,8 @@ impl Day {
 
     pub(super) fn date(self) -> NaiveDate {
         let clamped = self.clamp(Self::MIN, Self::MAX);
-        NaiveDate::from_epoch_days(clamped.0).expect("chrono knows every day of the years 1 to 9999")
+        NaiveDate::from_epoch_days(clamped.0)
+            .expect("chrono knows every day of the years 1 to 9999")
     }
 
     /// The year, 1 to 9999.
@@ -106,7 +108,8 @@ impl YearMonth {
     /// The first day of the month.
     pub fn first_day(self) -> Day {
         let month = self.clamp(Day::MIN.year_month(), Day::MAX.year_month());
-        let month0 = u32::try_from(month.0.rem_euclid(12)).expect("a remainder by 12 is not negative");
+        let month0 =
+            u32::try_from(month.0.rem_euclid(12)).expect("a remainder by 12 is not negative");
         Day::from_ymd(month.0.div_euclid(12), month0 + 1, 1)
             .expect("every month of the years 1 to 9999 has a first day")
     }
@@ -180,7 +183,10 @@ mod tests {
     #[test]
     fn leap_years_have_a_29th_of_february() {
         let last = |year: i32| YearMonth(year * 12 + 1).last_day().day_of_month();
-        assert_eq!([last(2000), last(2023), last(2024), last(2096), last(2100)], [29, 28, 29, 29, 28]);
+        assert_eq!(
+            [last(2000), last(2023), last(2024), last(2096), last(2100)],
+            [29, 28, 29, 29, 28]
+        );
     }
 
     #[test]

@@ -36,7 +36,8 @@ impl DayWindow {
 pub fn day_of(zone: Zone, time_ms: i64) -> Day {
     let nearest_ms = time_ms.clamp(FIRST_MS, LAST_MS);
     let local_ms = nearest_ms + zone.offset_ms(nearest_ms);
-    let shown = i32::try_from(local_ms.div_euclid(DAY_MS)).expect("days of the years 1 to 9999 fit");
+    let shown =
+        i32::try_from(local_ms.div_euclid(DAY_MS)).expect("days of the years 1 to 9999 fit");
     // The day on the clock has begun. The clock may have shown the next day before, if it was set
     // back across midnight; then it is less than that step away from midnight again.
     if local_ms.rem_euclid(DAY_MS) < DAY_MS - CLOCK_BACK_MAX_MS {
@@ -46,8 +47,8 @@ pub fn day_of(zone: Zone, time_ms: i64) -> Day {
     if next <= Day::MAX && day_start(zone, next) <= time_ms { next } else { Day(shown) }
 }
 
-/// The first instant of the day, milliseconds since 1970 UTC. A midnight that a clock change skips or repeats is the
-/// first instant of its day.
+/// The first instant of the day, milliseconds since 1970 UTC. A midnight that a clock change skips
+/// or repeats is the first instant of its day.
 pub fn day_start(zone: Zone, day: Day) -> i64 {
     let day = day.clamp(Day::MIN, Day::MAX);
     zone.first_showing(i64::from(day.0) * DAY_MS)
@@ -79,14 +80,19 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Checks the first instant of a day, that the instant before it lies in the day before, and how long the day is.
+    /// Checks the first instant of a day, that the instant before it lies in the day before, and
+    /// how long the day is.
     #[track_caller]
     fn check(zone: Zone, text: &str, start: &str, length_minutes: i64) {
         let window = day_window_of(zone, utc(start));
         assert_eq!(window.day, day(text), "the day of {start}");
         assert_eq!(window.start_ms, utc(start), "start of {text}");
         assert_eq!(window.end_ms - window.start_ms, length_minutes * 60_000, "length of {text}");
-        assert_eq!(day_of(zone, window.start_ms - 1), day(text).plus_days(-1), "the instant before {text}");
+        assert_eq!(
+            day_of(zone, window.start_ms - 1),
+            day(text).plus_days(-1),
+            "the instant before {text}"
+        );
         assert_eq!(day_of(zone, window.end_ms - 1), day(text), "the last instant of {text}");
         assert_eq!(day_of(zone, window.end_ms), day(text).plus_days(1), "the instant after {text}");
     }
@@ -106,8 +112,18 @@ mod tests {
         check(Zone::named("Europe/Berlin"), "2026-10-25", "2026-10-24T22:00:00Z", 25 * 60);
         check(Zone::named("America/New_York"), "2026-03-08", "2026-03-08T05:00:00Z", 23 * 60);
         check(Zone::named("America/New_York"), "2026-11-01", "2026-11-01T04:00:00Z", 25 * 60);
-        check(Zone::named("Australia/Lord_Howe"), "2026-04-05", "2026-04-04T13:00:00Z", 24 * 60 + 30);
-        check(Zone::named("Australia/Lord_Howe"), "2026-10-04", "2026-10-03T13:30:00Z", 24 * 60 - 30);
+        check(
+            Zone::named("Australia/Lord_Howe"),
+            "2026-04-05",
+            "2026-04-04T13:00:00Z",
+            24 * 60 + 30,
+        );
+        check(
+            Zone::named("Australia/Lord_Howe"),
+            "2026-10-04",
+            "2026-10-03T13:30:00Z",
+            24 * 60 - 30,
+        );
     }
 
     #[test]
@@ -134,7 +150,9 @@ mod tests {
     fn the_hour_that_st_johns_repeated_after_midnight_belongs_to_the_new_day() {
         // At 00:01 of 7 November 2010 the clock went back to 23:01 of the 6th.
         check(Zone::named("America/St_Johns"), "2010-11-07", "2010-11-07T02:30:00Z", 25 * 60);
-        for shown_as_the_6th in ["2010-11-07T02:31:00Z", "2010-11-07T03:00:00Z", "2010-11-07T03:29:59.999Z"] {
+        for shown_as_the_6th in
+            ["2010-11-07T02:31:00Z", "2010-11-07T03:00:00Z", "2010-11-07T03:29:59.999Z"]
+        {
             assert_eq!(
                 day_of(Zone::named("America/St_Johns"), utc(shown_as_the_6th)),
                 day("2010-11-07"),
@@ -148,7 +166,10 @@ mod tests {
     fn the_three_hours_that_casey_repeated_across_midnight_belong_to_the_new_day() {
         // At 02:00 of 5 March 2010 the clock went back to 23:00 of the 4th.
         check(Zone::named("Antarctica/Casey"), "2010-03-05", "2010-03-04T13:00:00Z", 27 * 60);
-        assert_eq!(day_of(Zone::named("Antarctica/Casey"), utc("2010-03-04T15:30:00Z")), day("2010-03-05"));
+        assert_eq!(
+            day_of(Zone::named("Antarctica/Casey"), utc("2010-03-04T15:30:00Z")),
+            day("2010-03-05")
+        );
     }
 
     #[test]
@@ -161,7 +182,8 @@ mod tests {
 
     #[test]
     fn a_midnight_that_is_repeated_starts_the_day_the_first_time() {
-        // Both clocks go back from 24:00 to 23:00, so that midnight itself comes once, after the repeated hour.
+        // Both clocks go back from 24:00 to 23:00, so that midnight itself comes once, after the
+        // repeated hour.
         check(Zone::named("America/Sao_Paulo"), "2019-02-16", "2019-02-16T02:00:00Z", 25 * 60);
         check(Zone::named("Africa/Cairo"), "2026-10-29", "2026-10-28T21:00:00Z", 25 * 60);
         check(Zone::named("Asia/Beirut"), "2026-10-24", "2026-10-23T21:00:00Z", 25 * 60);
@@ -229,9 +251,15 @@ mod tests {
                 assert!(forward_ms >= -CLOCK_BACK_MAX_MS, "{zone} goes back by {} ms", -forward_ms);
                 let day = day_of(zone, step);
                 for near in [day, day.plus_days(1)] {
-                    assert_eq!(day_start(zone, near), day_start_by_definition(zone, near), "{zone} {near}");
+                    assert_eq!(
+                        day_start(zone, near),
+                        day_start_by_definition(zone, near),
+                        "{zone} {near}"
+                    );
                 }
-                for time in [step - 1, step, step + 1, step + forward_ms.abs() - 1, step + forward_ms.abs()] {
+                for time in
+                    [step - 1, step, step + 1, step + forward_ms.abs() - 1, step + forward_ms.abs()]
+                {
                     let window = day_window_of(zone, time);
                     assert!(window.contains(time), "{zone}: {window:?} for {time}");
                 }

@@ -7,7 +7,8 @@
 use super::day_window::{day_of, day_start};
 use super::zone::Zone;
 
-/// The first instant of quota month `month` (1 = first, which starts at the anchor itself), milliseconds since 1970 UTC.
+/// The first instant of quota month `month` (1 = first, which starts at the anchor itself),
+/// milliseconds since 1970 UTC.
 pub fn quota_month_start(zone: Zone, anchor_ms: i64, month: u32) -> i64 {
     if month <= 1 {
         return anchor_ms;
@@ -52,9 +53,17 @@ mod tests {
                 assert_eq!(start, anchor_ms);
             } else {
                 assert_eq!(start, day_start(zone, day), "quota month {month} starts at midnight");
-                assert_eq!(quota_month_of(zone, anchor_ms, start - 1), month - 1, "the instant before {text}");
+                assert_eq!(
+                    quota_month_of(zone, anchor_ms, start - 1),
+                    month - 1,
+                    "the instant before {text}"
+                );
             }
-            assert_eq!(quota_month_of(zone, anchor_ms, start), month, "the first instant of {text}");
+            assert_eq!(
+                quota_month_of(zone, anchor_ms, start),
+                month,
+                "the first instant of {text}"
+            );
         }
     }
 
@@ -63,21 +72,39 @@ mod tests {
         check(
             Zone::UTC,
             "2026-01-31T15:30:00Z",
-            &["2026-01-31", "2026-02-28", "2026-03-31", "2026-04-30", "2026-05-31", "2026-06-30", "2026-07-31"],
+            &[
+                "2026-01-31",
+                "2026-02-28",
+                "2026-03-31",
+                "2026-04-30",
+                "2026-05-31",
+                "2026-06-30",
+                "2026-07-31",
+            ],
         );
     }
 
     #[test]
     fn an_anchor_on_the_30th_is_clamped_in_february_alone() {
-        check(Zone::UTC, "2026-01-30T00:00:00Z", &["2026-01-30", "2026-02-28", "2026-03-30", "2026-04-30"]);
+        check(
+            Zone::UTC,
+            "2026-01-30T00:00:00Z",
+            &["2026-01-30", "2026-02-28", "2026-03-30", "2026-04-30"],
+        );
     }
 
     #[test]
     fn an_anchor_on_the_29th_meets_leap_years() {
         check(Zone::UTC, "2024-01-29T23:59:59.999Z", &["2024-01-29", "2024-02-29", "2024-03-29"]);
         check(Zone::UTC, "2024-02-29T12:00:00Z", &["2024-02-29", "2024-03-29"]);
-        assert_eq!(quota_month_start(Zone::UTC, utc("2024-02-29T12:00:00Z"), 13), utc("2025-02-28T00:00:00Z"));
-        assert_eq!(quota_month_start(Zone::UTC, utc("2024-02-29T12:00:00Z"), 49), utc("2028-02-29T00:00:00Z"));
+        assert_eq!(
+            quota_month_start(Zone::UTC, utc("2024-02-29T12:00:00Z"), 13),
+            utc("2025-02-28T00:00:00Z")
+        );
+        assert_eq!(
+            quota_month_start(Zone::UTC, utc("2024-02-29T12:00:00Z"), 49),
+            utc("2028-02-29T00:00:00Z")
+        );
     }
 
     #[test]
@@ -92,25 +119,54 @@ mod tests {
 
     #[test]
     fn the_day_of_the_anchor_is_the_local_one() {
-        check(Zone::named("America/Los_Angeles"), "2026-02-01T05:00:00Z", &["2026-01-31", "2026-02-28", "2026-03-31"]);
-        check(Zone::named("Asia/Kathmandu"), "2026-01-30T20:00:00Z", &["2026-01-31", "2026-02-28", "2026-03-31"]);
+        check(
+            Zone::named("America/Los_Angeles"),
+            "2026-02-01T05:00:00Z",
+            &["2026-01-31", "2026-02-28", "2026-03-31"],
+        );
+        check(
+            Zone::named("Asia/Kathmandu"),
+            "2026-01-30T20:00:00Z",
+            &["2026-01-31", "2026-02-28", "2026-03-31"],
+        );
     }
 
     #[test]
     fn quota_months_start_where_a_clock_change_lets_them() {
-        check(Zone::named("America/Havana"), "2026-02-08T12:00:00Z", &["2026-02-08", "2026-03-08", "2026-04-08"]);
-        check(Zone::named("Pacific/Apia"), "2011-11-28T12:00:00Z", &["2011-11-28", "2011-12-28", "2012-01-28"]);
-        // Apia had no 30 December 2011: that quota month starts with the 31st, whose midnight came in its place.
+        check(
+            Zone::named("America/Havana"),
+            "2026-02-08T12:00:00Z",
+            &["2026-02-08", "2026-03-08", "2026-04-08"],
+        );
+        check(
+            Zone::named("Pacific/Apia"),
+            "2011-11-28T12:00:00Z",
+            &["2011-11-28", "2011-12-28", "2012-01-28"],
+        );
+        // Apia had no 30 December 2011: that quota month starts with the 31st, whose midnight came
+        // in its place.
         let anchor = utc("2011-12-01T00:00:00Z");
         assert_eq!(day_of(Zone::named("Pacific/Apia"), anchor).to_string(), "2011-11-30");
-        assert_eq!(quota_month_start(Zone::named("Pacific/Apia"), anchor, 2), utc("2011-12-30T10:00:00Z"));
-        assert_eq!(quota_month_of(Zone::named("Pacific/Apia"), anchor, utc("2011-12-30T10:00:00Z")), 2);
+        assert_eq!(
+            quota_month_start(Zone::named("Pacific/Apia"), anchor, 2),
+            utc("2011-12-30T10:00:00Z")
+        );
+        assert_eq!(
+            quota_month_of(Zone::named("Pacific/Apia"), anchor, utc("2011-12-30T10:00:00Z")),
+            2
+        );
     }
 
     #[test]
     fn an_instant_before_the_anchor_counts_as_the_anchor() {
-        assert_eq!(quota_month_of(Zone::UTC, utc("2026-05-10T00:00:00Z"), utc("2026-01-01T00:00:00Z")), 1);
-        assert_eq!(quota_month_of(Zone::UTC, utc("2026-05-10T12:00:00Z"), utc("2026-05-10T00:00:00Z")), 1);
+        assert_eq!(
+            quota_month_of(Zone::UTC, utc("2026-05-10T00:00:00Z"), utc("2026-01-01T00:00:00Z")),
+            1
+        );
+        assert_eq!(
+            quota_month_of(Zone::UTC, utc("2026-05-10T12:00:00Z"), utc("2026-05-10T00:00:00Z")),
+            1
+        );
     }
 
     proptest! {

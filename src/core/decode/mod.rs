@@ -82,10 +82,13 @@ fn judge<'a>(payload: &'a [u8], record: &Record<'_>) -> Result<Event<'a>, Reject
     match envelope.data {
         Data::Object => {}
         Data::Absent => return Err(Reject { reason: RejectReason::MissingField, path: "data" }),
-        Data::NotAnObject => return Err(Reject { reason: RejectReason::InvalidField, path: "data" }),
+        Data::NotAnObject => {
+            return Err(Reject { reason: RejectReason::InvalidField, path: "data" });
+        }
     }
 
-    let event_type = EventType::named(&type_name).ok_or(Reject { reason: RejectReason::UnknownType, path: "" })?;
+    let event_type = EventType::named(&type_name)
+        .ok_or(Reject { reason: RejectReason::UnknownType, path: "" })?;
     judge_time(time_ms, record.timestamp_ms)?;
     let (account, kind) = data::judge(event_type, &envelope.fields, id, source)?;
     // The key decides the partition, and with it the order that an account's events are counted in.
@@ -99,7 +102,8 @@ fn judge_time(time_ms: i64, timestamp_ms: Option<i64>) -> Result<(), Reject> {
     if time_ms < TIME_MIN_MS {
         return Err(Reject { reason: RejectReason::TimeTooOld, path: "" });
     }
-    let ahead = timestamp_ms.is_some_and(|timestamp| time_ms > timestamp.saturating_add(AHEAD_MAX_MS));
+    let ahead =
+        timestamp_ms.is_some_and(|timestamp| time_ms > timestamp.saturating_add(AHEAD_MAX_MS));
     if ahead || time_ms >= TIME_END_MS {
         return Err(Reject { reason: RejectReason::TimeInFuture, path: "" });
     }

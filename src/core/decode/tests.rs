@@ -1,5 +1,5 @@
-//! The order of the reasons, the limits, and what is borrowed. Each field of each event type is covered by the golden
-//! files in `schemas/events`.
+//! The order of the reasons, the limits, and what is borrowed. Each field of each event type is
+//! covered by the golden files in `schemas/events`.
 
 use std::borrow::Cow;
 
@@ -34,7 +34,10 @@ fn the_example_of_the_contract_is_a_login() {
     let event = Event {
         time_ms: LOGIN_MS,
         account: IdRef::from_text("acme"),
-        kind: EventKind::Activity { organization: Some(IdRef::Number(42)), user: IdRef::Number(9013) },
+        kind: EventKind::Activity {
+            organization: Some(IdRef::Number(42)),
+            user: IdRef::Number(9013),
+        },
     };
     assert_eq!(decode(&record(LOGIN.as_bytes(), "acme")), Decoded::Event(event));
 }
@@ -66,7 +69,11 @@ fn a_value_that_is_not_utf8_is_not_json() {
     };
     assert!(matches!(decode(&record(&with("é".as_bytes()), "acme")), Decoded::Event(_)));
     for bytes in [&b"\xff"[..], b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf5\x80\x80\x80"] {
-        assert_eq!(decode(&record(&with(bytes), "acme")), rejected(RejectReason::InvalidJson, ""), "{bytes:x?}");
+        assert_eq!(
+            decode(&record(&with(bytes), "acme")),
+            rejected(RejectReason::InvalidJson, ""),
+            "{bytes:x?}"
+        );
     }
 }
 
@@ -79,12 +86,27 @@ fn the_first_field_that_fails_decides() {
         ("source", RejectReason::MissingField, r#""type""#, r#""source":"/s","type""#),
         ("type", RejectReason::InvalidField, r#""type":2"#, r#""type":"?""#),
         ("time", RejectReason::InvalidField, r#""time":3"#, r#""time":"1999-12-31T23:59:59.999Z""#),
-        ("data", RejectReason::InvalidField, r#""data":4"#, r#""data":{"user_id":[],"monthly_quota":-1}"#),
+        (
+            "data",
+            RejectReason::InvalidField,
+            r#""data":4"#,
+            r#""data":{"user_id":[],"monthly_quota":-1}"#,
+        ),
         ("", RejectReason::UnknownType, r#""?""#, r#""plan.started""#),
         ("", RejectReason::TimeTooOld, "1999-12-31T23:59:59.999Z", "2100-01-01T00:00:00Z"),
         ("", RejectReason::TimeInFuture, "2100-01-01T00:00:00Z", "2099-12-31T23:59:59.999Z"),
-        ("data.account_id", RejectReason::MissingField, r#""user_id""#, r#""account_id":7,"user_id""#),
-        ("data.organization_id", RejectReason::MissingField, r#""user_id""#, r#""organization_id":"o","user_id""#),
+        (
+            "data.account_id",
+            RejectReason::MissingField,
+            r#""user_id""#,
+            r#""account_id":7,"user_id""#,
+        ),
+        (
+            "data.organization_id",
+            RejectReason::MissingField,
+            r#""user_id""#,
+            r#""organization_id":"o","user_id""#,
+        ),
         ("data.plan", RejectReason::MissingField, r#""user_id""#, r#""plan":"free","user_id""#),
         ("data.monthly_quota", RejectReason::InvalidField, ":-1", ":0"),
         ("$key", RejectReason::InvalidField, ":7,", r#":"acme","#),
@@ -99,7 +121,9 @@ fn the_first_field_that_fails_decides() {
 
 #[test]
 fn time_is_judged_by_the_timestamp_of_the_record() {
-    let at = |timestamp_ms: Option<i64>| decode(&Record { timestamp_ms, ..record(LOGIN.as_bytes(), "acme") });
+    let at = |timestamp_ms: Option<i64>| {
+        decode(&Record { timestamp_ms, ..record(LOGIN.as_bytes(), "acme") })
+    };
     let too_early = rejected(RejectReason::TimeInFuture, "");
     assert!(matches!(at(None), Decoded::Event(_)));
     assert!(matches!(at(Some(LOGIN_MS - AHEAD_MAX_MS)), Decoded::Event(_)));
@@ -113,7 +137,10 @@ fn time_is_judged_by_the_timestamp_of_the_record() {
 fn the_years_are_2000_to_2099() {
     let at = |time: &str| LOGIN.replace("2026-03-01T09:12:33.123Z", time);
     for time in ["2000-01-01T00:00:00Z", "1999-12-31T19:00:00-05:00", "2099-12-31T23:59:59.9999Z"] {
-        assert!(matches!(decode(&record(at(time).as_bytes(), "acme")), Decoded::Event(_)), "{time}");
+        assert!(
+            matches!(decode(&record(at(time).as_bytes(), "acme")), Decoded::Event(_)),
+            "{time}"
+        );
     }
     for time in ["1999-12-31T23:59:59.999Z", "2000-01-01T00:00:00+00:01", "0000-01-01T00:00:00Z"] {
         check_rejected(&at(time), RejectReason::TimeTooOld, "");
@@ -135,7 +162,15 @@ fn the_key_is_exactly_the_account_id() {
         true
     };
     assert!(key(LOGIN, Some(b"acme")));
-    for other in [None, Some(&b""[..]), Some(b"acm"), Some(b"acme "), Some(b"Acme"), Some(b"\"acme\""), Some(b"\xff")] {
+    for other in [
+        None,
+        Some(&b""[..]),
+        Some(b"acm"),
+        Some(b"acme "),
+        Some(b"Acme"),
+        Some(b"\"acme\""),
+        Some(b"\xff"),
+    ] {
         assert!(!key(LOGIN, other), "{other:?}");
     }
     for id in ["42", "\"42\"", "\"\\u0034\\u0032\""] {
@@ -155,13 +190,20 @@ fn check_id(id: &str, expected: Option<&str>) {
     let decoded = decode(&record(text.as_bytes(), "acme"));
     match expected {
         Some(expected) => {
-            let Decoded::Event(Event { kind: EventKind::Activity { organization: Some(read), .. }, .. }) = &decoded
+            let Decoded::Event(Event {
+                kind: EventKind::Activity { organization: Some(read), .. },
+                ..
+            }) = &decoded
             else {
                 panic!("{id}: {decoded:?}");
             };
             assert_eq!(read.to_string(), expected);
         }
-        None => assert_eq!(decoded, rejected(RejectReason::InvalidField, "data.organization_id"), "{id}"),
+        None => assert_eq!(
+            decoded,
+            rejected(RejectReason::InvalidField, "data.organization_id"),
+            "{id}"
+        ),
     }
 }
 
@@ -176,8 +218,18 @@ fn ids_are_strings_or_numbers() {
     check_id("\"9223372036854775808\"", Some("9223372036854775808"));
     check_id("\"-1\"", Some("-1"));
     check_id("\"1.0\"", Some("1.0"));
-    let bad =
-        ["9223372036854775808", "99999999999999999999999", "-1", "1.0", "1e3", "42e0", "true", "false", "[]", "{}"];
+    let bad = [
+        "9223372036854775808",
+        "99999999999999999999999",
+        "-1",
+        "1.0",
+        "1e3",
+        "42e0",
+        "true",
+        "false",
+        "[]",
+        "{}",
+    ];
     for id in bad.into_iter().chain(["[1]", "{\"a\":1}", "\"\"", "\"\\ud800\"", "\"\\udc00x\""]) {
         check_id(id, None);
     }
@@ -203,9 +255,15 @@ fn ids_have_no_control_characters() {
 
 #[test]
 fn ids_survive_readers_of_text_and_paths() {
-    for id in
-        ["\"\\ufeffacme\"", "\"\u{feff}acme\"", "\"a\u{feff}b\"", "\"\u{feff}\"", "\".\"", "\"..\"", "\"\\u002e\""]
-    {
+    for id in [
+        "\"\\ufeffacme\"",
+        "\"\u{feff}acme\"",
+        "\"a\u{feff}b\"",
+        "\"\u{feff}\"",
+        "\".\"",
+        "\"..\"",
+        "\"\\u002e\"",
+    ] {
         check_id(id, None);
     }
     for id in ["...", ".a", "a..", ". ", "\u{fffe}", "\u{200b}"] {
@@ -221,7 +279,8 @@ fn texts_that_are_kept_have_4096_bytes() {
             "{{\"id\":\"e\",\"source\":\"/s\",\"type\":\"user.updated\",\"time\":\"2026-03-01T09:12:33Z\",\"data\":{{{data}}}}}"
         )
     };
-    let of_envelope = |of: &str, content: &str| LOGIN.replace(&format!("\"{of}\""), &format!("\"{content}\""));
+    let of_envelope =
+        |of: &str, content: &str| LOGIN.replace(&format!("\"{of}\""), &format!("\"{content}\""));
     let texts = |content: &str| {
         [
             ("id", of_envelope("evt-1", content)),
@@ -232,7 +291,10 @@ fn texts_that_are_kept_have_4096_bytes() {
     };
     for content in ["x".repeat(4_096), "é".repeat(2_048), "\\u0041".repeat(4_096)] {
         for (path, text) in texts(&content) {
-            assert!(matches!(decode(&record(text.as_bytes(), "acme")), Decoded::Event(_)), "{path}");
+            assert!(
+                matches!(decode(&record(text.as_bytes(), "acme")), Decoded::Event(_)),
+                "{path}"
+            );
         }
     }
     for content in ["x".repeat(4_097), "é".repeat(2_049), "\\u0041".repeat(4_097)] {
@@ -278,9 +340,14 @@ fn a_typical_event_is_decoded_without_the_heap() {
 
 #[test]
 fn strings_without_escapes_are_borrowed() {
-    let text = LOGIN.replace("user.login", "test.executed").replace("\"user_id\"", "\"origin\":\"run\",\"user_id\"");
-    let Decoded::Event(Event { kind: EventKind::TestExecuted(test), account: IdRef::Text(account), .. }) =
-        decode(&record(text.as_bytes(), "acme"))
+    let text = LOGIN
+        .replace("user.login", "test.executed")
+        .replace("\"user_id\"", "\"origin\":\"run\",\"user_id\"");
+    let Decoded::Event(Event {
+        kind: EventKind::TestExecuted(test),
+        account: IdRef::Text(account),
+        ..
+    }) = decode(&record(text.as_bytes(), "acme"))
     else {
         panic!("{text}");
     };
@@ -313,7 +380,9 @@ proptest! {
 
 #[test]
 fn only_what_cannot_be_a_test_is_passed_over() {
-    let test = LOGIN.replace("user.login", "test.executed").replace("\"user_id\":9013", "\"origin\":\"run\"");
+    let test = LOGIN
+        .replace("user.login", "test.executed")
+        .replace("\"user_id\":9013", "\"origin\":\"run\"");
     let escaped = test.replace("test.executed", r"test\u002eexecuted");
     for text in [&test, &escaped] {
         let record = record(text.as_bytes(), "acme");

@@ -2,21 +2,25 @@
 
 use chrono::NaiveDate;
 
-/// The instant that an RFC 3339 timestamp names, milliseconds since 1970 UTC; `None` where the text is none.
+/// The instant that an RFC 3339 timestamp names, milliseconds since 1970 UTC; `None` where the text
+/// is none.
 ///
 /// The offset is required, `T` and `Z` may be lower case, and digits beyond the millisecond are
 /// cut. A leap second is read as the second after it, and is accepted only at the end of a day in
 /// UTC, the only place where leap seconds occur.
 pub(super) fn rfc3339_ms(text: &str) -> Option<i64> {
     let (date_time, rest) = text.as_bytes().split_first_chunk::<19>()?;
-    let [year @ .., b'-', m1, m2, b'-', d1, d2, b'T' | b't', h1, h2, b':', n1, n2, b':', s1, s2] = date_time else {
+    let [year @ .., b'-', m1, m2, b'-', d1, d2, b'T' | b't', h1, h2, b':', n1, n2, b':', s1, s2] =
+        date_time
+    else {
         return None;
     };
     let &[y1, y2, y3, y4] = year;
     let year = two_digits(y1, y2)? * 100 + two_digits(y3, y4)?;
     let (month, day_of_month) = (two_digits(*m1, *m2)?, two_digits(*d1, *d2)?);
     let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day_of_month)?;
-    let (hour, minute, second) = (two_digits(*h1, *h2)?, two_digits(*n1, *n2)?, two_digits(*s1, *s2)?);
+    let (hour, minute, second) =
+        (two_digits(*h1, *h2)?, two_digits(*n1, *n2)?, two_digits(*s1, *s2)?);
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }

@@ -75,7 +75,8 @@ pub(super) fn integer(raw: Raw<'_>, min: u64, max: u64) -> Option<u64> {
     let number: u64 = match raw {
         // JSON allows a sign on zero; `-0` is the only integer with a sign that is not negative.
         Raw::Number("-0") => 0,
-        // The grammar has no plus sign, the only other thing beside digits that `parse` would let pass.
+        // The grammar has no plus sign, the only other thing beside digits that `parse` would let
+        // pass.
         Raw::Number(digits) => digits.parse().ok()?,
         _ => return None,
     };

@@ -11,8 +11,8 @@ use crate::core::counters::{ProjectDayRef, QuotaDay};
 use crate::core::event::{Event, EventKind, Origin, Record, TestExecuted};
 use crate::core::id::IdRef;
 use crate::core::rollup::{
-    DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen, PlanFact, RecordPlace,
-    SeatFact, SeatFactKind, ZoneFact,
+    DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen,
+    PlanFact, RecordPlace, SeatFact, SeatFactKind, ZoneFact,
 };
 use crate::core::row_bytes::RowBytes;
 use crate::core::topics::{Topic, Topics};
@@ -41,8 +41,15 @@ impl Lane {
             return Judgement::NotHeld;
         };
         let touched = Topics::NONE;
-        let mut entry =
-            Entry { account, rows: &mut self.rows, row_bytes: 0, merged_rows: 0, changed: false, touched, at };
+        let mut entry = Entry {
+            account,
+            rows: &mut self.rows,
+            row_bytes: 0,
+            merged_rows: 0,
+            changed: false,
+            touched,
+            at,
+        };
         if entry.apply(&event.kind).is_none() {
             return Judgement::NotHeld;
         }
@@ -124,7 +131,9 @@ impl Entry<'_> {
             EventKind::LicenseAssigned { organization, user, project, license_source } => {
                 self.seat(organization, user, Some((project.as_ref(), license_source)))?;
             }
-            EventKind::LicenseRevoked { organization, user } => self.seat(organization, user, None)?,
+            EventKind::LicenseRevoked { organization, user } => {
+                self.seat(organization, user, None)?
+            }
             EventKind::Plan { kind, organization, plan, monthly_quota } => {
                 self.register(organization);
                 if kind.anchors() {
@@ -169,7 +178,10 @@ impl Entry<'_> {
             }
             EventKind::ProjectUpdated { organization, project, name } => {
                 self.register(organization);
-                let entity = Entity::Project { organization: organization.to_id(), project: project.to_id() };
+                let entity = Entity::Project {
+                    organization: organization.to_id(),
+                    project: project.to_id(),
+                };
                 self.describe(entity, Field::Name, name.as_ref());
             }
         }
@@ -234,7 +246,8 @@ impl Entry<'_> {
         // A counter that the stored value covers already may be announced by nobody yet.
         self.touched.insert(Topic::Tests);
         let organization = self.account.organizations.get(number);
-        let HeldBlock { block, upkeep, .. } = organization.blocks.get(today.month).expect("held, as was seen above");
+        let HeldBlock { block, upkeep, .. } =
+            organization.blocks.get(today.month).expect("held, as was seen above");
         let duration_ms = test.duration_ms;
         let count = match test.origin {
             Origin::Run => ExecutionCount { run: test.tests, uploaded: 0, duration_ms },
@@ -294,10 +307,13 @@ impl Entry<'_> {
         let Some(changes) = changes else { return Some(()) };
         self.changed = true;
         self.touched.insert(Topic::Seats);
-        // With the fact goes how a holder without a name is searched, where that is not the id itself.
+        // With the fact goes how a holder without a name is searched, where that is not the id
+        // itself.
         self.touched.insert_if(Topic::Directory, assigned.is_some() && is_searched_otherwise(user));
         let (project, license_source) = match assigned {
-            Some((project, license_source)) => (project.map(IdRef::to_id), Some(license_source.to_id())),
+            Some((project, license_source)) => {
+                (project.map(IdRef::to_id), Some(license_source.to_id()))
+            }
             None => (None, None),
         };
         let row = SeatFact {

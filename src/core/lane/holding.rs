@@ -24,8 +24,8 @@ const ZONE_OFFSET_MS_MAX: i64 = 15 * 3_600_000;
 const MISSING_KEYS_MAX: usize = 20_000;
 
 impl Lane {
-    /// What the batch is likely to need and the lane does not hold, up to some ten thousand keys. Not empty after
-    /// [`apply`](Lane::apply) was blocked at the batch's first record.
+    /// What the batch is likely to need and the lane does not hold, up to some ten thousand keys.
+    /// Not empty after [`apply`](Lane::apply) was blocked at the batch's first record.
     pub fn missing(&self, batch: &[(Record<'_>, Decoded<'_>)]) -> Missing {
         let mut wanted = Wanted::default();
         for (record, decoded) in batch {
@@ -45,8 +45,9 @@ impl Lane {
     /// Admits the whole answer of the store to `missing`. Entries that are held already stay as
     /// they are.
     ///
-    /// A record is judged by the facts before it, while the tables of a half-written flush may hold later ones: so facts
-    /// of the lane's own source at or beyond its position are left out; the log brings them again.
+    /// A record is judged by the facts before it, while the tables of a half-written flush may hold
+    /// later ones: so facts of the lane's own source at or beyond its position are left out; the
+    /// log brings them again.
     pub fn admit(&mut self, missing: &Missing, loaded: Loaded) {
         let mut fresh_accounts = HashSet::new();
         for id in &missing.accounts {
@@ -72,7 +73,9 @@ impl Lane {
                 held.set_zone(fact_order(*time_ms, source, *offset), *zone);
             }
         }
-        for PlanFact { account, organization, time_ms, source, offset, kind, .. } in &loaded.plan_facts {
+        for PlanFact { account, organization, time_ms, source, offset, kind, .. } in
+            &loaded.plan_facts
+        {
             if kind.anchors()
                 && fresh.contains(account)
                 && self.is_before_position(source, *offset)
@@ -111,7 +114,8 @@ impl Lane {
     /// because of a late progress, or another owner. So the lane corrects it.
     fn admit_moves(&mut self, fresh: &HashSet<Id>, met_by: &[MetBy], moves_away: &[AccountMove]) {
         let own = self.source.name();
-        let known: HashSet<&Id> = met_by.iter().filter(|met| met.source == own).map(|met| &met.account).collect();
+        let known: HashSet<&Id> =
+            met_by.iter().filter(|met| met.source == own).map(|met| &met.account).collect();
         for account in fresh.iter().filter(|account| !known.contains(account)) {
             let Some(held) = self.accounts.get_mut(account) else { continue };
             let (account, source) = (account.clone(), Arc::clone(&own));
@@ -122,7 +126,8 @@ impl Lane {
                 && !known.contains(account)
                 && let Some(held) = self.accounts.get_mut(account)
             {
-                let (account, source, former) = (account.clone(), Arc::clone(&own), Some(Arc::clone(former)));
+                let (account, source, former) =
+                    (account.clone(), Arc::clone(&own), Some(Arc::clone(former)));
                 held.moves.push(AccountMove { account, source, former, former_upto: *upto });
             }
         }
@@ -149,7 +154,9 @@ impl Lane {
                 && self.accounts.get(&fact.account).is_some_and(|held| held.has_all_seats);
             let user = match fresh.entry((fact.account.clone(), fact.user.clone())) {
                 Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) if is_of_whole => entry.insert(User::new(&fact.user.as_ref(), self.seed)),
+                Entry::Vacant(entry) if is_of_whole => {
+                    entry.insert(User::new(&fact.user.as_ref(), self.seed))
+                }
                 Entry::Vacant(_) => continue,
             };
             if self.is_before_position(&fact.source, fact.offset) {
@@ -159,7 +166,8 @@ impl Lane {
         }
         for row in &loaded.seat_usage {
             if let Some(user) = fresh.get_mut(&(row.account.clone(), row.user.clone())) {
-                let activity = Activity { first_ms: row.first_active_ms, last_ms: row.last_active_ms };
+                let activity =
+                    Activity { first_ms: row.first_active_ms, last_ms: row.last_active_ms };
                 user.seat_in(&row.organization).restore(row.start_ms, activity);
             }
         }
@@ -171,7 +179,12 @@ impl Lane {
         }
     }
 
-    fn admit_counters(&mut self, asked: &[CounterBlock], executions: Vec<TestExecutions>, quota: &[QuotaUsage]) {
+    fn admit_counters(
+        &mut self,
+        asked: &[CounterBlock],
+        executions: Vec<TestExecutions>,
+        quota: &[QuotaUsage],
+    ) {
         let mut fresh = HashSet::new();
         for block in asked {
             let Some(held) = self.accounts.get_mut(&block.account) else { continue };
@@ -183,8 +196,11 @@ impl Lane {
             }
         }
         for row in executions {
-            let block =
-                CounterBlock { account: row.account, organization: row.organization, month: row.day.year_month() };
+            let block = CounterBlock {
+                account: row.account,
+                organization: row.organization,
+                month: row.day.year_month(),
+            };
             if fresh.contains(&block) {
                 let key = ProjectDay { project: row.project, day: row.day };
                 self.with_block(&block, |held| held.executions.restore(key, row.count, row.upto));
@@ -201,7 +217,11 @@ impl Lane {
         }
     }
 
-    fn with_block(&mut self, block: &CounterBlock, act: impl FnOnce(&mut crate::core::counters::Block)) {
+    fn with_block(
+        &mut self,
+        block: &CounterBlock,
+        act: impl FnOnce(&mut crate::core::counters::Block),
+    ) {
         let Some(account) = self.accounts.get_mut(&block.account) else { return };
         let number = account.organizations.number(&block.organization.as_ref());
         if let Some(held) = account.organizations.get(number).blocks.get(block.month) {
@@ -218,7 +238,8 @@ impl Lane {
     /// Accounts, users and counters held.
     pub fn held_entries(&self) -> usize {
         let of_account = |account: &Account| {
-            let blocks = account.organizations.iter().flat_map(|organization| organization.blocks.iter());
+            let blocks =
+                account.organizations.iter().flat_map(|organization| organization.blocks.iter());
             1 + account.users.len() + blocks.map(|held| 1 + held.block.len()).sum::<usize>()
         };
         self.accounts.values().map(of_account).sum()
@@ -234,7 +255,9 @@ impl Lane {
         }
         let idle_since = self.eviction_edge(held - entries_max);
         let acknowledged = self.acknowledged;
-        let goes = |upkeep: crate::core::account::Upkeep| upkeep.used < idle_since && upkeep.is_stored(acknowledged);
+        let goes = |upkeep: crate::core::account::Upkeep| {
+            upkeep.used < idle_since && upkeep.is_stored(acknowledged)
+        };
         self.accounts.retain(|_, account| {
             let mut has_all_seats = account.has_all_seats;
             account.users.retain(|_, user| {
@@ -269,7 +292,9 @@ impl Lane {
             for user in account.users.values() {
                 *by_drain.entry(user.upkeep.used).or_default() += 1;
             }
-            for held in account.organizations.iter().flat_map(|organization| organization.blocks.iter()) {
+            for held in
+                account.organizations.iter().flat_map(|organization| organization.blocks.iter())
+            {
                 *by_drain.entry(held.upkeep.used).or_default() += 1 + held.block.len();
             }
         }
@@ -325,26 +350,33 @@ impl<'b> Wanted<'b> {
     }
 
     fn into_missing(self) -> Missing {
-        let counter_block = |(account, organization, month): (&IdRef<'_>, &IdRef<'_>, YearMonth)| CounterBlock {
-            account: account.to_id(),
-            organization: organization.to_id(),
-            month,
-        };
+        let counter_block =
+            |(account, organization, month): (&IdRef<'_>, &IdRef<'_>, YearMonth)| CounterBlock {
+                account: account.to_id(),
+                organization: organization.to_id(),
+                month,
+            };
         Missing {
             accounts: self.accounts.into_iter().map(IdRef::to_id).collect(),
-            users: self.users.into_iter().map(|(account, user)| (account.to_id(), user.to_id())).collect(),
+            users: self
+                .users
+                .into_iter()
+                .map(|(account, user)| (account.to_id(), user.to_id()))
+                .collect(),
             counters: self.counters.into_iter().map(counter_block).collect(),
         }
     }
 }
 
-/// The calendar months that the instant's day may lie in: one where the account's zone is known, else those that any zone
-/// would put it in.
+/// The calendar months that the instant's day may lie in: one where the account's zone is known,
+/// else those that any zone would put it in.
 fn months_near(account: Option<&Account>, time_ms: i64) -> impl Iterator<Item = YearMonth> {
     let utc_month = |time_ms| day_of(Zone::UTC, time_ms).year_month();
     let (earliest, latest) = match account {
         Some(held) => (day_of(held.zone(), time_ms).year_month(), None),
-        None => (utc_month(time_ms - ZONE_OFFSET_MS_MAX), Some(utc_month(time_ms + ZONE_OFFSET_MS_MAX))),
+        None => {
+            (utc_month(time_ms - ZONE_OFFSET_MS_MAX), Some(utc_month(time_ms + ZONE_OFFSET_MS_MAX)))
+        }
     };
     std::iter::once(earliest).chain(latest.filter(move |&month| month != earliest))
 }

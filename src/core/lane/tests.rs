@@ -5,7 +5,9 @@ use crate::core::calendar::{Day, YearMonth, Zone};
 use crate::core::event::{Event, Origin, PlanKind, Reject, RejectReason, TestExecuted};
 use crate::core::id::{IdRef, UserKeySeed};
 use crate::core::load::{AccountExtent, Loaded, Missing};
-use crate::core::rollup::{ExecutionCount, SeatFact, SeatFactKind, SeatInterval, SeatUsage, ZoneFact};
+use crate::core::rollup::{
+    ExecutionCount, SeatFact, SeatFactKind, SeatInterval, SeatUsage, ZoneFact,
+};
 use crate::core::topics::Topic;
 
 const ACCOUNT: IdRef<'static> = IdRef::Number(1);
@@ -23,7 +25,15 @@ fn activity_rows(rows: &LaneRows) -> usize {
 /// What the store answers of the use of these seats.
 fn usage_of(intervals: Vec<SeatInterval>) -> Vec<SeatUsage> {
     let usage = |row: SeatInterval| {
-        let SeatInterval { account, organization, user, start_ms, first_active_ms, last_active_ms, .. } = row;
+        let SeatInterval {
+            account,
+            organization,
+            user,
+            start_ms,
+            first_active_ms,
+            last_active_ms,
+            ..
+        } = row;
         let (first_active_ms, last_active_ms) = (first_active_ms?, last_active_ms?);
         Some(SeatUsage { account, organization, user, start_ms, first_active_ms, last_active_ms })
     };
@@ -36,7 +46,11 @@ fn record(offset: u64) -> Record<'static> {
     Record { offset, timestamp_ms: Some(MARCH_MS), key: Some(b"1"), payload: Some(b"{}") }
 }
 
-fn event(offset: u64, time_ms: i64, kind: EventKind<'static>) -> (Record<'static>, Decoded<'static>) {
+fn event(
+    offset: u64,
+    time_ms: i64,
+    kind: EventKind<'static>,
+) -> (Record<'static>, Decoded<'static>) {
     (record(offset), Decoded::Event(Event { time_ms, account: ACCOUNT, kind }))
 }
 
@@ -73,8 +87,12 @@ fn zone(offset: u64, zone: Zone) -> (Record<'static>, Decoded<'static>) {
 }
 
 fn assigned(offset: u64, time_ms: i64) -> (Record<'static>, Decoded<'static>) {
-    let kind =
-        EventKind::LicenseAssigned { organization: ORGANIZATION, user: USER, project: None, license_source: ACCOUNT };
+    let kind = EventKind::LicenseAssigned {
+        organization: ORGANIZATION,
+        user: USER,
+        project: None,
+        license_source: ACCOUNT,
+    };
     event(offset, time_ms, kind)
 }
 
@@ -85,7 +103,8 @@ fn lane_at(next_offset: u64) -> Lane {
     Lane::new(Source::new("t", "", 0), progress, SEED)
 }
 
-/// Applies the batch to the end, answering every load with what `stored` holds; returns what was asked for.
+/// Applies the batch to the end, answering every load with what `stored` holds; returns what was
+/// asked for.
 fn apply(lane: &mut Lane, batch: &Batch, stored: &Loaded) -> Vec<Missing> {
     let (mut rest, mut asked) = (&batch[..], Vec::new());
     loop {
@@ -112,8 +131,12 @@ fn nothing_is_counted_for_a_key_that_is_not_held() {
 
 #[test]
 fn one_load_serves_a_batch() {
-    let batch =
-        vec![zone(0, Zone::named("Asia/Kathmandu")), login(1, MARCH_MS), tests_run(2, MARCH_MS, 3), plan(3, MARCH_MS)];
+    let batch = vec![
+        zone(0, Zone::named("Asia/Kathmandu")),
+        login(1, MARCH_MS),
+        tests_run(2, MARCH_MS, 3),
+        plan(3, MARCH_MS),
+    ];
     let asked = apply(&mut lane_at(0), &batch, &Loaded::default());
     assert_eq!(asked.len(), 1, "{asked:?}");
 }
@@ -124,15 +147,22 @@ fn a_plan_governs_the_tests_after_it_in_the_same_batch() {
     let batch = vec![tests_run(0, MARCH_MS, 3), plan(1, MARCH_MS), tests_run(2, MARCH_MS, 4)];
     apply(&mut lane, &batch, &Loaded::default());
     let rows = lane.drain();
-    assert_eq!(rows.test_executions[0].count, ExecutionCount { run: 7, uploaded: 0, duration_ms: 10 });
-    assert_eq!(rows.quota_usage.iter().map(|row| (row.month, row.tests, row.upto)).collect::<Vec<_>>(), [(1, 4, 3)]);
+    assert_eq!(
+        rows.test_executions[0].count,
+        ExecutionCount { run: 7, uploaded: 0, duration_ms: 10 }
+    );
+    assert_eq!(
+        rows.quota_usage.iter().map(|row| (row.month, row.tests, row.upto)).collect::<Vec<_>>(),
+        [(1, 4, 3)]
+    );
 }
 
 #[test]
 fn a_zone_governs_the_records_after_it_in_the_same_batch() {
     let mut lane = lane_at(0);
     let evening_ms = MARCH_MS - HOUR_MS;
-    let batch = vec![login(0, evening_ms), zone(1, Zone::named("Europe/Berlin")), login(2, evening_ms)];
+    let batch =
+        vec![login(0, evening_ms), zone(1, Zone::named("Europe/Berlin")), login(2, evening_ms)];
     apply(&mut lane, &batch, &Loaded::default());
     let mut days: Vec<_> = lane.drain().active_users.into_iter().map(|row| row.day).collect();
     days.sort();
@@ -143,11 +173,16 @@ fn a_zone_governs_the_records_after_it_in_the_same_batch() {
 #[test]
 fn what_a_stored_counter_covers_is_not_counted_again() {
     let mut first = lane_at(0);
-    apply(&mut first, &vec![tests_run(0, MARCH_MS, 3), tests_run(1, MARCH_MS, 4)], &Loaded::default());
+    apply(
+        &mut first,
+        &vec![tests_run(0, MARCH_MS, 3), tests_run(1, MARCH_MS, 4)],
+        &Loaded::default(),
+    );
     // The flush was written, its progress was not: the next owner starts at 0 again.
     let stored = Loaded { test_executions: first.drain().test_executions, ..Loaded::default() };
     let mut second = lane_at(0);
-    let batch = vec![tests_run(0, MARCH_MS, 3), tests_run(1, MARCH_MS, 4), tests_run(2, MARCH_MS, 5)];
+    let batch =
+        vec![tests_run(0, MARCH_MS, 3), tests_run(1, MARCH_MS, 4), tests_run(2, MARCH_MS, 5)];
     apply(&mut second, &batch, &stored);
     assert_eq!(second.drain().test_executions[0].count.run, 12);
 }
@@ -169,7 +204,11 @@ fn an_event_touches_what_it_changes() {
         apply(&mut lane, &vec![event], &Loaded::default());
         touched(&mut lane)
     };
-    assert_eq!(after(assigned(0, at(0))), [(Directory, 0), (Seats, 0)], "the first that names the organization");
+    assert_eq!(
+        after(assigned(0, at(0))),
+        [(Directory, 0), (Seats, 0)],
+        "the first that names the organization"
+    );
     assert_eq!(after(login(1, at(2))), [(Seats, 2), (Uses, 2), (Activity, 2)]);
     assert_eq!(after(login(2, at(5))), [(Uses, 5)], "the day is counted already");
     assert_eq!(after(login(3, at(4))), [], "neither the first nor the last use");
@@ -183,7 +222,14 @@ fn an_event_touches_what_it_changes() {
 #[test]
 fn what_is_stored_already_is_announced_again() {
     use Topic::{Activity, Directory, Seats, Tests, Uses};
-    let events = || vec![assigned(0, MARCH_MS), login(1, MARCH_MS), tests_run(2, MARCH_MS, 3), login(3, MARCH_MS)];
+    let events = || {
+        vec![
+            assigned(0, MARCH_MS),
+            login(1, MARCH_MS),
+            tests_run(2, MARCH_MS, 3),
+            login(3, MARCH_MS),
+        ]
+    };
     let mut first = lane_at(0);
     apply(&mut first, &events(), &extent(true, None));
     // All rows of the flush were written, and nothing else: its owner died.
@@ -197,14 +243,21 @@ fn what_is_stored_already_is_announced_again() {
     };
     let mut second = lane_at(0);
     apply(&mut second, &events(), &stored);
-    assert_eq!(touched(&mut second), [Directory, Seats, Uses, Activity, Tests].map(|topic| (topic, 0)));
+    assert_eq!(
+        touched(&mut second),
+        [Directory, Seats, Uses, Activity, Tests].map(|topic| (topic, 0))
+    );
     // The next owner starts behind the fact, so that the use of the seat is loaded, too.
     let mut third = lane_at(1);
     apply(&mut third, &vec![events().remove(1)], &stored);
     assert_eq!(touched(&mut third), [Directory, Seats, Uses, Activity].map(|topic| (topic, 0)));
     assert_eq!(third.drain().seat_intervals, [], "it is stored as it is");
     apply(&mut third, &events().split_off(2), &stored);
-    assert_eq!(touched(&mut third), [Seats, Uses, Tests].map(|topic| (topic, 0)), "also where counting was skipped");
+    assert_eq!(
+        touched(&mut third),
+        [Seats, Uses, Tests].map(|topic| (topic, 0)),
+        "also where counting was skipped"
+    );
 }
 
 #[test]
@@ -247,7 +300,11 @@ fn an_account_that_is_held_whole_is_asked_for_once() {
     };
     let mut lane = lane_at(0);
     assert_eq!(apply(&mut lane, &vec![login(0, MARCH_MS)], &extent(true, None)).len(), 1);
-    let rest = vec![(record(1), Decoded::Event(another)), tests_run(2, MARCH_MS, 3), assigned(3, MARCH_MS)];
+    let rest = vec![
+        (record(1), Decoded::Event(another)),
+        tests_run(2, MARCH_MS, 3),
+        assigned(3, MARCH_MS),
+    ];
     assert_eq!(apply(&mut lane, &rest, &Loaded::default()), []);
     assert_eq!(lane.drain().test_executions[0].count.run, 3);
 }
@@ -258,7 +315,10 @@ fn months_up_to_the_last_counted_one_are_asked_for() {
     for (last_counted, loads) in [(Some(march), 1), (Some(YearMonth(march.0 - 1)), 0), (None, 0)] {
         let mut lane = lane_at(0);
         apply(&mut lane, &vec![login(0, MARCH_MS)], &extent(true, last_counted));
-        assert_eq!(apply(&mut lane, &vec![tests_run(1, MARCH_MS, 3)], &Loaded::default()).len(), loads);
+        assert_eq!(
+            apply(&mut lane, &vec![tests_run(1, MARCH_MS, 3)], &Loaded::default()).len(),
+            loads
+        );
     }
 }
 
@@ -288,16 +348,24 @@ fn of_two_zones_the_later_by_time_holds() {
         offset,
         zone,
     };
-    let zone_facts = vec![fact(1, MARCH_MS + 1, Zone::named("Europe/Berlin")), fact(2, MARCH_MS, Zone::UTC)];
+    let zone_facts =
+        vec![fact(1, MARCH_MS + 1, Zone::named("Europe/Berlin")), fact(2, MARCH_MS, Zone::UTC)];
     let mut lane = lane_at(5);
-    apply(&mut lane, &vec![login(5, MARCH_MS - HOUR_MS)], &Loaded { zone_facts, ..Loaded::default() });
+    apply(
+        &mut lane,
+        &vec![login(5, MARCH_MS - HOUR_MS)],
+        &Loaded { zone_facts, ..Loaded::default() },
+    );
     assert_eq!(i64::from(lane.drain().active_users[0].day.0) * 24 * HOUR_MS, MARCH_MS);
 }
 
 #[test]
 fn records_below_the_position_are_dropped() {
     let mut lane = lane_at(5);
-    assert_eq!(apply(&mut lane, &vec![login(3, MARCH_MS), login(4, MARCH_MS)], &Loaded::default()), []);
+    assert_eq!(
+        apply(&mut lane, &vec![login(3, MARCH_MS), login(4, MARCH_MS)], &Loaded::default()),
+        []
+    );
     assert_eq!((lane.progress().passed(), lane.pending_rows()), (5, 0));
 }
 
@@ -376,11 +444,21 @@ fn a_redelivered_assignment_adds_no_row() {
 #[test]
 fn a_drain_yields_each_change_once() {
     let mut lane = lane_at(0);
-    apply(&mut lane, &vec![assigned(0, MARCH_MS), login(1, MARCH_MS), tests_run(2, MARCH_MS, 1)], &Loaded::default());
+    apply(
+        &mut lane,
+        &vec![assigned(0, MARCH_MS), login(1, MARCH_MS), tests_run(2, MARCH_MS, 1)],
+        &Loaded::default(),
+    );
     let rows = lane.drain();
-    assert_eq!((rows.active_users.len(), activity_rows(&rows), rows.test_executions.len()), (1, 1, 1));
+    assert_eq!(
+        (rows.active_users.len(), activity_rows(&rows), rows.test_executions.len()),
+        (1, 1, 1)
+    );
     assert_eq!(rows.organizations.len(), 2);
     assert_eq!(lane.pending_rows(), 0);
     let empty = lane.drain();
-    assert_eq!(LaneRows { record_times: Vec::new(), ..empty }, LaneRows::new(lane.source().clone(), lane.progress()));
+    assert_eq!(
+        LaneRows { record_times: Vec::new(), ..empty },
+        LaneRows::new(lane.source().clone(), lane.progress())
+    );
 }

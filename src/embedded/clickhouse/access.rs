@@ -19,17 +19,23 @@ const ACCESS_FILE: &str = "seatmeter-engine.xml";
 /// Grants that reach no further than the data directory. `SHOW` and the other groups are the
 /// engine's.
 const RIGHTS: &str = "CHECK, SHOW, SELECT, INSERT, \
-     ALTER UPDATE, ALTER DELETE, ALTER COLUMN, ALTER INDEX, ALTER STATISTICS, ALTER PROJECTION, ALTER CONSTRAINT, ALTER TTL, \
-     ALTER MATERIALIZE TTL, ALTER REWRITE PARTS, ALTER SETTINGS, ALTER MOVE PARTITION, ALTER MODIFY COMMENT, ALTER DATABASE, \
+     ALTER UPDATE, ALTER DELETE, ALTER COLUMN, ALTER INDEX, ALTER STATISTICS, ALTER PROJECTION, \
+     ALTER CONSTRAINT, ALTER TTL, \
+     ALTER MATERIALIZE TTL, ALTER REWRITE PARTS, ALTER SETTINGS, ALTER MOVE PARTITION, ALTER \
+     MODIFY COMMENT, ALTER DATABASE, \
      ALTER VIEW, \
-     CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE TEMPORARY TABLE, CREATE TEMPORARY VIEW, CREATE FUNCTION, \
+     CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE TEMPORARY TABLE, CREATE TEMPORARY VIEW, \
+     CREATE FUNCTION, \
      DROP, UNDROP TABLE, TRUNCATE, OPTIMIZE, KILL QUERY, KILL TRANSACTION, dictGet, \
-     SYSTEM DROP CACHE, SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM MOVES, SYSTEM CLEANUP, SYSTEM BACKGROUND, SYSTEM FLUSH, \
-     SYSTEM RELOAD ASYNCHRONOUS METRICS, SYSTEM WAIT LOADING PARTS, SYSTEM LOAD PRIMARY KEY, SYSTEM UNLOAD PRIMARY KEY";
+     SYSTEM DROP CACHE, SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM MOVES, SYSTEM CLEANUP, SYSTEM \
+     BACKGROUND, SYSTEM FLUSH, \
+     SYSTEM RELOAD ASYNCHRONOUS METRICS, SYSTEM WAIT LOADING PARTS, SYSTEM LOAD PRIMARY KEY, \
+     SYSTEM UNLOAD PRIMARY KEY";
 
-/// Settings that nobody may change. The first group names files and hosts, the second holds SQL that the guard would not see,
-/// the third runs statements, or reads views, without the engine's access control.
-/// The engine lets a subquery change them nevertheless, so the guard refuses them there.
+/// Settings that nobody may change. The first group names files and hosts, the second holds SQL
+/// that the guard would not see, the third runs statements, or reads views, without the engine's
+/// access control. The engine lets a subquery change them nevertheless, so the guard refuses them
+/// there.
 pub(super) const FIXED_SETTINGS: [&str; 22] = [
     "format_schema",
     "format_schema_source",
@@ -91,15 +97,22 @@ pub(super) fn define_default_database(data_dir: &Path) -> Result<()> {
 ///
 /// It cannot be written.
 pub(super) fn write(data_dir: &Path, allow_external: bool) -> Result<PathBuf> {
-    let folder = data_dir.canonicalize().with_context(|| format!("cannot look at {}", data_dir.display()))?;
+    let folder = data_dir
+        .canonicalize()
+        .with_context(|| format!("cannot look at {}", data_dir.display()))?;
     let path = folder.join(ACCESS_FILE);
-    let text = if allow_external { format!("<clickhouse>{NO_DATABASE}</clickhouse>\n") } else { restricted(&path) };
+    let text = if allow_external {
+        format!("<clickhouse>{NO_DATABASE}</clickhouse>\n")
+    } else {
+        restricted(&path)
+    };
     private::write_file(&path, &text)?;
     Ok(path)
 }
 
 fn restricted(path: &Path) -> String {
-    let fixed: String = FIXED_SETTINGS.iter().map(|name| format!("<{name}><readonly/></{name}>")).collect();
+    let fixed: String =
+        FIXED_SETTINGS.iter().map(|name| format!("<{name}><readonly/></{name}>")).collect();
     format!(
         "<clickhouse>{NO_DATABASE}
   <users_config>{path}</users_config>
@@ -143,7 +156,9 @@ mod tests {
     fn the_file_names_itself_and_no_source() {
         let text = restricted(Path::new("/a & b/<c>"));
         assert!(text.contains("<users_config>/a &amp; b/&lt;c&gt;</users_config>"), "{text}");
-        for source in ["FILE", "URL", "SOURCES", "BACKUP", "CREATE DICTIONARY", "NAMED COLLECTION", "READ"] {
+        for source in
+            ["FILE", "URL", "SOURCES", "BACKUP", "CREATE DICTIONARY", "NAMED COLLECTION", "READ"]
+        {
             assert!(!RIGHTS.split(", ").any(|right| right == source), "{source}");
         }
     }

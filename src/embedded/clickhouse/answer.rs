@@ -28,7 +28,10 @@ pub(super) fn whole(output: Output, format: &str, elapsed: Duration) -> Response
 /// If it fails now, the client has the status 200 already. The error then follows the rows in the
 /// form that ClickHouse's clients recognize, marked by a tag from the headers, and the connection
 /// is cut, so that no client takes the rows for complete.
-pub(super) fn chunks(receiver: mpsc::Receiver<Result<Vec<u8>, EngineError>>, format: &str) -> Response<Body> {
+pub(super) fn chunks(
+    receiver: mpsc::Receiver<Result<Vec<u8>, EngineError>>,
+    format: &str,
+) -> Response<Body> {
     let tag = exception_tag();
     let mut response = Response::new(Body::empty());
     describe(&mut response, format);
@@ -42,7 +45,9 @@ pub(super) fn chunks(receiver: mpsc::Receiver<Result<Vec<u8>, EngineError>>, for
 pub(super) fn failure(error: &EngineError) -> Response<Body> {
     let mut response = Response::new(Body::from(format!("{}\n", error.message)));
     *response.status_mut() = status(error.code);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
     set(&mut response, "x-clickhouse-exception-code", &error.code.to_string());
     response
 }
@@ -97,7 +102,9 @@ fn describe(response: &mut Response<Body>, format: &str) {
         "CSV" => "text/csv; charset=UTF-8; header=absent",
         "CSVWithNames" | "CSVWithNamesAndTypes" => "text/csv; charset=UTF-8; header=present",
         "JSON" | "JSONCompact" | "JSONStrings" | "JSONColumns" => "application/json; charset=UTF-8",
-        "JSONEachRow" | "JSONLines" | "NDJSON" | "JSONCompactEachRow" => "application/x-ndjson; charset=UTF-8",
+        "JSONEachRow" | "JSONLines" | "NDJSON" | "JSONCompactEachRow" => {
+            "application/x-ndjson; charset=UTF-8"
+        }
         "XML" => "application/xml; charset=UTF-8",
         "Native"
         | "RowBinary"
@@ -132,7 +139,8 @@ fn summary_json(summary: Summary, elapsed: Duration) -> String {
         ("result_bytes", summary.result_bytes),
         ("elapsed_ns", u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)),
     ];
-    let fields: Vec<String> = figures.iter().map(|(name, figure)| format!("\"{name}\":\"{figure}\"")).collect();
+    let fields: Vec<String> =
+        figures.iter().map(|(name, figure)| format!("\"{name}\":\"{figure}\"")).collect();
     format!("{{{}}}", fields.join(","))
 }
 
@@ -141,8 +149,8 @@ pub(super) fn status(code: u32) -> StatusCode {
     match code {
         194 => StatusCode::UNAUTHORIZED,
         192 | 193 | 497 | 512 | 516 => StatusCode::FORBIDDEN,
-        6 | 8 | 15 | 25 | 26 | 27 | 36 | 37 | 38 | 41 | 44 | 53 | 62 | 72 | 117 | 123 | 167 | 168 | 223 | 321 | 376
-        | 427 | 441 | 675 | 676 => StatusCode::BAD_REQUEST,
+        6 | 8 | 15 | 25 | 26 | 27 | 36 | 37 | 38 | 41 | 44 | 53 | 62 | 72 | 117 | 123 | 167
+        | 168 | 223 | 321 | 376 | 427 | 441 | 675 | 676 => StatusCode::BAD_REQUEST,
         46 | 47 | 50 | 56 | 60 | 63 | 73 | 78 | 81 | 115 | 152 | 336 | 511 => StatusCode::NOT_FOUND,
         229 => StatusCode::PAYLOAD_TOO_LARGE,
         48 => StatusCode::NOT_IMPLEMENTED,
@@ -160,9 +168,16 @@ mod tests {
 
     #[test]
     fn statuses_are_those_of_a_server() {
-        for (code, expected) in
-            [(62, 400), (60, 404), (81, 404), (516, 403), (194, 401), (241, 500), (243, 500), (159, 408)]
-        {
+        for (code, expected) in [
+            (62, 400),
+            (60, 404),
+            (81, 404),
+            (516, 403),
+            (194, 401),
+            (241, 500),
+            (243, 500),
+            (159, 408),
+        ] {
             assert_eq!(status(code).as_u16(), expected, "code {code}");
         }
     }
@@ -171,7 +186,8 @@ mod tests {
     fn an_error_amid_rows_has_its_length_and_tag() {
         assert_eq!(
             tagged("Code: 1. x", "abcdefghijklmnop"),
-            "\r\n__exception__\r\nabcdefghijklmnop\r\nCode: 1. x\n11 abcdefghijklmnop\r\n__exception__\r\n"
+            "\r\n__exception__\r\nabcdefghijklmnop\r\nCode: 1. x\n11 \
+            abcdefghijklmnop\r\n__exception__\r\n"
         );
     }
 

@@ -12,7 +12,8 @@ use super::request::{Parsed, not_implemented, not_utf8};
 use super::statement::{self, HEAD_BYTES_MAX, Insert, Scan};
 use crate::embedded::libchdb::EngineError;
 
-/// The text of a statement that stands alone, at most (the engine's own `max_query_size` is 256 KiB unless raised).
+/// The text of a statement that stands alone, at most (the engine's own `max_query_size` is 256 KiB
+/// unless raised).
 const STATEMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long the statement, or a form, may take to arrive, even if bytes keep coming.
 pub(super) const STATEMENT_TIME_MAX: Duration = Duration::from_secs(120);
@@ -51,7 +52,8 @@ pub(super) async fn read_statement(query: &str, body: &mut Incoming) -> Result<T
             }
             Scan::Alone if complete => return Ok(Text::Alone(text)),
             Scan::More if text.len() > HEAD_BYTES_MAX => {
-                let message = format!("The head of an INSERT is longer than {HEAD_BYTES_MAX} bytes");
+                let message =
+                    format!("The head of an INSERT is longer than {HEAD_BYTES_MAX} bytes");
                 return Err(EngineError::new(62, "SYNTAX_ERROR", &message));
             }
             Scan::Alone => {
@@ -79,16 +81,27 @@ pub(super) fn boundary(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Reads the fields of a `multipart/form-data` body as parameters, including the statement.
-pub(super) async fn read_form(parsed: &mut Parsed, body: &mut Incoming, boundary: String) -> Result<(), EngineError> {
+pub(super) async fn read_form(
+    parsed: &mut Parsed,
+    body: &mut Incoming,
+    boundary: String,
+) -> Result<(), EngineError> {
     let bytes = read_rest(Vec::new(), body).await?;
-    let stream = futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(Bytes::from(bytes)) });
+    let stream =
+        futures_util::stream::once(async { Ok::<_, std::convert::Infallible>(Bytes::from(bytes)) });
     let mut form = multer::Multipart::new(stream, boundary);
-    let bad = |error: multer::Error| EngineError::new(36, "BAD_ARGUMENTS", &format!("Bad form data: {error}"));
+    let bad = |error: multer::Error| {
+        EngineError::new(36, "BAD_ARGUMENTS", &format!("Bad form data: {error}"))
+    };
     let mut fields = 0;
     while let Some(field) = form.next_field().await.map_err(bad)? {
         fields += 1;
         if fields > FIELDS_MAX {
-            return Err(EngineError::new(36, "BAD_ARGUMENTS", &format!("A form has more than {FIELDS_MAX} fields")));
+            return Err(EngineError::new(
+                36,
+                "BAD_ARGUMENTS",
+                &format!("A form has more than {FIELDS_MAX} fields"),
+            ));
         }
         if field.file_name().is_some() {
             return Err(not_implemented("files in a form (external tables)"));
@@ -96,7 +109,9 @@ pub(super) async fn read_form(parsed: &mut Parsed, body: &mut Incoming, boundary
         let name = field.name().unwrap_or("").to_owned();
         // The caller is authenticated before a body is read.
         if matches!(name.as_str(), "user" | "password") {
-            return Err(not_implemented(&format!("{name} in a form; send it in the address or by a header")));
+            return Err(not_implemented(&format!(
+                "{name} in a form; send it in the address or by a header"
+            )));
         }
         // Not `text()`, which strips a byte order mark from the value: the query would be for
         // another account's id.
@@ -122,10 +137,14 @@ impl Incoming {
         match tokio::time::timeout(IDLE_MAX, self.stream.next()).await {
             Ok(Some(Ok(piece))) => Ok(Some(piece)),
             Ok(None) => Ok(None),
-            Ok(Some(Err(error))) => {
-                Err(EngineError::new(210, "NETWORK_ERROR", &format!("The request's body broke off: {error}")))
+            Ok(Some(Err(error))) => Err(EngineError::new(
+                210,
+                "NETWORK_ERROR",
+                &format!("The request's body broke off: {error}"),
+            )),
+            Err(_) => {
+                Err(EngineError::new(209, "SOCKET_TIMEOUT", "The request's body stopped coming"))
             }
-            Err(_) => Err(EngineError::new(209, "SOCKET_TIMEOUT", "The request's body stopped coming")),
         }
     }
 

@@ -1,15 +1,18 @@
-//! Confining the engine to its data folder by the operating system, so that what slips past the engine's own
-//! [access control](super::access) and the [guard](super::guard) still finds no other file, program or host.
+//! Confining the engine to its data folder by the operating system, so that what slips past the
+//! engine's own [access control](super::access) and the [guard](super::guard) still finds no other
+//! file, program or host.
 //!
-//! Linux does it (Landlock, 5.13 and newer; connections from 6.7 on). It holds for the calling thread and those that it starts,
-//! and cannot be taken back; what is open or loaded already stays so.
+//! Linux does it (Landlock, 5.13 and newer; connections from 6.7 on). It holds for the calling
+//! thread and those that it starts, and cannot be taken back; what is open or loaded already stays
+//! so.
 
 use std::path::Path;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::confine;
 
-/// What else the engine reads: how large the machine is and what it does, the time zone, and the system's libraries.
+/// What else the engine reads: how large the machine is and what it does, the time zone, and the
+/// system's libraries.
 #[cfg(target_os = "linux")]
 const READ: [&str; 19] = [
     "/dev/null",
@@ -37,7 +40,8 @@ const READ: [&str; 19] = [
 fn not_confined(reason: &str, data_dir: &Path) {
     tracing::info!(
         data_dir = %data_dir.display(),
-        "the engine is not confined to its data folder by the system, only by its own access control: {reason}"
+        "the engine is not confined to its data folder by the system, only by its own access \
+        control: {reason}"
     );
 }
 
@@ -51,8 +55,8 @@ mod linux {
     use std::path::Path;
 
     use landlock::{
-        ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError,
-        RulesetStatus, path_beneath_rules,
+        ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
+        RulesetError, RulesetStatus, path_beneath_rules,
     };
 
     use super::{READ, not_confined};
@@ -60,8 +64,9 @@ mod linux {
     /// The newest kind of access that is known here; an older kernel confines as far as it can.
     const KNOWN: ABI = ABI::V5;
 
-    /// Leaves this thread, and those that it starts, all access to the data folder, read access to a little of the system, and
-    /// no connection to anywhere. Where the system cannot, that is logged.
+    /// Leaves this thread, and those that it starts, all access to the data folder, read access to
+    /// a little of the system, and no connection to anywhere. Where the system cannot, that is
+    /// logged.
     pub(in super::super) fn confine(data_dir: &Path) {
         match restrict(data_dir) {
             Ok(RulesetStatus::NotEnforced) => not_confined("this kernel lacks Landlock", data_dir),
@@ -134,7 +139,11 @@ mod linux {
                 return;
             };
             for (at, attempt) in attempts.into_iter().enumerate() {
-                assert_eq!(attempt.map_err(|error| error.kind()), Err(ErrorKind::PermissionDenied), "attempt {at}");
+                assert_eq!(
+                    attempt.map_err(|error| error.kind()),
+                    Err(ErrorKind::PermissionDenied),
+                    "attempt {at}"
+                );
             }
             assert_eq!(fs::read(other.path().join("secret")).unwrap(), b"x", "another thread");
         }

@@ -16,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::Layer as _;
 
-/// Connections at once. A further one takes the place of the oldest whose client has not shown the password, and waits where
-/// all have.
+/// Connections at once. A further one takes the place of the oldest whose client has not shown the
+/// password, and waits where all have.
 const CONNECTIONS_MAX: usize = 512;
 /// How long a client may take to send a request's head, and how long an idle connection is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -70,7 +70,12 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     serve_at_most(CONNECTIONS_MAX, listener, router, stop).await;
 }
 
-async fn serve_at_most(connections_max: usize, listener: TcpListener, router: Router, stop: CancellationToken) {
+async fn serve_at_most(
+    connections_max: usize,
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(connections_max));
     let strangers = Strangers::default();
@@ -123,7 +128,8 @@ fn serve_connection(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX);
-    let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    let connection =
+        graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     tokio::spawn(async move {
         // A client that has left, or does not send HTTP, is not reported.
         tokio::select! {
@@ -163,7 +169,8 @@ mod tests {
     async fn the_oldest_stranger_makes_room() {
         const BEGUN: &str = "GET / HTTP/1.1\r\nHost: ";
         const KNOWN: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        let router = Router::new().route("/", get(|Extension(peer): Extension<Peer>| async move { peer.keep_place() }));
+        let router = Router::new()
+            .route("/", get(|Extension(peer): Extension<Peer>| async move { peer.keep_place() }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve_at_most(3, listener, router, CancellationToken::new()));

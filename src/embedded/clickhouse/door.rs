@@ -34,7 +34,11 @@ fn digest(text: &str) -> [u8; 32] {
 
 impl Door {
     pub(super) fn new(password: &SecretString, names: &[String], listen: IpAddr) -> Door {
-        Door { password: digest(password.expose_secret()), names: names.to_vec(), listen: listen.to_canonical() }
+        Door {
+            password: digest(password.expose_secret()),
+            names: names.to_vec(),
+            listen: listen.to_canonical(),
+        }
     }
 
     /// Refuses requests that a foreign web page sends from a user's browser. A page cannot hide its
@@ -43,20 +47,26 @@ impl Door {
     ///
     /// # Errors
     ///
-    /// A foreign `Host`, `Origin` or `Sec-Fetch-Site`, or more than one of them; no `Host` where HTTP asks for one, or another
-    /// one than an absolute target names.
-    pub(super) fn refuse_web_pages<B>(&self, request: &Request<B>, local: IpAddr) -> Result<(), EngineError> {
+    /// A foreign `Host`, `Origin` or `Sec-Fetch-Site`, or more than one of them; no `Host` where
+    /// HTTP asks for one, or another one than an absolute target names.
+    pub(super) fn refuse_web_pages<B>(
+        &self,
+        request: &Request<B>,
+        local: IpAddr,
+    ) -> Result<(), EngineError> {
         let headers = request.headers();
         let host = only(headers, HOST)?;
         if host.is_none() && request.version() > Version::HTTP_10 {
             return Err(bad_host("no Host"));
         }
-        if request.uri().authority().is_some_and(|target| host.is_some_and(|host| *target != host)) {
+        if request.uri().authority().is_some_and(|target| host.is_some_and(|host| *target != host))
+        {
             return Err(bad_host("another Host than its target"));
         }
         let asked = host.or(request.uri().authority().map(Authority::as_str));
         if asked.is_some_and(|asked| !self.is_own(asked, local)) {
-            let text = "The name in Host is none of this server: ask it by its address, by localhost, or by a name or address \
+            let text = "The name in Host is none of this server: ask it by its address, by \
+                localhost, or by a name or address \
                         that it was started with (--host-name)";
             return Err(EngineError::new(497, "ACCESS_DENIED", text));
         }
@@ -64,9 +74,14 @@ impl Door {
             let page = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
             page.is_none() || page != asked
         });
-        let crosses = only(headers, SEC_FETCH_SITE)?.is_some_and(|site| !matches!(site, "none" | "same-origin"));
+        let crosses = only(headers, SEC_FETCH_SITE)?
+            .is_some_and(|site| !matches!(site, "none" | "same-origin"));
         if is_foreign || crosses {
-            return Err(EngineError::new(497, "ACCESS_DENIED", "Requests from web pages of others are refused"));
+            return Err(EngineError::new(
+                497,
+                "ACCESS_DENIED",
+                "Requests from web pages of others are refused",
+            ));
         }
         Ok(())
     }
@@ -80,20 +95,28 @@ impl Door {
         if user == USER && digest(given) == self.password {
             return Ok(());
         }
-        let text = format!("{user}: Authentication failed: password is incorrect, or there is no user with such name");
+        let text = format!(
+            "{user}: Authentication failed: password is incorrect, or there is no user with such \
+            name"
+        );
         Err(EngineError::new(516, "AUTHENTICATION_FAILED", &text))
     }
 
-    /// A host of a request that no DNS server has made up, and that leads here: localhost, a loopback address, the address that
-    /// was connected to or is listened on, or what was given at the start.
+    /// A host of a request that no DNS server has made up, and that leads here: localhost, a
+    /// loopback address, the address that was connected to or is listened on, or what was given at
+    /// the start.
     fn is_own(&self, host: &str, local: IpAddr) -> bool {
         // An address with a port, or either without one; IPv6 is in brackets.
         let without_port = match host.rsplit_once(':') {
             Some((name, port)) if port.parse::<u16>().is_ok() => name,
             _ => host,
         };
-        let name = without_port.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(without_port);
-        let is_here = |address: IpAddr| address.is_loopback() || address == local || address == self.listen;
+        let name = without_port
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(without_port);
+        let is_here =
+            |address: IpAddr| address.is_loopback() || address == local || address == self.listen;
         name.eq_ignore_ascii_case("localhost")
             || name.parse::<IpAddr>().is_ok_and(|address| is_here(address.to_canonical()))
             || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
@@ -109,7 +132,11 @@ fn only(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, EngineErr
     let mut values = headers.get_all(&name).iter();
     match (values.next(), values.next()) {
         (value, None) => Ok(value.map(|value: &HeaderValue| value.to_str().unwrap_or("\u{fffd}"))),
-        _ => Err(EngineError::new(36, "BAD_ARGUMENTS", &format!("The request has more than one {name}"))),
+        _ => Err(EngineError::new(
+            36,
+            "BAD_ARGUMENTS",
+            &format!("The request has more than one {name}"),
+        )),
     }
 }
 
@@ -122,7 +149,11 @@ mod tests {
         Door::new(&SecretString::from("secret"), &names, "0.0.0.0".parse().unwrap())
     }
 
-    fn refused_as(version: Version, target: &str, headers: &[(&'static str, &'static str)]) -> Option<u32> {
+    fn refused_as(
+        version: Version,
+        target: &str,
+        headers: &[(&'static str, &'static str)],
+    ) -> Option<u32> {
         let mut request = Request::builder().version(version).uri(target).body(()).unwrap();
         for (name, value) in headers {
             request.headers_mut().append(*name, HeaderValue::from_static(value));
@@ -181,7 +212,10 @@ mod tests {
         assert_eq!(target("http://localhost/", "evil.example"), Some(36));
         assert_eq!(target("http://evil.example/", "evil.example"), Some(497));
         assert_eq!(refused_as(Version::HTTP_10, "http://evil.example/", &[]), Some(497));
-        assert_eq!(refused_as(Version::HTTP_10, "http://localhost/", &[("origin", "http://localhost")]), None);
+        assert_eq!(
+            refused_as(Version::HTTP_10, "http://localhost/", &[("origin", "http://localhost")]),
+            None
+        );
     }
 
     #[test]
@@ -196,9 +230,11 @@ mod tests {
         ] {
             assert_eq!(refused(&[own, header]), Some(497), "{header:?}");
         }
-        for header in
-            [("origin", "http://127.0.0.1:8123"), ("sec-fetch-site", "none"), ("sec-fetch-site", "same-origin")]
-        {
+        for header in [
+            ("origin", "http://127.0.0.1:8123"),
+            ("sec-fetch-site", "none"),
+            ("sec-fetch-site", "same-origin"),
+        ] {
             assert_eq!(refused(&[own, header]), None, "{header:?}");
         }
         let old = refused_as(Version::HTTP_10, "/", &[("origin", "http://evil.example")]);
@@ -208,15 +244,21 @@ mod tests {
     #[test]
     fn the_user_shows_the_password() {
         let check = |user: Option<&str>, password: Option<&str>| {
-            let credentials = Credentials { user: user.map(str::to_owned), password: password.map(str::to_owned) };
+            let credentials = Credentials {
+                user: user.map(str::to_owned),
+                password: password.map(str::to_owned),
+            };
             door().check_password(&credentials).err().map(|error| error.code)
         };
         assert_eq!(check(None, Some("secret")), None);
         assert_eq!(check(Some("default"), Some("secret")), None);
         assert_eq!(check(Some(""), Some("secret")), None);
-        for (user, password) in
-            [(None, None), (None, Some("")), (None, Some("Secret")), (Some("admin"), Some("secret"))]
-        {
+        for (user, password) in [
+            (None, None),
+            (None, Some("")),
+            (None, Some("Secret")),
+            (Some("admin"), Some("secret")),
+        ] {
             assert_eq!(check(user, password), Some(516), "{user:?} {password:?}");
         }
     }

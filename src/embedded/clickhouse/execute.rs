@@ -18,16 +18,18 @@ use crate::embedded::libchdb::{Connection, EngineError, Library, Output, ResultS
 /// Chunks of a result that wait for a slow client, at most; each is about 65,000 rows.
 const CHUNKS_WAITING_MAX: usize = 2;
 
-/// Settings of every connection, before the request's own. INSERTs are acknowledged when they are written, times without a
-/// zone are UTC on any machine, the engine's extras beyond a server's SQL are off, and INSERTs fail (code 243) while 64 MiB
-/// of the disk are still free.
-const BASE_SETTINGS: &str = "SET async_insert = 0, session_timezone = 'UTC', implicit_select = 0, allow_introspection_functions = 0, \
+/// Settings of every connection, before the request's own. INSERTs are acknowledged when they are
+/// written, times without a zone are UTC on any machine, the engine's extras beyond a server's SQL
+/// are off, and INSERTs fail (code 243) while 64 MiB of the disk are still free.
+const BASE_SETTINGS: &str = "SET async_insert = 0, session_timezone = 'UTC', implicit_select = 0, \
+    allow_introspection_functions = 0, \
      min_free_disk_bytes_to_perform_insert = 67108864";
 
 /// The setting that holds a query's comment.
 const LOG_COMMENT: &str = "log_comment";
 
-/// The engine's refusal of a streaming SELECT for a statement of another kind, before it has run anything.
+/// The engine's refusal of a streaming SELECT for a statement of another kind, before it has run
+/// anything.
 const NOT_STREAMABLE: &str = "Streaming query is not supported";
 
 /// The engine on its data directory.
@@ -107,7 +109,12 @@ impl Engine {
     /// left.
     ///
     /// A statement that may have written is acknowledged only when the sentinel confirms it.
-    pub(super) fn run(&self, job: Job, sentinel: &Sentinel, reply: oneshot::Sender<Result<Reply, EngineError>>) {
+    pub(super) fn run(
+        &self,
+        job: Job,
+        sentinel: &Sentinel,
+        reply: oneshot::Sender<Result<Reply, EngineError>>,
+    ) {
         let mut connection = match self.session(&job) {
             Ok(connection) => connection,
             Err(error) => return answer(reply, Err(error)),
@@ -123,7 +130,10 @@ impl Engine {
                 let outcome = insert(&mut connection, &sql, &format, parameters, &mut data);
                 drop(connection);
                 let outcome = outcome.and_then(|summary| sentinel.confirm().map(|()| summary));
-                answer(reply, outcome.map(|summary| Reply::Whole(Output { bytes: Vec::new(), summary })));
+                answer(
+                    reply,
+                    outcome.map(|summary| Reply::Whole(Output { bytes: Vec::new(), summary })),
+                );
             }
             Statement::Alone { sql, format, kind } => {
                 let may_stream = kind == Kind::StreamedSelect && !job.request.wait_end_of_query;
@@ -137,7 +147,9 @@ impl Engine {
                 }
                 let outcome = connection.query(&sql, &format, parameters);
                 drop(connection);
-                let confirmed = |output| if only_reads { Ok(output) } else { sentinel.confirm().map(|()| output) };
+                let confirmed = |output| {
+                    if only_reads { Ok(output) } else { sentinel.confirm().map(|()| output) }
+                };
                 answer(reply, outcome.and_then(confirmed).map(Reply::Whole));
             }
         }
@@ -150,7 +162,10 @@ impl Engine {
 
     /// Asks the statement with that mark to stop, if it runs.
     pub(super) fn cancel(&self, mark: &str) -> Result<(), EngineError> {
-        let statement = format!("KILL QUERY WHERE endsWith(Settings['log_comment'], {}) ASYNC", quoted(mark, '\''));
+        let statement = format!(
+            "KILL QUERY WHERE endsWith(Settings['log_comment'], {}) ASYNC",
+            quoted(mark, '\'')
+        );
         self.connect()?.query(statement.as_bytes(), "Null", &[]).map(drop)
     }
 
@@ -164,7 +179,8 @@ impl Engine {
         // The engine assigns query ids itself, so a query is identified by a mark after the comment
         // of the request.
         let comment = request.settings.iter().rev().find(|(name, _)| name == LOG_COMMENT);
-        let comment = comment.map_or_else(|| job.mark.clone(), |(_, comment)| format!("{comment} {}", job.mark));
+        let comment = comment
+            .map_or_else(|| job.mark.clone(), |(_, comment)| format!("{comment} {}", job.mark));
         let marked = [(LOG_COMMENT.to_owned(), comment)];
         let settings: Vec<String> = request
             .settings
@@ -208,12 +224,22 @@ fn insert(
         match data.blocking_recv() {
             Some(Data::Piece(piece)) => stream.append(&piece)?,
             Some(Data::End) => return stream.finish(),
-            None => return Err(EngineError::new(210, "NETWORK_ERROR", "The data of an INSERT broke off")),
+            None => {
+                return Err(EngineError::new(
+                    210,
+                    "NETWORK_ERROR",
+                    "The data of an INSERT broke off",
+                ));
+            }
         }
     }
 }
 
-fn stream_out(mut stream: ResultStream<'_>, framing: Framing, reply: oneshot::Sender<Result<Reply, EngineError>>) {
+fn stream_out(
+    mut stream: ResultStream<'_>,
+    framing: Framing,
+    reply: oneshot::Sender<Result<Reply, EngineError>>,
+) {
     // Two chunks before the response: a small result then has a length, and an early error its HTTP
     // status.
     let (first, second) = match first_two(&mut stream, framing) {
@@ -246,7 +272,10 @@ fn stream_out(mut stream: ResultStream<'_>, framing: Framing, reply: oneshot::Se
     }
 }
 
-fn first_two(stream: &mut ResultStream<'_>, framing: Framing) -> Result<(Output, Option<Vec<u8>>), EngineError> {
+fn first_two(
+    stream: &mut ResultStream<'_>,
+    framing: Framing,
+) -> Result<(Output, Option<Vec<u8>>), EngineError> {
     let first = stream.next_chunk()?.unwrap_or_default();
     let second = next(stream, framing)?;
     Ok((first, second))
@@ -256,7 +285,11 @@ fn first_two(stream: &mut ResultStream<'_>, framing: Framing) -> Result<(Output,
 fn next(stream: &mut ResultStream<'_>, framing: Framing) -> Result<Option<Vec<u8>>, EngineError> {
     let Some(mut chunk) = stream.next_chunk()? else { return Ok(None) };
     let header_bytes = framing.header_bytes(&chunk.bytes).ok_or_else(|| {
-        EngineError::new(1001, "STD_EXCEPTION", "A chunk of the result does not begin with the header of its format")
+        EngineError::new(
+            1001,
+            "STD_EXCEPTION",
+            "A chunk of the result does not begin with the header of its format",
+        )
     })?;
     chunk.bytes.drain(..header_bytes);
     Ok(Some(chunk.bytes))

@@ -34,10 +34,12 @@ impl Framing {
             | "JSONStringsEachRow"
             | "JSONCompactEachRow"
             | "JSONCompactStringsEachRow" => Framing::Rows,
-            "TabSeparatedWithNames" | "TSVWithNames" | "JSONCompactEachRowWithNames" => Framing::Lines(1),
-            "TabSeparatedWithNamesAndTypes" | "TSVWithNamesAndTypes" | "JSONCompactEachRowWithNamesAndTypes" => {
-                Framing::Lines(2)
+            "TabSeparatedWithNames" | "TSVWithNames" | "JSONCompactEachRowWithNames" => {
+                Framing::Lines(1)
             }
+            "TabSeparatedWithNamesAndTypes"
+            | "TSVWithNamesAndTypes"
+            | "JSONCompactEachRowWithNamesAndTypes" => Framing::Lines(2),
             "CSVWithNames" => Framing::CsvLines(1),
             "CSVWithNamesAndTypes" => Framing::CsvLines(2),
             "RowBinaryWithNames" => Framing::Binary(1),

@@ -56,23 +56,33 @@ impl Guard {
     /// # Errors
     ///
     /// The name that reaches outside and how to allow it; or that the text cannot be judged.
-    pub(super) fn check(&self, text: &[u8], parameters: &[(String, String)]) -> Result<(), EngineError> {
-        let items: Vec<Item<'_>> = Tokens::new(text).map(|(token, range)| (token, &text[range])).collect();
+    pub(super) fn check(
+        &self,
+        text: &[u8],
+        parameters: &[(String, String)],
+    ) -> Result<(), EngineError> {
+        let items: Vec<Item<'_>> =
+            Tokens::new(text).map(|(token, range)| (token, &text[range])).collect();
         refuse_unclear(&items)?;
         refuse_names(&items, parameters)?;
         let is_definition = is_definition(&items);
-        let mut defined = items.iter().skip(1).filter(|item| !is(item, "OR") && !is(item, "REPLACE"));
+        let mut defined =
+            items.iter().skip(1).filter(|item| !is(item, "OR") && !is(item, "REPLACE"));
         if is_definition && defined.next().is_some_and(|item| is(item, "DICTIONARY")) {
             return Err(external("A dictionary"));
         }
-        let attaches =
-            items.windows(2).any(|pair| is(&pair[0], "ATTACH") && !is(&pair[1], "PART") && !is(&pair[1], "PARTITION"));
+        let attaches = items.windows(2).any(|pair| {
+            is(&pair[0], "ATTACH") && !is(&pair[1], "PART") && !is(&pair[1], "PARTITION")
+        });
         for (at, item) in items.iter().enumerate() {
             let before = at.checked_sub(1).map(|at| &items[at]);
             let next = items.get(at + 1);
             let is_call = next.is_some_and(|next| next.0 == Token::Open && next.1 == b"(");
             let starts = before.is_none_or(|before| before.0 == Token::Symbol(b';'));
-            if is(item, "OUTFILE") || is(item, "INFILE") || (starts && (is(item, "BACKUP") || is(item, "RESTORE"))) {
+            if is(item, "OUTFILE")
+                || is(item, "INFILE")
+                || (starts && (is(item, "BACKUP") || is(item, "RESTORE")))
+            {
                 return Err(external(&String::from_utf8_lossy(item.1)));
             }
             if attaches && is(item, "FROM") && next.is_some_and(is_string) {
@@ -85,14 +95,17 @@ impl Guard {
             if is_qualified(&items[..at]) {
                 continue;
             }
-            // A setting that is switched on needs no value. A column may be called `dialect`, which means nothing in a subquery.
+            // A setting that is switched on needs no value. A column may be called `dialect`, which
+            // means nothing in a subquery.
             let is_fixed = name != "dialect" && FIXED_SETTINGS.contains(&name.as_ref());
             if is_fixed || EXTERNAL_FUNCTIONS.contains(&name.as_ref()) {
                 return Err(external(&name));
             }
             let name = name.to_lowercase();
             let defines = before.is_some_and(|before| {
-                is(before, "INTO") || (is_definition && ["TABLE", "EXISTS", "VIEW"].iter().any(|word| is(before, word)))
+                is(before, "INTO")
+                    || (is_definition
+                        && ["TABLE", "EXISTS", "VIEW"].iter().any(|word| is(before, word)))
             });
             if !is_call || defines {
                 continue;
@@ -109,9 +122,15 @@ impl Guard {
 
     /// The name after the word `ENGINE`, with or without an equals sign.
     fn check_engine(&self, rest: &[Item<'_>]) -> Result<(), EngineError> {
-        let rest = if rest.first().is_some_and(|item| item.0 == Token::Symbol(b'=')) { &rest[1..] } else { rest };
+        let rest = if rest.first().is_some_and(|item| item.0 == Token::Symbol(b'=')) {
+            &rest[1..]
+        } else {
+            rest
+        };
         match rest.first().and_then(name_of) {
-            Some(name) if self.engines.contains(&name.to_lowercase()) => Err(external(&format!("ENGINE = {name}"))),
+            Some(name) if self.engines.contains(&name.to_lowercase()) => {
+                Err(external(&format!("ENGINE = {name}")))
+            }
             _ => Ok(()),
         }
     }
@@ -120,7 +139,8 @@ impl Guard {
 /// The refusal of a name that reaches outside.
 pub(super) fn external(what: &str) -> EngineError {
     let text = format!(
-        "{what} reaches files, programs or other hosts, which is off: start the engine with --allow-external to allow it"
+        "{what} reaches files, programs or other hosts, which is off: start the engine with \
+        --allow-external to allow it"
     );
     EngineError::new(497, "ACCESS_DENIED", &text)
 }
@@ -130,7 +150,8 @@ pub(super) fn explained(mut error: EngineError) -> EngineError {
     let is_of_access = error.code == 497 || error.code == 452;
     if is_of_access && !error.message.contains("--allow-external") {
         error.message.push_str(
-            " (what may reach files, programs or other hosts is off; start the engine with --allow-external to allow it)",
+            " (what may reach files, programs or other hosts is off; start the engine with \
+            --allow-external to allow it)",
         );
     }
     error
@@ -153,11 +174,13 @@ fn refuse_unclear(items: &[Item<'_>]) -> Result<(), EngineError> {
 
 /// Whether a statement may define something.
 fn is_definition(items: &[Item<'_>]) -> bool {
-    items.first().is_some_and(|first| ["CREATE", "ATTACH", "REPLACE"].iter().any(|word| is(first, word)))
+    items
+        .first()
+        .is_some_and(|first| ["CREATE", "ATTACH", "REPLACE"].iter().any(|word| is(first, word)))
 }
 
-/// Refuses names that the text does not show: functions that a parameter names, and statements beside the first one, which the
-/// engine runs past its access control.
+/// Refuses names that the text does not show: functions that a parameter names, and statements
+/// beside the first one, which the engine runs past its access control.
 fn refuse_names(items: &[Item<'_>], parameters: &[(String, String)]) -> Result<(), EngineError> {
     if items.windows(2).any(is_parallel_with) {
         return Err(external("PARALLEL WITH"));
@@ -165,7 +188,9 @@ fn refuse_names(items: &[Item<'_>], parameters: &[(String, String)]) -> Result<(
     // A view is given its parameters by whoever reads it, in a string.
     let is_view = is_definition(items) && items.iter().any(|item| is(item, "VIEW"));
     for placeholder in items.windows(4) {
-        let [(Token::Open, b"{"), name, (Token::Symbol(b':'), _), kind] = placeholder else { continue };
+        let [(Token::Open, b"{"), name, (Token::Symbol(b':'), _), kind] = placeholder else {
+            continue;
+        };
         if !is(kind, "Identifier") {
             continue;
         }
@@ -178,7 +203,8 @@ fn refuse_names(items: &[Item<'_>], parameters: &[(String, String)]) -> Result<(
     Ok(())
 }
 
-/// Whether what follows belongs to a name, as `file` in `t.file`. The dot of `1.` belongs to a number.
+/// Whether what follows belongs to a name, as `file` in `t.file`. The dot of `1.` belongs to a
+/// number.
 fn is_qualified(before: &[Item<'_>]) -> bool {
     let [.., owner, (Token::Symbol(b'.'), _)] = before else { return false };
     match owner.0 {
@@ -220,7 +246,9 @@ fn unquoted(text: &[u8]) -> String {
                 }
                 // An escaped character that is not a letter of a name; its value does not matter.
                 Some(b'N') => {}
-                Some(b'0' | b'a' | b'b' | b'e' | b'f' | b'n' | b'r' | b't' | b'v') => name.push(b' '),
+                Some(b'0' | b'a' | b'b' | b'e' | b'f' | b'n' | b'r' | b't' | b'v') => {
+                    name.push(b' ')
+                }
                 Some(other) => name.push(other),
                 None => {}
             },
@@ -280,14 +308,26 @@ mod tests {
             ("CREATE TABLE t (a Int8) engine filelog('x')", "filelog"),
             ("CREATE TABLE t (a Int8) ENGINE=`QueryRunner`", "QueryRunner"),
             ("CREATE DATABASE d ENGINE = SQLite('x')", "SQLite"),
-            ("CREATE TABLE t (a Int8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk(type = web)", "disk"),
-            ("CREATE TABLE t (a Int8) ENGINE = MergeTree ORDER BY a SETTINGS disk = `disk`(type = web)", "disk"),
+            (
+                "CREATE TABLE t (a Int8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk(type = \
+                web)",
+                "disk",
+            ),
+            (
+                "CREATE TABLE t (a Int8) ENGINE = MergeTree ORDER BY a SETTINGS disk = `disk`(type \
+                = web)",
+                "disk",
+            ),
             ("SELECT * FROM (SELECT 1 SETTINGS format_template_row = 'x')", "format_template_row"),
-            ("SELECT * FROM (SELECT 1 SETTINGS a = 1, `additional_result_filter`='x')", "additional_result_filter"),
+            (
+                "SELECT * FROM (SELECT 1 SETTINGS a = 1, `additional_result_filter`='x')",
+                "additional_result_filter",
+            ),
             ("BACKUP TABLE t TO File('x')", "BACKUP"),
             ("restore table t from S3('x')", "restore"),
             (
-                "CREATE TABLE t (a Int8) ENGINE = Memory PARALLEL WITH CREATE TABLE u (a Int8) ENGINE = Log",
+                "CREATE TABLE t (a Int8) ENGINE = Memory PARALLEL WITH CREATE TABLE u (a Int8) \
+                ENGINE = Log",
                 "PARALLEL WITH",
             ),
             ("CREATE DICTIONARY d (a Int8) PRIMARY KEY a SOURCE(HTTP(url 'x'))", "dictionary"),
@@ -297,9 +337,16 @@ mod tests {
             ("SELECT b FROM values(('a String, b String ALIAS `file`(''x'')'), 'x')", "file"),
             ("CREATE TABLE t AS null('a String, b String DEFAULT file(''x'')')", "file"),
             ("SELECT * FROM format('CSV', 'a String, b String DEFAULT file(''x'')', '1')", "file"),
-            ("SELECT * FROM null('a Int8 DEFAULT (SELECT 1 FROM null(''b Int8 DEFAULT file(x)''))')", "file"),
+            (
+                "SELECT * FROM null('a Int8 DEFAULT (SELECT 1 FROM null(''b Int8 DEFAULT \
+                file(x)''))')",
+                "file",
+            ),
             ("SELECT * FROM generateRandom({s:String})", "single quotes"),
-            ("SELECT * FROM (SELECT 1 SETTINGS allow_experimental_ai_functions)", "allow_experimental_ai_functions"),
+            (
+                "SELECT * FROM (SELECT 1 SETTINGS allow_experimental_ai_functions)",
+                "allow_experimental_ai_functions",
+            ),
             ("ATTACH TABLE t FROM '/x' (a Int8) ENGINE = Log", "ATTACH"),
             ("SELECT * FROM format('values', '(1)')", "Values"),
             ("WITH 'Values' AS CSV SELECT * FROM format(CSV, '(1)')", "single quotes"),
@@ -340,17 +387,25 @@ mod tests {
             let parameters = [("f".to_owned(), "f".to_owned()), ("g".to_owned(), value.to_owned())];
             guard().check(text.as_bytes(), &parameters).map_err(|error| error.code)
         };
-        for text in ["SELECT arrayMap({g:Identifier}, ['x'])", "SELECT arrayMap({ /**/ g : Identifier }, ['x'])"] {
+        for text in [
+            "SELECT arrayMap({g:Identifier}, ['x'])",
+            "SELECT arrayMap({ /**/ g : Identifier }, ['x'])",
+        ] {
             assert_eq!(check(text, "file"), Err(497), "{text}");
             assert_eq!(check(text, "upper"), Ok(()), "{text}");
         }
-        for text in
-            ["CREATE VIEW v AS SELECT arrayMap({g:Identifier}, ['x'])", "SELECT arrayMap({h:Identifier}, ['x'])"]
-        {
+        for text in [
+            "CREATE VIEW v AS SELECT arrayMap({g:Identifier}, ['x'])",
+            "SELECT arrayMap({h:Identifier}, ['x'])",
+        ] {
             assert_eq!(check(text, "upper"), Err(497), "{text}");
         }
         assert_eq!(check("CREATE TABLE {g:Identifier} (a Int8) ENGINE = Log", "t"), Ok(()));
-        assert_eq!(check("SELECT {g:String}, {f:Identifier}", "file"), Ok(()), "an account may have that id");
+        assert_eq!(
+            check("SELECT {g:String}, {f:Identifier}", "file"),
+            Ok(()),
+            "an account may have that id"
+        );
     }
 
     #[test]

@@ -65,7 +65,10 @@ pub(super) async fn refuse_web_pages(
 }
 
 /// Handles a request to the query interface.
-pub(super) async fn answer_request(State(server): State<Arc<Server>>, http: Request) -> Response<Body> {
+pub(super) async fn answer_request(
+    State(server): State<Arc<Server>>,
+    http: Request,
+) -> Response<Body> {
     match server.answer(http).await {
         Ok(response) => response,
         Err(error) if server.guard.is_some() => answer::failure(&guard::explained(error)),
@@ -74,7 +77,12 @@ pub(super) async fn answer_request(State(server): State<Arc<Server>>, http: Requ
 }
 
 impl Server {
-    pub(super) fn new(engine: Engine, sentinel: Arc<Sentinel>, door: Door, guard: Option<Guard>) -> Server {
+    pub(super) fn new(
+        engine: Engine,
+        sentinel: Arc<Sentinel>,
+        door: Door,
+        guard: Option<Guard>,
+    ) -> Server {
         Server {
             engine,
             sentinel,
@@ -97,21 +105,29 @@ impl Server {
         }
         let mut parsed = self.admit(&head)?;
         let mut body = Incoming::new(body);
-        let text = tokio::time::timeout(STATEMENT_TIME_MAX, self.read(&head, &mut parsed, &mut body));
-        let text = text
-            .await
-            .map_err(|_| EngineError::new(209, "SOCKET_TIMEOUT", "The statement took too long to come"))??;
+        let text =
+            tokio::time::timeout(STATEMENT_TIME_MAX, self.read(&head, &mut parsed, &mut body));
+        let text = text.await.map_err(|_| {
+            EngineError::new(209, "SOCKET_TIMEOUT", "The statement took too long to come")
+        })??;
         if head.method == Method::GET && head.uri.path() == "/" && parsed.query.is_empty() {
             return Ok("Ok.\n".into_response());
         }
         match text {
-            Text::Insert { insert, first } => self.insert(parsed, insert, first, body, started).await,
+            Text::Insert { insert, first } => {
+                self.insert(parsed, insert, first, body, started).await
+            }
             Text::Alone(text) => self.run_alone(parsed, &text, started).await,
         }
     }
 
     /// Reads the statement, and the other fields of a form.
-    async fn read(&self, head: &Parts, parsed: &mut Parsed, body: &mut Incoming) -> Result<Text, EngineError> {
+    async fn read(
+        &self,
+        head: &Parts,
+        parsed: &mut Parsed,
+        body: &mut Incoming,
+    ) -> Result<Text, EngineError> {
         let _reading = self.readers.acquire().await.map_err(|_| broke_off())?;
         if let Some(boundary) = boundary(&head.headers) {
             read_form(parsed, body, boundary).await?;
@@ -140,16 +156,31 @@ impl Server {
         self.guard.as_ref().map_or(Ok(()), |guard| guard.check(text, &request.parameters))
     }
 
-    async fn run_alone(&self, parsed: Parsed, text: &[u8], started: Instant) -> Result<Response<Body>, EngineError> {
+    async fn run_alone(
+        &self,
+        parsed: Parsed,
+        text: &[u8],
+        started: Instant,
+    ) -> Result<Response<Body>, EngineError> {
         let alone = statement::alone(text);
         match alone.count {
             0 => return Err(EngineError::new(62, "SYNTAX_ERROR", "Syntax error: Empty query")),
             1 => {}
-            _ => return Err(EngineError::new(62, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")),
+            _ => {
+                return Err(EngineError::new(
+                    62,
+                    "SYNTAX_ERROR",
+                    "Syntax error (Multi-statements are not allowed)",
+                ));
+            }
         }
         self.check(&parsed, text)?;
-        let format = alone.format.or_else(|| parsed.default_format.clone()).unwrap_or_else(|| "TabSeparated".into());
-        let statement = Statement::Alone { sql: alone.sql, format: format.clone(), kind: alone.kind };
+        let format = alone
+            .format
+            .or_else(|| parsed.default_format.clone())
+            .unwrap_or_else(|| "TabSeparated".into());
+        let statement =
+            Statement::Alone { sql: alone.sql, format: format.clone(), kind: alone.kind };
         let job = Job { request: parsed, statement, mark: new_mark() };
         // Dropped with this future, which hyper drops when the client disconnects.
         let mut abandoned = Abandoned::of(&self.engine, &job);
@@ -195,12 +226,17 @@ impl Server {
         // If the engine has failed meanwhile, its reply gives the reason.
         drop(sender.send(Data::End).await);
         match (&mut reply).await {
-            Ok(Ok(Reply::Whole(output))) => Ok(answer::whole(output, &insert.format, started.elapsed())),
+            Ok(Ok(Reply::Whole(output))) => {
+                Ok(answer::whole(output, &insert.format, started.elapsed()))
+            }
             outcome => Err(failure_of(outcome)),
         }
     }
 
-    async fn start(&self, job: Job) -> Result<oneshot::Receiver<Result<Reply, EngineError>>, EngineError> {
+    async fn start(
+        &self,
+        job: Job,
+    ) -> Result<oneshot::Receiver<Result<Reply, EngineError>>, EngineError> {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| broke_off())?;
         let (sender, receiver) = oneshot::channel();
         let (engine, sentinel) = (self.engine.clone(), Arc::clone(&self.sentinel));
@@ -242,7 +278,8 @@ impl Drop for Abandoned {
             // A statement that is still being prepared does not show its mark yet.
             for _ in 0..CANCELS {
                 if let Err(error) = engine.cancel(&mark) {
-                    tracing::warn!(%error, "a statement that nobody waits for could not be cancelled");
+                    tracing::warn!(%error, "a statement that nobody waits for could not be \
+                        cancelled");
                 }
                 std::thread::sleep(CANCEL_PAUSE);
             }
@@ -257,7 +294,9 @@ fn broke_off() -> EngineError {
     EngineError::new(1001, "STD_EXCEPTION", "The engine broke off the statement")
 }
 
-fn failure_of(outcome: Result<Result<Reply, EngineError>, oneshot::error::RecvError>) -> EngineError {
+fn failure_of(
+    outcome: Result<Result<Reply, EngineError>, oneshot::error::RecvError>,
+) -> EngineError {
     match outcome {
         Ok(Err(error)) => error,
         _ => broke_off(),

@@ -43,8 +43,8 @@ const FUNCTIONS: [&str; 33] = [
     "zeros_mt",
 ];
 
-/// Engines of tables and databases that reach no further than the data directory, in lower case, beside those of the
-/// MergeTree family.
+/// Engines of tables and databases that reach no further than the data directory, in lower case,
+/// beside those of the MergeTree family.
 const ENGINES: [&str; 21] = [
     "alias",
     "atomic",
@@ -74,7 +74,9 @@ const ENGINES: [&str; 21] = [
 /// # Errors
 ///
 /// The engine's error.
-pub(super) fn other_functions(connection: &mut Connection) -> Result<BTreeSet<String>, EngineError> {
+pub(super) fn other_functions(
+    connection: &mut Connection,
+) -> Result<BTreeSet<String>, EngineError> {
     let listed = names(connection, "SELECT name FROM system.table_functions")?;
     Ok(listed.into_iter().filter(|name| !FUNCTIONS.contains(&name.as_str())).collect())
 }
@@ -85,8 +87,10 @@ pub(super) fn other_functions(connection: &mut Connection) -> Result<BTreeSet<St
 ///
 /// The engine's error.
 pub(super) fn other_engines(connection: &mut Connection) -> Result<BTreeSet<String>, EngineError> {
-    let listed =
-        names(connection, "SELECT name FROM system.table_engines UNION ALL SELECT name FROM system.database_engines")?;
+    let listed = names(
+        connection,
+        "SELECT name FROM system.table_engines UNION ALL SELECT name FROM system.database_engines",
+    )?;
     let is_harmless = |name: &str| name.ends_with("mergetree") || ENGINES.contains(&name);
     Ok(listed.into_iter().filter(|name| !is_harmless(name)).collect())
 }

@@ -128,7 +128,8 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
 }
 
-/// The length of the comment that a text begins with; in ClickHouse comments nest. `None` where it does not end.
+/// The length of the comment that a text begins with; in ClickHouse comments nest. `None` where it
+/// does not end.
 fn comment_length(text: &[u8]) -> Option<usize> {
     let (mut depth, mut at) = (0, 0);
     loop {

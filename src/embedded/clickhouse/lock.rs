@@ -35,15 +35,19 @@ impl DataDirLock {
             .create(true)
             .truncate(false)
             .open(&path)
-            .with_context(|| format!("cannot write to the data directory {}", data_dir.display()))?;
+            .with_context(|| {
+                format!("cannot write to the data directory {}", data_dir.display())
+            })?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let known = file.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
-                let holder = if known { format!(" (process {})", holder.trim()) } else { String::new() };
+                let holder =
+                    if known { format!(" (process {})", holder.trim()) } else { String::new() };
                 bail!(
-                    "the data directory {} is in use by another engine{holder}; stop it, or choose another --data-dir",
+                    "the data directory {} is in use by another engine{holder}; stop it, or choose \
+                    another --data-dir",
                     data_dir.display()
                 );
             }
@@ -78,7 +82,8 @@ mod tests {
     #[test]
     fn a_directory_of_somebody_else_is_not_taken() {
         let directory = tempfile::tempdir().unwrap();
-        // Only root can give a directory away; to everybody else, the root directory is somebody else's.
+        // Only root can give a directory away; to everybody else, the root directory is somebody
+        // else's.
         let given = std::os::unix::fs::chown(directory.path(), Some(12345), None);
         let foreign = if given.is_ok() { directory.path() } else { Path::new("/") };
         let refused = DataDirLock::take(foreign).unwrap_err().to_string();

@@ -1,8 +1,9 @@
 //! ClickHouse without a server: its engine in a separate process, behind ClickHouse's HTTP
 //! interface.
 //!
-//! `seatmeter clickhouse` [serves](serve) `libchdb` over HTTP, so that the `clickhouse` crate, curl, Grafana and analysts
-//! use it as they use a ClickHouse server. `demo` and the tests start it as a [child process](EngineProcess).
+//! `seatmeter clickhouse` [serves](serve) `libchdb` over HTTP, so that the `clickhouse` crate,
+//! curl, Grafana and analysts use it as they use a ClickHouse server. `demo` and the tests start it
+//! as a [child process](EngineProcess).
 //!
 //! Each request is independent, on its own connection. An INSERT is streamed into the engine and
 //! acknowledged when it is written; an INSERT whose body breaks off is cancelled. A SELECT is
@@ -14,10 +15,11 @@
 //! It has no sessions, one user (`default`), and no compression: unsupported features are refused
 //! by name.
 //!
-//! Whoever asks shows a password, and is no web page of somebody else. A GET only reads. What reaches files, programs or other
-//! hosts (`file()`, `url()`, `INTO OUTFILE`) is off, so that even a password that got out gives nobody the rights of this
-//! process: by the engine's own access control, by a guard for what escapes that, and by the system, where it can confine
-//! the process to its data folder.
+//! Whoever asks shows a password, and is no web page of somebody else. A GET only reads. What
+//! reaches files, programs or other hosts (`file()`, `url()`, `INTO OUTFILE`) is off, so that even
+//! a password that got out gives nobody the rights of this process: by the engine's own access
+//! control, by a guard for what escapes that, and by the system, where it can confine the process
+//! to its data folder.
 
 mod access;
 mod answer;

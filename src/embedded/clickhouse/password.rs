@@ -22,7 +22,10 @@ const PASSWORD_BYTES: usize = 16;
 /// It cannot be read, written or created, or belongs to another user.
 pub(super) fn of_data_dir(data_dir: &Path) -> Result<SecretString> {
     let path = data_dir.join(PASSWORD_FILE);
-    if let Some(kept) = private::read_file(&path)?.map(|text| text.trim().to_owned()).filter(|kept| is_password(kept)) {
+    if let Some(kept) = private::read_file(&path)?
+        .map(|text| text.trim().to_owned())
+        .filter(|kept| is_password(kept))
+    {
         return Ok(SecretString::from(kept));
     }
     let mut bytes = [0; PASSWORD_BYTES];
@@ -46,7 +49,9 @@ mod tests {
     #[test]
     fn it_is_made_once() {
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let passwords = folders.each_ref().map(|folder| of_data_dir(folder.path()).unwrap().expose_secret().to_owned());
+        let passwords = folders
+            .each_ref()
+            .map(|folder| of_data_dir(folder.path()).unwrap().expose_secret().to_owned());
         assert_ne!(passwords[0], passwords[1]);
         assert_eq!(of_data_dir(folders[0].path()).unwrap().expose_secret(), passwords[0]);
         std::fs::write(folders[0].path().join(PASSWORD_FILE), "").unwrap();

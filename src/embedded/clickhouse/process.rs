@@ -135,10 +135,12 @@ impl EngineProcess {
     /// The operating system refuses.
     pub fn failure(&mut self) -> Result<Option<String>> {
         let Some(running) = self.running.as_mut() else { return Ok(None) };
-        let Some(status) = running.child.try_wait().context("cannot ask for the engine's state")? else {
+        let Some(status) = running.child.try_wait().context("cannot ask for the engine's state")?
+        else {
             return Ok(None);
         };
-        let last_words = self.running.take().map(|running| running.complaints.text()).unwrap_or_default();
+        let last_words =
+            self.running.take().map(|running| running.complaints.text()).unwrap_or_default();
         Ok(Some(format!("the embedded ClickHouse has ended ({status}): {last_words}")))
     }
 
@@ -165,7 +167,9 @@ impl EngineProcess {
         drop(running.stdin.take());
         let deadline = Instant::now() + STOP_TIMEOUT;
         loop {
-            if let Some(status) = running.child.try_wait().context("cannot wait for the engine to end")? {
+            if let Some(status) =
+                running.child.try_wait().context("cannot wait for the engine to end")?
+            {
                 return Ok(Some(status));
             }
             if Instant::now() >= deadline {
@@ -176,7 +180,8 @@ impl EngineProcess {
         }
     }
 
-    /// Starts it again after [`kill`](EngineProcess::kill) or [`stop`](EngineProcess::stop), on the same data and address.
+    /// Starts it again after [`kill`](EngineProcess::kill) or [`stop`](EngineProcess::stop), on the
+    /// same data and address.
     ///
     /// # Errors
     ///
@@ -213,7 +218,8 @@ fn launch(options: &EngineOptions, listen: SocketAddr) -> Result<(Running, Place
         .spawn()
         .with_context(|| format!("cannot start {}", options.exe.display()))?;
     let stdin = child.stdin.take();
-    let complaints = Complaints::collect(child.stderr.take().context("the engine process has no stderr")?);
+    let complaints =
+        Complaints::collect(child.stderr.take().context("the engine process has no stderr")?);
     let stdout = child.stdout.take().context("the engine process has no stdout")?;
     let mut running = Running { child, stdin, complaints };
     match wait_until_ready(stdout, options.password.as_ref()) {
@@ -248,7 +254,10 @@ fn command(options: &EngineOptions, listen: SocketAddr) -> Command {
     command
 }
 
-fn wait_until_ready(stdout: impl Read + Send + 'static, named: Option<&SecretString>) -> Result<Place> {
+fn wait_until_ready(
+    stdout: impl Read + Send + 'static,
+    named: Option<&SecretString>,
+) -> Result<Place> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut line = String::new();
@@ -259,11 +268,17 @@ fn wait_until_ready(stdout: impl Read + Send + 'static, named: Option<&SecretStr
     });
     let line = match receiver.recv_timeout(START_TIMEOUT) {
         Ok(line) => line.context("cannot read its output")?,
-        Err(RecvTimeoutError::Timeout) => bail!("it is not ready after {} s", START_TIMEOUT.as_secs()),
+        Err(RecvTimeoutError::Timeout) => {
+            bail!("it is not ready after {} s", START_TIMEOUT.as_secs())
+        }
         Err(RecvTimeoutError::Disconnected) => bail!("its output cannot be read"),
     };
     place_of(line.trim(), named).with_context(|| {
-        if line.is_empty() { "it ended at once".to_owned() } else { format!("unexpected output {:?}", line.trim()) }
+        if line.is_empty() {
+            "it ended at once".to_owned()
+        } else {
+            format!("unexpected output {:?}", line.trim())
+        }
     })
 }
 
@@ -271,9 +286,10 @@ fn wait_until_ready(stdout: impl Read + Send + 'static, named: Option<&SecretStr
 fn place_of(line: &str, named: Option<&SecretString>) -> Option<Place> {
     let place = line.strip_prefix(READY_PREFIX)?;
     let (address, password) = match place.rsplit_once('@') {
-        Some((credentials, address)) => {
-            (address, SecretString::from(credentials.strip_prefix(USER)?.strip_prefix(':')?.to_owned()))
-        }
+        Some((credentials, address)) => (
+            address,
+            SecretString::from(credentials.strip_prefix(USER)?.strip_prefix(':')?.to_owned()),
+        ),
         None => (place, named?.clone()),
     };
     Some(Place { address: address.parse().ok()?, password })

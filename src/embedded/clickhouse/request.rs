@@ -41,7 +41,11 @@ pub(super) struct Credentials {
 /// # Errors
 ///
 /// A parameter that this server does not support, with ClickHouse's error code.
-pub(super) fn parse(method: &Method, query_string: &str, headers: &HeaderMap) -> Result<Parsed, EngineError> {
+pub(super) fn parse(
+    method: &Method,
+    query_string: &str,
+    headers: &HeaderMap,
+) -> Result<Parsed, EngineError> {
     let mut parsed = Parsed {
         readonly: method == Method::GET || method == Method::HEAD,
         database: header(headers, "x-clickhouse-database"),
@@ -49,8 +53,11 @@ pub(super) fn parse(method: &Method, query_string: &str, headers: &HeaderMap) ->
         credentials: from_headers(headers)?,
         ..Parsed::default()
     };
-    if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
-        return Err(not_implemented(&format!("request bodies with Content-Encoding {encoding:?}; send it plain")));
+    if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity")
+    {
+        return Err(not_implemented(&format!(
+            "request bodies with Content-Encoding {encoding:?}; send it plain"
+        )));
     }
     // The parser below would replace invalid bytes with U+FFFD. Separators are never part of a
     // character, so the whole is UTF-8 if its parts are.
@@ -74,23 +81,31 @@ impl Parsed {
             "password" => self.credentials.password = Some(value),
             "wait_end_of_query" => self.wait_end_of_query = is_on(&value),
             // Ignored: the engine assigns query ids itself, and buffering is done here.
-            "query_id" | "quota_key" | "buffer_size" | "stacktrace" | "close_session" | "session_timeout"
-            | "session_check" => {}
+            "query_id" | "quota_key" | "buffer_size" | "stacktrace" | "close_session"
+            | "session_timeout" | "session_check" => {}
             "compress" | "decompress" if is_on(&value) => {
-                return Err(not_implemented(&format!("{name}={value}; turn compression off in the client")));
+                return Err(not_implemented(&format!(
+                    "{name}={value}; turn compression off in the client"
+                )));
             }
             "compress" | "decompress" => {}
             "client_protocol_version" if value != "0" => {
                 return Err(not_implemented("client_protocol_version other than 0"));
             }
             "client_protocol_version" => {}
-            "session_id" => return Err(not_implemented("sessions (session_id); each request stands alone")),
+            "session_id" => {
+                return Err(not_implemented("sessions (session_id); each request stands alone"));
+            }
             "role" => return Err(not_implemented("roles (role)")),
             _ => match name.strip_prefix("param_") {
                 Some(parameter) => self.parameters.push((parameter.to_owned(), value)),
                 None if is_setting_name(name) => self.settings.push((name.to_owned(), value)),
                 None => {
-                    return Err(EngineError::new(115, "UNKNOWN_SETTING", &format!("Unknown setting '{name}'")));
+                    return Err(EngineError::new(
+                        115,
+                        "UNKNOWN_SETTING",
+                        &format!("Unknown setting '{name}'"),
+                    ));
                 }
             },
         }
@@ -113,7 +128,8 @@ fn is_on(value: &str) -> bool {
 }
 
 fn is_setting_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.')
+    !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.')
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -127,7 +143,13 @@ fn from_headers(headers: &HeaderMap) -> Result<Credentials, EngineError> {
             password: header(headers, "x-clickhouse-key"),
         });
     };
-    let bad = || EngineError::new(516, "AUTHENTICATION_FAILED", "Invalid authentication: only HTTP Basic is taken");
+    let bad = || {
+        EngineError::new(
+            516,
+            "AUTHENTICATION_FAILED",
+            "Invalid authentication: only HTTP Basic is taken",
+        )
+    };
     let encoded = authorization.to_str().ok().and_then(|value| {
         let (scheme, encoded) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("basic").then_some(encoded.trim())
@@ -192,10 +214,16 @@ mod tests {
         assert_eq!((found.user.as_deref(), found.password.as_deref()), (Some("u"), Some("k")));
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic ZGVmYXVsdDphOmI="));
         let found = from_headers(&headers).unwrap();
-        assert_eq!((found.user.as_deref(), found.password.as_deref()), (Some("default"), Some("a:b")));
+        assert_eq!(
+            (found.user.as_deref(), found.password.as_deref()),
+            (Some("default"), Some("a:b"))
+        );
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer x"));
         assert_eq!(from_headers(&headers).unwrap_err().code, 516);
         let found = parsed("user=default&password=p").credentials;
-        assert_eq!((found.user.as_deref(), found.password.as_deref()), (Some("default"), Some("p")));
+        assert_eq!(
+            (found.user.as_deref(), found.password.as_deref()),
+            (Some("default"), Some("p"))
+        );
     }
 }

@@ -20,8 +20,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Statements that wait for the same check.
 const WAITING_MAX: usize = 256;
 
-const FAILED_WRITES: &str =
-    "SELECT toUInt8(count()) FROM system.events WHERE event = 'WriteBufferFromFileDescriptorWriteFailed'";
+const FAILED_WRITES: &str = "SELECT toUInt8(count()) FROM system.events WHERE event = \
+    'WriteBufferFromFileDescriptorWriteFailed'";
 
 /// A thread that monitors the engine. Its connection is the first and the last one, so the engine
 /// runs until this is dropped: it can start only once in a process.
@@ -39,16 +39,21 @@ impl Sentinel {
     /// # Errors
     ///
     /// The engine does not start, or could not write while it did.
-    pub(super) fn start(engine: Engine, on_failure: impl FnOnce() + Send + 'static) -> Result<Sentinel, EngineError> {
+    pub(super) fn start(
+        engine: Engine,
+        on_failure: impl FnOnce() + Send + 'static,
+    ) -> Result<Sentinel, EngineError> {
         let (requests, inbox) = mpsc::sync_channel::<Request>(WAITING_MAX);
         let (started_sender, started) = mpsc::sync_channel(1);
         let thread = std::thread::spawn(move || {
-            let mut connection =
-                match engine.connect().and_then(|mut connection| look(&mut connection).map(|()| connection)) {
-                    Ok(connection) => connection,
-                    // The caller waits for the answer.
-                    Err(error) => return drop(started_sender.send(Err(error))),
-                };
+            let mut connection = match engine
+                .connect()
+                .and_then(|mut connection| look(&mut connection).map(|()| connection))
+            {
+                Ok(connection) => connection,
+                // The caller waits for the answer.
+                Err(error) => return drop(started_sender.send(Err(error))),
+            };
             let mut on_failure = Some(on_failure);
             drop(started_sender.send(Ok(())));
             loop {
@@ -105,7 +110,8 @@ fn look(connection: &mut Connection) -> Result<(), EngineError> {
         _ => Err(EngineError::new(
             75,
             "CANNOT_WRITE_TO_FILE_DESCRIPTOR",
-            "The engine could not write to a file (is the disk full?) and stops; what was acknowledged before is kept",
+            "The engine could not write to a file (is the disk full?) and stops; what was \
+            acknowledged before is kept",
         )),
     }
 }

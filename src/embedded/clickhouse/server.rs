@@ -41,36 +41,42 @@ pub struct ServeOptions {
     /// addresses are allowed, and a random password is generated, kept in the data directory and
     /// printed with the address.
     pub password: Option<SecretString>,
-    /// Names and addresses by which clients may call this server, beside its own address, loopback ones and `localhost`.
+    /// Names and addresses by which clients may call this server, beside its own address, loopback
+    /// ones and `localhost`.
     pub host_names: Vec<String>,
     /// Statements may reach files, programs and other hosts, with the rights of this process.
     pub allow_external: bool,
-    /// Stop when standard input ends: the parent process holds its other end, so the engine never outlives it.
+    /// Stop when standard input ends: the parent process holds its other end, so the engine never
+    /// outlives it.
     pub stop_with_stdin: bool,
 }
 
 /// Serves until SIGTERM or SIGINT. Prints the line `listening on http://ADDRESS` to stdout when
 /// ready, with `default:PASSWORD@` before the address if the password was generated here.
 ///
-/// It builds its own async runtime, so it is called from plain code; and the process should end soon after it returns,
-/// since the engine starts only once in a process. A write that fails ends the process here, with status 1.
+/// It builds its own async runtime, so it is called from plain code; and the process should end
+/// soon after it returns, since the engine starts only once in a process. A write that fails ends
+/// the process here, with status 1.
 ///
 /// # Errors
 ///
-/// One clear line each: a library that cannot be loaded, a data directory that cannot be used or is in use, an engine that
-/// does not start, an address that cannot be listened on or is not loopback without a password.
+/// One clear line each: a library that cannot be loaded, a data directory that cannot be used or is
+/// in use, an engine that does not start, an address that cannot be listened on or is not loopback
+/// without a password.
 pub fn serve(options: &ServeOptions) -> Result<()> {
     let named = options.password.clone().filter(|password| !password.expose_secret().is_empty());
     if named.is_none() && !options.listen.ip().is_loopback() {
         bail!(
-            "refusing to listen on {}: without a password only loopback addresses are allowed; set one by --password or \
+            "refusing to listen on {}: without a password only loopback addresses are allowed; set \
+            one by --password or \
              SEATMETER_ENGINE_PASSWORD, or listen on 127.0.0.1",
             options.listen
         );
     }
     let _lock = DataDirLock::take(&options.data_dir)?;
-    let library = Library::load(&options.library)
-        .context("give a libchdb.so by --library FILE, or use an external ClickHouse (clickhouse.url)")?;
+    let library = Library::load(&options.library).context(
+        "give a libchdb.so by --library FILE, or use an external ClickHouse (clickhouse.url)",
+    )?;
     let access_file = access::write(&options.data_dir, options.allow_external)?;
     access::define_default_database(&options.data_dir)?;
     if !options.allow_external {
@@ -112,7 +118,8 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
         // If standard error is closed, there is no reader left.
         let _ = writeln!(
             std::io::stderr(),
-            "seatmeter: the ClickHouse engine could not write to {} and has stopped, so that nothing is lost: free some \
+            "seatmeter: the ClickHouse engine could not write to {} and has stopped, so that \
+            nothing is lost: free some \
              space on the disk and start it again; what was acknowledged is kept",
             options.data_dir.display()
         );
@@ -138,16 +145,27 @@ impl Stop {
 
 fn start_failure(data_dir: &Path, error: &EngineError) -> anyhow::Error {
     anyhow::anyhow!(
-        "the ClickHouse engine does not start on {}: {error} (its own reason, if any, is in the lines above); check that \
-         the directory is writable, its disk not full, and its data from the same or an older version",
+        "the ClickHouse engine does not start on {}: {error} (its own reason, if any, is in the \
+        lines above); check that \
+         the directory is writable, its disk not full, and its data from the same or an older \
+         version",
         data_dir.display()
     )
 }
 
 /// `credentials` stand before the address where it is printed.
-async fn listen(options: &ServeOptions, engine: Engine, server: Server, credentials: &str, stop: &Stop) -> Result<()> {
+async fn listen(
+    options: &ServeOptions,
+    engine: Engine,
+    server: Server,
+    credentials: &str,
+    stop: &Stop,
+) -> Result<()> {
     let listener = TcpListener::bind(options.listen).await.with_context(|| {
-        format!("cannot listen on {}; is the port in use? choose another by --listen", options.listen)
+        format!(
+            "cannot listen on {}; is the port in use? choose another by --listen",
+            options.listen
+        )
     })?;
     let address = listener.local_addr().context("the listening socket has no address")?;
     let stop = &stop.token;
@@ -173,7 +191,9 @@ async fn listen(options: &ServeOptions, engine: Engine, server: Server, credenti
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(STOP_GRACE).await;
-        if let Err(error) = tokio::task::spawn_blocking(move || engine.cancel_all()).await.unwrap_or(Ok(())) {
+        if let Err(error) =
+            tokio::task::spawn_blocking(move || engine.cancel_all()).await.unwrap_or(Ok(()))
+        {
             tracing::warn!(%error, "statements that are still running could not be cancelled");
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -67,7 +67,9 @@ pub(super) fn scan(text: &[u8], complete: bool) -> Scan {
         }
         if item.is(text, "FORMAT") {
             return match tokens.next() {
-                Some(name) if name.token == Token::Word => with_format(text, &item, &name, complete),
+                Some(name) if name.token == Token::Word => {
+                    with_format(text, &item, &name, complete)
+                }
                 Some(_) => Scan::Alone,
                 None => undecided,
             };
@@ -78,7 +80,11 @@ pub(super) fn scan(text: &[u8], complete: bool) -> Scan {
     }
     // An INSERT without a format takes VALUES, whose keyword may be omitted.
     if complete {
-        return Scan::Insert(Insert { sql: text.to_vec(), format: "Values".into(), data_at: text.len() });
+        return Scan::Insert(Insert {
+            sql: text.to_vec(),
+            format: "Values".into(),
+            data_at: text.len(),
+        });
     }
     Scan::More
 }
@@ -104,7 +110,8 @@ fn skip_target(tokens: &mut Depths<'_>, text: &[u8]) -> bool {
     true
 }
 
-/// Where the data begins after `FORMAT name`: after blanks and at most one line break, as in ClickHouse.
+/// Where the data begins after `FORMAT name`: after blanks and at most one line break, as in
+/// ClickHouse.
 fn with_format(text: &[u8], keyword: &Item, name: &Item, complete: bool) -> Scan {
     let mut data_at = name.end;
     while matches!(text.get(data_at), Some(b' ' | b'\t' | 0x0c)) {
@@ -157,12 +164,15 @@ pub(super) fn alone(text: &[u8]) -> Alone {
         None => text.to_vec(),
     };
     let starts_select = items.first().is_some_and(|first| {
-        first.token == Token::Open || ["SELECT", "WITH", "FROM"].iter().any(|word| first.is(text, word))
+        first.token == Token::Open
+            || ["SELECT", "WITH", "FROM"].iter().any(|word| first.is(text, word))
     });
     // Totals and the brackets of an array surround the rows, so such chunks cannot be joined.
-    let is_framed = items
-        .iter()
-        .any(|item| ["TOTALS", "extremes", "output_format_json_array_of_rows"].iter().any(|word| item.is(text, word)));
+    let is_framed = items.iter().any(|item| {
+        ["TOTALS", "extremes", "output_format_json_array_of_rows"]
+            .iter()
+            .any(|word| item.is(text, word))
+    });
     // ClickHouse also takes WITH before an INSERT.
     let is_insert = items.iter().any(|item| item.depth == 0 && item.is(text, "INSERT"));
     let kind = match (starts_select && !is_insert, is_framed) {
@@ -175,18 +185,22 @@ pub(super) fn alone(text: &[u8]) -> Alone {
 
 /// `FORMAT name` outside of all brackets, followed by nothing but `SETTINGS` or the end.
 fn format_clause(text: &[u8], items: &[Item]) -> Option<(Range<usize>, String)> {
-    let at = items
-        .windows(2)
-        .rposition(|pair| pair[0].depth == 0 && pair[0].is(text, "FORMAT") && pair[1].token == Token::Word)?;
+    let at = items.windows(2).rposition(|pair| {
+        pair[0].depth == 0 && pair[0].is(text, "FORMAT") && pair[1].token == Token::Word
+    })?;
     let ends = match items.get(at + 2) {
         None => true,
         Some(next) => next.token == Token::Symbol(b';') || next.is(text, "SETTINGS"),
     };
     // In `SELECT 1 AS format settings` or `x.format`, the word is a name.
-    let is_name = at == 0 || items[at - 1].is(text, "AS") || items[at - 1].token == Token::Symbol(b'.');
+    let is_name =
+        at == 0 || items[at - 1].is(text, "AS") || items[at - 1].token == Token::Symbol(b'.');
     (ends && !is_name).then(|| {
         let name = &items[at + 1];
-        (items[at].start..name.end, String::from_utf8_lossy(&text[name.start..name.end]).into_owned())
+        (
+            items[at].start..name.end,
+            String::from_utf8_lossy(&text[name.start..name.end]).into_owned(),
+        )
     })
 }
 
@@ -201,7 +215,8 @@ struct Item {
 
 impl Item {
     fn is(&self, text: &[u8], word: &str) -> bool {
-        self.token == Token::Word && text[self.start..self.end].eq_ignore_ascii_case(word.as_bytes())
+        self.token == Token::Word
+            && text[self.start..self.end].eq_ignore_ascii_case(word.as_bytes())
     }
 }
 
@@ -247,7 +262,11 @@ mod tests {
     /// Checks a text of statement and data, in every possible way of being cut in two.
     fn check_insert(statement: &str, sql: &str, format: &str, data: &str) {
         let text = [statement, data].concat();
-        let expected = Scan::Insert(Insert { sql: sql.into(), format: format.into(), data_at: statement.len() });
+        let expected = Scan::Insert(Insert {
+            sql: sql.into(),
+            format: format.into(),
+            data_at: statement.len(),
+        });
         assert_eq!(scan(text.as_bytes(), true), expected, "{text}");
         for cut in 0..text.len() {
             let early = scan(&text.as_bytes()[..cut], false);
@@ -261,10 +280,20 @@ mod tests {
 
     #[test]
     fn data_follows_the_format() {
-        check_insert("INSERT INTO t(a) FORMAT RowBinary\n", "INSERT INTO t(a) ", "RowBinary", "\n\0FORMAT x");
+        check_insert(
+            "INSERT INTO t(a) FORMAT RowBinary\n",
+            "INSERT INTO t(a) ",
+            "RowBinary",
+            "\n\0FORMAT x",
+        );
         check_insert("INSERT INTO t FORMAT CSV\r\n", "INSERT INTO t ", "CSV", "\n1");
         check_insert("insert into d.`t`  format TSV  ", "insert into d.`t`  ", "TSV", "1\t2");
-        check_insert("INSERT INTO t SETTINGS a=1 FORMAT TSV\n", "INSERT INTO t SETTINGS a=1 ", "TSV", "1");
+        check_insert(
+            "INSERT INTO t SETTINGS a=1 FORMAT TSV\n",
+            "INSERT INTO t SETTINGS a=1 ",
+            "TSV",
+            "1",
+        );
     }
 
     #[test]
@@ -288,7 +317,12 @@ mod tests {
             "CSV",
             "1",
         );
-        check_insert("INSERT INTO t /* FORMAT CSV */ FORMAT TSV\n", "INSERT INTO t /* FORMAT CSV */ ", "TSV", "1");
+        check_insert(
+            "INSERT INTO t /* FORMAT CSV */ FORMAT TSV\n",
+            "INSERT INTO t /* FORMAT CSV */ ",
+            "TSV",
+            "1",
+        );
     }
 
     #[test]
@@ -315,15 +349,27 @@ mod tests {
 
     fn check_format(text: &str, sql: &str, format: Option<&str>) {
         let found = alone(text.as_bytes());
-        assert_eq!((String::from_utf8(found.sql).unwrap().as_str(), found.format.as_deref()), (sql, format), "{text}");
+        assert_eq!(
+            (String::from_utf8(found.sql).unwrap().as_str(), found.format.as_deref()),
+            (sql, format),
+            "{text}"
+        );
     }
 
     #[test]
     fn the_format_clause_is_taken_out() {
         check_format("SELECT 1 FORMAT JSON", "SELECT 1 ", Some("JSON"));
-        check_format("SELECT 1 FORMAT JSON SETTINGS max_threads=1", "SELECT 1  SETTINGS max_threads=1", Some("JSON"));
+        check_format(
+            "SELECT 1 FORMAT JSON SETTINGS max_threads=1",
+            "SELECT 1  SETTINGS max_threads=1",
+            Some("JSON"),
+        );
         check_format("SELECT 1 format Null;", "SELECT 1 ;", Some("Null"));
-        check_format("SELECT formatDateTime(now(), 'FORMAT x')", "SELECT formatDateTime(now(), 'FORMAT x')", None);
+        check_format(
+            "SELECT formatDateTime(now(), 'FORMAT x')",
+            "SELECT formatDateTime(now(), 'FORMAT x')",
+            None,
+        );
     }
 
     #[test]

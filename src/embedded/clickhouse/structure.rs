@@ -1,12 +1,13 @@
-//! Columns that a string describes, as in `values('a String', ...)`: their defaults and aliases are expressions, which the engine
-//! runs. The [guard](super::guard) looks through them, so the string has to stand in the statement as it is.
+//! Columns that a string describes, as in `values('a String', ...)`: their defaults and aliases are
+//! expressions, which the engine runs. The [guard](super::guard) looks through them, so the string
+//! has to stand in the statement as it is.
 
 use super::guard::{Item, external, is, is_string};
 use super::lexer::Token;
 use crate::embedded::libchdb::EngineError;
 
-/// The descriptions of columns, without quotes, that a call of a table function holds. `name` is in lower case, `rest` begins
-/// with the first argument.
+/// The descriptions of columns, without quotes, that a call of a table function holds. `name` is in
+/// lower case, `rest` begins with the first argument.
 ///
 /// # Errors
 ///
@@ -23,7 +24,8 @@ pub(super) fn of_call(name: &str, rest: &[Item<'_>]) -> Result<Vec<Vec<u8>>, Eng
         Seen::Columns(columns) => Ok(vec![columns]),
         Seen::Unknown => {
             let text = format!(
-                "The columns of {name}() must be described by one text in single quotes, without backslashes, such as \
+                "The columns of {name}() must be described by one text in single quotes, without \
+                backslashes, such as \
                  'a String, b UInt8', unless the engine is started with --allow-external"
             );
             Err(EngineError::new(497, "ACCESS_DENIED", &text))
@@ -44,7 +46,9 @@ enum Seen {
 /// only argument. Two arguments are a format and its data, or a pattern of the function that fills
 /// it in; of three, the second describes the columns.
 fn of_format(arguments: &[Item<'_>]) -> Result<Seen, EngineError> {
-    let [name, (Token::Symbol(b','), _), rest @ ..] = arguments else { return Err(unclear_format()) };
+    let [name, (Token::Symbol(b','), _), rest @ ..] = arguments else {
+        return Err(unclear_format());
+    };
     if !is_string(name) || name.1.contains(&b'\\') {
         return Err(unclear_format());
     }
@@ -57,7 +61,8 @@ fn of_format(arguments: &[Item<'_>]) -> Result<Seen, EngineError> {
 }
 
 fn unclear_format() -> EngineError {
-    let text = "The first argument of format() must be the name of a format in single quotes, such as 'CSV', and its data the \
+    let text = "The first argument of format() must be the name of a format in single quotes, such \
+        as 'CSV', and its data the \
                 last, unless the engine is started with --allow-external";
     EngineError::new(497, "ACCESS_DENIED", text)
 }
@@ -82,22 +87,33 @@ fn commas_within(rest: &[Item<'_>]) -> usize {
 fn first_argument(rest: &[Item<'_>]) -> Seen {
     match rest {
         [(Token::Close, _), ..] => Seen::Nothing,
-        [item, (Token::Symbol(b',') | Token::Close, _), ..] if is_number(item) || is(item, "auto") => Seen::Nothing,
+        [item, (Token::Symbol(b',') | Token::Close, _), ..]
+            if is_number(item) || is(item, "auto") =>
+        {
+            Seen::Nothing
+        }
         _ => text_argument(rest),
     }
 }
 
-/// The first argument of `values`, a description or the first row. The engine takes any string for a description that it knows
-/// for one: also in brackets, with an alias, or by an alias or a parameter.
+/// The first argument of `values`, a description or the first row. The engine takes any string for
+/// a description that it knows for one: also in brackets, with an alias, or by an alias or a
+/// parameter.
 fn first_value(rest: &[Item<'_>]) -> Seen {
     let brackets = rest.iter().take_while(|item| item.1 == b"(").count();
     match &rest[brackets..] {
         [(Token::Symbol(b'-' | b'+'), _) | (Token::Open, b"["), ..] => Seen::Nothing,
-        [item, ..] if is_number(item) || ["NULL", "true", "false"].iter().any(|word| is(item, word)) => Seen::Nothing,
+        [item, ..]
+            if is_number(item) || ["NULL", "true", "false"].iter().any(|word| is(item, word)) =>
+        {
+            Seen::Nothing
+        }
         [(Token::Word, _), (Token::Open, b"("), ..] => Seen::Nothing,
         inner => match text_argument(inner) {
             // A word is a value: a description has a name and a type.
-            Seen::Columns(text) if text.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+            Seen::Columns(text)
+                if text.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_') =>
+            {
                 Seen::Nothing
             }
             seen => seen,
@@ -134,8 +150,9 @@ mod tests {
     /// What the arguments of a call describe.
     fn of(name: &str, arguments: &str) -> Result<Vec<String>, EngineError> {
         let text = format!("{arguments}) FROM t");
-        let items: Vec<Item<'_>> =
-            Tokens::new(text.as_bytes()).map(|(token, range)| (token, &text.as_bytes()[range])).collect();
+        let items: Vec<Item<'_>> = Tokens::new(text.as_bytes())
+            .map(|(token, range)| (token, &text.as_bytes()[range]))
+            .collect();
         let columns = of_call(name, &items)?;
         Ok(columns.into_iter().map(|columns| String::from_utf8(columns).unwrap()).collect())
     }
@@ -169,7 +186,11 @@ mod tests {
             ("format", "'{}-{}', a, b"),
             ("concat", "a, b"),
         ] {
-            assert_eq!(of(name, arguments).expect(arguments), Vec::<String>::new(), "{name}({arguments}");
+            assert_eq!(
+                of(name, arguments).expect(arguments),
+                Vec::<String>::new(),
+                "{name}({arguments}"
+            );
         }
     }
 

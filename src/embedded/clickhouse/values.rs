@@ -1,9 +1,10 @@
 //! Checks the data of an INSERT in the format Values, whose cells may be expressions: keeps them
 //! from reading files.
 //!
-//! The engine takes a cell that is no literal for SQL. So the data is looked through as it comes, with as much of the lexer's
-//! state as strings need; outside of them, what could hide a name (comments, other quotes, letters beyond ASCII, names from
-//! parameters) is refused, and so are tables, whose columns a string may [describe](super::structure).
+//! The engine takes a cell that is no literal for SQL. So the data is looked through as it comes,
+//! with as much of the lexer's state as strings need; outside of them, what could hide a name
+//! (comments, other quotes, letters beyond ASCII, names from parameters) is refused, and so are
+//! tables, whose columns a string may [describe](super::structure).
 
 use super::guard::{EXTERNAL_FUNCTIONS, external};
 use crate::embedded::libchdb::EngineError;
@@ -58,11 +59,14 @@ impl ValuesWatch {
         if let Some(name) = EXTERNAL_FUNCTIONS.iter().find(|name| name.as_bytes() == self.word) {
             return Err(external(name));
         }
-        if self.word == NAME_TYPE || TABLE_WORDS.iter().any(|word| self.word.eq_ignore_ascii_case(word.as_bytes())) {
+        if self.word == NAME_TYPE
+            || TABLE_WORDS.iter().any(|word| self.word.eq_ignore_ascii_case(word.as_bytes()))
+        {
             return Err(unclear());
         }
         self.word.clear();
-        let begins_comment = matches!((self.last, byte), (b'/', b'*') | (b'-', b'-')) || byte == b'#';
+        let begins_comment =
+            matches!((self.last, byte), (b'/', b'*') | (b'-', b'-')) || byte == b'#';
         self.last = byte;
         match byte {
             b'\'' => self.in_string = true,
@@ -75,8 +79,10 @@ impl ValuesWatch {
 }
 
 fn unclear() -> EngineError {
-    let text = "VALUES take strings in single quotes, numbers and plain expressions, but outside of strings no subqueries, no \
-                names from parameters, no comments, no other quotes, and no letters beyond ASCII, unless the engine is \
+    let text = "VALUES take strings in single quotes, numbers and plain expressions, but outside \
+        of strings no subqueries, no \
+                names from parameters, no comments, no other quotes, and no letters beyond ASCII, \
+                unless the engine is \
                 started with --allow-external";
     EngineError::new(497, "ACCESS_DENIED", text)
 }

@@ -23,8 +23,8 @@ const LIBRARY_FILE: &str = "libchdb.so";
 /// Beside the library: its SHA-256 when it was fetched, for platforms without a pinned one.
 const HASH_FILE: &str = "libchdb.so.sha256";
 /// The alternatives, for messages.
-const WAY_OUT: &str =
-    "or name a libchdb.so of your own by --library FILE, or use an external ClickHouse (clickhouse.url)";
+const WAY_OUT: &str = "or name a libchdb.so of your own by --library FILE, or use an external \
+    ClickHouse (clickhouse.url)";
 
 /// Where a platform's library comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,9 @@ fn package(os: &str, arch: &str) -> Option<Package> {
     let (name, integrity, library_sha256) = match (os, arch) {
         ("linux", "x86_64") => (
             "@chdb/lib-linux-x64-gnu",
-            Some("sha512-XP97mMqnc5tZpKQywR8N7cLTsHNiTmHr30pC5mzo3jWmukjKn2IBa60c2B/gWUNcuFjOMjWoorQICCqBVj5wpw=="),
+            Some(
+                "sha512-XP97mMqnc5tZpKQywR8N7cLTsHNiTmHr30pC5mzo3jWmukjKn2IBa60c2B/gWUNcuFjOMjWoorQICCqBVj5wpw==",
+            ),
             Some("36ad4e999882821ef13cf2d0f52c93f48e6ee1b4498b35a201c23ce4b8d15bf5"),
         ),
         ("linux", "aarch64") => ("@chdb/lib-linux-arm64-gnu", None, None),
@@ -54,8 +56,9 @@ fn package(os: &str, arch: &str) -> Option<Package> {
     Some(Package { name, integrity, library_sha256 })
 }
 
-/// The engine's library, ready to be loaded: `override_file` if the user named one, else the pinned one from the cache folder,
-/// fetched by npm (180 MB, unpacked 570 MB) if it is not there yet. What comes from the cache is hashed, which takes a second.
+/// The engine's library, ready to be loaded: `override_file` if the user named one, else the pinned
+/// one from the cache folder, fetched by npm (180 MB, unpacked 570 MB) if it is not there yet. What
+/// comes from the cache is hashed, which takes a second.
 ///
 /// # Errors
 ///
@@ -74,8 +77,8 @@ pub fn engine_library(override_file: Option<&Path>) -> Result<PathBuf> {
 ///
 /// # Errors
 ///
-/// The named file does not exist; there is no package for this platform; npm is missing or fails; the package is not the
-/// pinned one; the cache folder cannot be written to. Each says what to do.
+/// The named file does not exist; there is no package for this platform; npm is missing or fails;
+/// the package is not the pinned one; the cache folder cannot be written to. Each says what to do.
 pub fn fetch_engine_library(override_file: Option<&Path>) -> Result<PathBuf> {
     if let Some(file) = override_file {
         if !file.is_file() {
@@ -91,7 +94,8 @@ pub fn fetch_engine_library(override_file: Option<&Path>) -> Result<PathBuf> {
 
 fn this_platform() -> Result<Package> {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    package(os, arch).with_context(|| format!("there is no embedded ClickHouse for {os} on {arch}: {WAY_OUT}"))
+    package(os, arch)
+        .with_context(|| format!("there is no embedded ClickHouse for {os} on {arch}: {WAY_OUT}"))
 }
 
 /// Refuses a library in the cache that is not the fetched one, or that another user may change.
@@ -108,7 +112,8 @@ fn check_cached(library: &Path, pinned: Option<&str>, cache: &Path) -> Result<()
     let found = hex::encode(hash::of_file::<Sha256>(library)?);
     if found != expected.trim() {
         bail!(
-            "{} has changed since it was fetched (its SHA-256 is {found}, not {}): remove {}, and it is fetched again",
+            "{} has changed since it was fetched (its SHA-256 is {found}, not {}): remove {}, and \
+            it is fetched again",
             library.display(),
             expected.trim(),
             library.parent().unwrap_or(library).display()
@@ -119,12 +124,16 @@ fn check_cached(library: &Path, pinned: Option<&str>, cache: &Path) -> Result<()
 
 fn fetch(package: Package, staging: &Path) -> Result<()> {
     let specification = format!("{}@{VERSION}", package.name);
-    let step = Step::start(&format!("fetching the embedded ClickHouse, {specification} (180 MB, once)"));
+    let step =
+        Step::start(&format!("fetching the embedded ClickHouse, {specification} (180 MB, once)"));
     let file = npm_pack(&specification, staging)?;
     let integrity = integrity_of(&file)?;
     match package.integrity {
         Some(pinned) if pinned != integrity => {
-            bail!("{specification} is not the package that it should be: its hash is {integrity}, not {pinned}");
+            bail!(
+                "{specification} is not the package that it should be: its hash is {integrity}, \
+                not {pinned}"
+            );
         }
         Some(_) => {}
         None => tracing::warn!(
@@ -135,7 +144,8 @@ fn fetch(package: Package, staging: &Path) -> Result<()> {
     }
     unpack(&file, staging)?;
     let unpacked = hash::of_file::<Sha256>(&staging.join(LIBRARY_FILE))?;
-    fs::write(staging.join(HASH_FILE), hex::encode(unpacked)).context("cannot write to the cache folder")?;
+    fs::write(staging.join(HASH_FILE), hex::encode(unpacked))
+        .context("cannot write to the cache folder")?;
     fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
     step.done(&format!("fetched the embedded ClickHouse {VERSION}"));
     Ok(())
@@ -153,7 +163,8 @@ fn npm_pack(specification: &str, folder: &Path) -> Result<PathBuf> {
         Ok(output) => output,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             bail!(
-                "npm is needed to fetch the embedded ClickHouse once, and is not installed: install Node.js (Debian: \
+                "npm is needed to fetch the embedded ClickHouse once, and is not installed: \
+                install Node.js (Debian: \
                  apt install npm; macOS: brew install node), {WAY_OUT}"
             );
         }
@@ -161,7 +172,10 @@ fn npm_pack(specification: &str, folder: &Path) -> Result<PathBuf> {
     };
     if !output.status.success() {
         let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        bail!("npm could not fetch {specification} ({}): {reason}; try again, {WAY_OUT}", output.status);
+        bail!(
+            "npm could not fetch {specification} ({}): {reason}; try again, {WAY_OUT}",
+            output.status
+        );
     }
     let mut files = fs::read_dir(folder).context("cannot read the cache folder")?;
     let file = files.find_map(|entry| {
@@ -178,16 +192,18 @@ fn integrity_of(file: &Path) -> Result<String> {
 
 /// Extracts only the library from the package.
 fn unpack(file: &Path, folder: &Path) -> Result<()> {
-    let reader = BufReader::new(File::open(file).with_context(|| format!("cannot read {}", file.display()))?);
+    let reader = BufReader::new(
+        File::open(file).with_context(|| format!("cannot read {}", file.display()))?,
+    );
     let mut archive = tar::Archive::new(GzDecoder::new(reader));
     for entry in archive.entries().context("the package is no tar archive")? {
         let mut entry = entry.context("the package is damaged")?;
         let is_library = entry.path().is_ok_and(|path| path.ends_with(LIBRARY_FILE));
         if is_library {
             let target = folder.join(LIBRARY_FILE);
-            entry
-                .unpack(&target)
-                .with_context(|| format!("cannot unpack the library to {} (it takes 570 MB)", target.display()))?;
+            entry.unpack(&target).with_context(|| {
+                format!("cannot unpack the library to {} (it takes 570 MB)", target.display())
+            })?;
             return Ok(());
         }
     }
@@ -200,7 +216,9 @@ mod tests {
 
     #[test]
     fn four_platforms_have_a_package() {
-        for (os, arch) in [("linux", "x86_64"), ("linux", "aarch64"), ("macos", "x86_64"), ("macos", "aarch64")] {
+        for (os, arch) in
+            [("linux", "x86_64"), ("linux", "aarch64"), ("macos", "x86_64"), ("macos", "aarch64")]
+        {
             assert!(package(os, arch).is_some(), "{os} {arch}");
         }
         assert_eq!(package("windows", "x86_64"), None);
@@ -209,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_named_file_must_exist() {
-        let error = engine_library(Some(Path::new("/nonexistent/libchdb.so"))).unwrap_err().to_string();
+        let error =
+            engine_library(Some(Path::new("/nonexistent/libchdb.so"))).unwrap_err().to_string();
         assert!(error.contains("/nonexistent/libchdb.so"), "{error}");
     }
 
@@ -235,8 +254,10 @@ mod tests {
     fn a_package_is_hashed_and_unpacked() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("p.tgz");
-        let mut builder =
-            tar::Builder::new(flate2::write::GzEncoder::new(File::create(&file).unwrap(), flate2::Compression::fast()));
+        let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(
+            File::create(&file).unwrap(),
+            flate2::Compression::fast(),
+        ));
         for (name, data) in [("package/index.js", "no"), ("package/libchdb.so", "library")] {
             let mut header = tar::Header::new_gnu();
             header.set_size(u64::try_from(data.len()).unwrap());

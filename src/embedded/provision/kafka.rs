@@ -20,7 +20,8 @@ const VERSION: &str = "4.1.0";
 const MANIFEST: &str = include_str!("kafka-4.1.0.sha256");
 
 /// The plugin is named with its version, so that Maven's own defaults do not decide.
-const COPY_DEPENDENCIES: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
+const COPY_DEPENDENCIES: &str =
+    "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
 
 const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -34,7 +35,8 @@ const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
 </project>
 "#;
 
-/// The folder that holds the jars of Apache Kafka 4.1.0 (43 MB), from the cache, fetched by Maven if they are not there yet.
+/// The folder that holds the jars of Apache Kafka 4.1.0 (43 MB), from the cache, fetched by Maven
+/// if they are not there yet.
 ///
 /// # Errors
 ///
@@ -50,15 +52,19 @@ pub fn kafka_jars() -> Result<PathBuf> {
         Ok(())
     })?;
     let jars = folder.join("jars");
-    check(&jars, MANIFEST)
-        .with_context(|| format!("{} has changed: remove it, and it is fetched again", folder.display()))?;
+    check(&jars, MANIFEST).with_context(|| {
+        format!("{} has changed: remove it, and it is fetched again", folder.display())
+    })?;
     refuse_if_others_may_write(&jars, &cache)?;
     Ok(jars)
 }
 
 fn refuse_if_others_may_write(jars: &Path, cache: &Path) -> Result<()> {
     for entry in fs::read_dir(jars).with_context(|| format!("cannot read {}", jars.display()))? {
-        private::refuse_if_others_may_write(&entry.context("cannot read the cache folder")?.path(), cache)?;
+        private::refuse_if_others_may_write(
+            &entry.context("cannot read the cache folder")?.path(),
+            cache,
+        )?;
     }
     Ok(())
 }
@@ -77,7 +83,10 @@ fn copy_jars(folder: &Path) -> Result<PathBuf> {
     let output = match output {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            bail!("Maven is needed to fetch Apache Kafka once, and is not installed (Debian: apt install maven)");
+            bail!(
+                "Maven is needed to fetch Apache Kafka once, and is not installed (Debian: apt \
+                install maven)"
+            );
         }
         Err(error) => return Err(error).context("cannot start mvn"),
     };
@@ -91,11 +100,17 @@ fn copy_jars(folder: &Path) -> Result<PathBuf> {
 
 /// Compares the files of a folder with a manifest: the same names, the same hashes.
 fn check(folder: &Path, manifest: &str) -> Result<()> {
-    let mut expected: BTreeMap<&str, &str> =
-        manifest.lines().filter_map(|line| line.split_once("  ")).map(|(hash, name)| (name, hash)).collect();
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+    let mut expected: BTreeMap<&str, &str> = manifest
+        .lines()
+        .filter_map(|line| line.split_once("  "))
+        .map(|(hash, name)| (name, hash))
+        .collect();
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
         let path = entry.context("cannot read the cache folder")?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let Some(pinned) = expected.remove(name.as_str()) else {
             bail!("{name} is not among the pinned jars");
         };

@@ -31,7 +31,8 @@ fn cache_dir() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os(CACHE_DIR_VARIABLE).filter(|named| !named.is_empty()) {
         return Ok(PathBuf::from(named));
     }
-    let user = dirs::cache_dir()
-        .with_context(|| format!("this user has no cache folder; name one by {CACHE_DIR_VARIABLE}"))?;
+    let user = dirs::cache_dir().with_context(|| {
+        format!("this user has no cache folder; name one by {CACHE_DIR_VARIABLE}")
+    })?;
     Ok(user.join("seatmeter"))
 }

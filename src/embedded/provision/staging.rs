@@ -15,14 +15,20 @@ use crate::embedded::private;
 /// # Errors
 ///
 /// The folder cannot be written to, or `fill` fails; nothing is left then.
-pub(super) fn ensure_folder(parent: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    private::ensure_folder(parent).with_context(|| format!("cannot use the cache folder {}", parent.display()))?;
+pub(super) fn ensure_folder(
+    parent: &Path,
+    name: &str,
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    private::ensure_folder(parent)
+        .with_context(|| format!("cannot use the cache folder {}", parent.display()))?;
     let folder = parent.join(name);
     if folder.is_dir() {
         return Ok(folder);
     }
     let lock_path = parent.join(format!("{name}.lock"));
-    let lock = File::create(&lock_path).with_context(|| format!("cannot write to {}", lock_path.display()))?;
+    let lock = File::create(&lock_path)
+        .with_context(|| format!("cannot write to {}", lock_path.display()))?;
     lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
     if folder.is_dir() {
         return Ok(folder);
@@ -30,9 +36,11 @@ pub(super) fn ensure_folder(parent: &Path, name: &str, fill: impl FnOnce(&Path) 
     // The holder of the lock is alone, so an existing folder was left by a process that was killed.
     let staging = parent.join(format!("{name}.partial"));
     if staging.exists() {
-        fs::remove_dir_all(&staging).with_context(|| format!("cannot remove {}", staging.display()))?;
+        fs::remove_dir_all(&staging)
+            .with_context(|| format!("cannot remove {}", staging.display()))?;
     }
-    private::ensure_folder(&staging).with_context(|| format!("cannot create {}", staging.display()))?;
+    private::ensure_folder(&staging)
+        .with_context(|| format!("cannot create {}", staging.display()))?;
     let filled = fill(&staging).and_then(|()| {
         private::take_write_from_others(&staging)?;
         fs::rename(&staging, &folder)

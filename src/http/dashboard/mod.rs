@@ -1,9 +1,10 @@
 //! The dashboard: one page and its files, served from the binary.
 //!
-//! The page is plain HTML, CSS and ES modules in `assets/`; it draws with the plotly.js that the `plotly` crate carries,
-//! and asks the report API for everything else. Files live below a hash of their content, so a browser may keep them for
-//! ever. Nothing here reads a report, knows an account or a token, or changes with a request: the policy below lets the
-//! page load scripts and styles from this server alone, none of them inline.
+//! The page is plain HTML, CSS and ES modules in `assets/`; it draws with the plotly.js that the
+//! `plotly` crate carries, and asks the report API for everything else. Files live below a hash of
+//! their content, so a browser may keep them for ever. Nothing here reads a report, knows an
+//! account or a token, or changes with a request: the policy below lets the page load scripts and
+//! styles from this server alone, none of them inline.
 
 mod zone;
 
@@ -13,8 +14,8 @@ use std::sync::LazyLock;
 use axum::Router;
 use axum::extract::Path;
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -25,7 +26,8 @@ use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 /// What the page may do: load from this server, and talk to it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' \
+    data:; connect-src 'self'; \
                       base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
 
 /// Content below a hash never changes.
@@ -78,10 +80,12 @@ const PLOTLY: &str = "plotly.min.js";
 
 static SITE: LazyLock<Site> = LazyLock::new(Site::new);
 
-/// The files that the page loads, at `/assets/{hash}/{name}`, and the clocks of zones. Everybody may have them: they hold no
-/// data.
+/// The files that the page loads, at `/assets/{hash}/{name}`, and the clocks of zones. Everybody
+/// may have them: they hold no data.
 pub(super) fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().route("/assets/{hash}/{name}", get(asset)).route("/assets/zone.json", get(zone::clock))
+    Router::new()
+        .route("/assets/{hash}/{name}", get(asset))
+        .route("/assets/zone.json", get(zone::clock))
 }
 
 /// The dashboard, for people
@@ -109,7 +113,9 @@ async fn asset(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -
 
 /// Hashing and compressing some megabytes, once each, must not hold up the API's requests.
 async fn aside(answer: impl FnOnce() -> Response + Send + 'static) -> Response {
-    tokio::task::spawn_blocking(answer).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    tokio::task::spawn_blocking(answer)
+        .await
+        .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 /// Everything that is served.
@@ -124,7 +130,8 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let assets_hash = hash(ASSETS.iter().flat_map(|(name, content)| [name.as_bytes(), content]));
+        let assets_hash =
+            hash(ASSETS.iter().flat_map(|(name, content)| [name.as_bytes(), content]));
         let plotly = plotly_js();
         let plotly_hash = hash([plotly.as_bytes()]);
         let base = format!("/assets/{assets_hash}");
@@ -141,7 +148,9 @@ impl Site {
             page: File::new("text/html; charset=utf-8", Bytes::from(page)),
             assets: ASSETS
                 .iter()
-                .map(|&(name, content)| (name, File::new(media_type(name), Bytes::from_static(content))))
+                .map(|&(name, content)| {
+                    (name, File::new(media_type(name), Bytes::from_static(content)))
+                })
                 .collect(),
             assets_hash,
             plotly: File::new(media_type(PLOTLY), Bytes::from(plotly)),
@@ -171,12 +180,14 @@ impl File {
     fn new(media_type: &'static str, content: Bytes) -> Self {
         let etag = format!("\"{}\"", hash([content.as_ref()]));
         let source = content.clone();
-        let compressed: Box<dyn FnOnce() -> Option<Bytes> + Send> = Box::new(move || gzip(&source).ok());
+        let compressed: Box<dyn FnOnce() -> Option<Bytes> + Send> =
+            Box::new(move || gzip(&source).ok());
         Self { content, compressed: LazyLock::new(compressed), media_type, etag }
     }
 
     fn answer(&self, request: &HeaderMap, cache_control: &'static str) -> Response {
-        let etag = HeaderValue::from_str(&self.etag).expect("an etag is hexadecimal digits in quotes");
+        let etag =
+            HeaderValue::from_str(&self.etag).expect("an etag is hexadecimal digits in quotes");
         let common: [(HeaderName, HeaderValue); 6] = [
             (ETAG, etag),
             (CACHE_CONTROL, HeaderValue::from_static(cache_control)),
@@ -212,7 +223,8 @@ fn lists(headers: &HeaderMap, name: &HeaderName, is_such: impl Fn(&str) -> bool)
 /// An entry of `Accept-Encoding` that names gzip and does not refuse it by a weight of zero.
 fn accepts_gzip(entry: &str) -> bool {
     let mut parts = entry.split(';').map(str::trim);
-    parts.next() == Some("gzip") && parts.all(|weight| !matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    parts.next() == Some("gzip")
+        && parts.all(|weight| !matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
 }
 
 fn gzip(content: &[u8]) -> io::Result<Bytes> {
@@ -230,8 +242,8 @@ fn media_type(name: &str) -> &'static str {
     }
 }
 
-/// Sixteen hexadecimal digits that change with the content. Each part counts with its length, so that no two lists of
-/// parts look alike.
+/// Sixteen hexadecimal digits that change with the content. Each part counts with its length, so
+/// that no two lists of parts look alike.
 fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -241,8 +253,8 @@ fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     hex::encode(&hasher.finalize()[..8])
 }
 
-/// The plotly.js that the `plotly` crate carries. The crate hands it out between script tags, followed by MathJax, which
-/// we have no use for.
+/// The plotly.js that the `plotly` crate carries. The crate hands it out between script tags,
+/// followed by MathJax, which we have no use for.
 fn plotly_js() -> String {
     let tags = plotly::Plot::offline_js_sources();
     let begun = tags.find('>').map_or(0, |tag| tag + 1);
@@ -268,8 +280,11 @@ mod tests {
         for (name, value) in headers {
             request = request.header(name, *value);
         }
-        let response =
-            assets::<()>().route("/", get(page)).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let response = assets::<()>()
+            .route("/", get(page))
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
         let (parts, body) = response.into_parts();
         (parts.status, parts.headers, body.collect().await.unwrap().to_bytes())
     }
@@ -312,23 +327,35 @@ mod tests {
     #[test]
     fn every_file_in_the_folder_is_served() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/dashboard/assets");
-        let mut present: BTreeSet<String> =
-            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut present: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         assert!(present.remove("index.html"));
         assert_eq!(present, ASSETS.iter().map(|(name, _)| (*name).to_owned()).collect());
     }
 
     #[test]
     fn the_page_has_nothing_that_its_policy_forbids() {
-        for inline in ["<style", " style=", " onclick=", " onload=", "javascript:", "http://", "https://"] {
+        for inline in
+            ["<style", " style=", " onclick=", " onload=", "javascript:", "http://", "https://"]
+        {
             assert!(!PAGE.contains(inline), "{inline}");
         }
-        assert_eq!(PAGE.matches("<script").count(), PAGE.matches(r#"<script type="module" src="#).count());
+        assert_eq!(
+            PAGE.matches("<script").count(),
+            PAGE.matches(r#"<script type="module" src="#).count()
+        );
         for (name, content) in ASSETS.iter().filter(|(name, _)| name.ends_with(".js")) {
             let script = std::str::from_utf8(content).unwrap();
-            for unsafe_way in
-                ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"]
-            {
+            for unsafe_way in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "new Function",
+            ] {
                 assert!(!script.contains(unsafe_way), "{name}: {unsafe_way}");
             }
         }

@@ -4,7 +4,9 @@ pub(super) mod problem;
 pub(super) mod stream;
 
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -25,8 +27,9 @@ pub(in crate::http) enum Form {
     Csv(&'static str),
 }
 
-/// A report whose bytes are at hand, without `data_through`, or 304 where the caller has it already. The entity tag is a
-/// hash of those bytes: it does not move with every flush, and is a weak one for that reason.
+/// A report whose bytes are at hand, without `data_through`, or 304 where the caller has it
+/// already. The entity tag is a hash of those bytes: it does not move with every flush, and is a
+/// weak one for that reason.
 pub(in crate::http) fn whole(
     headers: &HeaderMap,
     form: Form,
@@ -38,7 +41,9 @@ pub(in crate::http) fn whole(
         return Ok(not_modified(tag));
     }
     match form {
-        Form::Csv(file_name) => Ok(tagged(tag, csv_response(file_name, Body::from(report.to_vec())))),
+        Form::Csv(file_name) => {
+            Ok(tagged(tag, csv_response(file_name, Body::from(report.to_vec()))))
+        }
         Form::Json => {
             let fields = report.strip_suffix(b"}").unwrap_or(report);
             let body = [fields, b",\"data_through\":", &serialized(&data_through)?, b"}"].concat();
@@ -54,7 +59,13 @@ pub(in crate::http) fn json_tagged_by<T: Serialize>(
     report: &T,
     data_through: Option<Instant>,
 ) -> Result<Response, Problem> {
-    whole(headers, Form::Json, &entity_tag(&serialized(undated)?), &serialized(report)?, data_through)
+    whole(
+        headers,
+        Form::Json,
+        &entity_tag(&serialized(undated)?),
+        &serialized(report)?,
+        data_through,
+    )
 }
 
 /// A CSV whose lines come one after another.
@@ -69,7 +80,8 @@ pub(in crate::http) fn json_stream(tag: &str, body: Body) -> Response {
 
 fn csv_response(file_name: &str, body: Body) -> Response {
     let disposition = format!("attachment; filename=\"{file_name}\"");
-    (StatusCode::OK, [(CONTENT_TYPE, CSV), (CONTENT_DISPOSITION, &disposition)], body).into_response()
+    (StatusCode::OK, [(CONTENT_TYPE, CSV), (CONTENT_DISPOSITION, &disposition)], body)
+        .into_response()
 }
 
 pub(in crate::http) fn serialized<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
@@ -114,7 +126,9 @@ fn tagged(tag: &str, response: impl IntoResponse) -> Response {
 /// A caller's cache may keep the answer for itself, and has to ask before it uses it.
 fn revalidated(response: &mut Response) {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    response.headers_mut().insert(VARY, HeaderValue::from_static("authorization, accept, accept-encoding"));
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("authorization, accept, accept-encoding"));
 }
 
 #[cfg(test)]

@@ -91,7 +91,9 @@ impl Kind {
     /// The URN and the words.
     const fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::InvalidParameter => ("urn:seatmeter:problem:invalid-parameter", "Invalid parameter"),
+            Self::InvalidParameter => {
+                ("urn:seatmeter:problem:invalid-parameter", "Invalid parameter")
+            }
             Self::Unauthenticated => ("urn:seatmeter:problem:unauthenticated", "Not authenticated"),
             Self::InvalidToken => ("urn:seatmeter:problem:invalid-token", "Invalid token"),
             Self::Forbidden => ("urn:seatmeter:problem:forbidden", "Forbidden"),
@@ -99,7 +101,9 @@ impl Kind {
             Self::ForeignHost => ("urn:seatmeter:problem:foreign-host", "Foreign host"),
             Self::TooLarge => ("urn:seatmeter:problem:too-large", "Answer too large"),
             Self::NotFound => ("urn:seatmeter:problem:not-found", "Not found"),
-            Self::MethodNotAllowed => ("urn:seatmeter:problem:method-not-allowed", "Method not allowed"),
+            Self::MethodNotAllowed => {
+                ("urn:seatmeter:problem:method-not-allowed", "Method not allowed")
+            }
             Self::NotAcceptable => ("urn:seatmeter:problem:not-acceptable", "Not acceptable"),
             Self::Internal => ("urn:seatmeter:problem:internal", "Internal error"),
             Self::Busy => ("urn:seatmeter:problem:busy", "Busy"),
@@ -112,7 +116,9 @@ impl Kind {
     const fn header(self) -> Option<(HeaderName, &'static str)> {
         match self {
             Self::Unauthenticated => Some((WWW_AUTHENTICATE, "Bearer realm=\"seatmeter\"")),
-            Self::InvalidToken => Some((WWW_AUTHENTICATE, "Bearer realm=\"seatmeter\", error=\"invalid_token\"")),
+            Self::InvalidToken => {
+                Some((WWW_AUTHENTICATE, "Bearer realm=\"seatmeter\", error=\"invalid_token\""))
+            }
             Self::MethodNotAllowed => Some((ALLOW, "GET, HEAD")),
             Self::Busy => Some((RETRY_AFTER, "1")),
             Self::Unavailable => Some((RETRY_AFTER, "5")),
@@ -153,7 +159,10 @@ impl Problem {
 
     /// 406: `Accept-Encoding` forbids every encoding that there is.
     pub(in crate::http) fn not_acceptable() -> Self {
-        Self::new(Kind::NotAcceptable, "Accept-Encoding leaves no way to send an answer; allow gzip or identity.")
+        Self::new(
+            Kind::NotAcceptable,
+            "Accept-Encoding leaves no way to send an answer; allow gzip or identity.",
+        )
     }
 
     /// 400: not exactly one `Host`.
@@ -165,7 +174,8 @@ impl Problem {
     pub(in crate::http) fn foreign_host() -> Self {
         Self::new(
             Kind::ForeignHost,
-            "Without tokens (auth.mode = \"off\") the API answers only for localhost, loopback addresses and the names in \
+            "Without tokens (auth.mode = \"off\") the API answers only for localhost, loopback \
+            addresses and the names in \
              http.allowed_hosts.",
         )
     }
@@ -174,7 +184,8 @@ impl Problem {
     pub(in crate::http) fn too_large() -> Self {
         Self::new(
             Kind::TooLarge,
-            "The answer would be too large; where the report takes them, ask for a shorter range, a longer interval, a \
+            "The answer would be too large; where the report takes them, ask for a shorter range, \
+            a longer interval, a \
              single organization or format=csv.",
         )
     }
@@ -188,20 +199,28 @@ impl Problem {
     pub(in crate::http) fn timed_out() -> Self {
         Self::new(
             Kind::TimedOut,
-            "The answer took too long; where the report takes them, ask for a shorter range, a longer interval or a single \
+            "The answer took too long; where the report takes them, ask for a shorter range, a \
+            longer interval or a single \
              organization.",
         )
     }
 
     /// 500: a fault of ours.
     pub(in crate::http) fn internal() -> Self {
-        Self::new(Kind::Internal, "Something is wrong on our side; the log tells more under this request's id.")
+        Self::new(
+            Kind::Internal,
+            "Something is wrong on our side; the log tells more under this request's id.",
+        )
     }
 }
 
 impl From<BadParameter> for Problem {
     fn from(fault: BadParameter) -> Self {
-        Self { kind: Kind::InvalidParameter, detail: fault.detail.into(), parameter: Some(fault.parameter) }
+        Self {
+            kind: Kind::InvalidParameter,
+            detail: fault.detail.into(),
+            parameter: Some(fault.parameter),
+        }
     }
 }
 
@@ -210,12 +229,14 @@ impl From<StoreError> for Problem {
         let problem = match &error {
             StoreError::TimedOut { .. } => Self::timed_out(),
             StoreError::TooLarge { .. } => Self::too_large(),
-            _ if error.is_retryable() => {
-                Self::new(Kind::Unavailable, "The figures cannot be read right now; ask again shortly.")
-            }
+            _ if error.is_retryable() => Self::new(
+                Kind::Unavailable,
+                "The figures cannot be read right now; ask again shortly.",
+            ),
             _ => Self::internal(),
         };
-        tracing::error!(error = %error, status = problem.kind.status().as_u16(), "a report query failed");
+        tracing::error!(error = %error, status = problem.kind.status().as_u16(), "a report query \
+            failed");
         problem
     }
 }

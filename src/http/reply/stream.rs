@@ -13,8 +13,9 @@ use crate::store::StoreError;
 /// Chunks that wait for a slow reader, at most.
 const CHUNKS_WAITING_MAX: usize = 2;
 
-/// A body of the chunks. An error, or a reader that takes nothing for as long as `patience`, ends it; the answer then
-/// breaks off instead of looking whole. The place among the exports is held until the end.
+/// A body of the chunks. An error, or a reader that takes nothing for as long as `patience`, ends
+/// it; the answer then breaks off instead of looking whole. The place among the exports is held
+/// until the end.
 pub(in crate::http) fn body(
     place: Place,
     chunks: impl Stream<Item = Result<Bytes, StoreError>> + Send + 'static,
@@ -23,7 +24,10 @@ pub(in crate::http) fn body(
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
     tokio::spawn(send(place, chunks, sender, patience));
     // The compression layer polls a body again after its end, which an unfold answers with a panic.
-    Body::from_stream(stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver))).fuse())
+    Body::from_stream(
+        stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
+            .fuse(),
+    )
 }
 
 async fn send(

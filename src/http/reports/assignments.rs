@@ -12,10 +12,14 @@ use crate::http::reply;
 use crate::http::reply::Form;
 use crate::http::reply::problem::Problem;
 use crate::http::reply::stream;
-use crate::http::request::params::{AccountParam, AsOfParam, AssignmentParams, Format, FormatParam, OrganizationParam};
+use crate::http::request::params::{
+    AccountParam, AsOfParam, AssignmentParams, Format, FormatParam, OrganizationParam,
+};
 use crate::http::request::path::Account;
 use crate::http::state::ApiState;
-use crate::report::assignments::{Assignment, AssignmentsReport, AssignmentsRequest, Page, cells, table};
+use crate::report::assignments::{
+    Assignment, AssignmentsReport, AssignmentsRequest, Page, cells, table,
+};
 use crate::report::csv::Table;
 use crate::report::period::Pinned;
 use crate::report::query::Query;
@@ -43,7 +47,8 @@ const CHUNK_LINES_MAX: usize = 500;
     ),
     responses((
         status = 200,
-        description = "A page of the latest seats of each user in each organization; as CSV all of them",
+        description = "A page of the latest seats of each user in each organization; as CSV all of \
+            them",
         content((Answer<AssignmentsReport> = "application/json"), (String = "text/csv")),
     )),
     security(("bearer" = []))
@@ -61,20 +66,32 @@ pub(in crate::http) async fn list(
     }
 }
 
-async fn page(state: &ApiState, account: &str, query: Query, headers: &HeaderMap) -> Result<Response, Problem> {
+async fn page(
+    state: &ApiState,
+    account: &str,
+    query: Query,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let (request, page) = AssignmentsRequest::parse_page(account, query)?;
     state.answers().whole(headers, account, &AssignmentsPage { request, page }).await
 }
 
-async fn export(state: &ApiState, account: &str, query: Query, headers: &HeaderMap) -> Result<Response, Problem> {
+async fn export(
+    state: &ApiState,
+    account: &str,
+    query: Query,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let request = AssignmentsRequest::parse_all(query)?;
     let export = AssignmentsExport { request };
-    let Streaming { tag, now_ms, place, .. } = match state.answers().answer(headers, account, &export).await? {
-        Answered::Whole(response) => return Ok(response),
-        Answered::Stream(streaming) => streaming,
-    };
+    let Streaming { tag, now_ms, place, .. } =
+        match state.answers().answer(headers, account, &export).await? {
+            Answered::Whole(response) => return Ok(response),
+            Answered::Stream(streaming) => streaming,
+        };
     let mut rows = state.store().assignment_stream(account, &export.request, now_ms)?;
-    // With the first row at hand a query that fails at once is still answered by a problem document.
+    // With the first row at hand a query that fails at once is still answered by a problem
+    // document.
     let next = rows.next().await?;
     let lines = Lines { table: table(), header_written: false, next, rows };
     let body = stream::body(place, lines.chunks(), state.request_timeout());
@@ -98,8 +115,18 @@ impl Report for AssignmentsPage {
         let Making { account, zone, now_ms, .. } = *making;
         let scope = making.scope(self.request.organization.as_deref());
         let place = (&scope, making.tree());
-        let (rows, total) = making.store().assignment_page(account, &self.request, &self.page, now_ms, place).await?;
-        Made::json(&AssignmentsReport::assemble(account, &self.request, &self.page, zone, rows, total))
+        let (rows, total) = making
+            .store()
+            .assignment_page(account, &self.request, &self.page, now_ms, place)
+            .await?;
+        Made::json(&AssignmentsReport::assemble(
+            account,
+            &self.request,
+            &self.page,
+            zone,
+            rows,
+            total,
+        ))
     }
 }
 
@@ -119,10 +146,14 @@ impl Report for AssignmentsExport {
         Form::Csv(FILE_NAME)
     }
 
-    /// The tag. It is read before the rows: they may be newer, and are then sent once more to whoever asks again.
+    /// The tag. It is read before the rows: they may be newer, and are then sent once more to
+    /// whoever asks again.
     async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
-        let rows = making.store().assignments_hash(making.account, &self.request, making.now_ms).await?;
-        Ok(Made::Tagged(reply::entity_tag(format!("csv {} {rows:?}", self.request.order()).as_bytes())))
+        let rows =
+            making.store().assignments_hash(making.account, &self.request, making.now_ms).await?;
+        Ok(Made::Tagged(reply::entity_tag(
+            format!("csv {} {rows:?}", self.request.order()).as_bytes(),
+        )))
     }
 }
 

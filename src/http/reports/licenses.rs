@@ -13,8 +13,8 @@ use crate::http::request::params::{AccountParam, GroupByParam, OrganizationParam
 use crate::http::request::path::Account;
 use crate::http::state::ApiState;
 use crate::report::licenses::{
-    HistoryReport, HistoryRequest, LicenseUsage, UsageByOrganizationReport, UsageReport, UsageRequest, UsageRows,
-    Wanted, fits_memory,
+    HistoryReport, HistoryRequest, LicenseUsage, UsageByOrganizationReport, UsageReport,
+    UsageRequest, UsageRows, Wanted, fits_memory,
 };
 use crate::report::period::{Period, Pinned};
 use crate::report::query::Query;
@@ -58,7 +58,8 @@ impl Report for History {
         let period = self.request.period.resolve(zone, now_ms)?;
         let organization = self.request.organization.as_deref();
         let scope = making.scope(organization);
-        let counts = making.store().seats_at(account, organization, &scope, &period.edges_ms()).await?;
+        let counts =
+            making.store().seats_at(account, organization, &scope, &period.edges_ms()).await?;
         Made::json(&HistoryReport::assemble(account, &self.request, zone, &period, &counts))
     }
 }
@@ -87,7 +88,9 @@ pub(in crate::http) async fn usage(
     let usage = Usage { request };
     match state.answers().answer(&headers, &account, &usage).await? {
         Answered::Whole(response) => Ok(response),
-        Answered::Stream(streaming) => series::stream(&state, &account, usage.request, streaming).await,
+        Answered::Stream(streaming) => {
+            series::stream(&state, &account, usage.request, streaming).await
+        }
     }
 }
 
@@ -128,7 +131,13 @@ impl Usage {
             making.store().active_users_in(account, organization, &scope, wanted.days.as_ref()),
         )?;
         let assigned = seats.iter().map(|count| (count.edge_ms, count.assigned)).collect();
-        Ok(UsageReport::assemble(account, &self.request, zone, period, &UsageRows { assigned, active }))
+        Ok(UsageReport::assemble(
+            account,
+            &self.request,
+            zone,
+            period,
+            &UsageRows { assigned, active },
+        ))
     }
 
     async fn by_organization(
@@ -159,6 +168,13 @@ impl Usage {
         for (id, users) in users {
             rows.entry(id).or_default().active.push(users);
         }
-        Ok(UsageByOrganizationReport::assemble(account, &self.request, zone, period, children, &rows))
+        Ok(UsageByOrganizationReport::assemble(
+            account,
+            &self.request,
+            zone,
+            period,
+            children,
+            &rows,
+        ))
     }
 }

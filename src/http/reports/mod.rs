@@ -1,4 +1,5 @@
-//! The reports: one file per noun. Each parses its request, reads the store and assembles the answer.
+//! The reports: one file per noun. Each parses its request, reads the store and assembles the
+//! answer.
 
 pub(super) mod assignments;
 pub(super) mod ingest;

@@ -52,12 +52,18 @@ impl Report for Organizations {
     const KIND: ReportKind = ReportKind::Organizations;
 
     fn pinned(&self) -> Pinned {
-        // A list for somebody who may not see all depends on the token too, and its text names the ids in no order.
+        // A list for somebody who may not see all depends on the token too, and its text names the
+        // ids in no order.
         if self.visible == Visible::All { Pinned::Always } else { Pinned::Never }
     }
 
     async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let organizations = making.tree().organizations();
-        Made::json(&OrganizationsReport::assemble(making.account, making.zone, &self.visible, organizations))
+        Made::json(&OrganizationsReport::assemble(
+            making.account,
+            making.zone,
+            &self.visible,
+            organizations,
+        ))
     }
 }

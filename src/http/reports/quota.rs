@@ -8,7 +8,9 @@ use crate::core::calendar::{Zone, day_of};
 use crate::http::answers::{Made, Making, Report, ReportKind};
 use crate::http::reply::Form;
 use crate::http::reply::problem::Problem;
-use crate::http::request::params::{AccountParam, AsOfParam, Format, FormatParam, OwnOrganizationParam};
+use crate::http::request::params::{
+    AccountParam, AsOfParam, Format, FormatParam, OwnOrganizationParam,
+};
 use crate::http::request::path::Organization;
 use crate::http::state::ApiState;
 use crate::report::period::{Pinned, stored_day};
@@ -27,7 +29,12 @@ struct Read {
 
 impl Read {
     fn figures(&self) -> Figures<'_> {
-        Figures { zone: self.zone, records: &self.records, used: &self.used, as_of_ms: self.as_of_ms }
+        Figures {
+            zone: self.zone,
+            records: &self.records,
+            used: &self.used,
+            as_of_ms: self.as_of_ms,
+        }
     }
 }
 
@@ -84,7 +91,8 @@ impl Report for Quota {
 
     async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let read = read(making, &self.request).await?;
-        let report = QuotaReport::assemble(making.account, &self.request, &read.figures()).ok_or_else(no_plan)?;
+        let report = QuotaReport::assemble(making.account, &self.request, &read.figures())
+            .ok_or_else(no_plan)?;
         Made::json(&report)
     }
 }
@@ -138,8 +146,8 @@ impl Report for QuotaHistory {
 
     async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let read = read(making, &self.request).await?;
-        let report =
-            QuotaHistoryReport::assemble(making.account, &self.request, &read.figures()).ok_or_else(no_plan)?;
+        let report = QuotaHistoryReport::assemble(making.account, &self.request, &read.figures())
+            .ok_or_else(no_plan)?;
         match self.format {
             Format::Json => Made::json(&report),
             Format::Csv => Ok(Made::csv(report.table())),

@@ -1,4 +1,5 @@
-//! The license usage by organization, written as its rows come: for comparisons that do not fit into memory.
+//! The license usage by organization, written as its rows come: for comparisons that do not fit
+//! into memory.
 
 use std::collections::VecDeque;
 
@@ -50,8 +51,8 @@ pub(in crate::http) async fn tag(
     Ok(reply::tag_of(hash))
 }
 
-/// Answers with the comparison. Rows that have changed since the tag was made are newer than it, and are then sent once more
-/// to whoever asks again.
+/// Answers with the comparison. Rows that have changed since the tag was made are newer than it,
+/// and are then sent once more to whoever asks again.
 pub(in crate::http) async fn stream(
     state: &ApiState,
     account: &str,
@@ -62,8 +63,14 @@ pub(in crate::http) async fn stream(
     let zone = known.zone;
     let period = request.period.resolve(zone, now_ms)?;
     let children = known.tree.children(request.organization.as_deref());
-    let comparison =
-        Comparison { account, request: &request, zone, period: &period, children: &children, data_through };
+    let comparison = Comparison {
+        account,
+        request: &request,
+        zone,
+        period: &period,
+        children: &children,
+        data_through,
+    };
     let chunks = Chunks::new(state.store(), &comparison)?;
     Ok(reply::json_stream(&tag, stream::body(place, chunks.whole(), state.request_timeout())))
 }
@@ -83,9 +90,15 @@ struct Chunks {
 impl Chunks {
     fn new(store: &Store, comparison: &Comparison<'_>) -> Result<Self, Problem> {
         let Comparison { account, request, zone, period, children, data_through } = *comparison;
-        let rows = store.license_usage_series(account, request.organization.as_deref(), &Wanted::by(period))?;
-        // The series are the last field of the report, so that what lies around them is an answer without any.
-        let empty = UsageByOrganizationReport::assemble(account, request, zone, period, &[], &[].into());
+        let rows = store.license_usage_series(
+            account,
+            request.organization.as_deref(),
+            &Wanted::by(period),
+        )?;
+        // The series are the last field of the report, so that what lies around them is an answer
+        // without any.
+        let empty =
+            UsageByOrganizationReport::assemble(account, request, zone, period, &[], &[].into());
         let mut head = reply::serialized(&empty)?;
         head.truncate(head.len() - b"]}".len());
         let mut tail = b"],\"data_through\":".to_vec();
@@ -121,7 +134,8 @@ impl Chunks {
                 chunk.push(b',');
             }
             let series = UsageSeries::assemble(organization, &self.period, &rows);
-            serde_json::to_writer(&mut chunk, &series).expect("strings and numbers can be written as JSON");
+            serde_json::to_writer(&mut chunk, &series)
+                .expect("strings and numbers can be written as JSON");
         }
         Ok((!chunk.is_empty()).then_some(chunk))
     }

@@ -69,12 +69,19 @@ impl Report for TestActivity {
         let Making { account, zone, now_ms, .. } = *making;
         let period = self.request.period.resolve(zone, now_ms)?;
         let wanted = Wanted::by(&period);
-        let (organization, project) = (self.request.organization.as_str(), self.request.project.as_deref());
+        let (organization, project) =
+            (self.request.organization.as_str(), self.request.project.as_deref());
         let (counts, week) = tokio::try_join!(
             making.store().test_counts(account, organization, project, wanted.points.as_ref()),
-            making.store().test_counts(account, organization, project, wanted.preceding_week.as_ref()),
+            making.store().test_counts(
+                account,
+                organization,
+                project,
+                wanted.preceding_week.as_ref()
+            ),
         )?;
-        let report = TestActivityReport::assemble(account, &self.request, zone, &period, &counts, &week);
+        let report =
+            TestActivityReport::assemble(account, &self.request, zone, &period, &counts, &week);
         match self.format {
             Format::Json => Made::json(&report),
             Format::Csv => Ok(Made::csv(report.table())),

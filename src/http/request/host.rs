@@ -1,7 +1,8 @@
 //! Whom a request is addressed to.
 //!
-//! Where no token is needed, a page of anybody's could read everything by binding its own name to a loopback address (DNS
-//! rebinding). So the API then answers only for names that nobody else can bind.
+//! Where no token is needed, a page of anybody's could read everything by binding its own name to a
+//! loopback address (DNS rebinding). So the API then answers only for names that nobody else can
+//! bind.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -20,8 +21,14 @@ pub(in crate::http) enum Hosts {
 }
 
 impl Hosts {
-    /// Refuses a request without a single host, and one for a host that the API does not answer for.
-    pub(in crate::http) fn check(&self, headers: &HeaderMap, uri: &Uri, version: Version) -> Result<(), Problem> {
+    /// Refuses a request without a single host, and one for a host that the API does not answer
+    /// for.
+    pub(in crate::http) fn check(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+        version: Version,
+    ) -> Result<(), Problem> {
         match host_of(headers, uri, version)? {
             Some(host) if self.answers_for(&host) => Ok(()),
             None if matches!(self, Self::Any) => Ok(()),
@@ -40,8 +47,8 @@ impl Hosts {
     }
 }
 
-/// The host that the request names; `None` where HTTP/1.0 lets it name none. (RFC 9112, section 3.2: exactly one `Host`,
-/// which the authority of an absolute target overrides.)
+/// The host that the request names; `None` where HTTP/1.0 lets it name none. (RFC 9112, section
+/// 3.2: exactly one `Host`, which the authority of an absolute target overrides.)
 fn host_of(headers: &HeaderMap, uri: &Uri, version: Version) -> Result<Option<Authority>, Problem> {
     let mut values = headers.get_all(HOST).iter();
     let named = match (values.next(), values.next()) {
@@ -65,7 +72,14 @@ mod tests {
     fn without_tokens_only_loopback_names_are_answered_for() {
         let hosts = Hosts::Loopback { allowed: vec!["seats.test".to_owned()] };
         let check = |host: &str| hosts.answers_for(&host.parse().unwrap());
-        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080", "Seats.Test:1"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:8080",
+            "127.1.2.3",
+            "[::1]:8080",
+            "Seats.Test:1",
+        ] {
             assert!(check(host), "{host}");
         }
         for host in [
@@ -89,7 +103,8 @@ mod tests {
             for host in hosts {
                 headers.append(HOST, HeaderValue::from_str(host).unwrap());
             }
-            host_of(&headers, &uri.parse().unwrap(), version).map(|host| host.map(|host| host.to_string()))
+            host_of(&headers, &uri.parse().unwrap(), version)
+                .map(|host| host.map(|host| host.to_string()))
         };
         assert_eq!(host(&["a:1"], "/", Version::HTTP_11), Ok(Some("a:1".to_owned())));
         assert_eq!(host(&["a"], "http://b/", Version::HTTP_11), Ok(Some("b".to_owned())));

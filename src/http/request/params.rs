@@ -1,4 +1,5 @@
-//! Which form of a report is asked for, and the description of the parameters for the OpenAPI document.
+//! Which form of a report is asked for, and the description of the parameters for the OpenAPI
+//! document.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
@@ -26,7 +27,10 @@ impl Format {
     }
 
     /// Takes `format`; without it the `Accept` header decides.
-    pub(in crate::http) fn take(query: &mut Query, headers: &HeaderMap) -> Result<Self, BadParameter> {
+    pub(in crate::http) fn take(
+        query: &mut Query,
+        headers: &HeaderMap,
+    ) -> Result<Self, BadParameter> {
         let named = query.take_parsed("format", |value| match value {
             "json" => Ok(Self::Json),
             "csv" => Ok(Self::Csv),
@@ -37,8 +41,10 @@ impl Format {
 
     /// CSV where the caller likes it better than JSON, or as well and names it.
     fn accepted(headers: &HeaderMap) -> Self {
-        let values: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-        let ranges: Vec<MediaRange> = values.iter().flat_map(|value| elements(value, ',')).map(media_range).collect();
+        let values: Vec<&str> =
+            headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+        let ranges: Vec<MediaRange> =
+            values.iter().flat_map(|value| elements(value, ',')).map(media_range).collect();
         let (csv, csv_named) = quality(&ranges, "text", "csv");
         let (json, _) = quality(&ranges, "application", "json");
         if csv > 0.0 && (csv > json || (csv == json && csv_named)) { Self::Csv } else { Self::Json }
@@ -61,7 +67,8 @@ fn media_range(text: &str) -> MediaRange {
     MediaRange { name, weight: parts.find_map(named).unwrap_or(1.0) }
 }
 
-/// How much a type is liked, by the most specific range that holds it (RFC 9110, 12.5.1), and whether that one names it.
+/// How much a type is liked, by the most specific range that holds it (RFC 9110, 12.5.1), and
+/// whether that one names it.
 fn quality(ranges: &[MediaRange], kind: &str, subtype: &str) -> (f32, bool) {
     let names = [format!("{kind}/{subtype}"), format!("{kind}/*"), "*/*".to_owned()];
     let found = names.iter().zip([true, false, false]).find_map(|(name, is_named)| {
@@ -74,20 +81,36 @@ fn quality(ranges: &[MediaRange], kind: &str, subtype: &str) -> (f32, bool) {
 /// The account of a path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::http::request::path")]
+#[expect(
+    dead_code,
+    reason = "only its description is used; the parsing is that of crate::http::request::path"
+)]
 pub(in crate::http) struct AccountParam {
     /// The account.
-    #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "acme")]
+    #[param(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$",
+        example = "acme"
+    )]
     account_id: String,
 }
 
 /// The organization of a path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::http::request::path")]
+#[expect(
+    dead_code,
+    reason = "only its description is used; the parsing is that of crate::http::request::path"
+)]
 pub(in crate::http) struct OwnOrganizationParam {
     /// The organization, alone: not those below it.
-    #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "42")]
+    #[param(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$",
+        example = "42"
+    )]
     organization_id: String,
 }
 
@@ -116,7 +139,12 @@ pub(in crate::http) struct RangeParams {
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
 pub(in crate::http) struct OrganizationParam {
     /// Only this organization and all below it; an unknown one is empty.
-    #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "42")]
+    #[param(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$",
+        example = "42"
+    )]
     organization_id: Option<String>,
 }
 
@@ -135,8 +163,8 @@ pub(in crate::http) struct AsOfParam {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
 pub(in crate::http) struct GroupByParam {
-    /// `organization`: `series` instead of `points`, one per direct child of the chosen organization (per top-level
-    /// organization if none is chosen).
+    /// `organization`: `series` instead of `points`, one per direct child of the chosen
+    /// organization (per top-level organization if none is chosen).
     #[param(inline)]
     group_by: Option<GroupBy>,
 }
@@ -147,7 +175,12 @@ pub(in crate::http) struct GroupByParam {
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
 pub(in crate::http) struct ProjectParam {
     /// Only this project.
-    #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "7")]
+    #[param(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$",
+        example = "7"
+    )]
     project_id: Option<String>,
 }
 
@@ -167,9 +200,15 @@ pub(in crate::http) struct FormatParam {
 #[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
 pub(in crate::http) struct AssignmentParams {
     /// Only seats taken from this licence.
-    #[param(min_length = 1, max_length = 64, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$", example = "acme")]
+    #[param(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$",
+        example = "acme"
+    )]
     license_source: Option<String>,
-    /// Part of the user's name (of the id, where there is none) in any case, with or without accents: `zoe` finds Zoë.
+    /// Part of the user's name (of the id, where there is none) in any case, with or without
+    /// accents: `zoe` finds Zoë.
     #[param(max_length = 4096)]
     user: Option<String>,
     /// Part of the e-mail address in any case, with or without accents.
@@ -183,8 +222,8 @@ pub(in crate::http) struct AssignmentParams {
     /// Only seats that were never used, or last before `as_of` less that many times 24 hours.
     #[param(minimum = 0, maximum = 100_000, example = 30)]
     inactive_days: Option<u32>,
-    /// The order, `-` first for descending; by default `user`. Nulls come last, ties go by user id, then organization
-    /// id.
+    /// The order, `-` first for descending; by default `user`. Nulls come last, ties go by user id,
+    /// then organization id.
     #[param(inline)]
     sort: Option<SortName>,
     /// How many rows a page has at most; by default 100. Not of CSV, which holds all rows.
@@ -272,7 +311,11 @@ mod tests {
         check("", "text/*;q=0.9, text/csv;q=0, application/json;q=0.1", Format::Json);
         check("", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Json);
         check("", "application/json;note=\"a,text/csv\"", Format::Json);
-        check("", "text/csv;note=\"\\\",application/json\"; Q=0.7, application/json;q=0.6", Format::Csv);
+        check(
+            "",
+            "text/csv;note=\"\\\",application/json\"; Q=0.7, application/json;q=0.6",
+            Format::Csv,
+        );
         check("format=json", "text/csv", Format::Json);
         check("format=csv", "application/json", Format::Csv);
     }

@@ -19,7 +19,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Account {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(account) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| unreadable())?;
+        let Path(account) =
+            Path::<String>::from_request_parts(parts, state).await.map_err(|_| unreadable())?;
         Ok(Self(parse_id("account_id", &account)?))
     }
 }

@@ -49,7 +49,10 @@ impl ConsumerThread {
     pub(super) fn put_out(&mut self, partitions: &[u32]) {
         metrics::partitions_lost(partitions);
         self.state.readiness.is_member = false;
-        self.health.not_ready(GROUP, format!("was put out of the consumer group {}, and joins it again", self.group));
+        self.health.not_ready(
+            GROUP,
+            format!("was put out of the consumer group {}, and joins it again", self.group),
+        );
     }
 
     /// Reports changes.
@@ -79,16 +82,21 @@ impl ConsumerThread {
             return;
         }
         events::group_denied(&self.group, &denial);
-        self.health.not_ready(GROUP, format!("cannot join the consumer group {}: {denial}", self.group));
+        self.health
+            .not_ready(GROUP, format!("cannot join the consumer group {}: {denial}", self.group));
         self.state.readiness.denial = Some(denial);
     }
 
     fn unread_reason(&self) -> Option<String> {
         if let Some(refusal) = self.state.refusals.values().next() {
-            return Some(format!("{} of the assigned partitions are refused; {refusal}", self.state.refusals.len()));
+            return Some(format!(
+                "{} of the assigned partitions are refused; {refusal}",
+                self.state.refusals.len()
+            ));
         }
         let patience = if self.state.readiness.has_read { START_PATIENCE } else { Duration::ZERO };
         let unread = self.state.holdings.unread(Instant::now(), patience);
-        (!unread.is_empty()).then(|| format!("partitions {unread:?} are assigned, and not read from yet"))
+        (!unread.is_empty())
+            .then(|| format!("partitions {unread:?} are assigned, and not read from yet"))
     }
 }

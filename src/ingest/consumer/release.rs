@@ -26,7 +26,8 @@ impl ConsumerThread {
             return;
         }
         let is_all = !is_cooperative(&self.client);
-        let waiting: BTreeSet<Tenure> = self.state.releases.values().flat_map(Release::tenures).collect();
+        let waiting: BTreeSet<Tenure> =
+            self.state.releases.values().flat_map(Release::tenures).collect();
         let tenures: Vec<(Tenure, usize)> = self
             .state
             .holdings
@@ -40,7 +41,12 @@ impl ConsumerThread {
         }
         let partitions: Vec<u32> = tenures.iter().map(|(tenure, _)| tenure.partition).collect();
         events::reopening(&partitions);
-        self.release(Release { reason: ReleaseReason::Reopen, tenures, partitions, deadline: None });
+        self.release(Release {
+            reason: ReleaseReason::Reopen,
+            tenures,
+            partitions,
+            deadline: None,
+        });
     }
 
     /// Freezes lanes and requests their last flush.
@@ -78,10 +84,18 @@ impl ConsumerThread {
     pub(super) fn enforce_deadlines(&mut self) {
         let now = Instant::now();
         let late = |release: &Release| release.deadline.is_some_and(|deadline| deadline <= now);
-        let overdue: Vec<u64> =
-            self.state.releases.iter().filter(|(_, release)| late(release)).map(|(&number, _)| number).collect();
+        let overdue: Vec<u64> = self
+            .state
+            .releases
+            .iter()
+            .filter(|(_, release)| late(release))
+            .map(|(&number, _)| number)
+            .collect();
         for number in overdue {
-            events::revoke_deadline_passed(&self.state.releases[&number].partitions, self.revoke_deadline);
+            events::revoke_deadline_passed(
+                &self.state.releases[&number].partitions,
+                self.revoke_deadline,
+            );
             self.released(number);
         }
     }
@@ -133,7 +147,14 @@ fn close(mut client: Arc<Client>) {
 /// Unassigns all partitions, which also answers a pending revocation.
 fn let_go_of_all(client: &Client, topic: &str) -> KafkaResult<()> {
     let assigned = client.assignment()?;
-    let partitions = assigned.elements().iter().filter_map(|element| u32::try_from(element.partition()).ok()).collect();
+    let partitions = assigned
+        .elements()
+        .iter()
+        .filter_map(|element| u32::try_from(element.partition()).ok())
+        .collect();
     let partitions: Vec<u32> = partitions;
-    unassign(client, &partition_list(topic, partitions.into_iter().map(|partition| (partition, 0)))?)
+    unassign(
+        client,
+        &partition_list(topic, partitions.into_iter().map(|partition| (partition, 0)))?,
+    )
 }

@@ -19,7 +19,13 @@ impl Lane {
     }
 
     /// Result of a check right after the log's end was requested.
-    fn look(&mut self, seconds: u64, next_offset: u64, high: u64, stable: u64) -> Option<HaltCause> {
+    fn look(
+        &mut self,
+        seconds: u64,
+        next_offset: u64,
+        high: u64,
+        stable: u64,
+    ) -> Option<HaltCause> {
         let now = self.at(seconds);
         let sight = Sight { next_offset, read_from: next_offset, ..sight(high, stable, now) };
         self.headway.look(sight, now).map(|halt| halt.cause)
@@ -72,7 +78,10 @@ fn what_was_reported_last_is_the_cause_until_the_lane_goes_on() {
     assert!(!lane.report(1, RDKafkaErrorCode::BadMessage), "told already");
     assert_eq!(lane.look(2, 10, 30, 30), None);
     let cause = lane.look(16, 10, 30, 30);
-    assert!(matches!(cause, Some(HaltCause::Reported { code: RDKafkaErrorCode::BadMessage, .. })), "{cause:?}");
+    assert!(
+        matches!(cause, Some(HaltCause::Reported { code: RDKafkaErrorCode::BadMessage, .. })),
+        "{cause:?}"
+    );
     assert_eq!(lane.look(17, 11, 30, 30), None);
     assert_eq!(lane.look(40, 11, 30, 30), Some(HaltCause::Silence));
 }
@@ -95,10 +104,15 @@ fn an_end_that_is_not_known_is_a_halt_and_one_that_must_not_be_asked_for_is_so_a
     let mut look = |seconds, refusal| {
         let now = asked_at + Duration::from_secs(seconds);
         let answers = Answers { end: Some(End { high: 10, stable: 10, asked_at }), refusal };
-        lane.headway.look(Sight { answers, ..sight(10, 10, now) }, now).map(|halt| halt.cause.name())
+        lane.headway
+            .look(Sight { answers, ..sight(10, 10, now) }, now)
+            .map(|halt| halt.cause.name())
     };
     assert_eq!(look(1, Some(RDKafkaErrorCode::NotLeaderForPartition)), None);
-    assert_eq!(look(2, Some(RDKafkaErrorCode::TopicAuthorizationFailed)), Some("topic_authorization"));
+    assert_eq!(
+        look(2, Some(RDKafkaErrorCode::TopicAuthorizationFailed)),
+        Some("topic_authorization")
+    );
     assert_eq!(look(14, None), None);
     assert_eq!(look(15, None), Some("end_unknown"));
 }
@@ -121,7 +135,10 @@ fn warming_is_headway_unless_the_data_behind_it_cannot_be_read() {
     }
     assert!(lane.report(43, RDKafkaErrorCode::BadMessage));
     let cause = lane.look_warming(44, 5);
-    assert!(matches!(cause, Some(HaltCause::Reported { .. })), "nothing was counted for 44 s: {cause:?}");
+    assert!(
+        matches!(cause, Some(HaltCause::Reported { .. })),
+        "nothing was counted for 44 s: {cause:?}"
+    );
     let at = lane.at(45);
     lane.headway = lane.headway.reopened(10, 1, at);
     assert!(lane.look_warming(45, 1).is_some(), "opening it anew is no headway");
@@ -135,9 +152,13 @@ fn data_that_cannot_be_read_is_read_again_ever_more_rarely_and_stays_the_cause()
     let mut lane = Lane::new();
     let mut now = lane.start;
     for pause in [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
-        for code in [RDKafkaErrorCode::BadMessage, RDKafkaErrorCode::NotImplemented, RDKafkaErrorCode::AutoOffsetReset]
-        {
-            let event = PartitionEvent { partition: 0, code, offset: None, text: "words".to_owned() };
+        for code in [
+            RDKafkaErrorCode::BadMessage,
+            RDKafkaErrorCode::NotImplemented,
+            RDKafkaErrorCode::AutoOffsetReset,
+        ] {
+            let event =
+                PartitionEvent { partition: 0, code, offset: None, text: "words".to_owned() };
             let is_first = now == lane.start && code == RDKafkaErrorCode::BadMessage;
             assert_eq!(lane.headway.reported(&event, now), is_first);
         }
@@ -145,7 +166,10 @@ fn data_that_cannot_be_read_is_read_again_ever_more_rarely_and_stays_the_cause()
         now = lane.headway.not_before(now);
     }
     let cause = lane.look(100, 10, 30, 30);
-    assert!(matches!(cause, Some(HaltCause::Reported { code: RDKafkaErrorCode::BadMessage, .. })), "{cause:?}");
+    assert!(
+        matches!(cause, Some(HaltCause::Reported { code: RDKafkaErrorCode::BadMessage, .. })),
+        "{cause:?}"
+    );
     lane.look(101, 11, 30, 30);
     assert!(!lane.headway.has_failed());
 }

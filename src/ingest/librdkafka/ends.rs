@@ -21,7 +21,8 @@ use crate::ingest::topic::DescribeError;
 pub(in crate::ingest) enum LogEnd {
     /// The high watermark: the offset that the next record gets.
     High,
-    /// The last stable offset: the first one that belongs to an open transaction, or the high watermark.
+    /// The last stable offset: the first one that belongs to an open transaction, or the high
+    /// watermark.
     Stable,
 }
 
@@ -37,19 +38,23 @@ pub(in crate::ingest) fn list_ends(
     timeout: Duration,
 ) -> Result<Vec<EndOf>, DescribeError> {
     let request = EndsRequest::new(client, end, timeout)?;
-    // SAFETY: all four pointers are valid; librdkafka copies what it needs of list and options. The reply comes to the
-    // queue that `request` holds.
-    unsafe { native::rd_kafka_ListOffsets(request.client, list.ptr(), request.options, request.reply_to) };
+    // SAFETY: all four pointers are valid; librdkafka copies what it needs of list and options. The
+    // reply comes to the queue that `request` holds.
+    unsafe {
+        native::rd_kafka_ListOffsets(request.client, list.ptr(), request.options, request.reply_to)
+    };
     // The request ends by itself at `timeout`; the extra second lets its own, more specific error
     // arrive. SAFETY: the queue is valid; the event is ours and destroyed by `ReplyEvent`.
-    let event = unsafe { native::rd_kafka_queue_poll(request.reply_to, timeout_ms(timeout + Duration::from_secs(1))) };
+    let event = unsafe {
+        native::rd_kafka_queue_poll(request.reply_to, timeout_ms(timeout + Duration::from_secs(1)))
+    };
     let Some(event) = NonNull::new(event) else {
         let text = format!("no answer within {} s", timeout.as_secs_f32());
         return Err(DescribeError::Failed { code: RDKafkaErrorCode::OperationTimedOut, text });
     };
     let event = ReplyEvent(event);
-    // SAFETY: the event is valid until it is dropped at the end of this function, and every pointer that is read belongs
-    // to it.
+    // SAFETY: the event is valid until it is dropped at the end of this function, and every pointer
+    // that is read belongs to it.
     unsafe { ends_of(&event) }
 }
 
@@ -81,9 +86,8 @@ unsafe fn ends_of(event: &ReplyEvent) -> Result<Vec<EndOf>, DescribeError> {
         let ends = infos.map(|&info| {
             let partition = &*native::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
             let end = match partition.err {
-                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
-                    u64::try_from(partition.offset).map_err(|_| RDKafkaErrorCode::OffsetNotAvailable)
-                }
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => u64::try_from(partition.offset)
+                    .map_err(|_| RDKafkaErrorCode::OffsetNotAvailable),
                 code => Err(code.into()),
             };
             (u32::try_from(partition.partition).unwrap_or(u32::MAX), end)
@@ -112,14 +116,19 @@ impl EndsRequest {
             }
         };
         let isolation = match end {
-            LogEnd::High => native::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
-            LogEnd::Stable => native::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
+            LogEnd::High => {
+                native::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
+            }
+            LogEnd::Stable => {
+                native::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
+            }
         };
         let mut text = [0; 256];
-        // SAFETY: the options are valid, and the buffer is as long as said. An error is ours and destroyed once, after its
-        // text was copied.
+        // SAFETY: the options are valid, and the buffer is as long as said. An error is ours and
+        // destroyed once, after its text was copied.
         unsafe {
-            let refused = native::rd_kafka_AdminOptions_set_isolation_level(request.options, isolation);
+            let refused =
+                native::rd_kafka_AdminOptions_set_isolation_level(request.options, isolation);
             if !refused.is_null() {
                 let code = native::rd_kafka_error_code(refused).into();
                 let text = text_of(native::rd_kafka_error_string(refused));
@@ -127,7 +136,12 @@ impl EndsRequest {
                 return Err(DescribeError::Failed { code, text });
             }
             let (options, timeout) = (request.options, timeout_ms(timeout));
-            match native::rd_kafka_AdminOptions_set_request_timeout(options, timeout, text.as_mut_ptr(), text.len()) {
+            match native::rd_kafka_AdminOptions_set_request_timeout(
+                options,
+                timeout,
+                text.as_mut_ptr(),
+                text.len(),
+            ) {
                 RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(request),
                 refused => {
                     let text = CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned();
@@ -140,8 +154,8 @@ impl EndsRequest {
 
 impl Drop for EndsRequest {
     fn drop(&mut self) {
-        // SAFETY: each is ours, made by `new`, and destroyed once. A reply that comes later finds its queue gone and is
-        // dropped by librdkafka.
+        // SAFETY: each is ours, made by `new`, and destroyed once. A reply that comes later finds
+        // its queue gone and is dropped by librdkafka.
         unsafe {
             native::rd_kafka_queue_destroy(self.reply_to);
             native::rd_kafka_AdminOptions_destroy(self.options);

@@ -24,8 +24,8 @@ pub(in crate::ingest) fn may_read_with_group(
     let name = CString::new(group_id)?;
     let request = Request::new(client, timeout)?;
     let mut names = [name.as_ptr()];
-    // SAFETY: all pointers are valid; librdkafka copies what it needs of names and options. The reply comes to the queue that
-    // `request` holds.
+    // SAFETY: all pointers are valid; librdkafka copies what it needs of names and options. The
+    // reply comes to the queue that `request` holds.
     let event = unsafe {
         native::rd_kafka_DescribeConsumerGroups(
             request.client,
@@ -65,9 +65,11 @@ impl Request {
             }
         };
         let mut text = [0; 256];
-        // SAFETY: the options are valid, and the buffer is as long as said; the error is null or ours to destroy.
+        // SAFETY: the options are valid, and the buffer is as long as said; the error is null or
+        // ours to destroy.
         let set = unsafe {
-            let error = native::rd_kafka_AdminOptions_set_include_authorized_operations(request.options, 1);
+            let error =
+                native::rd_kafka_AdminOptions_set_include_authorized_operations(request.options, 1);
             if !error.is_null() {
                 native::rd_kafka_error_destroy(error);
             }
@@ -88,8 +90,8 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        // SAFETY: each is ours, made by `new`, and destroyed once. A reply that comes later finds its queue gone and is
-        // dropped by librdkafka.
+        // SAFETY: each is ours, made by `new`, and destroyed once. A reply that comes later finds
+        // its queue gone and is dropped by librdkafka.
         unsafe {
             native::rd_kafka_queue_destroy(self.reply_to);
             native::rd_kafka_AdminOptions_destroy(self.options);
@@ -103,7 +105,8 @@ struct Reply(NonNull<native::rd_kafka_event_t>);
 impl Reply {
     fn may_read(&self) -> Result<Option<bool>, DescribeError> {
         let event = self.0.as_ptr();
-        // SAFETY: the event is valid until `self` is dropped, and every pointer below belongs to it and is read before.
+        // SAFETY: the event is valid until `self` is dropped, and every pointer below belongs to it
+        // and is read before.
         unsafe {
             let code = native::rd_kafka_event_error(event);
             if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
@@ -123,17 +126,27 @@ impl Reply {
             }
             let group = *groups;
             let error = native::rd_kafka_ConsumerGroupDescription_error(group);
-            if !error.is_null() && native::rd_kafka_error_code(error) != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            if !error.is_null()
+                && native::rd_kafka_error_code(error) != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+            {
                 let text = text_of(native::rd_kafka_error_string(error));
-                return Err(DescribeError::Failed { code: native::rd_kafka_error_code(error).into(), text });
+                return Err(DescribeError::Failed {
+                    code: native::rd_kafka_error_code(error).into(),
+                    text,
+                });
             }
             let mut operations = 0;
-            let first = native::rd_kafka_ConsumerGroupDescription_authorized_operations(group, &mut operations);
+            let first = native::rd_kafka_ConsumerGroupDescription_authorized_operations(
+                group,
+                &mut operations,
+            );
             if first.is_null() || operations == 0 {
                 return Ok(None);
             }
             let allowed = std::slice::from_raw_parts(first, operations);
-            Ok(Some(allowed.contains(&native::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ)))
+            Ok(Some(
+                allowed.contains(&native::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ),
+            ))
         }
     }
 }

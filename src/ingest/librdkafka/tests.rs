@@ -29,10 +29,13 @@ impl Cluster {
 
     /// Appends records, (key, value) each, to a partition.
     fn produce(&self, partition: i32, records: &[(Option<&str>, Option<&str>)]) {
-        let producer: BaseProducer =
-            ClientConfig::new().set("bootstrap.servers", self.mock.bootstrap_servers()).create().unwrap();
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", self.mock.bootstrap_servers())
+            .create()
+            .unwrap();
         for (number, (key, value)) in (1_700_000_000_000..).zip(records) {
-            let mut record: BaseRecord<'_, str, str> = BaseRecord::to(TOPIC).partition(partition).timestamp(number);
+            let mut record: BaseRecord<'_, str, str> =
+                BaseRecord::to(TOPIC).partition(partition).timestamp(number);
             record.key = *key;
             record.payload = *value;
             producer.send(record).map_err(|(error, _)| error).unwrap();
@@ -51,7 +54,9 @@ impl Cluster {
             properties: BTreeMap::new(),
             token_source: None,
         };
-        let client = Client::from_config_and_context(&probe_properties(&kafka), Context::of(&kafka)).unwrap();
+        let client =
+            Client::from_config_and_context(&probe_properties(&kafka), Context::of(&kafka))
+                .unwrap();
         client.context().close();
         Arc::new(client)
     }
@@ -107,7 +112,9 @@ fn a_batch_holds_what_was_produced() {
                     assert_eq!((partition, leader_epoch), (1, 0));
                     seen.push(format!("{record:?}"));
                 }
-                Message::Event(event) => seen.push(format!("{:?} at {:?}", event.code, event.offset)),
+                Message::Event(event) => {
+                    seen.push(format!("{:?} at {:?}", event.code, event.offset))
+                }
             }
         }
     }
@@ -135,7 +142,10 @@ fn a_seek_shows_records_again_and_drops_what_was_fetched_before() {
     let mut queue = Queue::new(Arc::clone(&client));
     attach(&client, &queue, 0);
     seek_when_ready(&client, 0, 20);
-    assert_eq!(read(&mut queue), ((20..50).collect(), Some((RDKafkaErrorCode::PartitionEOF, Some(50)))));
+    assert_eq!(
+        read(&mut queue),
+        ((20..50).collect(), Some((RDKafkaErrorCode::PartitionEOF, Some(50))))
+    );
     seek(&client, TOPIC, 0, 10).unwrap();
     // Lets the records arrive in the queue, where the next seek outdates them.
     std::thread::sleep(Duration::from_millis(300));
@@ -164,7 +174,10 @@ fn a_partition_that_is_out_of_range_has_to_be_assigned_anew() {
     attach(&client, &queue, 0);
     seek_when_ready(&client, 0, 1_000);
     let (offsets, event) = read(&mut queue);
-    assert_eq!((offsets, event.map(|(code, _)| code)), (Vec::new(), Some(RDKafkaErrorCode::AutoOffsetReset)));
+    assert_eq!(
+        (offsets, event.map(|(code, _)| code)),
+        (Vec::new(), Some(RDKafkaErrorCode::AutoOffsetReset))
+    );
     assert!(seek(&client, TOPIC, 0, 2).is_err());
 
     unassign(&client, &partition_list(TOPIC, [(0, 0)]).unwrap()).unwrap();

@@ -26,7 +26,8 @@ impl Worker {
         let slots = self.state.slots.values();
         let pending_rows: usize = slots.clone().map(|slot| slot.lane.pending_rows()).sum();
         let pending_bytes: usize = slots.clone().map(|slot| slot.lane.pending_bytes()).sum();
-        if pending_rows >= self.limits.pending_rows_max / 2 || pending_bytes >= self.bytes_max() / 2 {
+        if pending_rows >= self.limits.pending_rows_max / 2 || pending_bytes >= self.bytes_max() / 2
+        {
             self.rows_abound.notify_one();
         }
         let rows: usize = slots.map(Slot::waiting_rows).sum();
@@ -56,7 +57,8 @@ impl Worker {
             return;
         }
         let partitions = self.state.slots.values().map(|slot| (slot.tenure.partition, 0));
-        let paused = partition_list(&self.topic, partitions).and_then(|list| pause(&self.client, &list));
+        let paused =
+            partition_list(&self.topic, partitions).and_then(|list| pause(&self.client, &list));
         if let Err(error) = paused {
             for slot in self.state.slots.values() {
                 events::pause_failed(slot.tenure.partition, &error.to_string());

@@ -71,8 +71,14 @@ const MATRIX: [(&str, &[Caller]); 13] = [
     ("/v1/accounts/{account_id}/licenses/history", &[AccountAdmin]),
     ("/v1/accounts/{account_id}/licenses/usage", &[AccountAdmin]),
     ("/v1/accounts/{account_id}/licenses/assignments", &[AccountAdmin]),
-    ("/v1/accounts/{account_id}/organizations", &[AccountAdmin, Owner, Admin, BillingManager, OtherOrganization]),
-    ("/v1/accounts/{account_id}/organizations/{organization_id}/quota", &[AccountAdmin, Owner, Admin, BillingManager]),
+    (
+        "/v1/accounts/{account_id}/organizations",
+        &[AccountAdmin, Owner, Admin, BillingManager, OtherOrganization],
+    ),
+    (
+        "/v1/accounts/{account_id}/organizations/{organization_id}/quota",
+        &[AccountAdmin, Owner, Admin, BillingManager],
+    ),
     (
         "/v1/accounts/{account_id}/organizations/{organization_id}/quota/history",
         &[AccountAdmin, Owner, Admin, BillingManager],
@@ -114,7 +120,9 @@ fn signed(header: &Header, claims: Value, key: &EncodingKey) -> String {
 
 fn grants(account: &str, organization: Option<&str>, role: &str) -> Value {
     match organization {
-        Some(organization) => json!({"grants": [{"account": account, "organization": organization, "role": role}]}),
+        Some(organization) => {
+            json!({"grants": [{"account": account, "organization": organization, "role": role}]})
+        }
         None => json!({"grants": [{"account": account, "role": role}]}),
     }
 }
@@ -126,7 +134,8 @@ fn with(mut claims: Value, name: &str, value: Value) -> Value {
 
 fn unsigned(claims: &Value) -> String {
     use base64::Engine as _;
-    let part = |value: &Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
+    let part =
+        |value: &Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}.", part(&json!({"alg": "none", "typ": "JWT"})), part(claims))
 }
 
@@ -182,8 +191,7 @@ static GUARDED: LazyLock<Api> = LazyLock::new(|| {
     let mut events = Vec::new();
     for account in ["acme", "other"] {
         for organization in ["42", "43"] {
-            let data =
-                json!({"account_id": account, "organization_id": organization, "plan": "free", "monthly_quota": 10});
+            let data = json!({"account_id": account, "organization_id": organization, "plan": "free", "monthly_quota": 10});
             events.push(event("plan.started", "2026-01-01T00:00:00Z", &data));
         }
     }
@@ -193,7 +201,8 @@ static GUARDED: LazyLock<Api> = LazyLock::new(|| {
 });
 
 fn ask(path: &str, authorization: Option<&str>) -> Answer {
-    let headers: Vec<(&str, &str)> = authorization.iter().map(|value| ("authorization", *value)).collect();
+    let headers: Vec<(&str, &str)> =
+        authorization.iter().map(|value| ("authorization", *value)).collect();
     GUARDED.request("GET", path, &headers)
 }
 
@@ -209,19 +218,34 @@ fn every_endpoint_lets_in_whom_it_should() {
             .find(|(path, _)| *path == endpoint.path)
             .unwrap_or_else(|| panic!("{} has no entry in the matrix of access", endpoint.path));
         for caller in CALLERS {
-            let answer = ask(&filled(endpoint.path, "acme", "42"), authorization(caller).as_deref());
+            let answer =
+                ask(&filled(endpoint.path, "acme", "42"), authorization(caller).as_deref());
             let expected = match caller {
                 _ if allowed.contains(&caller) => 200,
                 _ if KNOWN.contains(&caller) => 403,
                 _ => 401,
             };
-            assert_eq!(answer.status, expected, "{} by {caller:?}: {}", endpoint.path, answer.text());
+            assert_eq!(
+                answer.status,
+                expected,
+                "{} by {caller:?}: {}",
+                endpoint.path,
+                answer.text()
+            );
             if expected == 401 {
-                assert!(answer.header("www-authenticate").unwrap().starts_with("Bearer"), "{}", endpoint.path);
+                assert!(
+                    answer.header("www-authenticate").unwrap().starts_with("Bearer"),
+                    "{}",
+                    endpoint.path
+                );
             }
         }
     }
-    assert_eq!(endpoints().len(), MATRIX.len(), "the matrix has entries of endpoints that are gone");
+    assert_eq!(
+        endpoints().len(),
+        MATRIX.len(),
+        "the matrix has entries of endpoints that are gone"
+    );
 }
 
 #[test]
@@ -229,22 +253,31 @@ fn a_refusal_does_not_tell_whether_the_thing_exists() {
     for (path, allowed) in MATRIX.iter().filter(|(path, _)| path.contains("{account_id}")) {
         for caller in KNOWN.iter().filter(|caller| !allowed.contains(caller)) {
             let header = authorization(*caller);
-            let ask = |account, organization| ask(&filled(path, account, organization), header.as_deref());
+            let ask = |account, organization| {
+                ask(&filled(path, account, organization), header.as_deref())
+            };
             let existing = ask("acme", "42");
             assert_eq!(existing.status, 403, "{path} by {caller:?}");
-            for missing in [ask("acme", "never-heard-of"), ask("nobody", "42"), ask("nobody", "never-heard-of")] {
+            for missing in [
+                ask("acme", "never-heard-of"),
+                ask("nobody", "42"),
+                ask("nobody", "never-heard-of"),
+            ] {
                 // `OtherAccount` and similar callers have no rights on these either.
                 assert_eq!(missing.status, 403, "{path} by {caller:?}");
                 assert_eq!(missing.body, existing.body, "{path} by {caller:?}");
-                let mut names: [Vec<&str>; 2] =
-                    [&missing, &existing].map(|answer| answer.headers.keys().map(|name| name.as_str()).collect());
+                let mut names: [Vec<&str>; 2] = [&missing, &existing]
+                    .map(|answer| answer.headers.keys().map(|name| name.as_str()).collect());
                 names.iter_mut().for_each(|names| names.sort_unstable());
                 assert_eq!(names[0], names[1]);
             }
             // A request that is also malformed is refused in the same way.
             let malformed = super::access::ask(&filled(path, "acme", "42%00"), header.as_deref());
             assert_eq!(malformed.body, existing.body, "{path} by {caller:?}");
-            let malformed = super::access::ask(&format!("{}?x=1&x=1", filled(path, "acme", "42")), header.as_deref());
+            let malformed = super::access::ask(
+                &format!("{}?x=1&x=1", filled(path, "acme", "42")),
+                header.as_deref(),
+            );
             assert_eq!(malformed.body, existing.body, "{path} by {caller:?}");
         }
     }
@@ -253,9 +286,12 @@ fn a_refusal_does_not_tell_whether_the_thing_exists() {
 #[test]
 fn others_see_their_own_organizations_alone() {
     let seen = |caller| -> Vec<String> {
-        let report = ask("/v1/accounts/acme/organizations", authorization(caller).as_deref()).json();
+        let report =
+            ask("/v1/accounts/acme/organizations", authorization(caller).as_deref()).json();
         let organizations = report["organizations"].as_array().unwrap().iter();
-        organizations.map(|organization| organization["organization_id"].as_str().unwrap().to_owned()).collect()
+        organizations
+            .map(|organization| organization["organization_id"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(seen(AccountAdmin), ["42", "43"]);
     assert_eq!(seen(BillingManager), ["42"]);
@@ -271,7 +307,11 @@ fn all_keys_are_good_at_once() {
     let named = |kid: &str| Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::HS256) };
     let tokens = [
         ("first secret", token(claims()), 200),
-        ("second secret", signed(&Header::default(), claims(), &EncodingKey::from_secret(NEXT_SECRET.as_bytes())), 200),
+        (
+            "second secret",
+            signed(&Header::default(), claims(), &EncodingKey::from_secret(NEXT_SECRET.as_bytes())),
+            200,
+        ),
         ("RS256", signed(&Header::new(Algorithm::RS256), claims(), &rsa), 200),
         ("EdDSA", signed(&Header::new(Algorithm::EdDSA), claims(), &ed), 200),
         ("key set", signed(&named("set-1"), claims(), &in_set), 200),
@@ -283,11 +323,23 @@ fn all_keys_are_good_at_once() {
             200,
         ),
         ("RS512", signed(&Header::new(Algorithm::RS512), claims(), &rsa), 401),
-        ("HS512", signed(&Header::new(Algorithm::HS512), claims(), &EncodingKey::from_secret(SECRET.as_bytes())), 401),
+        (
+            "HS512",
+            signed(
+                &Header::new(Algorithm::HS512),
+                claims(),
+                &EncodingKey::from_secret(SECRET.as_bytes()),
+            ),
+            401,
+        ),
         // Algorithm confusion: the public key used as an HMAC secret.
         (
             "public key as a secret",
-            signed(&Header::default(), claims(), &EncodingKey::from_secret(&key_bytes("rsa.public.pem"))),
+            signed(
+                &Header::default(),
+                claims(),
+                &EncodingKey::from_secret(&key_bytes("rsa.public.pem")),
+            ),
             401,
         ),
     ];
@@ -319,11 +371,17 @@ fn grants_that_mean_nothing_grant_nothing() {
     assert_eq!(status(json!([])), 403);
     assert_eq!(status(json!([{"account": "acme", "role": "root"}])), 403);
     assert_eq!(status(json!([{"account": "acme", "role": "owner"}])), 403);
-    assert_eq!(status(json!([{"account": "acme", "organization": "42", "role": "account_admin"}])), 403);
+    assert_eq!(
+        status(json!([{"account": "acme", "organization": "42", "role": "account_admin"}])),
+        403
+    );
     assert_eq!(status(json!([{"account": "ACME", "role": "account_admin"}])), 403);
-    for malformed in
-        [json!("all"), json!({"account": "acme"}), json!([{"account": true, "role": "account_admin"}]), json!([7])]
-    {
+    for malformed in [
+        json!("all"),
+        json!({"account": "acme"}),
+        json!([{"account": true, "role": "account_admin"}]),
+        json!([7]),
+    ] {
         assert_eq!(status(malformed.clone()), 401, "{malformed}");
     }
 }
@@ -347,7 +405,11 @@ fn a_byte_order_mark_leads_to_nobody_elses_account() {
 #[test]
 fn ids_in_grants_are_texts_or_numbers() {
     let api = GUARDED.beside(|_| {});
-    api.count(&[event("license.purchased", "2026-01-01T00:00:00Z", &json!({"account_id": 77, "seats": 1}))]);
+    api.count(&[event(
+        "license.purchased",
+        "2026-01-01T00:00:00Z",
+        &json!({"account_id": 77, "seats": 1}),
+    )]);
     for account in [json!("77"), json!(77)] {
         let token = token(json!({"grants": [{"account": account, "role": "account_admin"}]}));
         let answer = ask("/v1/accounts/77/licenses/history", Some(&format!("Bearer {token}")));
@@ -358,14 +420,23 @@ fn ids_in_grants_are_texts_or_numbers() {
 #[test]
 fn readiness_tells_strangers_no_cause() {
     let api = GUARDED.beside(|_| {});
-    api.health.not_ready("clickhouse", "cannot write to ClickHouse: http://clickhouse.lan does not answer");
-    api.health.degraded("split_accounts", "1 accounts are split (\"acme\" in partitions [0, 3]): see README");
+    api.health.not_ready(
+        "clickhouse",
+        "cannot write to ClickHouse: http://clickhouse.lan does not answer",
+    );
+    api.health.degraded(
+        "split_accounts",
+        "1 accounts are split (\"acme\" in partitions [0, 3]): see README",
+    );
     let answer = api.get("/readyz");
     assert_eq!(answer.status, 503);
     let told = answer.json();
     let waiting_for = json!([{"component": "clickhouse", "reason": "cannot write to ClickHouse"}]);
     assert_eq!(told["waiting_for"], waiting_for);
-    assert_eq!(told["degraded"], json!([{"component": "split_accounts", "reason": "1 accounts are split"}]));
+    assert_eq!(
+        told["degraded"],
+        json!([{"component": "split_accounts", "reason": "1 accounts are split"}])
+    );
 }
 
 #[test]
@@ -379,7 +450,8 @@ fn issuer_and_audience_are_required_where_they_are_configured() {
         let mut all = grants("acme", None, "account_admin");
         all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
         let header = format!("Bearer {}", token(all));
-        api.request("GET", "/v1/accounts/acme/licenses/history", &[("authorization", &header)]).status
+        api.request("GET", "/v1/accounts/acme/licenses/history", &[("authorization", &header)])
+            .status
     };
     let (issuer, audience) = ("https://issuer.example", "seatmeter");
     assert_eq!(status(json!({"iss": issuer, "aud": audience})), 200);
@@ -394,10 +466,18 @@ fn issuer_and_audience_are_required_where_they_are_configured() {
 fn what_is_no_bearer_token_is_refused() {
     let good = token(grants("acme", None, "account_admin"));
     let path = "/v1/accounts/acme/licenses/history";
-    assert_eq!(ask(path, Some(&format!("bearer {good}"))).status, 200, "the scheme's case does not matter");
+    assert_eq!(
+        ask(path, Some(&format!("bearer {good}"))).status,
+        200,
+        "the scheme's case does not matter"
+    );
     // Header fields that a verifier must understand or else refuse the token (RFC 7515, 4.1.11).
     let crit = Header { crit: Some(vec!["x".to_owned()]), ..Header::new(Algorithm::HS256) };
-    let critical = signed(&crit, grants("acme", None, "account_admin"), &EncodingKey::from_secret(SECRET.as_bytes()));
+    let critical = signed(
+        &crit,
+        grants("acme", None, "account_admin"),
+        &EncodingKey::from_secret(SECRET.as_bytes()),
+    );
     let long = "x".repeat(20_000);
     for header in [
         good.clone(),

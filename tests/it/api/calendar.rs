@@ -16,11 +16,19 @@ fn login(time: &str) -> (&'static str, &str, Value) {
 }
 
 fn run(time: &str, tests: u64) -> (&'static str, &str, Value) {
-    ("test.executed", time, json!({"organization_id": "o", "origin": "run", "tests": tests, "duration_ms": 10}))
+    (
+        "test.executed",
+        time,
+        json!({"organization_id": "o", "origin": "run", "tests": tests, "duration_ms": 10}),
+    )
 }
 
 fn plan<'t>(kind: &'static str, time: &'t str, quota: u64) -> (&'static str, &'t str, Value) {
-    (kind, time, json!({"organization_id": "o", "plan": format!("p{quota}"), "monthly_quota": quota}))
+    (
+        kind,
+        time,
+        json!({"organization_id": "o", "plan": format!("p{quota}"), "monthly_quota": quota}),
+    )
 }
 
 /// (start, executions) of each point.
@@ -58,9 +66,9 @@ fn points(expected: &[(&str, u64)]) -> Vec<(String, u64)> {
 }
 
 fn windows(expected: &[(&str, &str, u64, u64, u64)]) -> Vec<(String, String, u64, u64, u64)> {
-    let owned = expected
-        .iter()
-        .map(|&(start, end, month, quota, used)| (format!("{start}.000Z"), format!("{end}.000Z"), month, quota, used));
+    let owned = expected.iter().map(|&(start, end, month, quota, used)| {
+        (format!("{start}.000Z"), format!("{end}.000Z"), month, quota, used)
+    });
     owned.collect()
 }
 
@@ -87,7 +95,8 @@ fn a_day_of_23_hours_and_one_of_25() {
 
 #[test]
 fn a_midnight_that_is_skipped_or_repeated() {
-    // Havana skips the hour from 0:00 on 8 March 2026 and repeats it on 1 November: the day starts at the first of them.
+    // Havana skips the hour from 0:00 on 8 March 2026 and repeats it on 1 November: the day starts
+    // at the first of them.
     let account = counted(
         "America/Havana",
         &[
@@ -97,7 +106,10 @@ fn a_midnight_that_is_skipped_or_repeated() {
             run("2026-11-01T04:00:00Z", 1000),
         ],
     );
-    assert_eq!(executions(&account, "from=2026-03-07&to=2026-03-08"), points(&[("2026-03-07", 1), ("2026-03-08", 10)]));
+    assert_eq!(
+        executions(&account, "from=2026-03-07&to=2026-03-08"),
+        points(&[("2026-03-07", 1), ("2026-03-08", 10)])
+    );
     assert_eq!(
         executions(&account, "from=2026-10-31&to=2026-11-01"),
         points(&[("2026-10-31", 100), ("2026-11-01", 1000)])
@@ -123,27 +135,41 @@ fn apia_has_no_30_december_2011() {
     let account = counted(
         "Pacific/Apia",
         &[
-            ("license.assigned", "2011-12-20T00:00:00Z", json!({"organization_id": "o", "user_id": 1})),
+            (
+                "license.assigned",
+                "2011-12-20T00:00:00Z",
+                json!({"organization_id": "o", "user_id": 1}),
+            ),
             run("2011-12-30T09:59:59.999Z", 1),
             run("2011-12-30T10:00:00Z", 10),
         ],
     );
     let found = executions(&account, "from=2011-12-29&to=2011-12-31");
     assert_eq!(found, points(&[("2011-12-29", 1), ("2011-12-30", 0), ("2011-12-31", 10)]));
-    let history = account.report("/licenses/history?from=2011-12-29&to=2011-12-31&as_of=2012-01-05T00:00:00Z");
-    let assigned: Vec<_> =
-        history["points"].as_array().unwrap().iter().map(|point| point["assigned"].clone()).collect();
+    let history = account
+        .report("/licenses/history?from=2011-12-29&to=2011-12-31&as_of=2012-01-05T00:00:00Z");
+    let assigned: Vec<_> = history["points"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|point| point["assigned"].clone())
+        .collect();
     assert_eq!(assigned, [1, 1, 1]);
 }
 
 #[test]
 fn weeks_start_on_monday_also_in_week_53() {
     // 2026 has 53 weeks: the last one runs from Monday 28 December to Sunday 3 January.
-    let account = counted("UTC", &[run("2026-12-27T23:59:59Z", 1), run("2026-12-28T00:00:00Z", 10)]);
-    let found = executions(&account, "from=2026-12-21&to=2027-01-05&interval=week&as_of=2027-01-06T00:00:00Z");
+    let account =
+        counted("UTC", &[run("2026-12-27T23:59:59Z", 1), run("2026-12-28T00:00:00Z", 10)]);
+    let found = executions(
+        &account,
+        "from=2026-12-21&to=2027-01-05&interval=week&as_of=2027-01-06T00:00:00Z",
+    );
     assert_eq!(found, points(&[("2026-12-21", 1), ("2026-12-28", 10), ("2027-01-04", 0)]));
     let report = account.report("/organizations/o/test-activity?as_of=2027-01-04T00:00:00Z");
-    let week = json!({"start": "2026-12-28", "end": "2027-01-03", "executions": 10, "duration_ms": 10});
+    let week =
+        json!({"start": "2026-12-28", "end": "2027-01-03", "executions": 10, "duration_ms": 10});
     assert_eq!(report["preceding_week"], week);
 }
 
@@ -151,15 +177,21 @@ fn weeks_start_on_monday_also_in_week_53() {
 fn years_quarters_and_months_end_where_the_calendar_says() {
     let account = counted(
         "Asia/Tokyo",
-        &[run("2025-12-31T14:59:59.999Z", 1), run("2025-12-31T15:00:00Z", 10), run("2026-03-31T15:00:00Z", 100)],
+        &[
+            run("2025-12-31T14:59:59.999Z", 1),
+            run("2025-12-31T15:00:00Z", 10),
+            run("2026-03-31T15:00:00Z", 100),
+        ],
     );
     let at = "as_of=2026-06-15T00:00:00Z";
     let years = executions(&account, &format!("from=2025-06-15&to=2026-06-14&interval=year&{at}"));
     assert_eq!(years, points(&[("2025-06-15", 1), ("2026-01-01", 110)]));
-    let quarters = executions(&account, &format!("from=2025-10-01&to=2026-06-14&interval=quarter&{at}"));
+    let quarters =
+        executions(&account, &format!("from=2025-10-01&to=2026-06-14&interval=quarter&{at}"));
     assert_eq!(quarters, points(&[("2025-10-01", 1), ("2026-01-01", 10), ("2026-04-01", 100)]));
-    let report =
-        account.report(&format!("/organizations/o/test-activity?from=2026-05-31&to=2026-12-31&interval=month&{at}"));
+    let report = account.report(&format!(
+        "/organizations/o/test-activity?from=2026-05-31&to=2026-12-31&interval=month&{at}"
+    ));
     let edges: Vec<_> = report["points"]
         .as_array()
         .unwrap()
@@ -184,7 +216,8 @@ fn anchors_on_the_29th_30th_and_31st() {
     ] {
         // Events may be an hour ahead of their record at most, so the anchor is in the year before,
         // which has the same shape.
-        let (anchor, starts) = (anchor.replace("2027", "2026"), starts.map(|start| start.replace("2027", "2026")));
+        let (anchor, starts) =
+            (anchor.replace("2027", "2026"), starts.map(|start| start.replace("2027", "2026")));
         let started = format!("{anchor}T12:00:00Z");
         let second = format!("{}T00:00:00Z", starts[0]);
         let account = counted("UTC", &[plan("plan.started", &started, 10), run(&second, 3)]);
@@ -247,7 +280,10 @@ fn an_upgrade_in_the_middle_of_a_month_starts_at_0_at_once() {
     );
     // As of before the upgrade it is unknown, but the figures cover whole days.
     let quota = account.report("/organizations/o/quota?as_of=2026-02-15T16:00:00Z");
-    assert_eq!((&quota["window"]["end"], &quota["used"]), (&json!("2026-03-10T04:00:00.000Z"), &json!(5)));
+    assert_eq!(
+        (&quota["window"]["end"], &quota["used"]),
+        (&json!("2026-03-10T04:00:00.000Z"), &json!(5))
+    );
 }
 
 #[test]
@@ -273,7 +309,10 @@ fn an_upgrade_on_the_day_of_an_upgrade() {
 
 #[test]
 fn a_month_that_starts_at_as_of_has_begun_and_its_day_counts() {
-    let account = counted("UTC", &[plan("plan.started", "2026-01-10T12:00:00Z", 10), run("2026-02-10T18:00:00Z", 4)]);
+    let account = counted(
+        "UTC",
+        &[plan("plan.started", "2026-01-10T12:00:00Z", 10), run("2026-02-10T18:00:00Z", 4)],
+    );
     let quota = |as_of: &str| account.get(&format!("/organizations/o/quota?as_of={as_of}"));
     assert_eq!(quota("2026-01-10T11:59:59.999Z").status, 404);
     assert_eq!(quota("2026-01-10T12:00:00Z").json()["window"]["month"], 1);
@@ -326,9 +365,15 @@ fn a_change_of_zone_keeps_the_days_that_were_counted() {
 fn a_bucket_is_partial_until_its_last_day_is_over() {
     let account = counted("Asia/Kathmandu", &[login("2026-05-01T00:00:00Z")]);
     let partial = |as_of: &str| {
-        let report =
-            account.report(&format!("/licenses/usage?from=2026-05-01&to=2026-05-02&interval=month&as_of={as_of}"));
-        report["points"].as_array().unwrap().iter().map(|point| point["partial"].clone()).collect::<Vec<_>>()
+        let report = account.report(&format!(
+            "/licenses/usage?from=2026-05-01&to=2026-05-02&interval=month&as_of={as_of}"
+        ));
+        report["points"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|point| point["partial"].clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(partial("2026-04-30T18:14:59.999Z"), [] as [Value; 0]);
     assert_eq!(partial("2026-04-30T18:15:00Z"), [true]);
@@ -342,7 +387,10 @@ fn as_of_defaults_to_now_and_to_its_day() {
     let before = chrono::Utc::now().timestamp_millis();
     let report = account.report("/licenses/history");
     let after = chrono::Utc::now().timestamp_millis();
-    let day = |time_ms| seatmeter::core::calendar::day_of("Pacific/Kiritimati".parse().unwrap(), time_ms).to_string();
+    let day = |time_ms| {
+        seatmeter::core::calendar::day_of("Pacific/Kiritimati".parse().unwrap(), time_ms)
+            .to_string()
+    };
     let to = text(&report["to"]);
     assert!(to == day(before) || to == day(after), "{to}");
     assert_eq!(report["points"].as_array().unwrap().len(), 30);

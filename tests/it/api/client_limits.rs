@@ -33,13 +33,20 @@ fn exchange(address: &str, request: &str) -> String {
 }
 
 fn status(answer: &str) -> u16 {
-    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no answer: {answer:?}"))
+    answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or_else(|| panic!("no answer: {answer:?}"))
 }
 
 /// The status of a GET with these `Host` headers.
 fn ask(api: &Api, target: &str, hosts: &[&str]) -> u16 {
     let hosts: String = hosts.iter().map(|host| format!("host: {host}\r\n")).collect();
-    status(&exchange(api.address(), &format!("GET {target} HTTP/1.1\r\n{hosts}connection: close\r\n\r\n")))
+    status(&exchange(
+        api.address(),
+        &format!("GET {target} HTTP/1.1\r\n{hosts}connection: close\r\n\r\n"),
+    ))
 }
 
 #[test]
@@ -49,7 +56,11 @@ fn without_tokens_a_name_of_somebody_elses_is_not_answered_for() {
         assert_eq!(ask(&API, target, &["rebound.example"]), 403, "{target}");
         assert_eq!(ask(&API, target, &["rebound.example:8080"]), 403, "{target}");
     }
-    assert_eq!(ask(&API, "http://rebound.example/v1/ingest", &["localhost"]), 403, "the target overrides the header");
+    assert_eq!(
+        ask(&API, "http://rebound.example/v1/ingest", &["localhost"]),
+        403,
+        "the target overrides the header"
+    );
     for host in ["localhost", "localhost:1234", "127.0.0.1", "[::1]:80"] {
         assert_eq!(ask(&API, report, &[host]), 200, "{host}");
     }
@@ -82,7 +93,9 @@ fn idle_connections_are_bounded_and_closed() {
     });
     eventually("there is room again", Duration::from_secs(30), || {
         let mut stream = TcpStream::connect(api.address()).unwrap();
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            .unwrap();
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer);
         answer.starts_with("HTTP/1.1 200 ").then_some(())
@@ -98,20 +111,32 @@ fn a_busy_account_leaves_room_for_another() {
     let slow = Api::open();
     slow.count(&["a", "b"].map(purchase));
     slow.sql(
-        "CREATE OR REPLACE VIEW accounts AS SELECT account_id, if(sleepEachRow(0.3) = 0, 'UTC', '') AS timezone \
+        "CREATE OR REPLACE VIEW accounts AS SELECT account_id, if(sleepEachRow(0.3) = 0, 'UTC', \
+        '') AS timezone \
          FROM values('account_id String', 'a', 'b') SETTINGS max_block_size = 1",
     );
     let api = slow.beside(|config| config.http.concurrent_queries_max = 4);
     // Different reports: the same one would be made only once.
     let ask = |account: &str, number: usize| {
-        let answer = api.get(&format!("/v1/accounts/{account}/licenses/history?from=2026-01-{:02}", number % 28 + 1));
-        assert_eq!(answer.header("retry-after").is_some(), answer.status == 503, "{}", answer.text());
+        let answer = api.get(&format!(
+            "/v1/accounts/{account}/licenses/history?from=2026-01-{:02}",
+            number % 28 + 1
+        ));
+        assert_eq!(
+            answer.header("retry-after").is_some(),
+            answer.status == 503,
+            "{}",
+            answer.text()
+        );
         answer.status
     };
     std::thread::scope(|scope| {
         let ask = &ask;
         let busy: Vec<_> = (0..28)
-            .map(|number| scope.spawn(move || (0..3).map(|round| ask("a", number + round)).collect::<Vec<_>>()))
+            .map(|number| {
+                scope
+                    .spawn(move || (0..3).map(|round| ask("a", number + round)).collect::<Vec<_>>())
+            })
             .collect();
         for number in 0..6 {
             assert_eq!(ask("b", number), 200, "question {number} of the other account");
@@ -131,10 +156,13 @@ fn large_exports() -> Api {
     api.sql(
         "CREATE OR REPLACE VIEW account_license_assignments AS SELECT toString(number) AS user_id, \
          concat({account:String}, repeat('x', 2000)) AS user, \
-         CAST(NULL AS Nullable(String)) AS email, 'a' AS license_source, 'o' AS organization_id, 'o' AS organization, \
+         CAST(NULL AS Nullable(String)) AS email, 'a' AS license_source, 'o' AS organization_id, \
+         'o' AS organization, \
          CAST(['o'] AS Array(String)) AS ancestors, CAST(NULL AS Nullable(String)) AS project_id, \
-         CAST(NULL AS Nullable(String)) AS project, toDateTime64('2026-01-01 00:00:00', 3, 'UTC') AS last_assignment, \
-         CAST(NULL AS Nullable(DateTime64(3, 'UTC'))) AS last_active_use, false AS activated, 'active' AS status \
+         CAST(NULL AS Nullable(String)) AS project, toDateTime64('2026-01-01 00:00:00', 3, 'UTC') \
+         AS last_assignment, \
+         CAST(NULL AS Nullable(DateTime64(3, 'UTC'))) AS last_active_use, false AS activated, \
+         'active' AS status \
          FROM numbers(if({account:String} = 'a', 20000, 1))",
     );
     api
@@ -152,7 +180,8 @@ fn a_slow_reader_holds_up_neither_reports_nor_other_accounts() {
     let readers: Vec<TcpStream> = (0..2)
         .map(|_| {
             let mut stream = TcpStream::connect(api.address()).unwrap();
-            write!(stream, "GET /v1/accounts/a/{EXPORT} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+            write!(stream, "GET /v1/accounts/a/{EXPORT} HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                .unwrap();
             let mut start = [0; 15];
             stream.read_exact(&mut start).unwrap();
             assert_eq!(&start, b"HTTP/1.1 200 OK");
@@ -160,12 +189,27 @@ fn a_slow_reader_holds_up_neither_reports_nor_other_accounts() {
         })
         .collect();
     let started = Instant::now();
-    assert_eq!(api.get("/v1/accounts/a/licenses/history").status, 200, "a report of the same account");
+    assert_eq!(
+        api.get("/v1/accounts/a/licenses/history").status,
+        200,
+        "a report of the same account"
+    );
     assert_eq!(api.get("/v1/accounts/b/licenses/history").status, 200);
-    assert_eq!(api.get(&format!("/v1/accounts/b/{EXPORT}")).status, 200, "an export of another account");
-    assert!(started.elapsed() < Duration::from_secs(25), "nobody waits for the slow readers' time to end");
+    assert_eq!(
+        api.get(&format!("/v1/accounts/b/{EXPORT}")).status,
+        200,
+        "an export of another account"
+    );
+    assert!(
+        started.elapsed() < Duration::from_secs(25),
+        "nobody waits for the slow readers' time to end"
+    );
     let answer = api.get(&format!("/v1/accounts/a/{EXPORT}"));
-    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "two exports are the account's share");
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (503, Some("1")),
+        "two exports are the account's share"
+    );
     drop(readers);
     eventually("the places are free again", Duration::from_secs(60), || {
         (api.get(&format!("/v1/accounts/a/{EXPORT}")).status == 200).then_some(())
@@ -177,22 +221,41 @@ fn an_export_that_breaks_off_looks_whole_to_nobody() {
     let origin = large_exports();
     let proxy = TcpProxy::start();
     let api = origin.beside(|config| {
-        let port = config.clickhouse.url.rsplit_once(':').unwrap().1.trim_end_matches('/').parse().unwrap();
+        let port = config
+            .clickhouse
+            .url
+            .rsplit_once(':')
+            .unwrap()
+            .1
+            .trim_end_matches('/')
+            .parse()
+            .unwrap();
         proxy.forward_to(port);
         config.clickhouse.url = format!("http://127.0.0.1:{}", proxy.port());
     });
     for version in ["1.0", "1.1"] {
         let mut stream = TcpStream::connect(api.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        write!(stream, "GET /v1/accounts/a/{EXPORT} HTTP/{version}\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-            .unwrap();
+        write!(
+            stream,
+            "GET /v1/accounts/a/{EXPORT} HTTP/{version}\r\nhost: \
+            localhost\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
         let mut answer = vec![0; 4_096];
         stream.read_exact(&mut answer).unwrap();
         proxy.cut();
         let end = stream.read_to_end(&mut answer);
         assert!(answer.len() < 20_000 * 2_000, "the answer was sent whole");
-        assert!(answer.starts_with(format!("HTTP/{version} 200").as_bytes()), "{:?}", answer.get(..40));
-        assert!(!answer.ends_with(b"0\r\n\r\n"), "HTTP/{version}: the last chunk would say that all is there");
+        assert!(
+            answer.starts_with(format!("HTTP/{version} 200").as_bytes()),
+            "{:?}",
+            answer.get(..40)
+        );
+        assert!(
+            !answer.ends_with(b"0\r\n\r\n"),
+            "HTTP/{version}: the last chunk would say that all is there"
+        );
         if version == "1.0" {
             let error = end.expect_err("the connection is reset").kind();
             assert_eq!(error, ErrorKind::ConnectionReset);

@@ -16,17 +16,37 @@ static API: LazyLock<Api> = LazyLock::new(|| {
         data
     };
     api.count(&[
-        event("organization.updated", "2026-01-01T00:00:00Z", &with(json!({"organization_id": "o", "name": "O"}))),
-        event("organization.updated", "2026-01-01T00:00:00Z", &with(json!({"organization_id": "p", "parent_id": "o"}))),
+        event(
+            "organization.updated",
+            "2026-01-01T00:00:00Z",
+            &with(json!({"organization_id": "o", "name": "O"})),
+        ),
+        event(
+            "organization.updated",
+            "2026-01-01T00:00:00Z",
+            &with(json!({"organization_id": "p", "parent_id": "o"})),
+        ),
         event("license.purchased", "2026-01-01T00:00:00Z", &with(json!({"seats": 5}))),
         event(
             "license.assigned",
             "2026-01-01T00:00:00Z",
             &with(json!({"organization_id": "o", "user_id": 1, "project_id": 7})),
         ),
-        event("license.assigned", "2026-01-01T00:00:00Z", &with(json!({"organization_id": "p", "user_id": 2}))),
-        event("user.login", "2026-01-01T08:00:00Z", &with(json!({"user_id": 1, "organization_id": "o"}))),
-        event("user.updated", "2026-01-01T08:00:00Z", &with(json!({"user_id": 1, "email": "one@example.com"}))),
+        event(
+            "license.assigned",
+            "2026-01-01T00:00:00Z",
+            &with(json!({"organization_id": "p", "user_id": 2})),
+        ),
+        event(
+            "user.login",
+            "2026-01-01T08:00:00Z",
+            &with(json!({"user_id": 1, "organization_id": "o"})),
+        ),
+        event(
+            "user.updated",
+            "2026-01-01T08:00:00Z",
+            &with(json!({"user_id": 1, "email": "one@example.com"})),
+        ),
         event(
             "plan.started",
             "2026-01-01T00:00:00Z",
@@ -78,10 +98,15 @@ fn check(document: &Value, path: &str, answer: &Answer) {
     if !media_type.ends_with("json") {
         return;
     }
-    let validator = jsonschema::options().should_validate_formats(true).build(&schema).expect("the schema is one");
+    let validator = jsonschema::options()
+        .should_validate_formats(true)
+        .build(&schema)
+        .expect("the schema is one");
     let body = answer.json();
-    let faults: Vec<String> =
-        validator.iter_errors(&body).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
+    let faults: Vec<String> = validator
+        .iter_errors(&body)
+        .map(|fault| format!("{}: {fault}", fault.instance_path()))
+        .collect();
     assert!(faults.is_empty(), "{path} {}: {faults:?}\n{body}", answer.status);
 }
 
@@ -89,17 +114,31 @@ fn check(document: &Value, path: &str, answer: &Answer) {
 fn the_document_describes_every_endpoint_and_no_other() {
     let document = document();
     assert_eq!(document["openapi"], "3.1.0");
-    let described: HashSet<&str> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    let described: HashSet<&str> =
+        document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
     let served: HashSet<&str> = endpoints().iter().map(|endpoint| endpoint.path).collect();
     assert_eq!(described, served);
     let mut ids = HashSet::new();
     for endpoint in endpoints() {
         let operation = &document["paths"][endpoint.path]["get"];
-        assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "operation ids are unique");
-        assert_eq!(operation.get("security").is_some(), endpoint.access != Access::Public, "{}", endpoint.path);
-        for (name, parameter) in operation["parameters"].as_array().into_iter().flatten().map(|one| (&one["name"], one))
+        assert!(
+            ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+            "operation ids are unique"
+        );
+        assert_eq!(
+            operation.get("security").is_some(),
+            endpoint.access != Access::Public,
+            "{}",
+            endpoint.path
+        );
+        for (name, parameter) in
+            operation["parameters"].as_array().into_iter().flatten().map(|one| (&one["name"], one))
         {
-            assert!(parameter["description"].as_str().is_some_and(|text| !text.is_empty()), "{} {name}", endpoint.path);
+            assert!(
+                parameter["description"].as_str().is_some_and(|text| !text.is_empty()),
+                "{} {name}",
+                endpoint.path
+            );
         }
     }
 }
@@ -140,11 +179,20 @@ fn every_answer_is_what_the_document_says() {
     let queries: [(&str, &[&str]); 8] = [
         (
             "/v1/accounts/{account_id}/licenses/history",
-            &["", "from=2026-01-01&to=2026-12-31&interval=month", "from=2026-02-02&to=2026-01-01", "nonsense"],
+            &[
+                "",
+                "from=2026-01-01&to=2026-12-31&interval=month",
+                "from=2026-02-02&to=2026-01-01",
+                "nonsense",
+            ],
         ),
         (
             "/v1/accounts/{account_id}/licenses/usage",
-            &["", "group_by=organization&from=2026-01-01&to=2026-01-31&interval=week", "group_by=x"],
+            &[
+                "",
+                "group_by=organization&from=2026-01-01&to=2026-01-31&interval=week",
+                "group_by=x",
+            ],
         ),
         (
             "/v1/accounts/{account_id}/licenses/assignments",
@@ -168,7 +216,9 @@ fn every_answer_is_what_the_document_says() {
     for (pattern, queries) in queries {
         for organization in ["o", "p", "unheard-of"] {
             for account in ["a", "nobody"] {
-                let path = pattern.replace("{account_id}", account).replace("{organization_id}", organization);
+                let path = pattern
+                    .replace("{account_id}", account)
+                    .replace("{organization_id}", organization);
                 for query in queries {
                     let answer = API.get(&format!("{path}?{query}"));
                     check(&document, pattern, &answer);
@@ -176,7 +226,11 @@ fn every_answer_is_what_the_document_says() {
                         check(
                             &document,
                             pattern,
-                            &API.request("GET", &format!("{path}?{query}"), &[("if-none-match", tag)]),
+                            &API.request(
+                                "GET",
+                                &format!("{path}?{query}"),
+                                &[("if-none-match", tag)],
+                            ),
                         );
                     }
                 }

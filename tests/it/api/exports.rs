@@ -72,12 +72,17 @@ fn assignments_come_with_formulas_defused() {
     let answer = EXPORTED.get("/v1/accounts/a/licenses/assignments?format=csv");
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.header("content-type").unwrap().starts_with("text/csv"));
-    assert_eq!(answer.header("content-disposition"), Some("attachment; filename=\"license-assignments.csv\""));
+    assert_eq!(
+        answer.header("content-disposition"),
+        Some("attachment; filename=\"license-assignments.csv\"")
+    );
     assert_eq!(
         answer.text(),
         "User,Email,License Source,Organization,TestOps Project,Last Assignment,Last Active Use\r\n\
-         '=cmd|' /C calc'!A0,'+1@example.com,'-reseller,\"Quality, \"\"Q\"\"\",'@SUM(A1),2026-01-02T03:04:05.678Z,\r\n\
-         \"two\nlines\",,a,\"Quality, \"\"Q\"\"\",,2026-01-02T03:04:05.678Z,2026-01-03T00:00:00.000Z\r\n"
+         '=cmd|' /C calc'!A0,'+1@example.com,'-reseller,\"Quality, \
+         \"\"Q\"\"\",'@SUM(A1),2026-01-02T03:04:05.678Z,\r\n\
+         \"two\nlines\",,a,\"Quality, \
+         \"\"Q\"\"\",,2026-01-02T03:04:05.678Z,2026-01-03T00:00:00.000Z\r\n"
     );
 }
 
@@ -87,9 +92,15 @@ fn the_accept_header_asks_for_csv_too() {
     let by_header = EXPORTED.request("GET", path, &[("accept", "text/csv")]);
     let by_parameter = EXPORTED.get(&format!("{path}&format=csv"));
     assert_eq!(by_header.body, by_parameter.body);
-    let users: Vec<String> =
-        csv::Reader::from_reader(&by_header.body[..]).records().map(|row| row.unwrap()[0].to_owned()).collect();
-    assert_eq!(users, ["two\nlines", "'=cmd|' /C calc'!A0", "3"], "all filtered rows, in the order asked for");
+    let users: Vec<String> = csv::Reader::from_reader(&by_header.body[..])
+        .records()
+        .map(|row| row.unwrap()[0].to_owned())
+        .collect();
+    assert_eq!(
+        users,
+        ["two\nlines", "'=cmd|' /C calc'!A0", "3"],
+        "all filtered rows, in the order asked for"
+    );
     let json = EXPORTED.request("GET", &format!("{path}&format=json"), &[("accept", "text/csv")]);
     assert_eq!(json.json()["total"], 3);
 }
@@ -131,14 +142,18 @@ fn an_export_has_a_tag_that_changes_with_its_lines() {
 #[test]
 fn an_export_has_no_pages() {
     for parameter in ["limit", "cursor"] {
-        let answer = EXPORTED.get(&format!("/v1/accounts/a/licenses/assignments?format=csv&{parameter}=1"));
+        let answer =
+            EXPORTED.get(&format!("/v1/accounts/a/licenses/assignments?format=csv&{parameter}=1"));
         assert_eq!(
             (answer.status, answer.json()["parameter"].as_str().unwrap().to_owned()),
             (400, parameter.to_owned())
         );
     }
     let answer = EXPORTED.get("/v1/accounts/nobody/licenses/assignments?format=csv");
-    assert_eq!((answer.status, answer.header("content-type")), (404, Some("application/problem+json")));
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (404, Some("application/problem+json"))
+    );
 }
 
 #[test]
@@ -152,7 +167,8 @@ fn an_empty_export_has_its_header() {
 
 #[test]
 fn the_quota_history_keeps_its_numbers() {
-    let answer = EXPORTED.get("/v1/accounts/a/organizations/o/quota/history?format=csv&as_of=2026-01-20T00:00:00Z");
+    let answer = EXPORTED
+        .get("/v1/accounts/a/organizations/o/quota/history?format=csv&as_of=2026-01-20T00:00:00Z");
     assert_eq!(
         answer.text(),
         "Start,End,Plan,Monthly Quota,Allowance,Used,Balance,Status\r\n\
@@ -163,7 +179,9 @@ fn the_quota_history_keeps_its_numbers() {
 
 #[test]
 fn the_usage_report_has_a_line_per_bucket() {
-    let answer = EXPORTED.get("/v1/accounts/a/organizations/o/test-activity?format=csv&from=2026-01-05&to=2026-01-07");
+    let answer = EXPORTED.get(
+        "/v1/accounts/a/organizations/o/test-activity?format=csv&from=2026-01-05&to=2026-01-07",
+    );
     assert_eq!(
         answer.text(),
         "Date,Tests Run,Tests Uploaded,Test Duration (ms)\r\n\
@@ -184,14 +202,18 @@ fn an_export_of_many_rows_arrives_whole_and_in_order() {
     api.count(&events);
     let path = "/v1/accounts/a/licenses/assignments?format=csv";
     let answer = api.get(path);
-    let lines: Vec<String> =
-        csv::Reader::from_reader(&answer.body[..]).records().map(|row| row.unwrap()[0].to_owned()).collect();
+    let lines: Vec<String> = csv::Reader::from_reader(&answer.body[..])
+        .records()
+        .map(|row| row.unwrap()[0].to_owned())
+        .collect();
     let expected: Vec<String> = (0..users).map(|user| format!("u{user:05}")).collect();
     assert_eq!(lines, expected);
     // As browsers request it. The compression polls the stream once more after its end.
     let packed = api.request("GET", path, &[("accept-encoding", "gzip, deflate, br")]);
     assert_eq!(packed.header("content-encoding"), Some("gzip"));
     let mut text = Vec::new();
-    GzDecoder::new(&packed.body[..]).read_to_end(&mut text).expect("the compressed answer is whole");
+    GzDecoder::new(&packed.body[..])
+        .read_to_end(&mut text)
+        .expect("the compressed answer is whole");
     assert!(text == answer.body, "compression changes nothing");
 }

@@ -1,5 +1,5 @@
-//! Polls of accounts that nothing has touched are answered without a report query, and never with something old: not in
-//! the middle of a flush, not after a merge, and not when time moves on.
+//! Polls of accounts that nothing has touched are answered without a report query, and never with
+//! something old: not in the middle of a flush, not after a merge, and not when time moves on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -47,7 +47,9 @@ fn poll(api: &Api, path: &str, tag: &str) -> Answer {
 }
 
 fn without_data_through(answer: &Answer) -> Vec<u8> {
-    let Ok(Value::Object(mut body)) = serde_json::from_slice::<Value>(&answer.body) else { return answer.body.clone() };
+    let Ok(Value::Object(mut body)) = serde_json::from_slice::<Value>(&answer.body) else {
+        return answer.body.clone();
+    };
     body.remove("data_through");
     serde_json::to_vec(&body).unwrap()
 }
@@ -61,15 +63,31 @@ fn events(user: &str, day: u32) -> Vec<String> {
         data
     };
     vec![
-        event("account.updated", &time(0), &json!({"account_id": "a", "timezone": "Europe/Berlin"})),
+        event(
+            "account.updated",
+            &time(0),
+            &json!({"account_id": "a", "timezone": "Europe/Berlin"}),
+        ),
         event("license.purchased", &time(1), &json!({"account_id": "a", "seats": day})),
         event("license.allocated", &time(1), &of(json!({"seats": day}))),
         event("license.assigned", &time(2), &of(json!({}))),
-        event("plan.started", &time(3), &of(json!({"plan": format!("plan-{day}"), "monthly_quota": day}))),
+        event(
+            "plan.started",
+            &time(3),
+            &of(json!({"plan": format!("plan-{day}"), "monthly_quota": day})),
+        ),
         event("user.login", &time(4), &of(json!({}))),
-        event("test.executed", &time(5), &of(json!({"origin": "run", "tests": day, "duration_ms": 5}))),
+        event(
+            "test.executed",
+            &time(5),
+            &of(json!({"origin": "run", "tests": day, "duration_ms": 5})),
+        ),
         event("organization.updated", &time(6), &of(json!({"name": format!("Name {day}")}))),
-        event("user.updated", &time(6), &json!({"account_id": "a", "user_id": user, "name": format!("User {day}")})),
+        event(
+            "user.updated",
+            &time(6),
+            &json!({"account_id": "a", "user_id": user, "name": format!("User {day}")}),
+        ),
     ]
 }
 
@@ -122,7 +140,9 @@ fn a_poll_of_an_untouched_account_costs_no_report_query() {
     let (source, progress) = (rows.source.clone(), rows.progress);
     RUNTIME.block_on(api.store.write_rows(&[rows])).unwrap();
     RUNTIME.block_on(api.complete(source.clone(), progress));
-    let other = events("u1", 2).into_iter().map(|event| event.replace("\"account_id\":\"a\"", "\"account_id\":\"b\""));
+    let other = events("u1", 2)
+        .into_iter()
+        .map(|event| event.replace("\"account_id\":\"a\"", "\"account_id\":\"b\""));
     let other: Vec<String> = other.collect();
     api.count(&other);
     let before: Vec<Answer> = REPORTS.iter().map(|path| api.get(path)).collect();
@@ -141,7 +161,11 @@ fn a_poll_of_an_untouched_account_costs_no_report_query() {
     // A whole answer is at hand too, and says how fresh it is by now.
     let [whole, again] = [&before[0], &api.get(REPORTS[0])];
     assert_eq!(without_data_through(whole), without_data_through(again));
-    api.count(&[event("license.purchased", "2026-03-05T00:00:00Z", &json!({"account_id": "b", "seats": 7}))]);
+    api.count(&[event(
+        "license.purchased",
+        "2026-03-05T00:00:00Z",
+        &json!({"account_id": "b", "seats": 7}),
+    )]);
     polls();
     // The partition whose last flush is oldest completes an empty one.
     RUNTIME.block_on(api.complete(source, progress));
@@ -152,8 +176,16 @@ fn a_poll_of_an_untouched_account_costs_no_report_query() {
         api.sql(&format!("OPTIMIZE TABLE {table} FINAL"));
     }
     polls();
-    api.count(&[event("license.purchased", "2026-03-05T00:00:00Z", &json!({"account_id": "a", "seats": 7}))]);
-    assert_eq!(poll(&api, REPORTS[0], whole.header("etag").unwrap()).status, 500, "now it has to be made anew");
+    api.count(&[event(
+        "license.purchased",
+        "2026-03-05T00:00:00Z",
+        &json!({"account_id": "a", "seats": 7}),
+    )]);
+    assert_eq!(
+        poll(&api, REPORTS[0], whole.header("etag").unwrap()).status,
+        500,
+        "now it has to be made anew"
+    );
 }
 
 #[test]
@@ -164,7 +196,9 @@ fn what_lies_ahead_shows_up_when_its_time_comes() {
     let time = at.to_rfc3339_opts(SecondsFormat::Millis, true);
     api.count(&[event("license.purchased", &time, &json!({"account_id": "a", "seats": 99}))]);
     let path = "/v1/accounts/a/licenses/history?interval=year";
-    let purchased = |answer: &Answer| answer.json()["points"].as_array().unwrap().last().unwrap()["purchased"].clone();
+    let purchased = |answer: &Answer| {
+        answer.json()["points"].as_array().unwrap().last().unwrap()["purchased"].clone()
+    };
     let first = api.get(path);
     if Utc::now() < at {
         assert_eq!(purchased(&first), 2);
@@ -243,7 +277,8 @@ fn what_is_stored_amid_a_look_is_not_in_its_data_through() {
         proxy.clear();
         let (held, next) = (held.join().unwrap(), api.get(REPORTS[0]));
         assert_eq!((purchased(&held), purchased(&next)), (1, 2));
-        let data_through = |answer: &Answer| answer.json()["data_through"].as_str().unwrap().to_owned();
+        let data_through =
+            |answer: &Answer| answer.json()["data_through"].as_str().unwrap().to_owned();
         assert!(data_through(&held) < data_through(&next));
     });
 }
@@ -253,9 +288,14 @@ fn a_report_that_many_ask_for_is_made_once() {
     let (proxy, database) = proxied();
     let api = Api::on(database, |_| {});
     api.count(&[purchase(1)]);
-    proxy.set(Rule { meddling: Meddling::Delay(Duration::from_millis(500)), every: 1, only: "FROM license_facts" });
+    proxy.set(Rule {
+        meddling: Meddling::Delay(Duration::from_millis(500)),
+        every: 1,
+        only: "FROM license_facts",
+    });
     std::thread::scope(|scope| {
-        let askers: Vec<_> = (0..20).map(|_| scope.spawn(|| purchased(&api.get(REPORTS[0])))).collect();
+        let askers: Vec<_> =
+            (0..20).map(|_| scope.spawn(|| purchased(&api.get(REPORTS[0])))).collect();
         assert!(askers.into_iter().all(|asker| asker.join().unwrap() == 1));
     });
     assert_eq!(proxy.meddled(), 1);
@@ -276,7 +316,11 @@ fn a_poll_of_an_unchanged_account_asks_nothing_while_the_look_is_young() {
     // Once it is older, one look serves all who ask.
     let api = api.beside(|config| config.http.look_age_max = Duration::ZERO);
     api.get(REPORTS[0]);
-    proxy.set(Rule { meddling: Meddling::Delay(Duration::from_millis(500)), every: 1, only: "account_progress" });
+    proxy.set(Rule {
+        meddling: Meddling::Delay(Duration::from_millis(500)),
+        every: 1,
+        only: "account_progress",
+    });
     std::thread::scope(|scope| {
         let askers: Vec<_> = (0..20).map(|_| scope.spawn(|| api.get(REPORTS[0]).status)).collect();
         assert!(askers.into_iter().all(|asker| asker.join().unwrap() == 200));
@@ -313,13 +357,18 @@ fn an_answer_holds_all_that_was_counted_by_its_data_through() {
         }
         over.store(true, Ordering::Relaxed);
         for (data_through, seats) in pollers.into_iter().flat_map(|poller| poller.join().unwrap()) {
-            let counted = flushed.iter().filter(|(flushed_at, _)| *flushed_at <= data_through).map(|&(_, seats)| seats);
+            let counted = flushed
+                .iter()
+                .filter(|(flushed_at, _)| *flushed_at <= data_through)
+                .map(|&(_, seats)| seats);
             let counted = counted.max().unwrap_or(1);
             assert!(seats >= counted, "{seats} of {counted} by {data_through:?}");
         }
     });
     assert_eq!(purchased(&polled.beside(|_| {}).get(path)), 39);
-    eventually("the answer is at most as old as a look", LONG, || (purchased(&polled.get(path)) == 39).then_some(()));
+    eventually("the answer is at most as old as a look", LONG, || {
+        (purchased(&polled.get(path)) == 39).then_some(())
+    });
 }
 
 #[test]
@@ -334,7 +383,9 @@ fn a_repair_by_hand_shows_within_a_minute() {
     // What is known of the account was read before this report.
     let later = tag(&api.get(usage));
     for table in ["license_facts", "zone_facts"] {
-        api.sql(&format!("ALTER TABLE {table} DELETE WHERE account_id = 'a' SETTINGS mutations_sync = 2"));
+        api.sql(&format!(
+            "ALTER TABLE {table} DELETE WHERE account_id = 'a' SETTINGS mutations_sync = 2"
+        ));
     }
     assert_eq!(poll(&api, usage, &later).status, 304);
     std::thread::sleep(Duration::from_secs(61).saturating_sub(began.elapsed()));

@@ -31,7 +31,11 @@ const ACCOUNT: &str = "/v1/accounts/a";
 /// Paths of all reports and of `/v1/ingest`.
 fn reports() -> Vec<String> {
     let guarded = endpoints().into_iter().filter(|endpoint| endpoint.access != Access::Public);
-    guarded.map(|endpoint| endpoint.path.replace("{account_id}", "a").replace("{organization_id}", "o")).collect()
+    guarded
+        .map(|endpoint| {
+            endpoint.path.replace("{account_id}", "a").replace("{organization_id}", "o")
+        })
+        .collect()
 }
 
 /// Checks a problem document.
@@ -57,8 +61,16 @@ fn unknown_and_repeated_parameters_are_named() {
         problem(&TARGET.get(&format!("{path}?%ff=1")), 400, Some("query"));
     }
     for path in reports().iter().filter(|path| path.contains("/licenses/")) {
-        problem(&TARGET.get(&format!("{path}?organization_id=o&organization_id=o")), 400, Some("organization_id"));
-        problem(&TARGET.get(&format!("{path}?as_of=2026-01-01T00:00:00Z&as_of=")), 400, Some("as_of"));
+        problem(
+            &TARGET.get(&format!("{path}?organization_id=o&organization_id=o")),
+            400,
+            Some("organization_id"),
+        );
+        problem(
+            &TARGET.get(&format!("{path}?as_of=2026-01-01T00:00:00Z&as_of=")),
+            400,
+            Some("as_of"),
+        );
     }
 }
 
@@ -131,13 +143,29 @@ fn bad_values_are_named() {
         problem(&TARGET.get(&format!("{ACCOUNT}{path}?{query}")), 400, Some(parameter));
     }
     let long = "x".repeat(65);
-    problem(&TARGET.get(&format!("{ACCOUNT}/licenses/history?organization_id={long}")), 400, Some("organization_id"));
+    problem(
+        &TARGET.get(&format!("{ACCOUNT}/licenses/history?organization_id={long}")),
+        400,
+        Some("organization_id"),
+    );
     problem(&TARGET.get(&format!("/v1/accounts/{long}/licenses/history")), 400, Some("account_id"));
-    problem(&TARGET.get(&format!("{ACCOUNT}/organizations/{long}/quota")), 400, Some("organization_id"));
+    problem(
+        &TARGET.get(&format!("{ACCOUNT}/organizations/{long}/quota")),
+        400,
+        Some("organization_id"),
+    );
     // What text decoders take for a byte order mark, and what clients remove from a path.
     for odd in ["%EF%BB%BFa", "a%EF%BB%BF", "%2E", "%2E%2E"] {
-        problem(&TARGET.get(&format!("/v1/accounts/{odd}/licenses/history")), 400, Some("account_id"));
-        problem(&TARGET.get(&format!("{ACCOUNT}/organizations/{odd}/quota")), 400, Some("organization_id"));
+        problem(
+            &TARGET.get(&format!("/v1/accounts/{odd}/licenses/history")),
+            400,
+            Some("account_id"),
+        );
+        problem(
+            &TARGET.get(&format!("{ACCOUNT}/organizations/{odd}/quota")),
+            400,
+            Some("organization_id"),
+        );
     }
 }
 
@@ -160,28 +188,47 @@ fn text_that_would_be_sql_is_text() {
     for attack in attacks {
         let encoded: String = url::form_urlencoded::byte_serialize(attack.as_bytes()).collect();
         let in_path: String = encoded.replace('+', "%20");
-        let rows =
-            |query: &str| TARGET.report(&format!("{ACCOUNT}/licenses/assignments?{query}={encoded}"))["total"].clone();
+        let rows = |query: &str| {
+            TARGET.report(&format!("{ACCOUNT}/licenses/assignments?{query}={encoded}"))["total"]
+                .clone()
+        };
         for parameter in ["organization_id", "license_source", "user", "email"] {
             assert_eq!(rows(parameter), 0, "{parameter}={attack}");
         }
-        let history = TARGET.report(&format!("{ACCOUNT}/licenses/history?organization_id={encoded}"));
+        let history =
+            TARGET.report(&format!("{ACCOUNT}/licenses/history?organization_id={encoded}"));
         assert_eq!(history["organization_id"], attack, "it comes back as it was");
         assert_eq!(history["points"][29]["assigned"], 0, "{attack}");
-        TARGET.report(&format!("{ACCOUNT}/organizations/{in_path}/test-activity?project_id={encoded}"));
+        TARGET.report(&format!(
+            "{ACCOUNT}/organizations/{in_path}/test-activity?project_id={encoded}"
+        ));
         problem(&TARGET.get(&format!("/v1/accounts/{in_path}/licenses/history")), 404, None);
         problem(&TARGET.get(&format!("{ACCOUNT}/organizations/{in_path}/quota")), 404, None);
     }
-    assert_eq!(TARGET.report(&format!("{ACCOUNT}/licenses/assignments"))["total"], 1, "everything is still there");
+    assert_eq!(
+        TARGET.report(&format!("{ACCOUNT}/licenses/assignments"))["total"],
+        1,
+        "everything is still there"
+    );
 }
 
 #[test]
 fn far_dates_are_answered() {
-    let count =
-        |query: &str| TARGET.report(&format!("{ACCOUNT}/licenses/history?{query}"))["points"].as_array().unwrap().len();
-    assert_eq!(count("from=1500-01-01&to=2026-01-01&interval=year&as_of=2026-06-01T00:00:00Z"), 527);
+    let count = |query: &str| {
+        TARGET.report(&format!("{ACCOUNT}/licenses/history?{query}"))["points"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(
+        count("from=1500-01-01&to=2026-01-01&interval=year&as_of=2026-06-01T00:00:00Z"),
+        527
+    );
     assert_eq!(count("from=9000-01-01&to=9999-12-31&interval=year"), 0);
-    assert_eq!(count("from=2026-01-01&to=2199-12-31&interval=quarter&as_of=2199-12-31T23:59:59Z"), 696);
+    assert_eq!(
+        count("from=2026-01-01&to=2199-12-31&interval=quarter&as_of=2199-12-31T23:59:59Z"),
+        696
+    );
     assert_eq!(count("to=0001-01-01&from=0001-01-01"), 1);
     for path in ["usage", "usage?group_by=organization"] {
         let separator = if path.contains('?') { '&' } else { '?' };
@@ -189,19 +236,35 @@ fn far_dates_are_answered() {
             "{ACCOUNT}/licenses/{path}{separator}from=1500-01-01&to=2199-12-31&interval=year&as_of=2199-12-31T23:59:59Z"
         ));
     }
-    let quota = TARGET.report(&format!("{ACCOUNT}/organizations/o/quota/history?as_of=2199-12-31T23:59:59Z"));
+    let quota = TARGET
+        .report(&format!("{ACCOUNT}/organizations/o/quota/history?as_of=2199-12-31T23:59:59Z"));
     assert_eq!(quota["windows"].as_array().unwrap().len(), 174 * 12);
-    TARGET.report(&format!("{ACCOUNT}/organizations/o/test-activity?from=0001-01-01&to=0999-01-01&interval=year"));
-    TARGET.report(&format!("{ACCOUNT}/licenses/assignments?inactive_days=100000&as_of=1970-01-01T00:00:00Z"));
+    TARGET.report(&format!(
+        "{ACCOUNT}/organizations/o/test-activity?from=0001-01-01&to=0999-01-01&interval=year"
+    ));
+    TARGET.report(&format!(
+        "{ACCOUNT}/licenses/assignments?inactive_days=100000&as_of=1970-01-01T00:00:00Z"
+    ));
     for far in ["as_of=0001-01-01T00:00:00Z", "as_of=9999-12-31T23:59:59Z"] {
-        for path in ["licenses/history", "licenses/usage", "licenses/assignments", "organizations/o/test-activity"] {
+        for path in [
+            "licenses/history",
+            "licenses/usage",
+            "licenses/assignments",
+            "organizations/o/test-activity",
+        ] {
             TARGET.report(&format!("{ACCOUNT}/{path}?{far}"));
         }
         TARGET.report(&format!("{ACCOUNT}/licenses/assignments?inactive_days=1&{far}"));
     }
-    let month = TARGET.report(&format!("{ACCOUNT}/organizations/o/quota?as_of=9999-12-31T00:00:00Z"))["window"].clone();
+    let month = TARGET
+        .report(&format!("{ACCOUNT}/organizations/o/quota?as_of=9999-12-31T00:00:00Z"))["window"]
+        .clone();
     assert_eq!(month["month"], 7974 * 12);
-    problem(&TARGET.get(&format!("{ACCOUNT}/organizations/o/quota?as_of=0001-01-01T00:00:00Z")), 404, None);
+    problem(
+        &TARGET.get(&format!("{ACCOUNT}/organizations/o/quota?as_of=0001-01-01T00:00:00Z")),
+        404,
+        None,
+    );
 }
 
 #[test]
@@ -251,10 +314,13 @@ fn raw(request: &[u8]) -> String {
 #[test]
 fn a_huge_request_head_is_refused() {
     let query = "x".repeat(10_000_000);
-    let line =
-        raw(format!("GET {ACCOUNT}/licenses/history?organization_id={query} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes());
+    let line = raw(format!(
+        "GET {ACCOUNT}/licenses/history?organization_id={query} HTTP/1.1\r\nhost: x\r\n\r\n"
+    )
+    .as_bytes());
     assert!(line.is_empty() || line.contains(" 414 ") || line.contains(" 431 "), "{line}");
-    let line = raw(format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx-filler: {query}\r\n\r\n").as_bytes());
+    let line =
+        raw(format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx-filler: {query}\r\n\r\n").as_bytes());
     assert!(line.is_empty() || line.contains(" 431 "), "{line}");
     let line = raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
     assert!(line.is_empty() || line.contains(" 400 "), "{line}");

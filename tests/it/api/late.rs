@@ -1,5 +1,5 @@
-//! Answers are kept from one poll to the next. Whatever comes in, however late, the next answer is the one of an API that keeps
-//! nothing.
+//! Answers are kept from one poll to the next. Whatever comes in, however late, the next answer is
+//! the one of an API that keeps nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -70,11 +70,17 @@ fn arbitrary(random: &mut ChaCha8Rng) -> String {
         0..7 => event("user.login", &time, &of(json!({"user_id": user}))),
         7..13 => event("license.assigned", &time, &of(json!({"user_id": user}))),
         13..16 => event("license.revoked", &time, &of(json!({"user_id": user}))),
-        16 => event("license.purchased", &time, &json!({"account_id": "a", "seats": random.random_range(0..99)})),
+        16 => event(
+            "license.purchased",
+            &time,
+            &json!({"account_id": "a", "seats": random.random_range(0..99)}),
+        ),
         17 => event("license.allocated", &time, &of(json!({"seats": random.random_range(0..99)}))),
-        18 => {
-            event("organization.updated", &time, &of(json!({"parent_id": format!("o{}", random.random_range(0..5))})))
-        }
+        18 => event(
+            "organization.updated",
+            &time,
+            &of(json!({"parent_id": format!("o{}", random.random_range(0..5))})),
+        ),
         _ => event("user.updated", &time, &described(random, &user)),
     }
 }
@@ -117,15 +123,21 @@ fn however_late_events_come_every_report_is_as_one_made_anew() {
         });
         let _over = OnDrop(&over);
         for round in 0..ROUNDS {
-            let events: Vec<String> = (0..random.random_range(1..8)).map(|_| arbitrary(&mut random)).collect();
-            assert_eq!(api.count(&events).accepted, events.len() as u64, "every event of the test is good");
+            let events: Vec<String> =
+                (0..random.random_range(1..8)).map(|_| arbitrary(&mut random)).collect();
+            assert_eq!(
+                api.count(&events).accepted,
+                events.len() as u64,
+                "every event of the test is good"
+            );
             merge_perhaps(&mut random, &api);
             let anew = api.beside(|_| {});
             for report in REPORTS {
                 let (truth, said) = (said(&anew, report), said(&api, report));
                 assert!(
                     said == truth,
-                    "seed {seed}, round {round}, {report}: {said} instead of {truth} after {events:#?}"
+                    "seed {seed}, round {round}, {report}: {said} instead of {truth} after \
+                    {events:#?}"
                 );
             }
         }
@@ -143,7 +155,10 @@ impl Drop for OnDrop<'_> {
 
 /// All rows of the listing, page by page, and the total that every page tells.
 fn listed(api: &Api, listing: &str, limit: usize, as_of: &str) -> (Vec<Value>, Value) {
-    let path = format!("/v1/accounts/a/licenses/assignments?limit={limit}&{}", listing.replace("AS_OF", as_of));
+    let path = format!(
+        "/v1/accounts/a/licenses/assignments?limit={limit}&{}",
+        listing.replace("AS_OF", as_of)
+    );
     let mut page = api.report(path.trim_end_matches('&'));
     let total = page["total"].clone();
     let mut rows = Vec::new();
@@ -163,7 +178,8 @@ fn however_late_events_come_every_listing_is_as_one_made_anew() {
     let api = Api::open();
     let as_of = moment(Utc::now());
     for round in 0..LISTING_ROUNDS {
-        let mut events: Vec<String> = (0..random.random_range(1..8)).map(|_| arbitrary(&mut random)).collect();
+        let mut events: Vec<String> =
+            (0..random.random_range(1..8)).map(|_| arbitrary(&mut random)).collect();
         if round % 3 == 0 {
             // Some get another name, while nobody need have been active.
             for user in 0..USERS / 2 {
@@ -171,7 +187,11 @@ fn however_late_events_come_every_listing_is_as_one_made_anew() {
                 events.push(event("user.updated", &moment(Utc::now()), &described));
             }
         }
-        assert_eq!(api.count(&events).accepted, events.len() as u64, "every event of the test is good");
+        assert_eq!(
+            api.count(&events).accepted,
+            events.len() as u64,
+            "every event of the test is good"
+        );
         merge_perhaps(&mut random, &api);
         let anew = api.beside(|_| {});
         for listing in LISTINGS {

@@ -11,7 +11,11 @@ use crate::support::eventually;
 
 static API: LazyLock<Api> = LazyLock::new(|| {
     let api = Api::open();
-    api.count(&[event("license.purchased", "2026-01-01T00:00:00Z", &json!({"account_id": "a", "seats": 5}))]);
+    api.count(&[event(
+        "license.purchased",
+        "2026-01-01T00:00:00Z",
+        &json!({"account_id": "a", "seats": 5}),
+    )]);
     api
 });
 
@@ -42,9 +46,15 @@ fn ingest_adds_up() {
     assert_eq!(report["timezones"], seatmeter::core::calendar::RELEASE);
     let partitions = report["partitions"].as_array().unwrap();
     assert_eq!(partitions.len(), 2);
-    assert_eq!((&partitions[0]["next_offset"], &partitions[1]["next_offset"]), (&json!(4), &json!(1)));
+    assert_eq!(
+        (&partitions[0]["next_offset"], &partitions[1]["next_offset"]),
+        (&json!(4), &json!(1))
+    );
     assert_eq!(partitions[0]["topic"], "usage-events");
-    assert_eq!(report["data_through"], partitions[0]["data_through"], "the oldest last flush counts");
+    assert_eq!(
+        report["data_through"], partitions[0]["data_through"],
+        "the oldest last flush counts"
+    );
     assert_eq!(api.report("/v1/accounts/a/organizations")["data_through"], report["data_through"]);
 }
 
@@ -56,20 +66,27 @@ fn readiness_tells_what_it_waits_for() {
     api.health.not_ready("kafka", "no broker answers");
     let answer = api.get("/readyz");
     assert_eq!(answer.status, 503);
-    assert_eq!(answer.json()["waiting_for"], json!([{"component": "kafka", "reason": "no broker answers"}]));
+    assert_eq!(
+        answer.json()["waiting_for"],
+        json!([{"component": "kafka", "reason": "no broker answers"}])
+    );
     api.health.ready("kafka");
     assert_eq!(api.get("/readyz").status, 200);
     assert_eq!(api.get("/readyz").json()["degraded"], json!([]));
     api.health.degraded("split_accounts", "1 account");
     let answer = api.get("/readyz");
     assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("ready")), "it serves on");
-    assert_eq!(answer.json()["degraded"], json!([{"component": "split_accounts", "reason": "1 account"}]));
+    assert_eq!(
+        answer.json()["degraded"],
+        json!([{"component": "split_accounts", "reason": "1 account"}])
+    );
 }
 
 #[test]
 fn a_request_keeps_its_id_or_gets_one() {
-    let id =
-        |headers: &[(&str, &str)]| API.request("GET", "/healthz", headers).header("x-request-id").unwrap().to_owned();
+    let id = |headers: &[(&str, &str)]| {
+        API.request("GET", "/healthz", headers).header("x-request-id").unwrap().to_owned()
+    };
     assert_eq!(id(&[("x-request-id", "from-a-proxy")]), "from-a-proxy");
     let (first, second) = (id(&[]), id(&[]));
     assert_ne!(first, second);
@@ -85,8 +102,12 @@ fn answers_are_compressed_on_request() {
     let plain = API.request("GET", path, &[("accept-encoding", "identity")]);
     assert_eq!(plain.header("content-encoding"), None);
     let mut stream = TcpStream::connect(API.address()).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\naccept-encoding: gzip\r\nconnection: close\r\n\r\n")
-        .unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\naccept-encoding: gzip\r\nconnection: \
+        close\r\n\r\n"
+    )
+    .unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     let head = String::from_utf8_lossy(&answer).to_lowercase();
@@ -103,7 +124,8 @@ fn cors_is_off_until_an_origin_is_allowed() {
     ];
     let answer = API.request("OPTIONS", "/v1/ingest", &preflight);
     assert_eq!(answer.header("access-control-allow-origin"), None);
-    let open = API.beside(|config| config.http.cors_origins = vec!["https://dash.example".to_owned()]);
+    let open =
+        API.beside(|config| config.http.cors_origins = vec!["https://dash.example".to_owned()]);
     let answer = open.request("OPTIONS", "/v1/ingest", &preflight);
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://dash.example"));
     assert!(answer.header("access-control-allow-headers").unwrap().contains("authorization"));
@@ -116,7 +138,8 @@ fn cors_is_off_until_an_origin_is_allowed() {
 
 #[test]
 fn an_answer_that_takes_too_long_is_given_up() {
-    let api = API.beside(|config| config.http.request_timeout = std::time::Duration::from_millis(1));
+    let api =
+        API.beside(|config| config.http.request_timeout = std::time::Duration::from_millis(1));
     let answer = api.get("/v1/accounts/a/licenses/history");
     assert_eq!(answer.status, 504);
     assert_eq!(answer.json()["type"], "urn:seatmeter:problem:timed-out");
@@ -127,7 +150,8 @@ fn a_query_whose_request_was_given_up_is_stopped() {
     let slow = Api::open();
     slow.sql("DROP TABLE organizations_seen");
     slow.sql(
-        "CREATE VIEW organizations_seen AS SELECT 'a' AS account_id, toString(sum(sleepEachRow(1))) AS organization_id \
+        "CREATE VIEW organizations_seen AS SELECT 'a' AS account_id, \
+        toString(sum(sleepEachRow(1))) AS organization_id \
          FROM numbers(60) SETTINGS max_block_size = 1",
     );
     let api = slow.beside(|config| {
@@ -151,7 +175,12 @@ fn a_query_whose_request_was_given_up_is_stopped() {
 fn the_dashboard_is_a_page_that_runs_nothing_inline() {
     let answer = API.get("/");
     assert!(answer.header("content-type").unwrap().starts_with("text/html"));
-    assert!(answer.header("content-security-policy").unwrap().starts_with("default-src 'none'; script-src 'self';"));
+    assert!(
+        answer
+            .header("content-security-policy")
+            .unwrap()
+            .starts_with("default-src 'none'; script-src 'self';")
+    );
     assert!(answer.text().contains("<title>seatmeter</title>"));
     assert!(!answer.text().contains("<script>"));
 }

@@ -11,7 +11,18 @@ use super::support::{Api, event};
 static ASSIGNED: LazyLock<Api> = LazyLock::new(|| {
     let api = Api::open();
     let mut events = Vec::new();
-    let names = ["Ünal", "anna", "Anna", "Zoë", "ΣΊΣΥΦΟΣ", "100%_sure", "=cmd", "漢字", "Anna", "O'Brien \\ \"x\""];
+    let names = [
+        "Ünal",
+        "anna",
+        "Anna",
+        "Zoë",
+        "ΣΊΣΥΦΟΣ",
+        "100%_sure",
+        "=cmd",
+        "漢字",
+        "Anna",
+        "O'Brien \\ \"x\"",
+    ];
     for (index, name) in names.iter().enumerate() {
         let user = format!("u{index}");
         let email = (index % 3 != 0).then(|| format!("{user}@Example.COM"));
@@ -42,8 +53,10 @@ fn list(query: &str) -> Value {
 
 fn keys(report: &Value) -> Vec<String> {
     let rows = report["rows"].as_array().unwrap().iter();
-    rows.map(|row| format!("{}/{}", row["user_id"].as_str().unwrap(), row["organization_id"].as_str().unwrap()))
-        .collect()
+    rows.map(|row| {
+        format!("{}/{}", row["user_id"].as_str().unwrap(), row["organization_id"].as_str().unwrap())
+    })
+    .collect()
 }
 
 /// The order of two rows: nulls last, then the key, then user id and organization id.
@@ -53,7 +66,10 @@ fn sorted(mut rows: Vec<Value>, key: &str, descending: bool) -> Vec<Value> {
         let (left, right) = (text(a), text(b));
         let by_key = if descending { right.cmp(&left) } else { left.cmp(&right) };
         let tie = |row: &Value| {
-            (row["user_id"].as_str().map(str::to_owned), row["organization_id"].as_str().map(str::to_owned))
+            (
+                row["user_id"].as_str().map(str::to_owned),
+                row["organization_id"].as_str().map(str::to_owned),
+            )
         };
         left.is_none().cmp(&right.is_none()).then(by_key).then_with(|| tie(a).cmp(&tie(b)))
     });
@@ -138,7 +154,8 @@ fn parts_of_names_are_found_in_any_case_and_literally() {
 fn inactivity_is_never_used_or_last_used_before() {
     // u1, u3, u5, u7 and u9 were last active on 21, 23, 25, 27 and 29 January.
     let inactive = |days: u32, as_of: &str| {
-        list(&format!("status=all&organization_id=o&inactive_days={days}&as_of={as_of}"))["total"].clone()
+        list(&format!("status=all&organization_id=o&inactive_days={days}&as_of={as_of}"))["total"]
+            .clone()
     };
     assert_eq!(inactive(5, "2026-01-30T00:00:00Z"), 7, "5 never, u1 and u3");
     assert_eq!(inactive(5, "2026-01-30T00:00:00.001Z"), 8, "and u5, by a millisecond");
@@ -157,12 +174,38 @@ fn a_cursor_is_good_for_its_account_and_query_alone() {
         }
         answer.status
     };
-    assert_eq!(status(&format!("/v1/accounts/a/licenses/assignments?status=all&sort=user&cursor={cursor}")), 200);
-    assert_eq!(status(&format!("/v1/accounts/a/licenses/assignments?status=all&limit=5&cursor={cursor}")), 200);
-    assert_eq!(status(&format!("/v1/accounts/a/licenses/assignments?sort=user&cursor={cursor}")), 400);
-    assert_eq!(status(&format!("/v1/accounts/a/licenses/assignments?status=all&sort=-user&cursor={cursor}")), 400);
-    assert_eq!(status(&format!("/v1/accounts/b/licenses/assignments?status=all&sort=user&cursor={cursor}")), 400);
-    assert_eq!(status(&format!("/v1/accounts/a/licenses/assignments?status=all&sort=user&cursor={cursor}A")), 400);
+    assert_eq!(
+        status(&format!(
+            "/v1/accounts/a/licenses/assignments?status=all&sort=user&cursor={cursor}"
+        )),
+        200
+    );
+    assert_eq!(
+        status(&format!("/v1/accounts/a/licenses/assignments?status=all&limit=5&cursor={cursor}")),
+        200
+    );
+    assert_eq!(
+        status(&format!("/v1/accounts/a/licenses/assignments?sort=user&cursor={cursor}")),
+        400
+    );
+    assert_eq!(
+        status(&format!(
+            "/v1/accounts/a/licenses/assignments?status=all&sort=-user&cursor={cursor}"
+        )),
+        400
+    );
+    assert_eq!(
+        status(&format!(
+            "/v1/accounts/b/licenses/assignments?status=all&sort=user&cursor={cursor}"
+        )),
+        400
+    );
+    assert_eq!(
+        status(&format!(
+            "/v1/accounts/a/licenses/assignments?status=all&sort=user&cursor={cursor}A"
+        )),
+        400
+    );
     assert_eq!(status("/v1/accounts/a/licenses/assignments?cursor="), 400);
     assert_eq!(status("/v1/accounts/a/licenses/assignments?cursor=%00"), 400);
 }
@@ -173,17 +216,25 @@ fn pages_go_on_behind_names_of_any_length() {
     // Names of equal length share the prefix that fits into a cursor; 32,000 characters are more
     // than an address may have.
     let name = |letter: char, length: usize| format!("{}{letter}", "n".repeat(length));
-    let names =
-        [name('a', 300), name('b', 300), name('a', 32_000), name('b', 32_000), "é".repeat(32_000), "z".to_owned()];
+    let names = [
+        name('a', 300),
+        name('b', 300),
+        name('a', 32_000),
+        name('b', 32_000),
+        "é".repeat(32_000),
+        "z".to_owned(),
+    ];
     let mut events = Vec::new();
     for (index, name) in names.iter().enumerate() {
         let user = format!("u{index}");
         let email = (index != 3).then(|| format!("{name}@example.com"));
         let described = json!({"account_id": "a", "user_id": user, "name": name, "email": email});
         events.push(event("user.updated", "2026-01-01T00:00:00Z", &described));
-        let seat = json!({"account_id": "a", "organization_id": format!("o{index}"), "user_id": user});
+        let seat =
+            json!({"account_id": "a", "organization_id": format!("o{index}"), "user_id": user});
         events.push(event("license.assigned", "2026-01-02T00:00:00Z", &seat));
-        let organization = json!({"account_id": "a", "organization_id": format!("o{index}"), "name": name});
+        let organization =
+            json!({"account_id": "a", "organization_id": format!("o{index}"), "name": name});
         events.push(event("organization.updated", "2026-01-01T00:00:00Z", &organization));
     }
     api.count(&events);
@@ -220,8 +271,10 @@ fn a_long_name_is_whole_in_a_listing_that_it_does_not_order() {
     let api = Api::open();
     let name = |user: usize| if user == 2 { "n".repeat(300) } else { format!("n{user}") };
     for user in 0..5 {
-        let described = json!({"account_id": "a", "user_id": format!("u{user}"), "name": name(user)});
-        let seat = json!({"account_id": "a", "organization_id": "o", "user_id": format!("u{user}")});
+        let described =
+            json!({"account_id": "a", "user_id": format!("u{user}"), "name": name(user)});
+        let seat =
+            json!({"account_id": "a", "organization_id": "o", "user_id": format!("u{user}")});
         let events = [
             event("user.updated", "2026-01-01T00:00:00Z", &described),
             event("license.assigned", &format!("2026-01-0{}T00:00:00Z", 9 - user), &seat),
@@ -234,10 +287,17 @@ fn a_long_name_is_whole_in_a_listing_that_it_does_not_order() {
         let mut paged: Vec<String> = Vec::new();
         let mut cursor = String::new();
         while paged.len() < names.len() {
-            let path = format!("/v1/accounts/a/licenses/assignments?sort=last_assignment&limit=2{cursor}");
+            let path =
+                format!("/v1/accounts/a/licenses/assignments?sort=last_assignment&limit=2{cursor}");
             let page = api.report(&path);
             assert_eq!(page["total"], 5, "{round}");
-            paged.extend(page["rows"].as_array().unwrap().iter().map(|row| row["user"].as_str().unwrap().to_owned()));
+            paged.extend(
+                page["rows"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|row| row["user"].as_str().unwrap().to_owned()),
+            );
             let Some(next) = page["next_cursor"].as_str() else { break };
             cursor = format!("&cursor={next}");
         }
@@ -256,25 +316,37 @@ fn a_nameless_user_is_searched_by_the_id() {
     let found = |part: &str| -> Vec<String> {
         let part: String = url::form_urlencoded::byte_serialize(part.as_bytes()).collect();
         let report = api.report(&format!("/v1/accounts/a/licenses/assignments?user={part}"));
-        report["rows"].as_array().unwrap().iter().map(|row| row["user_id"].as_str().unwrap().to_owned()).collect()
+        report["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["user_id"].as_str().unwrap().to_owned())
+            .collect()
     };
     api.count(&[assigned("İpek-7"), assigned("plain-7"), assigned("UPPER-7")]);
     assert_eq!(found("ipek"), ["İpek-7"]);
     assert_eq!(found("UPPER"), ["UPPER-7"]);
     assert_eq!(found("-7").len(), 3);
     assert_eq!(
-        api.sql("SELECT groupArray(name_search_key) FROM (SELECT * FROM users ORDER BY user_id)").trim(),
+        api.sql("SELECT groupArray(name_search_key) FROM (SELECT * FROM users ORDER BY user_id)")
+            .trim(),
         "['upper-7','plain-7','ipek-7']"
     );
     let log = [
         assigned("İpek-7"),
         assigned("plain-7"),
         assigned("UPPER-7"),
-        event("user.updated", "2026-01-03T00:00:00Z", &json!({"account_id": "a", "user_id": "UPPER-7", "name": "Zoë"})),
+        event(
+            "user.updated",
+            "2026-01-03T00:00:00Z",
+            &json!({"account_id": "a", "user_id": "UPPER-7", "name": "Zoë"}),
+        ),
     ];
     let api = Api::open();
     api.count(&log);
-    let total = |query: &str| api.report(&format!("/v1/accounts/a/licenses/assignments?user={query}"))["total"].clone();
+    let total = |query: &str| {
+        api.report(&format!("/v1/accounts/a/licenses/assignments?user={query}"))["total"].clone()
+    };
     assert_eq!(total("zoe"), 1);
     assert_eq!(total("upper"), 0);
 }

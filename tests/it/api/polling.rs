@@ -22,7 +22,11 @@ const AS_OF: &str = "as_of=2026-04-01T00:00:00Z";
 
 fn at(path: &str) -> String {
     let separator = if path.contains('?') { '&' } else { '?' };
-    if path.ends_with("/organizations") { path.to_owned() } else { format!("{path}{separator}{AS_OF}") }
+    if path.ends_with("/organizations") {
+        path.to_owned()
+    } else {
+        format!("{path}{separator}{AS_OF}")
+    }
 }
 
 fn poll(api: &Api, path: &str, tag: &str) -> Answer {
@@ -54,9 +58,17 @@ fn an_unchanged_report_is_answered_with_304() {
         let first = api.get(&path);
         assert_eq!(first.status, 200, "{path}");
         let tag = first.header("etag").unwrap().to_owned();
-        assert!(tag.starts_with("W/\""), "it is the same for answers that differ in data_through: {tag}");
+        assert!(
+            tag.starts_with("W/\""),
+            "it is the same for answers that differ in data_through: {tag}"
+        );
         assert_eq!(first.header("cache-control"), Some("private, no-cache"));
-        for known in [tag.clone(), tag.trim_start_matches("W/").to_owned(), "*".to_owned(), format!("\"x\", {tag}")] {
+        for known in [
+            tag.clone(),
+            tag.trim_start_matches("W/").to_owned(),
+            "*".to_owned(),
+            format!("\"x\", {tag}"),
+        ] {
             let again = poll(&api, &path, &known);
             assert_eq!(again.status, 304, "{path} {known}");
             assert!(again.body.is_empty());
@@ -73,13 +85,20 @@ fn a_flush_that_changes_nothing_of_the_account_moves_data_through_alone() {
     let first = api.get(&path);
     let tag = first.header("etag").unwrap();
     // Another partition, another account.
-    api.count(&[event("license.purchased", "2026-03-01T00:00:00Z", &json!({"account_id": "b", "seats": 5}))]);
+    api.count(&[event(
+        "license.purchased",
+        "2026-03-01T00:00:00Z",
+        &json!({"account_id": "b", "seats": 5}),
+    )]);
     assert_eq!(poll(&api, &path, tag).status, 304);
     let second = api.get(&path);
     assert_eq!(second.header("etag"), Some(tag));
     let without = |answer: &Answer| -> Value {
         let mut body = answer.json();
-        body.as_object_mut().unwrap().remove("data_through").expect("every report says how fresh it is");
+        body.as_object_mut()
+            .unwrap()
+            .remove("data_through")
+            .expect("every report says how fresh it is");
         body
     };
     assert_eq!(without(&first), without(&second));
@@ -103,7 +122,9 @@ fn an_idle_flush_leaves_the_tag_of_the_ingest_report() {
         super::support::RUNTIME.block_on(api.store.write_progress(&[row])).unwrap();
         let answer = api.get("/v1/ingest");
         let partitions = answer.json()["partitions"].as_array().unwrap().clone();
-        let flushed = partitions.iter().find(|one| one["partition"] == 4_000_001).unwrap()["data_through"].clone();
+        let flushed =
+            partitions.iter().find(|one| one["partition"] == 4_000_001).unwrap()["data_through"]
+                .clone();
         (flushed, answer.header("etag").unwrap().to_owned())
     };
     let (first_flushed, first_tag) = flush(5);
@@ -164,7 +185,10 @@ fn one_of_each() -> Vec<(&'static str, Value)> {
         // The last use of a seat, and nothing else.
         of("user.login", json!({"organization_id": "o", "user_id": "u"})),
         of("user.action", json!({"user_id": "v"})),
-        of("test.executed", json!({"organization_id": "o", "origin": "run", "user_id": "w", "project_id": "p"})),
+        of(
+            "test.executed",
+            json!({"organization_id": "o", "origin": "run", "user_id": "w", "project_id": "p"}),
+        ),
         of("license.purchased", json!({"seats": 5})),
         of("license.allocated", json!({"organization_id": "o", "seats": 3})),
         of("license.assigned", json!({"organization_id": "n", "user_id": "u", "project_id": "p"})),
@@ -178,8 +202,8 @@ fn one_of_each() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// What is kept holds for some topics only, so each report is asked for after a change of each, and is compared with what
-/// an API says that has kept nothing.
+/// What is kept holds for some topics only, so each report is asked for after a change of each, and
+/// is compared with what an API says that has kept nothing.
 #[test]
 fn whatever_changes_every_report_is_as_one_made_anew() {
     let api = counted();
@@ -193,11 +217,15 @@ fn whatever_changes_every_report_is_as_one_made_anew() {
         REPORTS.iter().map(body).collect()
     };
     let mut before = said(&api);
-    // The first event of a partition that names an account or organization touches the directory, the next ones need not.
+    // The first event of a partition that names an account or organization touches the directory,
+    // the next ones need not.
     let mut partition = super::support::RUNTIME.block_on(api.partition());
     for (hour, (kind, mut data)) in (0..).zip(one_of_each()) {
         data["account_id"] = "a".into();
-        api.count_next(&mut partition, &[event(kind, &format!("2026-03-05T{hour:02}:00:00Z"), &data)]);
+        api.count_next(
+            &mut partition,
+            &[event(kind, &format!("2026-03-05T{hour:02}:00:00Z"), &data)],
+        );
         let now = said(&api);
         let anew = said(&api.beside(|_| {}));
         for ((path, now), anew) in REPORTS.iter().zip(&now).zip(&anew) {
@@ -230,5 +258,9 @@ fn forms_of_a_report_have_tags_of_their_own() {
     assert!(csv.header("vary").unwrap().contains("accept"));
     let unchanged = poll(&api, path, json.header("etag").unwrap());
     assert_eq!(unchanged.status, 304);
-    assert_eq!(unchanged.header("vary"), json.header("vary"), "a cache keeps the two apart by the same fields");
+    assert_eq!(
+        unchanged.header("vary"),
+        json.header("vary"),
+        "a cache keeps the two apart by the same fields"
+    );
 }

@@ -27,7 +27,11 @@ pub(crate) const SENT_AT_MS: i64 = 1_798_761_600_000;
 
 /// The runtime of servers and tests.
 pub(crate) static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime starts")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime starts")
 });
 
 static PARTITIONS: AtomicU32 = AtomicU32::new(0);
@@ -90,7 +94,8 @@ impl Answer {
     /// The body, which must be JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     pub(crate) fn text(&self) -> String {
@@ -136,10 +141,12 @@ impl Api {
     fn over(store: Store, config: Config) -> Self {
         let health = Arc::new(Health::new());
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let state = ApiState::new(&config, store.clone(), Arc::clone(&health), metrics).expect("the keys are good");
+        let state = ApiState::new(&config, store.clone(), Arc::clone(&health), metrics)
+            .expect("the keys are good");
         let shutdown = CancellationToken::new();
         let listening = RUNTIME.block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+            let listener =
+                tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
             let address: SocketAddr = listener.local_addr().expect("it listens");
             tokio::spawn(serve(listener, state, shutdown.clone()));
             address
@@ -181,13 +188,20 @@ impl Api {
             .timeout_global(Some(Duration::from_secs(60)))
             .build()
             .into();
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(()).expect("the request is one");
-        let mut response = agent.run(request).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-        let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().expect("the body arrives whole");
+        let mut response =
+            agent.run(request).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_vec()
+            .expect("the body arrives whole");
         Answer { status: response.status().as_u16(), headers: response.headers().clone(), body }
     }
 
@@ -223,7 +237,11 @@ impl Api {
     pub(crate) async fn partition(&self) -> Partition {
         let source = Source::new(TOPIC, "", PARTITIONS.fetch_add(1, Ordering::Relaxed));
         let seed = self.store.user_key_seed().await.expect("the schema was applied");
-        Partition { lane: Lane::new(source.clone(), Progress::default(), seed), source, next_offset: 0 }
+        Partition {
+            lane: Lane::new(source.clone(), Progress::default(), seed),
+            source,
+            next_offset: 0,
+        }
     }
 
     /// Records the progress of a flush whose rows are written.
@@ -290,7 +308,8 @@ fn key(event: &str) -> Option<String> {
 
 /// The defaults, on the test engine, without access control.
 fn config(database: &Database) -> Config {
-    let mut config = seatmeter::config::load(None, std::iter::empty()).expect("the defaults are valid");
+    let mut config =
+        seatmeter::config::load(None, std::iter::empty()).expect("the defaults are valid");
     config.clickhouse = database.config();
     config.kafka.topic = TOPIC.to_owned();
     config.auth = Auth { mode: AuthMode::Off };

@@ -13,7 +13,8 @@ const ORGANIZATIONS: u32 = 3;
 const USERS: u32 = 40;
 
 /// Zones without clock changes since 2000, each with its distance from UTC in minutes.
-const ZONES: [(&str, i64); 4] = [("UTC", 0), ("Asia/Tokyo", 540), ("Asia/Kathmandu", 345), ("America/Phoenix", -420)];
+const ZONES: [(&str, i64); 4] =
+    [("UTC", 0), ("Asia/Tokyo", 540), ("Asia/Kathmandu", 345), ("America/Phoenix", -420)];
 
 /// Lines of a difference shown in a failure.
 const LINES_SHOWN_MAX: usize = 20;
@@ -51,7 +52,12 @@ impl Counted {
     pub(crate) fn assert_is(&self, expected: &Counted) {
         let only = |these: &[String], those: &[String]| -> Vec<String> {
             let those: BTreeSet<&String> = those.iter().collect();
-            these.iter().filter(|line| !those.contains(line)).take(LINES_SHOWN_MAX).cloned().collect()
+            these
+                .iter()
+                .filter(|line| !those.contains(line))
+                .take(LINES_SHOWN_MAX)
+                .cloned()
+                .collect()
         };
         let tables = [
             ("executions", &self.executions, &expected.executions),
@@ -151,7 +157,8 @@ impl Writer {
     pub(crate) fn write_large_rejects(&mut self, records: usize) -> Vec<Record> {
         for _ in 0..records {
             let account = self.account();
-            let value: String = (0..4_000).map(|_| format!("{:016x}", self.rng.random::<u64>())).collect();
+            let value: String =
+                (0..4_000).map(|_| format!("{:016x}", self.rng.random::<u64>())).collect();
             self.records.push(Record { key: Some(account), value: Some(value.into_bytes()) });
             self.outcomes[1] += 1;
         }
@@ -192,23 +199,25 @@ impl Writer {
                 },
             )),
             active_users: lines(
-                self.active_users.iter().map(|((account, day), users)| format!("{account}\t{day}\t{}", users.len())),
+                self.active_users
+                    .iter()
+                    .map(|((account, day), users)| format!("{account}\t{day}\t{}", users.len())),
             ),
-            organization_users: lines(self.organization_users.iter().map(|((account, organization, day), users)| {
-                format!("{account}\t{organization}\t{day}\t{}", users.len())
+            organization_users: lines(self.organization_users.iter().map(
+                |((account, organization, day), users)| {
+                    format!("{account}\t{organization}\t{day}\t{}", users.len())
+                },
+            )),
+            quota: lines(self.quota.iter().map(|((account, organization), used)| {
+                format!("{account}\t{organization}\t{used}")
             })),
-            quota: lines(
-                self.quota.iter().map(|((account, organization), used)| format!("{account}\t{organization}\t{used}")),
-            ),
             seats: lines(self.seats.iter().map(|((account, organization, user), seat)| {
                 let status = if seat.end.is_none() { "active" } else { "revoked" };
                 format!("{account}\t{organization}\t{user}\t{}\t{status}", seat.is_activated)
             })),
-            licenses: lines(
-                self.licenses
-                    .iter()
-                    .map(|((account, organization), seats)| format!("{account}\t{organization}\t{seats}")),
-            ),
+            licenses: lines(self.licenses.iter().map(|((account, organization), seats)| {
+                format!("{account}\t{organization}\t{seats}")
+            })),
         }
     }
 
@@ -236,14 +245,20 @@ impl Writer {
     }
 
     fn plan(&mut self, account: &str, organization: &str) {
-        let data = json!({"organization_id": organization, "plan": "pro", "monthly_quota": 100_000});
+        let data =
+            json!({"organization_id": organization, "plan": "pro", "monthly_quota": 100_000});
         self.event("plan.started", account, self.clock, data);
         self.planned.insert((account.to_owned(), organization.to_owned()), self.clock);
     }
 
     fn activity(&mut self, account: &str, organization: &str, time: DateTime<Utc>) {
         let user = self.user();
-        self.event("user.action", account, time, json!({"organization_id": organization, "user_id": user}));
+        self.event(
+            "user.action",
+            account,
+            time,
+            json!({"organization_id": organization, "user_id": user}),
+        );
         self.active(account, organization, &user, time);
     }
 
@@ -273,7 +288,8 @@ impl Writer {
         if self.sent_tests.is_empty() {
             return self.tombstone("acct-0");
         }
-        let (again, tests) = self.sent_tests[self.rng.random_range(0..self.sent_tests.len())].clone();
+        let (again, tests) =
+            self.sent_tests[self.rng.random_range(0..self.sent_tests.len())].clone();
         self.records.push(again);
         self.tests_sent += tests;
         self.outcomes[2] += 1;
@@ -281,15 +297,26 @@ impl Writer {
 
     fn assign(&mut self, account: &str, organization: &str) {
         let user = self.user();
-        self.event("license.assigned", account, self.clock, json!({"organization_id": organization, "user_id": user}));
+        self.event(
+            "license.assigned",
+            account,
+            self.clock,
+            json!({"organization_id": organization, "user_id": user}),
+        );
         let seat = Seat { start: self.clock, end: None, is_activated: false };
         self.seats.insert((account.to_owned(), organization.to_owned(), user), seat);
     }
 
     fn revoke(&mut self, account: &str, organization: &str) {
         let user = self.user();
-        self.event("license.revoked", account, self.clock, json!({"organization_id": organization, "user_id": user}));
-        if let Some(seat) = self.seats.get_mut(&(account.to_owned(), organization.to_owned(), user)) {
+        self.event(
+            "license.revoked",
+            account,
+            self.clock,
+            json!({"organization_id": organization, "user_id": user}),
+        );
+        if let Some(seat) = self.seats.get_mut(&(account.to_owned(), organization.to_owned(), user))
+        {
             seat.end = seat.end.or(Some(self.clock));
         }
     }
@@ -338,7 +365,10 @@ impl Writer {
         data["account_id"] = json!(account);
         let event = json!({"specversion": "1.0", "id": format!("e{}", self.number), "source": "/test", "type": kind,
                            "time": text(time), "data": data});
-        self.records.push(Record { key: Some(account.to_owned()), value: Some(event.to_string().into_bytes()) });
+        self.records.push(Record {
+            key: Some(account.to_owned()),
+            value: Some(event.to_string().into_bytes()),
+        });
         self.outcomes[0] += 1;
     }
 
@@ -348,8 +378,14 @@ impl Writer {
         self.organization_users.entry(of_organization).or_default().insert(user.to_owned());
         self.active_users.entry((account.to_owned(), day)).or_default().insert(user.to_owned());
         for organization in 1..=ORGANIZATIONS {
-            let seat = self.seats.get_mut(&(account.to_owned(), organization.to_string(), user.to_owned()));
-            if let Some(seat) = seat.filter(|seat| seat.start <= time && seat.end.is_none_or(|end| time < end)) {
+            let seat = self.seats.get_mut(&(
+                account.to_owned(),
+                organization.to_string(),
+                user.to_owned(),
+            ));
+            if let Some(seat) =
+                seat.filter(|seat| seat.start <= time && seat.end.is_none_or(|end| time < end))
+            {
                 seat.is_activated = true;
             }
         }

@@ -42,7 +42,8 @@ pub(crate) struct Progress {
 }
 
 impl Setup<'static> {
-    /// A fresh topic of the shared broker, and a fresh database of the shared engine with the schema in it.
+    /// A fresh topic of the shared broker, and a fresh database of the shared engine with the
+    /// schema in it.
     pub(crate) fn new(partitions: i32) -> Setup<'static> {
         Setup::between(Kafka::shared(), engine(), partitions)
     }
@@ -52,7 +53,8 @@ impl<'k> Setup<'k> {
     /// A fresh topic of this broker, and this database with the schema in it.
     pub(crate) fn between(kafka: &'k Kafka, database: Database, partitions: i32) -> Setup<'k> {
         let topic = kafka.topic("counted", partitions);
-        let setup = Setup { kafka, topic, database, group: unique("group"), options: BTreeMap::new() };
+        let setup =
+            Setup { kafka, topic, database, group: unique("group"), options: BTreeMap::new() };
         let migrated = setup.command(&["migrate"]).output().unwrap();
         assert!(migrated.status.success(), "{migrated:?}");
         setup
@@ -67,7 +69,10 @@ impl<'k> Setup<'k> {
     pub(crate) fn come_by(&mut self, address: &str, properties: &Properties) {
         self.set("KAFKA__BROKERS", address);
         for (name, value) in properties {
-            self.set(&format!("KAFKA__PROPERTIES__{}", name.replace('.', "_").to_uppercase()), value);
+            self.set(
+                &format!("KAFKA__PROPERTIES__{}", name.replace('.', "_").to_uppercase()),
+                value,
+            );
         }
     }
 
@@ -133,7 +138,8 @@ impl<'k> Setup<'k> {
     #[track_caller]
     pub(crate) fn progress(&self) -> Progress {
         let sums = self.database.query(
-            "SELECT sum(accepted), sum(rejected), sum(duplicates), sum(skipped), sum(absent), sum(next_offset), \
+            "SELECT sum(accepted), sum(rejected), sum(duplicates), sum(skipped), sum(absent), \
+            sum(next_offset), \
              if(countIf(lag IS NULL) = 0, sum(lag), NULL) \
              FROM ingest_progress",
         );
@@ -189,20 +195,32 @@ impl<'k> Setup<'k> {
     #[track_caller]
     pub(crate) fn counted(&self) -> Counted {
         let lines = |sql: &str| {
-            let mut lines: Vec<String> = self.database.query(sql).lines().map(str::to_owned).collect();
+            let mut lines: Vec<String> =
+                self.database.query(sql).lines().map(str::to_owned).collect();
             lines.sort();
             lines
         };
         Counted {
             outcomes: self.progress().outcomes,
             executions: lines(
-                "SELECT account_id, organization_id, project_id, day, run, uploaded, duration_ms FROM test_executions_daily",
+                "SELECT account_id, organization_id, project_id, day, run, uploaded, duration_ms \
+                FROM test_executions_daily",
             ),
-            active_users: lines("SELECT account_id, day, active_users FROM daily_active_users_by_account"),
-            organization_users: lines("SELECT account_id, organization_id, day, active_users FROM daily_active_users"),
+            active_users: lines(
+                "SELECT account_id, day, active_users FROM daily_active_users_by_account",
+            ),
+            organization_users: lines(
+                "SELECT account_id, organization_id, day, active_users FROM daily_active_users",
+            ),
             quota: lines("SELECT account_id, organization_id, used FROM quota_usage"),
-            seats: lines("SELECT account_id, organization_id, user_id, activated, status FROM license_assignments"),
-            licenses: lines("SELECT account_id, organization_id, seats FROM license_purchases WHERE isNull(end)"),
+            seats: lines(
+                "SELECT account_id, organization_id, user_id, activated, status FROM \
+                license_assignments",
+            ),
+            licenses: lines(
+                "SELECT account_id, organization_id, seats FROM license_purchases WHERE \
+                isNull(end)",
+            ),
         }
     }
 
@@ -212,8 +230,13 @@ impl<'k> Setup<'k> {
         let progress = self.wait_until_counted();
         self.counted().assert_is(&writer.counted());
         let passed: u64 = progress.outcomes.iter().sum();
-        assert_eq!(passed + progress.absent, progress.next_offsets, "every offset is counted once: {progress:?}");
-        let rejected: u64 = self.database.query("SELECT count() FROM rejected_events").trim().parse().unwrap();
+        assert_eq!(
+            passed + progress.absent,
+            progress.next_offsets,
+            "every offset is counted once: {progress:?}"
+        );
+        let rejected: u64 =
+            self.database.query("SELECT count() FROM rejected_events").trim().parse().unwrap();
         assert_eq!(rejected, progress.outcomes[1], "every rejected record can be looked at");
         progress
     }
@@ -237,7 +260,8 @@ pub(crate) fn produce(producer: &BaseProducer, topic: &str, records: &[Record]) 
 pub(crate) fn ask(worker: &mut Program, path: &str) -> (u16, String) {
     let line = worker.wait_for_line("listening", STOP_TIMEOUT);
     let address = line.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let mut answer = agent.get(format!("http://{address}{path}")).call().unwrap();
     (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
 }

@@ -45,7 +45,10 @@ fn a_token_is_entered_once() {
     assert_eq!(browser.eval("return sessionStorage.getItem('seatmeter.token')"), json!(good));
     assert!(
         !browser
-            .eval("return JSON.stringify(localStorage) + document.cookie + document.documentElement.outerHTML")
+            .eval(
+                "return JSON.stringify(localStorage) + document.cookie + \
+                document.documentElement.outerHTML"
+            )
             .as_str()
             .unwrap()
             .contains(&good)
@@ -55,7 +58,10 @@ fn a_token_is_entered_once() {
     browser.eval("document.querySelector('#views li:last-child a').click()");
     browser.wait_for_text("h1", "Usage");
     browser.settled();
-    browser.wait("the address names the organization", "return location.search.includes('organization_id=')");
+    browser.wait(
+        "the address names the organization",
+        "return location.search.includes('organization_id=')",
+    );
     assert!(!browser.address().contains(&good));
 
     browser.click("[data-action='forget-token']");
@@ -109,7 +115,10 @@ fn a_link_does_not_replace_a_token_unasked() {
     browser.click("#take-token");
     // The address names no view, so the role decides.
     browser.wait_for_text("h1", "Usage");
-    browser.wait("it is kept", &format!("return sessionStorage.getItem('seatmeter.token') === '{theirs}'"));
+    browser.wait(
+        "it is kept",
+        &format!("return sessionStorage.getItem('seatmeter.token') === '{theirs}'"),
+    );
     api.stop(site);
 }
 
@@ -120,7 +129,8 @@ fn a_token_works_where_the_browser_stores_nothing() {
     let site = Site::tiny();
     let api = site.listen(true, None);
     browser.before_each_page(
-        "for (const name of ['sessionStorage', 'localStorage']) Object.defineProperty(window, name, \
+        "for (const name of ['sessionStorage', 'localStorage']) Object.defineProperty(window, \
+        name, \
          { get() { throw new DOMException('The request was denied.', 'SecurityError') } })",
     );
     browser.goto(&api.page("account=1000"));
@@ -131,7 +141,10 @@ fn a_token_works_where_the_browser_stores_nothing() {
     browser.settled();
     browser.eval("document.querySelector('#views li:nth-child(3) a').click()");
     browser.wait_for_text("h1", "Assignments");
-    browser.wait("the rows are there", "return document.querySelectorAll('#assignments tbody tr').length > 3");
+    browser.wait(
+        "the rows are there",
+        "return document.querySelectorAll('#assignments tbody tr').length > 3",
+    );
     browser.click("[data-action='forget-token']");
     browser.wait_for_text("h1", "A token is needed");
     browser.console_is_clean();
@@ -155,17 +168,24 @@ fn a_role_opens_its_own_views() {
     browser.wait_for_words("Your token does not open this");
     browser.is_accessible("a view that the token does not open");
 
-    browser.eval("[...document.querySelectorAll('main a')].find((a) => a.innerText === 'See the usage of your organizations').click()");
+    browser.eval(
+        "[...document.querySelectorAll('main a')].find((a) => a.innerText === 'See the \
+        usage of your organizations').click()",
+    );
     browser.wait_for_text("h1", "Usage");
     browser.settled();
-    let quota =
-        cases("tiny", "org-0-0/quota").into_iter().find(|case| case.query["as_of"] == "2026-06-20T12:00:00Z").unwrap();
+    let quota = cases("tiny", "org-0-0/quota")
+        .into_iter()
+        .find(|case| case.query["as_of"] == "2026-06-20T12:00:00Z")
+        .unwrap();
     browser.wait_for_text("#quota-used", &quota.body["used"].to_string());
     assert_eq!(browser.text("#organization-name"), "Org org-0-0");
 
     // Another organization of the account is refused like one that does not exist.
     for organization in ["101", "unheard-of"] {
-        browser.goto(&api.page(&format!("view=usage&account=1000&organization_id={organization}&{as_of}")));
+        browser.goto(
+            &api.page(&format!("view=usage&account=1000&organization_id={organization}&{as_of}")),
+        );
         browser.wait_for_words("Your token does not open this");
     }
     browser.goto(&api.page("account=another"));
@@ -181,7 +201,10 @@ fn a_dialog_does_not_cover_the_question_for_a_token() {
     let site = Site::tiny();
     let api = site.listen(true, None);
     let good = token(&json!([{ "account": "1000", "role": "account_admin" }]));
-    browser.goto(&format!("{}#token={good}", api.page("view=assignments&account=1000&person=9003&refresh=1")));
+    browser.goto(&format!(
+        "{}#token={good}",
+        api.page("view=assignments&account=1000&person=9003&refresh=1")
+    ));
     browser.wait("the dialog is open", "return document.getElementById('person').open");
     browser.eval("sessionStorage.setItem('seatmeter.token', 'expired')");
     browser.wait_for_text("h1", "This token does not work");

@@ -17,13 +17,15 @@ use super::browser::Browser;
 
 const PACKAGE: &str = "axe-core@4.14.1";
 /// npm's integrity of the archive.
-const INTEGRITY: &str = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==";
+const INTEGRITY: &str =
+    "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==";
 
 /// WCAG 2.2 AA and all before it, and axe's own good practices.
 const RUN: &str = "const done = arguments[0]; \
     axe.run(document, { resultTypes: ['violations'], runOnly: \
       ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }) \
-    .then(({ violations, passes }) => done({ passes: passes.length, violations: violations.map(({ id, help, nodes }) => \
+    .then(({ violations, passes }) => done({ passes: passes.length, violations: violations.map(({ \
+    id, help, nodes }) => \
       ({ id, help, nodes: nodes.map(({ html, failureSummary }) => [html, failureSummary]) })) }), \
       (error) => done(String(error)))";
 
@@ -31,11 +33,20 @@ impl Browser {
     /// Fails where axe-core finds a violation on the page as it is now.
     #[track_caller]
     pub(super) fn is_accessible(&self, what: &str) {
-        // WebDriver's scripts are no part of the page, so its Content-Security-Policy lets this one in.
+        // WebDriver's scripts are no part of the page, so its Content-Security-Policy lets this one
+        // in.
         self.eval(&format!("if (!window.axe) {{ {} }}", source()));
         let found = self.eval_async(RUN);
-        assert!(found["passes"].as_u64().is_some_and(|passes| passes > 10), "{what}: axe-core did not run: {found}");
-        assert_eq!(found["violations"], Value::Array(Vec::new()), "{what}: {:#}", found["violations"]);
+        assert!(
+            found["passes"].as_u64().is_some_and(|passes| passes > 10),
+            "{what}: axe-core did not run: {found}"
+        );
+        assert_eq!(
+            found["violations"],
+            Value::Array(Vec::new()),
+            "{what}: {:#}",
+            found["violations"]
+        );
     }
 }
 
@@ -60,11 +71,20 @@ fn source() -> &'static str {
 
 fn fetch() -> String {
     let folder = TempDir::new().unwrap();
-    let packed = Command::new("npm").args(["pack", PACKAGE, "--silent"]).current_dir(&folder).output();
+    let packed =
+        Command::new("npm").args(["pack", PACKAGE, "--silent"]).current_dir(&folder).output();
     let packed = packed.expect("npm is needed to fetch axe-core (Debian: apt install npm)");
-    assert!(packed.status.success(), "npm cannot fetch {PACKAGE}: {}", String::from_utf8_lossy(&packed.stderr));
+    assert!(
+        packed.status.success(),
+        "npm cannot fetch {PACKAGE}: {}",
+        String::from_utf8_lossy(&packed.stderr)
+    );
     let archive = std::fs::read(folder.path().join(PACKAGE.replace('@', "-") + ".tgz")).unwrap();
-    assert_eq!(BASE64_STANDARD.encode(Sha512::digest(&archive)), INTEGRITY, "{PACKAGE} is not what it was");
+    assert_eq!(
+        BASE64_STANDARD.encode(Sha512::digest(&archive)),
+        INTEGRITY,
+        "{PACKAGE} is not what it was"
+    );
     let mut entries = tar::Archive::new(GzDecoder::new(archive.as_slice()));
     for entry in entries.entries().unwrap() {
         let mut entry = entry.unwrap();

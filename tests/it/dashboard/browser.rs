@@ -78,10 +78,16 @@ struct Driver {
 impl Browser {
     /// Opens a window, or reports why there is none.
     pub(super) fn open(look: Look) -> Option<Self> {
-        let missing = ["chromedriver", "chromium"].into_iter().find(|program| !is_installed(program));
+        let missing =
+            ["chromedriver", "chromium"].into_iter().find(|program| !is_installed(program));
         if let Some(program) = missing {
-            let words = format!("{program} is not installed (Debian: apt install chromium chromium-driver)");
-            assert!(!is_required("SEATMETER_REQUIRE_BROWSER"), "a browser is required here: {words}");
+            let words = format!(
+                "{program} is not installed (Debian: apt install chromium chromium-driver)"
+            );
+            assert!(
+                !is_required("SEATMETER_REQUIRE_BROWSER"),
+                "a browser is required here: {words}"
+            );
             skip(&words);
             return None;
         }
@@ -106,13 +112,19 @@ impl Browser {
             }
             client.switch_to_window(tab.handle).await
         });
-        self.devtools("Storage.clearDataForOrigin", json!({ "origin": "*", "storageTypes": "all" }));
+        self.devtools(
+            "Storage.clearDataForOrigin",
+            json!({ "origin": "*", "storageTypes": "all" }),
+        );
         let folder = &self.chromium.downloads;
         for entry in std::fs::read_dir(folder).unwrap() {
             std::fs::remove_file(entry.unwrap().path()).unwrap();
         }
         // A headless Chromium saves nothing until a download folder is set.
-        self.devtools("Browser.setDownloadBehavior", json!({ "behavior": "allow", "downloadPath": folder }));
+        self.devtools(
+            "Browser.setDownloadBehavior",
+            json!({ "behavior": "allow", "downloadPath": folder }),
+        );
         self.console();
     }
 
@@ -152,8 +164,10 @@ impl Browser {
     #[track_caller]
     pub(super) fn follow(&self, address: &str) {
         let followed = self.eval(&format!(
-            "const to = new URL({}); if (to.origin !== location.origin || !document.querySelector('.view')) return false; \
-             history.pushState(null, '', to); dispatchEvent(new PopStateEvent('popstate')); return true",
+            "const to = new URL({}); if (to.origin !== location.origin || \
+            !document.querySelector('.view')) return false; \
+             history.pushState(null, '', to); dispatchEvent(new PopStateEvent('popstate')); return \
+             true",
             json!(address),
         ));
         if followed == true { self.settled() } else { self.goto(address) }
@@ -165,7 +179,8 @@ impl Browser {
         self.wait(
             "the report is there",
             "const view = document.querySelector('.view, .state'); \
-             return Boolean(view) && !document.querySelector('.loading') && view.ariaBusy !== 'true'",
+             return Boolean(view) && !document.querySelector('.loading') && view.ariaBusy !== \
+             'true'",
         );
     }
 
@@ -174,7 +189,8 @@ impl Browser {
     pub(super) fn drawn(&self) {
         self.wait(
             "the charts are drawn",
-            "return [...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('.main-svg'))",
+            "return [...document.querySelectorAll('.plot')].every((plot) => \
+            plot.querySelector('.main-svg'))",
         );
     }
 
@@ -211,7 +227,11 @@ impl Browser {
             }
             if Instant::now() > deadline {
                 let shown = self.eval("return document.body.innerText");
-                panic!("still not so: {what}; at {} the page shows:\n{}", self.address(), shown.as_str().unwrap_or(""));
+                panic!(
+                    "still not so: {what}; at {} the page shows:\n{}",
+                    self.address(),
+                    shown.as_str().unwrap_or("")
+                );
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -220,8 +240,11 @@ impl Browser {
     /// Waits until the element shows exactly this text.
     #[track_caller]
     pub(super) fn wait_for_text(&self, selector: &str, text: &str) {
-        let script =
-            format!("return document.querySelector({})?.innerText.trim() === {}", json!(selector), json!(text));
+        let script = format!(
+            "return document.querySelector({})?.innerText.trim() === {}",
+            json!(selector),
+            json!(text)
+        );
         self.wait(&format!("{selector} shows {text:?}"), &script);
     }
 
@@ -255,9 +278,9 @@ impl Browser {
     #[track_caller]
     pub(super) fn press(&self, keys: &str) {
         let keyboard = KeyActions::new("keyboard".to_owned());
-        let actions = keys
-            .chars()
-            .fold(keyboard, |actions, value| actions.then(KeyAction::Down { value }).then(KeyAction::Up { value }));
+        let actions = keys.chars().fold(keyboard, |actions, value| {
+            actions.then(KeyAction::Down { value }).then(KeyAction::Up { value })
+        });
         self.run(self.chromium.client.perform_actions(actions));
     }
 
@@ -273,13 +296,16 @@ impl Browser {
         let script = format!(
             "const plot = document.querySelector({}); plot.scrollIntoView({{ block: 'center' }}); \
              const box = plot.getBoundingClientRect(); \
-             return [Math.round(box.left + box.width * {across}), Math.round(box.top + box.height * {down})]",
+             return [Math.round(box.left + box.width * {across}), Math.round(box.top + box.height \
+             * {down})]",
             json!(selector),
         );
         let place: Vec<f64> = serde_json::from_value(self.eval(&script)).unwrap();
         let duration = Some(Duration::from_millis(20));
         let mouse = |x, y| PointerAction::MoveTo { duration, x, y };
-        let actions = MouseActions::new("mouse".to_owned()).then(mouse(1.0, 1.0)).then(mouse(place[0], place[1]));
+        let actions = MouseActions::new("mouse".to_owned())
+            .then(mouse(1.0, 1.0))
+            .then(mouse(place[0], place[1]));
         self.run(self.chromium.client.perform_actions(actions));
     }
 
@@ -287,7 +313,8 @@ impl Browser {
     #[track_caller]
     pub(super) fn table(&self, selector: &str) -> Vec<Vec<String>> {
         let script = format!(
-            "return [...document.querySelectorAll({})].map((row) => [...row.cells].map((cell) => cell.textContent.trim()))",
+            "return [...document.querySelectorAll({})].map((row) => [...row.cells].map((cell) => \
+            cell.textContent.trim()))",
             json!(format!("{selector} tbody tr")),
         );
         serde_json::from_value(self.eval(&script)).unwrap()
@@ -343,9 +370,11 @@ impl Browser {
     #[track_caller]
     pub(super) fn console_is_clean(self) {
         let said = self.console();
-        let messages = said.as_array().unwrap().iter().filter_map(|entry| entry["message"].as_str());
-        let bad: Vec<&str> =
-            messages.filter(|message| !self.expected.iter().any(|expected| message.contains(expected))).collect();
+        let messages =
+            said.as_array().unwrap().iter().filter_map(|entry| entry["message"].as_str());
+        let bad: Vec<&str> = messages
+            .filter(|message| !self.expected.iter().any(|expected| message.contains(expected)))
+            .collect();
         assert!(bad.is_empty(), "the console says {bad:#?}");
         let Self { chromium, mut turn, .. } = self;
         *turn = Some(chromium);
@@ -353,7 +382,11 @@ impl Browser {
 
     /// Console messages since the last call.
     fn console(&self) -> Value {
-        self.run(self.chromium.client.issue_cmd(Extension { path: "se/log", body: json!({ "type": "browser" }) }))
+        self.run(
+            self.chromium
+                .client
+                .issue_cmd(Extension { path: "se/log", body: json!({ "type": "browser" }) }),
+        )
     }
 
     /// Runs a command of Chromium's developer tools.
@@ -409,11 +442,16 @@ impl Driver {
             .unwrap();
         let stdin = guard.stdin.take();
         let mut lines = BufReader::new(guard.stdout.take().unwrap()).lines();
-        let started = lines.by_ref().map_while(Result::ok).find(|line| line.contains("started successfully on port"));
+        let started = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find(|line| line.contains("started successfully on port"));
         // It goes on writing; a full pipe would block it.
         std::thread::spawn(move || lines.for_each(drop));
-        let port =
-            started.as_deref().and_then(|line| line.trim_end_matches('.').rsplit(' ').next()).unwrap_or_default();
+        let port = started
+            .as_deref()
+            .and_then(|line| line.trim_end_matches('.').rsplit(' ').next())
+            .unwrap_or_default();
         Self { guard, stdin, url: format!("http://127.0.0.1:{port}") }
     }
 }
@@ -426,7 +464,11 @@ struct Extension {
 }
 
 impl WebDriverCompatibleCommand for Extension {
-    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+    fn endpoint(
+        &self,
+        base: &url::Url,
+        session: Option<&str>,
+    ) -> Result<url::Url, url::ParseError> {
         base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
     }
 

@@ -1,4 +1,5 @@
-//! Each view shows the numbers that the scenario expects, whatever the dates, the interval and the organization.
+//! Each view shows the numbers that the scenario expects, whatever the dates, the interval and the
+//! organization.
 
 use serde_json::Value;
 
@@ -35,14 +36,20 @@ fn license_history() {
         }
         let rows = browser.table("#table-seats");
         let shown: Vec<&[String]> = rows.iter().map(|row| &row[1..4]).collect();
-        let expected: Vec<Vec<String>> = points.iter().map(|point| columns(point, &names)).collect();
+        let expected: Vec<Vec<String>> =
+            points.iter().map(|point| columns(point, &names)).collect();
         assert_eq!(shown, expected, "{:?}", case.query);
         let partial: Vec<bool> = rows.iter().map(|row| row[0].ends_with(", so far")).collect();
         let expected: Vec<bool> = points.iter().map(|point| point["partial"] == true).collect();
         assert_eq!(partial, expected, "{:?}", case.query);
         let last = points.last().unwrap();
         for name in names {
-            assert_eq!(browser.text(&format!("#stat-{name} .stat-value")), figure(&last[name]), "{:?}", case.query);
+            assert_eq!(
+                browser.text(&format!("#stat-{name} .stat-value")),
+                figure(&last[name]),
+                "{:?}",
+                case.query
+            );
         }
     }
     browser.console_is_clean();
@@ -52,8 +59,11 @@ fn license_history() {
 fn license_usage() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     let site = Site::tiny();
-    let names = ["active_users", "assigned", "peak_daily_active_users", "average_daily_active_users"];
-    for case in cases("tiny", "/licenses/usage").iter().filter(|case| !case.query.contains_key("group_by")) {
+    let names =
+        ["active_users", "assigned", "peak_daily_active_users", "average_daily_active_users"];
+    for case in
+        cases("tiny", "/licenses/usage").iter().filter(|case| !case.query.contains_key("group_by"))
+    {
         browser.follow(&page(site, "license-usage", case));
         let points = case.list("points");
         if is_zero(points, &["active_users", "assigned"]) {
@@ -62,7 +72,8 @@ fn license_usage() {
         }
         let rows = browser.table("#table-activity");
         let shown: Vec<&[String]> = rows.iter().map(|row| &row[1..5]).collect();
-        let expected: Vec<Vec<String>> = points.iter().map(|point| columns(point, &names)).collect();
+        let expected: Vec<Vec<String>> =
+            points.iter().map(|point| columns(point, &names)).collect();
         assert_eq!(shown, expected, "{:?}", case.query);
         let last = points.last().unwrap();
         assert_eq!(browser.text("#stat-active-users .stat-value"), figure(&last["active_users"]));
@@ -74,8 +85,14 @@ fn license_usage() {
             let mean = format!("{}.{:02}", hundredths / 100, hundredths % 100);
             assert_eq!(browser.text("#stat-mean .stat-value"), mean, "{:?}", case.query);
         } else {
-            assert_eq!(browser.text("#stat-peak .stat-value"), figure(&last["peak_daily_active_users"]));
-            assert_eq!(browser.text("#stat-average .stat-value"), figure(&last["average_daily_active_users"]));
+            assert_eq!(
+                browser.text("#stat-peak .stat-value"),
+                figure(&last["peak_daily_active_users"])
+            );
+            assert_eq!(
+                browser.text("#stat-average .stat-value"),
+                figure(&last["average_daily_active_users"])
+            );
         }
     }
     browser.console_is_clean();
@@ -85,8 +102,11 @@ fn license_usage() {
 fn license_usage_by_organization() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     let site = Site::tiny();
-    let names = ["assigned", "active_users", "peak_daily_active_users", "average_daily_active_users"];
-    for case in cases("tiny", "/licenses/usage").iter().filter(|case| case.query.contains_key("group_by")) {
+    let names =
+        ["assigned", "active_users", "peak_daily_active_users", "average_daily_active_users"];
+    for case in
+        cases("tiny", "/licenses/usage").iter().filter(|case| case.query.contains_key("group_by"))
+    {
         let series = case.list("series");
         if series.is_empty() {
             browser.follow(&page(site, "license-usage", case));
@@ -94,7 +114,11 @@ fn license_usage_by_organization() {
             continue;
         }
         for (index, point) in series[0]["points"].as_array().unwrap().iter().enumerate() {
-            let period = format!("{}&period={}", page(site, "license-usage", case), point["start"].as_str().unwrap());
+            let period = format!(
+                "{}&period={}",
+                page(site, "license-usage", case),
+                point["start"].as_str().unwrap()
+            );
             browser.follow(&period);
             let mut shown = browser.table("#table-comparison");
             shown.sort();
@@ -122,17 +146,20 @@ fn assignments() {
         if total == 0 {
             browser.wait_for_words("Nobody matches these filters");
         } else {
-            let ends = if total == 1 { "of 1 seat".to_owned() } else { format!("of {total} seats") };
+            let ends =
+                if total == 1 { "of 1 seat".to_owned() } else { format!("of {total} seats") };
             assert!(browser.text("#shown").ends_with(&ends), "{}", browser.text("#shown"));
         }
     }
     browser.console_is_clean();
 }
 
-/// The rows of the assignments table: user, email, license source, organization, project, the two moments, status.
+/// The rows of the assignments table: user, email, license source, organization, project, the two
+/// moments, status.
 pub(super) fn assigned(browser: &Browser) -> Vec<Vec<String>> {
     let rows = browser.eval(
-        "return [...document.querySelectorAll('#assignments tbody tr')].map((row) => [...row.cells].map((cell) => \
+        "return [...document.querySelectorAll('#assignments tbody tr')].map((row) => \
+        [...row.cells].map((cell) => \
          cell.querySelector('time')?.dateTime ?? cell.innerText.trim()))",
     );
     serde_json::from_value(rows).unwrap()
@@ -141,7 +168,10 @@ pub(super) fn assigned(browser: &Browser) -> Vec<Vec<String>> {
 /// The rows that a case expects, as the table shows them.
 pub(super) fn expected_rows(case: &Case) -> Vec<Vec<String>> {
     let text = |value: &Value, absent: &str| value.as_str().unwrap_or(absent).to_owned();
-    let status = |row: &Value| match (row["status"].as_str().unwrap(), row["activated"].as_bool().unwrap()) {
+    let status = |row: &Value| match (
+        row["status"].as_str().unwrap(),
+        row["activated"].as_bool().unwrap(),
+    ) {
         ("revoked", _) => "Revoked".to_owned(),
         (_, true) => "Activated".to_owned(),
         (_, false) => "Not activated".to_owned(),
@@ -172,7 +202,11 @@ fn quota() {
         let (body, organization) = (&case.body, case.organization());
         browser.follow(&format!("{}&organization_id={organization}", page(site, "usage", &case)));
         for name in ["used", "balance", "remaining", "allowance"] {
-            assert_eq!(browser.text(&format!("#quota-{name}")), figure(&body[name]), "{name} of {organization}");
+            assert_eq!(
+                browser.text(&format!("#quota-{name}")),
+                figure(&body[name]),
+                "{name} of {organization}"
+            );
         }
         if let Some(percent) = body["percent_used"].as_f64() {
             assert_eq!(browser.text("#quota-percent"), format!("{percent:.2} %"), "{organization}");
@@ -183,7 +217,10 @@ fn quota() {
             _ => "Exhausted",
         };
         assert!(browser.text("#quota-status").starts_with(verdict), "{organization}");
-        assert_eq!(browser.eval("return document.querySelector('#quota-reset time').dateTime"), body["window"]["end"]);
+        assert_eq!(
+            browser.eval("return document.querySelector('#quota-reset time').dateTime"),
+            body["window"]["end"]
+        );
         let plan = format!("{}, month {}", body["plan"].as_str().unwrap(), body["window"]["month"]);
         assert_eq!(browser.text("#quota-plan"), plan, "{organization}");
         let grace = browser.text("#quota-grace");
@@ -202,8 +239,13 @@ fn quota_history() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     let site = Site::tiny();
     for case in cases("tiny", "/quota/history") {
-        browser.follow(&format!("{}&organization_id={}", page(site, "usage", &case), case.organization()));
-        let shown: Vec<Vec<String>> = browser.table("#table-months").iter().map(|row| row[1..6].to_vec()).collect();
+        browser.follow(&format!(
+            "{}&organization_id={}",
+            page(site, "usage", &case),
+            case.organization()
+        ));
+        let shown: Vec<Vec<String>> =
+            browser.table("#table-months").iter().map(|row| row[1..6].to_vec()).collect();
         let row = |month: &Value| {
             let mut row = columns(month, &["used", "monthly_quota", "allowance", "balance"]);
             row.push(month["plan"].as_str().unwrap().to_owned());
@@ -222,10 +264,19 @@ fn test_activity() {
     // An unknown organization has no plan: the API answers 404.
     browser.expect("unheard-of/quota");
     for case in cases("tiny", "/test-activity") {
-        browser.follow(&format!("{}&organization_id={}", page(site, "usage", &case), case.organization()));
+        browser.follow(&format!(
+            "{}&organization_id={}",
+            page(site, "usage", &case),
+            case.organization()
+        ));
         let points = case.list("points");
         let week = &case.body["preceding_week"];
-        assert_eq!(browser.text("#stat-week-executions .stat-value"), figure(&week["executions"]), "{}", case.path);
+        assert_eq!(
+            browser.text("#stat-week-executions .stat-value"),
+            figure(&week["executions"]),
+            "{}",
+            case.path
+        );
         let duration = browser.text("#stat-week-duration .stat-remark");
         assert_eq!(duration, format!("{} ms", figure(&week["duration_ms"])), "{}", case.path);
         if is_zero(points, &["executions"]) {
@@ -238,7 +289,10 @@ fn test_activity() {
             points.iter().map(|point| columns(point, &["run", "uploaded", "executions"])).collect();
         assert_eq!(shown, expected, "{} {:?}", case.path, case.query);
         for (row, point) in rows.iter().zip(points) {
-            assert!(row[4].ends_with(&format!("({} ms)", figure(&point["duration_ms"]))), "{row:?}");
+            assert!(
+                row[4].ends_with(&format!("({} ms)", figure(&point["duration_ms"]))),
+                "{row:?}"
+            );
         }
     }
     browser.console_is_clean();

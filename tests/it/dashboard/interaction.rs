@@ -16,8 +16,9 @@ fn assignments(filters: &[(&str, &str)]) -> Case {
     for (name, value) in filters {
         wanted[*name] = json!(value);
     }
-    let found =
-        cases("tiny", "/licenses/assignments").into_iter().find(|case| Value::Object(case.query.clone()) == wanted);
+    let found = cases("tiny", "/licenses/assignments")
+        .into_iter()
+        .find(|case| Value::Object(case.query.clone()) == wanted);
     found.unwrap_or_else(|| panic!("no case with {filters:?}"))
 }
 
@@ -25,7 +26,10 @@ fn assignments(filters: &[(&str, &str)]) -> Case {
 #[track_caller]
 fn shows(browser: &Browser, case: &Case) {
     let expected = expected_rows(case);
-    let count = format!("return document.querySelectorAll('#assignments tbody tr').length === {}", expected.len());
+    let count = format!(
+        "return document.querySelectorAll('#assignments tbody tr').length === {}",
+        expected.len()
+    );
     browser.wait("as many rows as expected", &count);
     browser.settled();
     assert_eq!(assigned(browser), expected, "{:?}", case.query);
@@ -57,20 +61,30 @@ fn filters_narrow_the_table_and_reset_filters_widens_it() {
     browser.click("#field-status option[value='revoked']");
     browser.wait_for_words("Nobody matches these filters");
     browser.click("main .state [data-action='reset-filters']");
-    browser.wait("all rows again", "return document.querySelectorAll('#assignments tbody tr').length > 3");
+    browser.wait(
+        "all rows again",
+        "return document.querySelectorAll('#assignments tbody tr').length > 3",
+    );
     browser.console_is_clean();
 }
 
 #[test]
 fn chips_show_who_has_been_inactive() {
     let Some(browser) = Browser::open(LIGHT) else { return };
-    browser.goto(&Site::tiny().page(&format!("view=assignments&account=1000&sort=last_active_use&{AS_OF}")));
+    browser.goto(
+        &Site::tiny().page(&format!("view=assignments&account=1000&sort=last_active_use&{AS_OF}")),
+    );
     browser.click(".chip[data-value='30']");
     shows(&browser, &assignments(&[("inactive_days", "30"), ("sort", "last_active_use")]));
-    assert_eq!(browser.eval("return document.querySelector('.chip[data-value=\"30\"]').ariaPressed"), "true");
+    assert_eq!(
+        browser.eval("return document.querySelector('.chip[data-value=\"30\"]').ariaPressed"),
+        "true"
+    );
     browser.click(".chip[data-value='30']");
-    browser
-        .wait("the chip is off", "return document.querySelector('.chip[data-value=\"30\"]').ariaPressed === 'false'");
+    browser.wait(
+        "the chip is off",
+        "return document.querySelector('.chip[data-value=\"30\"]').ariaPressed === 'false'",
+    );
     browser.settled();
     assert_eq!(assigned(&browser).len(), assignments(&[("sort", "email")]).list("rows").len());
     browser.console_is_clean();
@@ -81,10 +95,16 @@ fn the_organization_is_chosen_in_the_tree_by_keyboard() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     browser.goto(&Site::tiny().page(&format!("view=assignments&account=1000&{AS_OF}")));
     browser.type_into("#organization", &Key::Enter.to_string());
-    browser.wait("the tree is open", "return document.querySelectorAll('dialog[open] [role=treeitem]').length === 4");
+    browser.wait(
+        "the tree is open",
+        "return document.querySelectorAll('dialog[open] [role=treeitem]').length === 4",
+    );
     browser.is_accessible("the tree of organizations");
     browser.type_into("#picker-search", "org-0-0");
-    browser.wait("one is found", "return document.querySelectorAll('dialog[open] [role=treeitem]').length === 1");
+    browser.wait(
+        "one is found",
+        "return document.querySelectorAll('dialog[open] [role=treeitem]').length === 1",
+    );
     browser.type_into("#picker-search", &Key::Down.to_string());
     browser.type_into("[role=treeitem]", &Key::Enter.to_string());
     shows(&browser, &assignments(&[("organization_id", "org-0-0")]));
@@ -97,8 +117,10 @@ fn the_table_is_sorted_by_its_heads() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     browser.goto(&Site::tiny().page(&format!("view=assignments&account=1000&status=all&{AS_OF}")));
     browser.click("#assignments th:nth-child(4) a");
-    browser
-        .wait("it is sorted", "return document.querySelector('#assignments th:nth-child(4)').ariaSort === 'ascending'");
+    browser.wait(
+        "it is sorted",
+        "return document.querySelector('#assignments th:nth-child(4)').ariaSort === 'ascending'",
+    );
     shows(&browser, &assignments(&[("sort", "organization"), ("status", "all")]));
     assert!(browser.address().contains("sort=organization"), "{}", browser.address());
     browser.click("#assignments th:nth-child(4) a");
@@ -107,7 +129,10 @@ fn the_table_is_sorted_by_its_heads() {
         "return document.querySelector('#assignments th:nth-child(4)').ariaSort === 'descending'",
     );
     browser.back();
-    browser.wait("back", "return document.querySelector('#assignments th:nth-child(4)').ariaSort === 'ascending'");
+    browser.wait(
+        "back",
+        "return document.querySelector('#assignments th:nth-child(4)').ariaSort === 'ascending'",
+    );
     shows(&browser, &assignments(&[("sort", "organization"), ("status", "all")]));
     browser.console_is_clean();
 }
@@ -115,7 +140,9 @@ fn the_table_is_sorted_by_its_heads() {
 #[test]
 fn pages_are_turned_there_and_back() {
     let Some(browser) = Browser::open(LIGHT) else { return };
-    browser.goto(&Site::tiny().page(&format!("view=assignments&account=1000&status=all&limit=3&{AS_OF}")));
+    browser.goto(
+        &Site::tiny().page(&format!("view=assignments&account=1000&status=all&limit=3&{AS_OF}")),
+    );
     let all = expected_rows(&assignments(&[("status", "all"), ("limit", "1000")]));
     let pages: Vec<&[Vec<String>]> = all.chunks(3).collect();
     let wait_for = |first: usize, last: usize| {
@@ -149,18 +176,36 @@ fn a_name_opens_what_is_known_of_the_user() {
     browser.goto(&Site::tiny().page(&format!("view=assignments&account=1000&{AS_OF}")));
     browser.wait(
         "the name is there",
-        "return [...document.querySelectorAll('.person-link')].some((a) => a.innerText === 'Name 9003')",
+        "return [...document.querySelectorAll('.person-link')].some((a) => a.innerText === 'Name \
+        9003')",
     );
-    browser.eval("[...document.querySelectorAll('.person-link')].find((a) => a.innerText === 'Name 9003').click()");
-    browser.wait("the seats are there", "return document.querySelectorAll('#person .seats > li').length === 2");
+    browser.eval(
+        "[...document.querySelectorAll('.person-link')].find((a) => a.innerText === 'Name \
+        9003').click()",
+    );
+    browser.wait(
+        "the seats are there",
+        "return document.querySelectorAll('#person .seats > li').length === 2",
+    );
     let words = browser.text("#person");
-    for part in ["Name 9003", "9003@example.com", "2 seats, 1 activated", "Org 101", "Org org-0-0", "p-1", "Never"] {
+    for part in [
+        "Name 9003",
+        "9003@example.com",
+        "2 seats, 1 activated",
+        "Org 101",
+        "Org org-0-0",
+        "p-1",
+        "Never",
+    ] {
         assert!(words.contains(part), "{part:?} is not in\n{words}");
     }
     browser.is_accessible("what is known of a user");
     // A shared link opens the same page.
     browser.goto(&browser.address());
-    browser.wait("the seats are there", "return document.querySelectorAll('#person[open] .seats > li').length === 2");
+    browser.wait(
+        "the seats are there",
+        "return document.querySelectorAll('#person[open] .seats > li').length === 2",
+    );
     browser.click("#person-close");
     browser.wait("it is closed", "return !document.getElementById('person').open");
     assert!(!browser.address().contains("person"), "{}", browser.address());
@@ -175,12 +220,15 @@ fn exports_hold_every_filtered_row() {
     browser.click("#export-assignments");
     let csv = browser.download("assignments-1000.csv");
     let case = assignments(&[("status", "all"), ("limit", "1000")]);
-    let users: Vec<&str> = case.list("rows").iter().map(|row| row["user"].as_str().unwrap()).collect();
+    let users: Vec<&str> =
+        case.list("rows").iter().map(|row| row["user"].as_str().unwrap()).collect();
     assert_eq!(column(&csv, "User"), users);
     assert_eq!(column(&csv, "Last Assignment").len(), users.len());
 
-    let activity =
-        cases("tiny", "/test-activity").into_iter().find(|case| case.query.contains_key("interval")).unwrap();
+    let activity = cases("tiny", "/test-activity")
+        .into_iter()
+        .find(|case| case.query.contains_key("interval"))
+        .unwrap();
     browser.goto(&site.page(&format!(
         "view=usage&account=1000&organization_id={}&{}",
         activity.organization(),
@@ -188,16 +236,21 @@ fn exports_hold_every_filtered_row() {
     )));
     browser.click("#export-activity");
     let csv = browser.download(&format!("usage-1000-{}.csv", activity.organization()));
-    let starts: Vec<&str> = activity.list("points").iter().map(|point| point["start"].as_str().unwrap()).collect();
+    let starts: Vec<&str> =
+        activity.list("points").iter().map(|point| point["start"].as_str().unwrap()).collect();
     assert_eq!(column(&csv, "Date"), starts);
-    let run: Vec<String> = activity.list("points").iter().map(|point| point["run"].to_string()).collect();
+    let run: Vec<String> =
+        activity.list("points").iter().map(|point| point["run"].to_string()).collect();
     assert_eq!(column(&csv, "Tests Run"), run);
 
     browser.click("#export-quota");
     let csv = browser.download(&format!("quota-1000-{}.csv", activity.organization()));
-    let history =
-        cases("tiny", "/quota/history").into_iter().find(|case| case.path.contains(activity.organization())).unwrap();
-    let used: Vec<String> = history.list("windows").iter().map(|month| month["used"].to_string()).collect();
+    let history = cases("tiny", "/quota/history")
+        .into_iter()
+        .find(|case| case.path.contains(activity.organization()))
+        .unwrap();
+    let used: Vec<String> =
+        history.list("windows").iter().map(|month| month["used"].to_string()).collect();
     assert_eq!(column(&csv, "Used"), used);
     browser.console_is_clean();
 }
@@ -213,11 +266,15 @@ fn charts_tell_exact_figures_to_pointer_and_keyboard() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     let case = &cases("tiny", "/licenses/history")[0];
     browser.goto(&Site::tiny().page(&format!("account=1000&{}", case.query())));
-    browser.wait("the chart is drawn", "return Boolean(document.querySelector('#plot-seats .main-svg'))");
+    browser.wait(
+        "the chart is drawn",
+        "return Boolean(document.querySelector('#plot-seats .main-svg'))",
+    );
     let rows = browser.table("#table-seats");
     let told = || -> Vec<String> {
         let script = "const tooltip = document.getElementById('tooltip-seats'); \
-            return [tooltip.querySelector('.tooltip-title'), ...tooltip.querySelectorAll('dd')].map((part) => part.innerText)";
+            return [tooltip.querySelector('.tooltip-title'), \
+            ...tooltip.querySelectorAll('dd')].map((part) => part.innerText)";
         serde_json::from_value(browser.eval(script)).unwrap()
     };
     let is_shown = "return !document.getElementById('tooltip-seats').hidden";
@@ -226,9 +283,15 @@ fn charts_tell_exact_figures_to_pointer_and_keyboard() {
     browser.hover("#plot-seats", 0.5, 0.5);
     browser.wait("the tooltip is there", is_shown);
     let middle = told();
-    let place =
-        rows.iter().position(|row| *row == middle).unwrap_or_else(|| panic!("{middle:?} is no row of the table"));
-    assert!(place.abs_diff(rows.len() / 2) <= 2, "place {place} of {} is not in the middle", rows.len());
+    let place = rows
+        .iter()
+        .position(|row| *row == middle)
+        .unwrap_or_else(|| panic!("{middle:?} is no row of the table"));
+    assert!(
+        place.abs_diff(rows.len() / 2) <= 2,
+        "place {place} of {} is not in the middle",
+        rows.len()
+    );
     browser.hover("h1", 0.1, 0.5);
     browser.wait("the tooltip is gone", is_hidden);
 
@@ -237,9 +300,15 @@ fn charts_tell_exact_figures_to_pointer_and_keyboard() {
     assert_eq!(told(), rows[0]);
     browser.type_into("#plot-seats", &Key::Right.to_string());
     assert_eq!(told(), rows[1]);
-    let said = browser.eval("return document.getElementById('plot-seats').getAttribute('aria-valuetext')");
+    let said =
+        browser.eval("return document.getElementById('plot-seats').getAttribute('aria-valuetext')");
     let purchased = figure(&case.list("points")[1]["purchased"]);
-    assert!(said.as_str().unwrap().starts_with(&format!("{}: Purchased {purchased}, Assigned ", rows[1][0])), "{said}");
+    assert!(
+        said.as_str()
+            .unwrap()
+            .starts_with(&format!("{}: Purchased {purchased}, Assigned ", rows[1][0])),
+        "{said}"
+    );
     browser.type_into("#plot-seats", &Key::End.to_string());
     assert_eq!(told(), *rows.last().unwrap());
     browser.type_into("#plot-seats", &Key::Escape.to_string());
@@ -256,9 +325,16 @@ fn links_carry_the_filters_and_the_back_button_leads_back() {
     )));
     assert_eq!(browser.text("h1"), "License usage");
     assert_eq!(browser.text("#organization-name"), "Org org-0-0");
-    assert_eq!(browser.eval("return document.querySelector('.chip[aria-pressed=true]').dataset.value"), "quarter");
+    assert_eq!(
+        browser.eval("return document.querySelector('.chip[aria-pressed=true]').dataset.value"),
+        "quarter"
+    );
     assert_eq!(browser.eval("return document.getElementById('field-from').value"), "2026-04-01");
-    assert_eq!(browser.eval("return document.getElementById('field-to').value"), "2026-06-21", "the day in Apia");
+    assert_eq!(
+        browser.eval("return document.getElementById('field-to').value"),
+        "2026-06-21",
+        "the day in Apia"
+    );
     assert_eq!(browser.table("#table-activity").len(), 3);
 
     browser.eval("document.querySelector('#views li:first-child a').click()");
@@ -268,10 +344,16 @@ fn links_carry_the_filters_and_the_back_button_leads_back() {
     assert!(browser.address().contains("organization_id=org-0-0"), "{}", browser.address());
     browser.click(".chip[data-value='7d']");
     browser.click("#field-interval option[value='day']");
-    browser.wait("seven days", "return document.querySelectorAll('#table-seats tbody tr').length === 7");
+    browser.wait(
+        "seven days",
+        "return document.querySelectorAll('#table-seats tbody tr').length === 7",
+    );
     browser.back();
     browser.back();
-    browser.wait("three months again", "return document.querySelectorAll('#table-seats tbody tr').length === 3");
+    browser.wait(
+        "three months again",
+        "return document.querySelectorAll('#table-seats tbody tr').length === 3",
+    );
     browser.back();
     browser.wait_for_text("h1", "License usage");
     browser.settled();
@@ -288,8 +370,9 @@ fn all_begins_with_the_first_month_that_has_anything() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     browser.goto(&Site::tiny().page(&format!("account=1000&range=all&interval=month&{AS_OF}")));
     let rows = browser.table("#table-seats");
-    let case =
-        cases("tiny", "/licenses/history").into_iter().find(|case| case.query.get("interval") == Some(&json!("month")));
+    let case = cases("tiny", "/licenses/history")
+        .into_iter()
+        .find(|case| case.query.get("interval") == Some(&json!("month")));
     let last = case.unwrap().list("points").last().unwrap()["purchased"].clone();
     assert_eq!(rows.last().unwrap()[1], figure(&last));
     assert!(rows[0][1..4].iter().any(|figure| figure != "0"), "{:?}", rows[0]);
@@ -301,18 +384,27 @@ fn all_begins_with_the_first_month_that_has_anything() {
 fn nobody_is_kept_out() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     let site = Site::tiny();
-    let views =
-        ["license-history", "license-usage&interval=week", "assignments&limit=3", "usage&organization_id=org-0-0"];
+    let views = [
+        "license-history",
+        "license-usage&interval=week",
+        "assignments&limit=3",
+        "usage&organization_id=org-0-0",
+    ];
     for view in views {
         browser.goto(&site.page(&format!("view={view}&account=1000&range=quarter&{AS_OF}")));
         // 320 pixels are the width of a page of 1280 at 400 % zoom.
         for look in [LIGHT, DARK, PHONE, Look { width: 320, ..PHONE }] {
             browser.look(look);
             browser.drawn();
-            browser.eval("for (const details of document.querySelectorAll('details')) details.open = true");
+            browser.eval(
+                "for (const details of document.querySelectorAll('details')) details.open = true",
+            );
             browser.is_accessible(&format!("{view} {look:?}"));
             let wide = browser.eval("return document.documentElement.scrollWidth");
-            assert!(wide.as_u64().unwrap() <= u64::from(look.width), "{view} is {wide} wide at {look:?}");
+            assert!(
+                wide.as_u64().unwrap() <= u64::from(look.width),
+                "{view} is {wide} wide at {look:?}"
+            );
         }
     }
     browser.console_is_clean();

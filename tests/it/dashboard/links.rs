@@ -22,7 +22,9 @@ fn every_link_leads_to_a_report() {
     browser.goto(&site.page(&format!("view=assignments&account=1000&page=5&{AS_OF}")));
     assert!(browser.text("#shown").starts_with("1–"), "{}", browser.text("#shown"));
 
-    browser.goto(&site.page("account=1000&from=2023-09-25&to=2026-06-20&interval=day&as_of=2026-06-25T12:00:00Z"));
+    browser.goto(&site.page(
+        "account=1000&from=2023-09-25&to=2026-06-20&interval=day&as_of=2026-06-25T12:00:00Z",
+    ));
     assert_eq!(browser.eval("return document.querySelectorAll('.notice').length"), 0);
     assert_eq!(browser.table("#table-seats").len(), 1000);
 
@@ -32,7 +34,8 @@ fn every_link_leads_to_a_report() {
     assert_eq!(browser.eval("return document.getElementById('field-user').maxLength"), 400);
 
     // The skip link does not change the history.
-    browser.eval("history.replaceState({ ours: true }, ''); document.querySelector('.skip').click()");
+    browser
+        .eval("history.replaceState({ ours: true }, ''); document.querySelector('.skip').click()");
     let after = browser.eval("return [history.state, location.hash, document.activeElement.id]");
     assert_eq!(after, json!([{ "ours": true }, "", "main"]));
     browser.console_is_clean();

@@ -8,7 +8,8 @@ use crate::support::unique;
 
 /// Observes whether the figure is ever removed from the page, and whether it stays the same
 /// element.
-const WATCH: &str = "window.figure = document.getElementById('stat-purchased'); window.blanked = false; \
+const WATCH: &str = "window.figure = document.getElementById('stat-purchased'); window.blanked = \
+    false; \
     new MutationObserver(() => { window.blanked ||= !document.getElementById('stat-purchased'); }) \
     .observe(document.getElementById('main'), { childList: true, subtree: true })";
 const NEVER_BLANK: &str = "return !window.blanked && window.figure.isConnected";
@@ -26,13 +27,16 @@ fn a_new_event_shows_by_itself() {
     browser.goto(&site.page(&format!("account={account}&refresh=1")));
     browser.wait_for_text("#stat-purchased .stat-value", "5");
     browser.eval(WATCH);
-    let asked =
-        "return performance.getEntriesByType('resource').filter((entry) => entry.responseStatus === 304).length > 2";
+    let asked = "return performance.getEntriesByType('resource').filter((entry) => \
+        entry.responseStatus === 304).length > 2";
     browser.wait("what has not changed is answered by 304", asked);
     site.count(&purchased(&account, 9, "2026-01-06T10:00:00Z"));
     browser.wait_for_text("#stat-purchased .stat-value", "9");
     assert_eq!(browser.eval(NEVER_BLANK), true);
-    browser.wait("it is fresh", "return document.getElementById('fresh').innerText.startsWith('Live · counted')");
+    browser.wait(
+        "it is fresh",
+        "return document.getElementById('fresh').innerText.startsWith('Live · counted')",
+    );
 
     browser.click("#pause");
     browser.wait("it is paused", "return document.getElementById('pause').ariaPressed === 'true'");
@@ -55,14 +59,19 @@ fn the_figures_stay_while_the_api_is_away() {
     browser.eval(WATCH);
     let address = api.stop(site);
     browser.wait_for_words("The API does not answer. These are the last figures");
-    browser
-        .wait("the header says so", "return document.getElementById('fresh').innerText.startsWith('No answer since')");
+    browser.wait(
+        "the header says so",
+        "return document.getElementById('fresh').innerText.startsWith('No answer since')",
+    );
     assert_eq!(browser.text("#stat-purchased .stat-value"), figure);
     browser.is_accessible("the API is away");
 
     let api = site.listen(false, Some(address));
     browser.wait("the notice is gone", "return !document.querySelector('.notice')");
-    browser.wait("it is fresh", "return document.getElementById('fresh').innerText.startsWith('Live · counted')");
+    browser.wait(
+        "it is fresh",
+        "return document.getElementById('fresh').innerText.startsWith('Live · counted')",
+    );
     assert_eq!(browser.eval(NEVER_BLANK), true);
 
     // A page opened while the API is away has no figures; it loads them by itself later.
@@ -70,7 +79,10 @@ fn the_figures_stay_while_the_api_is_away() {
     browser.eval("document.querySelector('#views li:nth-child(3) a').click()");
     browser.wait_for_words("The API does not answer");
     let api = site.listen(false, Some(address));
-    browser.wait("the rows are there", "return document.querySelectorAll('#assignments tbody tr').length > 3");
+    browser.wait(
+        "the rows are there",
+        "return document.querySelectorAll('#assignments tbody tr').length > 3",
+    );
     browser.console_is_clean();
     api.stop(site);
 }
@@ -87,19 +99,27 @@ const OTHER_SERVER_TIME: &str = "const real = window.fetch; window.fetch = async
 fn figures_that_grow_old_say_so() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     browser.goto(&Site::tiny().page("account=1000&from=2026-03-05&to=2026-04-20&refresh=1"));
-    browser.wait("they are fresh", "return document.getElementById('fresh').innerText.startsWith('Live · counted')");
+    browser.wait(
+        "they are fresh",
+        "return document.getElementById('fresh').innerText.startsWith('Live · counted')",
+    );
     let figure = browser.text("#stat-purchased .stat-value");
     // The browser's clock is not used.
     browser.eval("const now = Date.now; Date.now = () => now() + 600_000; window.ours = now");
     browser.eval(OTHER_SERVER_TIME);
     browser.eval("window.ahead = 0");
     let polled = "const polled = performance.getEntriesByType('resource').length; \
-                  if (window.before === undefined) window.before = polled; return polled > window.before + 4";
+                  if (window.before === undefined) window.before = polled; return polled > \
+                  window.before + 4";
     browser.wait("it is polled again", polled);
-    assert_eq!(browser.eval("return document.getElementById('fresh').innerText.startsWith('Live')"), true);
+    assert_eq!(
+        browser.eval("return document.getElementById('fresh').innerText.startsWith('Live')"),
+        true
+    );
     // The server's clock advances, and nothing is counted meanwhile.
     browser.eval("window.ahead = 600_000");
-    let behind = "return document.getElementById('fresh').innerText.startsWith('Behind: counted 10 min ago')";
+    let behind = "return document.getElementById('fresh').innerText.startsWith('Behind: counted 10 \
+        min ago')";
     browser.wait("the header says so", behind);
     assert_eq!(browser.text("#stat-purchased .stat-value"), figure);
     browser.is_accessible("the figures are old");
@@ -124,7 +144,9 @@ fn there_are_words_for_what_is_not_there() {
     browser.wait_for_words("The API cannot answer this");
     browser.goto(&site.page("account=1000&from=2099-01-01"));
     browser.wait("some words", "return document.querySelector('main .state h2') !== null");
-    browser.goto(&site.page("view=usage&account=1000&organization_id=org-0-0&as_of=2025-12-19T00:00:00Z"));
+    browser.goto(
+        &site.page("view=usage&account=1000&organization_id=org-0-0&as_of=2025-12-19T00:00:00Z"),
+    );
     browser.wait_for_words("No plan");
     browser.goto(&site.page("view=assignments&account=1000&user=nobody+of+that+name"));
     browser.wait_for_words("Nobody matches these filters");
@@ -141,12 +163,25 @@ fn names_are_text_whatever_they_hold() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     let site = Site::tiny();
     let account = unique("names");
-    let name = "<img src=x onerror=alert(1)><b>bold</b> & \"quoted\" <a href='https://example.com'>a</a> ${1}";
+    let name = "<img src=x onerror=alert(1)><b>bold</b> & \"quoted\" <a \
+        href='https://example.com'>a</a> ${1}";
     let time = "2026-01-05T10:00:00Z";
     let facts = [
-        event("organization.updated", time, &json!({ "account_id": account, "organization_id": "o<1>", "name": name })),
-        event("user.updated", time, &json!({ "account_id": account, "user_id": "<u>", "name": name, "email": name })),
-        event("license.assigned", time, &json!({ "account_id": account, "organization_id": "o<1>", "user_id": "<u>" })),
+        event(
+            "organization.updated",
+            time,
+            &json!({ "account_id": account, "organization_id": "o<1>", "name": name }),
+        ),
+        event(
+            "user.updated",
+            time,
+            &json!({ "account_id": account, "user_id": "<u>", "name": name, "email": name }),
+        ),
+        event(
+            "license.assigned",
+            time,
+            &json!({ "account_id": account, "organization_id": "o<1>", "user_id": "<u>" }),
+        ),
         event(
             "user.login",
             "2026-01-05T11:00:00Z",
@@ -157,17 +192,26 @@ fn names_are_text_whatever_they_hold() {
     browser.goto(&site.page(&format!("view=assignments&account={account}")));
     assert_eq!(browser.text(".person-link"), name);
     browser.click(".person-link");
-    browser.wait("the dialog is filled", "return document.querySelectorAll('#person .seats > li').length === 1");
+    browser.wait(
+        "the dialog is filled",
+        "return document.querySelectorAll('#person .seats > li').length === 1",
+    );
     assert_eq!(browser.text("#person-title"), name);
 
-    browser.goto(&site.page(&format!("view=license-usage&account={account}&from=2026-01-01&to=2026-01-10")));
+    browser.goto(
+        &site.page(&format!("view=license-usage&account={account}&from=2026-01-01&to=2026-01-10")),
+    );
     browser.wait(
         "the comparison is drawn",
         "return document.querySelectorAll('#plot-comparison .ytick text').length === 1",
     );
     assert_eq!(browser.table("#table-comparison")[0][0], name);
-    let drawn = browser.eval("return document.querySelector('#plot-comparison .ytick text').textContent");
+    let drawn =
+        browser.eval("return document.querySelector('#plot-comparison .ytick text').textContent");
     assert!(drawn.as_str().unwrap().starts_with("<img src=x onerror"), "{drawn}");
-    assert_eq!(browser.eval("return document.querySelectorAll('main b, main svg a, main img').length"), 0);
+    assert_eq!(
+        browser.eval("return document.querySelectorAll('main b, main svg a, main img').length"),
+        0
+    );
     browser.console_is_clean();
 }

@@ -42,7 +42,10 @@ fn a_person_with_a_long_name_can_be_opened() {
             "the person is shown",
             &format!("return document.querySelector('#person[open] h2')?.innerText === '{name}'"),
         );
-        browser.wait("with a seat", "return document.querySelectorAll('#person .seats li').length === 1");
+        browser.wait(
+            "with a seat",
+            "return document.querySelectorAll('#person .seats li').length === 1",
+        );
         // An older link, with as much of the name as an address holds.
         let old = name.chars().take(400).collect::<String>();
         browser.goto(&site.page(&format!("{}&person=7&person_name={old}", rows(&account))));
@@ -64,8 +67,10 @@ fn a_name_without_a_letter_that_shows_gives_way_to_the_id() {
         browser.settled();
         browser.wait_for_text(".person-link", "user-7");
         browser.click(".person-link");
-        browser
-            .wait("the person is shown", "return document.querySelector('#person[open] h2')?.innerText === 'user-7'");
+        browser.wait(
+            "the person is shown",
+            "return document.querySelector('#person[open] h2')?.innerText === 'user-7'",
+        );
     }
     browser.console_is_clean();
 }
@@ -77,14 +82,18 @@ fn a_title_never_comes_from_the_address() {
     let account = account_with(site, "7", "Ada");
     let words = "Call%20555%201234";
     for (person, title) in [("7", "Ada"), ("call-555-1234", "User")] {
-        browser.goto(&site.page(&format!("{}&person={person}&person_name={words}", rows(&account))));
+        browser
+            .goto(&site.page(&format!("{}&person={person}&person_name={words}", rows(&account))));
         browser.wait("the dialog is open", &format!("{TITLE} !== undefined"));
         browser.settled();
         browser.wait(
             "it says who",
             &format!("return document.querySelector('#person[open] h2')?.innerText === '{title}'"),
         );
-        assert_eq!(browser.eval("return document.getElementById('person').innerText.includes('555')"), false);
+        assert_eq!(
+            browser.eval("return document.getElementById('person').innerText.includes('555')"),
+            false
+        );
     }
     browser.console_is_clean();
 }
@@ -101,8 +110,10 @@ fn a_step_of_a_path_is_no_id() {
     ] {
         browser.goto(&site.page(query));
         browser.wait("the page stands", "return document.querySelector('h1') !== null");
-        let asked = "return performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname) \
-                     .filter((path) => path.startsWith('/v1/') && !/^\\/v1\\/(ingest$|accounts\\/1000\\/)/.test(path))";
+        let asked = "return performance.getEntriesByType('resource').map(({ name }) => new \
+            URL(name).pathname) \
+                     .filter((path) => path.startsWith('/v1/') && \
+                     !/^\\/v1\\/(ingest$|accounts\\/1000\\/)/.test(path))";
         assert_eq!(browser.eval(asked), json!([]), "{query}");
     }
     browser.console_is_clean();
@@ -138,7 +149,8 @@ fn the_picker_finds_what_people_type() {
         browser.wait(
             &format!("{typed} finds {found}"),
             &format!(
-                "const found = [...document.querySelectorAll('#picker-tree li bdi')].map((name) => name.innerText); \
+                "const found = [...document.querySelectorAll('#picker-tree li bdi')].map((name) => \
+                name.innerText); \
                  return found[0] === '{found}'"
             ),
         );

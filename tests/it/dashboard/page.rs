@@ -15,7 +15,8 @@ const AS_OF: &str = "as_of=2026-06-20T12:00:00Z";
 const WATCH: &str = "new MutationObserver((_, observer) => { \
     if (!document.querySelector('.stat-value, #assignments tbody tr')) return; \
     observer.disconnect(); \
-    window.atFigures = { read: Boolean(window.Plotly), inserted: Boolean(document.querySelector('script[src*=plotly]')) }; \
+    window.atFigures = { read: Boolean(window.Plotly), inserted: \
+    Boolean(document.querySelector('script[src*=plotly]')) }; \
     }).observe(document, { childList: true, subtree: true, attributes: true })";
 
 /// Answers requests for the license history with the value of `window.answer`; without one, the API
@@ -34,14 +35,23 @@ fn figures_are_shown_before_the_drawing_library_is_read() {
     for view in ["license-history", "license-usage", "usage&organization_id=org-0-0"] {
         browser.goto(&site.page(&format!("view={view}&account=1000&range=quarter&{AS_OF}")));
         browser.wait("the figures are noticed", "return Boolean(window.atFigures)");
-        assert_eq!(browser.eval("return window.atFigures"), json!({ "read": false, "inserted": false }), "{view}");
+        assert_eq!(
+            browser.eval("return window.atFigures"),
+            json!({ "read": false, "inserted": false }),
+            "{view}"
+        );
         browser.drawn();
-        assert_eq!(browser.eval("return document.querySelectorAll('.main-svg').length > 0"), true, "{view}");
+        assert_eq!(
+            browser.eval("return document.querySelectorAll('.main-svg').length > 0"),
+            true,
+            "{view}"
+        );
     }
     // A view without charts does not load the library.
     browser.goto(&site.page(&format!("view=assignments&account=1000&{AS_OF}")));
     browser.wait("the figures are noticed", "return Boolean(window.atFigures)");
-    let fetched = "return performance.getEntriesByType('resource').some(({ name }) => name.includes('plotly.min.js'))";
+    let fetched = "return performance.getEntriesByType('resource').some(({ name }) => \
+        name.includes('plotly.min.js'))";
     assert_eq!(browser.eval(fetched), false);
     browser.console_is_clean();
 }
@@ -52,13 +62,17 @@ fn without_the_drawing_library_the_tables_stand_in() {
     browser.expect("net::ERR_BLOCKED_BY_CLIENT");
     browser.block(&["*plotly.min.js"]);
     browser.goto(&Site::tiny().page(&format!("account=1000&range=quarter&refresh=1&{AS_OF}")));
-    browser.wait_for_words("The drawing could not be loaded. The table below has the same figures.");
+    browser
+        .wait_for_words("The drawing could not be loaded. The table below has the same figures.");
     assert_eq!(browser.eval("return document.getElementById('table-seats').open"), true);
     assert!(!browser.table("#table-seats").is_empty());
     browser.is_accessible("a page without drawings");
     // It is retried automatically.
     browser.block(&[]);
-    browser.wait("the chart is drawn", "return Boolean(document.querySelector('#plot-seats .main-svg'))");
+    browser.wait(
+        "the chart is drawn",
+        "return Boolean(document.querySelector('#plot-seats .main-svg'))",
+    );
     browser.console_is_clean();
 }
 
@@ -85,7 +99,10 @@ fn a_chart_may_be_left_while_it_is_being_drawn() {
 fn everything_comes_from_this_server() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     browser.goto(&Site::tiny().page(&format!("account=1000&{AS_OF}")));
-    browser.wait("the chart is drawn", "return Boolean(document.querySelector('#plot-seats .main-svg'))");
+    browser.wait(
+        "the chart is drawn",
+        "return Boolean(document.querySelector('#plot-seats .main-svg'))",
+    );
     let loaded = browser.eval(
         "return performance.getEntriesByType('resource').map(({ name }) => new URL(name)) \
          .filter(({ origin }) => origin !== location.origin).map(String)",
@@ -105,7 +122,8 @@ fn a_page_asks_every_ten_seconds_unless_told_otherwise() {
     let site = Site::tiny();
     browser.before_each_page(
         "window.delays = []; const real = window.setTimeout; \
-         window.setTimeout = (work, delay, ...rest) => { window.delays.push(delay); return real(work, delay, ...rest); }",
+         window.setTimeout = (work, delay, ...rest) => { window.delays.push(delay); return \
+         real(work, delay, ...rest); }",
     );
     browser.goto(&site.page(&format!("view=assignments&account=1000&{AS_OF}")));
     browser.wait("the next poll is due in ten seconds", "return window.delays.includes(10000)");
@@ -131,12 +149,14 @@ fn waiting_and_failing_have_their_own_words() {
     // Existing figures stay, with a message why they are old.
     let answer = |status: u16, problem: Value| {
         browser.eval(&format!(
-            "window.answer = () => new Response({}, {{ status: {status}, headers: {{ 'Content-Type': 'application/problem+json' }} }})",
+            "window.answer = () => new Response({}, {{ status: {status}, headers: {{ \
+            'Content-Type': 'application/problem+json' }} }})",
             json!(problem.to_string()),
         ))
     };
     answer(503, json!({ "title": "Busy", "detail": "Too many reports are being drawn up." }));
-    browser.wait_for_words("The figures cannot be read right now. These are the last figures it gave");
+    browser
+        .wait_for_words("The figures cannot be read right now. These are the last figures it gave");
     assert_eq!(browser.text("#stat-purchased .stat-value"), figure);
     answer(500, json!({ "title": "Internal error" }));
     browser.wait_for_words("The API could not refresh this report (error 500).");
@@ -147,9 +167,11 @@ fn waiting_and_failing_have_their_own_words() {
     browser.wait_for_words("The API could not draw up this report");
     browser.is_accessible("a report that the API could not draw up");
     answer(503, json!({ "title": "Busy", "detail": "Too many reports are being drawn up." }));
-    browser.wait_for_words("Too many reports are being drawn up. This page goes on asking by itself.");
+    browser
+        .wait_for_words("Too many reports are being drawn up. This page goes on asking by itself.");
     browser.eval("window.answer = () => null");
-    browser.wait("the figures are there", "return Boolean(document.getElementById('stat-purchased'))");
+    browser
+        .wait("the figures are there", "return Boolean(document.getElementById('stat-purchased'))");
     browser.console_is_clean();
 }
 
@@ -161,16 +183,20 @@ fn tooltips_stay_within_the_window() {
         browser.look(look);
         browser.goto(&site.page(&format!("account=1000&range=quarter&{AS_OF}")));
         browser.drawn();
-        for (place, block) in [("at the top", "start"), ("in the middle", "center"), ("at the bottom", "end")] {
+        for (place, block) in
+            [("at the top", "start"), ("in the middle", "center"), ("at the bottom", "end")]
+        {
             for key in [Key::Home, Key::End] {
                 browser.type_into("#plot-seats", &key.to_string());
                 browser.eval(&format!(
-                    "document.getElementById('plot-seats').scrollIntoView({{ block: '{block}', behavior: 'instant' }})"
+                    "document.getElementById('plot-seats').scrollIntoView({{ block: '{block}', \
+                    behavior: 'instant' }})"
                 ));
                 browser.type_into("#plot-seats", &Key::Right.to_string());
                 let within = browser.eval(
                     "const box = document.getElementById('tooltip-seats').getBoundingClientRect(); \
-                     return box.height > 0 && box.top >= 0 && box.left >= 0 && box.bottom <= innerHeight && box.right <= innerWidth",
+                     return box.height > 0 && box.top >= 0 && box.left >= 0 && box.bottom <= \
+                     innerHeight && box.right <= innerWidth",
                 );
                 assert_eq!(within, true, "{place} of {look:?}");
             }

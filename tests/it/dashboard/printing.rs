@@ -20,10 +20,15 @@ fn pages(paper: &[u8]) -> usize {
 #[test]
 fn paper_shows_every_figure() {
     let Some(browser) = Browser::open(LIGHT) else { return };
-    browser.goto(&Site::tiny().page(&format!("view=usage&account=1000&organization_id=org-0-0&range=quarter&{AS_OF}")));
+    browser.goto(
+        &Site::tiny().page(&format!(
+            "view=usage&account=1000&organization_id=org-0-0&range=quarter&{AS_OF}"
+        )),
+    );
     browser.drawn();
     browser.eval(
-        "addEventListener('beforeprint', () => { window.notOnPaper = document.querySelectorAll('details.as-table:not([open])').length })",
+        "addEventListener('beforeprint', () => { window.notOnPaper = \
+        document.querySelectorAll('details.as-table:not([open])').length })",
     );
     let paper = browser.paper();
     assert!(paper.starts_with(b"%PDF-"));
@@ -61,16 +66,23 @@ fn long_tables_go_on_over_pages_instead_of_leaving_them_blank() {
 fn nothing_is_wider_than_the_paper() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     let site = Site::tiny();
-    let views =
-        ["license-history", "license-usage&interval=week", "assignments&status=all", "usage&organization_id=org-0-0"];
+    let views = [
+        "license-history",
+        "license-usage&interval=week",
+        "assignments&status=all",
+        "usage&organization_id=org-0-0",
+    ];
     for view in views {
         browser.goto(&site.page(&format!("view={view}&account=1000&range=quarter&{AS_OF}")));
         browser.drawn();
         browser.look_as_on_paper(PAPER_WIDTH);
-        browser.eval("for (const details of document.querySelectorAll('details')) details.open = true");
+        browser.eval(
+            "for (const details of document.querySelectorAll('details')) details.open = true",
+        );
         let wide = browser.eval(
             "return [...document.querySelectorAll('main *')].filter((part) => !part.closest('svg') \
-             && part.getBoundingClientRect().right > innerWidth + 1).map((part) => part.outerHTML.slice(0, 100))",
+             && part.getBoundingClientRect().right > innerWidth + 1).map((part) => \
+             part.outerHTML.slice(0, 100))",
         );
         assert_eq!(wide, json!([]), "{view}");
         browser.look(LIGHT);

@@ -27,8 +27,9 @@ fn site() -> Site {
         test_runs_per_day: 4,
         ..Load::ordinary(at("2025-12-01T00:00:00Z"), at(AS_OF))
     };
-    let lines: Vec<String> =
-        Generator::new(&load).map(|line| String::from_utf8_lossy(&line.json).into_owned()).collect();
+    let lines: Vec<String> = Generator::new(&load)
+        .map(|line| String::from_utf8_lossy(&line.json).into_owned())
+        .collect();
     let site = Site::start();
     for chunk in lines.chunks(CHUNK_LINES) {
         site.count(&chunk.join("\n"));
@@ -39,7 +40,9 @@ fn site() -> Site {
 #[test]
 #[ignore = "makes pictures in target/screenshots for people to look at"]
 fn all_views() {
-    let Some(mut browser) = Browser::open(LIGHT) else { panic!("chromium and chromedriver are needed for pictures") };
+    let Some(mut browser) = Browser::open(LIGHT) else {
+        panic!("chromium and chromedriver are needed for pictures")
+    };
     browser.expect("Failed to load resource");
     let site = site();
     views(&browser, &site);
@@ -78,12 +81,18 @@ fn dialogs(browser: &Browser, site: &Site) {
         browser.look(look);
         browser.goto(&page(site, "view=assignments&limit=10"));
         browser.click(".person-link");
-        browser.wait("the dialog is filled", "return document.querySelectorAll('#person .seats > li').length > 0");
+        browser.wait(
+            "the dialog is filled",
+            "return document.querySelectorAll('#person .seats > li').length > 0",
+        );
         keep(&format!("user-{name}.png"), &browser.picture_of_window());
         browser.goto(&page(site, "range=all"));
         browser.drawn();
         browser.hover("#plot-seats", 0.6, 0.5);
-        browser.wait("the tooltip is there", "return !document.getElementById('tooltip-seats').hidden");
+        browser.wait(
+            "the tooltip is there",
+            "return !document.getElementById('tooltip-seats').hidden",
+        );
         keep(&format!("tooltip-{name}.png"), &browser.picture_of_window());
         browser.eval("document.querySelector('.filter-box').open = true");
         browser.click("#organization");
@@ -97,7 +106,8 @@ fn dialogs(browser: &Browser, site: &Site) {
 
 fn states(browser: &Browser, site: &Site) {
     let locked = site.listen(true, None);
-    let stranger = token(&json!([{ "account": ACCOUNT, "organization": ORGANIZATION, "role": "owner" }]));
+    let stranger =
+        token(&json!([{ "account": ACCOUNT, "organization": ORGANIZATION, "role": "owner" }]));
     for (look, name) in [(LIGHT, "light"), (DARK, "dark"), (PHONE, "phone")] {
         browser.look(look);
         let shown = |address: &str, what: &str| {
@@ -110,12 +120,18 @@ fn states(browser: &Browser, site: &Site) {
         shown(&site.page("account=nobody"), "unknown-account");
         shown(&site.page(&format!("account={ACCOUNT}&from=2020-01-01&to=2020-02-01")), "no-seats");
         shown(&page(site, "view=assignments&user=nobody"), "nobody-matches");
-        shown(&page(site, "view=usage&from=2025-12-01&to=2025-12-01&organization_id=101"), "no-tests");
+        shown(
+            &page(site, "view=usage&from=2025-12-01&to=2025-12-01&organization_id=101"),
+            "no-tests",
+        );
         browser.goto(&locked.page(""));
         browser.eval("localStorage.clear(); sessionStorage.clear()");
         shown(&locked.page(&format!("account={ACCOUNT}")), "token");
         shown(
-            &format!("{}#token={stranger}", locked.page(&format!("view=assignments&account={ACCOUNT}"))),
+            &format!(
+                "{}#token={stranger}",
+                locked.page(&format!("view=assignments&account={ACCOUNT}"))
+            ),
             "forbidden",
         );
     }

@@ -75,7 +75,9 @@ impl Site {
         let (worker, kept) = (config.clone(), store.clone());
         runtime.spawn(async move {
             let seed = kept.user_key_seed().await.unwrap();
-            let counted = ingest::run(&worker, kept, seed, Arc::new(Health::new()), CancellationToken::new()).await;
+            let counted =
+                ingest::run(&worker, kept, seed, Arc::new(Health::new()), CancellationToken::new())
+                    .await;
             eprintln!("the worker of the dashboard's tests ended: {counted:?}");
         });
         let open = serve(&runtime, &config, &store, "127.0.0.1:0".parse().unwrap());
@@ -91,22 +93,35 @@ impl Site {
     pub(super) fn listen(&self, with_tokens: bool, address: Option<SocketAddr>) -> Listening {
         let mut config = self.config.clone();
         if with_tokens {
-            let secrets = [("SEATMETER__AUTH__MODE", "jwt"), ("SEATMETER__AUTH__HS256_SECRETS", SECRET)];
-            config.auth = config::load(None, secrets.map(|(name, value)| (name.into(), value.into()))).unwrap().auth;
+            let secrets =
+                [("SEATMETER__AUTH__MODE", "jwt"), ("SEATMETER__AUTH__HS256_SECRETS", SECRET)];
+            config.auth =
+                config::load(None, secrets.map(|(name, value)| (name.into(), value.into())))
+                    .unwrap()
+                    .auth;
         }
-        serve(&self.runtime, &config, &self.store, address.unwrap_or("127.0.0.1:0".parse().unwrap()))
+        serve(
+            &self.runtime,
+            &config,
+            &self.store,
+            address.unwrap_or("127.0.0.1:0".parse().unwrap()),
+        )
     }
 
     /// Sends the lines of an NDJSON text to the topic and waits until all are counted.
     #[track_caller]
     pub(super) fn count(&self, events: &str) {
         let before = self.counted();
-        let producer: BaseProducer =
-            ClientConfig::new().set("bootstrap.servers", self.broker.bootstrap_servers()).create().unwrap();
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", self.broker.bootstrap_servers())
+            .create()
+            .unwrap();
         let lines: Vec<&str> = events.lines().filter(|line| !line.trim().is_empty()).collect();
         for line in &lines {
             let key = key(line);
-            producer.send(BaseRecord::to(&self.config.kafka.topic).key(&key).payload(*line)).unwrap();
+            producer
+                .send(BaseRecord::to(&self.config.kafka.topic).key(&key).payload(*line))
+                .unwrap();
         }
         producer.flush(PATIENCE).unwrap();
         let wanted = before + u64::try_from(lines.len()).unwrap();
@@ -121,7 +136,10 @@ impl Site {
             .into_body()
             .read_json()
             .unwrap();
-        ["events", "rejected", "duplicates", "skipped"].map(|name| report[name].as_u64().unwrap()).iter().sum()
+        ["events", "rejected", "duplicates", "skipped"]
+            .map(|name| report[name].as_u64().unwrap())
+            .iter()
+            .sum()
     }
 }
 
@@ -146,7 +164,8 @@ fn serve(runtime: &Runtime, config: &Config, store: &Store, address: SocketAddr)
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let stopping = stop.clone();
-    let served = runtime.spawn(async move { http::serve(listener, state, stopping).await.unwrap() });
+    let served =
+        runtime.spawn(async move { http::serve(listener, state, stopping).await.unwrap() });
     Listening { address, stop, served }
 }
 

@@ -10,7 +10,11 @@ use super::site::Site;
 const AS_OF: &str = "as_of=2026-06-20T12:00:00Z";
 
 fn value(browser: &Browser, id: &str) -> String {
-    browser.eval(&format!("return document.getElementById('{id}').value")).as_str().unwrap().to_owned()
+    browser
+        .eval(&format!("return document.getElementById('{id}').value"))
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 #[test]
@@ -32,24 +36,34 @@ fn a_range_is_typed_by_keyboard_and_judged_at_its_end() {
     assert_eq!(browser.eval("return document.activeElement.id"), "field-to");
     assert_eq!(browser.address(), before, "a range that ends before it begins is not asked for");
 
-    browser.eval("document.getElementById('field-from').focus(); document.getElementById('field-to').focus()");
+    browser.eval(
+        "document.getElementById('field-from').focus(); \
+        document.getElementById('field-to').focus()",
+    );
     browser.press("04202026");
     assert_eq!(browser.address(), before, "nothing is chosen yet");
     browser.eval("document.activeElement.blur()");
-    browser.wait("it is chosen", "return location.search.includes('from=2025-12-15&to=2026-04-20')");
+    browser
+        .wait("it is chosen", "return location.search.includes('from=2025-12-15&to=2026-04-20')");
     assert_eq!(browser.text("#wrong-days"), "");
     assert_eq!(browser.eval("return history.length"), entries + 1);
     browser.settled();
     browser.back();
-    browser.wait("the range of before", "return document.getElementById('field-from').value === '2026-05-23'");
+    browser.wait(
+        "the range of before",
+        "return document.getElementById('field-from').value === '2026-05-23'",
+    );
     assert_eq!(browser.address(), before);
 
     browser.eval(
         "const field = document.getElementById('field-from'); field.value = '2026-06-01';
-        ['input', 'change'].forEach((name) => field.dispatchEvent(new Event(name, { bubbles: true })))",
+        ['input', 'change'].forEach((name) => field.dispatchEvent(new Event(name, { bubbles: true \
+        })))",
     );
-    browser
-        .wait("a day picked in the calendar is chosen at once", "return location.search.includes('from=2026-06-01')");
+    browser.wait(
+        "a day picked in the calendar is chosen at once",
+        "return location.search.includes('from=2026-06-01')",
+    );
     browser.console_is_clean();
 }
 
@@ -67,6 +81,9 @@ fn typed_text_gives_way_to_the_address() {
     browser.press("x");
     browser.back();
     browser.wait("the account of before", "return location.search.includes('account=1000')");
-    browser.wait("its name in the field", "return document.getElementById('account-id').value === '1000'");
+    browser.wait(
+        "its name in the field",
+        "return document.getElementById('account-id').value === '1000'",
+    );
     browser.console_is_clean();
 }

@@ -38,8 +38,10 @@ impl Outside {
     /// Checks that nothing was touched.
     #[track_caller]
     fn check_untouched(&self, sql: &str) {
-        let files: Vec<_> =
-            std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let files: Vec<_> = std::fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert_eq!(files, ["secret.csv"], "{sql}");
         assert_eq!(
             std::fs::read_to_string(self.folder.path().join("secret.csv")).unwrap(),
@@ -116,7 +118,8 @@ fn functions_clauses_and_settings_that_reach_outside_are_refused() {
         "INSERT INTO t FORMAT values (upper(`file`('SECRET')))",
         "SELECT * FROM format('Values', 'a String', '(file(''SECRET''))')",
         "SELECT * FROM format(Values, 'a String', '(file(''SECRET''))')",
-        "SELECT * FROM format('(''a''),(file(''SECRET''))') SETTINGS input_format_max_rows_to_read_for_schema_inference = 1",
+        "SELECT * FROM format('(''a''),(file(''SECRET''))') SETTINGS \
+        input_format_max_rows_to_read_for_schema_inference = 1",
         "DESCRIBE format('(''a''),(file(''SECRET''))')",
         "SELECT * FROM format('Val' || 'ues', 'a String', '(file(''SECRET''))')",
         "WITH 'Values' AS CSV SELECT * FROM format(CSV, 'a String', '(file(''SECRET''))')",
@@ -131,7 +134,8 @@ fn functions_clauses_and_settings_that_reach_outside_are_refused() {
         "SELECT * FROM t SETTINGS additional_table_filters = {'t': 'notEmpty(file(''SECRET''))'}",
         "SELECT 1 SETTINGS dialect = 'kusto'",
         "SELECT * FROM (SELECT 1 SETTINGS additional_result_filter = 'notEmpty(file(''SECRET''))')",
-        "SELECT * FROM (SELECT * FROM format('Template', 'a String', 'x') SETTINGS format_template_row = 'SECRET')",
+        "SELECT * FROM (SELECT * FROM format('Template', 'a String', 'x') SETTINGS \
+        format_template_row = 'SECRET')",
         "SET format_template_row = 'SECRET'",
         "BACKUP TABLE t TO File('TARGET')",
         "RESTORE TABLE t AS u FROM S3('http://HOST/b/x', 'a', 'b')",
@@ -142,7 +146,8 @@ fn functions_clauses_and_settings_that_reach_outside_are_refused() {
         "SELECT b FROM values(('a String, b String ALIAS file(''SECRET'')'), ('x'))",
         "WITH 'a String, b String ALIAS file(''SECRET'')' AS s SELECT b FROM values(s, 'x')",
         "SELECT b FROM generateRandom('a String, b String ALIAS file(''SECRET'')') LIMIT 1",
-        "SELECT b FROM generateRandom(concat('a String, b String ALIAS fi', 'le(''SECRET'')')) LIMIT 1",
+        "SELECT b FROM generateRandom(concat('a String, b String ALIAS fi', 'le(''SECRET'')')) \
+        LIMIT 1",
         "SELECT b FROM format('JSONEachRow', 'a String, b String DEFAULT file(''SECRET'')', '{}')",
         "CREATE TABLE u AS null('a String, b String DEFAULT file(''SECRET'')')",
         "INSERT INTO FUNCTION null('a String, b String DEFAULT file(''SECRET'')') SELECT 'a', 'b'",
@@ -151,7 +156,8 @@ fn functions_clauses_and_settings_that_reach_outside_are_refused() {
         "CREATE VIEW v AS SELECT arrayMap({f:Identifier}, ['SECRET']) AS a",
         // What stands beside another statement is run past the engine's access control.
         "CREATE TABLE u (a UInt8) ENGINE = Log PARALLEL WITH CREATE TABLE v (a UInt8) ENGINE = Log",
-        "CREATE TABLE u (a UInt8) ENGINE = Log PARALLEL WITH CREATE DICTIONARY d (a UInt64, s String) PRIMARY KEY a \
+        "CREATE TABLE u (a UInt8) ENGINE = Log PARALLEL WITH CREATE DICTIONARY d (a UInt64, s \
+        String) PRIMARY KEY a \
          SOURCE(HTTP(url 'http://HOST/' format 'CSV')) LAYOUT(FLAT()) LIFETIME(0)",
         "CREATE NAMED COLLECTION c AS url = 'http://HOST/'",
         "SYSTEM SHUTDOWN",
@@ -175,7 +181,9 @@ fn functions_clauses_and_settings_that_reach_outside_are_refused() {
     let url = format!("{}/?param_f=file", database.url);
     let (status, text) = post(&url, outside.fill("SELECT arrayMap({f:Identifier}, ['SECRET'])"));
     assert!(status == 403 && !text.contains(SECRET), "{status} {text}");
-    let insert = outside.fill("INSERT INTO FUNCTION null('a String') VALUES (arrayMap({f:Identifier}, ['SECRET'])[1])");
+    let insert = outside.fill(
+        "INSERT INTO FUNCTION null('a String') VALUES (arrayMap({f:Identifier}, ['SECRET'])[1])",
+    );
     assert_eq!(post(&url, insert).0, 403);
     assert_eq!(execute(&url, "SELECT {f:String}"), "file\n");
     // Neither settings in the URL nor commands of the engine's command line work.
@@ -183,7 +191,10 @@ fn functions_clauses_and_settings_that_reach_outside_are_refused() {
     assert!(post(&url, "SELECT 1").1.starts_with("Code: 452."));
     for sql in ["\\i SECRET", "; \\i SECRET", "/* a */ \\i SECRET"] {
         let (status, text) = post(&database.url, outside.fill(sql));
-        assert!(status == 400 && text.starts_with("Code: 62.") && !text.contains(SECRET), "{sql}: {text}");
+        assert!(
+            status == 400 && text.starts_with("Code: 62.") && !text.contains(SECRET),
+            "{sql}: {text}"
+        );
     }
 }
 
@@ -204,28 +215,35 @@ fn engines_disks_and_dictionaries_that_reach_outside_are_refused() {
         "CREATE TABLE t (a String) ENGINE = SQLite('TARGET.db', 't')",
         "CREATE TABLE t (query String) ENGINE = QueryRunner",
         "CREATE TABLE t (a String) ENGINE = Distributed('default', 'd', 't')",
-        "CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk(type = local, path = 'TARGET/')",
-        "CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a SETTINGS disk = `disk`(type = web, endpoint = 'http://HOST/')",
+        "CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk(type = local, \
+        path = 'TARGET/')",
+        "CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a SETTINGS disk = `disk`(type = web, \
+        endpoint = 'http://HOST/')",
         "CREATE DATABASE d ENGINE = Filesystem('/')",
         "CREATE DATABASE d ENGINE = SQLite('TARGET.db')",
         "CREATE DATABASE d ENGINE = MySQL('HOST', 'd', 'u', 'p')",
         "CREATE DATABASE d ENGINE = S3('http://HOST/b')",
         "CREATE DATABASE d ENGINE = DataLakeCatalog('http://HOST/b')",
         "CREATE DATABASE d ENGINE = Backup('x', File('TARGET'))",
-        "CREATE DICTIONARY d (a UInt64, s String) PRIMARY KEY a SOURCE(FILE(path 'SECRET' format 'CSV')) LAYOUT(FLAT()) LIFETIME(0)",
-        "CREATE DICTIONARY d (a UInt64, s String) PRIMARY KEY a SOURCE(EXECUTABLE(command 'touch TARGET' format 'CSV')) \
+        "CREATE DICTIONARY d (a UInt64, s String) PRIMARY KEY a SOURCE(FILE(path 'SECRET' format \
+        'CSV')) LAYOUT(FLAT()) LIFETIME(0)",
+        "CREATE DICTIONARY d (a UInt64, s String) PRIMARY KEY a SOURCE(EXECUTABLE(command 'touch \
+        TARGET' format 'CSV')) \
          LAYOUT(FLAT()) LIFETIME(0)",
-        "CREATE DICTIONARY d (a UInt64, s String) PRIMARY KEY a SOURCE(HTTP(url 'http://HOST/' format 'CSV')) LAYOUT(FLAT()) \
+        "CREATE DICTIONARY d (a UInt64, s String) PRIMARY KEY a SOURCE(HTTP(url 'http://HOST/' \
+        format 'CSV')) LAYOUT(FLAT()) \
          LIFETIME(0)",
         "CREATE DICTIONARY d (a UInt64, s String) PRIMARY KEY a \
-         SOURCE(CLICKHOUSE(QUERY 'SELECT 1 AS a, file(''SECRET'') AS s')) LAYOUT(FLAT()) LIFETIME(0)",
+         SOURCE(CLICKHOUSE(QUERY 'SELECT 1 AS a, file(''SECRET'') AS s')) LAYOUT(FLAT()) \
+         LIFETIME(0)",
     ] {
         check_refused(&database, &outside, sql);
     }
     assert_eq!(database.query("SHOW TABLES"), "");
 }
 
-/// The system keeps the engine from a file that a table's own file is a link to, which no statement names.
+/// The system keeps the engine from a file that a table's own file is a link to, which no statement
+/// names.
 #[test]
 #[cfg(target_os = "linux")]
 fn the_system_confines_the_engine_to_its_data() {
@@ -251,9 +269,11 @@ fn the_system_confines_the_engine_to_its_data() {
 }
 
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).find_map(|entry| match entry.file_type().unwrap() {
-        kind if kind.is_dir() => find(&entry.path(), name),
-        _ => (entry.file_name() == name).then(|| entry.path()),
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).find_map(|entry| {
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => find(&entry.path(), name),
+            _ => (entry.file_name() == name).then(|| entry.path()),
+        }
     })
 }
 
@@ -263,7 +283,9 @@ fn system_confines() -> bool {
     use landlock::{AccessFs, Ruleset, RulesetAttr as _, RulesetStatus};
     let tried = std::thread::spawn(|| {
         let rules = Ruleset::default().handle_access(AccessFs::ReadFile).and_then(Ruleset::create);
-        rules.and_then(|rules| rules.restrict_self()).is_ok_and(|status| status.ruleset != RulesetStatus::NotEnforced)
+        rules
+            .and_then(|rules| rules.restrict_self())
+            .is_ok_and(|status| status.ruleset != RulesetStatus::NotEnforced)
     });
     tried.join().unwrap()
 }
@@ -279,22 +301,35 @@ fn what_the_engine_offers_is_known() {
     // format() is not among them: its first argument is the name of a format.
     assert_eq!(
         functions.join(" "),
-        "dictionary fuzzJSON fuzzQuery generate_series generateRandom generateSeries input loop merge \
-         mergeTreeAnalyzeIndexes mergeTreeAnalyzeIndexesUUID mergeTreeIndex mergeTreeProjection mergeTreeTextIndex null \
-         numbers numbers_mt primes prometheusQuery prometheusQueryRange SQLStandardValues timeSeriesData timeSeriesMetrics \
-         timeSeriesSamples timeSeriesSelector timeSeriesTags values view viewExplain viewIfPermitted zeros zeros_mt"
+        "dictionary fuzzJSON fuzzQuery generate_series generateRandom generateSeries input loop \
+        merge \
+         mergeTreeAnalyzeIndexes mergeTreeAnalyzeIndexesUUID mergeTreeIndex mergeTreeProjection \
+         mergeTreeTextIndex null \
+         numbers numbers_mt primes prometheusQuery prometheusQueryRange SQLStandardValues \
+         timeSeriesData timeSeriesMetrics \
+         timeSeriesSamples timeSeriesSelector timeSeriesTags values view viewExplain \
+         viewIfPermitted zeros zeros_mt"
     );
-    let mut engines =
-        names("SELECT name FROM system.table_engines WHERE name NOT LIKE '%MergeTree' ORDER BY lower(name)");
-    engines
-        .retain(|name| passes(format!("CREATE TABLE {}.t (a UInt8) ENGINE = {name}('no such thing')", database.name)));
+    let mut engines = names(
+        "SELECT name FROM system.table_engines WHERE name NOT LIKE '%MergeTree' ORDER BY \
+        lower(name)",
+    );
+    engines.retain(|name| {
+        passes(format!(
+            "CREATE TABLE {}.t (a UInt8) ENGINE = {name}('no such thing')",
+            database.name
+        ))
+    });
     assert_eq!(
         engines.join(" "),
-        "Alias Buffer Dictionary FuzzJSON FuzzQuery GenerateRandom Join Log Loop MaterializedView Memory Merge Null Set \
+        "Alias Buffer Dictionary FuzzJSON FuzzQuery GenerateRandom Join Log Loop MaterializedView \
+        Memory Merge Null Set \
          StripeLog TimeSeries TinyLog View WindowView"
     );
     let mut engines = names("SELECT name FROM system.database_engines ORDER BY lower(name)");
-    engines.retain(|name| passes(format!("CREATE DATABASE {} ENGINE = {name}('no such thing')", unique("never"))));
+    engines.retain(|name| {
+        passes(format!("CREATE DATABASE {} ENGINE = {name}('no such thing')", unique("never")))
+    });
     assert_eq!(engines.join(" "), "Atomic Dictionary Memory Ordinary");
 }
 
@@ -304,10 +339,12 @@ fn what_analysts_do_goes_on_to_work() {
     for sql in [
         "CREATE TABLE t (a UInt64, s String, `größe` UInt8) ENGINE = ReplacingMergeTree ORDER BY a",
         "INSERT INTO t VALUES (1, 'it''s, file(1)', 2), (toUInt64(2) + 1, upper('b'), 0)",
-        "INSERT INTO t (a, s) SELECT number, format('{}-{}', toString(number), 'x') FROM numbers(10, 2)",
+        "INSERT INTO t (a, s) SELECT number, format('{}-{}', toString(number), 'x') FROM \
+        numbers(10, 2)",
         "ALTER TABLE t ADD COLUMN b UInt8 DEFAULT 7",
         "ALTER TABLE t UPDATE s = 'file' WHERE a = 10 SETTINGS mutations_sync = 1",
-        "CREATE MATERIALIZED VIEW m ENGINE = SummingMergeTree ORDER BY a AS SELECT a, count() AS n FROM t GROUP BY a",
+        "CREATE MATERIALIZED VIEW m ENGINE = SummingMergeTree ORDER BY a AS SELECT a, count() AS n \
+        FROM t GROUP BY a",
         "CREATE TEMPORARY TABLE z ENGINE = Memory AS SELECT 1",
         "CREATE FUNCTION IF NOT EXISTS twice AS x -> x * 2",
         "OPTIMIZE TABLE t FINAL",
@@ -352,7 +389,8 @@ fn with_leave_it_reaches_outside() {
     let view = outside.fill("CREATE VIEW v AS SELECT * FROM file('SECRET', 'LineAsString')");
     execute(&format!("{url}/?database=default"), &view);
     // A GET only reads, also here.
-    let statement = outside.fill("INSERT INTO FUNCTION file('TARGET.csv') SELECT 1").replace(' ', "+");
+    let statement =
+        outside.fill("INSERT INTO FUNCTION file('TARGET.csv') SELECT 1").replace(' ', "+");
     assert_eq!(get(&format!("{url}/?query={statement}")).status(), 500);
     outside.check_untouched("a GET");
     execute(&url, &outside.fill("INSERT INTO FUNCTION file('TARGET.csv') SELECT 1"));
@@ -363,5 +401,8 @@ fn with_leave_it_reaches_outside() {
     drop(engine);
     let engine = start(data.path(), false);
     let (status, text) = post(&engine.url(), "SELECT * FROM default.v");
-    assert!(status == 403 && text.contains("--allow-external") && !text.contains(SECRET), "{status} {text}");
+    assert!(
+        status == 403 && text.contains("--allow-external") && !text.contains(SECRET),
+        "{status} {text}"
+    );
 }

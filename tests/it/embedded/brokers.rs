@@ -13,7 +13,10 @@ use crate::support::{Kafka, eventually};
 /// Sends records and reads them back.
 fn check_broker(bootstrap_servers: &str, topic: &str) {
     let mut config = rdkafka::ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap_servers).set("group.id", topic).set("auto.offset.reset", "earliest");
+    config
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("group.id", topic)
+        .set("auto.offset.reset", "earliest");
     let producer: BaseProducer = config.create().unwrap();
     for n in 0..10 {
         producer.send(BaseRecord::to(topic).key("k").payload(&format!("{n}"))).unwrap();
@@ -22,7 +25,8 @@ fn check_broker(bootstrap_servers: &str, topic: &str) {
     let consumer: BaseConsumer = config.create().unwrap();
     consumer.subscribe(&[topic]).unwrap();
     let read = (0..10).map(|_| {
-        let message = eventually("the next record", LONG, || consumer.poll(Duration::from_millis(100)));
+        let message =
+            eventually("the next record", LONG, || consumer.poll(Duration::from_millis(100)));
         String::from_utf8(message.unwrap().payload().unwrap().to_vec()).unwrap()
     });
     assert_eq!(read.collect::<Vec<_>>(), (0..10).map(|n| n.to_string()).collect::<Vec<_>>());

@@ -59,11 +59,14 @@ fn a_web_page_gets_nothing_even_with_the_password() {
     ];
     for page in pages {
         for path in ["/?query=SELECT+1", "/ping", "/nowhere"] {
-            let request = format!("GET {path} HTTP/1.1\r\n{page}\r\n{KEY_LINE}Connection: close\r\n\r\n");
+            let request =
+                format!("GET {path} HTTP/1.1\r\n{page}\r\n{KEY_LINE}Connection: close\r\n\r\n");
             let answer = exchange(&url, &request);
             assert!(answer.starts_with("HTTP/1.1 403 "), "{page} {path}: {answer}");
         }
-        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"] {
+        for kind in
+            ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"]
+        {
             let body = match kind {
                 "text/plain" => create.replace('+', " "),
                 "application/x-www-form-urlencoded" => format!("query={create}"),
@@ -72,15 +75,26 @@ fn a_web_page_gets_nothing_even_with_the_password() {
                     create.replace('+', " ")
                 ),
             };
-            let head = format!("POST / HTTP/1.1\r\n{page}\r\n{KEY_LINE}Content-Type: {kind}\r\nConnection: close\r\n");
-            let answer = exchange(&url, &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
+            let head = format!(
+                "POST / HTTP/1.1\r\n{page}\r\n{KEY_LINE}Content-Type: {kind}\r\nConnection: \
+                close\r\n"
+            );
+            let answer =
+                exchange(&url, &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
             assert!(answer.starts_with("HTTP/1.1 403 "), "{page} {kind}: {answer}");
         }
     }
-    assert_eq!(execute(&url, &format!("SELECT count() FROM system.databases WHERE name = '{name}'")), "0\n");
-    let two = format!("GET /?query=SELECT+1 HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n{KEY_LINE}\r\n");
+    assert_eq!(
+        execute(&url, &format!("SELECT count() FROM system.databases WHERE name = '{name}'")),
+        "0\n"
+    );
+    let two = format!(
+        "GET /?query=SELECT+1 HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n{KEY_LINE}\r\n"
+    );
     assert!(exchange(&url, &two).starts_with("HTTP/1.1 400 "));
-    for head in ["GET /ping HTTP/1.1\r\n", "GET http://evil.example/ping HTTP/1.1\r\nHost: localhost\r\n"] {
+    for head in
+        ["GET /ping HTTP/1.1\r\n", "GET http://evil.example/ping HTTP/1.1\r\nHost: localhost\r\n"]
+    {
         let answer = exchange(&url, &format!("{head}{KEY_LINE}Connection: close\r\n\r\n"));
         assert!(answer.starts_with("HTTP/1.1 400 "), "{head}: {answer}");
     }
@@ -92,10 +106,15 @@ fn the_users_own_requests_pass() {
     let port = url.rsplit(':').next().unwrap();
     for head in [
         format!("Host: localhost:{port}\r\nSec-Fetch-Site: none"),
-        format!("Host: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\nSec-Fetch-Site: same-origin"),
+        format!(
+            "Host: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\nSec-Fetch-Site: \
+            same-origin"
+        ),
         format!("Host: [::1]:{port}"),
     ] {
-        let request = format!("GET /?query=SELECT+1 HTTP/1.1\r\n{head}\r\n{KEY_LINE}Connection: close\r\n\r\n");
+        let request = format!(
+            "GET /?query=SELECT+1 HTTP/1.1\r\n{head}\r\n{KEY_LINE}Connection: close\r\n\r\n"
+        );
         let answer = exchange(&url, &request);
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("1\n"), "{head}: {answer}");
     }
@@ -141,9 +160,14 @@ fn strangers_are_kept_out_before_their_body_is_read() {
     let url = printed_url(&mut engine);
     assert!(!url.contains('@'), "a password that was named is not printed: {url}");
     let ask = |header: (&str, &str), query: &str| {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let status =
-            agent.post(format!("{url}/?{query}")).header(header.0, header.1).send("SELECT 1").unwrap().status();
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let status = agent
+            .post(format!("{url}/?{query}"))
+            .header(header.0, header.1)
+            .send("SELECT 1")
+            .unwrap()
+            .status();
         status.as_u16()
     };
     let plain = ("Accept", "*/*");
@@ -156,7 +180,8 @@ fn strangers_are_kept_out_before_their_body_is_read() {
     assert_eq!(ask(plain, "password="), 403);
     assert_eq!(ask(plain, ""), 403);
     // The answer comes although the body never arrives.
-    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\nConnection: close\r\n";
+    let head =
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\nConnection: close\r\n";
     let kinds = ["", "Content-Type: multipart/form-data; boundary=b\r\n"];
     for kind in kinds {
         let started = Instant::now();
@@ -165,17 +190,23 @@ fn strangers_are_kept_out_before_their_body_is_read() {
         assert!(started.elapsed() < Duration::from_secs(50), "it waited for the body");
     }
     // A body does not authenticate.
-    let form = "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nsecret\r\n--b--\r\n";
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let form =
+        "--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nsecret\r\n--b--\r\n";
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let request = agent.post(&url).header("Content-Type", "multipart/form-data; boundary=b");
     assert_eq!(request.send(form).unwrap().status(), 403);
 }
 
 #[test]
 fn parameters_of_a_form_arrive() {
-    let form = "--b\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nSELECT {x:UInt8} + 1\r\n\
+    let form = "--b\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nSELECT {x:UInt8} + \
+        1\r\n\
                 --b\r\nContent-Disposition: form-data; name=\"param_x\"\r\n\r\n41\r\n--b--\r\n";
-    let mut answer = keyed(&engine().url).header("Content-Type", "multipart/form-data; boundary=b").send(form).unwrap();
+    let mut answer = keyed(&engine().url)
+        .header("Content-Type", "multipart/form-data; boundary=b")
+        .send(form)
+        .unwrap();
     assert_eq!(answer.body_mut().read_to_string().unwrap(), "42\n");
 }
 
@@ -185,7 +216,8 @@ fn a_password_is_made_once_and_kept_for_the_user_alone() {
     let data = folder.path().join("data");
     let mut engine = start(&data, &[], None);
     let url = printed_url(&mut engine);
-    let password = url.strip_prefix("http://default:").unwrap().split('@').next().unwrap().to_owned();
+    let password =
+        url.strip_prefix("http://default:").unwrap().split('@').next().unwrap().to_owned();
     assert!(password.len() == 32, "{url}");
     assert_eq!((mode(&data), mode(&data.join("seatmeter-password"))), (0o700, 0o600));
     assert_eq!(execute(&url, "SELECT 1"), "1\n", "the address works as it is printed");
@@ -209,7 +241,8 @@ fn without_a_password_it_listens_on_loopback_only() {
         let mut engine = start(data.path(), &["--listen", "0.0.0.0:0"], password);
         assert!(!engine.wait(LONG).success());
     }
-    let mut named = command(&["clickhouse", "--listen", "0.0.0.0:0", "--password", "", "--data-dir"]);
+    let mut named =
+        command(&["clickhouse", "--listen", "0.0.0.0:0", "--password", "", "--data-dir"]);
     let mut engine = Program::spawn(named.arg(data.path()));
     assert_eq!(engine.wait(LONG).code(), Some(1));
     let stderr = engine.stderr();
@@ -240,7 +273,8 @@ fn heads_are_bounded_in_bytes_number_and_time() {
     let many: String = (0..200).map(|n| format!("X-{n}: 1\r\n")).collect();
     let long = format!("X-Long: {}\r\n", "x".repeat(200_000));
     for headers in [many, long] {
-        let answer = exchange(&url, &format!("GET /ping HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"));
+        let answer =
+            exchange(&url, &format!("GET /ping HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"));
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
     }
     // An endless head is cut off, even after an answered request.
@@ -255,7 +289,11 @@ fn heads_are_bounded_in_bytes_number_and_time() {
 #[test]
 fn a_name_is_answered_to_when_it_was_given() {
     let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut engine = start(data.path(), &["--host-name", "clickhouse.lan", "--host-name", "192.0.2.1"], Some("secret"));
+    let mut engine = start(
+        data.path(),
+        &["--host-name", "clickhouse.lan", "--host-name", "192.0.2.1"],
+        Some("secret"),
+    );
     let url = printed_url(&mut engine);
     let status = |host: &str| {
         let request = format!("GET /ping HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");

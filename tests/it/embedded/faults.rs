@@ -15,7 +15,10 @@ use crate::support::{PrivateEngine, Program, engine, eventually};
 fn what_was_acknowledged_survives_kill_9() {
     let mut engine = PrivateEngine::start();
     let database = engine.database().create();
-    database.query("CREATE TABLE batches (writer UInt8, batch UInt64, row UInt16) ENGINE = MergeTree ORDER BY batch");
+    database.query(
+        "CREATE TABLE batches (writer UInt8, batch UInt64, row UInt16) ENGINE = \
+        MergeTree ORDER BY batch",
+    );
     let mut acknowledged = [0u64; 4];
     for _ in 0..3 {
         let stop = AtomicBool::new(false);
@@ -39,7 +42,9 @@ fn what_was_acknowledged_survives_kill_9() {
                     }
                 });
             }
-            eventually("batches are written", LONG, || (total.load(Ordering::Relaxed) >= 20).then_some(()));
+            eventually("batches are written", LONG, || {
+                (total.load(Ordering::Relaxed) >= 20).then_some(())
+            });
             engine.process.kill().unwrap();
             stop.store(true, Ordering::Relaxed);
         });
@@ -49,11 +54,17 @@ fn what_was_acknowledged_survives_kill_9() {
             // not acknowledged.
             let stored = database.query(&format!(
                 "SELECT countIf(batch < {acknowledged}), count(), max(batch) + 1, min(rows) FROM \
-                 (SELECT batch, count() AS rows FROM batches WHERE writer = {writer} GROUP BY batch)"
+                 (SELECT batch, count() AS rows FROM batches WHERE writer = {writer} GROUP BY \
+                 batch)"
             ));
-            let unacknowledged = if stored.contains(&format!("\t{}\t", *acknowledged + 1)) { 1 } else { 0 };
+            let unacknowledged =
+                if stored.contains(&format!("\t{}\t", *acknowledged + 1)) { 1 } else { 0 };
             let total = *acknowledged + unacknowledged;
-            assert_eq!(stored, format!("{acknowledged}\t{total}\t{total}\t1000\n"), "writer {writer}");
+            assert_eq!(
+                stored,
+                format!("{acknowledged}\t{total}\t{total}\t1000\n"),
+                "writer {writer}"
+            );
             *acknowledged = total;
         }
     }
@@ -65,20 +76,27 @@ fn a_query_that_nobody_waits_for_is_stopped() {
     let address = database.url.strip_prefix("http://").unwrap();
     // A column instead of a constant, so that it is only in the text.
     let marker = format!("waits_for_{}", database.name);
-    let running =
-        format!("SELECT count() FROM system.processes WHERE query LIKE '%AS {marker}%' AND query NOT LIKE '%LIKE%'");
+    let running = format!(
+        "SELECT count() FROM system.processes WHERE query LIKE '%AS {marker}%' AND query NOT LIKE \
+        '%LIKE%'"
+    );
     for wait_end_of_query in [0, 1] {
-        let sql = format!("SELECT sum(sleepEachRow(1)) AS {marker} FROM numbers(60) SETTINGS max_block_size = 1");
+        let sql = format!(
+            "SELECT sum(sleepEachRow(1)) AS {marker} FROM numbers(60) SETTINGS max_block_size = 1"
+        );
         let mut connection = TcpStream::connect(address).unwrap();
         let head = format!(
-            "POST /?wait_end_of_query={wait_end_of_query}&log_comment=it%27s HTTP/1.1\r\n{KEY_LINE}Host: {address}\r\nContent-Length: {}\r\n\r\n{sql}",
+            "POST /?wait_end_of_query={wait_end_of_query}&log_comment=it%27s \
+            HTTP/1.1\r\n{KEY_LINE}Host: {address}\r\nContent-Length: {}\r\n\r\n{sql}",
             sql.len()
         );
         connection.write_all(head.as_bytes()).unwrap();
         eventually("the query runs", LONG, || (database.query(&running) == "1\n").then_some(()));
         drop(connection);
         let patience = std::time::Duration::from_secs(10);
-        eventually("the query is stopped", patience, || (database.query(&running) == "0\n").then_some(()));
+        eventually("the query is stopped", patience, || {
+            (database.query(&running) == "0\n").then_some(())
+        });
     }
 }
 
@@ -89,18 +107,21 @@ fn an_insert_that_breaks_off_writes_nothing() {
     let address = database.url.strip_prefix("http://").unwrap();
     let mut connection = TcpStream::connect(address).unwrap();
     let head = format!(
-        "POST /?database={}&query=INSERT+INTO+numbers+FORMAT+TSV HTTP/1.1\r\n{KEY_LINE}Host: {address}\r\n\
+        "POST /?database={}&query=INSERT+INTO+numbers+FORMAT+TSV HTTP/1.1\r\n{KEY_LINE}Host: \
+        {address}\r\n\
          Transfer-Encoding: chunked\r\n\r\n4\r\n1\n2\n\r\n",
         database.name
     );
     connection.write_all(head.as_bytes()).unwrap();
     eventually("the INSERT runs", LONG, || {
-        let running = database.query("SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO numbers%'");
+        let running = database
+            .query("SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO numbers%'");
         (running == "1\n").then_some(())
     });
     drop(connection);
     eventually("the INSERT is cancelled", LONG, || {
-        let running = database.query("SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO numbers%'");
+        let running = database
+            .query("SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO numbers%'");
         (running == "0\n").then_some(())
     });
     assert_eq!(database.query("SELECT count() FROM numbers"), "0\n");
@@ -109,17 +130,23 @@ fn an_insert_that_breaks_off_writes_nothing() {
 #[test]
 fn a_second_process_on_the_same_data_is_refused() {
     let engine = PrivateEngine::start();
-    let mut second =
-        Program::spawn(command(&["clickhouse", "--listen", "127.0.0.1:0", "--data-dir"]).arg(engine.data.path()));
+    let mut second = Program::spawn(
+        command(&["clickhouse", "--listen", "127.0.0.1:0", "--data-dir"]).arg(engine.data.path()),
+    );
     assert_eq!(second.wait(LONG).code(), Some(1));
     let pid = engine.process.pid().unwrap();
     let stderr = second.stderr();
-    assert!(stderr.contains("is in use by another engine") && stderr.contains(&format!("process {pid}")), "{stderr}");
+    assert!(
+        stderr.contains("is in use by another engine")
+            && stderr.contains(&format!("process {pid}")),
+        "{stderr}"
+    );
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert_eq!(execute(&engine.process.url(), "SELECT 1"), "1\n");
 }
 
-/// Starts an engine that can write no file beyond 4 MB, as on a full disk: writes fail in the middle of an INSERT.
+/// Starts an engine that can write no file beyond 4 MB, as on a full disk: writes fail in the
+/// middle of an INSERT.
 fn limited_engine(data: &Path) -> (Program, String) {
     let library = seatmeter::embedded::provision::engine_library(None).unwrap();
     let mut engine = Program::spawn(
@@ -167,7 +194,8 @@ fn a_library_that_cannot_be_used_is_named() {
     std::fs::write(&foreign, "not a library").unwrap();
     for library in ["/nonexistent/libchdb.so", foreign.to_str().unwrap()] {
         let mut engine = Program::spawn(
-            command(&["clickhouse", "--listen", "127.0.0.1:0", "--library", library, "--data-dir"]).arg(data.path()),
+            command(&["clickhouse", "--listen", "127.0.0.1:0", "--library", library, "--data-dir"])
+                .arg(data.path()),
         );
         assert_eq!(engine.wait(LONG).code(), Some(1));
         let stderr = engine.stderr();

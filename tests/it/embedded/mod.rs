@@ -31,11 +31,15 @@ struct Seat {
 }
 
 fn seat(user: u64) -> Seat {
-    Seat { user, name: format!("user {user}\n\t'\"\\\0"), since: user.is_multiple_of(2).then_some(7) }
+    Seat {
+        user,
+        name: format!("user {user}\n\t'\"\\\0"),
+        since: user.is_multiple_of(2).then_some(7),
+    }
 }
 
-const SEATS: &str =
-    "CREATE TABLE seats (user UInt64, name String, since Nullable(UInt32)) ENGINE = MergeTree ORDER BY user";
+const SEATS: &str = "CREATE TABLE seats (user UInt64, name String, since Nullable(UInt32)) ENGINE \
+    = MergeTree ORDER BY user";
 
 async fn insert_seats(client: &clickhouse::Client, users: std::ops::Range<u64>) {
     let mut insert = client.insert::<Seat>("seats").await.unwrap();
@@ -51,7 +55,8 @@ async fn the_clickhouse_crate_inserts_and_selects() {
     let client = database.client();
     client.query(SEATS).execute().await.unwrap();
     insert_seats(&client, 0..3).await;
-    let rows: Vec<Seat> = client.query("SELECT ?fields FROM seats ORDER BY user").fetch_all().await.unwrap();
+    let rows: Vec<Seat> =
+        client.query("SELECT ?fields FROM seats ORDER BY user").fetch_all().await.unwrap();
     assert_eq!(rows, [seat(0), seat(1), seat(2)]);
 }
 
@@ -60,14 +65,26 @@ async fn the_clickhouse_crate_inserts_and_selects() {
 async fn parameters_arrive_byte_for_byte() {
     let database = engine().create();
     let client = database.client();
-    for text in
-        ["\u{feff}acme", "a\u{feff}", "\u{feff}", "\u{fffe}acme", "\u{fffd}", "\0", " acme ", "\r\n", "\u{1F600}"]
-    {
+    for text in [
+        "\u{feff}acme",
+        "a\u{feff}",
+        "\u{feff}",
+        "\u{fffe}acme",
+        "\u{fffd}",
+        "\0",
+        " acme ",
+        "\r\n",
+        "\u{1F600}",
+    ] {
         let sql = "SELECT hex({text: String}) AS bytes, hex({texts: Array(String)}[1]) AS first";
         let query = client.query(sql).param("text", text).param("texts", vec![text]);
         let (bytes, first): (String, String) = query.fetch_one().await.unwrap();
         let expected = hex::encode_upper(text);
-        assert_eq!((bytes.as_str(), first.as_str()), (expected.as_str(), expected.as_str()), "{text:?}");
+        assert_eq!(
+            (bytes.as_str(), first.as_str()),
+            (expected.as_str(), expected.as_str()),
+            "{text:?}"
+        );
     }
     let encoded = "%EF%BB%BFacme";
     let url = format!("{}/?param_text={encoded}&query=SELECT+hex(%7Btext:String%7D)", database.url);
@@ -90,8 +107,10 @@ async fn parameters_of_every_type_arrive() {
     let database = engine().create();
     let client = database.client();
     let awkward = "tab\t newline\n quote' back\\slash \u{1F600} {x:String}";
-    let select = "SELECT {text: String} AS text, {texts: Array(String)} AS texts, {most: UInt64} AS most, \
-                  {least: Int64} AS least, {nothing: Nullable(String)} AS nothing, toString({day: Date}) AS day, \
+    let select = "SELECT {text: String} AS text, {texts: Array(String)} AS texts, {most: UInt64} \
+        AS most, \
+                  {least: Int64} AS least, {nothing: Nullable(String)} AS nothing, toString({day: \
+                  Date}) AS day, \
                   toString({instant: DateTime64(3, 'UTC')}) AS instant";
     let row: AllTypes = client
         .query(select)
@@ -153,7 +172,8 @@ fn bitmap_state(users: &RoaringTreemap) -> Vec<u8> {
 fn bitmap_states_of_any_size_are_read_and_merged() {
     let database = engine().create();
     database.query(
-        "CREATE TABLE active (day UInt16, users AggregateFunction(groupBitmap, UInt64)) ENGINE = AggregatingMergeTree \
+        "CREATE TABLE active (day UInt16, users AggregateFunction(groupBitmap, UInt64)) ENGINE = \
+        AggregatingMergeTree \
          ORDER BY day",
     );
     let hashed = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 << 63;
@@ -170,15 +190,22 @@ fn bitmap_states_of_any_size_are_read_and_merged() {
         data.extend(day.to_le_bytes());
         data.extend(bitmap_state(users));
     }
-    let insert = format!("{}/?database={}&query=INSERT+INTO+active+FORMAT+RowBinary", database.url, database.name);
+    let insert = format!(
+        "{}/?database={}&query=INSERT+INTO+active+FORMAT+RowBinary",
+        database.url, database.name
+    );
     assert_eq!(post(&insert, &data[..]).0, 200);
     // Union is idempotent: writing the same states again changes nothing.
     assert_eq!(post(&insert, &data[..]).0, 200);
-    let counted = database.query("SELECT groupBitmapMerge(users) FROM active GROUP BY day ORDER BY day");
+    let counted =
+        database.query("SELECT groupBitmapMerge(users) FROM active GROUP BY day ORDER BY day");
     let expected: String = sets.iter().map(|users| format!("{}\n", users.len())).collect();
     assert_eq!(counted, expected);
     let union = sets.iter().fold(RoaringTreemap::new(), |all, users| all | users);
-    assert_eq!(database.query("SELECT groupBitmapMerge(users) FROM active"), format!("{}\n", union.len()));
+    assert_eq!(
+        database.query("SELECT groupBitmapMerge(users) FROM active"),
+        format!("{}\n", union.len())
+    );
 }
 
 #[tokio::test]
@@ -187,10 +214,14 @@ async fn a_million_rows_go_in_and_come_out() {
     let client = database.client();
     client.query(SEATS).execute().await.unwrap();
     insert_seats(&client, 0..1_000_000).await;
-    let counted: (u64, u64, u64) =
-        client.query("SELECT count(), sum(user), countIf(since = 7) FROM seats").fetch_one().await.unwrap();
+    let counted: (u64, u64, u64) = client
+        .query("SELECT count(), sum(user), countIf(since = 7) FROM seats")
+        .fetch_one()
+        .await
+        .unwrap();
     assert_eq!(counted, (1_000_000, 499_999_500_000, 500_000));
-    let mut cursor = client.query("SELECT ?fields FROM seats ORDER BY user").fetch::<Seat>().unwrap();
+    let mut cursor =
+        client.query("SELECT ?fields FROM seats ORDER BY user").fetch::<Seat>().unwrap();
     let mut next = 0;
     while let Some(row) = cursor.next().await.unwrap() {
         assert_eq!(row, seat(next));
@@ -215,10 +246,15 @@ fn many_clients_work_at_once_and_share_nothing_but_data() {
                     let threads = client % 4 + 1;
                     let found = execute(
                         &format!("{url}&max_threads={threads}"),
-                        &format!("SELECT user, getSetting('max_threads') FROM seats WHERE user = {user}"),
+                        &format!(
+                            "SELECT user, getSetting('max_threads') FROM seats WHERE user = {user}"
+                        ),
                     );
                     assert_eq!(found, format!("{user}\t{threads}\n"));
-                    assert_eq!(other.query("SELECT currentDatabase()"), format!("{}\n", other.name));
+                    assert_eq!(
+                        other.query("SELECT currentDatabase()"),
+                        format!("{}\n", other.name)
+                    );
                 }
             });
         }
@@ -244,8 +280,18 @@ fn failures_have_the_statuses_of_a_server() {
         ("", "INSERT INTO numbers FORMAT RowBinary\n123", 500, "Code: 33."),
         ("", "INSERT INTO numbers FORMAT NoSuchFormat\n123", 404, "Code: 73."),
         ("&session_id=s", "SELECT 1", 501, "Code: 48."),
-        ("&max_execution_time=0.1", "SELECT sum(sipHash64(number)) FROM numbers(10000000000)", 408, "Code: 159."),
-        ("&wait_end_of_query=1", "SELECT throwIf(number = 3000000) FROM numbers(4000000)", 500, "Code: 395."),
+        (
+            "&max_execution_time=0.1",
+            "SELECT sum(sipHash64(number)) FROM numbers(10000000000)",
+            408,
+            "Code: 159.",
+        ),
+        (
+            "&wait_end_of_query=1",
+            "SELECT throwIf(number = 3000000) FROM numbers(4000000)",
+            500,
+            "Code: 395.",
+        ),
     ];
     for (parameters, sql, status, start) in cases {
         let url = format!("{}/?database={}{parameters}", database.url, database.name);
@@ -296,7 +342,10 @@ fn streamed_results_are_the_same_as_whole_ones() {
         "Values",
         "XML",
     ] {
-        let sql = format!("SELECT number AS \"n\n\"\"\", toString(number) AS s FROM numbers(200000) FORMAT {format}");
+        let sql = format!(
+            "SELECT number AS \"n\n\"\"\", toString(number) AS s FROM numbers(200000) FORMAT \
+            {format}"
+        );
         let read = |parameters: &str| {
             let mut response = keyed(&format!("{url}/?{parameters}")).send(&sql).unwrap();
             let mut bytes = Vec::new();
@@ -317,12 +366,15 @@ fn large_results_stream_in_constant_memory() {
     let engine = PrivateEngine::start();
     let url = engine.process.url();
     let peak_kib = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", engine.process.pid().unwrap())).unwrap();
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", engine.process.pid().unwrap()))
+                .unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
     };
     let stream = |rows: u64| {
-        let sql = format!("SELECT number, number, number, number FROM numbers({rows}) FORMAT RowBinary");
+        let sql =
+            format!("SELECT number, number, number, number FROM numbers({rows}) FORMAT RowBinary");
         let mut response = keyed(&url).send(sql).unwrap();
         std::io::copy(&mut response.body_mut().as_reader(), &mut std::io::sink()).unwrap()
     };
@@ -336,7 +388,10 @@ fn large_results_stream_in_constant_memory() {
 #[test]
 fn a_get_changes_nothing() {
     let database: Database = engine().create();
-    let url = format!("{}/?database={}&query=CREATE+TABLE+t+(a+Int8)+ENGINE=Memory", database.url, database.name);
+    let url = format!(
+        "{}/?database={}&query=CREATE+TABLE+t+(a+Int8)+ENGINE=Memory",
+        database.url, database.name
+    );
     assert_eq!(get(&url).status(), 500);
     assert_eq!(database.query("SHOW TABLES"), "");
 }

@@ -18,7 +18,8 @@ fn fails_to_fetch(folder: &Path, programs: &Path) -> String {
             .env("SEATMETER_CACHE_DIR", &cache),
     );
     assert_eq!(engine.wait(LONG).code(), Some(1));
-    let left: Vec<_> = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.iter().all(|path| path.is_file()), "{left:?}");
     engine.stderr()
 }
@@ -39,7 +40,10 @@ fn a_package_that_is_not_the_pinned_one_is_refused() {
     std::fs::write(&npm, "#!/bin/sh\necho something else > package.tgz\n").unwrap();
     std::fs::set_permissions(&npm, std::fs::Permissions::from_mode(0o755)).unwrap();
     let stderr = fails_to_fetch(folder.path(), folder.path());
-    assert!(stderr.contains("is not the package that it should be") && stderr.contains("sha512-"), "{stderr}");
+    assert!(
+        stderr.contains("is not the package that it should be") && stderr.contains("sha512-"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -73,7 +77,10 @@ fn a_library_in_the_cache_that_somebody_could_have_changed_is_not_loaded() {
         );
         assert_eq!(engine.wait(LONG).code(), Some(1));
         let stderr = engine.stderr();
-        assert!(stderr.contains(part) && stderr.contains("remove") && stderr.lines().count() == 1, "{stderr}");
+        assert!(
+            stderr.contains(part) && stderr.contains("remove") && stderr.lines().count() == 1,
+            "{stderr}"
+        );
     };
     check(0o755, 0o755, "has changed since it was fetched");
     check(0o777, 0o755, "others may write to");

@@ -25,7 +25,8 @@ pub(super) const MEMBERS: usize = 3;
 
 const SIGTERM: i32 = 15;
 
-/// Offsets at the end of a partition that may hold no record, and so are never committed by a plain consumer.
+/// Offsets at the end of a partition that may hold no record, and so are never committed by a plain
+/// consumer.
 const MARKERS_MAX: i64 = 20;
 
 /// Everything that faults are applied to.
@@ -52,7 +53,16 @@ impl<'k> Arena<'k> {
         // A slow clock, so that millions of records stay within a quota month.
         let writer = Writer::with_step(seed, 1_000);
         let (ours, plain) = (Vec::new(), Vec::new());
-        let mut arena = Arena { setup, brokers, clickhouse, engine, ours, plain, writer, dice: Dice::new(seed, 1) };
+        let mut arena = Arena {
+            setup,
+            brokers,
+            clickhouse,
+            engine,
+            ours,
+            plain,
+            writer,
+            dice: Dice::new(seed, 1),
+        };
         arena.start_members();
         arena
     }
@@ -83,8 +93,9 @@ impl<'k> Arena<'k> {
 
     /// Appends records while something else happens.
     pub(super) fn while_producing<T>(&mut self, happens: impl FnOnce(&mut Arena<'k>) -> T) -> T {
-        let chunks: Vec<Vec<Record>> =
-            (0..self.dice.between(6, 20)).map(|_| self.writer.write(self.dice.below(120) + 1)).collect();
+        let chunks: Vec<Vec<Record>> = (0..self.dice.between(6, 20))
+            .map(|_| self.writer.write(self.dice.below(120) + 1))
+            .collect();
         let pause = Duration::from_millis(u64::try_from(self.dice.between(20, 400)).unwrap());
         let producer = Producer::new(&self.setup);
         std::thread::scope(|scope| {
@@ -104,7 +115,9 @@ impl<'k> Arena<'k> {
     pub(super) fn settle(&mut self) -> i64 {
         self.start_members();
         self.setup.check(&self.writer);
-        eventually("the plain consumers have committed everything", SOON * 2, || self.plain_is_done().then_some(()));
+        eventually("the plain consumers have committed everything", SOON * 2, || {
+            self.plain_is_done().then_some(())
+        });
         let sent = i64::try_from(self.writer.tests_sent()).unwrap();
         let mut seen = (plain_consumer::tests_counted(&self.setup), Instant::now());
         while seen.1.elapsed() < Duration::from_millis(1_500) {
@@ -118,13 +131,20 @@ impl<'k> Arena<'k> {
     }
 
     fn plain_is_done(&self) -> bool {
-        let asker: BaseConsumer =
-            self.setup.kafka.client_config().set("group.id", plain_consumer::group(&self.setup)).create().unwrap();
+        let asker: BaseConsumer = self
+            .setup
+            .kafka
+            .client_config()
+            .set("group.id", plain_consumer::group(&self.setup))
+            .create()
+            .unwrap();
         let mut partitions = TopicPartitionList::new();
         for partition in 0..self.setup.partitions() {
             partitions.add_partition(&self.setup.topic, partition);
         }
-        let Ok(committed) = asker.committed_offsets(partitions, Duration::from_secs(5)) else { return false };
+        let Ok(committed) = asker.committed_offsets(partitions, Duration::from_secs(5)) else {
+            return false;
+        };
         committed.elements().iter().all(|element| {
             let (low, end) = self.setup.kafka.watermarks(&self.setup.topic, element.partition());
             let reached = match element.offset() {
@@ -197,6 +217,9 @@ impl Producer {
 
     fn finish(&self) {
         self.producer.flush(SOON * 2).unwrap();
-        assert_eq!(self.producer.context().0.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed));
+        assert_eq!(
+            self.producer.context().0.load(Ordering::Relaxed),
+            self.sent.load(Ordering::Relaxed)
+        );
     }
 }

@@ -55,7 +55,11 @@ fn a_recreated_topic() {
     topic::recreate(&setup);
     let mut refilled = Writer::new(62);
     setup.produce(&refilled.write(3_000));
-    tell("topic recreated and refilled beyond the offsets read", settled(&setup), sent(&[&writer, &refilled]));
+    tell(
+        "topic recreated and refilled beyond the offsets read",
+        settled(&setup),
+        sent(&[&writer, &refilled]),
+    );
 }
 
 #[test]

@@ -18,7 +18,8 @@ use crate::support::{Kafka, PrivateEngine, eventually, peak_mib};
 
 /// A test run of this many tests.
 fn tests(tests: u64) -> Record {
-    let data = json!({"account_id": "acme", "organization_id": "o", "origin": "run", "tests": tests});
+    let data =
+        json!({"account_id": "acme", "organization_id": "o", "origin": "run", "tests": tests});
     let value = event("test.executed", "2026-03-01T00:00:00Z", &data);
     Record { key: Some("acme".to_owned()), value: Some(value.into_bytes()) }
 }
@@ -69,7 +70,8 @@ const RECORDS: usize = 3_000;
 /// Unpacked size of one of these records.
 const RECORD_BYTES: usize = 900 * 1024;
 
-/// A log of a megabyte that unpacks to 5 GB, of records that are no events: the memory that they take is bounded in bytes.
+/// A log of a megabyte that unpacks to 5 GB, of records that are no events: the memory that they
+/// take is bounded in bytes.
 #[test]
 fn records_that_unpack_to_gigabytes_take_little_memory() {
     let engine = PrivateEngine::start();
@@ -78,8 +80,11 @@ fn records_that_unpack_to_gigabytes_take_little_memory() {
         return;
     }
     setup.set("INGEST__WORKER_THREADS", 2);
-    let producer =
-        setup.producer(&[("compression.type", "zstd"), ("queue.buffering.max.kbytes", "65536"), ("linger.ms", "0")]);
+    let producer = setup.producer(&[
+        ("compression.type", "zstd"),
+        ("queue.buffering.max.kbytes", "65536"),
+        ("linger.ms", "0"),
+    ]);
     let key = "k".repeat(RECORD_BYTES);
     (0..RECORDS).for_each(|_| send(&producer, &setup.topic, key.as_bytes(), b"{}"));
     let data = json!({"account_id": "acme", "user_id": "u", "name": "n".repeat(RECORD_BYTES)});
@@ -100,12 +105,17 @@ fn records_that_unpack_to_gigabytes_take_little_memory() {
     });
     let peaks = (peak_mib(worker.pid()), engine_peak);
     let summary = setup.database.query(
-        "SELECT count(), max(length(key)), max(length(payload)), max(payload_bytes), groupUniqArray((reason, path)) \
+        "SELECT count(), max(length(key)), max(length(payload)), max(payload_bytes), \
+        groupUniqArray((reason, path)) \
          FROM rejected_events",
     );
     assert!(summary.starts_with(&format!("{}\t65536\t65536\t", 2 * RECORDS)), "{summary}");
     // Not println!, which is captured by the harness.
-    let _ = writeln!(std::io::stderr(), "peaks of worker and engine: {peaks:?} MiB, in {:?}", began.elapsed());
+    let _ = writeln!(
+        std::io::stderr(),
+        "peaks of worker and engine: {peaks:?} MiB, in {:?}",
+        began.elapsed()
+    );
     assert!(peaks.0 < 700, "the worker took {} MiB", peaks.0);
     assert!(peaks.1 < 2_000, "the engine took {} MiB", peaks.1);
     assert!(worker.terminate(STOP_TIMEOUT).success());
@@ -115,7 +125,10 @@ fn records_that_unpack_to_gigabytes_take_little_memory() {
 fn send(producer: &BaseProducer, topic: &str, key: &[u8], value: &[u8]) {
     let mut record = BaseRecord::to(topic).key(key).payload(value);
     while let Err((error, again)) = producer.send(record) {
-        assert!(matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)), "{error}");
+        assert!(
+            matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)),
+            "{error}"
+        );
         producer.poll(Duration::from_millis(10));
         record = again;
     }
@@ -149,10 +162,15 @@ fn reading_with_checksums_and_small_fetches() {
     config.kafka.topic.clone_from(&setup.topic);
     config.ingest.worker_threads = 2;
     for _ in 0..3 {
-        for (checked, fetch_bytes) in [(false, 262_144), (true, 262_144), (true, 65_536), (true, 32_768)] {
-            let properties =
-                [("check.crcs", checked.to_string()), ("fetch.message.max.bytes", fetch_bytes.to_string())];
-            config.kafka.properties = properties.map(|(name, value)| (name.to_owned(), value.into())).into();
+        for (checked, fetch_bytes) in
+            [(false, 262_144), (true, 262_144), (true, 65_536), (true, 32_768)]
+        {
+            let properties = [
+                ("check.crcs", checked.to_string()),
+                ("fetch.message.max.bytes", fetch_bytes.to_string()),
+            ];
+            config.kafka.properties =
+                properties.map(|(name, value)| (name.to_owned(), value.into())).into();
             let (began, before) = (Instant::now(), cpu_ticks());
             let touched = std::sync::atomic::AtomicU64::new(0);
             read_batches(&config, 4, EVENTS, |payload| {

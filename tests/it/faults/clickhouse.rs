@@ -7,8 +7,9 @@ use crate::counting::{STOP_TIMEOUT, Setup, Writer, ask};
 use crate::support::http_proxy::{HttpProxy, Meddling, Rule};
 use crate::support::{Kafka, PrivateEngine, eventually};
 
-/// ClickHouse is killed in the middle of a run and stays away for longer than the group would wait for a silent member:
-/// the worker keeps its partitions and its rows, stops reading when it is full, and goes on when ClickHouse is back.
+/// ClickHouse is killed in the middle of a run and stays away for longer than the group would wait
+/// for a silent member: the worker keeps its partitions and its rows, stops reading when it is
+/// full, and goes on when ClickHouse is back.
 #[test]
 fn clickhouse_may_go_away_and_come_back() {
     let mut engine = PrivateEngine::start();
@@ -29,7 +30,10 @@ fn clickhouse_may_go_away_and_come_back() {
     worker.wait_for_line("not reading: so many rows wait for a flush", Duration::from_secs(60));
     let (status, readiness) = ask(&mut worker, "/readyz");
     assert_eq!(status, 503, "{readiness}");
-    assert!(readiness.contains("cannot write to ClickHouse") && readiness.contains("cannot be reached"), "{readiness}");
+    assert!(
+        readiness.contains("cannot write to ClickHouse") && readiness.contains("cannot be reached"),
+        "{readiness}"
+    );
     // With the time so far, more than twice the session timeout.
     std::thread::sleep(Duration::from_secs(5));
     engine.process.restart().unwrap();

@@ -9,7 +9,8 @@ use super::{SOON, hurry};
 use crate::counting::{STOP_TIMEOUT, Setup, Writer};
 use crate::support::{Program, eventually};
 
-/// Files that the process may open: the soft limit of macOS, here the hard one, so that it cannot be raised.
+/// Files that the process may open: the soft limit of macOS, here the hard one, so that it cannot
+/// be raised.
 const FILES_MAX: usize = 256;
 
 /// Connections that are opened and left alone.
@@ -18,8 +19,8 @@ const IDLE: usize = 400;
 /// Files that the process has left for itself, at least, while they are open.
 const SPARE_FILES: usize = 64;
 
-/// Worker and API in one process count and answer others, while one client holds more connections than the process may
-/// have files: its own connections come first, new ones to Kafka too.
+/// Worker and API in one process count and answer others, while one client holds more connections
+/// than the process may have files: its own connections come first, new ones to Kafka too.
 #[test]
 fn idle_connections_starve_neither_the_worker_nor_other_clients() {
     let mut setup = Setup::new(4);
@@ -30,7 +31,8 @@ fn idle_connections_starve_neither_the_worker_nor_other_clients() {
     setup.check(&writer);
     let address = address(&mut run);
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let mut idle: Vec<TcpStream> = (0..IDLE).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut idle: Vec<TcpStream> =
+        (0..IDLE).map(|_| TcpStream::connect(address).unwrap()).collect();
     eventually("some of them are refused", SOON, || {
         let metrics = get(address, Ipv4Addr::new(127, 0, 0, 2), "/metrics")?;
         metrics.contains("\nseatmeter_http_connections_refused_total ").then_some(())
@@ -54,7 +56,9 @@ fn idle_connections_starve_neither_the_worker_nor_other_clients() {
             }
         }
     }
-    eventually("ready", SOON, || get(address, Ipv4Addr::new(127, 0, 0, 3), "/readyz")?.contains(" 200 ").then_some(()));
+    eventually("ready", SOON, || {
+        get(address, Ipv4Addr::new(127, 0, 0, 3), "/readyz")?.contains(" 200 ").then_some(())
+    });
     let files = std::fs::read_dir(format!("/proc/{}/fd", run.pid())).unwrap().count();
     assert!(files <= FILES_MAX - SPARE_FILES, "{files} files are open");
     assert!(!run.stderr().contains("Too many open files"), "{}", run.stderr());
@@ -69,8 +73,12 @@ fn idle_connections_starve_neither_the_worker_nor_other_clients() {
 fn few_files(setup: &Setup<'_>) -> Program {
     let run = setup.command(&["run"]);
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("ulimit -n {FILES_MAX}; exec \"$@\""), "sh"]).arg(run.get_program());
-    command.args(run.get_args()).envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+        .args(["-c", &format!("ulimit -n {FILES_MAX}; exec \"$@\""), "sh"])
+        .arg(run.get_program());
+    command
+        .args(run.get_args())
+        .envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
     Program::spawn_with(command.stdin(Stdio::null()))
 }
 

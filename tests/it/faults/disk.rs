@@ -34,10 +34,22 @@ const ON_A_SMALL_DISK: &str = r#"
 /// The engine as arguments, on a fixed port.
 fn engine_arguments(data: &Path, listen: &str) -> Vec<String> {
     let library = seatmeter::embedded::provision::engine_library(None).unwrap();
-    let [exe, data, library] = [exe(), data, &library].map(|path| path.to_str().unwrap().to_owned());
-    [&exe, "clickhouse", "--listen", listen, "--data-dir", &data, "--library", &library, "--password", PASSWORD]
-        .map(str::to_owned)
-        .to_vec()
+    let [exe, data, library] =
+        [exe(), data, &library].map(|path| path.to_str().unwrap().to_owned());
+    [
+        &exe,
+        "clickhouse",
+        "--listen",
+        listen,
+        "--data-dir",
+        &data,
+        "--library",
+        &library,
+        "--password",
+        PASSWORD,
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 /// An address that was free a moment ago.
@@ -62,9 +74,16 @@ fn a_full_disk_under_the_engine_loses_nothing() {
     let mut engine = Program::spawn(command.args(engine_arguments(&disk.join("data"), &listen)));
     std::thread::sleep(Duration::from_millis(300));
     if !engine.is_running() && engine.wait(SOON).code() == Some(NO_MOUNT) {
-        assert!(!is_required("SEATMETER_REQUIRE_MOUNT"), "a disk has to be mounted here: {}", engine.stderr());
+        assert!(
+            !is_required("SEATMETER_REQUIRE_MOUNT"),
+            "a disk has to be mounted here: {}",
+            engine.stderr()
+        );
         // Not eprintln!, which is captured while tests pass.
-        let _ = writeln!(std::io::stderr(), "WARNING: no full disk was tested, for none can be mounted here");
+        let _ = writeln!(
+            std::io::stderr(),
+            "WARNING: no full disk was tested, for none can be mounted here"
+        );
         return;
     }
     engine.wait_for_line("listening on ", SOON);
@@ -79,7 +98,10 @@ fn a_full_disk_under_the_engine_loses_nothing() {
     setup.produce(&writer.write_large_rejects(100));
     worker.wait_for_line("cannot write to ClickHouse, trying again", SOON);
     let (status, readiness) = ask(&mut worker, "/readyz");
-    assert!(status == 503 && readiness.contains("cannot write to ClickHouse"), "{status} {readiness}");
+    assert!(
+        status == 503 && readiness.contains("cannot write to ClickHouse"),
+        "{status} {readiness}"
+    );
     std::thread::sleep(Duration::from_secs(2));
     assert!(setup_is_behind(&setup), "nothing can have been written to a full disk");
     File::create(folder.path().join("room")).unwrap();
@@ -90,17 +112,27 @@ fn a_full_disk_under_the_engine_loses_nothing() {
 
 /// Whether progress is behind the log or cannot be queried.
 fn setup_is_behind(setup: &Setup<'_>) -> bool {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let url = format!("{}/?database={}", setup.database.url, setup.database.name);
-    let Ok(mut answer) =
-        agent.post(url).header("X-ClickHouse-Key", PASSWORD).send("SELECT sum(next_offset) FROM ingest_progress")
+    let Ok(mut answer) = agent
+        .post(url)
+        .header("X-ClickHouse-Key", PASSWORD)
+        .send("SELECT sum(next_offset) FROM ingest_progress")
     else {
         return true;
     };
-    answer.body_mut().read_to_string().unwrap().trim().parse::<u64>().is_ok_and(|passed| passed < setup.log_ends())
+    answer
+        .body_mut()
+        .read_to_string()
+        .unwrap()
+        .trim()
+        .parse::<u64>()
+        .is_ok_and(|passed| passed < setup.log_ends())
 }
 
-/// The same with a limit on the size of files, which needs no mount: a write fails in the middle of a file.
+/// The same with a limit on the size of files, which needs no mount: a write fails in the middle of
+/// a file.
 #[test]
 fn writes_that_fail_under_the_engine_lose_nothing() {
     let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -108,7 +140,8 @@ fn writes_that_fail_under_the_engine_lose_nothing() {
     let start = |preparation: &str| {
         let script = format!("{preparation}; exec \"$@\"");
         let mut command = Command::new("sh");
-        let command = command.args(["-c", &script, "sh"]).args(engine_arguments(data.path(), &listen));
+        let command =
+            command.args(["-c", &script, "sh"]).args(engine_arguments(data.path(), &listen));
         let mut engine = Program::spawn(command);
         engine.wait_for_line("listening on ", SOON);
         engine

@@ -51,7 +51,11 @@ fn a_log_that_an_election_has_cut_and_others_have_filled_is_refused() {
     cluster.restart(2);
     setups.iter().for_each(|setup| cluster.wait_for_leader(&setup.topic, 2, 1));
     append(&mut Writer::new(82), 250);
-    assert_eq!(setups.map(Setup::log_ends), [350, 350], "the log has grown beyond where it was counted");
+    assert_eq!(
+        setups.map(Setup::log_ends),
+        [350, 350],
+        "the log has grown beyond where it was counted"
+    );
     worker.wait_for_line("partition refused", ELECTION_TIMEOUT);
     assert!(worker.terminate(STOP_TIMEOUT).success());
 
@@ -70,7 +74,9 @@ fn a_log_that_an_election_has_cut_and_others_have_filled_is_refused() {
 /// How often the worker has checked its last record because of another leader epoch.
 fn looks(worker: &mut Program) -> u64 {
     let (_, metrics) = ask(worker, "/metrics");
-    let line = metrics.lines().find(|line| line.starts_with("seatmeter_seeks_total{cause=\"leader_epoch\"}"));
+    let line = metrics
+        .lines()
+        .find(|line| line.starts_with("seatmeter_seeks_total{cause=\"leader_epoch\"}"));
     line.map_or(0, |line| line.split_whitespace().last().unwrap().parse().unwrap())
 }
 

@@ -75,14 +75,19 @@ fn committed_offsets_decide_nothing() {
 
     // librdkafka must not decide either.
     let mut refused = setup.command(&["worker"]);
-    let refused = refused.env("SEATMETER__KAFKA__PROPERTIES__AUTO_OFFSET_RESET", "latest").output().unwrap();
+    let refused =
+        refused.env("SEATMETER__KAFKA__PROPERTIES__AUTO_OFFSET_RESET", "latest").output().unwrap();
     let said = String::from_utf8(refused.stderr).unwrap();
-    assert!(!refused.status.success() && said.contains("where to start is decided by the progress"), "{said}");
+    assert!(
+        !refused.status.success() && said.contains("where to start is decided by the progress"),
+        "{said}"
+    );
 }
 
 /// Commits offsets for the group, as tools do.
 fn commit_as_stranger(setup: &Setup<'_>, lie: &str) {
-    let stranger: BaseConsumer = setup.kafka.client_config().set("group.id", &setup.group).create().unwrap();
+    let stranger: BaseConsumer =
+        setup.kafka.client_config().set("group.id", &setup.group).create().unwrap();
     let mut offsets = rdkafka::TopicPartitionList::new();
     for partition in 0..setup.partitions() {
         let end = i64::try_from(setup.log_end(partition)).unwrap();
@@ -91,7 +96,9 @@ fn commit_as_stranger(setup: &Setup<'_>, lie: &str) {
             "beginning" => 0,
             _ => end + 1_000,
         };
-        offsets.add_partition_offset(&setup.topic, partition, rdkafka::Offset::Offset(offset)).unwrap();
+        offsets
+            .add_partition_offset(&setup.topic, partition, rdkafka::Offset::Offset(offset))
+            .unwrap();
     }
     stranger.commit(&offsets, CommitMode::Sync).unwrap();
 }

@@ -24,7 +24,12 @@ fn aborted_transactions_count_nothing_and_leave_no_lag() {
     let transact = |records: &[_], is_committed: bool| {
         producer.begin_transaction().unwrap();
         produce(&producer, &setup.topic, records);
-        if is_committed { producer.commit_transaction(timeout) } else { producer.abort_transaction(timeout) }.unwrap();
+        if is_committed {
+            producer.commit_transaction(timeout)
+        } else {
+            producer.abort_transaction(timeout)
+        }
+        .unwrap();
     };
     let garbage = Writer::new(15).write(300);
     let mut worker = setup.worker();
@@ -157,7 +162,10 @@ pub(super) fn compact(setup: &Setup<'_>) -> u64 {
 /// How many records a consumer still gets from partition 0.
 fn records_left(setup: &Setup<'_>) -> u64 {
     let mut config = setup.kafka.client_config();
-    config.set("group.id", unique("reader")).set("enable.partition.eof", "true").set("enable.auto.commit", "false");
+    config
+        .set("group.id", unique("reader"))
+        .set("enable.partition.eof", "true")
+        .set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.create().unwrap();
     let mut partitions = rdkafka::TopicPartitionList::new();
     partitions.add_partition_offset(&setup.topic, 0, rdkafka::Offset::Beginning).unwrap();
@@ -170,7 +178,8 @@ fn records_left(setup: &Setup<'_>) -> u64 {
     records
 }
 
-/// ClickHouse refuses a block with more than 100 partitions by default, so tables must not be split by month or day.
+/// ClickHouse refuses a block with more than 100 partitions by default, so tables must not be split
+/// by month or day.
 #[test]
 fn more_than_a_hundred_months_fit_into_one_flush() {
     let mut setup = Setup::new(1);
@@ -184,7 +193,8 @@ fn more_than_a_hundred_months_fit_into_one_flush() {
     let mut worker = setup.worker();
     setup.check(&writer);
     let parts = setup.database.query(
-        "SELECT max(months) FROM (SELECT uniq(toYYYYMM(day)) AS months FROM test_executions_state GROUP BY _part)",
+        "SELECT max(months) FROM (SELECT uniq(toYYYYMM(day)) AS months FROM test_executions_state \
+        GROUP BY _part)",
     );
     assert!(parts.trim().parse::<u32>().unwrap() > 100, "{parts}");
     assert!(worker.terminate(STOP_TIMEOUT).success());

@@ -84,7 +84,9 @@ struct Tally {
 }
 
 fn from_environment(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
 fn say(text: &str) {
@@ -99,7 +101,8 @@ fn random_faults_change_no_count() {
     let seed = from_environment("SEATMETER_FAULT_SEED").unwrap_or(u64::from(now.subsec_nanos()));
     let seconds = from_environment("SEATMETER_FAULT_SECONDS").unwrap_or(600);
     say(&format!(
-        "SEATMETER_FAULT_SEED={seed} SEATMETER_FAULT_SECONDS={seconds} (a seed sets log and schedule, not timing)"
+        "SEATMETER_FAULT_SEED={seed} SEATMETER_FAULT_SECONDS={seconds} (a seed sets log and \
+        schedule, not timing)"
     ));
     let brokers = TcpProxy::start();
     let kafka = Kafka::start_behind(&brokers);
@@ -156,9 +159,12 @@ fn strike(arena: &mut Arena<'_>, fault: Fault) -> u32 {
             arena.engine.process.restart().unwrap();
             1
         }),
-        Fault::Refused | Fault::Slow | Fault::RequestCut | Fault::AnswerCut | Fault::AnswerLost | Fault::NoAnswer => {
-            meddle(arena, fault)
-        }
+        Fault::Refused
+        | Fault::Slow
+        | Fault::RequestCut
+        | Fault::AnswerCut
+        | Fault::AnswerLost
+        | Fault::NoAnswer => meddle(arena, fault),
         Fault::BrokerKilled => arena.while_producing(|arena| {
             wait_a_little(arena);
             arena.setup.kafka.kill();
@@ -190,7 +196,9 @@ fn strike(arena: &mut Arena<'_>, fault: Fault) -> u32 {
 }
 
 fn wait_a_little(arena: &mut Arena<'_>) {
-    std::thread::sleep(Duration::from_millis(u64::try_from(arena.dice.between(50, 1_500)).unwrap()));
+    std::thread::sleep(Duration::from_millis(
+        u64::try_from(arena.dice.between(50, 1_500)).unwrap(),
+    ));
 }
 
 /// The same is applied to one member of each group.
@@ -233,10 +241,15 @@ fn meddle(arena: &mut Arena<'_>, fault: Fault) -> u32 {
     let every = u64::try_from(arena.dice.between(1, 3)).unwrap();
     let (meddling, only) = match fault {
         Fault::Refused => (Meddling::Refuse, INSERT),
-        Fault::Slow => {
-            (Meddling::Delay(Duration::from_millis(u64::try_from(arena.dice.between(50, 900)).unwrap())), "")
+        Fault::Slow => (
+            Meddling::Delay(Duration::from_millis(
+                u64::try_from(arena.dice.between(50, 900)).unwrap(),
+            )),
+            "",
+        ),
+        Fault::RequestCut => {
+            (Meddling::CutRequest, if arena.dice.chance(50) { INSERT } else { "" })
         }
-        Fault::RequestCut => (Meddling::CutRequest, if arena.dice.chance(50) { INSERT } else { "" }),
         Fault::AnswerCut => (Meddling::CutAnswer, if arena.dice.chance(50) { INSERT } else { "" }),
         Fault::AnswerLost => (Meddling::SwallowAnswer, INSERT),
         _ => (Meddling::Hang, INSERT),
@@ -258,8 +271,9 @@ fn between_two_lives(arena: &mut Arena<'_>, fault: Fault) -> u32 {
         kafka.delete_group(&arena.setup.group);
         kafka.delete_group(&plain_consumer::group(&arena.setup));
     } else {
-        let lost: Vec<Record> =
-            (0..500).map(|number| Record { key: Some(format!("key-{number}")), value: None }).collect();
+        let lost: Vec<Record> = (0..500)
+            .map(|number| Record { key: Some(format!("key-{number}")), value: None })
+            .collect();
         arena.setup.produce(&lost);
         for partition in 0..arena.setup.partitions() {
             kafka.delete_records(&topic, partition, kafka.watermarks(&topic, partition).1);
@@ -282,8 +296,11 @@ fn abort_transactions(arena: &mut Arena<'_>) -> u32 {
         for (records, is_committed) in [(garbage.clone(), false), (arena.writer.write(150), true)] {
             producer.begin_transaction().unwrap();
             produce(&producer, &arena.setup.topic, &records);
-            let ended =
-                if is_committed { producer.commit_transaction(timeout) } else { producer.abort_transaction(timeout) };
+            let ended = if is_committed {
+                producer.commit_transaction(timeout)
+            } else {
+                producer.abort_transaction(timeout)
+            };
             ended.unwrap();
         }
     }
@@ -308,7 +325,8 @@ fn add_partition(arena: &mut Arena<'_>) -> u32 {
 /// The table of `tests/README.md`. Our counts are exact, or `settle` would have failed.
 fn table(tallies: &BTreeMap<&str, Tally>, arena: &Arena<'_>, plain_off: i64) -> String {
     let mut lines = String::from(
-        "| fault | survived | our counts off by | the plain consumer's off by, in tests (rounds in which it was wrong) |\n\
+        "| fault | survived | our counts off by | the plain consumer's off by, in tests (rounds in \
+        which it was wrong) |\n\
          |---|---|---|---|\n",
     );
     for name in FAULTS.iter().map(|(_, name)| *name).chain([SEVERAL]) {
@@ -317,10 +335,18 @@ fn table(tallies: &BTreeMap<&str, Tally>, arena: &Arena<'_>, plain_off: i64) -> 
         let wrong = plain_off.iter().filter(|off| **off != 0).count();
         let (too_many, too_few) = (too_many.iter().sum::<i64>(), too_few.iter().sum::<i64>());
         let rounds = plain_off.len();
-        writeln!(lines, "| {name} | {survived} | 0 | +{too_many} / {too_few} ({wrong} of {rounds}) |").unwrap();
+        writeln!(
+            lines,
+            "| {name} | {survived} | 0 | +{too_many} / {too_few} ({wrong} of {rounds}) |"
+        )
+        .unwrap();
     }
     let progress = arena.setup.progress();
     let sent = arena.writer.tests_sent();
-    writeln!(lines, "{progress:?}; {sent} tests were sent, the plain consumer is off by {plain_off}").unwrap();
+    writeln!(
+        lines,
+        "{progress:?}; {sent} tests were sent, the plain consumer is off by {plain_off}"
+    )
+    .unwrap();
     lines
 }

@@ -1,8 +1,8 @@
 //! Faults: whatever happens to a worker and its dependencies, the counts equal a naive count of the
 //! log, and every offset is accounted for.
 //!
-//! Each test runs the program as a child process against real Apache Kafka and the embedded engine. Tests that kill, freeze
-//! or cut off a server have one of their own; the others share one.
+//! Each test runs the program as a child process against real Apache Kafka and the embedded engine.
+//! Tests that kill, freeze or cut off a server have one of their own; the others share one.
 
 mod arena;
 mod baseline;

@@ -27,8 +27,13 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 type Key = [String; 4];
 
 /// The environment variables of [`Settings`], in its order.
-const VARIABLES: [&str; 5] =
-    ["PLAIN_BROKERS", "PLAIN_TOPIC", "PLAIN_GROUP", "PLAIN_CLICKHOUSE_URL", "PLAIN_CLICKHOUSE_DATABASE"];
+const VARIABLES: [&str; 5] = [
+    "PLAIN_BROKERS",
+    "PLAIN_TOPIC",
+    "PLAIN_GROUP",
+    "PLAIN_CLICKHOUSE_URL",
+    "PLAIN_CLICKHOUSE_DATABASE",
+];
 
 /// Its group.
 pub(super) fn group(setup: &Setup<'_>) -> String {
@@ -38,7 +43,8 @@ pub(super) fn group(setup: &Setup<'_>) -> String {
 /// Creates its table.
 pub(super) fn migrate(setup: &Setup<'_>) {
     setup.database.query(
-        "CREATE TABLE plain_counts (account_id String, organization_id String, project_id String, day String, tests UInt64) \
+        "CREATE TABLE plain_counts (account_id String, organization_id String, project_id String, \
+        day String, tests UInt64) \
          ENGINE = SummingMergeTree ORDER BY (account_id, organization_id, project_id, day)",
     );
 }
@@ -50,7 +56,13 @@ pub(super) fn tests_counted(setup: &Setup<'_>) -> u64 {
 
 /// Starts one more consumer of the group, which writes to this URL.
 pub(super) fn spawn(setup: &Setup<'_>, clickhouse_url: &str) -> Program {
-    let values = [setup.kafka.bootstrap_servers(), &setup.topic, &group(setup), clickhouse_url, &setup.database.name];
+    let values = [
+        setup.kafka.bootstrap_servers(),
+        &setup.topic,
+        &group(setup),
+        clickhouse_url,
+        &setup.database.name,
+    ];
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "faults::plain_consumer::as_process", "--ignored", "--nocapture"]);
     Program::spawn(command.envs(VARIABLES.into_iter().zip(values)))
@@ -59,8 +71,11 @@ pub(super) fn spawn(setup: &Setup<'_>, clickhouse_url: &str) -> Program {
 #[test]
 #[ignore = "no test, but the process that the long run starts"]
 fn as_process() {
-    let values: Vec<String> = VARIABLES.iter().filter_map(|name| std::env::var(name).ok()).collect();
-    let Ok([brokers, topic, group, url, database]) = <[String; 5]>::try_from(values) else { return };
+    let values: Vec<String> =
+        VARIABLES.iter().filter_map(|name| std::env::var(name).ok()).collect();
+    let Ok([brokers, topic, group, url, database]) = <[String; 5]>::try_from(values) else {
+        return;
+    };
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", brokers)
@@ -111,7 +126,12 @@ fn tests_of(payload: &[u8]) -> Option<(Key, u64)> {
     }
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let (data, day) = (&event["data"], event["time"].as_str()?.get(..10)?.to_owned());
-    let key = [text(&data["account_id"])?, text(&data["organization_id"])?, text(&data["project_id"])?, day];
+    let key = [
+        text(&data["account_id"])?,
+        text(&data["organization_id"])?,
+        text(&data["project_id"])?,
+        day,
+    ];
     Some((key, data["tests"].as_u64()?))
 }
 
@@ -124,7 +144,8 @@ fn insert(url: &str, deltas: &BTreeMap<Key, u64>, stop: &AtomicBool) -> bool {
         })
         .collect();
     let sql = rows.join(",");
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2))).build().into();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(2))).build().into();
     // The statement stands in the URL and its rows in the body, as client libraries do it.
     let url = format!("{url}&query=INSERT%20INTO%20plain_counts%20VALUES");
     while agent.post(&url).header("X-ClickHouse-Key", PASSWORD).send(&sql).is_err() {

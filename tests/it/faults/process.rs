@@ -7,7 +7,8 @@ use super::{SOON, hurry};
 use crate::counting::{STOP_TIMEOUT, Setup, Writer};
 use crate::support::{Program, eventually, signal};
 
-/// A second member with the same static identity makes the Kafka client of the first one fail for good.
+/// A second member with the same static identity makes the Kafka client of the first one fail for
+/// good.
 #[test]
 fn a_client_that_fails_for_good_ends_the_process() {
     let mut setup = Setup::new(2);
@@ -24,7 +25,10 @@ fn a_client_that_fails_for_good_ends_the_process() {
     assert_eq!(first.wait(SOON).code(), Some(1));
     let said = first.stderr();
     let last = said.lines().last().unwrap();
-    assert!(last.contains("the Kafka client failed for good") && last.contains("restart to go on"), "{said}");
+    assert!(
+        last.contains("the Kafka client failed for good") && last.contains("restart to go on"),
+        "{said}"
+    );
     setup.produce(&writer.write(1_000));
     setup.check(&writer);
     assert!(second.terminate(STOP_TIMEOUT).success());
@@ -44,13 +48,18 @@ fn a_log_that_nobody_reads_keeps_a_worker_from_nothing() {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut worker = Killed(command.spawn().unwrap());
     let mut lines = BufReader::new(worker.0.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let address = lines.find_map(|line| Some(line.split_once("listening address=")?.1.to_owned())).unwrap();
+    let address =
+        lines.find_map(|line| Some(line.split_once("listening address=")?.1.to_owned())).unwrap();
     assert!(lines.any(|line| line.contains("librdkafka")), "`debug` is passed on");
     // From here on the log is not read.
     eventually("the log is full", SOON, || {
         setup.produce(&writer.write(20));
-        let metrics =
-            ureq::get(format!("http://{address}/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+        let metrics = ureq::get(format!("http://{address}/metrics"))
+            .call()
+            .unwrap()
+            .body_mut()
+            .read_to_string()
+            .unwrap();
         metrics.contains("\nseatmeter_lost_log_lines_total").then_some(())
     });
     setup.produce(&writer.write(1_000));
@@ -97,7 +106,12 @@ fn a_stuck_thread_ends_the_process() {
     setup.produce(&writer.write(1_000));
     let worker = setup.command(&["worker"]);
     let mut command = Command::new("perl");
-    command.args(["-e", STOPPING_A_THREAD, &libc::SYS_ptrace.to_string(), &libc::PTRACE_SEIZE.to_string()]);
+    command.args([
+        "-e",
+        STOPPING_A_THREAD,
+        &libc::SYS_ptrace.to_string(),
+        &libc::PTRACE_SEIZE.to_string(),
+    ]);
     command.arg(worker.get_program()).args(worker.get_args());
     command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let (told, mut tell) = std::io::pipe().unwrap();
@@ -109,7 +123,10 @@ fn a_stuck_thread_ends_the_process() {
     let ended = stuck.wait(SOON);
     let said = stuck.stderr();
     assert_eq!(ended.code(), Some(1), "{said}");
-    assert!(said.contains("thread worker-0 has shown no sign of life for 2 s; restart to go on"), "{said}");
+    assert!(
+        said.contains("thread worker-0 has shown no sign of life for 2 s; restart to go on"),
+        "{said}"
+    );
     let mut worker = setup.worker();
     setup.check(&writer);
     assert!(worker.terminate(STOP_TIMEOUT).success());

@@ -19,7 +19,8 @@ fn log_in(setup: &Setup<'_>, partition: i32, accounts: &[&str]) {
     let producer = setup.producer(&[]);
     for account in accounts {
         let event = login(account);
-        let record = BaseRecord::to(&setup.topic).partition(partition).key(*account).payload(&event);
+        let record =
+            BaseRecord::to(&setup.topic).partition(partition).key(*account).payload(&event);
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
     producer.flush(SOON).unwrap();
@@ -35,8 +36,10 @@ fn login(account: &str) -> String {
 #[track_caller]
 fn split_accounts(setup: &Setup<'_>) -> BTreeMap<String, String> {
     let lines = setup.database.query("SELECT account_id, partitions FROM split_accounts");
-    let pair =
-        |line: &str| line.split_once('\t').map(|(account, partitions)| (account.to_owned(), partitions.to_owned()));
+    let pair = |line: &str| {
+        line.split_once('\t')
+            .map(|(account, partitions)| (account.to_owned(), partitions.to_owned()))
+    };
     lines.lines().filter_map(pair).collect()
 }
 
@@ -74,9 +77,10 @@ fn an_account_that_moves_after_a_stop_is_fine_and_one_that_comes_back_is_told() 
     log_in(&setup, 0, &["other"]);
     setup.wait_until_counted();
     assert_eq!(split_accounts(&setup), BTreeMap::new());
-    let moves = setup
-        .database
-        .query("SELECT account_id, source LIKE '%/1', former LIKE '%/0' FROM account_moves WHERE former != ''");
+    let moves = setup.database.query(
+        "SELECT account_id, source LIKE '%/1', former LIKE '%/0' FROM account_moves WHERE \
+            former != ''",
+    );
     assert_eq!(moves, "acme\t1\t1\n");
     assert_eq!(ask_json(&mut programs[0], "/readyz")["degraded"], json!([]));
 
@@ -85,21 +89,34 @@ fn an_account_that_moves_after_a_stop_is_fine_and_one_that_comes_back_is_told() 
     assert_eq!(split_accounts(&setup), BTreeMap::from([("acme".to_owned(), "[0,1]".to_owned())]));
     for program in &mut programs {
         let line = program.wait_for_line("split account", SOON);
-        assert!(line.contains("WARN") && line.contains("acme") && line.contains("[0, 1]"), "{line}");
+        assert!(
+            line.contains("WARN") && line.contains("acme") && line.contains("[0, 1]"),
+            "{line}"
+        );
         let readiness = ask_json(program, "/readyz");
         assert_eq!(readiness["status"], "ready", "it serves on");
         let degraded = &readiness["degraded"][0];
         assert_eq!(degraded["component"], "split_accounts");
-        assert!(degraded["reason"].as_str().unwrap().contains("\"acme\" in partitions [0, 1]"), "{degraded}");
+        assert!(
+            degraded["reason"].as_str().unwrap().contains("\"acme\" in partitions [0, 1]"),
+            "{degraded}"
+        );
         let metrics = ask(program, "/metrics").1;
         assert!(metrics.contains("\nseatmeter_split_accounts 1\n"), "{metrics}");
-        eventually("the API tells it", SOON, || (ask_json(program, "/v1/ingest")["split_accounts"] == 1).then_some(()));
+        eventually("the API tells it", SOON, || {
+            (ask_json(program, "/v1/ingest")["split_accounts"] == 1).then_some(())
+        });
     }
-    assert_eq!(programs[0].stderr().matches("split account: ").count(), 1, "one line for each account");
+    assert_eq!(
+        programs[0].stderr().matches("split account: ").count(),
+        1,
+        "one line for each account"
+    );
 
     // The warning is removed as the runbook says.
     let runbook = section("config/runbook.md", "An account in two partitions");
-    let statements: Vec<&str> = runbook.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    let statements: Vec<&str> =
+        runbook.lines().filter_map(|line| line.strip_prefix("    ")).collect();
     assert_eq!(statements.len(), 2, "{statements:?}");
     for statement in statements {
         setup.database.query(statement.trim_end_matches(';'));
@@ -119,7 +136,8 @@ fn two_partitioners_at_once_are_told_by_worker_and_check_config() {
     if setup.kafka.is_mock() {
         return;
     }
-    let producers = ["murmur2_random", "consistent_random"].map(|name| setup.producer(&[("partitioner", name)]));
+    let producers = ["murmur2_random", "consistent_random"]
+        .map(|name| setup.producer(&[("partitioner", name)]));
     let accounts: Vec<String> = (0..60).map(|number| format!("account-{number}")).collect();
     for _ in 0..3 {
         for producer in &producers {
@@ -136,14 +154,18 @@ fn two_partitioners_at_once_are_told_by_worker_and_check_config() {
     setup.set("KAFKA__GROUP_ID", "another");
     let checked = setup.command(&["check-config"]).output().unwrap();
     let said = String::from_utf8(checked.stderr).unwrap();
-    assert!(said.contains("warning: topic") && said.contains("accounts in several partitions at once"), "{said}");
+    assert!(
+        said.contains("warning: topic") && said.contains("accounts in several partitions at once"),
+        "{said}"
+    );
     assert!(checked.status.success(), "a warning is no failure: {said}");
 
     // The whole log exists at the start, and the partitions are read at different speeds.
     let mut workers = [setup.worker(), setup.worker()];
     setup.wait_until_counted();
     let expected = setup.database.query(
-        "SELECT account_id FROM account_progress GROUP BY account_id HAVING uniqExact(source) > 1 ORDER BY account_id",
+        "SELECT account_id FROM account_progress GROUP BY account_id HAVING uniqExact(source) > 1 \
+        ORDER BY account_id",
     );
     let expected: BTreeSet<String> = expected.lines().map(str::to_owned).collect();
     assert!(expected.len() > 20 && expected.len() < accounts.len(), "{expected:?}");
@@ -163,15 +185,21 @@ fn account_progress_lies_between_the_rows_and_the_progress() {
     let mut setup = Setup::new(1);
     let proxy = HttpProxy::to(&setup.database.url);
     setup.set("CLICKHOUSE__URL", &proxy.url);
-    let refuse = |only: &'static str| proxy.set(Rule { meddling: Meddling::Refuse, every: 1, only });
-    let count = |table: &str| setup.database.query(&format!("SELECT count() FROM {table}")).trim().to_owned();
-    let next_offset = || setup.database.query("SELECT max(next_offset) FROM source_progress").trim().to_owned();
+    let refuse =
+        |only: &'static str| proxy.set(Rule { meddling: Meddling::Refuse, every: 1, only });
+    let count = |table: &str| {
+        setup.database.query(&format!("SELECT count() FROM {table}")).trim().to_owned()
+    };
+    let next_offset =
+        || setup.database.query("SELECT max(next_offset) FROM source_progress").trim().to_owned();
 
     let mut worker = setup.joined_worker();
     setup.wait_until_counted();
     refuse("active_users_state");
     log_in(&setup, 0, &["acme"]);
-    eventually("the other rows are there", SOON, || (count("organizations_seen") == "1").then_some(()));
+    eventually("the other rows are there", SOON, || {
+        (count("organizations_seen") == "1").then_some(())
+    });
     // The flush is retried meanwhile.
     let refused = proxy.meddled();
     eventually("the flush is tried again", SOON, || (proxy.meddled() > refused + 3).then_some(()));
@@ -184,10 +212,15 @@ fn account_progress_lies_between_the_rows_and_the_progress() {
     assert_eq!((count("account_progress"), next_offset()), ("0".to_owned(), "0".to_owned()));
 
     refuse("source_progress");
-    eventually("the account's progress is there", SOON, || (count("account_progress") != "0").then_some(()));
+    eventually("the account's progress is there", SOON, || {
+        (count("account_progress") != "0").then_some(())
+    });
     assert_eq!(next_offset(), "0");
     proxy.clear();
     setup.wait_until_counted();
-    assert_eq!(setup.database.query("SELECT account_id, upto FROM account_progress FINAL"), "acme\t1\n");
+    assert_eq!(
+        setup.database.query("SELECT account_id, upto FROM account_progress FINAL"),
+        "acme\t1\n"
+    );
     assert!(worker.terminate(STOP_TIMEOUT + Duration::from_secs(20)).success());
 }

@@ -32,8 +32,8 @@ fn a_topic_that_was_recreated_is_refused() {
     // The same at the next start.
     let mut worker = setup.worker();
     let line = worker.wait_for_line("partition refused", SOON);
-    let way_out =
-        "To count the new topic beside the old one, delete the old topic's rows from source_progress and restart";
+    let way_out = "To count the new topic beside the old one, delete the old topic's rows from \
+        source_progress and restart";
     assert!(line.contains("ERROR") && line.contains(way_out), "{line}");
     let (status, readiness) = ask(&mut worker, "/readyz");
     assert!(status == 503 && readiness.contains("was recreated"), "{status} {readiness}");
@@ -48,7 +48,11 @@ fn a_topic_that_was_recreated_is_refused() {
     let progress = setup.wait_until_counted();
     assert_eq!(progress.outcomes.iter().sum::<u64>(), 3_000, "{progress:?}");
     let tests = |lines: &[String]| -> u64 {
-        lines.iter().flat_map(|line| line.split('\t').skip(4).take(2)).map(|tests| tests.parse::<u64>().unwrap()).sum()
+        lines
+            .iter()
+            .flat_map(|line| line.split('\t').skip(4).take(2))
+            .map(|tests| tests.parse::<u64>().unwrap())
+            .sum()
     };
     let both = tests(&writer.counted().executions) + tests(&refilled.counted().executions);
     assert_eq!(tests(&setup.counted().executions), both);
@@ -76,13 +80,18 @@ fn a_log_that_ends_before_the_progress_is_refused_and_other_partitions_go_on() {
     assert!(worker.terminate(STOP_TIMEOUT).success());
     // As if the partition had lost its last records.
     setup.database.query(
-        "INSERT INTO source_progress (source, topic, topic_id, partition, next_offset, high_watermark) \
-         SELECT source, topic, topic_id, partition, next_offset + 10, next_offset + 10 FROM ingest_progress \
+        "INSERT INTO source_progress (source, topic, topic_id, partition, next_offset, \
+        high_watermark) \
+         SELECT source, topic, topic_id, partition, next_offset + 10, next_offset + 10 FROM \
+         ingest_progress \
          WHERE partition = 0",
     );
     let mut worker = setup.worker();
     let line = worker.wait_for_line("partition refused", SOON);
-    assert!(line.contains("partition 0") && line.contains("lost records that were counted"), "{line}");
+    assert!(
+        line.contains("partition 0") && line.contains("lost records that were counted"),
+        "{line}"
+    );
     setup.produce(&writer.write(500));
     let figure = |what: &str, partition: u32| -> u64 {
         let sql = format!("SELECT {what} FROM ingest_progress WHERE partition = {partition}");
@@ -90,8 +99,14 @@ fn a_log_that_ends_before_the_progress_is_refused_and_other_partitions_go_on() {
     };
     let passed = "accepted + rejected + duplicates + skipped";
     let end = setup.log_end(1);
-    eventually("partition 1 is counted", COUNT_TIMEOUT, || (figure(passed, 1) == end).then_some(()));
-    assert_eq!(figure(passed, 0) + end, before.next_offsets + (end - end_before), "partition 0 is not");
+    eventually("partition 1 is counted", COUNT_TIMEOUT, || {
+        (figure(passed, 1) == end).then_some(())
+    });
+    assert_eq!(
+        figure(passed, 0) + end,
+        before.next_offsets + (end - end_before),
+        "partition 0 is not"
+    );
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
@@ -121,5 +136,8 @@ fn a_topic_that_does_not_exist_is_one_line_that_says_what_to_do() {
     assert_eq!(worker.wait(SOON).code(), Some(1));
     let said = worker.stderr();
     let last = said.lines().last().unwrap();
-    assert!(last.contains("topic \"no-such-topic\" does not exist") && last.contains("--create"), "{said}");
+    assert!(
+        last.contains("topic \"no-such-topic\" does not exist") && last.contains("--create"),
+        "{said}"
+    );
 }

@@ -17,7 +17,11 @@ fn kills_in_the_middle_of_flushes_change_nothing() {
     setup.set("KAFKA__SESSION_TIMEOUT_MS", 1_000);
     setup.set("INGEST__REVOKE_DEADLINE_MS", 900);
     let proxy = HttpProxy::to(&setup.database.url);
-    proxy.set(Rule { meddling: Meddling::Delay(Duration::from_millis(40)), every: 1, only: "INSERT" });
+    proxy.set(Rule {
+        meddling: Meddling::Delay(Duration::from_millis(40)),
+        every: 1,
+        only: "INSERT",
+    });
     setup.set("CLICKHOUSE__URL", &proxy.url);
     setup.set("INGEST__FLUSH_INTERVAL_MS", 50);
     let mut writer = Writer::new(3);
@@ -56,8 +60,10 @@ fn wait_for_half_a_flush(setup: &Setup<'_>, writer: &mut Writer) {
 /// How many partitions have rows with days beyond what any zone data has claimed.
 fn unclaimed(setup: &Setup<'_>) -> String {
     let count = setup.database.query(
-        "SELECT count() FROM (SELECT source, max(upto) AS upto FROM test_executions_state GROUP BY source) AS rows \
-         LEFT JOIN (SELECT source, max(claim).upto AS upto FROM zone_claims GROUP BY source) AS claims \
+        "SELECT count() FROM (SELECT source, max(upto) AS upto FROM test_executions_state GROUP BY \
+        source) AS rows \
+         LEFT JOIN (SELECT source, max(claim).upto AS upto FROM zone_claims GROUP BY source) AS \
+         claims \
          ON claims.source = rows.source WHERE rows.upto > claims.upto",
     );
     count.trim().to_owned()
@@ -66,8 +72,10 @@ fn unclaimed(setup: &Setup<'_>) -> String {
 /// Whether rows are stored beyond the progress.
 fn is_half_written(setup: &Setup<'_>) -> bool {
     let beyond = setup.database.query(
-        "SELECT count() FROM (SELECT source, max(upto) AS upto FROM test_executions_state GROUP BY source) AS rows \
-         LEFT JOIN ingest_progress AS progress ON progress.source = rows.source WHERE rows.upto > progress.next_offset",
+        "SELECT count() FROM (SELECT source, max(upto) AS upto FROM test_executions_state GROUP BY \
+        source) AS rows \
+         LEFT JOIN ingest_progress AS progress ON progress.source = rows.source WHERE rows.upto > \
+         progress.next_offset",
     );
     beyond.trim() != "0"
 }

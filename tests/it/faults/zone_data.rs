@@ -6,7 +6,8 @@ use super::SOON;
 use crate::counting::{STOP_TIMEOUT, Setup, Writer, ask};
 use crate::support::eventually;
 
-/// As if a program with an older release had counted so far. Of partition 1 it may have left rows beyond the progress.
+/// As if a program with an older release had counted so far. Of partition 1 it may have left rows
+/// beyond the progress.
 fn counted_by_another(setup: &Setup<'_>, beyond: u64) {
     setup.database.query("TRUNCATE TABLE zone_claims");
     setup.database.query(&format!(
@@ -28,12 +29,18 @@ fn other_zone_data_waits_until_all_is_stored_up_to_the_progress() {
 
     let mut worker = setup.worker();
     let line = worker.wait_for_line("partition refused", SOON);
-    for part in ["was counted by time zone data 2025b", RELEASE, "partitions [1]", "Run the program with 2025b"] {
+    for part in [
+        "was counted by time zone data 2025b",
+        RELEASE,
+        "partitions [1]",
+        "Run the program with 2025b",
+    ] {
         assert!(line.contains("ERROR") && line.contains(part), "{part} is not in {line}");
     }
     let refused = || {
         let (status, readiness) = ask(&mut worker, "/readyz");
-        (status == 503 && readiness.contains("2 of the assigned partitions are refused")).then_some(readiness)
+        (status == 503 && readiness.contains("2 of the assigned partitions are refused"))
+            .then_some(readiness)
     };
     let readiness = eventually("both partitions are refused", SOON, refused);
     assert!(readiness.contains("was counted by time zone data 2025b"), "{readiness}");

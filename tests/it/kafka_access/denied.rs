@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{SOON, eventually, metric, partition, reason, run, wait_for_reason, wait_until_ready, warnings};
+use super::{
+    SOON, eventually, metric, partition, reason, run, wait_for_reason, wait_until_ready, warnings,
+};
 use crate::counting::{STOP_TIMEOUT, Setup, Writer, ask};
 use crate::support::engine;
 use crate::support::secured_kafka::{Listener, Operation, Resource, SecuredKafka};
@@ -20,8 +22,8 @@ fn missing_read(principal: &str, option: &str) -> String {
     format!("(kafka-acls.sh --add --allow-principal {principal} --operation Read {option})")
 }
 
-/// The right to read the topic is taken away under a worker that counts; describing it is still allowed, so the end of the
-/// log is known.
+/// The right to read the topic is taken away under a worker that counts; describing it is still
+/// allowed, so the end of the log is known.
 #[test]
 fn a_topic_that_must_not_be_read_any_more_is_no_fresh_data_and_counts_on_when_it_may() {
     let Some(kafka) = SecuredKafka::shared() else { return };
@@ -43,10 +45,20 @@ fn a_topic_that_must_not_be_read_any_more_is_no_fresh_data_and_counts_on_when_it
     // Longer than several empty flushes, one a second, and than the recorded end of the log is
     // valid.
     let waited_from = Instant::now();
-    eventually("the lag is the log's", SOON, || (partition(&mut worker, 0)["lag"] == 9_000).then_some(()));
-    assert_eq!(metric(&mut worker, "seatmeter_partition_lag_records{partition=\"0\"}"), Some(9_000.0));
-    assert_eq!(metric(&mut worker, "seatmeter_halted_partitions{cause=\"topic_authorization\"}"), Some(1.0));
-    eventually("time passes", SOON, || (waited_from.elapsed() > Duration::from_secs(10)).then_some(()));
+    eventually("the lag is the log's", SOON, || {
+        (partition(&mut worker, 0)["lag"] == 9_000).then_some(())
+    });
+    assert_eq!(
+        metric(&mut worker, "seatmeter_partition_lag_records{partition=\"0\"}"),
+        Some(9_000.0)
+    );
+    assert_eq!(
+        metric(&mut worker, "seatmeter_halted_partitions{cause=\"topic_authorization\"}"),
+        Some(1.0)
+    );
+    eventually("time passes", SOON, || {
+        (waited_from.elapsed() > Duration::from_secs(10)).then_some(())
+    });
     assert_eq!(partition(&mut worker, 0)["data_through"], stands, "nothing was read since");
     let (status, readiness) = ask(&mut worker, "/readyz");
     assert!(status == 503 && readiness.contains(&acl), "{status} {readiness}");
@@ -57,7 +69,10 @@ fn a_topic_that_must_not_be_read_any_more_is_no_fresh_data_and_counts_on_when_it
     wait_until_ready(&mut worker);
     let on = partition(&mut worker, 0);
     assert!(on["lag"] == 0 && on["data_through"].as_str() > stands.as_str(), "{on} after {stands}");
-    assert_eq!(metric(&mut worker, "seatmeter_halted_partitions{cause=\"topic_authorization\"}"), Some(0.0));
+    assert_eq!(
+        metric(&mut worker, "seatmeter_halted_partitions{cause=\"topic_authorization\"}"),
+        Some(0.0)
+    );
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
@@ -78,12 +93,19 @@ fn a_topic_that_must_not_even_be_described_any_more_has_no_lag_and_is_not_said_t
 
     kafka.forbid(&principal, Operation::Read, topic);
     // Its client no longer sees the topic, and so releases its partitions.
-    let told = wait_for_reason(&mut worker, "kafka", &[&missing_read(&principal, &format!("--topic {}", setup.topic))]);
+    let told = wait_for_reason(
+        &mut worker,
+        "kafka",
+        &[&missing_read(&principal, &format!("--topic {}", setup.topic))],
+    );
     let stands = partition(&mut worker, 0)["data_through"].clone();
     setup.produce(&writer.write(1_000));
-    eventually("the lag is not known", SOON, || partition(&mut worker, 0)["lag"].is_null().then_some(()));
+    eventually("the lag is not known", SOON, || {
+        partition(&mut worker, 0)["lag"].is_null().then_some(())
+    });
     eventually("the metric is not a number", SOON, || {
-        metric(&mut worker, "seatmeter_partition_lag_records{partition=\"0\"}").filter(|lag| lag.is_nan())
+        metric(&mut worker, "seatmeter_partition_lag_records{partition=\"0\"}")
+            .filter(|lag| lag.is_nan())
     });
     assert_eq!(partition(&mut worker, 0)["data_through"], stands, "nothing was read since");
     let said = format!("{told} {} {}", ask(&mut worker, "/readyz").1, worker.stderr());
@@ -111,10 +133,14 @@ fn a_topic_that_may_be_described_and_not_read_is_never_ready() {
         assert_eq!(status, 503, "{readiness}");
         reason(&readiness, "headway")
     });
-    assert!(told.contains(&missing_read(&principal, &format!("--topic {}", setup.topic))), "{told}");
+    assert!(
+        told.contains(&missing_read(&principal, &format!("--topic {}", setup.topic))),
+        "{told}"
+    );
     eventually("the lag is the log's", SOON, || {
         let (one, other) = (partition(&mut worker, 0), partition(&mut worker, 1));
-        (one["lag"].as_u64()? + other["lag"].as_u64()? == 300 && one["data_through"].is_null()).then_some(())
+        (one["lag"].as_u64()? + other["lag"].as_u64()? == 300 && one["data_through"].is_null())
+            .then_some(())
     });
 
     kafka.allow(&principal, Operation::Read, topic);

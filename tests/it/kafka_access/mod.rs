@@ -19,7 +19,9 @@ const SOON: Duration = Duration::from_secs(90);
 /// Starts a worker that serves the report API too.
 #[track_caller]
 fn run(setup: &Setup<'_>) -> Program {
-    Program::spawn(setup.command(&["run"]).env("SEATMETER__LOG__FILTER", "info,seatmeter::access=off"))
+    Program::spawn(
+        setup.command(&["run"]).env("SEATMETER__LOG__FILTER", "info,seatmeter::access=off"),
+    )
 }
 
 /// Polls twice a second, and fails the test if the answer does not come in time.
@@ -30,7 +32,11 @@ fn eventually<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Option<
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(std::time::Instant::now() < deadline, "still not after {} s: {what}", timeout.as_secs());
+        assert!(
+            std::time::Instant::now() < deadline,
+            "still not after {} s: {what}",
+            timeout.as_secs()
+        );
         std::thread::sleep(Duration::from_millis(500));
     }
 }
@@ -70,12 +76,18 @@ fn partition(worker: &mut Program, partition: u64) -> Value {
 #[track_caller]
 fn metric(worker: &mut Program, series: &str) -> Option<f64> {
     let text = ask(worker, "/metrics").1;
-    let line = text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
+    let line = text
+        .lines()
+        .find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
     Some(line.rsplit(' ').next().unwrap().parse().unwrap())
 }
 
 /// The warnings in the log that contain this.
 fn warnings(worker: &Program, part: &str) -> Vec<String> {
     let lines = worker.stderr();
-    lines.lines().filter(|line| line.contains("WARN") && line.contains(part)).map(str::to_owned).collect()
+    lines
+        .lines()
+        .filter(|line| line.contains("WARN") && line.contains(part))
+        .map(str::to_owned)
+        .collect()
 }

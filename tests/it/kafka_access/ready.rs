@@ -24,7 +24,10 @@ fn a_worker_is_not_ready_before_it_reads() {
         let (status, readiness) = ask(&mut worker, "/readyz");
         assert_eq!(status, 503, "{readiness}");
         let waiting = reason(&readiness, "group").unwrap();
-        assert!(waiting.contains(&format!("has not joined the consumer group {} yet", setup.group)), "{waiting}");
+        assert!(
+            waiting.contains(&format!("has not joined the consumer group {} yet", setup.group)),
+            "{waiting}"
+        );
         (began.elapsed() > Duration::from_secs(6)).then_some(())
     });
     kafka.signal("CONT");
@@ -66,7 +69,10 @@ fn the_cause_outlives_that_all_brokers_are_down() {
     eventually("more attempts", SOON, || {
         let (status, readiness) = ask(&mut worker, "/readyz");
         let told = reason(&readiness, "kafka").unwrap();
-        assert!(status == 503 && told.contains("wrong password, or no such user"), "{status} {readiness}");
+        assert!(
+            status == 503 && told.contains("wrong password, or no such user"),
+            "{status} {readiness}"
+        );
         (began.elapsed() > Duration::from_secs(8)).then_some(())
     });
     assert_eq!(metric(&mut worker, "seatmeter_kafka_trouble{cause=\"authentication\"}"), Some(1.0));

@@ -2,18 +2,21 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
-use super::{SOON, eventually, metric, partition, run, wait_for_reason, wait_until_ready, warnings};
+use super::{
+    SOON, eventually, metric, partition, run, wait_for_reason, wait_until_ready, warnings,
+};
 use crate::counting::{Record, STOP_TIMEOUT, Setup, Writer, produce};
 use crate::support::{Kafka, engine, peak_mib};
 
-/// Records that together are larger than librdkafka's own limit of what a batch may unpack to, 100,000,000 bytes. They are
-/// no events.
+/// Records that together are larger than librdkafka's own limit of what a batch may unpack to,
+/// 100,000,000 bytes. They are no events.
 const RECORDS: usize = 250;
 
 /// The most that a log of them may take, bytes: some 11 kB of zstd, which unpack to 250 MB.
 const LOG_BYTES_MAX: u64 = 16 << 10;
 
-/// The most memory that a worker may take for them, MiB: what the batch unpacks to once, and what any worker takes.
+/// The most memory that a worker may take for them, MiB: what the batch unpacks to once, and what
+/// any worker takes.
 const PEAK_MIB_MAX: u64 = 400;
 
 /// A few kB of zstd, in one batch.
@@ -45,11 +48,18 @@ fn a_batch_that_unpacks_to_more_than_the_limit_is_told_and_counted_once_it_may_b
     setup.produce(&writer.write(300));
     setup.set("KAFKA__PROPERTIES__RECEIVE_MESSAGE_MAX_BYTES", 60_000_000);
     let mut worker = run(&setup);
-    let told = wait_for_reason(&mut worker, "headway", &["partition 0", "at offset 300", "goes on to 850"]);
+    let told = wait_for_reason(
+        &mut worker,
+        "headway",
+        &["partition 0", "at offset 300", "goes on to 850"],
+    );
     assert!(told.contains("Decompression") && told.contains("receive.message.max.bytes"), "{told}");
     let stands = partition(&mut worker, 0);
     assert_eq!((&stands["next_offset"], &stands["lag"]), (&300.into(), &550.into()), "{stands}");
-    assert_eq!(metric(&mut worker, "seatmeter_halted_partitions{cause=\"decompression\"}"), Some(1.0));
+    assert_eq!(
+        metric(&mut worker, "seatmeter_halted_partitions{cause=\"decompression\"}"),
+        Some(1.0)
+    );
     std::thread::sleep(std::time::Duration::from_secs(4));
     assert_eq!(partition(&mut worker, 0)["data_through"], stands["data_through"]);
     assert_eq!(warnings(&worker, "makes no headway").len(), 1, "{}", worker.stderr());
@@ -66,7 +76,8 @@ fn a_batch_that_unpacks_to_more_than_the_limit_is_told_and_counted_once_it_may_b
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-/// What brokers with default limits can hold is read with ours, and takes no more memory than what it unpacks to.
+/// What brokers with default limits can hold is read with ours, and takes no more memory than what
+/// it unpacks to.
 #[test]
 fn a_huge_batch_is_counted_by_default_in_little_memory() {
     let setup = Setup::new(1);
@@ -80,7 +91,10 @@ fn a_huge_batch_is_counted_by_default_in_little_memory() {
     assert_eq!(setup.wait_until_counted().outcomes, [0, RECORDS as u64, 0, 0]);
     let peak_mib = peak_mib(worker.pid());
     // Not println!, which is captured by the harness.
-    let _ = writeln!(std::io::stderr(), "{size_bytes} bytes of log; peak of the worker: {peak_mib} MiB");
+    let _ = writeln!(
+        std::io::stderr(),
+        "{size_bytes} bytes of log; peak of the worker: {peak_mib} MiB"
+    );
     assert!(peak_mib < PEAK_MIB_MAX, "the worker took {peak_mib} MiB");
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
@@ -104,7 +118,11 @@ fn a_damaged_batch_is_told_and_what_follows_it_is_counted_once_it_is_given_up() 
     writer.forget_sent_tests();
     setup.produce(&writer.write(300));
     let mut worker = run(&setup);
-    let told = wait_for_reason(&mut worker, "headway", &["partition 0", "at offset 300", "goes on to 700"]);
+    let told = wait_for_reason(
+        &mut worker,
+        "headway",
+        &["partition 0", "at offset 300", "goes on to 700"],
+    );
     assert!(told.contains("CRC") && told.contains("kafka-delete-records.sh"), "{told}");
     assert_eq!(metric(&mut worker, "seatmeter_halted_partitions{cause=\"corruption\"}"), Some(1.0));
     let stands = partition(&mut worker, 0);
@@ -124,9 +142,14 @@ fn a_damaged_batch_is_told_and_what_follows_it_is_counted_once_it_is_given_up() 
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
-/// Changes one byte in the middle of the batch that begins at this position of the log's only segment.
+/// Changes one byte in the middle of the batch that begins at this position of the log's only
+/// segment.
 fn damage(kafka: &Kafka, topic: &str, position: u64) {
-    let mut segment = std::fs::OpenOptions::new().read(true).write(true).open(kafka.segment_file(topic, 0)).unwrap();
+    let mut segment = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(kafka.segment_file(topic, 0))
+        .unwrap();
     let length = segment.metadata().unwrap().len();
     assert!(length > position + 200, "nothing was written behind {position}");
     let middle = SeekFrom::Start(u64::midpoint(position, length));

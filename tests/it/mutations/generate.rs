@@ -74,7 +74,8 @@ fn kind(
             organization: required_id(dice, data, "organization_id"),
             user: required_id(dice, data, "user_id"),
             project: optional_id(dice, data, "project_id"),
-            license_source: optional_id(dice, data, "license_source").unwrap_or_else(|| account.clone()),
+            license_source: optional_id(dice, data, "license_source")
+                .unwrap_or_else(|| account.clone()),
         },
         "license.revoked" => EventKind::LicenseRevoked {
             organization: required_id(dice, data, "organization_id"),
@@ -111,7 +112,10 @@ fn kind(
 
 fn plan(dice: &mut Dice, data: &mut Members, kind: PlanKind) -> EventKind<'static> {
     let monthly_quota = dice.chance(70).then(|| number(dice, (0, 1_000_000_000_000)));
-    data.push(("monthly_quota", monthly_quota.map_or("null".to_owned(), |quota| quota.to_string())));
+    data.push((
+        "monthly_quota",
+        monthly_quota.map_or("null".to_owned(), |quota| quota.to_string()),
+    ));
     EventKind::Plan {
         kind,
         organization: required_id(dice, data, "organization_id"),
@@ -166,7 +170,13 @@ fn optional_id(dice: &mut Dice, data: &mut Members, name: &'static str) -> Optio
     None
 }
 
-fn optional_number(dice: &mut Dice, data: &mut Members, name: &'static str, limits: (i64, i64), default: u64) -> u64 {
+fn optional_number(
+    dice: &mut Dice,
+    data: &mut Members,
+    name: &'static str,
+    limits: (i64, i64),
+    default: u64,
+) -> u64 {
     let number = dice.chance(60).then(|| number(dice, limits));
     push_optional(dice, data, name, number.map(|number| number.to_string()));
     number.unwrap_or(default)
@@ -205,17 +215,20 @@ fn id(dice: &mut Dice, bytes_max: usize) -> IdRef<'static> {
         2 => IdRef::Text(Cow::Owned(format!("0{}", dice.below(1000)))),
         3 => IdRef::Text(Cow::Owned("x".repeat(bytes_max))),
         _ => {
-            let letters: String = (0..1 + dice.below(12)).map(|_| *dice.pick(&ID_CHARACTERS)).collect();
+            let letters: String =
+                (0..1 + dice.below(12)).map(|_| *dice.pick(&ID_CHARACTERS)).collect();
             IdRef::Text(Cow::Owned(format!("{letters}!")))
         }
     }
 }
 
 /// No control characters; the longest has 4 bytes.
-const ID_CHARACTERS: [char; 14] = ['a', 'Z', '0', '9', ' ', '"', '\\', '/', '-', 'é', '\u{a0}', '€', '\u{fffd}', '😀'];
+const ID_CHARACTERS: [char; 14] =
+    ['a', 'Z', '0', '9', ' ', '"', '\\', '/', '-', 'é', '\u{a0}', '€', '\u{fffd}', '😀'];
 
 /// Some that ids must not have.
-const TEXT_CHARACTERS: [char; 8] = ['\0', '\u{8}', '\t', '\n', '\u{1f}', '\u{7f}', '\u{85}', '\u{10ffff}'];
+const TEXT_CHARACTERS: [char; 8] =
+    ['\0', '\u{8}', '\t', '\n', '\u{1f}', '\u{7f}', '\u{85}', '\u{10ffff}'];
 
 fn text(dice: &mut Dice, characters_max: usize) -> String {
     let character = |dice: &mut Dice| {
@@ -250,7 +263,11 @@ fn json_text(dice: &mut Dice, text: &str) -> String {
             None if must || dice.chance(escape_percent) => {
                 let upper = dice.chance(50);
                 for unit in character.encode_utf16(&mut [0; 2]) {
-                    json.push_str(&if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") });
+                    json.push_str(&if upper {
+                        format!("\\u{unit:04X}")
+                    } else {
+                        format!("\\u{unit:04x}")
+                    });
                 }
             }
             _ => json.push(character),
@@ -275,7 +292,11 @@ fn time_text(dice: &mut Dice, time_ms: i64) -> String {
         _ => local.format("%:z").to_string(),
     };
     let separator = *dice.pick(&["T", "T", "t"]);
-    let text = format!("{}{separator}{}{fraction}{zone}", local.format("%Y-%m-%d"), local.format("%H:%M:%S"));
+    let text = format!(
+        "{}{separator}{}{fraction}{zone}",
+        local.format("%Y-%m-%d"),
+        local.format("%H:%M:%S")
+    );
     json_text(dice, &text)
 }
 
@@ -303,7 +324,8 @@ fn json_object(dice: &mut Dice, mut members: Members) -> String {
             text += ",";
         }
         let name = json_text(dice, name);
-        text += &format!("{}{name}{}:{}{value}{}", space(dice), space(dice), space(dice), space(dice));
+        text +=
+            &format!("{}{name}{}:{}{value}{}", space(dice), space(dice), space(dice), space(dice));
     }
     text + "}"
 }

@@ -42,11 +42,20 @@ struct Sample {
 
 impl Sample {
     fn new(text: &str, key: &str) -> Self {
-        Self { payload: Some(text.as_bytes().to_vec()), key: Some(key.as_bytes().to_vec()), timestamp_ms: None }
+        Self {
+            payload: Some(text.as_bytes().to_vec()),
+            key: Some(key.as_bytes().to_vec()),
+            timestamp_ms: None,
+        }
     }
 
     fn record(&self, offset: u64) -> Record<'_> {
-        Record { offset, timestamp_ms: self.timestamp_ms, key: self.key.as_deref(), payload: self.payload.as_deref() }
+        Record {
+            offset,
+            timestamp_ms: self.timestamp_ms,
+            key: self.key.as_deref(),
+            payload: self.payload.as_deref(),
+        }
     }
 }
 
@@ -54,7 +63,8 @@ impl Sample {
 /// examples and half from random events.
 fn samples(seed: u64, count: usize) -> Vec<(Mutation, Sample)> {
     let mut dice = Dice::new(seed, 0);
-    let examples: Vec<_> = examples().iter().map(|example| Sample::new(&example.text, &example.key)).collect();
+    let examples: Vec<_> =
+        examples().iter().map(|example| Sample::new(&example.text, &example.key)).collect();
     let generated: Vec<_> = (0..ORIGINALS)
         .map(|_| generate(&mut dice))
         .map(|generated| Sample::new(&generated.text, &generated.key))
@@ -84,21 +94,29 @@ fn a_second_decoder_agrees_on_every_changed_record() {
             Decoded::Event(_) => "event",
             Decoded::Tombstone => "tombstone",
             Decoded::Rejected(reject) => {
-                let names_a_field = matches!(reject.reason, RejectReason::MissingField | RejectReason::InvalidField);
+                let names_a_field = matches!(
+                    reject.reason,
+                    RejectReason::MissingField | RejectReason::InvalidField
+                );
                 assert_eq!(names_a_field, !reject.path.is_empty(), "{reject:?}");
                 reject.reason.as_str()
             }
         };
         *outcomes.entry((*mutation, outcome)).or_default() += 1;
         match oracle::judge(&record) {
-            Some(expected) => assert_eq!(decoded, expected, "record {index}, {mutation:?}: {}", shown(sample)),
+            Some(expected) => {
+                assert_eq!(decoded, expected, "record {index}, {mutation:?}: {}", shown(sample))
+            }
             None => without_oracle += 1,
         }
     }
     // The comparison is meaningful only if each mutation has an effect.
     assert!(without_oracle < SAMPLES / 50, "{without_oracle} records could not be compared");
-    let count = |mutation: Mutation, outcome: &str| outcomes.get(&(mutation, outcome)).copied().unwrap_or(0);
-    let untouched: Vec<_> = outcomes.keys().filter(|(mutation, _)| *mutation == Mutation::None).collect();
+    let count = |mutation: Mutation, outcome: &str| {
+        outcomes.get(&(mutation, outcome)).copied().unwrap_or(0)
+    };
+    let untouched: Vec<_> =
+        outcomes.keys().filter(|(mutation, _)| *mutation == Mutation::None).collect();
     assert_eq!(untouched, [&(Mutation::None, "event")]);
     assert_eq!(count(Mutation::Truncated, "event"), 0);
     for (mutation, outcome) in [
@@ -137,7 +155,12 @@ fn every_event_is_read_back_as_it_was_written() {
     for seed in 0..ROUNDTRIPS {
         let generated = generate(&mut Dice::new(seed as u64, 1));
         let sample = Sample::new(&generated.text, &generated.key);
-        assert_eq!(decode(&sample.record(0)), Decoded::Event(generated.event), "seed {seed}: {}", generated.text);
+        assert_eq!(
+            decode(&sample.record(0)),
+            Decoded::Event(generated.event),
+            "seed {seed}: {}",
+            generated.text
+        );
     }
 }
 
@@ -171,7 +194,10 @@ fn sorted_rows(rows: &LaneRows) -> Vec<String> {
         rows.iter().map(|row| format!("{row:?}")).collect()
     }
     let mut all = [
-        rows.active_users.iter().map(|row| format!("{:?} {:?}", row, row.users.iter().collect::<Vec<_>>())).collect(),
+        rows.active_users
+            .iter()
+            .map(|row| format!("{:?} {:?}", row, row.users.iter().collect::<Vec<_>>()))
+            .collect(),
         texts(&rows.test_executions),
         texts(&rows.quota_usage),
         texts(&rows.seat_facts),
@@ -190,10 +216,13 @@ fn sorted_rows(rows: &LaneRows) -> Vec<String> {
 #[test]
 fn bad_records_change_nothing_that_a_lane_counts() {
     let samples = samples(2, SAMPLES);
-    let records: Vec<_> = (0..).zip(&samples).map(|(offset, (_, sample))| sample.record(offset)).collect();
+    let records: Vec<_> =
+        (0..).zip(&samples).map(|(offset, (_, sample))| sample.record(offset)).collect();
     let all: Vec<_> = records.iter().map(|record| (*record, decode(record))).collect();
-    let good: Vec<_> = all.iter().filter(|(_, decoded)| matches!(decoded, Decoded::Event(_))).cloned().collect();
-    let of = |is: fn(&Decoded<'_>) -> bool| all.iter().filter(|(_, decoded)| is(decoded)).count() as u64;
+    let good: Vec<_> =
+        all.iter().filter(|(_, decoded)| matches!(decoded, Decoded::Event(_))).cloned().collect();
+    let of =
+        |is: fn(&Decoded<'_>) -> bool| all.iter().filter(|(_, decoded)| is(decoded)).count() as u64;
 
     let end_offset = all.len() as u64;
     let (rows, progress) = counted(&all, end_offset);
@@ -211,7 +240,8 @@ fn bad_records_change_nothing_that_a_lane_counts() {
     assert_eq!(progress_of_good.absent, progress.skipped + progress.rejected);
     assert_eq!(sorted_rows(&rows), sorted_rows(&rows_of_good));
 
-    let rejected: Vec<_> = all.iter().filter(|(_, decoded)| matches!(decoded, Decoded::Rejected(_))).collect();
+    let rejected: Vec<_> =
+        all.iter().filter(|(_, decoded)| matches!(decoded, Decoded::Rejected(_))).collect();
     assert_eq!(rows.rejected.len(), rejected.len());
     for (row, (record, decoded)) in rows.rejected.iter().zip(rejected) {
         let payload = record.payload.unwrap();

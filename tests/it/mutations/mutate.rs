@@ -24,11 +24,13 @@ pub(super) enum Mutation {
     Spliced,
     /// Bytes that are not UTF-8 put in.
     InvalidUtf8,
-    /// The content of a string replaced by one that ids, or texts of their length, may or may not be.
+    /// The content of a string replaced by one that ids, or texts of their length, may or may not
+    /// be.
     StringReplaced,
     /// A field replaced by, or followed by, a nest of containers, closed or not.
     Nested,
-    /// Grown to around the limit or far beyond, by whitespace, an unknown field, or a field that matters.
+    /// Grown to around the limit or far beyond, by whitespace, an unknown field, or a field that
+    /// matters.
     Huge,
     /// Another key, or none.
     OtherKey,
@@ -59,7 +61,8 @@ impl Mutation {
 
     /// Frequency of each kind, in the order of `ALL`. Huge ones are rare because they cost the most
     /// time.
-    pub(super) const WEIGHTS: [usize; 15] = [200, 30, 100, 250, 80, 80, 150, 40, 50, 100, 30, 1, 30, 20, 20];
+    pub(super) const WEIGHTS: [usize; 15] =
+        [200, 30, 100, 250, 80, 80, 150, 40, 50, 100, 30, 1, 30, 20, 20];
 }
 
 /// Mutates the sample. `other` is another one, to splice with.
@@ -93,8 +96,14 @@ pub(super) fn mutate(dice: &mut Dice, mutation: Mutation, sample: &mut Sample, o
             payload.extend_from_slice(&other[dice.below(other.len() + 1)..]);
         }
         Mutation::InvalidUtf8 => {
-            let bytes: &[u8] =
-                dice.pick::<&[u8]>(&[b"\xff", b"\xc3", b"\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\x80"]);
+            let bytes: &[u8] = dice.pick::<&[u8]>(&[
+                b"\xff",
+                b"\xc3",
+                b"\x80",
+                b"\xed\xa0\x80",
+                b"\xf4\x90\x80\x80",
+                b"\xc0\x80",
+            ]);
             insert(payload, at, bytes);
         }
         Mutation::StringReplaced => replace_string(dice, payload),
@@ -108,7 +117,8 @@ pub(super) fn mutate(dice: &mut Dice, mutation: Mutation, sample: &mut Sample, o
             }
         }
         Mutation::OtherTimestamp => {
-            sample.timestamp_ms = Some(*dice.pick(&[0, i64::MIN, i64::MAX, 1_000_000_000_000, 2_000_000_000_000]));
+            sample.timestamp_ms =
+                Some(*dice.pick(&[0, i64::MIN, i64::MAX, 1_000_000_000_000, 2_000_000_000_000]));
         }
         Mutation::Noise => *payload = (0..dice.below(100)).map(|_| byte(dice)).collect(),
     }
@@ -148,7 +158,8 @@ fn replace_string(dice: &mut Dice, payload: &mut Vec<u8>) {
     payload.splice(quotes[first] + 1..quotes[first + 1], content.into_bytes());
 }
 
-/// Puts a nest in place of `null`, of an empty container, or of a member's value, or behind the first brace.
+/// Puts a nest in place of `null`, of an empty container, or of a member's value, or behind the
+/// first brace.
 fn nest(dice: &mut Dice, payload: &mut Vec<u8>) {
     let depth = [10, 130, 1_000, 30_000][dice.weighted(&[40, 30, 29, 1])];
     let (open, close) = *dice.pick(&[("[", "]"), ("{\"a\":", "}"), ("[{\"data\":", "}]")]);
@@ -160,7 +171,10 @@ fn nest(dice: &mut Dice, payload: &mut Vec<u8>) {
         insert(payload, 1, member.as_bytes());
     } else {
         let at = *dice.pick(&colons) + 1;
-        let end = payload[at..].iter().position(|&byte| byte == b',').map_or(payload.len(), |length| at + length);
+        let end = payload[at..]
+            .iter()
+            .position(|&byte| byte == b',')
+            .map_or(payload.len(), |length| at + length);
         payload.splice(at..end, nest.into_bytes());
     }
 }

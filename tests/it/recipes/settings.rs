@@ -1,5 +1,9 @@
-//! Every view and every recipe under the settings that a profile may have: the same answer, or an error that says so.
-#![allow(clippy::print_stdout, reason = "who tries all settings sees how far it is, and which of them make errors")]
+//! Every view and every recipe under the settings that a profile may have: the same answer, or an
+//! error that says so.
+#![allow(
+    clippy::print_stdout,
+    reason = "who tries all settings sees how far it is, and which of them make errors"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +29,8 @@ const NOT_ABOUT_ANSWERS: [(&str, &str); 6] = [
 
 /// Types of settings that are neither Boolean nor enumerated.
 const OTHER_TYPES: &str = "type NOT LIKE '%Int%' AND type NOT IN \
-     ('Char', 'Double', 'Float', 'FloatAuto', 'Map', 'MaxThreads', 'Milliseconds', 'Seconds', 'String', 'Timezone', 'URI')";
+     ('Char', 'Double', 'Float', 'FloatAuto', 'Map', 'MaxThreads', 'Milliseconds', 'Seconds', \
+     'String', 'Timezone', 'URI')";
 
 /// A value that no setting has.
 const NO_VALUE: &str = "no-such-value";
@@ -62,8 +67,11 @@ struct Analyst {
 impl Analyst {
     /// The engine's result of a statement under settings: rows or an error.
     fn post(&self, sql: &str, settings: &[Setting]) -> Result<String, String> {
-        let agent: ureq::Agent =
-            ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE))
+            .build()
+            .into();
         let mut request = agent.post(&self.url).header("X-ClickHouse-Key", PASSWORD);
         for (name, value) in settings {
             request = request.query(name, value);
@@ -86,18 +94,25 @@ impl Analyst {
     }
 
     fn lines(&self, sql: &str) -> Vec<String> {
-        self.post(&format!("{sql} FORMAT TabSeparatedRaw"), &[]).unwrap().lines().map(str::to_owned).collect()
+        self.post(&format!("{sql} FORMAT TabSeparatedRaw"), &[])
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Every other value of every Boolean and enumerated setting.
     fn other_values(&self) -> Vec<Setting> {
         let sql = format!(
-            "SELECT name, value, type FROM system.settings WHERE NOT is_obsolete AND {OTHER_TYPES} ORDER BY name"
+            "SELECT name, value, type FROM system.settings WHERE NOT is_obsolete AND {OTHER_TYPES} \
+            ORDER BY name"
         );
         // Common on upgraded servers: the defaults of an older release.
         let mut all = vec![("compatibility".to_owned(), "24.8".to_owned())];
         for line in self.lines(&sql) {
-            let [name, value, kind] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            let [name, value, kind] = line.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("{line}")
+            };
             if NOT_ABOUT_ANSWERS.iter().any(|(prefix, _)| name.starts_with(prefix)) {
                 continue;
             }
@@ -113,20 +128,32 @@ impl Analyst {
 
     /// The values of an enumerated setting, as the engine names them when it is given another.
     fn values_of(&self, name: &str) -> Vec<String> {
-        let error = self.post("SELECT 1", &[(name.to_owned(), NO_VALUE.to_owned())]).expect_err(name);
-        let (_, list) = error.split_once("Must be one of [").unwrap_or_else(|| panic!("{name}: {error}"));
+        let error =
+            self.post("SELECT 1", &[(name.to_owned(), NO_VALUE.to_owned())]).expect_err(name);
+        let (_, list) =
+            error.split_once("Must be one of [").unwrap_or_else(|| panic!("{name}: {error}"));
         let (list, _) = list.split_once(']').unwrap();
         list.split(", ").map(|value| value.trim_matches('\'').to_owned()).collect()
     }
 
     /// Runs every statement under each group of settings.
     fn deviations(&self, groups: &[Vec<Setting>]) -> Deviations {
-        let usual: Vec<_> = self.questions.iter().map(|question| self.ask(question, &[]).unwrap()).collect();
+        let usual: Vec<_> =
+            self.questions.iter().map(|question| self.ask(question, &[]).unwrap()).collect();
         for (question, rows) in self.questions.iter().zip(&usual) {
             // Rows of a single organization do not exist at the top level.
             let may_be_empty = question.name.contains("organization = ''");
-            assert!(may_be_empty || !rows.is_empty(), "{} answers nothing, which no setting can change", question.name);
-            assert_eq!(self.ask(question, &[]).as_ref(), Ok(rows), "{} is not stable", question.name);
+            assert!(
+                may_be_empty || !rows.is_empty(),
+                "{} answers nothing, which no setting can change",
+                question.name
+            );
+            assert_eq!(
+                self.ask(question, &[]).as_ref(),
+                Ok(rows),
+                "{} is not stable",
+                question.name
+            );
         }
         let next = AtomicUsize::new(0);
         let work = || {
@@ -168,9 +195,10 @@ impl Analyst {
                 Err(error) if error.starts_with("Code: ") => {
                     *found.errors.entry(format!("{name} = {value}")).or_default() += 1;
                 }
-                answer => found
-                    .different
-                    .push(format!("{name} = {value}: {} answers\n{answer:#?}\nand not\n{expected:#?}", question.name)),
+                answer => found.different.push(format!(
+                    "{name} = {value}: {} answers\n{answer:#?}\nand not\n{expected:#?}",
+                    question.name
+                )),
             }
         }
     }
@@ -187,12 +215,20 @@ struct Deviations {
 
 impl Deviations {
     #[track_caller]
-    #[expect(clippy::print_stderr, reason = "which settings end in errors is worth reading, and no failure")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "which settings end in errors is worth reading, and no failure"
+    )]
     fn check(&self, analyst: &Analyst) {
         for (setting, count) in &self.errors {
             eprintln!("{setting}: an error to {count} of {} questions", analyst.questions.len());
         }
-        assert!(self.different.is_empty(), "{} differ:\n{}", self.different.len(), self.different.join("\n\n"));
+        assert!(
+            self.different.is_empty(),
+            "{} differ:\n{}",
+            self.different.len(),
+            self.different.join("\n\n")
+        );
     }
 }
 
@@ -200,10 +236,15 @@ impl Deviations {
 pub(super) fn deep_tree(source: &Source) -> LaneRows {
     let mut rows = rows(source, 1_000);
     let links = [("44", "43"), ("45", "44"), ("c1", "c2"), ("c2", "c1"), ("orphan", "unknown")];
-    rows.directory =
-        links.iter().map(|(below, above)| described(source, organization(below), Field::Parent, above)).collect();
+    rows.directory = links
+        .iter()
+        .map(|(below, above)| described(source, organization(below), Field::Parent, above))
+        .collect();
     rows.organizations = links.iter().map(|(below, _)| seen("acme", Some(below))).collect();
-    rows.seat_facts = vec![assigned(source, 20, "45", "u-deep", 5, None), assigned(source, 21, "c1", "1", 6, None)];
+    rows.seat_facts = vec![
+        assigned(source, 20, "45", "u-deep", 5, None),
+        assigned(source, 21, "c1", "1", 6, None),
+    ];
     rows.seat_intervals = seat_intervals(&rows.seat_facts, &[used("45", "u-deep", 5, 7, 9)]);
     rows
 }
@@ -226,10 +267,9 @@ fn questions_about(analyst: &Analyst, view: &str, organizations: &[&str]) -> Vec
                 "account" => "'acme'".to_owned(),
                 "organization" => format!("'{organization}'"),
                 "project" => "''".to_owned(),
-                "edges" => {
-                    "['2026-02-01 00:00:00', '2026-03-01 00:00:00', '2026-03-09 00:00:00', '2026-05-01 00:00:00']"
-                        .into()
-                }
+                "edges" => "['2026-02-01 00:00:00', '2026-03-01 00:00:00', '2026-03-09 00:00:00', \
+                    '2026-05-01 00:00:00']"
+                    .into(),
                 "first_days" => "['2026-02-01', '2026-03-01', '2026-04-01']".to_owned(),
                 "last_day" => "'2026-04-30'".to_owned(),
                 other => panic!("{view} takes {other}: say here what it is asked with"),
@@ -237,14 +277,24 @@ fn questions_about(analyst: &Analyst, view: &str, organizations: &[&str]) -> Vec
             format!("{parameter} = {value}")
         };
         let arguments: Vec<String> = parameters.iter().map(argument).collect();
-        let from = if arguments.is_empty() { view.to_owned() } else { format!("{view}({})", arguments.join(", ")) };
-        let header = analyst.post(&format!("SELECT * FROM {from} LIMIT 0 FORMAT TabSeparatedWithNames"), &[]).unwrap();
+        let from = if arguments.is_empty() {
+            view.to_owned()
+        } else {
+            format!("{view}({})", arguments.join(", "))
+        };
+        let header = analyst
+            .post(&format!("SELECT * FROM {from} LIMIT 0 FORMAT TabSeparatedWithNames"), &[])
+            .unwrap();
         let columns = header.trim_end().split('\t').map(|column| match column {
             "users" => "arraySort(bitmapToArray(users))".to_owned(),
             column => column.to_owned(),
         });
         let columns = columns.collect::<Vec<_>>().join(", ");
-        Question { name: from.clone(), sql: format!("SELECT {columns} FROM {from}"), is_ordered: false }
+        Question {
+            name: from.clone(),
+            sql: format!("SELECT {columns} FROM {from}"),
+            is_ordered: false,
+        }
     };
     variants.iter().map(question).collect()
 }
@@ -255,7 +305,8 @@ async fn analyst(organizations: &[&str]) -> (TestDatabase, Analyst) {
     let (store, seed) = (database.store(), database.store().user_key_seed().await.unwrap());
     // Two partitions that counted the account at once.
     database.execute(
-        "INSERT INTO account_progress (account_id, source, upto, first_event, last_event) VALUES ('acme', 'usage-events//0', 9, (1, 5), (8, 50)), \
+        "INSERT INTO account_progress (account_id, source, upto, first_event, last_event) VALUES \
+        ('acme', 'usage-events//0', 9, (1, 5), (8, 50)), \
          ('acme', 'usage-events//1', 7, (2, 6), (6, 60))",
     );
     for _ in 0..2 {
@@ -276,7 +327,8 @@ async fn analyst(organizations: &[&str]) -> (TestDatabase, Analyst) {
         database.name()
     );
     let mut analyst = Analyst { url, questions: Vec::new() };
-    let views = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View' ORDER BY name";
+    let views = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = \
+        'View' ORDER BY name";
     for view in analyst.lines(views) {
         let questions = questions_about(&analyst, &view, organizations);
         analyst.questions.extend(questions);
@@ -307,7 +359,8 @@ async fn no_setting_changes_an_answer() {
     let settings = analyst.other_values();
     // The values of one setting are adjacent, and go to different groups.
     let count = settings.len().div_ceil(GROUP);
-    let groups: Vec<Vec<Setting>> =
-        (0..count).map(|first| settings.iter().skip(first).step_by(count).cloned().collect()).collect();
+    let groups: Vec<Vec<Setting>> = (0..count)
+        .map(|first| settings.iter().skip(first).step_by(count).cloned().collect())
+        .collect();
     analyst.deviations(&groups).check(&analyst);
 }

@@ -6,7 +6,9 @@ use std::process::Output;
 
 use crate::counting::{COUNT_TIMEOUT, STOP_TIMEOUT, ask};
 use crate::support::program::command;
-use crate::support::secured_kafka::{Listener, Operation, PASSWORD, Properties, Resource, SecuredKafka};
+use crate::support::secured_kafka::{
+    Listener, Operation, PASSWORD, Properties, Resource, SecuredKafka,
+};
 use crate::support::token_endpoint::TokenEndpoint;
 use crate::support::{engine, eventually, unique};
 
@@ -71,7 +73,8 @@ impl Setup {
         let output = self.run(&["check-config"], listener, properties);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_no_secret(&said, properties);
-        let of_kafka = said.lines().filter(|line| !line.contains("ClickHouse") && !line.contains("see above"));
+        let of_kafka =
+            said.lines().filter(|line| !line.contains("ClickHouse") && !line.contains("see above"));
         (output.status.code(), of_kafka.collect::<Vec<_>>().join("\n"))
     }
 
@@ -106,9 +109,13 @@ impl Setup {
 #[track_caller]
 fn assert_no_secret(said: &str, properties: &Properties) {
     for (name, value) in properties {
-        let is_secret =
-            ["sasl.password", "ssl.key.password", "sasl.oauthbearer.config", "sasl.oauthbearer.client.secret"]
-                .contains(name);
+        let is_secret = [
+            "sasl.password",
+            "ssl.key.password",
+            "sasl.oauthbearer.config",
+            "sasl.oauthbearer.client.secret",
+        ]
+        .contains(name);
         assert!(!is_secret || !said.contains(value.as_str()), "{name} is told: {said}");
     }
     assert!(!said.contains(PASSWORD), "{said}");
@@ -118,10 +125,12 @@ fn assert_no_secret(said: &str, properties: &Properties) {
 fn a_wrong_password_and_a_wrong_mechanism_are_named() {
     let Some(setup) = Setup::new() else { return };
     let wrong = setup.but(&[("sasl.password", "not-the-right-one")]);
-    let user = format!("refuse user {:?} by SCRAM-SHA-512: wrong password, or no such user", setup.user);
+    let user =
+        format!("refuse user {:?} by SCRAM-SHA-512: wrong password, or no such user", setup.user);
     setup.both_refuse(Listener::SaslSsl, &wrong, &[&user, "sasl.password"]);
     let mechanism = setup.but(&[("sasl.mechanism", "SCRAM-SHA-256")]);
-    let expected = ["do not offer sasl.mechanism = SCRAM-SHA-256", "SCRAM-SHA-512,PLAIN,OAUTHBEARER"];
+    let expected =
+        ["do not offer sasl.mechanism = SCRAM-SHA-256", "SCRAM-SHA-512,PLAIN,OAUTHBEARER"];
     setup.both_refuse(Listener::SaslSsl, &mechanism, &expected);
 }
 
@@ -130,33 +139,49 @@ fn a_token_endpoint_that_gives_no_token_is_named() {
     let Some(setup) = Setup::new() else { return };
     let endpoint = TokenEndpoint::down(setup.kafka, "nobody");
     let known = endpoint.properties(setup.kafka.ca_file());
-    let none = format!("no token for OAUTHBEARER: the token endpoint {} gives none", endpoint.url());
+    let none =
+        format!("no token for OAUTHBEARER: the token endpoint {} gives none", endpoint.url());
     setup.both_refuse(Listener::SaslSsl, &known, &[&none, "Connection refused"]);
     endpoint.open();
-    let refusal =
-        "client \"seat:meter\" with status 401 (invalid_client: not with ***); see sasl.oauthbearer.client.id";
+    let refusal = "client \"seat:meter\" with status 401 (invalid_client: not with ***); see \
+        sasl.oauthbearer.client.id";
     setup.both_refuse(Listener::SaslSsl, &known, &[&none, refusal]);
     let stranger = endpoint.properties(setup.kafka.other_ca_file());
-    setup.both_refuse(Listener::SaslSsl, &stranger, &[&none, "invalid peer certificate", "https.ca.location"]);
+    setup.both_refuse(
+        Listener::SaslSsl,
+        &stranger,
+        &[&none, "invalid peer certificate", "https.ca.location"],
+    );
 }
 
 #[test]
 fn what_is_wrong_with_a_certificate_is_named() {
     let Some(setup) = Setup::new() else { return };
     let stranger = setup.but(&[("ssl.ca.location", &setup.kafka.other_ca_file())]);
-    let ca = format!("is signed by no authority of ssl.ca.location = {:?}", setup.kafka.other_ca_file());
+    let ca =
+        format!("is signed by no authority of ssl.ca.location = {:?}", setup.kafka.other_ca_file());
     setup.both_refuse(Listener::SaslSsl, &stranger, &[&ca]);
     let known = setup.but(&[]);
-    setup.both_refuse(Listener::Expired, &known, &["expired on 2021-01-01 00:00:00 UTC: the broker needs a new one"]);
-    setup.both_refuse(Listener::OtherHost, &known, &["is for kafka.example", "ssl.endpoint.identification.algorithm"]);
+    setup.both_refuse(
+        Listener::Expired,
+        &known,
+        &["expired on 2021-01-01 00:00:00 UTC: the broker needs a new one"],
+    );
+    setup.both_refuse(
+        Listener::OtherHost,
+        &known,
+        &["is for kafka.example", "ssl.endpoint.identification.algorithm"],
+    );
 }
 
 #[test]
 fn the_wrong_protocol_is_named() {
     let Some(setup) = Setup::new() else { return };
     let plaintext = vec![];
-    let expected =
-        ["security.protocol = PLAINTEXT this client does not speak TLS", "set security.protocol = SSL or SASL_SSL"];
+    let expected = [
+        "security.protocol = PLAINTEXT this client does not speak TLS",
+        "set security.protocol = SSL or SASL_SSL",
+    ];
     setup.both_refuse(Listener::SaslSsl, &plaintext, &expected);
     let sasl_plaintext = setup.but(&[("security.protocol", "SASL_PLAINTEXT")]);
     let expected = ["does not speak TLS", "set security.protocol = SASL_SSL in"];
@@ -171,14 +196,16 @@ fn a_missing_client_certificate_and_files_that_cannot_be_used_are_named() {
     let ca_file = setup.kafka.ca_file();
     let tls = |more: &[(&'static str, &str)]| -> Properties {
         let common = [("security.protocol", "SSL"), ("ssl.ca.location", ca_file.as_str())];
-        let mut properties: Properties = common.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let mut properties: Properties =
+            common.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         for (name, value) in more {
             properties.retain(|(known, _)| known != name);
             properties.push((name, (*value).to_owned()));
         }
         properties
     };
-    let expected = ["asks for a client's certificate: set ssl.certificate.location and ssl.key.location"];
+    let expected =
+        ["asks for a client's certificate: set ssl.certificate.location and ssl.key.location"];
     setup.both_refuse(Listener::MutualTls, &tls(&[]), &expected);
     let missing = "\"/nonexistent.pem\": the file cannot be read: No such file or directory";
     for name in ["ssl.ca.location", "ssl.certificate.location", "ssl.key.location"] {
@@ -189,8 +216,10 @@ fn a_missing_client_certificate_and_files_that_cannot_be_used_are_named() {
     let key = key.to_str().unwrap();
     for password in [&[][..], &[("ssl.key.password", "not-the-right-one")]] {
         let properties = tls(&[&[("ssl.key.location", key)], password].concat());
-        let expected =
-            format!("ssl.key.location = {key:?}: the key in the file is encrypted, and ssl.key.password is wrong");
+        let expected = format!(
+            "ssl.key.location = {key:?}: the key in the file is encrypted, and ssl.key.password is \
+            wrong"
+        );
         setup.both_refuse(Listener::MutualTls, &properties, &[&expected]);
     }
 }
@@ -203,13 +232,15 @@ fn check_config_passes_where_everything_is_allowed_and_names_each_missing_acl() 
     let check = || setup.check(Listener::SaslSsl, &properties);
     let denied = |operation: &str, resource: &str, option: &str| {
         format!(
-            "error: the brokers refuse {operation} on {resource}: an ACL must allow {principal} {operation} on {resource} \
+            "error: the brokers refuse {operation} on {resource}: an ACL must allow {principal} \
+            {operation} on {resource} \
              (kafka-acls.sh --add --allow-principal {principal} --operation {operation} {option})"
         )
     };
     setup.allow_all();
     let good = format!(
-        "ok: topic {topic:?} can be read; partition 0 holds no records\nok: group {group:?} can be joined\nok: topic {topic:?} \
+        "ok: topic {topic:?} can be read; partition 0 holds no records\nok: group {group:?} can be \
+        joined\nok: topic {topic:?} \
          keeps its records for longer than 24 hours"
     );
     assert_eq!(check(), (Some(0), good));
@@ -218,10 +249,15 @@ fn check_config_passes_where_everything_is_allowed_and_names_each_missing_acl() 
         setup.kafka.forbid(&principal, operation, resource);
         let (status, said) = check();
         assert_eq!(status, Some(1), "{said}");
-        assert!(said.lines().any(|line| line.starts_with(&expected)), "{expected} is not in {said}");
+        assert!(
+            said.lines().any(|line| line.starts_with(&expected)),
+            "{expected} is not in {said}"
+        );
         setup.allow(operation, resource);
     };
-    let of_topic = |operation: &str| denied(operation, &format!("topic {topic:?}"), &format!("--topic {topic}"));
+    let of_topic = |operation: &str| {
+        denied(operation, &format!("topic {topic:?}"), &format!("--topic {topic}"))
+    };
     lacks(Operation::Read, Resource::Topic(topic), of_topic("Read"));
     lacks(Operation::DescribeConfigs, Resource::Topic(topic), of_topic("DescribeConfigs"));
     let expected = denied("Read", &format!("group {group:?}"), &format!("--group {group}"));
@@ -249,7 +285,8 @@ fn produce_names_the_acl_that_it_lacks() {
         let (status, said) = setup.produce(Listener::SaslSsl, &setup.but(&[]));
         // The refusal comes before or after the record is queued.
         let expected = format!(
-            "record 1: the brokers refuse Write on topic {0:?}: an ACL must allow {1} Write on topic {0:?}",
+            "record 1: the brokers refuse Write on topic {0:?}: an ACL must allow {1} Write on \
+            topic {0:?}",
             setup.topic,
             setup.principal()
         );
@@ -287,8 +324,16 @@ fn a_worker_waits_and_names_the_cause() {
     };
     let password = ("sasl.password", "not-the-right-one");
     named(Listener::SaslSsl, password, "wrong password, or no such user; see sasl.username");
-    named(Listener::OtherHost, ("client.id", "worker"), "is for kafka.example: name the broker so in kafka.brokers");
+    named(
+        Listener::OtherHost,
+        ("client.id", "worker"),
+        "is for kafka.example: name the broker so in kafka.brokers",
+    );
     named(Listener::Expired, ("client.id", "worker"), "expired on 2021-01-01 00:00:00 UTC");
     let plaintext = ("security.protocol", "SASL_PLAINTEXT");
-    named(Listener::SaslSsl, plaintext, "with security.protocol = SASL_PLAINTEXT this client does not speak TLS");
+    named(
+        Listener::SaslSsl,
+        plaintext,
+        "with security.protocol = SASL_PLAINTEXT this client does not speak TLS",
+    );
 }

@@ -16,11 +16,15 @@ const LIFE: Duration = Duration::from_secs(20);
 
 const LONG: Duration = Duration::from_secs(120);
 
-/// A topic, and commands that come with short-lived tokens of a principal that may read and write it.
+/// A topic, and commands that come with short-lived tokens of a principal that may read and write
+/// it.
 fn setup(kafka: &'static SecuredKafka) -> Setup<'static> {
     let user = unique("bearer");
     let mut setup = Setup::between(kafka.kafka(), engine(), 1);
-    setup.come_by(&kafka.address(Listener::SaslSsl), &kafka.oauthbearer(&user, u32::try_from(LIFE.as_secs()).unwrap()));
+    setup.come_by(
+        &kafka.address(Listener::SaslSsl),
+        &kafka.oauthbearer(&user, u32::try_from(LIFE.as_secs()).unwrap()),
+    );
     let principal = format!("User:{user}");
     kafka.allow_worker(&principal, &setup.topic, &setup.group);
     kafka.allow_producer(&principal, &setup.topic);
@@ -52,8 +56,8 @@ fn reason(worker: &mut Program) -> Option<String> {
     Some(of_kafka["reason"].as_str().unwrap().to_owned())
 }
 
-/// The token endpoint is down when the worker starts, gives a token, refuses the next one until the first has ended, and
-/// gives tokens again.
+/// The token endpoint is down when the worker starts, gives a token, refuses the next one until the
+/// first has ended, and gives tokens again.
 #[test]
 fn a_worker_that_gets_no_token_says_why_and_counts_on_once_it_gets_one() {
     let Some(kafka) = SecuredKafka::shared() else { return };
@@ -80,7 +84,8 @@ fn a_worker_that_gets_no_token_says_why_and_counts_on_once_it_gets_one() {
     setup.check(&writer);
     eventually("ready", LONG, || (ask(&mut worker, "/readyz").0 == 200).then_some(()));
 
-    let refusals = ["no token for OAUTHBEARER", "status 401 (invalid_client: not with ***)", "client.secret"];
+    let refusals =
+        ["no token for OAUTHBEARER", "status 401 (invalid_client: not with ***)", "client.secret"];
     endpoint.set(Mood::Refuses);
     wait_for(&mut worker, &refusals);
     setup.produce(&writer.write(300));
@@ -91,7 +96,9 @@ fn a_worker_that_gets_no_token_says_why_and_counts_on_once_it_gets_one() {
     eventually("ready", LONG, || (ask(&mut worker, "/readyz").0 == 200).then_some(()));
 
     let said = worker.stderr();
-    let is_told = |line: &&str| line.contains("WARN") && line.contains("no token for OAUTHBEARER, trying again");
+    let is_told = |line: &&str| {
+        line.contains("WARN") && line.contains("no token for OAUTHBEARER, trying again")
+    };
     assert_eq!(said.lines().filter(is_told).count(), 2, "a line for each reason: {said}");
     assert!(said.contains("there is a token for OAUTHBEARER again"), "{said}");
     assert!(!said.contains(endpoint.client_secret()), "{said}");
@@ -122,7 +129,9 @@ fn produce_goes_on_when_its_token_has_ended_and_shows_what_was_sent() {
     // Each progress line counts nearly everything written by then, and the counts grow.
     let shown: Vec<u64> = said
         .lines()
-        .filter_map(|line| line.strip_prefix("sending: ")?.split(' ').next()?.replace(',', "").parse().ok())
+        .filter_map(|line| {
+            line.strip_prefix("sending: ")?.split(' ').next()?.replace(',', "").parse().ok()
+        })
         .collect();
     assert!(shown.len() >= 3, "{said}");
     let per_second = sent / began.elapsed().as_secs();

@@ -1,4 +1,5 @@
-//! The tables that tell which partitions have counted an account, how they are written, and what a reader makes of them.
+//! The tables that tell which partitions have counted an account, how they are written, and what a
+//! reader makes of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -24,7 +25,11 @@ pub(super) fn moves(drains: &[LaneRows]) -> VecDeque<Statement> {
 pub(super) fn account_progress(drains: &[LaneRows]) -> Option<Statement> {
     let of = |drain: &LaneRows| {
         let source = drain.source.clone();
-        drain.account_progress.clone().into_iter().map(move |row| Row::AccountProgress(source.clone(), row))
+        drain
+            .account_progress
+            .clone()
+            .into_iter()
+            .map(move |row| Row::AccountProgress(source.clone(), row))
     };
     let rows: Vec<Row> = drains.iter().flat_map(of).collect();
     (!rows.is_empty()).then_some(Statement { rows, upto: Vec::new() })
@@ -52,8 +57,15 @@ pub(super) struct Accounts {
 
 impl Accounts {
     pub(super) fn write_progress(&mut self, source: Source, row: AccountProgress) {
-        let told = |topic| row.touched.latest_ms(topic).map_or((0, 0), |latest_ms| (row.upto(), latest_ms));
-        let new = Counted { upto: row.upto(), first: row.first, last: row.last, topics: Topic::ALL.map(told) };
+        let told = |topic| {
+            row.touched.latest_ms(topic).map_or((0, 0), |latest_ms| (row.upto(), latest_ms))
+        };
+        let new = Counted {
+            upto: row.upto(),
+            first: row.first,
+            last: row.last,
+            topics: Topic::ALL.map(told),
+        };
         let known = self.progress.entry((row.account, source)).or_insert(new);
         known.upto = known.upto.max(new.upto);
         if new.first.offset < known.first.offset {
@@ -68,7 +80,8 @@ impl Accounts {
     }
 
     pub(super) fn write_move(&mut self, row: AccountMove) {
-        let upto = self.moves.entry((row.account, row.source, row.former)).or_insert(row.former_upto);
+        let upto =
+            self.moves.entry((row.account, row.source, row.former)).or_insert(row.former_upto);
         *upto = row.former_upto.min(*upto);
     }
 
@@ -76,7 +89,9 @@ impl Accounts {
     pub(super) fn version(&self, account: &str, topics: &[Topic]) -> Version {
         let of_account = self.progress.iter().filter(|((id, _), _)| id.to_string() == account);
         let told = of_account.flat_map(|((_, source), counted)| {
-            topics.iter().map(|&topic| (topic, source.to_string(), counted.topics[topic as usize].0))
+            topics
+                .iter()
+                .map(|&topic| (topic, source.to_string(), counted.topics[topic as usize].0))
         });
         told.filter(|(_, _, upto)| *upto > 0).collect()
     }
@@ -89,12 +104,18 @@ impl Accounts {
 
     /// Partitions by account.
     pub(super) fn met(&self) -> impl Iterator<Item = (&Id, &Arc<str>)> {
-        self.moves.keys().filter(|(_, _, former)| former.is_none()).map(|(account, source, _)| (account, source))
+        self.moves
+            .keys()
+            .filter(|(_, _, former)| former.is_none())
+            .map(|(account, source, _)| (account, source))
     }
 
     /// The moves away from a source.
     pub(super) fn moves_away(&self, from: &Source) -> impl Iterator<Item = AccountMove> {
-        let moves = self.moves.iter().filter(|((_, _, former), _)| former.as_deref() == Some(from.as_str()));
+        let moves = self
+            .moves
+            .iter()
+            .filter(|((_, _, former), _)| former.as_deref() == Some(from.as_str()));
         moves.map(|((account, source, former), former_upto)| AccountMove {
             account: account.clone(),
             source: Arc::clone(source),
@@ -108,7 +129,9 @@ impl Accounts {
     pub(super) fn split(&self) -> BTreeSet<String> {
         let mut split = BTreeSet::new();
         for (account, one) in self.progress.keys() {
-            for (_, other) in self.progress.keys().filter(|(of, other)| of == account && other != one) {
+            for (_, other) in
+                self.progress.keys().filter(|(of, other)| of == account && other != one)
+            {
                 if !self.is_former(account, one, other) && !self.is_former(account, other, one) {
                     split.insert(account.to_string());
                 }
@@ -117,7 +140,8 @@ impl Accounts {
         split
     }
 
-    /// True if `former` had counted all of its part of the account when `source` met it, and the records say the same.
+    /// True if `former` had counted all of its part of the account when `source` met it, and the
+    /// records say the same.
     fn is_former(&self, account: &Id, former: &Source, source: &Source) -> bool {
         let of = |source: &Source| self.progress[&(account.clone(), source.clone())];
         let (before, after) = (of(former), of(source));

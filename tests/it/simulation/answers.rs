@@ -1,8 +1,9 @@
-//! A reader that keeps answers, as the API does: it looks at what the topics of every account stand at, reads the tables
-//! some time later, and keeps what it has read under what it saw at the look.
+//! A reader that keeps answers, as the API does: it looks at what the topics of every account stand
+//! at, reads the tables some time later, and keeps what it has read under what it saw at the look.
 //!
-//! Whenever nothing in the tables lies beyond the progress, an answer that is kept under what the topics stand at now has
-//! to be what the tables hold now. At other moments a flush is under way, or rows of a dead one wait to be announced.
+//! Whenever nothing in the tables lies beyond the progress, an answer that is kept under what the
+//! topics stand at now has to be what the tables hold now. At other moments a flush is under way,
+//! or rows of a dead one wait to be announced.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -118,17 +119,25 @@ impl Driver<'_> {
 
     /// True where all rows in the tables are of records below the progress of their source.
     pub(super) fn is_nothing_beyond_progress(&self) -> bool {
-        let progress = |source| self.store.progress(source).map_or(0, |progress| progress.next_offset);
+        let progress =
+            |source| self.store.progress(source).map_or(0, |progress| progress.next_offset);
         self.written.iter().all(|(source, upto)| *upto <= progress(source))
     }
 
     /// What is kept under what the topics stand at now is what a reader finds now.
     pub(super) fn check_answers(&mut self) -> Result<()> {
-        ensure!(self.is_nothing_beyond_progress(), "rows lie beyond the progress: {:?}", self.written);
-        // The figures of such an account are anyone's guess, and so is which rows a replay yields again.
+        ensure!(
+            self.is_nothing_beyond_progress(),
+            "rows lie beyond the progress: {:?}",
+            self.written
+        );
+        // The figures of such an account are anyone's guess, and so is which rows a replay yields
+        // again.
         let split = self.store.split_accounts();
         let versions = look(&self.store);
-        for (question, answer) in read(&self.store).into_iter().filter(|((account, _), _)| !split.contains(*account)) {
+        for (question, answer) in
+            read(&self.store).into_iter().filter(|((account, _), _)| !split.contains(*account))
+        {
             let version = versions[&question].clone();
             let (account, topic) = question;
             let needed_ms = self.store.latest_ms(account, topic);
@@ -153,7 +162,8 @@ impl Driver<'_> {
             let differences = kept.differences(&answer);
             ensure!(
                 differences.is_empty(),
-                "{topic:?} of {account} still stand at {version:?}, and what is kept is not what is stored:\n{differences}"
+                "{topic:?} of {account} still stand at {version:?}, and what is kept is not what \
+                is stored:\n{differences}"
             );
         }
         Ok(())
@@ -162,7 +172,8 @@ impl Driver<'_> {
 
 /// What a drain announces, cut down by some mutants.
 pub(super) fn mutate_topics(mutant: Option<Mutant>, rows: &mut LaneRows, stats: &mut Stats) {
-    let yielded: Vec<Topics> = rows.account_progress.iter().map(|row| yielded(rows, &row.account)).collect();
+    let yielded: Vec<Topics> =
+        rows.account_progress.iter().map(|row| yielded(rows, &row.account)).collect();
     for (row, yielded) in rows.account_progress.iter_mut().zip(yielded) {
         let told = std::mem::take(&mut row.touched);
         for topic in Topic::ALL {

@@ -131,7 +131,8 @@ impl<'l> Driver<'l> {
             shown: Vec::new(),
             told: Vec::new(),
         };
-        let weights = [45, 25, 8, 3, 4, 5, 6, 3, 8, 10, 3].map(|weight| weight * *dice.pick(&[1, 1, 1, 2, 4]));
+        let weights = [45, 25, 8, 3, 4, 5, 6, 3, 8, 10, 3]
+            .map(|weight| weight * *dice.pick(&[1, 1, 1, 2, 4]));
         let store = MemoryStore::new(mutant == Some(Mutant::WritesDeltas));
         Self {
             log,
@@ -185,7 +186,8 @@ impl<'l> Driver<'l> {
     }
 
     fn run_phase(&mut self, phase: usize) -> Result<()> {
-        let unread: usize = self.log.partitions.iter().map(|log| log.phase_ends[phase].records).sum();
+        let unread: usize =
+            self.log.partitions.iter().map(|log| log.phase_ends[phase].records).sum();
         for _ in 0..40 + 3 * unread {
             self.step(phase)?;
             self.check_invariants()?;
@@ -334,14 +336,22 @@ impl<'l> Driver<'l> {
             }
             for held in &mut self.workers[worker].lanes {
                 held.lane.evict(0);
-                ensure!(held.lane.held_entries() == 0, "all is stored, and {} entries stay", held.lane.held_entries());
+                ensure!(
+                    held.lane.held_entries() == 0,
+                    "all is stored, and {} entries stay",
+                    held.lane.held_entries()
+                );
                 ensure!(held.lane.pending_rows() == 0, "all is stored, and rows are pending");
             }
         }
         for (index, partition) in self.partitions.iter().enumerate() {
-            let (stored, end) = (self.store.progress(&partition.source), partition.visible.high_watermark);
+            let (stored, end) =
+                (self.store.progress(&partition.source), partition.visible.high_watermark);
             let next_offset = stored.map(|progress| progress.next_offset);
-            ensure!(next_offset == Some(end), "all of partition {index} is flushed, but its progress is {stored:?}");
+            ensure!(
+                next_offset == Some(end),
+                "all of partition {index} is flushed, but its progress is {stored:?}"
+            );
         }
         Ok(())
     }
@@ -357,7 +367,10 @@ impl<'l> Driver<'l> {
             if partition.shown.last() != Some(&progress) {
                 partition.shown.push(progress);
             }
-            ensure!(committed <= progress.next_offset, "committed {committed}, progress {progress:?}");
+            ensure!(
+                committed <= progress.next_offset,
+                "committed {committed}, progress {progress:?}"
+            );
             let applied = partition.applied_max;
             ensure!(progress.next_offset <= applied, "progress {progress:?}, applied {applied}");
         }
@@ -367,25 +380,41 @@ impl<'l> Driver<'l> {
     /// A reader's result equals the naive fold, and so did every progress on the way.
     fn check_rows(&mut self) -> Result<()> {
         let told: Vec<_> = self.partitions.iter().map(|partition| partition.told.clone()).collect();
-        let expected = fold(self.as_written.unwrap_or(self.log), &self.lost, &told, (self.seed.k0, self.seed.k1));
+        let expected = fold(
+            self.as_written.unwrap_or(self.log),
+            &self.lost,
+            &told,
+            (self.seed.k0, self.seed.k1),
+        );
         for (index, partition) in self.partitions.iter().enumerate() {
             for progress in &partition.shown {
                 let at = expected.progress_at(self.log, index, progress.next_offset);
-                ensure!(*progress == at, "progress of {}: expected {at:?}, got {progress:?}", partition.source);
+                ensure!(
+                    *progress == at,
+                    "progress of {}: expected {at:?}, got {progress:?}",
+                    partition.source
+                );
             }
-            self.stats.add(Happened::Duplicate, partition.shown.last().map_or(0, |progress| progress.duplicates));
+            self.stats.add(
+                Happened::Duplicate,
+                partition.shown.last().map_or(0, |progress| progress.duplicates),
+            );
             self.stats.add(Happened::Lost, self.lost.len() as u64);
         }
         let split = self.store.split_accounts();
         let moved = expected.moved_accounts();
         self.stats.add(Happened::AccountTold, split.len() as u64);
         self.stats.add(Happened::AccountMoved, moved.difference(&split).count() as u64);
-        ensure!(split.is_subset(&moved), "told as split: {split:?}, in several partitions: {moved:?}");
+        ensure!(
+            split.is_subset(&moved),
+            "told as split: {split:?}, in several partitions: {moved:?}"
+        );
         let differences = expected.view().differences(&self.store.view());
         if self.as_written.is_some() {
             // Only reported split accounts may be counted inexactly.
-            let is_told =
-                |line: &&str| line.split([' ', '/', ':']).nth(3).is_some_and(|account| split.contains(account));
+            let is_told = |line: &&str| {
+                line.split([' ', '/', ':']).nth(3).is_some_and(|account| split.contains(account))
+            };
             let silent: Vec<&str> = differences.lines().filter(|line| !is_told(line)).collect();
             ensure!(
                 silent.is_empty(),
@@ -395,7 +424,10 @@ impl<'l> Driver<'l> {
             );
             return Ok(());
         }
-        ensure!(differences.is_empty(), "a reader finds something else than the log says:\n{differences}");
+        ensure!(
+            differences.is_empty(),
+            "a reader finds something else than the log says:\n{differences}"
+        );
         let expected = expected.split_accounts();
         ensure!(split == expected, "split accounts: expected {expected:?}, got {split:?}");
         Ok(())
@@ -408,13 +440,20 @@ impl<'l> Driver<'l> {
         let far = self.dice.chance(50);
         let (log, partition) = (&self.log.partitions[index], &self.partitions[index]);
         let Some(progress) = self.store.progress(&partition.source) else { return };
-        let lanes = || self.workers.iter().flat_map(|worker| &worker.lanes).filter(|held| held.index == index);
+        let lanes = || {
+            self.workers.iter().flat_map(|worker| &worker.lanes).filter(|held| held.index == index)
+        };
         let next_offset = progress.next_offset;
-        let unread_from = lanes().map(|held| held.lane.next_offset()).min().unwrap_or(next_offset).min(next_offset);
+        let unread_from = lanes()
+            .map(|held| held.lane.next_offset())
+            .min()
+            .unwrap_or(next_offset)
+            .min(next_offset);
         let is_all_flushed = unread_from == next_offset
             && partition.applied_max <= next_offset
             && lanes().all(|held| held.pending.is_empty());
-        let limit = if is_all_flushed && far { partition.visible.high_watermark } else { unread_from };
+        let limit =
+            if is_all_flushed && far { partition.visible.high_watermark } else { unread_from };
         let is_needed = |at: usize| {
             let earlier = &log.records[at];
             let unread = log.records[at..].iter().filter(|later| later.offset >= unread_from);
@@ -425,16 +464,26 @@ impl<'l> Driver<'l> {
         };
         let mut cut = log.index_at(partition.start_offset);
         let wanted = cut + 1 + self.dice.below(30);
-        while cut < wanted.min(partition.visible.records) && log.records[cut].offset < limit && !is_needed(cut) {
+        while cut < wanted.min(partition.visible.records)
+            && log.records[cut].offset < limit
+            && !is_needed(cut)
+        {
             cut += 1;
         }
         let Some(last) = cut.checked_sub(1).map(|last| log.records[last].offset) else { return };
         if last < partition.start_offset || !self.happens(Fault::Retention, 100) {
             return;
         }
-        let lost = log.records[..cut].iter().filter(|record| record.offset >= next_offset).map(|record| record.offset);
+        let lost = log.records[..cut]
+            .iter()
+            .filter(|record| record.offset >= next_offset)
+            .map(|record| record.offset);
         let lost: Vec<(usize, u64)> = lost.map(|offset| (index, offset)).collect();
-        self.stats.count(if lost.is_empty() { Happened::Retained } else { Happened::RetainedUnread });
+        self.stats.count(if lost.is_empty() {
+            Happened::Retained
+        } else {
+            Happened::RetainedUnread
+        });
         self.lost.extend(lost);
         self.partitions[index].start_offset = last + 1;
     }

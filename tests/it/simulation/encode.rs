@@ -37,7 +37,11 @@ fn time_text(time_ms: i64, dice: &mut Dice) -> String {
     let local = utc(time_ms).with_timezone(&offset);
     let beyond = *dice.pick(&["", "", "9", "999999"]);
     let zone = if minutes == 0 { "Z".to_owned() } else { local.format("%:z").to_string() };
-    format!("{}.{:03}{beyond}{zone}", local.format("%Y-%m-%dT%H:%M:%S"), local.nanosecond() / 1_000_000)
+    format!(
+        "{}.{:03}{beyond}{zone}",
+        local.format("%Y-%m-%dT%H:%M:%S"),
+        local.nanosecond() / 1_000_000
+    )
 }
 
 /// A canonical decimal goes out as a number half of the time.
@@ -84,14 +88,16 @@ fn data(event: &SimEvent, dice: &mut Dice) -> Fields {
             fields.extend([("organization_id", id(organization, dice)), ("seats", json!(seats))]);
         }
         Kind::Assigned { organization, user, project, license_source } => {
-            fields.extend([("organization_id", id(organization, dice)), ("user_id", id(user, dice))]);
+            fields
+                .extend([("organization_id", id(organization, dice)), ("user_id", id(user, dice))]);
             let project = project.as_ref().map(|project| id(project, dice));
             optional(&mut fields, "project_id", project, dice);
             let license_source = license_source.as_ref().map(|source| id(source, dice));
             optional(&mut fields, "license_source", license_source, dice);
         }
         Kind::Revoked { organization, user } => {
-            fields.extend([("organization_id", id(organization, dice)), ("user_id", id(user, dice))]);
+            fields
+                .extend([("organization_id", id(organization, dice)), ("user_id", id(user, dice))]);
         }
         Kind::Plan { organization, plan, monthly_quota, .. } => {
             fields.extend([("organization_id", id(organization, dice)), ("plan", id(plan, dice))]);
@@ -117,7 +123,10 @@ fn data(event: &SimEvent, dice: &mut Dice) -> Fields {
             optional(&mut fields, "email", email.as_ref().map(|email| json!(email)), dice);
         }
         Kind::Project { organization, project, name } => {
-            fields.extend([("organization_id", id(organization, dice)), ("project_id", id(project, dice))]);
+            fields.extend([
+                ("organization_id", id(organization, dice)),
+                ("project_id", id(project, dice)),
+            ]);
             optional(&mut fields, "name", name.as_ref().map(|name| json!(name)), dice);
         }
     }
@@ -156,7 +165,8 @@ pub(super) fn envelope(event: &SimEvent, dice: &mut Dice) -> (Fields, Fields) {
 
 /// The record's value. `data` stands anywhere in the envelope, or is left out.
 pub(super) fn payload(envelope: &Fields, data: Option<&Fields>, dice: &mut Dice) -> Vec<u8> {
-    let mut parts: Vec<String> = envelope.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
+    let mut parts: Vec<String> =
+        envelope.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
     if let Some(data) = data {
         parts.insert(dice.below(parts.len() + 1), format!("\"data\":{}", object(data)));
     }

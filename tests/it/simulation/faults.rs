@@ -101,7 +101,8 @@ pub(super) enum Mutant {
     TakesUnheldAsZero,
     /// Users who were not loaded are treated as users without a seat, however many the account has.
     TakesLargeAccountsForWhole,
-    /// Counters of the last month that the store holds of an account are taken for 0 unless they were loaded.
+    /// Counters of the last month that the store holds of an account are taken for 0 unless they
+    /// were loaded.
     TakesLaterMonthsForEmpty,
     /// A gap is trusted without a seek.
     BelievesFalseGaps,
@@ -137,8 +138,8 @@ pub(super) enum Mutant {
     WritesMovesLate,
     /// What the topics of accounts stand at is written before the rows.
     AnnouncesEarly,
-    /// A topic is announced where a drain yields rows of it alone. Of last uses some 8,000 seeds would have to be tried: a
-    /// new one hides the loss of an old one.
+    /// A topic is announced where a drain yields rows of it alone. Of last uses some 8,000 seeds
+    /// would have to be tried: a new one hides the loss of an old one.
     AnnouncesRowsAlone(Topic),
     /// What a topic's latest event time is nobody says.
     ForgetsLatest,

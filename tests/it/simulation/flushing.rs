@@ -35,7 +35,10 @@ pub(super) struct Flush {
 impl Flush {
     /// True if it holds rows of the partition whose days were computed by another release.
     pub(super) fn is_of_another(&self, index: usize, release: Release) -> bool {
-        self.members.iter().zip(&self.releases).any(|((member, _), by)| *member == index && *by != release)
+        self.members
+            .iter()
+            .zip(&self.releases)
+            .any(|((member, _), by)| *member == index && *by != release)
     }
 }
 
@@ -73,7 +76,9 @@ impl Driver<'_> {
                 }
                 self.flush_step(worker)?;
             }
-            if !self.workers[worker].flushes.is_empty() && self.mutant != Some(Mutant::OverlapsFlushes) {
+            if !self.workers[worker].flushes.is_empty()
+                && self.mutant != Some(Mutant::OverlapsFlushes)
+            {
                 bail!("a flush that nothing disturbs does not end");
             }
         }
@@ -100,11 +105,18 @@ impl Driver<'_> {
                     opened.push(Row::Claim(rows.source.clone(), held.release, held.claim));
                 }
                 let upto = rows.progress.next_offset.max(held.claim.upto);
-                claims.push(Row::Claim(rows.source.clone(), held.release, Claim { upto, ..held.claim }));
+                claims.push(Row::Claim(
+                    rows.source.clone(),
+                    held.release,
+                    Claim { upto, ..held.claim },
+                ));
             }
             drains.push(rows);
         }
-        let rows = drains.iter().map(|drain| Row::Progress(drain.source.clone(), drain.progress)).collect();
+        let rows = drains
+            .iter()
+            .map(|drain| Row::Progress(drain.source.clone(), drain.progress))
+            .collect();
         let statement = |rows| Statement { rows, upto: Vec::new() };
         let progress = statement(rows);
         let claims = [opened, claims].into_iter().filter(|rows| !rows.is_empty()).map(statement);
@@ -233,7 +245,10 @@ impl Driver<'_> {
     /// For [`Mutant::ResendsNewerValues`].
     fn restamp(&mut self, worker: usize, flush: &mut Flush) {
         for held in &mut self.workers[worker].lanes {
-            let Some((_, then)) = flush.members.iter().find(|(index, _)| *index == held.index) else { continue };
+            let Some((_, then)) = flush.members.iter().find(|(index, _)| *index == held.index)
+            else {
+                continue;
+            };
             let mut rows = held.lane.drain();
             held.release.drain(&mut rows);
             rows.test_executions.iter_mut().for_each(|row| row.upto = then.next_offset);
@@ -247,7 +262,10 @@ impl Driver<'_> {
     pub(super) fn abandon_flushes(&mut self, worker: usize) {
         for flush in std::mem::take(&mut self.workers[worker].flushes) {
             self.stats.count(Happened::CrashedInFlush);
-            let sent = match (flush.claims.into_iter().chain(flush.moves).next(), flush.unwritten.is_empty()) {
+            let sent = match (
+                flush.claims.into_iter().chain(flush.moves).next(),
+                flush.unwritten.is_empty(),
+            ) {
                 (Some(first), _) => vec![first],
                 (None, true) => vec![flush.account_progress.unwrap_or(flush.progress)],
                 (None, false) => flush.unwritten,
@@ -264,12 +282,22 @@ impl Driver<'_> {
 /// A drain stamps rows with the lane's position, and its account rows lie before it.
 fn check_drain(rows: &LaneRows, progress: Progress) -> Result<()> {
     for row in &rows.account_progress {
-        ensure!(row.first.offset <= row.last.offset && row.upto() <= progress.next_offset, "{row:?} at {progress:?}");
+        ensure!(
+            row.first.offset <= row.last.offset && row.upto() <= progress.next_offset,
+            "{row:?} at {progress:?}"
+        );
     }
     ensure!(rows.progress == progress, "drained at {progress:?}, stamped {:?}", rows.progress);
-    let uptos = rows.test_executions.iter().map(|row| row.upto).chain(rows.quota_usage.iter().map(|row| row.upto));
+    let uptos = rows
+        .test_executions
+        .iter()
+        .map(|row| row.upto)
+        .chain(rows.quota_usage.iter().map(|row| row.upto));
     for upto in uptos {
-        ensure!(upto == progress.next_offset, "a counter drained at {progress:?} is stamped {upto}");
+        ensure!(
+            upto == progress.next_offset,
+            "a counter drained at {progress:?} is stamped {upto}"
+        );
     }
     Ok(())
 }

@@ -82,7 +82,8 @@ pub(super) struct Fold {
     rows: View,
     /// Per partition, for each record that was not lost.
     outcomes: Vec<Vec<(u64, Outcome)>>,
-    /// Events that count, by account and index of the partition, in their order: the phase and the record's timestamp.
+    /// Events that count, by account and index of the partition, in their order: the phase and the
+    /// record's timestamp.
     counted: BTreeMap<String, BTreeMap<usize, Vec<Counted>>>,
 }
 
@@ -127,7 +128,9 @@ fn tests_of(record: &LogRecord) -> Option<(&str, &Test)> {
 
 /// True if `later` is a duplicate because of `earlier`, which precedes it in the partition.
 pub(super) fn makes_duplicate(earlier: &LogRecord, later: &LogRecord) -> bool {
-    let (Some((account, test)), Some((later_account, later_test))) = (tests_of(earlier), tests_of(later)) else {
+    let (Some((account, test)), Some((later_account, later_test))) =
+        (tests_of(earlier), tests_of(later))
+    else {
         return false;
     };
     let is_same = account == later_account
@@ -144,8 +147,17 @@ pub(super) fn makes_duplicate(earlier: &LogRecord, later: &LogRecord) -> bool {
 /// Folds the log. Records that are `lost`, by index of the partition and offset, were deleted
 /// before they were read. The keys of users are made with `seed`. `told` says of each partition
 /// from which offset on which release of the zone data was the last to begin.
-pub(super) fn fold(log: &Log, lost: &BTreeSet<(usize, u64)>, told: &[Vec<(u64, Release)>], seed: (u64, u64)) -> Fold {
-    let mut fold = Fold { seed, outcomes: log.partitions.iter().map(|_| Vec::new()).collect(), ..Fold::default() };
+pub(super) fn fold(
+    log: &Log,
+    lost: &BTreeSet<(usize, u64)>,
+    told: &[Vec<(u64, Release)>],
+    seed: (u64, u64),
+) -> Fold {
+    let mut fold = Fold {
+        seed,
+        outcomes: log.partitions.iter().map(|_| Vec::new()).collect(),
+        ..Fold::default()
+    };
     for phase in 0..log.phases {
         for (index, partition) in log.partitions.iter().enumerate() {
             let start = if phase == 0 { 0 } else { partition.phase_ends[phase - 1].records };
@@ -155,9 +167,14 @@ pub(super) fn fold(log: &Log, lost: &BTreeSet<(usize, u64)>, told: &[Vec<(u64, R
                     let release = told[index].iter().rfind(|(from, _)| *from <= offset);
                     fold.release = release.map_or(Release::Earlier, |(_, release)| *release);
                     let outcome = fold.record(log, index, at, lost);
-                    if let (Outcome::Accepted, Meaning::Event(event)) = (&outcome, &partition.records[at].meaning) {
+                    if let (Outcome::Accepted, Meaning::Event(event)) =
+                        (&outcome, &partition.records[at].meaning)
+                    {
                         let of_account = fold.counted.entry(event.account.clone()).or_default();
-                        of_account.entry(index).or_default().push((phase, partition.records[at].timestamp_ms));
+                        of_account
+                            .entry(index)
+                            .or_default()
+                            .push((phase, partition.records[at].timestamp_ms));
                     }
                     fold.outcomes[index].push((partition.records[at].offset, outcome));
                 }
@@ -175,7 +192,11 @@ pub(super) fn source_name(partition: &PartitionLog) -> String {
 impl Fold {
     /// Accounts with events in more than one partition.
     pub(super) fn moved_accounts(&self) -> BTreeSet<String> {
-        self.counted.iter().filter(|(_, partitions)| partitions.len() > 1).map(|(account, _)| account.clone()).collect()
+        self.counted
+            .iter()
+            .filter(|(_, partitions)| partitions.len() > 1)
+            .map(|(account, _)| account.clone())
+            .collect()
     }
 
     /// The split accounts whose order is lost although all was counted before each phase: they came
@@ -184,28 +205,42 @@ impl Fold {
     pub(super) fn split_accounts(&self) -> BTreeSet<String> {
         let is_former = |one: &[(usize, Option<i64>)], other: &[(usize, Option<i64>)]| {
             let (last, first) = (one[one.len() - 1], other[0]);
-            last.0 < first.0 && last.1.is_none_or(|last_ms| first.1.is_none_or(|first_ms| last_ms < first_ms))
+            last.0 < first.0
+                && last.1.is_none_or(|last_ms| first.1.is_none_or(|first_ms| last_ms < first_ms))
         };
         let is_split = |partitions: &BTreeMap<usize, Vec<(usize, Option<i64>)>>| {
             let events: Vec<_> = partitions.values().collect();
-            let mut pairs =
-                events.iter().enumerate().flat_map(|(at, one)| events[..at].iter().map(move |other| (one, other)));
+            let mut pairs = events
+                .iter()
+                .enumerate()
+                .flat_map(|(at, one)| events[..at].iter().map(move |other| (one, other)));
             pairs.any(|(one, other)| !is_former(one, other) && !is_former(other, one))
         };
         let split = self.counted.iter().filter(|(_, partitions)| is_split(partitions));
         split.map(|(account, _)| account.clone()).collect()
     }
 
-    fn record(&mut self, log: &Log, index: usize, at: usize, lost: &BTreeSet<(usize, u64)>) -> Outcome {
+    fn record(
+        &mut self,
+        log: &Log,
+        index: usize,
+        at: usize,
+        lost: &BTreeSet<(usize, u64)>,
+    ) -> Outcome {
         let partition = &log.partitions[index];
         let (source, record) = (source_name(partition), &partition.records[at]);
         match &record.meaning {
             Meaning::Tombstone => Outcome::Skipped,
             Meaning::Rejected(reason, path) => {
-                let payload = String::from_utf8_lossy(record.payload.as_ref().expect("only a tombstone has none"));
+                let payload = String::from_utf8_lossy(
+                    record.payload.as_ref().expect("only a tombstone has none"),
+                );
                 let key = record.key.as_ref().map(|key| String::from_utf8_lossy(key));
                 let stamp = or_none(record.timestamp_ms.as_ref());
-                let value = format!("{reason} {} stamped {stamp}, key {key:?}, {payload}", path.unwrap_or_default());
+                let value = format!(
+                    "{reason} {} stamped {stamp}, key {key:?}, {payload}",
+                    path.unwrap_or_default()
+                );
                 self.rows.insert(format!("rejected {source} {}", record.offset), value);
                 Outcome::Rejected
             }
@@ -229,22 +264,37 @@ impl Fold {
         let sequence = self.sequence;
         self.organizations.insert((account.clone(), String::new()));
         match kind {
-            Kind::Activity { organization, user } => self.activity(account, organization.as_ref(), user, *time_ms),
+            Kind::Activity { organization, user } => {
+                self.activity(account, organization.as_ref(), user, *time_ms)
+            }
             Kind::Test(test) => self.test(account, test, *time_ms, source),
             Kind::Purchased { seats } => {
                 self.rows.insert(format!("license {account}/ {place}"), seats.to_string());
             }
             Kind::Allocated { organization, seats } => {
                 self.name(account, organization);
-                self.rows.insert(format!("license {account}/{organization} {place}"), seats.to_string());
+                self.rows
+                    .insert(format!("license {account}/{organization} {place}"), seats.to_string());
             }
             Kind::Assigned { organization, user, project, license_source } => {
                 let license_source = Some(license_source.as_ref().unwrap_or(account).clone());
-                let fact = SeatFact { order, sequence, is_assigned: true, project: project.clone(), license_source };
+                let fact = SeatFact {
+                    order,
+                    sequence,
+                    is_assigned: true,
+                    project: project.clone(),
+                    license_source,
+                };
                 self.seat_fact(account, organization, user, fact);
             }
             Kind::Revoked { organization, user } => {
-                let fact = SeatFact { order, sequence, is_assigned: false, project: None, license_source: None };
+                let fact = SeatFact {
+                    order,
+                    sequence,
+                    is_assigned: false,
+                    project: None,
+                    license_source: None,
+                };
                 self.seat_fact(account, organization, user, fact);
             }
             Kind::Plan { kind, organization, plan, monthly_quota } => {
@@ -252,7 +302,10 @@ impl Fold {
                 let value = format!("{kind} {plan} {}", or_none(monthly_quota.as_ref()));
                 self.rows.insert(format!("plan {account}/{organization} {place}"), value);
                 if *kind != "adjusted" {
-                    self.anchors.entry((account.clone(), organization.clone())).or_default().push(*time_ms);
+                    self.anchors
+                        .entry((account.clone(), organization.clone()))
+                        .or_default()
+                        .push(*time_ms);
                 }
             }
             Kind::Account { name, zone } => {
@@ -280,7 +333,13 @@ impl Fold {
             }
             Kind::Project { organization, project, name } => {
                 self.name(account, organization);
-                self.describe(account, format!("project {organization}/{project}"), "name", name.as_ref(), &order);
+                self.describe(
+                    account,
+                    format!("project {organization}/{project}"),
+                    "name",
+                    name.as_ref(),
+                    &order,
+                );
             }
         }
     }
@@ -299,7 +358,14 @@ impl Fold {
     }
 
     /// A directory field; an empty text has no effect.
-    fn describe(&mut self, account: &str, entity: String, field: &'static str, value: Option<&String>, order: &Order) {
+    fn describe(
+        &mut self,
+        account: &str,
+        entity: String,
+        field: &'static str,
+        value: Option<&String>,
+        order: &Order,
+    ) {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             self.latest((account.to_owned(), entity, field), order.clone(), value.clone());
         }
@@ -310,7 +376,9 @@ impl Fold {
         let seat = (account.to_owned(), organization.to_owned(), user.to_owned());
         let facts = self.seats.entry(seat).or_default();
         // Facts of the same kind at the same time are one, the first in the log.
-        let same = |other: &SeatFact| other.order.0 == fact.order.0 && other.is_assigned == fact.is_assigned;
+        let same = |other: &SeatFact| {
+            other.order.0 == fact.order.0 && other.is_assigned == fact.is_assigned
+        };
         if !facts.iter().any(same) {
             facts.push(fact);
         }
@@ -318,7 +386,10 @@ impl Fold {
 
     /// The zone that applies now: the latest known, whatever its time.
     fn zone(&self, account: &str) -> Zone {
-        let latest = self.zones.get(account).and_then(|facts| facts.iter().max_by_key(|(order, _)| order.clone()));
+        let latest = self
+            .zones
+            .get(account)
+            .and_then(|facts| facts.iter().max_by_key(|(order, _)| order.clone()));
         latest.map_or(Zone::UTC, |(_, zone)| self.release.rules(*zone))
     }
 
@@ -332,8 +403,9 @@ impl Fold {
         let mut starts_ms = Vec::new();
         for ((seat_account, seat_organization, seat_user), facts) in &self.seats {
             if seat_account == account && seat_user == user {
-                let within =
-                    intervals(facts).into_iter().find(|(fact, end_ms)| lies_in(time_ms, fact.order.0, *end_ms));
+                let within = intervals(facts)
+                    .into_iter()
+                    .find(|(fact, end_ms)| lies_in(time_ms, fact.order.0, *end_ms));
                 starts_ms.extend(within.map(|(fact, _)| (seat_organization.clone(), fact.order.0)));
             }
         }
@@ -358,7 +430,8 @@ impl Fold {
         }
         executions.run += test.tests;
         let anchors = self.anchors.get(&(account.to_owned(), organization.clone()));
-        let anchor_ms = anchors.and_then(|times| times.iter().copied().filter(|anchor| *anchor <= time_ms).max());
+        let anchor_ms = anchors
+            .and_then(|times| times.iter().copied().filter(|anchor| *anchor <= time_ms).max());
         if let Some(anchor_ms) = anchor_ms {
             let month = month_of(zone, anchor_ms, time_ms);
             let key = (account.to_owned(), organization, anchor_ms, month, day);
@@ -369,7 +442,8 @@ impl Fold {
     /// The expected progress of a partition at `next_offset`.
     pub(super) fn progress_at(&self, log: &Log, index: usize, next_offset: u64) -> Progress {
         let mut progress = Progress { next_offset, ..Progress::default() };
-        for (_, outcome) in self.outcomes[index].iter().filter(|(offset, _)| *offset < next_offset) {
+        for (_, outcome) in self.outcomes[index].iter().filter(|(offset, _)| *offset < next_offset)
+        {
             match outcome {
                 Outcome::Accepted => progress.accepted += 1,
                 Outcome::Rejected => progress.rejected += 1,
@@ -378,7 +452,8 @@ impl Fold {
             }
         }
         let passed = next_offset - log.partitions[index].first_offset;
-        progress.absent = passed - progress.accepted - progress.rejected - progress.duplicates - progress.skipped;
+        progress.absent =
+            passed - progress.accepted - progress.rejected - progress.duplicates - progress.skipped;
         progress
     }
 
@@ -386,7 +461,10 @@ impl Fold {
     pub(super) fn view(&self) -> View {
         let mut view = self.rows.clone();
         for ((account, organization, day), users) in &self.active_users {
-            view.insert(format!("active_users {account}/{organization} {day}"), format!("{users:?}"));
+            view.insert(
+                format!("active_users {account}/{organization} {day}"),
+                format!("{users:?}"),
+            );
         }
         for ((account, organization, project, day), counts) in &self.executions {
             let Executions { run, uploaded, duration_ms } = counts;
@@ -394,7 +472,10 @@ impl Fold {
             view.insert(key, format!("{run} run, {uploaded} uploaded, {duration_ms} ms"));
         }
         for ((account, organization, anchor_ms, month, day), tests) in &self.quota {
-            let key = format!("quota {account}/{organization} month {month} from {} {day}", text(*anchor_ms));
+            let key = format!(
+                "quota {account}/{organization} month {month} from {} {day}",
+                text(*anchor_ms)
+            );
             view.insert(key, tests.to_string());
         }
         for (account, organization) in &self.organizations {
@@ -410,32 +491,54 @@ impl Fold {
         view
     }
 
-    fn view_seat(&self, view: &mut View, (account, organization, user): (&str, &str, &str), facts: &[SeatFact]) {
+    fn view_seat(
+        &self,
+        view: &mut View,
+        (account, organization, user): (&str, &str, &str),
+        facts: &[SeatFact],
+    ) {
         let intervals = intervals(facts);
         let last_start_ms = intervals.last().map(|(fact, _)| fact.order.0);
         for (fact, end_ms) in intervals {
             let start_ms = fact.order.0;
             let none = Vec::new();
-            let activities = self.activities.get(&(account.to_owned(), user.to_owned())).unwrap_or(&none);
+            let activities =
+                self.activities.get(&(account.to_owned(), user.to_owned())).unwrap_or(&none);
             // Activation goes by the current facts, last use by the facts known at each activity.
-            let activates =
-                |activity: &&Activity| activity.sequence > fact.sequence && lies_in(activity.time_ms, start_ms, end_ms);
-            let first_ms = activities.iter().filter(activates).map(|activity| activity.time_ms).min();
-            let uses = |activity: &&Activity| activity.starts_ms.contains(&(organization.to_owned(), start_ms));
+            let activates = |activity: &&Activity| {
+                activity.sequence > fact.sequence && lies_in(activity.time_ms, start_ms, end_ms)
+            };
+            let first_ms =
+                activities.iter().filter(activates).map(|activity| activity.time_ms).min();
+            let uses = |activity: &&Activity| {
+                activity.starts_ms.contains(&(organization.to_owned(), start_ms))
+            };
             let last_ms = activities.iter().filter(uses).map(|activity| activity.time_ms).max();
-            let last_ms = last_ms.map(|last_ms| end_ms.map_or(last_ms, |end_ms| last_ms.min(end_ms)));
+            let last_ms =
+                last_ms.map(|last_ms| end_ms.map_or(last_ms, |end_ms| last_ms.min(end_ms)));
             let used = first_ms.map_or_else(
                 || "never used".to_owned(),
-                |first_ms| format!("used from {} to {}", text(first_ms), last_ms.map_or_else(String::new, text)),
+                |first_ms| {
+                    format!(
+                        "used from {} to {}",
+                        text(first_ms),
+                        last_ms.map_or_else(String::new, text)
+                    )
+                },
             );
             let end = end_ms.map_or_else(|| "open".to_owned(), text);
-            let (project, license_source) = (or_none(fact.project.as_ref()), or_none(fact.license_source.as_ref()));
+            let (project, license_source) =
+                (or_none(fact.project.as_ref()), or_none(fact.license_source.as_ref()));
             let place = format!("{} {}", fact.order.1, fact.order.2);
             let key = format!("seat {account}/{organization}/{user} from {}", text(start_ms));
-            let latest = if Some(start_ms) == last_start_ms { "the latest" } else { "followed by another" };
+            let latest =
+                if Some(start_ms) == last_start_ms { "the latest" } else { "followed by another" };
             view.insert(
                 key,
-                format!("to {end}, project {project}, source {license_source}, by {place}, {used}, {latest}"),
+                format!(
+                    "to {end}, project {project}, source {license_source}, by {place}, {used}, \
+                    {latest}"
+                ),
             );
         }
     }

@@ -65,7 +65,16 @@ impl Universe {
     fn new(dice: &mut Dice, clocks_agree: bool) -> Self {
         let (zone, odd) = *dice.pick(&ODDITIES);
         let odd_ms = DateTime::parse_from_rfc3339(odd).expect("written above").timestamp_millis();
-        let steps = [1, 30 * 60 * SECOND_MS, HOUR_MS, 23 * HOUR_MS, DAY_MS, 25 * HOUR_MS, 28 * DAY_MS, 30 * DAY_MS];
+        let steps = [
+            1,
+            30 * 60 * SECOND_MS,
+            HOUR_MS,
+            23 * HOUR_MS,
+            DAY_MS,
+            25 * HOUR_MS,
+            28 * DAY_MS,
+            30 * DAY_MS,
+        ];
         let far = [31 * DAY_MS, 61 * DAY_MS, 92 * DAY_MS, 365 * DAY_MS];
         let mut instants_ms = vec![odd_ms];
         for _ in 0..6 {
@@ -74,7 +83,9 @@ impl Universe {
         }
         instants_ms.push(odd_ms + dice.pick(&far));
         instants_ms.push(odd_ms - dice.pick(&far));
-        let zones = [zone, dice.pick(&ODDITIES).0, "UTC"].map(|name| name.parse().expect("written above")).to_vec();
+        let zones = [zone, dice.pick(&ODDITIES).0, "UTC"]
+            .map(|name| name.parse().expect("written above"))
+            .to_vec();
         // A month's end in one zone, which is long past or still ahead in another.
         for zone in &zones {
             let edge_ms = month_start(*zone, *dice.pick(&instants_ms), *dice.pick(&[2, 2, 3]));
@@ -90,7 +101,9 @@ impl Universe {
     fn kind(&self, dice: &mut Dice) -> Kind {
         let organization = (*dice.pick(&ORGANIZATIONS)).to_owned();
         let user = (*dice.pick(&USERS)).to_owned();
-        let text = |dice: &mut Dice| dice.chance(70).then(|| (*dice.pick(&["", "Ann", "Bö\"b\n"])).to_owned());
+        let text = |dice: &mut Dice| {
+            dice.chance(70).then(|| (*dice.pick(&["", "Ann", "Bö\"b\n"])).to_owned())
+        };
         match dice.weighted(&[25, 30, 3, 3, 12, 8, 9, 7, 4, 2, 2]) {
             0 => Kind::Activity { organization: dice.chance(70).then_some(organization), user },
             1 => Kind::Test(Test {
@@ -118,14 +131,23 @@ impl Universe {
                 plan: (*dice.pick(&["free", "pro"])).to_owned(),
                 monthly_quota: dice.chance(80).then_some(100),
             },
-            7 => Kind::Account { name: text(dice), zone: dice.chance(80).then(|| *dice.pick(&self.zones)) },
+            7 => Kind::Account {
+                name: text(dice),
+                zone: dice.chance(80).then(|| *dice.pick(&self.zones)),
+            },
             8 => Kind::Organization {
                 organization,
                 name: text(dice),
-                parent: dice.chance(60).then(|| dice.chance(70).then(|| (*dice.pick(&ORGANIZATIONS)).to_owned())),
+                parent: dice
+                    .chance(60)
+                    .then(|| dice.chance(70).then(|| (*dice.pick(&ORGANIZATIONS)).to_owned())),
             },
             9 => Kind::User { user, name: text(dice), email: text(dice) },
-            _ => Kind::Project { organization, project: (*dice.pick(&PROJECTS)).to_owned(), name: text(dice) },
+            _ => Kind::Project {
+                organization,
+                project: (*dice.pick(&PROJECTS)).to_owned(),
+                name: text(dice),
+            },
         }
     }
 
@@ -147,8 +169,14 @@ impl Writer {
     fn new(partition: u32, universe: &Universe, dice: &mut Dice) -> Self {
         let first_offset = *dice.pick(&[0, 0, 7, 5_000_000]);
         let next_offset = first_offset + *dice.pick(&[0, 0, 0, 2]);
-        let log = PartitionLog { partition, first_offset, records: Vec::new(), phase_ends: Vec::new() };
-        Self { log, next_offset, clock_ms: universe.stamps_from_ms, clocks_agree: universe.clocks_agree }
+        let log =
+            PartitionLog { partition, first_offset, records: Vec::new(), phase_ends: Vec::new() };
+        Self {
+            log,
+            next_offset,
+            clock_ms: universe.stamps_from_ms,
+            clocks_agree: universe.clocks_agree,
+        }
     }
 
     /// The next record's offset and timestamp, mostly ordinary.
@@ -160,7 +188,8 @@ impl Writer {
         };
         self.clock_ms += *dice.pick(&[0, 1, SECOND_MS, HOUR_MS, 7 * HOUR_MS]);
         // Producers' clocks differ, and Kafka keeps their timestamps.
-        let skew_ms = if dice.chance(15) { *dice.pick(&[-DAY_MS, -HOUR_MS, HOUR_MS, DAY_MS]) } else { 0 };
+        let skew_ms =
+            if dice.chance(15) { *dice.pick(&[-DAY_MS, -HOUR_MS, HOUR_MS, DAY_MS]) } else { 0 };
         let is_stamped = !dice.chance(3);
         let stamp = match self.clocks_agree {
             true => Some(self.clock_ms),
@@ -241,8 +270,14 @@ fn say_nonsense(mut event: SimEvent, stamp: Option<i64>, dice: &mut Dice) -> Sai
         4 => {
             let mut said = say(event, stamp, dice);
             let is_event = matches!(said.meaning, Meaning::Event(_));
-            said.key = dice.pick(&[None, Some(b"someone".to_vec()), Some(b"042".to_vec()), Some(Vec::new())]).clone();
-            let meaning = if is_event { Meaning::Rejected("invalid_field", Some("$key")) } else { said.meaning };
+            said.key = dice
+                .pick(&[None, Some(b"someone".to_vec()), Some(b"042".to_vec()), Some(Vec::new())])
+                .clone();
+            let meaning = if is_event {
+                Meaning::Rejected("invalid_field", Some("$key"))
+            } else {
+                said.meaning
+            };
             Said { meaning, ..said }
         }
         kind => {
@@ -273,7 +308,8 @@ pub(super) fn generate(seed: u64, clocks_agree: bool) -> Log {
     let phases = dice.weighted(&[0, 50, 20, 30]);
     let partitions_at_first = dice.weighted(&[0, 50, 50]);
     let numbers = &PARTITIONS[..partitions_at_first + phases - 1];
-    let mut writers: Vec<Writer> = numbers.iter().map(|&number| Writer::new(number, &universe, dice)).collect();
+    let mut writers: Vec<Writer> =
+        numbers.iter().map(|&number| Writer::new(number, &universe, dice)).collect();
     let mut events: Vec<SimEvent> = Vec::new();
     for phase in 0..phases {
         // Time goes on for all partitions.
@@ -283,7 +319,13 @@ pub(super) fn generate(seed: u64, clocks_agree: bool) -> Log {
         let route: Vec<usize> = universe.accounts.iter().map(|_| dice.below(partitions)).collect();
         for _ in 0..dice.between(2, if phases == 1 { 70 } else { 35 }) {
             let account = dice.below(universe.accounts.len());
-            write_record(&universe, universe.accounts[account], &mut writers[route[account]], &mut events, dice);
+            write_record(
+                &universe,
+                universe.accounts[account],
+                &mut writers[route[account]],
+                &mut events,
+                dice,
+            );
         }
         for writer in &mut writers {
             writer.end_phase(dice);
@@ -302,13 +344,15 @@ fn write_record(
     let earlier: Vec<LogRecord> =
         writer.log.records.iter().filter(|record| record.is_event_of(account)).cloned().collect();
     if !earlier.is_empty() && dice.chance(25) {
-        let tests: Vec<LogRecord> = earlier.iter().filter(|record| record.is_test()).cloned().collect();
+        let tests: Vec<LogRecord> =
+            earlier.iter().filter(|record| record.is_test()).cloned().collect();
         let of_tests = !tests.is_empty() && dice.chance(60);
         return repeat(universe, dice.pick(if of_tests { &tests } else { &earlier }), writer, dice);
     }
     let place = writer.place(dice);
     // Events of an account from before its move are sometimes repeated too.
-    let of_account: Vec<&SimEvent> = events.iter().filter(|event| event.account == account).collect();
+    let of_account: Vec<&SimEvent> =
+        events.iter().filter(|event| event.account == account).collect();
     let event = match dice.chance(4) && !of_account.is_empty() {
         true => (*dice.pick(&of_account)).clone(),
         false => universe.event(account, dice),

@@ -1,4 +1,5 @@
-//! The driver's loads: one query per table, which may fail, break off, or see writes that arrive between two tables.
+//! The driver's loads: one query per table, which may fail, break off, or see writes that arrive
+//! between two tables.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +51,8 @@ impl<'l> Driver<'l> {
             if self.dice.chance(10) {
                 self.land_late();
             }
-            let store = if self.is_mutant(Mutant::LoadsStaleRows) { &self.stale } else { &self.store };
+            let store =
+                if self.is_mutant(Mutant::LoadsStaleRows) { &self.stale } else { &self.store };
             store.load_table(query, held.lane.source(), missing, &mut loaded);
             if breaks && query == breaks_at {
                 truncate(&mut loaded, &mut self.dice);
@@ -77,7 +79,10 @@ impl<'l> Driver<'l> {
             }
             Some(Mutant::TakesLaterMonthsForEmpty) => {
                 let earlier = |last: YearMonth| YearMonth(last.0 - 1);
-                loaded.extents.iter_mut().for_each(|extent| extent.last_counted = extent.last_counted.map(earlier));
+                loaded
+                    .extents
+                    .iter_mut()
+                    .for_each(|extent| extent.last_counted = extent.last_counted.map(earlier));
             }
             Some(Mutant::JudgesByLaterFacts) => {
                 let earlier = |source: &str, offset: &mut u64| {
@@ -85,9 +90,18 @@ impl<'l> Driver<'l> {
                         *offset = (*offset).min(next_offset.saturating_sub(1));
                     }
                 };
-                loaded.zone_facts.iter_mut().for_each(|fact| earlier(&fact.source, &mut fact.offset));
-                loaded.plan_facts.iter_mut().for_each(|fact| earlier(&fact.source, &mut fact.offset));
-                loaded.seat_facts.iter_mut().for_each(|fact| earlier(&fact.source, &mut fact.offset));
+                loaded
+                    .zone_facts
+                    .iter_mut()
+                    .for_each(|fact| earlier(&fact.source, &mut fact.offset));
+                loaded
+                    .plan_facts
+                    .iter_mut()
+                    .for_each(|fact| earlier(&fact.source, &mut fact.offset));
+                loaded
+                    .seat_facts
+                    .iter_mut()
+                    .for_each(|fact| earlier(&fact.source, &mut fact.offset));
             }
             Some(Mutant::ForgetsWhoCounted) => loaded.met_by.clear(),
             Some(Mutant::ForgetsOtherSources) => {
@@ -142,7 +156,8 @@ impl Deltas {
             self.executions.insert(key, row.count);
         }
         for row in &loaded.quota_usage {
-            let key = (row.account.clone(), row.organization.clone(), row.anchor_ms, row.month, row.day);
+            let key =
+                (row.account.clone(), row.organization.clone(), row.anchor_ms, row.month, row.day);
             self.quota.insert(key, row.tests);
         }
     }
@@ -157,7 +172,8 @@ impl Deltas {
             row.count.duration_ms -= before.duration_ms;
         }
         for row in &mut rows.quota_usage {
-            let key = (row.account.clone(), row.organization.clone(), row.anchor_ms, row.month, row.day);
+            let key =
+                (row.account.clone(), row.organization.clone(), row.anchor_ms, row.month, row.day);
             row.tests -= self.quota.insert(key, row.tests).unwrap_or_default();
         }
     }

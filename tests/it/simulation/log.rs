@@ -1,7 +1,7 @@
 //! The logs of a simulation: records with their meaning, bytes and position.
 //!
-//! A record is kept twice, as the bytes that the pipeline gets and as the meaning that the naive fold walks, so that
-//! neither depends on the decoder being right.
+//! A record is kept twice, as the bytes that the pipeline gets and as the meaning that the naive
+//! fold walks, so that neither depends on the decoder being right.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,8 +25,8 @@ pub(super) struct PartitionLog {
     /// The first offset that the log holds when it is read first. There need not be a record.
     pub(super) first_offset: u64,
     pub(super) records: Vec<LogRecord>,
-    /// For each phase, how many records there are at its end, and the high watermark. It lies beyond the last record
-    /// where a transaction marker follows.
+    /// For each phase, how many records there are at its end, and the high watermark. It lies
+    /// beyond the last record where a transaction marker follows.
     pub(super) phase_ends: Vec<PhaseEnd>,
 }
 
@@ -67,17 +67,53 @@ pub(super) struct SimEvent {
 /// What happened; see section 1 of the contract.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    Activity { organization: Option<String>, user: String },
+    Activity {
+        organization: Option<String>,
+        user: String,
+    },
     Test(Test),
-    Purchased { seats: u64 },
-    Allocated { organization: String, seats: u64 },
-    Assigned { organization: String, user: String, project: Option<String>, license_source: Option<String> },
-    Revoked { organization: String, user: String },
-    Plan { kind: &'static str, organization: String, plan: String, monthly_quota: Option<u64> },
-    Account { name: Option<String>, zone: Option<Zone> },
-    Organization { organization: String, name: Option<String>, parent: Option<Option<String>> },
-    User { user: String, name: Option<String>, email: Option<String> },
-    Project { organization: String, project: String, name: Option<String> },
+    Purchased {
+        seats: u64,
+    },
+    Allocated {
+        organization: String,
+        seats: u64,
+    },
+    Assigned {
+        organization: String,
+        user: String,
+        project: Option<String>,
+        license_source: Option<String>,
+    },
+    Revoked {
+        organization: String,
+        user: String,
+    },
+    Plan {
+        kind: &'static str,
+        organization: String,
+        plan: String,
+        monthly_quota: Option<u64>,
+    },
+    Account {
+        name: Option<String>,
+        zone: Option<Zone>,
+    },
+    Organization {
+        organization: String,
+        name: Option<String>,
+        parent: Option<Option<String>>,
+    },
+    User {
+        user: String,
+        name: Option<String>,
+        email: Option<String>,
+    },
+    Project {
+        organization: String,
+        project: String,
+        name: Option<String>,
+    },
 }
 
 /// A `test.executed`.
@@ -100,7 +136,10 @@ impl Log {
         for (index, partition) in self.partitions.iter_mut().enumerate() {
             let is_kept = |record: &LogRecord| kept.contains(&(index, record.offset));
             for end in &mut partition.phase_ends {
-                end.records = partition.records[..end.records].iter().filter(|record| is_kept(record)).count();
+                end.records = partition.records[..end.records]
+                    .iter()
+                    .filter(|record| is_kept(record))
+                    .count();
             }
             partition.records.retain(is_kept);
         }
@@ -138,8 +177,13 @@ impl fmt::Display for Log {
             for partition in &self.partitions {
                 let start = if phase == 0 { 0 } else { partition.phase_ends[phase - 1].records };
                 let end = partition.phase_ends[phase];
-                let (number, first, high) = (partition.partition, partition.first_offset, end.high_watermark);
-                writeln!(f, "phase {phase}, partition {number}, first offset {first}, high watermark {high}:")?;
+                let (number, first, high) =
+                    (partition.partition, partition.first_offset, end.high_watermark);
+                writeln!(
+                    f,
+                    "phase {phase}, partition {number}, first offset {first}, high watermark \
+                    {high}:"
+                )?;
                 for record in &partition.records[start..end.records] {
                     writeln!(f, "  {record}")?;
                 }
@@ -155,8 +199,12 @@ impl fmt::Display for LogRecord {
         write!(f, "{} @ {stamp}: ", self.offset)?;
         match &self.meaning {
             Meaning::Tombstone => write!(f, "tombstone"),
-            Meaning::Rejected(reason, path) => write!(f, "rejected: {reason} {}", path.unwrap_or_default()),
-            Meaning::Event(event) => write!(f, "{} {} {:?}", text(event.time_ms), event.account, event.kind),
+            Meaning::Rejected(reason, path) => {
+                write!(f, "rejected: {reason} {}", path.unwrap_or_default())
+            }
+            Meaning::Event(event) => {
+                write!(f, "{} {} {:?}", text(event.time_ms), event.account, event.kind)
+            }
         }
     }
 }

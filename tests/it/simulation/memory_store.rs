@@ -11,9 +11,9 @@ use seatmeter::core::event::PlanKind;
 use seatmeter::core::id::Id;
 use seatmeter::core::load::{AccountExtent, Loaded, MetBy, Missing};
 use seatmeter::core::rollup::{
-    AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact,
-    OrganizationSeen, PlanFact, Progress, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind, SeatInterval, SeatOpened,
-    SeatUsage, Source, TestExecutions, ZoneFact,
+    AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field,
+    LaneRows, LicenseFact, OrganizationSeen, PlanFact, Progress, QuotaUsage, RejectedRecord,
+    SeatFact, SeatFactKind, SeatInterval, SeatOpened, SeatUsage, Source, TestExecutions, ZoneFact,
 };
 use seatmeter::core::takeover::{Claim, Claims};
 use seatmeter::core::topics::Topic;
@@ -62,7 +62,9 @@ pub(super) fn statements(drains: &[LaneRows]) -> Vec<Statement> {
     for drain in drains {
         let source = || drain.source.clone();
         tables[0].extend(drain.active_users.iter().cloned().map(Row::ActiveUsers));
-        tables[1].extend(drain.test_executions.iter().cloned().map(|row| Row::Executions(source(), row)));
+        tables[1].extend(
+            drain.test_executions.iter().cloned().map(|row| Row::Executions(source(), row)),
+        );
         tables[2].extend(drain.quota_usage.iter().cloned().map(|row| Row::Quota(source(), row)));
         tables[3].extend(drain.seat_facts.iter().cloned().map(Row::SeatFact));
         tables[4].extend(drain.seat_intervals.iter().cloned().map(Row::SeatInterval));
@@ -117,7 +119,11 @@ pub(super) struct MemoryStore {
 }
 
 /// Replaces a row by an equal one; with different rows the result would be undefined.
-fn replace<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(table: &mut BTreeMap<K, V>, key: K, value: V) {
+fn replace<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
+    table: &mut BTreeMap<K, V>,
+    key: K,
+    value: V,
+) {
     let Some(known) = table.get(&key) else {
         table.insert(key, value);
         return;
@@ -141,16 +147,26 @@ impl MemoryStore {
     fn write_row(&mut self, row: Row) {
         match row {
             Row::ActiveUsers(row) => {
-                self.active_users.entry((row.account, row.organization, row.day)).or_default().extend(row.users);
+                self.active_users
+                    .entry((row.account, row.organization, row.day))
+                    .or_default()
+                    .extend(row.users);
             }
             Row::Executions(source, row) => self.write_executions(source, row),
             Row::Quota(source, row) => self.write_quota(source, row),
             Row::SeatFact(row) => {
                 let seat = (row.account.clone(), row.organization.clone(), row.user.clone());
-                replace(&mut self.seat_facts, (seat, row.time_ms, row.kind, row.source.clone(), row.offset), row);
+                replace(
+                    &mut self.seat_facts,
+                    (seat, row.time_ms, row.kind, row.source.clone(), row.offset),
+                    row,
+                );
             }
             Row::SeatInterval(row) => {
-                let key = ((row.account.clone(), row.organization.clone(), row.user.clone()), row.start_ms);
+                let key = (
+                    (row.account.clone(), row.organization.clone(), row.user.clone()),
+                    row.start_ms,
+                );
                 self.seat_intervals.entry(key).or_default().merge(row);
             }
             Row::License(row) => {
@@ -158,11 +174,16 @@ impl MemoryStore {
                 replace(&mut self.licenses, key, row.seats);
             }
             Row::Plan(row) => {
-                let key = (row.account, Some(row.organization), row.time_ms, row.source, row.offset);
+                let key =
+                    (row.account, Some(row.organization), row.time_ms, row.source, row.offset);
                 replace(&mut self.plans, key, (row.kind, row.plan, row.monthly_quota));
             }
             Row::Zone(row) => {
-                replace(&mut self.zones, (row.account, None, row.time_ms, row.source, row.offset), row.zone);
+                replace(
+                    &mut self.zones,
+                    (row.account, None, row.time_ms, row.source, row.offset),
+                    row.zone,
+                );
             }
             Row::Directory(row) => self.write_directory(row),
             Row::Organization(row) => {
@@ -170,7 +191,12 @@ impl MemoryStore {
             }
             Row::Rejected(source, row) => replace(&mut self.rejected, (source, row.offset), row),
             Row::Claim(source, release, claim) => {
-                let known = self.claims.entry(source).or_default().entry(release.name().into()).or_default();
+                let known = self
+                    .claims
+                    .entry(source)
+                    .or_default()
+                    .entry(release.name().into())
+                    .or_default();
                 *known = claim.max(*known);
             }
             Row::AccountMove(row) => self.accounts.write_move(row),
@@ -212,7 +238,9 @@ impl MemoryStore {
             Entity::Account => "account".to_owned(),
             Entity::Organization(id) => format!("organization {id}"),
             Entity::User(id) => format!("user {id}"),
-            Entity::Project { organization, project } => format!("project {organization}/{project}"),
+            Entity::Project { organization, project } => {
+                format!("project {organization}/{project}")
+            }
         };
         let field = match row.field {
             Field::Name => "name",
@@ -220,7 +248,8 @@ impl MemoryStore {
             Field::Parent => "parent",
         };
         let value = (row.time_ms, row.source, row.offset, row.value);
-        let known = self.directory.entry((row.account, entity, field)).or_insert_with(|| value.clone());
+        let known =
+            self.directory.entry((row.account, entity, field)).or_insert_with(|| value.clone());
         if value > *known {
             *known = value;
         }
@@ -238,18 +267,30 @@ impl MemoryStore {
 
     /// The part of an answer that comes from the first `queries` tables; each is a separate query,
     /// and what is written between two of them is seen only by the later one.
-    pub(super) fn load_table(&self, query: usize, source: &Source, missing: &Missing, loaded: &mut Loaded) {
-        let is_whole =
-            |account: &Id| loaded.extents.iter().any(|known| known.account == *account && known.has_all_seats);
-        let is_needed =
-            |account: &Id, user: &Id| is_whole(account) || missing.users.iter().any(|(a, u)| a == account && u == user);
+    pub(super) fn load_table(
+        &self,
+        query: usize,
+        source: &Source,
+        missing: &Missing,
+        loaded: &mut Loaded,
+    ) {
+        let is_whole = |account: &Id| {
+            loaded.extents.iter().any(|known| known.account == *account && known.has_all_seats)
+        };
+        let is_needed = |account: &Id, user: &Id| {
+            is_whole(account) || missing.users.iter().any(|(a, u)| a == account && u == user)
+        };
         match query {
             0 => {
-                let moves_away =
-                    self.accounts.moves_away(source).filter(|left| missing.accounts.contains(&left.account));
+                let moves_away = self
+                    .accounts
+                    .moves_away(source)
+                    .filter(|left| missing.accounts.contains(&left.account));
                 loaded.moves_away.extend(moves_away);
-                let passed = |name: &Name| self.progress.iter().find(|(source, _)| source.name() == *name);
-                let met = self.accounts.met().filter(|(account, _)| missing.accounts.contains(account));
+                let passed =
+                    |name: &Name| self.progress.iter().find(|(source, _)| source.name() == *name);
+                let met =
+                    self.accounts.met().filter(|(account, _)| missing.accounts.contains(account));
                 loaded.met_by.extend(met.map(|(account, source)| MetBy {
                     account: account.clone(),
                     source: Arc::clone(source),
@@ -258,7 +299,8 @@ impl MemoryStore {
             }
             1 => {
                 for account in &missing.accounts {
-                    let facts = self.seat_facts.values().filter(|row| row.account == *account).count();
+                    let facts =
+                        self.seat_facts.values().filter(|row| row.account == *account).count();
                     loaded.extents.push(AccountExtent {
                         account: account.clone(),
                         has_all_seats: facts <= WHOLE_ACCOUNT_FACTS_MAX,
@@ -267,36 +309,66 @@ impl MemoryStore {
                 }
             }
             2 => loaded.zone_facts.extend(
-                self.zones.iter().filter(|((account, ..), _)| missing.accounts.contains(account)).map(|(key, zone)| {
-                    let (account, _, time_ms, source, offset) = key.clone();
-                    ZoneFact { account, time_ms, source, offset, zone: *zone }
-                }),
+                self.zones
+                    .iter()
+                    .filter(|((account, ..), _)| missing.accounts.contains(account))
+                    .map(|(key, zone)| {
+                        let (account, _, time_ms, source, offset) = key.clone();
+                        ZoneFact { account, time_ms, source, offset, zone: *zone }
+                    }),
             ),
             3 => loaded.plan_facts.extend(
-                self.plans.iter().filter(|((account, ..), _)| missing.accounts.contains(account)).map(|(key, row)| {
-                    let (account, organization, time_ms, source, offset) = key.clone();
-                    let organization = organization.expect("plans belong to organizations");
-                    let (kind, plan, monthly_quota) = row.clone();
-                    PlanFact { account, organization, time_ms, source, offset, kind, plan, monthly_quota }
-                }),
+                self.plans
+                    .iter()
+                    .filter(|((account, ..), _)| missing.accounts.contains(account))
+                    .map(|(key, row)| {
+                        let (account, organization, time_ms, source, offset) = key.clone();
+                        let organization = organization.expect("plans belong to organizations");
+                        let (kind, plan, monthly_quota) = row.clone();
+                        PlanFact {
+                            account,
+                            organization,
+                            time_ms,
+                            source,
+                            offset,
+                            kind,
+                            plan,
+                            monthly_quota,
+                        }
+                    }),
             ),
             4 => loaded.organizations.extend(
-                self.organizations.iter().filter(|(account, _)| missing.accounts.contains(account)).map(|key| {
-                    let (account, organization) = key.clone();
-                    OrganizationSeen { account, organization }
-                }),
+                self.organizations
+                    .iter()
+                    .filter(|(account, _)| missing.accounts.contains(account))
+                    .map(|key| {
+                        let (account, organization) = key.clone();
+                        OrganizationSeen { account, organization }
+                    }),
             ),
             5 => {
-                let rows = self.seat_facts.values().filter(|row| is_needed(&row.account, &row.user));
+                let rows =
+                    self.seat_facts.values().filter(|row| is_needed(&row.account, &row.user));
                 let rows: Vec<SeatFact> = rows.cloned().collect();
                 loaded.seat_facts.extend(rows);
             }
             6 => {
-                let rows = self.seat_intervals.iter().filter(|(((account, _, user), _), _)| is_needed(account, user));
+                let rows = self
+                    .seat_intervals
+                    .iter()
+                    .filter(|(((account, _, user), _), _)| is_needed(account, user));
                 loaded.seat_usage.extend(rows.filter_map(|(key, interval)| {
                     let ((account, organization, user), start_ms) = key.clone();
-                    let (first_active_ms, last_active_ms) = (interval.first_active_ms?, interval.last_active_ms?);
-                    Some(SeatUsage { account, organization, user, start_ms, first_active_ms, last_active_ms })
+                    let (first_active_ms, last_active_ms) =
+                        (interval.first_active_ms?, interval.last_active_ms?);
+                    Some(SeatUsage {
+                        account,
+                        organization,
+                        user,
+                        start_ms,
+                        first_active_ms,
+                        last_active_ms,
+                    })
                 }));
             }
             7 => {
@@ -316,10 +388,13 @@ impl MemoryStore {
                 }
             }
             _ => {
-                for ((account, organization, anchor_ms, month, day, by), (tests, upto)) in &self.quota {
+                for ((account, organization, anchor_ms, month, day, by), (tests, upto)) in
+                    &self.quota
+                {
                     if by == source && names_counter(missing, account, organization, *day) {
                         let (account, organization) = (account.clone(), organization.clone());
-                        let (anchor_ms, month, day, tests, upto) = (*anchor_ms, *month, *day, *tests, *upto);
+                        let (anchor_ms, month, day, tests, upto) =
+                            (*anchor_ms, *month, *day, *tests, *upto);
                         loaded.quota_usage.push(QuotaUsage {
                             account,
                             organization,
@@ -339,7 +414,8 @@ impl MemoryStore {
     fn last_counted(&self, source: &Source, account: &Id) -> Option<YearMonth> {
         let executions = self.executions.keys().map(|(of, _, _, day, by)| (of, *day, by));
         let quota = self.quota.keys().map(|(of, _, _, _, day, by)| (of, *day, by));
-        let of_account = executions.chain(quota).filter(|(of, _, by)| *of == account && *by == source);
+        let of_account =
+            executions.chain(quota).filter(|(of, _, by)| *of == account && *by == source);
         of_account.map(|(_, day, _)| YearMonth(calendar_month(from_days(day.0)))).max()
     }
 
@@ -348,27 +424,46 @@ impl MemoryStore {
         self.accounts.split()
     }
 
-    /// The latest time among the rows of a topic; of rows that hold a day, a time before which that day cannot begin.
+    /// The latest time among the rows of a topic; of rows that hold a day, a time before which that
+    /// day cannot begin.
     pub(super) fn latest_ms(&self, account: &str, topic: Topic) -> i64 {
         let of = |id: &Id| id.to_string() == account;
         let day_ms = |day: &Day| i64::from(day.0) * 24 * 3_600_000 - 15 * 3_600_000;
-        let facts = |keys: Vec<&FactKey>| keys.into_iter().filter(|key| of(&key.0)).map(|key| key.2).max();
-        let used = self.seat_intervals.iter().filter(|(((id, ..), _), _)| of(id)).map(|(_, interval)| interval);
+        let facts =
+            |keys: Vec<&FactKey>| keys.into_iter().filter(|key| of(&key.0)).map(|key| key.2).max();
+        let used = self
+            .seat_intervals
+            .iter()
+            .filter(|(((id, ..), _), _)| of(id))
+            .map(|(_, interval)| interval);
         let latest_ms = match topic {
             Topic::Directory => {
-                let stated = self.directory.iter().filter(|((id, ..), _)| of(id)).map(|(_, row)| row.0).max();
+                let stated = self
+                    .directory
+                    .iter()
+                    .filter(|((id, ..), _)| of(id))
+                    .map(|(_, row)| row.0)
+                    .max();
                 facts(self.zones.keys().collect()).max(stated)
             }
             Topic::Seats => {
-                let held = self.seat_facts.values().filter(|row| of(&row.account)).map(|row| row.time_ms).max();
+                let held = self
+                    .seat_facts
+                    .values()
+                    .filter(|row| of(&row.account))
+                    .map(|row| row.time_ms)
+                    .max();
                 facts(self.licenses.keys().collect())
                     .max(held)
                     .max(used.filter_map(|interval| interval.first_active_ms).max())
             }
             Topic::Uses => used.filter_map(|interval| interval.last_active_ms).max(),
-            Topic::Activity => self.active_users.keys().filter(|key| of(&key.0)).map(|key| day_ms(&key.2)).max(),
+            Topic::Activity => {
+                self.active_users.keys().filter(|key| of(&key.0)).map(|key| day_ms(&key.2)).max()
+            }
             Topic::Tests => {
-                let executed = self.executions.keys().filter(|key| of(&key.0)).map(|key| day_ms(&key.3)).max();
+                let executed =
+                    self.executions.keys().filter(|key| of(&key.0)).map(|key| day_ms(&key.3)).max();
                 facts(self.plans.keys().collect()).max(executed)
             }
         };
@@ -381,11 +476,17 @@ impl MemoryStore {
         for ((account, organization, day), users) in &self.active_users {
             let users: BTreeSet<u64> = users.iter().collect();
             let organization = organization.as_ref().map_or_else(String::new, Id::to_string);
-            view.insert(format!("active_users {account}/{organization} {}", from_days(day.0)), format!("{users:?}"));
+            view.insert(
+                format!("active_users {account}/{organization} {}", from_days(day.0)),
+                format!("{users:?}"),
+            );
         }
         for ((account, organization, project, day, source), (count, _)) in &self.executions {
             let project = project.as_ref().map_or_else(String::new, Id::to_string);
-            let key = format!("executions {account}/{organization}/{project} by {source} {}", from_days(day.0));
+            let key = format!(
+                "executions {account}/{organization}/{project} by {source} {}",
+                from_days(day.0)
+            );
             let ExecutionCount { run, uploaded, duration_ms } = count;
             view.insert(key, format!("{run} run, {uploaded} uploaded, {duration_ms} ms"));
         }
@@ -423,23 +524,35 @@ impl MemoryStore {
         }
         for ((account, organization, anchor_ms, month, day), tests) in used {
             let (start, day) = (text(*anchor_ms), from_days(day.0));
-            view.insert(format!("quota {account}/{organization} month {month} from {start} {day}"), tests.to_string());
+            view.insert(
+                format!("quota {account}/{organization} month {month} from {start} {day}"),
+                tests.to_string(),
+            );
         }
     }
 
     fn view_facts(&self, view: &mut View) {
         for ((account, organization, time_ms, source, offset), seats) in &self.licenses {
             let organization = organization.as_ref().map_or_else(String::new, Id::to_string);
-            let key = format!("license {account}/{organization} {} {source} {offset}", text(*time_ms));
+            let key =
+                format!("license {account}/{organization} {} {source} {offset}", text(*time_ms));
             view.insert(key, seats.to_string());
         }
-        for ((account, organization, time_ms, source, offset), (kind, plan, monthly_quota)) in &self.plans {
+        for ((account, organization, time_ms, source, offset), (kind, plan, monthly_quota)) in
+            &self.plans
+        {
             let organization = organization.as_ref().map_or_else(String::new, Id::to_string);
             let key = format!("plan {account}/{organization} {} {source} {offset}", text(*time_ms));
-            view.insert(key, format!("{} {plan} {}", kind.as_str(), or_none(monthly_quota.as_ref())));
+            view.insert(
+                key,
+                format!("{} {plan} {}", kind.as_str(), or_none(monthly_quota.as_ref())),
+            );
         }
         for ((account, _, time_ms, source, offset), zone) in &self.zones {
-            view.insert(format!("zone {account} {} {source} {offset}", text(*time_ms)), zone.to_string());
+            view.insert(
+                format!("zone {account} {} {source} {offset}", text(*time_ms)),
+                zone.to_string(),
+            );
         }
     }
 
@@ -460,7 +573,10 @@ impl MemoryStore {
         let by = opened.as_ref().map_or_else(
             || "by nothing".to_owned(),
             |SeatOpened { source, offset, project, license_source }| {
-                format!("project {}, source {license_source}, by {source} {offset}", or_none(project.as_ref()))
+                format!(
+                    "project {}, source {license_source}, by {source} {offset}",
+                    or_none(project.as_ref())
+                )
             },
         );
         let key = format!("seat {account}/{organization}/{user} from {}", text(start_ms));
@@ -477,8 +593,7 @@ pub(super) const LOAD_QUERIES: usize = 9;
 
 fn names_counter(missing: &Missing, account: &Id, organization: &Id, day: Day) -> bool {
     let month = calendar_month(from_days(day.0));
-    missing
-        .counters
-        .iter()
-        .any(|block| block.account == *account && block.organization == *organization && block.month.0 == month)
+    missing.counters.iter().any(|block| {
+        block.account == *account && block.organization == *organization && block.month.0 == month
+    })
 }

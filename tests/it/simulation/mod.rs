@@ -87,10 +87,21 @@ fn run(run: &Run) -> Result<Stats, String> {
     let written = run.log();
     let log = if run.hurries { run.log().in_one_phase() } else { run.log() };
     let attempt = || {
-        let records: Vec<Vec<Delivered<'_>>> =
-            log.partitions.iter().map(|partition| partition.records.iter().map(delivered).collect()).collect();
+        let records: Vec<Vec<Delivered<'_>>> = log
+            .partitions
+            .iter()
+            .map(|partition| partition.records.iter().map(delivered).collect())
+            .collect();
         let written = run.hurries.then_some(&written);
-        Driver::new(&log, written, &records, Dice::new(run.schedule, 1), run.faults.clone(), run.mutant).run()
+        Driver::new(
+            &log,
+            written,
+            &records,
+            Dice::new(run.schedule, 1),
+            run.faults.clone(),
+            run.mutant,
+        )
+        .run()
     };
     match catch_unwind(AssertUnwindSafe(attempt)) {
         Ok(result) => result.map_err(|failure| format!("{failure:#}")),
@@ -119,7 +130,14 @@ fn run_seeds(
             if seed >= end.load(Ordering::Relaxed) {
                 return Ok(stats);
             }
-            match run(&Run { seed, schedule: seed, faults: faults_of(seed), mutant, hurries, kept: None }) {
+            match run(&Run {
+                seed,
+                schedule: seed,
+                faults: faults_of(seed),
+                mutant,
+                hurries,
+                kept: None,
+            }) {
                 Ok(of_run) => stats.merge(&of_run),
                 Err(failure) => {
                     end.fetch_min(seed, Ordering::Relaxed);
@@ -164,7 +182,10 @@ fn same_prefix_same_rows() {
             println!("{tried} seeds in {:?}", begin.elapsed());
             for happened in Happened::ALL {
                 println!("{:>9} {happened:?}", stats.of(happened));
-                assert!(tried < 1_000 || stats.of(happened) > 0, "{happened:?} in none of {tried} runs");
+                assert!(
+                    tried < 1_000 || stats.of(happened) > 0,
+                    "{happened:?} in none of {tried} runs"
+                );
             }
         }
     }
@@ -192,7 +213,14 @@ fn accounts_that_move_without_a_stop_are_exact_or_told() {
 fn a_seed_reproduces_its_run() {
     for seed in 0..50 {
         for mutant in [None, Some(Mutant::DropsUpto)] {
-            let again = Run { seed, schedule: seed, faults: Faults::of_seed(seed), mutant, hurries: false, kept: None };
+            let again = Run {
+                seed,
+                schedule: seed,
+                faults: Faults::of_seed(seed),
+                mutant,
+                hurries: false,
+                kept: None,
+            };
             let (first, second) = (run(&again), run(&again));
             assert_eq!(first, second, "seed {seed}");
         }
@@ -211,7 +239,8 @@ fn nothing_goes_wrong_without_faults() {
 fn every_mutant_is_caught() {
     let mut survivors = Vec::new();
     let of_moves = (Mutant::OF_MOVES, true);
-    for (mutant, hurries) in Mutant::ALL.map(|mutant| (mutant, false)).into_iter().chain([of_moves]) {
+    for (mutant, hurries) in Mutant::ALL.map(|mutant| (mutant, false)).into_iter().chain([of_moves])
+    {
         match run_seeds(0..MUTANT_SEEDS, Faults::of_seed, Some(mutant), hurries) {
             Ok(_) => survivors.push(mutant),
             Err((seed, failure)) => println!("{mutant:?} is caught by seed {seed}: {failure}"),

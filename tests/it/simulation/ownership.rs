@@ -30,7 +30,9 @@ impl Driver<'_> {
         if self.mutant == Some(Mutant::WarmsHalfTheWindow) {
             rewind = lane.next_offset() - (lane.next_offset() - rewind) / 2;
         }
-        if rewind < partition.start_offset && partition.start_offset > self.log.partitions[index].first_offset {
+        if rewind < partition.start_offset
+            && partition.start_offset > self.log.partitions[index].first_offset
+        {
             self.stats.count(Happened::RewoundPastStart);
         }
         // Retention deleted these before they were read.
@@ -74,10 +76,14 @@ impl Driver<'_> {
         }
         let claims: Vec<Claims> =
             self.partitions.iter().map(|partition| self.store.claims(&partition.source)).collect();
-        let standings = (0..).zip(&self.partitions).zip(&claims).map(|((number, partition), claims)| {
-            let next_offset = self.store.progress(&partition.source).map_or(0, |progress| progress.next_offset);
-            Standing { partition: number, next_offset, claims }
-        });
+        let standings =
+            (0..).zip(&self.partitions).zip(&claims).map(|((number, partition), claims)| {
+                let next_offset = self
+                    .store
+                    .progress(&partition.source)
+                    .map_or(0, |progress| progress.next_offset);
+                Standing { partition: number, next_offset, claims }
+            });
         let standings: Vec<Standing<'_>> = standings.collect();
         let latest = standings[index].latest();
         match claim(release.name(), standings[index], &standings) {
@@ -148,7 +154,10 @@ impl Driver<'_> {
         });
         let lanes = &mut self.workers[from].lanes;
         if stays {
-            lanes.iter_mut().filter(|held| held.index == index).for_each(|held| held.is_former = true);
+            lanes
+                .iter_mut()
+                .filter(|held| held.index == index)
+                .for_each(|held| held.is_former = true);
         } else {
             lanes.retain(|held| held.index != index);
         }

@@ -32,11 +32,13 @@ impl<'l> Driver<'l> {
         let next_offset = held.lane.next_offset();
         let log = &self.log.partitions[held.index];
         let start_offset = self.partitions[held.index].start_offset;
-        let (from, end) = (log.index_at(held.position.max(start_offset)), log.index_at(next_offset));
+        let (from, end) =
+            (log.index_at(held.position.max(start_offset)), log.index_at(next_offset));
         let to = end.min(from + 1 + self.dice.below(20));
         let first = log.index_at(held.lane.rewind_offset().max(start_offset));
         // A batch may go beyond the position; such records are read again, and are counted then.
-        let beyond = to..self.partitions[held.index].visible.records.min(to + self.dice.below(3)).max(to);
+        let beyond =
+            to..self.partitions[held.index].visible.records.min(to + self.dice.below(3)).max(to);
         for at in self.with_redelivered((from..to).chain(beyond).collect(), first) {
             let (record, decoded) = &self.records[held.index][at];
             held.lane.warm(record, decoded);
@@ -73,8 +75,9 @@ impl<'l> Driver<'l> {
         let held = &mut self.workers[worker].lanes[at];
         if held.is_warming && self.mutant == Some(Mutant::TrustsTheReplay) {
             let log = &self.log.partitions[held.index];
-            held.position =
-                log.records[..].get(log.index_at(held.position) + 5).map_or(u64::MAX, |record| record.offset);
+            held.position = log.records[..]
+                .get(log.index_at(held.position) + 5)
+                .map_or(u64::MAX, |record| record.offset);
             return;
         }
         if held.is_warming {
@@ -145,7 +148,11 @@ impl<'l> Driver<'l> {
                 self.stats.count(Happened::Blocked);
                 held.pending.drain(..index);
                 let missing = held.lane.missing(&held.pending);
-                ensure!(!missing.is_empty(), "blocked, but nothing is missing: {:?}", held.pending[0]);
+                ensure!(
+                    !missing.is_empty(),
+                    "blocked, but nothing is missing: {:?}",
+                    held.pending[0]
+                );
                 self.load_missing(held)?;
             }
             Applied::Gap { index } if self.is_mutant(Mutant::BelievesFalseGaps) => {

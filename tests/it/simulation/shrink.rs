@@ -77,5 +77,8 @@ pub(super) fn shrink(seed: u64, faults: Faults, mutant: Option<Mutant>, hurries:
     shrinker.drop_faults();
     let Shrinker { smallest, failure, .. } = shrinker;
     let (faults, schedule) = (&smallest.faults, smallest.schedule);
-    format!("under schedule {schedule} with the faults {faults} and this log:\n{}\n{failure}", smallest.log())
+    format!(
+        "under schedule {schedule} with the faults {faults} and this log:\n{}\n{failure}",
+        smallest.log()
+    )
 }

@@ -27,15 +27,16 @@ impl View {
         for (key, expected) in &self.0 {
             match actual.0.get(key) {
                 Some(value) if value == expected => {}
-                Some(value) => {
-                    writeln!(lines, "  {key}: expected {expected}, got {value}").expect("a string takes all")
-                }
-                None => writeln!(lines, "  {key}: expected {expected}, got nothing").expect("a string takes all"),
+                Some(value) => writeln!(lines, "  {key}: expected {expected}, got {value}")
+                    .expect("a string takes all"),
+                None => writeln!(lines, "  {key}: expected {expected}, got nothing")
+                    .expect("a string takes all"),
             }
         }
         for (key, value) in &actual.0 {
             if !self.0.contains_key(key) {
-                writeln!(lines, "  {key}: expected nothing, got {value}").expect("a string takes all");
+                writeln!(lines, "  {key}: expected nothing, got {value}")
+                    .expect("a string takes all");
             }
         }
         lines

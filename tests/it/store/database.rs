@@ -51,9 +51,12 @@ impl TestDatabase {
     /// The same with parameters.
     #[track_caller]
     pub(crate) fn text_of(&self, sql: &str, parameters: &[(&str, &str)]) -> String {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut request =
-            agent.post(&self.database.url).header("X-ClickHouse-Key", PASSWORD).query("database", &self.database.name);
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut request = agent
+            .post(&self.database.url)
+            .header("X-ClickHouse-Key", PASSWORD)
+            .query("database", &self.database.name);
         for (name, value) in parameters {
             // A parameter is sent in the escaped form of tab-separated text.
             let value = value.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n");

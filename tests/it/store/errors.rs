@@ -50,7 +50,8 @@ fn version_answer(version: &str) -> Vec<u8> {
 
 fn http_answer(status: &str, body: &[u8]) -> Vec<u8> {
     let mut answer =
-        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).into_bytes();
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len())
+            .into_bytes();
     answer.extend_from_slice(body);
     answer
 }
@@ -89,7 +90,8 @@ async fn an_unreachable_server_is_named_and_waited_for() {
     assert_eq!(
         error.to_string(),
         format!(
-            "ClickHouse at {url} cannot be reached: Connection refused (os error 111); check clickhouse.url and that \
+            "ClickHouse at {url} cannot be reached: Connection refused (os error 111); check \
+            clickhouse.url and that \
              the server is up"
         )
     );
@@ -100,7 +102,9 @@ async fn an_unknown_host_is_named() {
     let error = check_server(&config("http://no-such-host.invalid:8123")).await;
     assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
     assert!(
-        error.to_string().starts_with("ClickHouse at http://no-such-host.invalid:8123 cannot be reached: "),
+        error
+            .to_string()
+            .starts_with("ClickHouse at http://no-such-host.invalid:8123 cannot be reached: "),
         "{error}"
     );
 }
@@ -114,7 +118,8 @@ async fn a_refused_user_is_told_which_keys_to_check() {
     assert_eq!(
         error.to_string(),
         format!(
-            "ClickHouse at {} does not let user 'meter' in: check clickhouse.user and clickhouse.password",
+            "ClickHouse at {} does not let user 'meter' in: check clickhouse.user and \
+            clickhouse.password",
             database.config().url.trim_end_matches('/')
         )
     );
@@ -134,7 +139,10 @@ async fn an_old_server_is_refused_and_a_current_one_is_not() {
     assert!(!error.is_retryable());
     assert_eq!(
         error.to_string(),
-        format!("ClickHouse at {url} is version 24.3, and seatmeter needs {VERSION_MIN} or newer: upgrade the server")
+        format!(
+            "ClickHouse at {url} is version 24.3, and seatmeter needs {VERSION_MIN} or newer: \
+            upgrade the server"
+        )
     );
     let url = server(http_answer("200 OK", &version_answer("25.8.1.1"))).await;
     let version = Store::connect(&config(&url)).unwrap().check_server().await.unwrap();
@@ -151,7 +159,8 @@ async fn a_server_that_is_not_clickhouse_is_told_so() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{url} did not answer as ClickHouse does: <html> <h1>Bad Gateway</h1></html>; clickhouse.url must name its \
+            "{url} did not answer as ClickHouse does: <html> <h1>Bad Gateway</h1></html>; \
+            clickhouse.url must name its \
              HTTP interface (8123 or 8443)"
         )
     );
@@ -176,7 +185,8 @@ async fn a_missing_schema_asks_for_migrate() {
     let missing = Missing { accounts: vec![Id::from_text("acme")], ..Missing::default() };
     let without_database = database.store().load(&source(0), &missing).await.unwrap_err();
     database.store().migrate_to(&[], &[]).await.unwrap();
-    let without_tables = database.store().write_rows(&[super::one_of_each(&source(0))]).await.unwrap_err();
+    let without_tables =
+        database.store().write_rows(&[super::one_of_each(&source(0))]).await.unwrap_err();
     for error in [without_database, without_tables] {
         assert!(matches!(error, StoreError::NotMigrated { .. }), "{error:?}");
         assert!(error.to_string().contains("lacks the schema: run `seatmeter migrate`"), "{error}");
@@ -187,10 +197,14 @@ async fn a_missing_schema_asks_for_migrate() {
 #[tokio::test]
 async fn a_cluster_that_the_server_does_not_know_is_refused() {
     let database = TestDatabase::absent();
-    let clustered = config::ClickHouse { cluster: Some("no such cluster".into()), ..database.config() };
+    let clustered =
+        config::ClickHouse { cluster: Some("no such cluster".into()), ..database.config() };
     let error = check_server(&clustered).await;
     assert!(!error.is_retryable());
-    assert!(error.to_string().starts_with("clickhouse.cluster = 'no such cluster' on ClickHouse at "), "{error}");
+    assert!(
+        error.to_string().starts_with("clickhouse.cluster = 'no such cluster' on ClickHouse at "),
+        "{error}"
+    );
     assert!(error.to_string().contains("the server knows no such cluster"), "{error}");
 }
 
@@ -200,7 +214,11 @@ async fn a_refused_insert_names_its_cause_and_the_rest_is_still_written() {
     database.execute("DROP TABLE zone_facts");
     let error = database.store().write_rows(&[super::one_of_each(&source(0))]).await.unwrap_err();
     assert!(error.to_string().contains("zone_facts"), "{error}");
-    assert_eq!(database.text("SELECT count() FROM plan_facts"), "8\n", "every other INSERT has run to its end");
+    assert_eq!(
+        database.text("SELECT count() FROM plan_facts"),
+        "8\n",
+        "every other INSERT has run to its end"
+    );
     let nothing = database.store().write_rows(&[rows(&source(0), 1)]).await.unwrap();
     assert_eq!(nothing.tables, [], "without rows there is nothing to insert");
 }
@@ -213,12 +231,14 @@ fn key_file(name: &str) -> PathBuf {
 async fn tls_server(bytes: Vec<u8>) -> String {
     let certificate = CertificateDer::from_pem_file(key_file("tls.cert.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(key_file("tls.private.pem")).unwrap();
-    let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
+    let tls = rustls::ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(vec![certificate], key)
+    .unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
@@ -243,10 +263,12 @@ async fn a_private_authority_is_trusted_only_when_configured() {
 
 #[test]
 fn a_ca_file_that_is_none_is_refused_at_once() {
-    for (file, cause) in
-        [("no-such-file.pem", "No such file or directory"), ("tls.private.pem", "it holds no PEM certificate")]
-    {
-        let config = config::ClickHouse { ca_file: Some(key_file(file)), ..config("https://127.0.0.1:1") };
+    for (file, cause) in [
+        ("no-such-file.pem", "No such file or directory"),
+        ("tls.private.pem", "it holds no PEM certificate"),
+    ] {
+        let config =
+            config::ClickHouse { ca_file: Some(key_file(file)), ..config("https://127.0.0.1:1") };
         let error = format!("{:#}", Store::connect(&config).unwrap_err());
         assert!(error.contains("clickhouse.ca_file = "), "{error}");
         assert!(error.contains(file) && error.contains(cause), "{error}");

@@ -7,7 +7,8 @@ use seatmeter::core::load::{Loaded, Missing};
 use seatmeter::core::rollup::{SeatFact, SeatFactKind, Source, TestExecutions};
 
 use super::{
-    TestDatabase, as_loaded, block, day, everything, extent, hour, id, one_of_each, rows, sorted, source, used,
+    TestDatabase, as_loaded, block, day, everything, extent, hour, id, one_of_each, rows, sorted,
+    source, used,
 };
 
 #[tokio::test]
@@ -16,7 +17,8 @@ async fn every_row_comes_back_as_it_was_written() {
     let source = source(0);
     let rows = one_of_each(&source);
     let written = database.store().write_rows(std::slice::from_ref(&rows)).await.unwrap();
-    let counts: BTreeMap<_, _> = written.tables.iter().map(|table| (table.table, table.rows)).collect();
+    let counts: BTreeMap<_, _> =
+        written.tables.iter().map(|table| (table.table, table.rows)).collect();
     assert_eq!(counts["seat_facts"], 8);
     assert_eq!(counts["organizations_seen"], 9);
     assert_eq!(counts.get("rejected_event_facts"), None, "a table without rows gets no INSERT");
@@ -30,7 +32,8 @@ async fn nothing_is_loaded_that_was_not_asked_for() {
     let database = TestDatabase::migrated().await;
     let source = source(0);
     database.store().write_rows(&[one_of_each(&source)]).await.unwrap();
-    let other_day = TestExecutions { day: day(31), ..one_of_each(&source).test_executions[0].clone() };
+    let other_day =
+        TestExecutions { day: day(31), ..one_of_each(&source).test_executions[0].clone() };
     let mut april = rows(&source, 100);
     april.test_executions.push(other_day.clone());
     database.store().write_rows(&[april]).await.unwrap();
@@ -86,7 +89,8 @@ async fn an_account_with_few_seats_is_loaded_whole() {
     let loaded = database.store().load(&source, &missing).await.unwrap();
     let march = written.test_executions[0].day.year_month();
     assert_eq!(loaded.extents, [extent("acme", true, Some(march)), extent("large", false, None)]);
-    let of = |account: &str| loaded.seat_facts.iter().filter(|fact| fact.account == id(account)).count();
+    let of =
+        |account: &str| loaded.seat_facts.iter().filter(|fact| fact.account == id(account)).count();
     assert_eq!(
         (of("acme"), of("large")),
         (written.seat_facts.len(), 1),
@@ -117,10 +121,16 @@ async fn thousands_of_users_are_loaded_at_once() {
             license_source: Some(id("acme")),
         });
         let organization = id(&format!("org-{}", user % 50));
-        rows.seat_intervals.push(used(&id("acme"), &organization, &id(&format!("user-{user:06}-with-a-long-name"))));
+        rows.seat_intervals.push(used(
+            &id("acme"),
+            &organization,
+            &id(&format!("user-{user:06}-with-a-long-name")),
+        ));
     }
     database.store().write_rows(&[rows]).await.unwrap();
-    let users = (0..20_000).step_by(4).map(|user| (id("acme"), id(&format!("user-{user:06}-with-a-long-name"))));
+    let users = (0..20_000)
+        .step_by(4)
+        .map(|user| (id("acme"), id(&format!("user-{user:06}-with-a-long-name"))));
     let missing = Missing { users: users.collect(), ..Missing::default() };
     let began = Instant::now();
     let loaded = database.store().load(&source, &missing).await.unwrap();

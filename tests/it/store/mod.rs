@@ -15,9 +15,9 @@ use seatmeter::core::event::{PlanKind, Reject, RejectReason};
 use seatmeter::core::id::Id;
 use seatmeter::core::load::{AccountExtent, CounterBlock, Loaded, MetBy, Missing};
 use seatmeter::core::rollup::{
-    AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LaneRows,
-    OrganizationSeen, PlanFact, Progress, QuotaUsage, RecordPlace, RejectedRecord, SeatFact, SeatFactKind,
-    SeatInterval, SeatUsage, Source, TestExecutions, ZoneFact,
+    AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field,
+    LaneRows, OrganizationSeen, PlanFact, Progress, QuotaUsage, RecordPlace, RejectedRecord,
+    SeatFact, SeatFactKind, SeatInterval, SeatUsage, Source, TestExecutions, ZoneFact,
 };
 use seatmeter::core::topics::Touched;
 
@@ -47,12 +47,23 @@ pub(crate) fn source(partition: u32) -> Source {
 
 /// Rows of a lane that has counted up to `upto`.
 pub(crate) fn rows(source: &Source, upto: u64) -> LaneRows {
-    LaneRows::new(source.clone(), Progress { next_offset: upto, accepted: upto, ..Progress::default() })
+    LaneRows::new(
+        source.clone(),
+        Progress { next_offset: upto, accepted: upto, ..Progress::default() },
+    )
 }
 
 /// Ids that would break a query, a parameter or a format that does not escape them.
-const ODD_IDS: [&str; 8] =
-    ["o'brien", "back\\slash", "quote\"d", "`tick`", "é–漢字–🙂", "{x:String}", "a?b??c", "%00 ; DROP TABLE users --"];
+const ODD_IDS: [&str; 8] = [
+    "o'brien",
+    "back\\slash",
+    "quote\"d",
+    "`tick`",
+    "é–漢字–🙂",
+    "{x:String}",
+    "a?b??c",
+    "%00 ; DROP TABLE users --",
+];
 
 /// One row of every type, with ids that need escaping.
 fn one_of_each(source: &Source) -> LaneRows {
@@ -95,13 +106,15 @@ fn one_of_each(source: &Source) -> LaneRows {
             time_ms: hour(index.into()),
             source: fact.0.clone(),
             offset: fact.1,
-            kind: [PlanKind::Started, PlanKind::Upgraded, PlanKind::Adjusted][usize::try_from(index).unwrap() % 3],
+            kind: [PlanKind::Started, PlanKind::Upgraded, PlanKind::Adjusted]
+                [usize::try_from(index).unwrap() % 3],
             plan: id(odd),
             monthly_quota: (index % 2 == 0).then_some(1_000_000_000_000),
         });
         rows.organizations.push(OrganizationSeen { account, organization: Some(id(odd)) });
     }
-    let account_move = AccountMove { account: id("acme"), source: source.name(), former: None, former_upto: 0 };
+    let account_move =
+        AccountMove { account: id("acme"), source: source.name(), former: None, former_upto: 0 };
     rows.account_moves.push(account_move);
     rows.account_progress.push(counted("acme", (2, Some(hour(1))), (99, None)));
     rows.zone_facts.push(ZoneFact {
@@ -127,7 +140,11 @@ fn everything() -> Missing {
 }
 
 fn block(account: &str, organization: &str, year: i32, month: i32) -> CounterBlock {
-    CounterBlock { account: id(account), organization: id(organization), month: YearMonth(year * 12 + month - 1) }
+    CounterBlock {
+        account: id(account),
+        organization: id(organization),
+        month: YearMonth(year * 12 + month - 1),
+    }
 }
 
 /// A seat that was assigned at the beginning, and used from the first hour to the second.
@@ -171,7 +188,11 @@ fn as_loaded(rows: &LaneRows) -> Loaded {
     sorted(Loaded {
         met_by: rows.account_moves.iter().map(met_by).collect(),
         moves_away: Vec::new(),
-        extents: vec![extent("acme", true, rows.test_executions.iter().map(|row| row.day.year_month()).max())],
+        extents: vec![extent(
+            "acme",
+            true,
+            rows.test_executions.iter().map(|row| row.day.year_month()).max(),
+        )],
         zone_facts: rows.zone_facts.clone(),
         plan_facts: rows.plan_facts.clone(),
         organizations: rows.organizations.clone(),
@@ -197,12 +218,22 @@ fn as_usage(row: &SeatInterval) -> Option<SeatUsage> {
 /// An account's first and last event, each by offset and timestamp.
 fn counted(account: &str, first: (u64, Option<i64>), last: (u64, Option<i64>)) -> AccountProgress {
     let place = |(offset, timestamp_ms)| RecordPlace { offset, timestamp_ms };
-    AccountProgress { account: id(account), first: place(first), last: place(last), touched: Touched::default() }
+    AccountProgress {
+        account: id(account),
+        first: place(first),
+        last: place(last),
+        touched: Touched::default(),
+    }
 }
 
 fn active(organization: &str, day: Day, users: impl IntoIterator<Item = u64>) -> ActiveUsers {
     let users: BTreeSet<u64> = users.into_iter().collect();
-    ActiveUsers { account: id("acme"), organization: Some(id(organization)), day, users: users.into_iter().collect() }
+    ActiveUsers {
+        account: id("acme"),
+        organization: Some(id(organization)),
+        day,
+        users: users.into_iter().collect(),
+    }
 }
 
 fn rejected(offset: u64, payload: &[u8]) -> RejectedRecord {

@@ -6,7 +6,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use seatmeter::core::id::Id;
 use seatmeter::core::rollup::{
-    DirectoryEntry, Entity, Field, LaneRows, LicenseFact, OrganizationSeen, SeatFact, SeatFactKind, SeatUsage, Source,
+    DirectoryEntry, Entity, Field, LaneRows, LicenseFact, OrganizationSeen, SeatFact, SeatFactKind,
+    SeatUsage, Source,
 };
 
 use super::{TestDatabase, hour, id, rows, source};
@@ -47,12 +48,16 @@ async fn check_intervals(facts: Vec<SeatFact>, usages: Vec<SeatUsage>, expected:
     // Each row is in its own part, some twice, and stays there.
     database.execute("SYSTEM STOP MERGES");
     let intervals = seat_intervals(&facts, &usages);
-    let (even, odd): (Vec<_>, Vec<_>) = intervals.into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
+    let (even, odd): (Vec<_>, Vec<_>) =
+        intervals.into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
     for (_, interval) in odd.iter().chain(&even).chain(&odd) {
         write(&database, |rows| rows.seat_intervals = vec![interval.clone()]).await;
     }
     let hours = |column: &str| {
-        format!("if(isNull({column}), '-', toString(dateDiff('hour', toDateTime64('2026-03-01', 3, 'UTC'), {column})))")
+        format!(
+            "if(isNull({column}), '-', toString(dateDiff('hour', toDateTime64('2026-03-01', 3, \
+            'UTC'), {column})))"
+        )
     };
     let sql = format!(
         "SELECT concat(project_id, ' ', {}, ' ', {}, ' ', {}, ' ', {}, if(latest, ' latest', '')) \
@@ -64,7 +69,8 @@ async fn check_intervals(facts: Vec<SeatFact>, usages: Vec<SeatUsage>, expected:
     );
     let actual = database.text(&sql);
     assert_eq!(actual.lines().collect::<Vec<_>>().join("; "), expected);
-    let activated = database.text("SELECT countIf(activated != isNotNull(first_active)) FROM license_intervals");
+    let activated = database
+        .text("SELECT countIf(activated != isNotNull(first_active)) FROM license_intervals");
     assert_eq!(activated, "0\n");
 }
 
@@ -78,7 +84,12 @@ async fn write(database: &TestDatabase, fill: impl FnOnce(&mut LaneRows)) {
 async fn an_interval_runs_to_the_next_fact_of_either_kind() {
     let s = source(0);
     check_intervals(
-        vec![seat(ASSIGNED, 0, &s, 1), seat(ASSIGNED, 10, &s, 2), seat(REVOKED, 20, &s, 3), seat(REVOKED, 30, &s, 4)],
+        vec![
+            seat(ASSIGNED, 0, &s, 1),
+            seat(ASSIGNED, 10, &s, 2),
+            seat(REVOKED, 20, &s, 3),
+            seat(REVOKED, 30, &s, 4),
+        ],
         vec![],
         "p1 0 10 - -; p2 10 20 - - latest",
     )
@@ -89,7 +100,12 @@ async fn an_interval_runs_to_the_next_fact_of_either_kind() {
 async fn a_redelivered_fact_is_the_first_in_the_log() {
     let s = source(0);
     check_intervals(
-        vec![seat(ASSIGNED, 0, &s, 9), seat(ASSIGNED, 0, &s, 1), seat(REVOKED, 5, &s, 2), seat(REVOKED, 5, &s, 11)],
+        vec![
+            seat(ASSIGNED, 0, &s, 9),
+            seat(ASSIGNED, 0, &s, 1),
+            seat(REVOKED, 5, &s, 2),
+            seat(REVOKED, 5, &s, 11),
+        ],
         vec![usage(0, 1, 2)],
         "p1 0 5 1 2 latest",
     )
@@ -117,13 +133,22 @@ async fn facts_of_the_same_time_go_by_log_order() {
 async fn sources_are_ordered_by_name_and_offsets_as_numbers() {
     let (old, new) = (Source::new("usage-events", "a", 0), Source::new("usage-events", "b", 0));
     check_intervals(
-        vec![seat(ASSIGNED, 0, &new, 1), seat(ASSIGNED, 0, &old, 200), seat(REVOKED, 10, &old, 1_000)],
+        vec![
+            seat(ASSIGNED, 0, &new, 1),
+            seat(ASSIGNED, 0, &old, 200),
+            seat(REVOKED, 10, &old, 1_000),
+        ],
         vec![],
         "p200 0 10 - - latest",
     )
     .await;
     let s = source(0);
-    check_intervals(vec![seat(ASSIGNED, 0, &s, 10), seat(ASSIGNED, 0, &s, 9)], vec![], "p9 0 - - - latest").await;
+    check_intervals(
+        vec![seat(ASSIGNED, 0, &s, 10), seat(ASSIGNED, 0, &s, 9)],
+        vec![],
+        "p9 0 - - - latest",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -159,11 +184,15 @@ fn parent(organization: &str, parent: &str) -> DirectoryEntry {
 async fn tree(links: &[(String, String)]) -> TestDatabase {
     let database = TestDatabase::migrated().await;
     write(&database, |rows| {
-        rows.directory = links.iter().map(|(organization, above)| parent(organization, above)).collect();
-        let seen =
-            |organization: &String| OrganizationSeen { account: id("acme"), organization: Some(id(organization)) };
+        rows.directory =
+            links.iter().map(|(organization, above)| parent(organization, above)).collect();
+        let seen = |organization: &String| OrganizationSeen {
+            account: id("acme"),
+            organization: Some(id(organization)),
+        };
         rows.organizations = links.iter().map(|(organization, _)| seen(organization)).collect();
-        rows.organizations.push(OrganizationSeen { account: id("other"), organization: Some(id("root")) });
+        rows.organizations
+            .push(OrganizationSeen { account: id("other"), organization: Some(id("root")) });
     })
     .await;
     database
@@ -174,7 +203,8 @@ fn links(links: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 fn subtree(database: &TestDatabase, organization: &str) -> String {
-    let sql = "SELECT organization_id, depth FROM organization_subtree(account = 'acme', organization = {o:String}) \
+    let sql = "SELECT organization_id, depth FROM organization_subtree(account = 'acme', \
+        organization = {o:String}) \
                ORDER BY depth, organization_id";
     database
         .text_of(sql, &[("o", organization)])
@@ -207,23 +237,28 @@ async fn trees_survive_circles_own_parents_and_unknown_ones() {
     assert_eq!(subtree(&database, "orphan"), "orphan:0");
     assert_eq!(subtree(&database, "nobody-knows"), "", "an unknown organization is an empty one");
     let paths = database.text(
-        "SELECT organization_id, path FROM organization_paths WHERE account_id = 'acme' ORDER BY organization_id",
+        "SELECT organization_id, path FROM organization_paths WHERE account_id = 'acme' ORDER BY \
+        organization_id",
     );
     assert_eq!(
         paths.replace('\t', " = "),
-        "a = c / b / a\nb = a / c / b\nbelow-self = self / below-self\nc = b / a / c\nhanger = c / b / a / hanger\n\
-         leaf = root / left / leaf\nleft = root / left\norphan = orphan\nright = root / right\nroot = root\nself = self\n"
+        "a = c / b / a\nb = a / c / b\nbelow-self = self / below-self\nc = b / a / c\nhanger = c / \
+        b / a / hanger\n\
+         leaf = root / left / leaf\nleft = root / left\norphan = orphan\nright = root / \
+         right\nroot = root\nself = self\n"
     );
-    let mismatch = "SELECT count() FROM organization_paths WHERE has(ancestors, organization_id) = 0";
+    let mismatch =
+        "SELECT count() FROM organization_paths WHERE has(ancestors, organization_id) = 0";
     assert_eq!(database.text(mismatch), "0\n");
 }
 
-/// The ids from the top down to an organization, by walking up one step at a time: up to a top, the parent that is not known,
-/// or the first that would come twice.
+/// The ids from the top down to an organization, by walking up one step at a time: up to a top, the
+/// parent that is not known, or the first that would come twice.
 fn ancestors(links: &HashMap<String, String>, organization: &str) -> Vec<String> {
     let mut path = vec![organization.to_owned()];
     let mut at = organization;
-    while let Some(above) = links.get(at).filter(|above| !above.is_empty() && !path.contains(above)) {
+    while let Some(above) = links.get(at).filter(|above| !above.is_empty() && !path.contains(above))
+    {
         path.push(above.clone());
         at = above;
     }
@@ -235,20 +270,25 @@ fn ancestors(links: &HashMap<String, String>, organization: &str) -> Vec<String>
 async fn check_trees(links: &[(String, String)], tops: &[&str]) {
     let database = tree(links).await;
     let known: HashMap<_, _> = links.iter().cloned().collect();
-    let mut walked: Vec<_> = known.keys().map(|organization| ancestors(&known, organization)).collect();
+    let mut walked: Vec<_> =
+        known.keys().map(|organization| ancestors(&known, organization)).collect();
     walked.sort_by(|one, other| one.last().cmp(&other.last()));
-    let lines = |paths: &[Vec<String>]| paths.iter().fold(String::new(), |text, path| text + &path.join(" ") + "\n");
+    let lines = |paths: &[Vec<String>]| {
+        paths.iter().fold(String::new(), |text, path| text + &path.join(" ") + "\n")
+    };
 
     let select = "SELECT arrayStringConcat(ancestors, ' ') FROM";
-    let of_tree = database.text(&format!("{select} organization_tree(account = 'acme') ORDER BY organization_id"));
+    let of_tree = database
+        .text(&format!("{select} organization_tree(account = 'acme') ORDER BY organization_id"));
     assert!(of_tree == lines(&walked), "of {links:?} came {of_tree}");
 
     // An unknown organization has no name, hence no place in a path for analysts.
     for path in &mut walked {
         path.retain(|organization| known.contains_key(organization));
     }
-    let of_paths =
-        database.text(&format!("{select} organization_paths WHERE account_id = 'acme' ORDER BY organization_id"));
+    let of_paths = database.text(&format!(
+        "{select} organization_paths WHERE account_id = 'acme' ORDER BY organization_id"
+    ));
     assert!(of_paths == lines(&walked), "of {links:?} came {of_paths}");
 
     for organization in tops.iter().copied() {
@@ -260,7 +300,8 @@ async fn check_trees(links: &[(String, String)], tops: &[&str]) {
             })
             .collect();
         below.sort_unstable();
-        let mut of_subtree: Vec<_> = subtree(&database, organization).split(' ').map(str::to_owned).collect();
+        let mut of_subtree: Vec<_> =
+            subtree(&database, organization).split(' ').map(str::to_owned).collect();
         of_subtree.sort_unstable();
         assert_eq!(of_subtree, below, "below {organization} of {links:?}");
     }
@@ -284,7 +325,8 @@ async fn trees_of_any_shape_are_as_a_walk_finds_them() {
 
 /// A chain of organizations, each below the one before.
 fn chain(length: u32) -> Vec<(String, String)> {
-    let above = |n: u32| n.checked_sub(1).map_or(String::new(), |above| format!("{length}-{above}"));
+    let above =
+        |n: u32| n.checked_sub(1).map_or(String::new(), |above| format!("{length}-{above}"));
     (0..length).map(|n| (format!("{length}-{n}"), above(n))).collect()
 }
 
@@ -312,7 +354,8 @@ async fn the_rounds_of_a_deep_tree_are_few() {
         assert_eq!(database.text(&sql), "1009\t1010\n", "{view}");
     }
     // Levels are walked one by one: more of them than the default limit of recursion.
-    let sql = "SELECT count(), max(depth) FROM organization_subtree(account = 'acme', organization = '1010-1')";
+    let sql = "SELECT count(), max(depth) FROM organization_subtree(account = 'acme', organization \
+        = '1010-1')";
     assert_eq!(database.text(sql), "1009\t1008\n");
 }
 
@@ -320,16 +363,32 @@ async fn the_rounds_of_a_deep_tree_are_few() {
 async fn assignments_show_the_latest_seat_with_names() {
     let database = TestDatabase::migrated().await;
     let s = source(0);
-    let named = |entity, field, value: &str| DirectoryEntry { entity, field, value: value.into(), ..parent("", "") };
+    let named = |entity, field, value: &str| DirectoryEntry {
+        entity,
+        field,
+        value: value.into(),
+        ..parent("", "")
+    };
     write(&database, |rows| {
         rows.seat_facts = vec![
             seat(ASSIGNED, 0, &s, 1),
             seat(REVOKED, 5, &s, 2),
             seat(ASSIGNED, 10, &s, 3),
-            SeatFact { user: id("8"), organization: id("43"), project: None, ..seat(ASSIGNED, 0, &s, 4) },
-            SeatFact { user: id("8"), organization: id("43"), project: None, ..seat(REVOKED, 9, &s, 5) },
+            SeatFact {
+                user: id("8"),
+                organization: id("43"),
+                project: None,
+                ..seat(ASSIGNED, 0, &s, 4)
+            },
+            SeatFact {
+                user: id("8"),
+                organization: id("43"),
+                project: None,
+                ..seat(REVOKED, 9, &s, 5)
+            },
         ];
-        let usages = [usage(0, 1, 4), SeatUsage { user: id("8"), organization: id("43"), ..usage(0, 1, 2) }];
+        let usages =
+            [usage(0, 1, 4), SeatUsage { user: id("8"), organization: id("43"), ..usage(0, 1, 2) }];
         rows.seat_intervals = seat_intervals(&rows.seat_facts, &usages);
         rows.directory = vec![
             named(Entity::Organization(id("42")), Field::Name, "Quality"),
@@ -337,21 +396,34 @@ async fn assignments_show_the_latest_seat_with_names() {
             named(Entity::Organization(id("41")), Field::Name, "Engineering"),
             named(Entity::User(id("7")), Field::Name, "Ann"),
             named(Entity::User(id("7")), Field::Email, "ann@acme.example"),
-            named(Entity::Project { organization: id("42"), project: id("p3") }, Field::Name, "Checkout"),
+            named(
+                Entity::Project { organization: id("42"), project: id("p3") },
+                Field::Name,
+                "Checkout",
+            ),
             // A project is identified by its organization too.
-            named(Entity::Project { organization: id("43"), project: id("p3") }, Field::Name, "Another"),
+            named(
+                Entity::Project { organization: id("43"), project: id("p3") },
+                Field::Name,
+                "Another",
+            ),
         ];
-        let seen = ["41", "42", "43"].map(|o| OrganizationSeen { account: id("acme"), organization: Some(id(o)) });
+        let seen = ["41", "42", "43"]
+            .map(|o| OrganizationSeen { account: id("acme"), organization: Some(id(o)) });
         rows.organizations = seen.to_vec();
     })
     .await;
-    let sql = "SELECT user_id, user, email, license_source, organization_id, organization, project_id, project, \
-               last_assignment, last_active_use, activated, status FROM license_assignments ORDER BY user_id";
+    let sql = "SELECT user_id, user, email, license_source, organization_id, organization, \
+        project_id, project, \
+               last_assignment, last_active_use, activated, status FROM license_assignments ORDER \
+               BY user_id";
     assert_eq!(
         database.text(sql),
-        "7\tAnn\tann@acme.example\tacme\t42\tEngineering / Quality\tp3\tCheckout\t2026-03-01 10:00:00.000\t\\N\tfalse\t\
+        "7\tAnn\tann@acme.example\tacme\t42\tEngineering / Quality\tp3\tCheckout\t2026-03-01 \
+        10:00:00.000\t\\N\tfalse\t\
          active\n\
-         8\t8\t\\N\tacme\t43\t43\t\\N\t\\N\t2026-03-01 00:00:00.000\t2026-03-01 02:00:00.000\ttrue\trevoked\n"
+         8\t8\t\\N\tacme\t43\t43\t\\N\t\\N\t2026-03-01 00:00:00.000\t2026-03-01 \
+         02:00:00.000\ttrue\trevoked\n"
     );
     // A reader's settings must not change the answer of a view.
     let with_nulls = format!("{sql} SETTINGS join_use_nulls = 1");
@@ -380,7 +452,8 @@ async fn purchases_hold_until_the_next_one() {
     })
     .await;
     assert_eq!(
-        database.text("SELECT organization_id, start, end, seats FROM license_purchases ORDER BY ALL"),
+        database
+            .text("SELECT organization_id, start, end, seats FROM license_purchases ORDER BY ALL"),
         "\t2026-03-01 00:00:00.000\t2026-03-02 00:00:00.000\t10\n\
          \t2026-03-02 00:00:00.000\t2026-03-02 00:00:00.000\t15\n\
          \t2026-03-02 00:00:00.000\t2026-03-03 00:00:00.000\t20\n\

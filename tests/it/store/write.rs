@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use seatmeter::core::event::{Reject, RejectReason};
 use seatmeter::core::id::Id;
 use seatmeter::core::rollup::{
-    ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LastRecord, Progress, QuotaUsage, RejectedRecord,
-    Source, TestExecutions,
+    ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field, LastRecord, Progress, QuotaUsage,
+    RejectedRecord, Source, TestExecutions,
 };
 use seatmeter::core::takeover::Claim;
 use seatmeter::core::topics::{Topic, Topics};
 use seatmeter::store::{ProgressRow, ZoneClaim};
 
 use super::{
-    TestDatabase, active, as_loaded, counted, day, everything, hour, id, name_of, one_of_each, rejected, rows, sorted,
-    source,
+    TestDatabase, active, as_loaded, counted, day, everything, hour, id, name_of, one_of_each,
+    rejected, rows, sorted, source,
 };
 
 #[tokio::test]
@@ -40,7 +40,8 @@ async fn writing_again_or_late_changes_nothing() {
     let views = |database: &TestDatabase| {
         [
             "SELECT * EXCEPT users, bitmapToArray(users) FROM daily_active_users ORDER BY ALL",
-            "SELECT * EXCEPT users, bitmapToArray(users) FROM daily_active_users_by_account ORDER BY ALL",
+            "SELECT * EXCEPT users, bitmapToArray(users) FROM daily_active_users_by_account ORDER \
+            BY ALL",
             "SELECT * FROM test_executions_daily ORDER BY ALL",
             "SELECT * FROM quota_usage_daily ORDER BY ALL",
             "SELECT * FROM quota_usage ORDER BY ALL",
@@ -90,7 +91,8 @@ async fn progress_is_told_by_topic() {
     for flush in [newer, older, told(9, &[], hour(9))] {
         database.store().write_rows(&[flush]).await.unwrap();
     }
-    let columns: Vec<String> = Topic::ALL.map(|topic| format!("{0}_upto, {0}_latest", topic.name())).into();
+    let columns: Vec<String> =
+        Topic::ALL.map(|topic| format!("{0}_upto, {0}_latest", topic.name())).into();
     let sql = format!("SELECT upto, {} FROM account_progress FINAL FORMAT CSV", columns.join(", "));
     let nothing = r#"0,"1970-01-01 00:00:00.000""#;
     assert_eq!(
@@ -106,7 +108,8 @@ async fn progress_is_told_by_topic() {
 async fn bitmaps_of_every_form_are_read_by_clickhouse() {
     let database = TestDatabase::migrated().await;
     let seed = database.store().user_key_seed().await.unwrap();
-    let text_keys = ["u-ben", "é", "007", "9223372036854775808"].map(|user| id(user).user_key(seed));
+    let text_keys =
+        ["u-ben", "é", "007", "9223372036854775808"].map(|user| id(user).user_key(seed));
     let mut rows = rows(&source(0), 1);
     rows.active_users = vec![
         active("one", day(0), [7]),
@@ -121,9 +124,11 @@ async fn bitmaps_of_every_form_are_read_by_clickhouse() {
     database.store().write_rows(&[rows.clone()]).await.unwrap();
     for row in &rows.active_users {
         let organization = row.organization.as_ref().map(Id::to_string).unwrap_or_default();
-        let sql = "SELECT active_users, arrayMin(bitmapToArray(users)), arrayMax(bitmapToArray(users)) \
+        let sql = "SELECT active_users, arrayMin(bitmapToArray(users)), \
+            arrayMax(bitmapToArray(users)) \
                    FROM daily_active_users WHERE organization_id = {organization:String}";
-        let (count, min, max) = (row.users.len(), row.users.first().unwrap(), row.users.last().unwrap());
+        let (count, min, max) =
+            (row.users.len(), row.users.first().unwrap(), row.users.last().unwrap());
         let answer = database.text_of(sql, &[("organization", &organization)]);
         assert_eq!(answer, format!("{count}\t{min}\t{max}\n"), "{organization}");
         if row.users.len() <= 33 {
@@ -133,7 +138,8 @@ async fn bitmaps_of_every_form_are_read_by_clickhouse() {
             assert_eq!(users, row.users.iter().map(|user| format!("{user}\n")).collect::<String>());
         }
     }
-    let all: BTreeSet<u64> = rows.active_users.iter().flat_map(|row| row.users.iter().copied()).collect();
+    let all: BTreeSet<u64> =
+        rows.active_users.iter().flat_map(|row| row.users.iter().copied()).collect();
     assert_eq!(
         database.text("SELECT active_users FROM daily_active_users_by_account"),
         format!("{}\n", all.len()),
@@ -147,7 +153,8 @@ async fn a_rejected_record_was_written_when_it_was_written_first() {
     database.execute("SYSTEM STOP MERGES");
     for time in ["2026-03-01 00:00:00", "2026-03-02 00:00:00"] {
         database.execute(&format!(
-            "INSERT INTO rejected_event_facts (source, offset, flushed_at) VALUES ('usage-events//0', 1, '{time}')"
+            "INSERT INTO rejected_event_facts (source, offset, flushed_at) VALUES \
+            ('usage-events//0', 1, '{time}')"
         ));
     }
     let sql = "SELECT flushed_at FROM rejected_events";
@@ -161,15 +168,29 @@ async fn a_rejected_record_was_written_when_it_was_written_first() {
 #[tokio::test]
 async fn sql_computes_the_same_user_keys() {
     let database = TestDatabase::migrated().await;
-    let ids =
-        ["0", "7", "9223372036854775807", "9223372036854775808", "18446744073709551616", "007", "-1", "1e3", "u-é"];
+    let ids = [
+        "0",
+        "7",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551616",
+        "007",
+        "-1",
+        "1e3",
+        "u-é",
+    ];
     let mut rows = rows(&source(0), 1);
-    rows.directory = ids.iter().map(|user| name_of(Entity::User(id(user)), 0, 0, "Someone")).collect();
+    rows.directory =
+        ids.iter().map(|user| name_of(Entity::User(id(user)), 0, 0, "Someone")).collect();
     database.store().write_rows(&[rows]).await.unwrap();
     let seed = database.store().user_key_seed().await.unwrap();
     for user in ids {
         let sql = "SELECT user_key FROM users WHERE user_id = {user:String}";
-        assert_eq!(database.text_of(sql, &[("user", user)]), format!("{}\n", id(user).user_key(seed)), "{user}");
+        assert_eq!(
+            database.text_of(sql, &[("user", user)]),
+            format!("{}\n", id(user).user_key(seed)),
+            "{user}"
+        );
     }
 }
 
@@ -225,18 +246,29 @@ async fn the_latest_directory_fact_wins_by_time_then_log_order() {
     let mut second = rows(&source(0), 20);
     second.directory = vec![name_of(user(), 1, 200, "Late and older")];
     database.store().write_rows(&[second]).await.unwrap();
-    assert_eq!(database.text("SELECT user_id, name, email FROM users"), "7\tAnne\tann@acme.example\n");
+    assert_eq!(
+        database.text("SELECT user_id, name, email FROM users"),
+        "7\tAnne\tann@acme.example\n"
+    );
     assert_eq!(database.text("SELECT name, timezone FROM accounts"), "Acme\tUTC\n");
-    assert_eq!(database.text("SELECT organization_id, project_id, name FROM projects"), "42\tp\tCheckout\n");
-    assert_eq!(database.text("SELECT organization_id, name, parent_id FROM organizations"), "42\tQuality\t\\N\n");
+    assert_eq!(
+        database.text("SELECT organization_id, project_id, name FROM projects"),
+        "42\tp\tCheckout\n"
+    );
+    assert_eq!(
+        database.text("SELECT organization_id, name, parent_id FROM organizations"),
+        "42\tQuality\t\\N\n"
+    );
 }
 
 #[tokio::test]
 async fn rejected_payloads_are_kept_to_the_byte() {
     let database = TestDatabase::migrated().await;
-    let payloads: [&[u8]; 5] = [b"", b"\n\r\t\\'\"", &[0, 0xff, 0xfe, 0x80, 0], &[0xc3, 0x28], &[b'x'; 65_536]];
+    let payloads: [&[u8]; 5] =
+        [b"", b"\n\r\t\\'\"", &[0, 0xff, 0xfe, 0x80, 0], &[0xc3, 0x28], &[b'x'; 65_536]];
     let mut rows = rows(&Source::new("usage-events", "id-1", 3), 10);
-    rows.rejected = (0..).zip(payloads).map(|(offset, payload)| rejected(offset, payload)).collect();
+    rows.rejected =
+        (0..).zip(payloads).map(|(offset, payload)| rejected(offset, payload)).collect();
     rows.rejected.push(RejectedRecord {
         timestamp_ms: None,
         key: None,
@@ -247,14 +279,18 @@ async fn rejected_payloads_are_kept_to_the_byte() {
     rows.rejected[1].reject = Reject { reason: RejectReason::MissingField, path: "data.seats" };
     database.store().write_rows(&[rows]).await.unwrap();
     for (offset, payload) in payloads.iter().enumerate() {
-        let hex = database.text(&format!("SELECT lower(hex(payload)) FROM rejected_events WHERE offset = {offset}"));
+        let hex = database.text(&format!(
+            "SELECT lower(hex(payload)) FROM rejected_events WHERE offset = {offset}"
+        ));
         assert_eq!(hex.trim_end(), hex::encode(payload));
     }
-    let sql = "SELECT source, topic, partition, offset, timestamp, key, payload_bytes, reason, path \
+    let sql = "SELECT source, topic, partition, offset, timestamp, key, payload_bytes, reason, \
+        path \
                FROM rejected_events WHERE offset IN (1, 5) ORDER BY offset";
     assert_eq!(
         database.text(sql),
-        "usage-events/id-1/3\tusage-events\t3\t1\t2026-03-01 01:00:00.000\tacme\t6\tmissing_field\tdata.seats\n\
+        "usage-events/id-1/3\tusage-events\t3\t1\t2026-03-01 \
+        01:00:00.000\tacme\t6\tmissing_field\tdata.seats\n\
          usage-events/id-1/3\tusage-events\t3\t5\t\\N\t\\N\t2000000\ttoo_large\t\n"
     );
 }
@@ -289,12 +325,19 @@ async fn progress_only_ever_advances() {
     store.write_progress(std::slice::from_ref(&other)).await.unwrap();
     let stored = store.progress("usage-events").await.unwrap();
     let of = |row: ProgressRow| (row.source, row.progress, row.high_watermark);
-    let stored_rows: Vec<_> = stored.iter().map(|p| (p.source.clone(), p.progress, p.high_watermark)).collect();
-    assert_eq!(stored_rows, [of(row(0, 100, 150)), of(row(11, 7, 7))], "an old row changes nothing");
+    let stored_rows: Vec<_> =
+        stored.iter().map(|p| (p.source.clone(), p.progress, p.high_watermark)).collect();
+    assert_eq!(
+        stored_rows,
+        [of(row(0, 100, 150)), of(row(11, 7, 7))],
+        "an old row changes nothing"
+    );
     assert!(stored[0].flushed_at_ms >= before[0].flushed_at_ms);
     assert_eq!(stored[1].flushed_at_ms, before[1].flushed_at_ms);
     assert_eq!(
-        database.text("SELECT topic, topic_id, partition, next_offset, lag FROM ingest_progress ORDER BY ALL"),
+        database.text(
+            "SELECT topic, topic_id, partition, next_offset, lag FROM ingest_progress ORDER BY ALL"
+        ),
         "other-topic\t\t0\t1\t0\nusage-events\tid/with/slashes\t0\t100\t50\nusage-events\tid/with/slashes\t11\t7\t0\n"
     );
 }
@@ -322,7 +365,11 @@ async fn a_lag_is_known_for_as_long_as_the_log_was_asked_for_its_end() {
     assert_eq!(database.text("SELECT lag FROM ingest_progress"), "4\n");
 
     store.write_progress(&[row(0, 9, false)]).await.unwrap();
-    assert_eq!(stored().await, flushed, "no flush is complete, and what was known is known for its time");
+    assert_eq!(
+        stored().await,
+        flushed,
+        "no flush is complete, and what was known is known for its time"
+    );
     store.write_progress(&[row(3_600_000, 11, false)]).await.unwrap();
     assert_eq!(stored().await.flushed_at_ms, flushed.flushed_at_ms);
     assert_eq!(database.text("SELECT lag FROM ingest_progress"), "6\n");
@@ -347,13 +394,19 @@ async fn claims_of_zone_data_only_ever_advance() {
     };
     let of = Source::new("usage-events", "id/with/slashes", 3);
     let claims = async |source: &Source| {
-        let claims = store.zone_claims("usage-events").await.unwrap().remove(source).unwrap_or_default();
-        let claims = claims.into_iter().map(|(release, claim)| (release.to_string(), claim.turn, claim.upto));
+        let claims =
+            store.zone_claims("usage-events").await.unwrap().remove(source).unwrap_or_default();
+        let claims = claims
+            .into_iter()
+            .map(|(release, claim)| (release.to_string(), claim.turn, claim.upto));
         claims.collect::<Vec<_>>()
     };
     store.write_zone_claims(&[]).await.unwrap();
     assert_eq!(claims(&of).await, []);
-    store.write_zone_claims(&[row(&of, "2025b", 1, 20), row(&source(0), "2025b", 1, 7)]).await.unwrap();
+    store
+        .write_zone_claims(&[row(&of, "2025b", 1, 20), row(&source(0), "2025b", 1, 7)])
+        .await
+        .unwrap();
     store.write_zone_claims(&[row(&of, "2026f", 2, 20)]).await.unwrap();
     store.write_zone_claims(&[row(&of, "2025b", 1, 10), row(&of, "2026f", 1, 90)]).await.unwrap();
     assert_eq!(claims(&of).await, [("2025b".to_owned(), 1, 20), ("2026f".to_owned(), 2, 20)]);
@@ -368,5 +421,8 @@ async fn claims_of_zone_data_only_ever_advance() {
         completes_flush: true,
     };
     store.write_progress(&[row]).await.unwrap();
-    assert_eq!(database.text("SELECT zone_release, next_offset FROM ingest_progress"), "2026f\t20\n");
+    assert_eq!(
+        database.text("SELECT zone_release, next_offset FROM ingest_progress"),
+        "2026f\t20\n"
+    );
 }

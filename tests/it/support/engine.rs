@@ -105,7 +105,8 @@ pub(crate) fn execute(url: &str, sql: &str) -> String {
 /// Posts a body and returns status and body. Uses the password in the address, if there is one.
 #[track_caller]
 pub(crate) fn post(url: &str, body: impl ureq::AsSendBody) -> (u16, String) {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let mut request = agent.post(url);
     if !url.contains('@') {
         request = request.header("X-ClickHouse-Key", PASSWORD);
@@ -117,7 +118,8 @@ pub(crate) fn post(url: &str, body: impl ureq::AsSendBody) -> (u16, String) {
 /// Gets an address of an engine.
 #[track_caller]
 pub(crate) fn get(url: &str) -> ureq::http::Response<ureq::Body> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).build().into();
     agent.get(url).header("X-ClickHouse-Key", PASSWORD).call().unwrap()
 }
 

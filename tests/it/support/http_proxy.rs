@@ -128,7 +128,8 @@ impl State {
             let meddling = self.meddling(&request);
             match meddling {
                 Some(Meddling::Refuse) => {
-                    let answer = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 9\r\n\r\nnot today";
+                    let answer =
+                        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 9\r\n\r\nnot today";
                     client.get_mut().write_all(answer.as_bytes())?;
                     continue;
                 }
@@ -215,7 +216,8 @@ fn read_message(stream: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
     }
     loop {
         let line = read_line(stream, &mut message)?;
-        let size = usize::from_str_radix(line.trim_end(), 16).map_err(|_| ErrorKind::InvalidData)?;
+        let size =
+            usize::from_str_radix(line.trim_end(), 16).map_err(|_| ErrorKind::InvalidData)?;
         // The chunk, or the end of all chunks; a line end follows either.
         read_bytes(stream, size + 2, &mut message)?;
         if size == 0 {
@@ -232,7 +234,11 @@ fn read_line(stream: &mut BufReader<TcpStream>, message: &mut Vec<u8>) -> std::i
     Ok(String::from_utf8_lossy(&message[start..]).into_owned())
 }
 
-fn read_bytes(stream: &mut BufReader<TcpStream>, length: usize, message: &mut Vec<u8>) -> std::io::Result<()> {
+fn read_bytes(
+    stream: &mut BufReader<TcpStream>,
+    length: usize,
+    message: &mut Vec<u8>,
+) -> std::io::Result<()> {
     let start = message.len();
     message.resize(start + length, 0);
     stream.read_exact(&mut message[start..])

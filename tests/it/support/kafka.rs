@@ -1,4 +1,5 @@
-//! Apache Kafka for tests: one broker in KRaft mode, on free ports, started from the jars in the cache folder.
+//! Apache Kafka for tests: one broker in KRaft mode, on free ports, started from the jars in the
+//! cache folder.
 //!
 //! If Java or Maven is missing, librdkafka's mock cluster takes its place, with a message. With
 //! `SEATMETER_REQUIRE_KAFKA=1` (CI) the tests fail instead.
@@ -16,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -34,7 +36,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long an administrative request may take.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// One process, few topics: a small heap and the fast compiler start quickest.
-const JVM_OPTIONS: [&str; 4] = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
+const JVM_OPTIONS: [&str; 4] =
+    ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"];
 /// Any id works; each broker is its own cluster.
 const CLUSTER_ID: &str = "MkU3OEVBNTcwNTJENDM2Qg";
 
@@ -84,7 +87,9 @@ impl Kafka {
     /// The shared broker; each test has its own topics. It is never stopped.
     pub(crate) fn shared() -> &'static Kafka {
         static KAFKA: OnceLock<Kafka> = OnceLock::new();
-        KAFKA.get_or_init(|| Kafka::in_folder(process_folder("kafka"), None, None, &Extras::default()))
+        KAFKA.get_or_init(|| {
+            Kafka::in_folder(process_folder("kafka"), None, None, &Extras::default())
+        })
     }
 
     /// A broker of one test, which may stop and restart it; killed when dropped.
@@ -102,7 +107,8 @@ impl Kafka {
         Kafka::in_folder(owned.path().to_owned(), Some(owned), Some(proxy), &Extras::default())
     }
 
-    /// A broker in this folder that has more than its plain listener. `owned` removes the folder with the broker.
+    /// A broker in this folder that has more than its plain listener. `owned` removes the folder
+    /// with the broker.
     #[track_caller]
     pub(super) fn in_folder(
         folder: PathBuf,
@@ -112,10 +118,13 @@ impl Kafka {
     ) -> Kafka {
         match needs().and_then(|()| provision::kafka_jars()) {
             Ok(jars) => Kafka::real(jars, folder, owned, proxy, extras),
-            Err(error) if is_required("SEATMETER_REQUIRE_KAFKA") => panic!("Apache Kafka is required here: {error:#}"),
+            Err(error) if is_required("SEATMETER_REQUIRE_KAFKA") => {
+                panic!("Apache Kafka is required here: {error:#}")
+            }
             Err(error) => {
                 // Not eprintln!, which is captured while tests pass.
-                let warning = "WARNING: no Apache Kafka, testing with librdkafka's mock cluster instead";
+                let warning =
+                    "WARNING: no Apache Kafka, testing with librdkafka's mock cluster instead";
                 let _ = writeln!(std::io::stderr(), "{warning}: {error:#}");
                 let mock = MockBroker::start(&unique("unused"), 1).unwrap();
                 Kafka { bootstrap_servers: mock.bootstrap_servers(), kind: Kind::Mock(mock) }
@@ -139,7 +148,10 @@ impl Kafka {
         let broker = Broker::new(jars, folder, owned);
         broker.format(port, public_port, controller_port, extras);
         broker.launch();
-        let kafka = Kafka { bootstrap_servers: format!("127.0.0.1:{public_port}"), kind: Kind::Real(Box::new(broker)) };
+        let kafka = Kafka {
+            bootstrap_servers: format!("127.0.0.1:{public_port}"),
+            kind: Kind::Real(Box::new(broker)),
+        };
         kafka.wait_until_ready();
         kafka
     }
@@ -149,7 +161,8 @@ impl Kafka {
         &self.bootstrap_servers
     }
 
-    /// Whether this is only the mock cluster: without topic ids, transactions' markers, retention, compaction and restarts.
+    /// Whether this is only the mock cluster: without topic ids, transactions' markers, retention,
+    /// compaction and restarts.
     pub(crate) fn is_mock(&self) -> bool {
         matches!(self.kind, Kind::Mock(_))
     }
@@ -171,7 +184,8 @@ impl Kafka {
         for (key, value) in properties {
             topic = topic.set(key, value);
         }
-        let created = self.administer(async |admin, options| admin.create_topics([&topic], options).await);
+        let created =
+            self.administer(async |admin, options| admin.create_topics([&topic], options).await);
         assert_eq!(created, [Ok(name.to_owned())]);
     }
 
@@ -185,7 +199,8 @@ impl Kafka {
 
     #[track_caller]
     pub(crate) fn delete_topic(&self, name: &str) {
-        let deleted = self.administer(async |admin, options| admin.delete_topics(&[name], options).await);
+        let deleted =
+            self.administer(async |admin, options| admin.delete_topics(&[name], options).await);
         assert_eq!(deleted, [Ok(name.to_owned())]);
     }
 
@@ -210,14 +225,16 @@ impl Kafka {
     #[track_caller]
     pub(crate) fn configure_topic(&self, name: &str, property: &str, value: &str) {
         let config = AlterConfig::new(ResourceSpecifier::Topic(name)).set(property, value);
-        let altered = self.administer(async |admin, options| admin.alter_configs([&config], options).await);
+        let altered =
+            self.administer(async |admin, options| admin.alter_configs([&config], options).await);
         assert!(altered.iter().all(Result::is_ok), "{altered:?}");
     }
 
     /// Deletes a consumer group with its committed offsets.
     #[track_caller]
     pub(crate) fn delete_group(&self, group_id: &str) {
-        let deleted = self.administer(async |admin, options| admin.delete_groups(&[group_id], options).await);
+        let deleted =
+            self.administer(async |admin, options| admin.delete_groups(&[group_id], options).await);
         assert_eq!(deleted, [Ok(group_id.to_owned())]);
     }
 
@@ -274,13 +291,15 @@ impl Kafka {
     #[track_caller]
     fn administer<T: Send>(
         &self,
-        request: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> KafkaResult<T> + Send,
+        request: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> KafkaResult<T>
+        + Send,
     ) -> T {
         std::thread::scope(|scope| {
             let run = || {
                 let admin: AdminClient<_> = self.client_config().create().unwrap();
                 let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT));
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(request(&admin, &options)).unwrap()
             };
             scope.spawn(run).join().unwrap()
@@ -290,10 +309,18 @@ impl Kafka {
     #[track_caller]
     fn wait_until_ready(&self) {
         let deadline = Instant::now() + START_TIMEOUT;
-        let consumer: BaseConsumer =
-            self.client_config().set("log_level", "0").set("reconnect.backoff.max.ms", "100").create().unwrap();
+        let consumer: BaseConsumer = self
+            .client_config()
+            .set("log_level", "0")
+            .set("reconnect.backoff.max.ms", "100")
+            .create()
+            .unwrap();
         while consumer.fetch_metadata(None, Duration::from_millis(500)).is_err() {
-            assert!(Instant::now() < deadline, "Kafka does not start; its last words:\n{}", self.log_tail());
+            assert!(
+                Instant::now() < deadline,
+                "Kafka does not start; its last words:\n{}",
+                self.log_tail()
+            );
         }
     }
 
@@ -327,7 +354,11 @@ impl Broker {
 
     #[track_caller]
     fn launch(&self) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("log"))
+            .unwrap();
         let java = java(&self.jars);
         let mut guard = Command::new("sh")
             .args(["-c", GUARD, "sh"])
@@ -348,7 +379,8 @@ impl Broker {
         // The broker writes here too; reading keeps its pipe open and empty.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         let stdin = guard.stdin.take();
-        *self.running.lock().unwrap() = Some(Running { guard, stdin, java_pid: first_line.trim().parse().unwrap() });
+        *self.running.lock().unwrap() =
+            Some(Running { guard, stdin, java_pid: first_line.trim().parse().unwrap() });
     }
 }
 
@@ -364,7 +396,8 @@ impl Drop for Running {
 
 /// Fails if a program that Kafka needs is missing.
 fn needs() -> anyhow::Result<()> {
-    let found = Command::new("java").arg("-version").output().is_ok_and(|output| output.status.success());
+    let found =
+        Command::new("java").arg("-version").output().is_ok_and(|output| output.status.success());
     anyhow::ensure!(found, "Java is not installed (Debian: apt install openjdk-17-jre-headless)");
     Ok(())
 }
@@ -381,11 +414,19 @@ pub(super) fn free_ports<const N: usize>() -> [u16; N] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// The broker's configuration: one partition for each internal topic, short waits, retention and compaction at once.
-fn properties(folder: &Path, port: u16, public_port: u16, controller_port: u16, extras: &Extras) -> String {
+/// The broker's configuration: one partition for each internal topic, short waits, retention and
+/// compaction at once.
+fn properties(
+    folder: &Path,
+    port: u16,
+    public_port: u16,
+    controller_port: u16,
+    extras: &Extras,
+) -> String {
     let data = folder.join("data").display().to_string();
     let quorum = format!("1@127.0.0.1:{controller_port}");
-    let mut listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}");
+    let mut listeners =
+        format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}");
     let mut advertised = format!("PLAINTEXT://127.0.0.1:{public_port}");
     let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
     for (name, protocol, port) in &extras.listeners {

@@ -26,7 +26,8 @@ pub(crate) use kafka::{Cluster, Kafka};
 pub(crate) use program::Program;
 pub(crate) use seat_intervals::seat_intervals;
 
-/// A name that no other test, and no other run, uses: `prefix`, process, counter; fit for databases, topics and groups.
+/// A name that no other test, and no other run, uses: `prefix`, process, counter; fit for
+/// databases, topics and groups.
 pub(crate) fn unique(prefix: &str) -> String {
     static NAMES: AtomicU32 = AtomicU32::new(0);
     format!("{prefix}_{}_{}", std::process::id(), NAMES.fetch_add(1, Ordering::Relaxed))
@@ -34,7 +35,11 @@ pub(crate) fn unique(prefix: &str) -> String {
 
 /// Polls until there is an answer, and fails the test if it does not come in time.
 #[track_caller]
-pub(crate) fn eventually<T>(what: &str, timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(
+    what: &str,
+    timeout: Duration,
+    mut ask: impl FnMut() -> Option<T>,
+) -> T {
     let deadline = Instant::now() + timeout;
     loop {
         if let Some(answer) = ask() {
@@ -57,7 +62,8 @@ pub(crate) fn process_folder(kind: &str) -> PathBuf {
     std::fs::create_dir_all(&parent).unwrap();
     for entry in std::fs::read_dir(&parent).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name.strip_prefix(kind).and_then(|rest| rest.strip_prefix('-')).map(str::to_owned);
+        let owner =
+            name.strip_prefix(kind).and_then(|rest| rest.strip_prefix('-')).map(str::to_owned);
         if owner.is_some_and(|pid| !is_running(&pid)) {
             // Another test process may be removing it too.
             let _ = std::fs::remove_dir_all(entry.path());

@@ -86,7 +86,11 @@ impl Program {
                 return line;
             }
             assert!(!ended, "it ended without saying {part:?}\n{}", self.said());
-            assert!(Instant::now() < deadline, "it does not say {part:?} within {timeout:?}\n{}", self.said());
+            assert!(
+                Instant::now() < deadline,
+                "it does not say {part:?} within {timeout:?}\n{}",
+                self.said()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -101,7 +105,11 @@ impl Program {
                 self.stderr.end();
                 return status;
             }
-            assert!(Instant::now() < deadline, "it does not end within {timeout:?}\n{}", self.said());
+            assert!(
+                Instant::now() < deadline,
+                "it does not end within {timeout:?}\n{}",
+                self.said()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -167,7 +175,11 @@ impl Lines {
         let Some(reader) = self.reader.lock().unwrap().take() else { return };
         let deadline = Instant::now() + OUTPUT_END;
         while !reader.is_finished() {
-            assert!(Instant::now() < deadline, "a process that it has left behind holds its output\n{}", self.text());
+            assert!(
+                Instant::now() < deadline,
+                "a process that it has left behind holds its output\n{}",
+                self.text()
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
         reader.join().unwrap();

@@ -68,7 +68,9 @@ impl SecuredKafka {
     /// the mock cluster, which has no security. It is never stopped.
     pub(crate) fn shared() -> Option<&'static SecuredKafka> {
         static KAFKA: OnceLock<Option<SecuredKafka>> = OnceLock::new();
-        KAFKA.get_or_init(|| SecuredKafka::in_folder(process_folder("secured-kafka"), None)).as_ref()
+        KAFKA
+            .get_or_init(|| SecuredKafka::in_folder(process_folder("secured-kafka"), None))
+            .as_ref()
     }
 
     /// A broker of one test, which may stop and restart it; killed when dropped.
@@ -82,18 +84,27 @@ impl SecuredKafka {
     fn in_folder(folder: PathBuf, owned: Option<TempDir>) -> Option<SecuredKafka> {
         let certificates = Certificates::create(&folder);
         let ports = free_ports();
-        let listeners = LISTENERS.iter().zip(ports).map(|((_, name, protocol), port)| (*name, *protocol, port));
+        let listeners =
+            LISTENERS.iter().zip(ports).map(|((_, name, protocol), port)| (*name, *protocol, port));
         let extras = Extras {
             listeners: listeners.collect(),
             properties: properties(&certificates),
             scram_users: (0..SCRAM_USERS)
                 .map(|number| {
-                    format!("SCRAM-SHA-512=[name={},iterations=4096,password={PASSWORD}]", scram_user(number))
+                    format!(
+                        "SCRAM-SHA-512=[name={},iterations=4096,password={PASSWORD}]",
+                        scram_user(number)
+                    )
                 })
                 .collect(),
         };
         let kafka = Kafka::in_folder(folder, owned, None, &extras);
-        (!kafka.is_mock()).then(|| SecuredKafka { kafka, ports, certificates, scram_users: AtomicUsize::new(0) })
+        (!kafka.is_mock()).then(|| SecuredKafka {
+            kafka,
+            ports,
+            certificates,
+            scram_users: AtomicUsize::new(0),
+        })
     }
 
     /// The broker for its super user: topics, groups, watermarks, kill and restart.
@@ -210,14 +221,20 @@ fn scram_user(number: usize) -> String {
 
 /// The properties that secure the broker.
 fn properties(certificates: &Certificates) -> Vec<(String, String)> {
-    let plain = format!("{LOGIN_MODULES}.plain.PlainLoginModule required user_{PLAIN_USER}=\"{PASSWORD}\";");
+    let plain = format!(
+        "{LOGIN_MODULES}.plain.PlainLoginModule required user_{PLAIN_USER}=\"{PASSWORD}\";"
+    );
     let scram = format!("{LOGIN_MODULES}.scram.ScramLoginModule required;");
     let oauthbearer = format!(
-        "{LOGIN_MODULES}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\" \
+        "{LOGIN_MODULES}.oauthbearer.OAuthBearerLoginModule required \
+        unsecuredLoginStringClaim_sub=\"broker\" \
          unsecuredValidatorAllowableClockSkewMs=\"5000\";"
     );
     let mut properties = vec![
-        ("authorizer.class.name".to_owned(), "org.apache.kafka.metadata.authorizer.StandardAuthorizer".to_owned()),
+        (
+            "authorizer.class.name".to_owned(),
+            "org.apache.kafka.metadata.authorizer.StandardAuthorizer".to_owned(),
+        ),
         ("allow.everyone.if.no.acl.found".to_owned(), "false".to_owned()),
         // Clients of the plain listener, including the controller's.
         ("super.users".to_owned(), "User:ANONYMOUS".to_owned()),
@@ -234,8 +251,11 @@ fn properties(certificates: &Certificates) -> Vec<(String, String)> {
             Listener::OtherHost => "other-host.pem",
             _ => "broker.pem",
         };
-        properties.push((format!("{prefix}.ssl.keystore.location"), certificates.path(certificate)));
-        for (mechanism, module) in [("plain", &plain), ("scram-sha-512", &scram), ("oauthbearer", &oauthbearer)] {
+        properties
+            .push((format!("{prefix}.ssl.keystore.location"), certificates.path(certificate)));
+        for (mechanism, module) in
+            [("plain", &plain), ("scram-sha-512", &scram), ("oauthbearer", &oauthbearer)]
+        {
             properties.push((format!("{prefix}.{mechanism}.sasl.jaas.config"), module.clone()));
         }
     }

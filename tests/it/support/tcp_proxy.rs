@@ -79,7 +79,11 @@ impl State {
         std::thread::spawn(move || pump(server, client));
         if self.is_closed.load(Ordering::SeqCst) {
             // It was closed between the check and the connection.
-            self.open.lock().unwrap().drain(..).for_each(|connection| drop(connection.shutdown(Shutdown::Both)));
+            self.open
+                .lock()
+                .unwrap()
+                .drain(..)
+                .for_each(|connection| drop(connection.shutdown(Shutdown::Both)));
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! The token endpoint of an authorization server, as a worker sees it: it may be down, refuse, or give tokens.
+//! The token endpoint of an authorization server, as a worker sees it: it may be down, refuse, or
+//! give tokens.
 //!
 //! What it gives are unsecured tokens, which the tests' brokers accept.
 
@@ -33,7 +34,8 @@ pub(crate) enum Mood {
     GivesLate(Duration, Duration),
 }
 
-/// An endpoint that is down until it is opened, and is never closed. It has the broker's certificate.
+/// An endpoint that is down until it is opened, and is never closed. It has the broker's
+/// certificate.
 pub(crate) struct TokenEndpoint {
     kafka: &'static SecuredKafka,
     port: u16,
@@ -45,14 +47,20 @@ pub(crate) struct TokenEndpoint {
 impl TokenEndpoint {
     pub(crate) fn down(kafka: &'static SecuredKafka, user: &str) -> TokenEndpoint {
         let [port] = free_ports();
-        TokenEndpoint { kafka, port, user: user.to_owned(), mood: Arc::new(Mutex::new(Mood::Refuses)) }
+        TokenEndpoint {
+            kafka,
+            port,
+            user: user.to_owned(),
+            mood: Arc::new(Mutex::new(Mood::Refuses)),
+        }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("https://127.0.0.1:{}/token", self.port)
     }
 
-    /// Properties of a client that asks here, and trusts the authority of this file to know the endpoint.
+    /// Properties of a client that asks here, and trusts the authority of this file to know the
+    /// endpoint.
     pub(crate) fn properties(&self, ca_file: String) -> Properties {
         vec![
             ("security.protocol", "SASL_SSL".to_owned()),
@@ -82,7 +90,8 @@ impl TokenEndpoint {
         let pem = std::fs::read(self.kafka.certificate_file()).unwrap();
         let chain = CertificateDer::pem_slice_iter(&pem).map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_slice(&pem).unwrap();
-        let tls = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let tls =
+            ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
         let tls = tls.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
         let tls = Arc::new(tls.with_single_cert(chain, key).unwrap());
         let (user, mood) = (self.user.clone(), Arc::clone(&self.mood));
@@ -91,13 +100,19 @@ impl TokenEndpoint {
                 let mood = *mood.lock().unwrap();
                 let user = user.clone();
                 let connection = ServerConnection::new(Arc::clone(&tls)).unwrap();
-                std::thread::spawn(move || answer(StreamOwned::new(connection, stream), &user, mood));
+                std::thread::spawn(move || {
+                    answer(StreamOwned::new(connection, stream), &user, mood)
+                });
             }
         });
     }
 }
 
-fn answer(mut stream: StreamOwned<ServerConnection, TcpStream>, user: &str, mood: Mood) -> std::io::Result<()> {
+fn answer(
+    mut stream: StreamOwned<ServerConnection, TcpStream>,
+    user: &str,
+    mood: Mood,
+) -> std::io::Result<()> {
     let (head, body) = request(&mut stream)?;
     if let Mood::GivesLate(pause, _) = mood {
         std::thread::sleep(pause);
@@ -111,16 +126,22 @@ fn answer(mut stream: StreamOwned<ServerConnection, TcpStream>, user: &str, mood
         Mood::Gives(life) | Mood::GivesLate(_, life) if is_known && is_form => {
             ("200 OK", json!({"access_token": token(user, life)}))
         }
-        Mood::Gives(_) | Mood::GivesLate(..) => ("400 Bad Request", json!({"error": format!("{head:?} {body}")})),
+        Mood::Gives(_) | Mood::GivesLate(..) => {
+            ("400 Bad Request", json!({"error": format!("{head:?} {body}")}))
+        }
         // Some repeat what they were told.
         Mood::Refuses => (
             "401 Unauthorized",
-            json!({"error": "invalid_client", "error_description": format!("not with {CLIENT_SECRET}")}),
+            json!({"error": "invalid_client", "error_description": format!("not with \
+                {CLIENT_SECRET}")}),
         ),
     };
     let answer = answer.to_string();
     let length = answer.len();
-    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{answer}")?;
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{answer}"
+    )?;
     stream.conn.send_close_notify();
     stream.flush()
 }

@@ -193,7 +193,9 @@ fn names_may_be_escaped_and_the_last_of_a_name_counts() {
 fn depth_is_no_limit() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"a\":", "}]")] {
         for depth in [31, 32, 33, 63, 64, 65, 127, 128, 129, 1000, 100_000] {
-            let nest = |closing: usize| format!("{{\"x\":{}1{}}}", open.repeat(depth), close.repeat(closing));
+            let nest = |closing: usize| {
+                format!("{{\"x\":{}1{}}}", open.repeat(depth), close.repeat(closing))
+            };
             assert!(is_object(&nest(depth)), "{open} {depth}");
             assert!(!is_object(&nest(depth - 1)), "{open} {depth}, one not closed");
             assert!(!is_object(&nest(depth + 1)), "{open} {depth}, one closed twice");
@@ -205,9 +207,11 @@ fn depth_is_no_limit() {
 fn mixed_containers_must_close_in_order() {
     // The kinds of a hundred containers, from the bits of a number, closed correctly and then with
     // one bracket swapped.
-    let kinds: Vec<bool> = (0..100).map(|at| 0x9e37_79b9_7f4a_7c15_u64 >> (at % 64) & 1 == 1).collect();
+    let kinds: Vec<bool> =
+        (0..100).map(|at| 0x9e37_79b9_7f4a_7c15_u64 >> (at % 64) & 1 == 1).collect();
     let open: String = kinds.iter().map(|&object| if object { "{\"k\":" } else { "[" }).collect();
-    let close: Vec<char> = kinds.iter().rev().map(|&object| if object { '}' } else { ']' }).collect();
+    let close: Vec<char> =
+        kinds.iter().rev().map(|&object| if object { '}' } else { ']' }).collect();
     check(&format!("{{\"x\":{open}0{}}}", close.iter().collect::<String>()), true);
     for swapped in 0..close.len() {
         let mut close = close.clone();

@@ -21,7 +21,8 @@ const IMPATIENCE: [(&str, &str); 6] = [
     ("min.insync.replicas", "1"),
 ];
 
-/// Brokers 2 and 3, which may be killed, and node 1, which is the controller and holds the groups' offsets.
+/// Brokers 2 and 3, which may be killed, and node 1, which is the controller and holds the groups'
+/// offsets.
 pub(crate) struct Cluster {
     /// Node 1, and the addresses of all three.
     pub(crate) kafka: Kafka,
@@ -43,7 +44,10 @@ impl Cluster {
             group.committed_offsets(nowhere.clone(), Duration::from_secs(5)).ok()
         });
         let controllers = std::fs::read_to_string(first.folder.join("server.properties")).unwrap();
-        let quorum = controllers.lines().find_map(|line| line.strip_prefix("controller.quorum.voters=")).unwrap();
+        let quorum = controllers
+            .lines()
+            .find_map(|line| line.strip_prefix("controller.quorum.voters="))
+            .unwrap();
         let mut servers = kafka.bootstrap_servers.clone();
         let brokers = [2, 3].map(|node| {
             let [port, unused] = free_ports();
@@ -62,9 +66,16 @@ impl Cluster {
             broker
         });
         let cluster = Cluster { kafka: Kafka { bootstrap_servers: servers, ..kafka }, brokers };
-        let brokers =
-            || cluster.consumer().fetch_metadata(None, Duration::from_secs(5)).ok().map(|m| m.brokers().len());
-        eventually("all brokers have joined", START_TIMEOUT, || (brokers() == Some(3)).then_some(()));
+        let brokers = || {
+            cluster
+                .consumer()
+                .fetch_metadata(None, Duration::from_secs(5))
+                .ok()
+                .map(|m| m.brokers().len())
+        };
+        eventually("all brokers have joined", START_TIMEOUT, || {
+            (brokers() == Some(3)).then_some(())
+        });
         Some(cluster)
     }
 
@@ -72,7 +83,9 @@ impl Cluster {
     #[track_caller]
     pub(crate) fn create_topic(&self, name: &str) {
         let topic = NewTopic::new(name, 1, TopicReplication::Variable(&[&[2, 3]]));
-        let created = self.kafka.administer(async |admin, options| admin.create_topics([&topic], options).await);
+        let created = self
+            .kafka
+            .administer(async |admin, options| admin.create_topics([&topic], options).await);
         assert_eq!(created, [Ok(name.to_owned())]);
     }
 
@@ -106,6 +119,7 @@ impl Cluster {
 
 /// These properties; a later one overrides an earlier one with its name.
 fn extras(own: &[(&str, &str)]) -> Extras {
-    let properties = IMPATIENCE.iter().chain(own).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let properties =
+        IMPATIENCE.iter().chain(own).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     Extras { properties: properties.collect(), ..Extras::default() }
 }

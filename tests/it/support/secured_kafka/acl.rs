@@ -46,7 +46,13 @@ pub(super) fn delete(address: &str, principal: &str, operation: Operation, resou
 /// An ACL to create and a filter that finds it are equal on the wire, and so are the beginnings of
 /// the answers.
 #[track_caller]
-fn change(address: &str, request: i16, principal: &str, operation: Operation, resource: Resource<'_>) {
+fn change(
+    address: &str,
+    request: i16,
+    principal: &str,
+    operation: Operation,
+    resource: Resource<'_>,
+) {
     let (kind, name) = match resource {
         Resource::Topic(name) => (2, name),
         Resource::Group(name) => (3, name),

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 
 /// A folder of certificates, and the authority that signs them.
@@ -15,20 +16,23 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    /// Creates `ca.pem`, `other-ca.pem`, `broker.pem`, `expired.pem` and `other-host.pem` in a folder.
+    /// Creates `ca.pem`, `other-ca.pem`, `broker.pem`, `expired.pem` and `other-host.pem` in a
+    /// folder.
     #[track_caller]
     pub(super) fn create(folder: &Path) -> Certificates {
         let folder = folder.join("certificates");
         std::fs::create_dir_all(&folder).unwrap();
         authority(&folder.join("other-ca.pem"), "other CA");
         let certificates = Certificates { ca: authority(&folder.join("ca.pem"), "CA"), folder };
-        let here = || CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        let here =
+            || CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
         certificates.sign("broker", here());
         let mut expired = here();
         expired.not_before = rcgen::date_time_ymd(2020, 1, 1);
         expired.not_after = rcgen::date_time_ymd(2021, 1, 1);
         certificates.sign("expired", expired);
-        certificates.sign("other-host", CertificateParams::new(["kafka.example".to_owned()]).unwrap());
+        certificates
+            .sign("other-host", CertificateParams::new(["kafka.example".to_owned()]).unwrap());
         certificates
     }
 
@@ -48,10 +52,12 @@ impl Certificates {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.ca).unwrap();
-        std::fs::write(self.path(&format!("{name}.pem")), key.serialize_pem() + &certificate.pem()).unwrap();
+        std::fs::write(self.path(&format!("{name}.pem")), key.serialize_pem() + &certificate.pem())
+            .unwrap();
     }
 }
 
