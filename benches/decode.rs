@@ -57,7 +57,10 @@ struct Kind {
 
 fn event(event_type: &str, index: usize, data: &str) -> Vec<u8> {
     format!(
-        r#"{{"specversion":"1.0","id":"0198f3a2-77d4-7f31-8d5a-{:012x}","source":"/eu-west","type":"{event_type}","time":"2026-03-01T09:{:02}:{:02}.{:03}Z","data":{{"account_id":"acme-eu",{data}}}}}"#,
+        "{{\"specversion\":\"1.0\",\"id\":\"0198f3a2-77d4-7f31-8d5a-{:012x}\",\
+         \"source\":\"/eu-west\",\"type\":\"{event_type}\",\
+         \"time\":\"2026-03-01T09:{:02}:{:02}.{:03}Z\",\
+         \"data\":{{\"account_id\":\"acme-eu\",{data}}}}}",
         index * 7_919,
         index % 60,
         index % 59,
@@ -89,7 +92,8 @@ fn kinds() -> Vec<Kind> {
             "test.executed",
             all(&|index| {
                 let data = format!(
-                    r#""organization_id":"org-{}","project_id":"web","user_id":{},"origin":"run","tests":{},"duration_ms":{}"#,
+                    "\"organization_id\":\"org-{}\",\"project_id\":\"web\",\"user_id\":{},\
+                     \"origin\":\"run\",\"tests\":{},\"duration_ms\":{}",
                     index % 2_000,
                     100_000 + index,
                     1 + index % 500,
@@ -102,7 +106,8 @@ fn kinds() -> Vec<Kind> {
             "user.updated",
             all(&|index| {
                 let data = format!(
-                    r#""user_id":"user-{index}","name":"User No. {index}","email":"user-{index}@example.com""#
+                    "\"user_id\":\"user-{index}\",\"name\":\"User No. {index}\",\
+                     \"email\":\"user-{index}@example.com\""
                 );
                 event("user.updated", index, &data)
             }),

@@ -6,7 +6,8 @@
 //! <- app <- main`.
 //!
 //! ```text
-//! bytes -> decode -> event -> lane (state machine of one partition) -> rollup rows -> ClickHouse -> report SQL -> HTTP
+//! bytes -> decode -> event -> lane (state machine of one partition) -> rollup rows
+//!     -> ClickHouse -> report SQL -> HTTP
 //!          '---------------- core: no I/O, no async, no clock, no logging --------------'
 //! ```
 //!

@@ -293,7 +293,11 @@ mod tests {
         let event = (0u128..4, 1u64..600_000, 0i64..60);
         proptest!(|(steps in proptest::collection::vec(event, 1..60))| {
             let mut offset = 0;
-            let events: Vec<_> = steps.into_iter().map(|(id, step, hours)| { offset += step; (id, offset, hours) }).collect();
+            let events = steps.into_iter().map(|(id, step, hours)| {
+                offset += step;
+                (id, offset, hours)
+            });
+            let events: Vec<_> = events.collect();
             let expected: Vec<bool> = events.iter().enumerate().map(|(i, &(id, offset, hours))| {
                 events[..i].iter().any(|&(other, at, stamped)| {
                     other == id && at + WINDOW_OFFSETS >= offset && stamped >= hours - 24

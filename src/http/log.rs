@@ -36,7 +36,9 @@ pub(super) async fn record(request: Request, next: Next) -> Response {
     let elapsed = started.elapsed();
     span.in_scope(|| {
         let elapsed_ms = elapsed_ms(started);
-        tracing::info!(target: http::ACCESS_LOG, method = %method, path, status, elapsed_ms, "request");
+        tracing::info!(
+            target: http::ACCESS_LOG, method = %method, path, status, elapsed_ms, "request"
+        );
     });
     http::request_served(route.as_deref().unwrap_or("none"), status, elapsed);
     if let Ok(value) = HeaderValue::from_str(&id) {

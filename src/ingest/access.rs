@@ -13,9 +13,11 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{Client, Context, consumer_properties, probe_properties};
-use super::librdkafka::{Message, Queue, forward_partition, may_read_with_group};
+use super::librdkafka::{
+    DescribeError, Message, Queue, TopicDescription, forward_partition, may_read_with_group,
+};
 use super::seek::partition_list;
-use super::topic::{AskError, DescribeError, Topic, TopicDescription, Watermarks};
+use super::topic::{AskError, Topic, Watermarks};
 use crate::config::{Config, Kafka};
 use crate::kafka::{Cause, Causes, Kind, Operation, Resource};
 

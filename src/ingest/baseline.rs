@@ -11,8 +11,8 @@ use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::IngestError;
 use super::client::{Client, Context, consumer_properties};
+use super::error::IngestError;
 use super::librdkafka::{Message, Queue, forward_partition};
 use crate::config::Config;
 

@@ -17,17 +17,19 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
-pub(super) use self::ready::not_joined;
 use super::client::{Client, assign, is_cooperative, is_fatal, unassign};
-use super::librdkafka::{QueueTarget, forward_partition};
+use super::librdkafka::{QueueTarget, TopicDescription, forward_partition};
 use super::messages::{Fatal, FatalSender, FlushRequest, ToConsumer, ToWorker, WorkerHandle};
+use super::opening::{Opening, Refusal};
 use super::rebalance::{GroupEvent, Holding, Holdings, Release, ReleaseReason, Tenure};
 use super::seek::{partition_list, pause};
-use super::start::{Opening, Refusal, Starter};
-use super::topic::TopicDescription;
+use super::start::Starter;
 use super::watchdog::Heartbeat;
 use crate::telemetry::health::Health;
 use crate::telemetry::{events, metrics};
+
+/// The group's component on `/readyz`.
+const GROUP: &str = "group";
 
 /// How long one poll waits. Messages from other threads wait until it ends.
 const POLL_WAIT: Duration = Duration::from_millis(50);
@@ -62,9 +64,25 @@ pub(super) struct State {
     refusals: BTreeMap<u32, Refusal>,
     /// Partitions of the topic, by the last description.
     topic_partitions: u32,
-    readiness: ready::Readiness,
+    readiness: Readiness,
     is_finishing: bool,
     is_over: bool,
+}
+
+/// The last reported readiness.
+#[derive(Debug, Default)]
+struct Readiness {
+    is_member: bool,
+    /// Every partition of an assignment has been read from.
+    has_read: bool,
+    /// Why the group does not accept this process.
+    denial: Option<String>,
+    partitions: Option<String>,
+}
+
+/// The process is a worker and has not joined its group yet.
+pub(super) fn not_joined(health: &Health, group: &str) {
+    health.not_ready(GROUP, format!("has not joined the consumer group {group} yet"));
 }
 
 impl State {
@@ -75,7 +93,7 @@ impl State {
             last_release: 0,
             refusals: BTreeMap::new(),
             topic_partitions: 0,
-            readiness: ready::Readiness::default(),
+            readiness: Readiness::default(),
             is_finishing: false,
             is_over: false,
         }

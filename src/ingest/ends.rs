@@ -12,7 +12,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use tokio_util::sync::CancellationToken;
 
 use super::retry::Dependency;
-use super::topic::{AskError, Topic};
+use super::topic::{AskError, Topic, TopicEnd};
 
 /// The pause between two requests.
 const ASK_INTERVAL: Duration = Duration::from_secs(2);
@@ -101,14 +101,6 @@ impl Ends {
         // The map is consistent between calls, so a panic elsewhere has not broken it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The answer about one partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TopicEnd {
-    pub(super) partition: u32,
-    /// High watermark and last stable offset, or why they are not known.
-    pub(super) end: Result<(u64, u64), RDKafkaErrorCode>,
 }
 
 /// Periodically requests the ends of the logs of all assigned partitions.

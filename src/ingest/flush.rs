@@ -3,8 +3,9 @@
 //! Flushes never overlap. One flush is this sequence:
 //!
 //! ```text
-//! drain every lane -> is it still the topic they were counted from? -> claim the days for the zone data
-//!                  -> write every row -> record the progress, alone -> commit Kafka's offsets -> tell the lanes
+//! drain every lane -> is it still the topic they were counted from? -> claim the days
+//!     for the zone data -> write every row -> record the progress, alone
+//!     -> commit Kafka's offsets -> tell the lanes
 //! ```
 //!
 //! So always `committed <= progress <= applied`. A step that fails is retried with the same rows
@@ -19,13 +20,14 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::commit::Committer;
 use super::headway::Teller;
+use super::librdkafka::TopicDescription;
 use super::messages::{
     ConsumerHandle, DrainedLane, FlushRequest, LaneReport, ToConsumer, ToWorker, WorkerHandle,
 };
 use super::rebalance::Tenure;
 use super::retry::{Dependency, Wait};
 use super::tail::Stalled;
-use super::topic::{AskError, Topic, TopicDescription};
+use super::topic::{AskError, Topic};
 use crate::core::rollup::{LaneRows, Progress};
 use crate::core::takeover::Claim;
 use crate::store::{ProgressRow, Store, ZoneClaim};
@@ -170,7 +172,8 @@ impl Coordinator {
                 biased;
                 newest_record_ms = self.flush() => newest_record_ms,
                 reason = reason_when_passed(&mut deadline, &dependencies) => {
-                    return Err(Unwritten { lanes: std::mem::take(&mut self.books.unwritten), reason });
+                    let lanes = std::mem::take(&mut self.books.unwritten);
+                    return Err(Unwritten { lanes, reason });
                 }
             };
             next = began + self.intervals.after(now_ms(), newest_record_ms);

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::client_errors::{Names, name_of};
+use super::client_errors::Names;
 use super::ends::{Answers, End};
+use super::halt::{Halt, HaltCause};
 use super::librdkafka::PartitionEvent;
 use super::messages::LaneReport;
 use crate::telemetry::health::Health;
@@ -36,29 +37,6 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 /// The component on `/readyz`.
 const COMPONENT: &str = "headway";
-
-/// Why a lane stands still.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Halt {
-    /// The next offset to read.
-    pub(super) offset: u64,
-    /// The end of its log, if known.
-    pub(super) end: Option<u64>,
-    pub(super) cause: HaltCause,
-}
-
-/// What keeps a lane from headway.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum HaltCause {
-    /// The client reported this about the partition, and there was no progress since.
-    Reported { code: RDKafkaErrorCode, text: Arc<str> },
-    /// The log's end cannot be requested; the code is the last refusal, if there is one.
-    EndUnknown(Option<RDKafkaErrorCode>),
-    /// A transaction is open from the lane's next offset on.
-    OpenTransaction,
-    /// No records come, and no error is reported.
-    Silence,
-}
 
 /// State of a lane at a drain.
 #[derive(Clone, Copy, Debug)]
@@ -206,21 +184,6 @@ pub(super) fn is_data_error(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::MessageSizeTooLarge
             | RDKafkaErrorCode::NotImplemented
     )
-}
-
-impl HaltCause {
-    /// Its name, for a metric.
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Reported { code, .. } => name_of(Some(*code)),
-            Self::EndUnknown(Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed)) => {
-                name_of(Some(*code))
-            }
-            Self::EndUnknown(_) => "end_unknown",
-            Self::OpenTransaction => "open_transaction",
-            Self::Silence => "silence",
-        }
-    }
 }
 
 /// Reports which lanes stand still.

@@ -15,13 +15,15 @@
 )]
 
 mod ask;
+mod description;
 mod ends;
 mod group;
 #[cfg(test)]
 mod tests;
+mod values;
 
-use std::ffi::{CStr, CString};
-use std::os::raw::{c_char, c_int};
+use std::ffi::CString;
+use std::os::raw::c_int;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
@@ -33,8 +35,10 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 pub(super) use self::ask::{cached_high_watermark, commit, describe_topic};
+pub(super) use self::description::{DescribeError, TopicDescription};
 pub(super) use self::ends::{EndOf, LogEnd, list_ends};
 pub(super) use self::group::may_read_with_group;
+use self::values::{text_of, timeout_ms};
 use super::client::Client;
 use crate::core::event::Record;
 
@@ -225,19 +229,6 @@ unsafe fn bytes<'b>(start: *const u8, len: usize) -> Option<&'b [u8]> {
     (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start, len) })
 }
 
-/// A copy of a C text; empty where it is null.
-///
-/// # Safety
-///
-/// A pointer that is not null points to a text that ends with a zero byte.
-unsafe fn text_of(text: *const c_char) -> String {
-    if text.is_null() {
-        return String::new();
-    }
-    // SAFETY: the caller guarantees it.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
-}
-
 /// Forwards a partition's queue to `target`. librdkafka undoes it whenever the partition is
 /// unassigned, so it has to be repeated before each assignment, after the former one has really
 /// ended.
@@ -270,9 +261,4 @@ pub(super) fn forward_partition(
 pub(super) struct NoQueue {
     topic: String,
     partition: u32,
-}
-
-/// librdkafka's form of a timeout: milliseconds, 24 days at most.
-fn timeout_ms(timeout: Duration) -> c_int {
-    c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX)
 }

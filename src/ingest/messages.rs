@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use crossbeam_channel::Sender;
 use tokio::sync::{mpsc, oneshot};
 
-use super::headway::Halt;
+use super::halt::Halt;
+use super::librdkafka::TopicDescription;
+use super::opening::{Opening, Refusal};
 use super::rebalance::Tenure;
-use super::start::{Opening, Refusal};
-use super::topic::TopicDescription;
 use crate::core::load::{Loaded, Missing};
 use crate::core::rollup::{LaneRows, Progress};
 use crate::core::takeover::Claim;

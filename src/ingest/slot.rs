@@ -6,8 +6,8 @@ use tokio::task::AbortHandle;
 
 use super::headway::Headway;
 use super::librdkafka::{Batch, Message};
+use super::opening::{Opening, Refusal};
 use super::rebalance::Tenure;
-use super::start::{Opening, Refusal};
 use crate::core::continuity::{Continuity, Difference, Verdict};
 use crate::core::decode::{decode, may_be_test_executed};
 use crate::core::event::{Decoded, Record};

@@ -13,11 +13,11 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::IngestError;
 use super::client::{Client, Context, consumer_properties};
 use super::commit::Committer;
 use super::consumer::{self, ConsumerThread};
 use super::ends::{Ends, watch_ends};
+use super::error::IngestError;
 use super::flush::{Books, Coordinator, Intervals, Unwritten};
 use super::headway::Teller;
 use super::librdkafka::{Queue, QueueTarget};
@@ -29,7 +29,7 @@ use super::rebalance::Tenure;
 use super::retry::Dependency;
 use super::split_accounts::watch_split_accounts;
 use super::start::Starter;
-use super::tail::watch_tails;
+use super::tail::{Stalled, watch_tails};
 use super::topic::{Topic, wait_for_topic, watch_topic};
 use super::watchdog::{self, Heartbeat, beating};
 use super::worker::{self, Worker};
@@ -71,18 +71,9 @@ impl Supervisor {
         health: Arc<Health>,
         fatal: FatalSender,
     ) -> Result<Self, IngestError> {
-        let properties = consumer_properties(&config.kafka, &config.ingest);
-        let client = Client::from_config_and_context(&properties, Context::of(&config.kafka))
-            .map_err(|error| {
-                IngestError::ClientConfig(Causes::new(&config.kafka).of_error(&error).to_string())
-            })?;
-        let client = Arc::new(client);
-        let topic = Topic::new(&config.kafka.topic, &config.kafka.brokers, Arc::clone(&client));
-        let kafka = Dependency::new("kafka", "cannot read from Kafka", Arc::clone(&health));
-        let clickhouse =
-            Dependency::new("clickhouse", "cannot write to ClickHouse", Arc::clone(&health));
         let (to_consumer, consumer_inbox) = crossbeam_channel::unbounded();
-        let consumer = ConsumerHandle(to_consumer);
+        let common =
+            Common::new(config, (store, seed), health, fatal, ConsumerHandle(to_consumer))?;
         let (flush_requests, flush_inbox) = mpsc::unbounded_channel();
         let (tails, tail_requests) = mpsc::channel(1);
         let (flush_deadline, deadline) = watch::channel(None);
@@ -90,79 +81,48 @@ impl Supervisor {
             (CancellationToken::new(), TaskTracker::new(), Arc::new(Notify::new()));
 
         let ends = Arc::new(Ends::default());
-        let crew = Crew::start(config, (&store, seed), &health, &client, &consumer, &ends, &fatal)?;
+        let crew = Crew::start(&common, &ends)?;
         let workers: Vec<WorkerHandle> =
             crew.workers.iter().map(|(_, worker)| worker.clone()).collect();
-        let coordinator = Coordinator {
-            store: store.clone(),
-            clickhouse,
-            kafka: Arc::clone(&kafka),
-            topic: topic.clone(),
-            committer: Committer::new(Arc::clone(&client), Arc::clone(&topic.name)),
-            workers: workers.clone(),
-            consumer: consumer.clone(),
-            tails,
-            intervals: Intervals {
-                usual: config.ingest.flush_interval,
-                catch_up: config.ingest.catch_up_flush_interval,
-                idle: config.ingest.idle_flush_interval,
-            },
-            headway: Teller::new(
-                Arc::clone(&topic.name),
-                client.context().names().clone(),
-                Arc::clone(&health),
-            ),
-            rows_abound: crew.rows_abound,
-            books: Books::default(),
-            zone_release: RELEASE.into(),
-        };
         let flushes = Heartbeat::new("flush".to_owned());
-        let coordinator = coordinator.run(flush_inbox, deadline);
+        let coordinator =
+            common.coordinator(&workers, tails, crew.rows_abound).run(flush_inbox, deadline);
         let coordinator = tokio::spawn(beating(Arc::clone(&flushes), coordinator));
+        let Common { topic, kafka, .. } = &common;
         tasks.spawn(watch_tails(
             config.kafka.clone(),
             workers.clone(),
             tail_requests,
             stop.clone(),
         ));
-        tasks.spawn(watch_ends(topic.clone(), ends, Arc::clone(&kafka), stop.clone()));
+        tasks.spawn(watch_ends(topic.clone(), ends, Arc::clone(kafka), stop.clone()));
         tasks.spawn(watch_split_accounts(
-            store.clone(),
+            common.store.clone(),
             config.kafka.topic.clone(),
-            Arc::clone(&health),
+            Arc::clone(&common.health),
             stop.clone(),
         ));
-        let starter = Starter {
-            store,
-            topic: topic.clone(),
-            progress: Dependency::new(
-                "start",
-                "cannot read the progress from ClickHouse",
-                Arc::clone(&health),
-            ),
-            kafka: Arc::clone(&kafka),
-            consumer: consumer.clone(),
-        };
         let heartbeat = Heartbeat::new("kafka-poll".to_owned());
         let mut heartbeats = crew.heartbeats;
         heartbeats.extend([flushes, Arc::clone(&heartbeat)]);
         let thread = ConsumerThread {
-            client,
+            client: Arc::clone(&common.client),
             topic: topic.name.clone(),
             group: config.kafka.group_id.clone(),
             inbox: consumer_inbox,
             coordinator: flush_requests.clone(),
-            starter,
+            starter: common.starter(),
             look_at_topic: Arc::clone(&look_at_topic),
             runtime: Handle::current(),
             tasks: tasks.clone(),
             revoke_deadline: config.ingest.revoke_deadline,
-            health: Arc::clone(&health),
+            health: Arc::clone(&common.health),
             heartbeat: Arc::clone(&heartbeat),
-            fatal: fatal.clone(),
+            fatal: common.fatal.clone(),
             state: consumer::State::new(crew.workers.len()),
             workers: crew.workers,
         };
+        let Common { topic, kafka, consumer, health, fatal, .. } = common;
         let consumer_thread = spawn_watched(&heartbeat, &fatal, move || thread.run())?;
         let limit = config.ingest.watchdog_timeout;
         std::thread::Builder::new()
@@ -253,6 +213,86 @@ impl Supervisor {
     }
 }
 
+/// What the parts of a worker have in common.
+struct Common<'a> {
+    config: &'a Config,
+    store: Store,
+    seed: UserKeySeed,
+    health: Arc<Health>,
+    fatal: FatalSender,
+    consumer: ConsumerHandle,
+    client: Arc<Client>,
+    topic: Topic,
+    /// Kafka, for the tasks that ask about the topic.
+    kafka: Arc<Dependency>,
+}
+
+impl<'a> Common<'a> {
+    fn new(
+        config: &'a Config,
+        (store, seed): (Store, UserKeySeed),
+        health: Arc<Health>,
+        fatal: FatalSender,
+        consumer: ConsumerHandle,
+    ) -> Result<Self, IngestError> {
+        let properties = consumer_properties(&config.kafka, &config.ingest);
+        let client = Client::from_config_and_context(&properties, Context::of(&config.kafka))
+            .map_err(|error| {
+                IngestError::ClientConfig(Causes::new(&config.kafka).of_error(&error).to_string())
+            })?;
+        let client = Arc::new(client);
+        let topic = Topic::new(&config.kafka.topic, &config.kafka.brokers, Arc::clone(&client));
+        let kafka = Dependency::new("kafka", "cannot read from Kafka", Arc::clone(&health));
+        Ok(Self { config, store, seed, health, fatal, consumer, client, topic, kafka })
+    }
+
+    fn dependency(&self, component: &'static str, trouble: &'static str) -> Arc<Dependency> {
+        Dependency::new(component, trouble, Arc::clone(&self.health))
+    }
+
+    fn coordinator(
+        &self,
+        workers: &[WorkerHandle],
+        tails: mpsc::Sender<Vec<Stalled>>,
+        rows_abound: Arc<Notify>,
+    ) -> Coordinator {
+        let limits = &self.config.ingest;
+        Coordinator {
+            store: self.store.clone(),
+            clickhouse: self.dependency("clickhouse", "cannot write to ClickHouse"),
+            kafka: Arc::clone(&self.kafka),
+            topic: self.topic.clone(),
+            committer: Committer::new(Arc::clone(&self.client), Arc::clone(&self.topic.name)),
+            workers: workers.to_vec(),
+            consumer: self.consumer.clone(),
+            tails,
+            intervals: Intervals {
+                usual: limits.flush_interval,
+                catch_up: limits.catch_up_flush_interval,
+                idle: limits.idle_flush_interval,
+            },
+            headway: Teller::new(
+                Arc::clone(&self.topic.name),
+                self.client.context().names().clone(),
+                Arc::clone(&self.health),
+            ),
+            rows_abound,
+            books: Books::default(),
+            zone_release: RELEASE.into(),
+        }
+    }
+
+    fn starter(&self) -> Starter {
+        Starter {
+            store: self.store.clone(),
+            topic: self.topic.clone(),
+            progress: self.dependency("start", "cannot read the progress from ClickHouse"),
+            kafka: Arc::clone(&self.kafka),
+            consumer: self.consumer.clone(),
+        }
+    }
+}
+
 /// The worker threads.
 struct Crew {
     workers: Vec<(QueueTarget, WorkerHandle)>,
@@ -263,29 +303,22 @@ struct Crew {
 }
 
 impl Crew {
-    fn start(
-        config: &Config,
-        (store, seed): (&Store, UserKeySeed),
-        health: &Arc<Health>,
-        client: &Arc<Client>,
-        consumer: &ConsumerHandle,
-        ends: &Arc<Ends>,
-        fatal: &FatalSender,
-    ) -> Result<Self, IngestError> {
-        let topic = &config.kafka.topic;
+    fn start(common: &Common<'_>, ends: &Arc<Ends>) -> Result<Self, IngestError> {
+        let limits = &common.config.ingest;
+        let topic = &common.config.kafka.topic;
         let topic_c =
             CString::new(topic.as_str()).map_err(|_| IngestError::TopicName(topic.clone()))?;
-        let dependency = Dependency::new("load", "cannot load from ClickHouse", Arc::clone(health));
+        let dependency = common.dependency("load", "cannot load from ClickHouse");
         let rows_abound = Arc::new(Notify::new());
         let mut crew =
             Self { workers: Vec::new(), threads: Vec::new(), heartbeats: Vec::new(), rows_abound };
-        for number in 0..config.ingest.worker_threads.max(1) {
+        for number in 0..limits.worker_threads.max(1) {
             let (to_worker, inbox) = crossbeam_channel::unbounded();
             let handle = WorkerHandle(to_worker);
             let heartbeat = Heartbeat::new(format!("worker-{number}"));
-            let queue = Queue::new(Arc::clone(client));
+            let queue = Queue::new(Arc::clone(&common.client));
             let loader = Loader {
-                store: store.clone(),
+                store: common.store.clone(),
                 runtime: Handle::current(),
                 dependency: Arc::clone(&dependency),
                 worker: handle.clone(),
@@ -293,21 +326,21 @@ impl Crew {
             crew.workers.push((queue.target(), handle));
             let worker = Worker {
                 number,
-                client: Arc::clone(client),
+                client: Arc::clone(&common.client),
                 topic: topic.as_str().into(),
                 topic_c: topic_c.clone(),
                 inbox,
-                consumer: consumer.clone(),
+                consumer: common.consumer.clone(),
                 loader,
                 ends: Arc::clone(ends),
-                seed,
-                limits: config.ingest.clone(),
+                seed: common.seed,
+                limits: limits.clone(),
                 heartbeat: Arc::clone(&heartbeat),
-                fatal: fatal.clone(),
+                fatal: common.fatal.clone(),
                 rows_abound: Arc::clone(&crew.rows_abound),
                 state: worker::State::default(),
             };
-            crew.threads.push(spawn_watched(&heartbeat, fatal, move || worker.run(queue))?);
+            crew.threads.push(spawn_watched(&heartbeat, &common.fatal, move || worker.run(queue))?);
             crew.heartbeats.push(heartbeat);
         }
         Ok(crew)

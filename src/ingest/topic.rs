@@ -2,7 +2,6 @@
 //! partitions.
 
 use std::collections::BTreeMap;
-use std::ffi::NulError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
@@ -14,11 +13,12 @@ use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::IngestError;
 use super::client::Client;
 use super::client_errors::is_silence;
-use super::ends::TopicEnd;
-use super::librdkafka::{EndOf, LogEnd, describe_topic, list_ends};
+use super::error::IngestError;
+use super::librdkafka::{
+    DescribeError, EndOf, LogEnd, TopicDescription, describe_topic, list_ends,
+};
 use super::messages::{ConsumerHandle, ToConsumer};
 use super::retry::{Dependency, Wait};
 
@@ -61,37 +61,12 @@ pub(super) struct Watermarks {
     pub(super) high: u64,
 }
 
-/// Description of a topic by the brokers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TopicDescription {
-    /// Kafka's id of this incarnation of the topic; empty if the brokers have no topic ids.
-    pub(super) id: String,
-    pub(super) partitions: u32,
-}
-
-/// Why a topic could not be described.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum DescribeError {
-    /// The brokers know no such topic.
-    #[error("topic {0} does not exist")]
-    Missing(String),
-    /// The brokers are too old for this request.
-    #[error("the brokers cannot describe topics")]
-    Unsupported,
-    /// Any other answer, or none in time.
-    #[error("{text}")]
-    Failed {
-        /// librdkafka's or the broker's code.
-        code: RDKafkaErrorCode,
-        /// Its words.
-        text: String,
-    },
-}
-
-impl From<NulError> for DescribeError {
-    fn from(error: NulError) -> Self {
-        Self::Failed { code: RDKafkaErrorCode::InvalidTopic, text: error.to_string() }
-    }
+/// The answer about the end of one partition's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TopicEnd {
+    pub(super) partition: u32,
+    /// High watermark and last stable offset, or why they are not known.
+    pub(super) end: Result<(u64, u64), RDKafkaErrorCode>,
 }
 
 /// Why the brokers gave no answer.

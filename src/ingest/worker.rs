@@ -24,10 +24,10 @@ use super::load::Loader;
 use super::messages::{
     ConsumerHandle, DrainedLane, Fatal, FatalSender, LaneReport, ToConsumer, ToWorker,
 };
+use super::opening::Opening;
 use super::rebalance::Tenure;
 use super::seek::{partition_list, pause, seek};
 use super::slot::Slot;
-use super::start::Opening;
 use super::watchdog::Heartbeat;
 use crate::config;
 use crate::core::continuity::Verdict;

@@ -81,7 +81,10 @@ pub enum StoreError {
     #[error("clickhouse.cluster = '{cluster}' on ClickHouse at {url}: {reason}")]
     UnsuitableCluster { url: String, cluster: String, reason: String },
     /// No answer within the request timeout.
-    #[error("ClickHouse at {url} did not answer within {} ms, the request timeout", limit.as_millis())]
+    #[error(
+        "ClickHouse at {url} did not answer within {} ms, the request timeout",
+        limit.as_millis()
+    )]
     TimedOut { url: String, limit: Duration },
     /// The query needs more memory than a report's query may take.
     #[error(

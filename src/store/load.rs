@@ -81,7 +81,7 @@ impl Store {
             })
             .map(|block| (block.account.to_string(), block.organization.to_string(), block.month.0))
             .collect();
-        let (zones, plans, all_facts, all_usage, facts, usage, executions, quota) = tokio::try_join!(
+        let read = tokio::try_join!(
             self.load_facts::<_, ZoneRow>(ZONE_FACTS, &accounts),
             self.load_facts::<_, PlanRow>(PLAN_FACTS, &accounts),
             self.load_facts::<_, SeatFactRow>(SEAT_FACTS_OF_ACCOUNTS, &whole),
@@ -91,6 +91,7 @@ impl Store {
             self.load_counters::<ExecutionsRow>(TEST_EXECUTIONS, &counters, source),
             self.load_counters::<QuotaRow>(QUOTA_USAGE, &counters, source),
         )?;
+        let (zones, plans, all_facts, all_usage, facts, usage, executions, quota) = read;
         let facts = all_facts.into_iter().chain(facts);
         Ok(Loaded {
             zone_facts: zones

@@ -2,7 +2,8 @@
 //! when it is stored.
 //!
 //! ```text
-//! moves of accounts -> all other rows, at once -> progress of accounts      (then the progress of sources)
+//! moves of accounts -> all other rows, at once -> progress of accounts
+//!     (then the progress of sources)
 //! ```
 //!
 //! A move lost after rows were stored that had been judged by it would hide a split account; of the

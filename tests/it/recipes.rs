@@ -43,7 +43,8 @@ const ANSWERS: [(&str, &str); 10] = [
     ),
     (
         "6. Seats purchased, assigned and activated, month by month",
-        "month_end\tpurchased\tassigned\tactivated\n2026-02-28\t5\t2\t0\n2026-03-31\t8\t4\t2\n2026-04-30\t8\t3\t2\n",
+        "month_end\tpurchased\tassigned\tactivated\n2026-02-28\t5\t2\t0\n\
+         2026-03-31\t8\t4\t2\n2026-04-30\t8\t3\t2\n",
     ),
     (
         "7. Seats allocated to each organization against seats in use",
@@ -56,11 +57,13 @@ const ANSWERS: [(&str, &str); 10] = [
     ),
     (
         "9. The longest tests by project",
-        "project\texecutions\taverage_ms\tduration_ms\nCheckout\t80\t1250\t100000\n(none)\t50\t200\t10000\n",
+        "project\texecutions\taverage_ms\tduration_ms\nCheckout\t80\t1250\t100000\n\
+         (none)\t50\t200\t10000\n",
     ),
     (
         "10. Why records were rejected, with an example of each",
-        "reason\tpath\trecords\tfirst_offset\texample\nmissing_field\tid\t2\t4\t{}\ninvalid_json\t\t1\t3\t{\n",
+        "reason\tpath\trecords\tfirst_offset\texample\nmissing_field\tid\t2\t4\t{}\n\
+         invalid_json\t\t1\t3\t{\n",
     ),
 ];
 

@@ -181,7 +181,8 @@ const PROFILES: [&str; 4] = [
     "prefer_column_name_to_alias=1",
     "join_default_strictness=ANY",
     "aggregate_functions_null_for_empty=1",
-    "join_use_nulls=1&transform_null_in=1&enable_analyzer=0&use_query_cache=1&limit=1&final=1&extremes=1",
+    "join_use_nulls=1&transform_null_in=1&enable_analyzer=0&use_query_cache=1&limit=1&final=1&\
+     extremes=1",
 ];
 
 /// Seats in a deep tree: neither schema nor loads nor reports may see the profile of the ClickHouse

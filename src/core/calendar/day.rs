@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use chrono::{Datelike, NaiveDate, Weekday};
 
+/// Milliseconds of a day without a clock change.
+pub(super) const DAY_MS: i64 = 86_400_000;
+
 /// A calendar day, as days since 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Day(pub i32);

@@ -1,7 +1,6 @@
 //! Days of a time zone: when they start, and the day of an instant.
 
-use super::DAY_MS;
-use super::day::Day;
+use super::day::{DAY_MS, Day};
 use super::zone::Zone;
 
 /// No zone has set its clock back by more than this since 1999, and none is known to plan it

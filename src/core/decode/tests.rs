@@ -10,7 +10,8 @@ use crate::core::event::EventKind;
 use crate::core::id::IdRef;
 
 const LOGIN: &str = r#"{"specversion":"1.0","id":"evt-1","source":"/auth","type":"user.login",
-    "time":"2026-03-01T09:12:33.123Z","data":{"account_id":"acme","organization_id":"42","user_id":9013}}"#;
+    "time":"2026-03-01T09:12:33.123Z",
+    "data":{"account_id":"acme","organization_id":"42","user_id":9013}}"#;
 
 /// The time of `LOGIN`.
 const LOGIN_MS: i64 = 1_772_356_353_123;
@@ -276,7 +277,8 @@ fn texts_that_are_kept_have_4096_bytes() {
     let described = |field: &str, content: &str| {
         let data = format!("\"account_id\":\"acme\",\"user_id\":1,\"{field}\":\"{content}\"");
         format!(
-            "{{\"id\":\"e\",\"source\":\"/s\",\"type\":\"user.updated\",\"time\":\"2026-03-01T09:12:33Z\",\"data\":{{{data}}}}}"
+            "{{\"id\":\"e\",\"source\":\"/s\",\"type\":\"user.updated\",\
+             \"time\":\"2026-03-01T09:12:33Z\",\"data\":{{{data}}}}}"
         )
     };
     let of_envelope =
@@ -374,7 +376,8 @@ proptest! {
             r#""data":{"user_id":9013,"organization_id":"42","account_id":"acme"}"#,
         ];
         let text = format!("{{{}}}", order.map(|at| fields[at]).join(","));
-        prop_assert_eq!(decode(&record(text.as_bytes(), "acme")), decode(&record(LOGIN.as_bytes(), "acme")));
+        let expected = decode(&record(LOGIN.as_bytes(), "acme"));
+        prop_assert_eq!(decode(&record(text.as_bytes(), "acme")), expected);
     }
 }
 

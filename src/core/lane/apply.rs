@@ -8,7 +8,7 @@ use super::{Judgement, Lane};
 use crate::core::account::{Account, HeldBlock, Seen, Upkeep, fact_order};
 use crate::core::calendar::Zone;
 use crate::core::counters::{ProjectDayRef, QuotaDay};
-use crate::core::event::{Event, EventKind, Origin, Record, TestExecuted};
+use crate::core::event::{Event, EventKind, Origin, PlanKind, Record, TestExecuted};
 use crate::core::id::IdRef;
 use crate::core::rollup::{
     DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen,
@@ -135,24 +135,7 @@ impl Entry<'_> {
                 self.seat(organization, user, None)?
             }
             EventKind::Plan { kind, organization, plan, monthly_quota } => {
-                self.register(organization);
-                if kind.anchors() {
-                    let number = self.account.organizations.number(organization);
-                    self.account.organizations.get(number).anchors.insert(self.at.time_ms);
-                    self.changed = true;
-                }
-                let row = PlanFact {
-                    account: self.account.id.clone(),
-                    organization: organization.to_id(),
-                    time_ms: self.at.time_ms,
-                    source: self.rows.source.name(),
-                    offset: self.at.offset,
-                    kind: *kind,
-                    plan: plan.to_id(),
-                    monthly_quota: *monthly_quota,
-                };
-                self.touched.insert(Topic::Tests);
-                self.push(|rows| &mut rows.plan_facts, row);
+                self.plan(*kind, organization, plan, *monthly_quota);
             }
             EventKind::AccountUpdated { name, timezone } => {
                 self.describe(Entity::Account, Field::Name, name.as_ref());
@@ -186,6 +169,33 @@ impl Entry<'_> {
             }
         }
         Some(())
+    }
+
+    fn plan(
+        &mut self,
+        kind: PlanKind,
+        organization: &IdRef<'_>,
+        plan: &IdRef<'_>,
+        monthly_quota: Option<u64>,
+    ) {
+        self.register(organization);
+        if kind.anchors() {
+            let number = self.account.organizations.number(organization);
+            self.account.organizations.get(number).anchors.insert(self.at.time_ms);
+            self.changed = true;
+        }
+        let row = PlanFact {
+            account: self.account.id.clone(),
+            organization: organization.to_id(),
+            time_ms: self.at.time_ms,
+            source: self.rows.source.name(),
+            offset: self.at.offset,
+            kind,
+            plan: plan.to_id(),
+            monthly_quota,
+        };
+        self.touched.insert(Topic::Tests);
+        self.push(|rows| &mut rows.plan_facts, row);
     }
 
     fn push<R: RowBytes>(&mut self, rows_of: impl FnOnce(&mut LaneRows) -> &mut Vec<R>, row: R) {

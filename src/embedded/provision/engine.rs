@@ -44,7 +44,8 @@ fn package(os: &str, arch: &str) -> Option<Package> {
         ("linux", "x86_64") => (
             "@chdb/lib-linux-x64-gnu",
             Some(
-                "sha512-XP97mMqnc5tZpKQywR8N7cLTsHNiTmHr30pC5mzo3jWmukjKn2IBa60c2B/gWUNcuFjOMjWoorQICCqBVj5wpw==",
+                "sha512-XP97mMqnc5tZpKQywR8N7cLTsHNiTmHr30pC5mzo3jWmukjKn2IBa60c2B/\
+                 gWUNcuFjOMjWoorQICCqBVj5wpw==",
             ),
             Some("36ad4e999882821ef13cf2d0f52c93f48e6ee1b4498b35a201c23ce4b8d15bf5"),
         ),
@@ -274,7 +275,8 @@ mod tests {
         // The SHA-512 of nothing.
         assert_eq!(
             integrity_of(&empty).unwrap(),
-            "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg=="
+            "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+\
+             DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg=="
         );
         assert!(unpack(&empty, folder.path()).is_err());
     }

@@ -5,12 +5,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 
-use super::ConsumerThread;
-use crate::telemetry::health::Health;
+use super::{ConsumerThread, GROUP};
 use crate::telemetry::{events, metrics};
-
-/// The group's component on `/readyz`.
-const GROUP: &str = "group";
 
 /// The component of the assigned partitions.
 const PARTITIONS: &str = "partitions";
@@ -18,22 +14,6 @@ const PARTITIONS: &str = "partitions";
 /// How long a partition may take to start once the process was ready before: a rebalance should not
 /// take a process out of service.
 const START_PATIENCE: Duration = Duration::from_secs(15);
-
-/// The last reported state.
-#[derive(Debug, Default)]
-pub(super) struct Readiness {
-    is_member: bool,
-    /// Every partition of an assignment has been read from.
-    has_read: bool,
-    /// Why the group does not accept this process.
-    denial: Option<String>,
-    partitions: Option<String>,
-}
-
-/// The process is a worker and has not joined its group yet.
-pub(in crate::ingest) fn not_joined(health: &Health, group: &str) {
-    health.not_ready(GROUP, format!("has not joined the consumer group {group} yet"));
-}
 
 impl ConsumerThread {
     /// The group has assigned partitions to this process, possibly none.

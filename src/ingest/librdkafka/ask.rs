@@ -12,9 +12,9 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::{text_of, timeout_ms};
+use super::description::{DescribeError, TopicDescription};
+use super::values::{text_of, timeout_ms};
 use crate::ingest::client::Client;
-use crate::ingest::topic::{DescribeError, TopicDescription};
 
 /// The high watermark that came with the last fetch; `None` before the first.
 pub(in crate::ingest) fn cached_high_watermark(

@@ -12,9 +12,9 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::ask::ReplyEvent;
-use super::{text_of, timeout_ms};
+use super::description::DescribeError;
+use super::values::{text_of, timeout_ms};
 use crate::ingest::client::Client;
-use crate::ingest::topic::DescribeError;
 
 /// Which end of a log is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::{text_of, timeout_ms};
+use super::description::DescribeError;
+use super::values::{text_of, timeout_ms};
 use crate::ingest::client::Client;
-use crate::ingest::topic::DescribeError;
 
 /// Whether the brokers allow this client to be a member of the group and commit; `None` from
 /// brokers older than 2.3, which do not say. Waits for the answer for at most `timeout`.

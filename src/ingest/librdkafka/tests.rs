@@ -11,7 +11,6 @@ use super::*;
 use crate::config;
 use crate::ingest::client::{Context, assign, probe_properties, unassign};
 use crate::ingest::seek::{partition_list, pause, seek};
-use crate::ingest::topic::DescribeError;
 
 const TOPIC: &str = "events";
 const LONG: Duration = Duration::from_secs(10);

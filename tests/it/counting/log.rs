@@ -268,8 +268,10 @@ impl Writer {
         let (is_run, tests) = (self.rng.random_bool(0.7), self.rng.random_range(1..500_u64));
         let duration_ms = self.rng.random_range(0..10_000_u64);
         let origin = if is_run { "run" } else { "upload" };
-        let data = json!({"organization_id": organization, "project_id": project, "user_id": user, "origin": origin,
-                          "tests": tests, "duration_ms": duration_ms});
+        let data = json!({
+            "organization_id": organization, "project_id": project, "user_id": user,
+            "origin": origin, "tests": tests, "duration_ms": duration_ms,
+        });
         self.event("test.executed", account, time, data);
         self.sent_tests.extend(self.records.last().map(|record| (record.clone(), tests)));
         self.tests_sent += tests;
@@ -363,8 +365,10 @@ impl Writer {
     fn event(&mut self, kind: &str, account: &str, time: DateTime<Utc>, mut data: Value) {
         self.number += 1;
         data["account_id"] = json!(account);
-        let event = json!({"specversion": "1.0", "id": format!("e{}", self.number), "source": "/test", "type": kind,
-                           "time": text(time), "data": data});
+        let event = json!({
+            "specversion": "1.0", "id": format!("e{}", self.number), "source": "/test",
+            "type": kind, "time": text(time), "data": data,
+        });
         self.records.push(Record {
             key: Some(account.to_owned()),
             value: Some(event.to_string().into_bytes()),

@@ -148,7 +148,8 @@ fn reading_with_checksums_and_small_fetches() {
     let producer = setup.producer(&[("compression.type", "lz4"), ("linger.ms", "50")]);
     for number in 0..EVENTS {
         let account = format!("account-{}", number % 997);
-        let data = json!({"account_id": account, "organization_id": number % 31, "user_id": number * 7_919 % 100_003});
+        let user = number * 7_919 % 100_003;
+        let data = json!({"account_id": account, "organization_id": number % 31, "user_id": user});
         send(
             &producer,
             &setup.topic,

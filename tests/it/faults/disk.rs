@@ -24,7 +24,8 @@ const ON_A_SMALL_DISK: &str = r#"
     folder=$1; shift
     mount -t tmpfs -o size=96m tmpfs "$folder/disk" || exit 99
     wait_for() { until [ -e "$folder/$1" ]; do sleep 0.1; done; }
-    { wait_for fill; cat /dev/zero > "$folder/disk/ballast"; wait_for room; rm "$folder/disk/ballast"; } 2>/dev/null &
+    { wait_for fill; cat /dev/zero > "$folder/disk/ballast"
+      wait_for room; rm "$folder/disk/ballast"; } 2>/dev/null &
     "$@"
     wait_for room
     sleep 0.5

@@ -28,7 +28,8 @@ fn log_in(setup: &Setup<'_>, partition: i32, accounts: &[&str]) {
 
 fn login(account: &str) -> String {
     let data = json!({"account_id": account, "user_id": 7});
-    json!({"id": "1", "source": "/auth", "type": "user.login", "time": "2026-03-01T09:00:00Z", "data": data})
+    let time = "2026-03-01T09:00:00Z";
+    json!({"id": "1", "source": "/auth", "type": "user.login", "time": time, "data": data})
         .to_string()
 }
 

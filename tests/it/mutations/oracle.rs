@@ -108,22 +108,10 @@ pub(super) fn judge(record: &Record<'_>) -> Option<Decoded<'static>> {
         return reject(RejectReason::TimeInFuture, "");
     }
 
-    let data = without_nulls(
-        envelope["data"].as_object().unwrap().clone(),
-        &["monthly_quota", "parent_id"],
-    );
-    for field in row.split(' ') {
-        let (name, is_optional) =
-            field.strip_suffix('?').map_or((field, false), |name| (name, true));
-        let path = format!("data.{name}");
-        match data.get(name) {
-            None if is_optional => {}
-            None => return reject(RejectReason::MissingField, &path),
-            Some(value) if !is_good(name, value) => {
-                return reject(RejectReason::InvalidField, &path);
-            }
-            Some(_) => {}
-        }
+    let data = envelope["data"].as_object().unwrap().clone();
+    let data = without_nulls(data, &["monthly_quota", "parent_id"]);
+    if let Some((reason, path)) = fault_of(&data, row) {
+        return reject(reason, &path);
     }
     let account = id(&data["account_id"]);
     if record.key != Some(account.to_string().as_bytes()) {
@@ -131,6 +119,21 @@ pub(super) fn judge(record: &Record<'_>) -> Option<Decoded<'static>> {
     }
     let kind = kind(event_type, &data, &envelope);
     Some(Decoded::Event(Event { time_ms, account, kind }))
+}
+
+/// The first field of the row that is missing or wrong.
+fn fault_of(data: &Map<String, Value>, row: &str) -> Option<(RejectReason, String)> {
+    row.split(' ').find_map(|field| {
+        let (name, is_optional) =
+            field.strip_suffix('?').map_or((field, false), |name| (name, true));
+        let reason = match data.get(name) {
+            None if is_optional => None,
+            None => Some(RejectReason::MissingField),
+            Some(value) if !is_good(name, value) => Some(RejectReason::InvalidField),
+            Some(_) => None,
+        };
+        reason.map(|reason| (reason, format!("data.{name}")))
+    })
 }
 
 fn without_nulls(object: Map<String, Value>, but: &[&str]) -> Map<String, Value> {
@@ -196,6 +199,15 @@ fn id(value: &Value) -> IdRef<'static> {
     IdRef::from_text(text)
 }
 
+fn string(value: &Value) -> Cow<'static, str> {
+    Cow::Owned(value.as_str().unwrap().to_owned())
+}
+
+/// A name or an email; an empty one counts as absent.
+fn label(data: &Map<String, Value>, name: &str) -> Option<Cow<'static, str>> {
+    data.get(name).map(string).filter(|label| !label.is_empty())
+}
+
 fn kind(
     event_type: &str,
     data: &Map<String, Value>,
@@ -205,8 +217,6 @@ fn kind(
     let optional = |name: &str| data.get(name).map(id);
     let number =
         |name: &str, default: u64| data.get(name).map_or(default, |value| value.as_u64().unwrap());
-    let string = |value: &Value| Cow::<'static, str>::Owned(value.as_str().unwrap().to_owned());
-    let label = |name: &str| data.get(name).map(string).filter(|label| !label.is_empty());
     let plan = |kind: PlanKind| EventKind::Plan {
         kind,
         organization: required("organization_id"),
@@ -246,6 +256,15 @@ fn kind(
         "plan.started" => plan(PlanKind::Started),
         "plan.upgraded" => plan(PlanKind::Upgraded),
         "plan.adjusted" => plan(PlanKind::Adjusted),
+        other => directory_kind(other, data),
+    }
+}
+
+/// Kinds of events that describe something.
+fn directory_kind(event_type: &str, data: &Map<String, Value>) -> EventKind<'static> {
+    let required = |name: &str| id(&data[name]);
+    let label = |name: &str| label(data, name);
+    match event_type {
         "account.updated" => EventKind::AccountUpdated {
             name: label("name"),
             timezone: data.get("timezone").map(|zone| zone.as_str().unwrap().parse().unwrap()),

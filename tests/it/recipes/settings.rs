@@ -322,7 +322,8 @@ async fn analyst(organizations: &[&str]) -> (TestDatabase, Analyst) {
         store.write_progress(&progress).await.unwrap();
     }
     let url = format!(
-        "{}/?database={}&default_format=JSONCompactEachRow&output_format_json_quote_64bit_integers=0",
+        "{}/?database={}&default_format=JSONCompactEachRow&\
+         output_format_json_quote_64bit_integers=0",
         database.config().url,
         database.name()
     );

@@ -338,7 +338,8 @@ async fn progress_only_ever_advances() {
         database.text(
             "SELECT topic, topic_id, partition, next_offset, lag FROM ingest_progress ORDER BY ALL"
         ),
-        "other-topic\t\t0\t1\t0\nusage-events\tid/with/slashes\t0\t100\t50\nusage-events\tid/with/slashes\t11\t7\t0\n"
+        "other-topic\t\t0\t1\t0\nusage-events\tid/with/slashes\t0\t100\t50\n\
+         usage-events\tid/with/slashes\t11\t7\t0\n"
     );
 }
 

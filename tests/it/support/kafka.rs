@@ -31,6 +31,9 @@ pub(crate) use self::cluster::Cluster;
 use super::tcp_proxy::TcpProxy;
 use super::{is_required, process_folder, signal, unique};
 
+/// Asks a cluster to change.
+type Administrator = AdminClient<DefaultClientContext>;
+
 /// How long a broker may take to answer after its start; it takes about 5 s on an idle machine.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long an administrative request may take.
@@ -291,12 +294,11 @@ impl Kafka {
     #[track_caller]
     fn administer<T: Send>(
         &self,
-        request: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> KafkaResult<T>
-        + Send,
+        request: impl AsyncFnOnce(&Administrator, &AdminOptions) -> KafkaResult<T> + Send,
     ) -> T {
         std::thread::scope(|scope| {
             let run = || {
-                let admin: AdminClient<_> = self.client_config().create().unwrap();
+                let admin: Administrator = self.client_config().create().unwrap();
                 let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT));
                 let runtime =
                     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -176,7 +176,8 @@ fn a_lone_surrogate_is_good_json_that_is_no_text() {
 #[test]
 fn names_may_be_escaped_and_the_last_of_a_name_counts() {
     let mut envelope = Envelope::default();
-    let text = "{\"id\":1,\"data\":{\"seats\":1},\"\\u0069d\":2,\"data\":{\"\\u006eame\":\"x\"},\"data \":3}";
+    let text = "{\"id\":1,\"data\":{\"seats\":1},\"\\u0069d\":2,\
+        \"data\":{\"\\u006eame\":\"x\"},\"data \":3}";
     envelope.fill(text).unwrap();
     assert_eq!(envelope.id, Raw::Number("2"));
     assert_eq!(
@@ -238,7 +239,8 @@ proptest! {
     #[test]
     fn the_grammar_is_that_of_serde_json(
         pieces in prop::collection::vec(prop::sample::select(&[
-            "{", "}", "[", "]", ",", ":", "\"", "\"a\"", "\"id\":", "\"data\":", "null", "1", "-0", ".5", "e9", " ", "\n", "\\", "u0041", "é", "\u{1}",
+            "{", "}", "[", "]", ",", ":", "\"", "\"a\"", "\"id\":", "\"data\":", "null", "1", "-0",
+            ".5", "e9", " ", "\n", "\\", "u0041", "é", "\u{1}",
         ][..]), 0..12),
     ) {
         let text = format!("{{{}}}", pieces.concat());

@@ -1,6 +1,8 @@
 //! The naive fold: the contract's sections 1 and 2 applied to a log by walking it once, in order,
 //! and scanning everything before for each lookup. It shares no code with the core.
 
+mod view;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher as _;
 use std::ops::AddAssign;
@@ -261,7 +263,6 @@ impl Fold {
         let order: Order = (*time_ms, source.to_owned(), offset);
         let place = format!("{} {source} {offset}", text(*time_ms));
         self.sequence += 1;
-        let sequence = self.sequence;
         self.organizations.insert((account.clone(), String::new()));
         match kind {
             Kind::Activity { organization, user } => {
@@ -277,25 +278,12 @@ impl Fold {
                     .insert(format!("license {account}/{organization} {place}"), seats.to_string());
             }
             Kind::Assigned { organization, user, project, license_source } => {
-                let license_source = Some(license_source.as_ref().unwrap_or(account).clone());
-                let fact = SeatFact {
-                    order,
-                    sequence,
-                    is_assigned: true,
-                    project: project.clone(),
-                    license_source,
-                };
-                self.seat_fact(account, organization, user, fact);
+                let license_source = license_source.as_ref().unwrap_or(account);
+                let opened = Some((project.clone(), license_source.clone()));
+                self.seat_fact((account, organization, user), order, opened);
             }
             Kind::Revoked { organization, user } => {
-                let fact = SeatFact {
-                    order,
-                    sequence,
-                    is_assigned: false,
-                    project: None,
-                    license_source: None,
-                };
-                self.seat_fact(account, organization, user, fact);
+                self.seat_fact((account, organization, user), order, None);
             }
             Kind::Plan { kind, organization, plan, monthly_quota } => {
                 self.name(account, organization);
@@ -333,13 +321,8 @@ impl Fold {
             }
             Kind::Project { organization, project, name } => {
                 self.name(account, organization);
-                self.describe(
-                    account,
-                    format!("project {organization}/{project}"),
-                    "name",
-                    name.as_ref(),
-                    &order,
-                );
+                let entity = format!("project {organization}/{project}");
+                self.describe(account, entity, "name", name.as_ref(), &order);
             }
         }
     }
@@ -371,8 +354,18 @@ impl Fold {
         }
     }
 
-    fn seat_fact(&mut self, account: &str, organization: &str, user: &str, fact: SeatFact) {
+    /// An assignment by project and licence source, or a revocation.
+    fn seat_fact(
+        &mut self,
+        (account, organization, user): (&str, &str, &str),
+        order: Order,
+        opened: Option<(Option<String>, String)>,
+    ) {
         self.name(account, organization);
+        let is_assigned = opened.is_some();
+        let (project, license_source) = opened.unzip();
+        let (sequence, project) = (self.sequence, project.flatten());
+        let fact = SeatFact { order, sequence, is_assigned, project, license_source };
         let seat = (account.to_owned(), organization.to_owned(), user.to_owned());
         let facts = self.seats.entry(seat).or_default();
         // Facts of the same kind at the same time are one, the first in the log.
@@ -455,91 +448,5 @@ impl Fold {
         progress.absent =
             passed - progress.accepted - progress.rejected - progress.duplicates - progress.skipped;
         progress
-    }
-
-    /// The expected result of a reader.
-    pub(super) fn view(&self) -> View {
-        let mut view = self.rows.clone();
-        for ((account, organization, day), users) in &self.active_users {
-            view.insert(
-                format!("active_users {account}/{organization} {day}"),
-                format!("{users:?}"),
-            );
-        }
-        for ((account, organization, project, day), counts) in &self.executions {
-            let Executions { run, uploaded, duration_ms } = counts;
-            let key = format!("executions {account}/{organization}/{project} {day}");
-            view.insert(key, format!("{run} run, {uploaded} uploaded, {duration_ms} ms"));
-        }
-        for ((account, organization, anchor_ms, month, day), tests) in &self.quota {
-            let key = format!(
-                "quota {account}/{organization} month {month} from {} {day}",
-                text(*anchor_ms)
-            );
-            view.insert(key, tests.to_string());
-        }
-        for (account, organization) in &self.organizations {
-            view.insert(format!("named {account}/{organization}"), String::new());
-        }
-        for ((account, entity, field), ((time_ms, source, offset), value)) in &self.directory {
-            let value = format!("{value:?} since {} {source} {offset}", text(*time_ms));
-            view.insert(format!("directory {account} {entity} {field}"), value);
-        }
-        for ((account, organization, user), facts) in &self.seats {
-            self.view_seat(&mut view, (account, organization, user), facts);
-        }
-        view
-    }
-
-    fn view_seat(
-        &self,
-        view: &mut View,
-        (account, organization, user): (&str, &str, &str),
-        facts: &[SeatFact],
-    ) {
-        let intervals = intervals(facts);
-        let last_start_ms = intervals.last().map(|(fact, _)| fact.order.0);
-        for (fact, end_ms) in intervals {
-            let start_ms = fact.order.0;
-            let none = Vec::new();
-            let activities =
-                self.activities.get(&(account.to_owned(), user.to_owned())).unwrap_or(&none);
-            // Activation goes by the current facts, last use by the facts known at each activity.
-            let activates = |activity: &&Activity| {
-                activity.sequence > fact.sequence && lies_in(activity.time_ms, start_ms, end_ms)
-            };
-            let first_ms =
-                activities.iter().filter(activates).map(|activity| activity.time_ms).min();
-            let uses = |activity: &&Activity| {
-                activity.starts_ms.contains(&(organization.to_owned(), start_ms))
-            };
-            let last_ms = activities.iter().filter(uses).map(|activity| activity.time_ms).max();
-            let last_ms =
-                last_ms.map(|last_ms| end_ms.map_or(last_ms, |end_ms| last_ms.min(end_ms)));
-            let used = first_ms.map_or_else(
-                || "never used".to_owned(),
-                |first_ms| {
-                    format!(
-                        "used from {} to {}",
-                        text(first_ms),
-                        last_ms.map_or_else(String::new, text)
-                    )
-                },
-            );
-            let end = end_ms.map_or_else(|| "open".to_owned(), text);
-            let (project, license_source) =
-                (or_none(fact.project.as_ref()), or_none(fact.license_source.as_ref()));
-            let place = format!("{} {}", fact.order.1, fact.order.2);
-            let key = format!("seat {account}/{organization}/{user} from {}", text(start_ms));
-            let latest =
-                if Some(start_ms) == last_start_ms { "the latest" } else { "followed by another" };
-            view.insert(
-                key,
-                format!(
-                    "to {end}, project {project}, source {license_source}, by {place}, {used}, \
-                    {latest}"
-                ),
-            );
-        }
     }
 }

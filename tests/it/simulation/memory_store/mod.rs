@@ -1,25 +1,26 @@
 //! The tables in memory, merged as ClickHouse merges them: union, `max`, `min`, and rows that
 //! replace their equals. Nothing is ever removed.
 
+mod load;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
-use seatmeter::core::calendar::{Day, YearMonth, Zone};
+use seatmeter::core::calendar::{Day, Zone};
 use seatmeter::core::event::PlanKind;
 use seatmeter::core::id::Id;
-use seatmeter::core::load::{AccountExtent, Loaded, MetBy, Missing};
 use seatmeter::core::rollup::{
     AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, ExecutionCount, Field,
     LaneRows, LicenseFact, OrganizationSeen, PlanFact, Progress, QuotaUsage, RejectedRecord,
-    SeatFact, SeatFactKind, SeatInterval, SeatOpened, SeatUsage, Source, TestExecutions, ZoneFact,
+    SeatFact, SeatFactKind, SeatInterval, SeatOpened, Source, TestExecutions, ZoneFact,
 };
 use seatmeter::core::takeover::{Claim, Claims};
 use seatmeter::core::topics::Topic;
 
 use super::accounts::Accounts;
-use super::naive_calendar::{calendar_month, from_days, text};
+use super::naive_calendar::{from_days, text};
 use super::releases::Release;
 use super::seat_interval::Interval;
 use super::view::{View, or_none};
@@ -265,160 +266,6 @@ impl MemoryStore {
         self.claims.get(source).cloned().unwrap_or_default()
     }
 
-    /// The part of an answer that comes from the first `queries` tables; each is a separate query,
-    /// and what is written between two of them is seen only by the later one.
-    pub(super) fn load_table(
-        &self,
-        query: usize,
-        source: &Source,
-        missing: &Missing,
-        loaded: &mut Loaded,
-    ) {
-        let is_whole = |account: &Id| {
-            loaded.extents.iter().any(|known| known.account == *account && known.has_all_seats)
-        };
-        let is_needed = |account: &Id, user: &Id| {
-            is_whole(account) || missing.users.iter().any(|(a, u)| a == account && u == user)
-        };
-        match query {
-            0 => {
-                let moves_away = self
-                    .accounts
-                    .moves_away(source)
-                    .filter(|left| missing.accounts.contains(&left.account));
-                loaded.moves_away.extend(moves_away);
-                let passed =
-                    |name: &Name| self.progress.iter().find(|(source, _)| source.name() == *name);
-                let met =
-                    self.accounts.met().filter(|(account, _)| missing.accounts.contains(account));
-                loaded.met_by.extend(met.map(|(account, source)| MetBy {
-                    account: account.clone(),
-                    source: Arc::clone(source),
-                    upto: passed(source).map_or(0, |(_, progress)| progress.next_offset),
-                }));
-            }
-            1 => {
-                for account in &missing.accounts {
-                    let facts =
-                        self.seat_facts.values().filter(|row| row.account == *account).count();
-                    loaded.extents.push(AccountExtent {
-                        account: account.clone(),
-                        has_all_seats: facts <= WHOLE_ACCOUNT_FACTS_MAX,
-                        last_counted: self.last_counted(source, account),
-                    });
-                }
-            }
-            2 => loaded.zone_facts.extend(
-                self.zones
-                    .iter()
-                    .filter(|((account, ..), _)| missing.accounts.contains(account))
-                    .map(|(key, zone)| {
-                        let (account, _, time_ms, source, offset) = key.clone();
-                        ZoneFact { account, time_ms, source, offset, zone: *zone }
-                    }),
-            ),
-            3 => loaded.plan_facts.extend(
-                self.plans
-                    .iter()
-                    .filter(|((account, ..), _)| missing.accounts.contains(account))
-                    .map(|(key, row)| {
-                        let (account, organization, time_ms, source, offset) = key.clone();
-                        let organization = organization.expect("plans belong to organizations");
-                        let (kind, plan, monthly_quota) = row.clone();
-                        PlanFact {
-                            account,
-                            organization,
-                            time_ms,
-                            source,
-                            offset,
-                            kind,
-                            plan,
-                            monthly_quota,
-                        }
-                    }),
-            ),
-            4 => loaded.organizations.extend(
-                self.organizations
-                    .iter()
-                    .filter(|(account, _)| missing.accounts.contains(account))
-                    .map(|key| {
-                        let (account, organization) = key.clone();
-                        OrganizationSeen { account, organization }
-                    }),
-            ),
-            5 => {
-                let rows =
-                    self.seat_facts.values().filter(|row| is_needed(&row.account, &row.user));
-                let rows: Vec<SeatFact> = rows.cloned().collect();
-                loaded.seat_facts.extend(rows);
-            }
-            6 => {
-                let rows = self
-                    .seat_intervals
-                    .iter()
-                    .filter(|(((account, _, user), _), _)| is_needed(account, user));
-                loaded.seat_usage.extend(rows.filter_map(|(key, interval)| {
-                    let ((account, organization, user), start_ms) = key.clone();
-                    let (first_active_ms, last_active_ms) =
-                        (interval.first_active_ms?, interval.last_active_ms?);
-                    Some(SeatUsage {
-                        account,
-                        organization,
-                        user,
-                        start_ms,
-                        first_active_ms,
-                        last_active_ms,
-                    })
-                }));
-            }
-            7 => {
-                for ((account, organization, project, day, by), (count, upto)) in &self.executions {
-                    if by == source && names_counter(missing, account, organization, *day) {
-                        let (account, organization) = (account.clone(), organization.clone());
-                        let (project, day, count, upto) = (project.clone(), *day, *count, *upto);
-                        loaded.test_executions.push(TestExecutions {
-                            account,
-                            organization,
-                            project,
-                            day,
-                            count,
-                            upto,
-                        });
-                    }
-                }
-            }
-            _ => {
-                for ((account, organization, anchor_ms, month, day, by), (tests, upto)) in
-                    &self.quota
-                {
-                    if by == source && names_counter(missing, account, organization, *day) {
-                        let (account, organization) = (account.clone(), organization.clone());
-                        let (anchor_ms, month, day, tests, upto) =
-                            (*anchor_ms, *month, *day, *tests, *upto);
-                        loaded.quota_usage.push(QuotaUsage {
-                            account,
-                            organization,
-                            anchor_ms,
-                            month,
-                            day,
-                            tests,
-                            upto,
-                        });
-                    }
-                }
-            }
-        }
-    }
-
-    /// The latest month of any counter of the source.
-    fn last_counted(&self, source: &Source, account: &Id) -> Option<YearMonth> {
-        let executions = self.executions.keys().map(|(of, _, _, day, by)| (of, *day, by));
-        let quota = self.quota.keys().map(|(of, _, _, _, day, by)| (of, *day, by));
-        let of_account =
-            executions.chain(quota).filter(|(of, _, by)| *of == account && *by == source);
-        of_account.map(|(_, day, _)| YearMonth(calendar_month(from_days(day.0)))).max()
-    }
-
     /// Accounts that more than one partition has counted without a stop between.
     pub(super) fn split_accounts(&self) -> BTreeSet<String> {
         self.accounts.split()
@@ -584,16 +431,5 @@ impl MemoryStore {
     }
 }
 
-/// Accounts with more seat facts than this are not loaded as a whole: a low number, so that both
-/// cases occur.
-const WHOLE_ACCOUNT_FACTS_MAX: usize = 3;
-
 /// Number of queries of an answer.
 pub(super) const LOAD_QUERIES: usize = 9;
-
-fn names_counter(missing: &Missing, account: &Id, organization: &Id, day: Day) -> bool {
-    let month = calendar_month(from_days(day.0));
-    missing.counters.iter().any(|block| {
-        block.account == *account && block.organization == *organization && block.month.0 == month
-    })
-}
