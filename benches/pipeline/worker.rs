@@ -54,7 +54,7 @@ impl Engine {
 
     /// A fresh database with the schema.
     pub(crate) fn database(&self) -> Database {
-        let database = Database { url: self.process.url(), name: unique("pipeline") };
+        let database = Database::new(self.process.url(), unique("pipeline"));
         let mut migrate = program::command(&["migrate"]);
         let migrated = migrate
             .env("SEATMETER__CLICKHOUSE__URL", &database.url)

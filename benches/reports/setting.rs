@@ -50,7 +50,7 @@ impl Setting {
                 store.reset_database().await.expect("the database can be made anew");
                 store.migrate().await.expect("the schema applies");
             });
-            load(&engine, today);
+            load(&engine, &config.internal_database(), today);
             std::fs::write(&loaded, "").expect("the folder can be written to");
             eprintln!("loaded in {:.0} s", started.elapsed().as_secs_f64());
         } else {
@@ -104,12 +104,12 @@ fn kept_folder(exe: &Path, today: NaiveDate) -> PathBuf {
     folder
 }
 
-fn load(engine: &EngineProcess, today: NaiveDate) {
+fn load(engine: &EngineProcess, database: &str, today: NaiveDate) {
     let first_day = today - Days::new(1095);
     let statements = LOAD.split(";\n").map(str::trim).filter(|statement| !statement.is_empty());
     for statement in statements {
         let url = format!(
-            "{}/?database={DATABASE}&param_first_day={first_day}&param_last_day={today}",
+            "{}/?database={database}&param_first_day={first_day}&param_last_day={today}",
             engine.url()
         );
         let request =

@@ -43,7 +43,7 @@ pub(super) struct Sender {
 
 /// Outcome of the records.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct SendOutcome {
     /// Records that the brokers have acknowledged.
     pub(super) delivered: u64,
     /// Records that the brokers refused or did not answer for.
@@ -194,10 +194,10 @@ impl Sender {
     }
 
     /// Outcome of the records so far; to be called when [`Self::wait`] returns 0.
-    pub(super) fn report(&self) -> Report {
+    pub(super) fn report(&self) -> SendOutcome {
         let deliveries = self.deliveries();
         let first = lock(&deliveries.first_failure).clone();
-        Report {
+        SendOutcome {
             delivered: deliveries.delivered.load(Ordering::Relaxed),
             failed: deliveries.failed.load(Ordering::Relaxed),
             first_failure: first

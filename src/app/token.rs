@@ -26,7 +26,7 @@ pub(super) struct Args {
 
     /// Role in the account
     #[arg(long, requires = "account")]
-    role: Option<Role>,
+    role: Option<AccountRole>,
 
     /// Organization that the role holds in; needed for every role but account_admin
     #[arg(long, value_name = "ID", requires = "account")]
@@ -61,7 +61,7 @@ pub(super) struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-enum Role {
+enum AccountRole {
     AccountAdmin,
     Owner,
     Admin,
@@ -69,15 +69,15 @@ enum Role {
 }
 
 #[derive(Serialize)]
-struct Grant<'a> {
+struct MintedGrant<'a> {
     account: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     organization: Option<&'a str>,
-    role: Role,
+    role: AccountRole,
 }
 
 #[derive(Serialize)]
-struct Claims<'a> {
+struct MintedClaims<'a> {
     sub: &'a str,
     iat: i64,
     exp: i64,
@@ -99,7 +99,7 @@ pub(super) fn run(
     };
     let (algorithm, key) = signing_key(args, jwt)?;
     let issued_at = Utc::now().timestamp();
-    let claims = Claims {
+    let claims = MintedClaims {
         sub: &args.subject,
         iat: issued_at,
         exp: issued_at + i64::from(args.expires_in),
@@ -130,13 +130,13 @@ fn grants(args: &Args) -> anyhow::Result<serde_json::Value> {
     };
     let organization = args.organization.as_deref();
     match (role, organization) {
-        (Role::AccountAdmin, Some(_)) => {
+        (AccountRole::AccountAdmin, Some(_)) => {
             bail!("the role account_admin is of the whole account; leave --organization out")
         }
-        (Role::AccountAdmin, None) | (_, Some(_)) => {}
+        (AccountRole::AccountAdmin, None) | (_, Some(_)) => {}
         (_, None) => bail!("this role is of one organization: name it by --organization"),
     }
-    Ok(serde_json::to_value([Grant { account, organization, role }])?)
+    Ok(serde_json::to_value([MintedGrant { account, organization, role }])?)
 }
 
 fn signing_key(args: &Args, jwt: Option<&Jwt>) -> anyhow::Result<(Algorithm, EncodingKey)> {

@@ -165,6 +165,7 @@ pub struct Ingest {
 pub struct ClickHouse {
     /// `http://` or `https://`.
     pub url: String,
+    /// The database of the documented views, which analysts read.
     pub database: String,
     pub user: String,
     pub password: SecretString,
@@ -175,6 +176,16 @@ pub struct ClickHouse {
     pub request_timeout: Duration,
     /// A PEM file of certificate authorities to trust besides the usual ones.
     pub ca_file: Option<PathBuf>,
+}
+
+/// What the name of the internal database adds to that of the documented views.
+const INTERNAL_SUFFIX: &str = "_internal";
+
+impl ClickHouse {
+    /// The database of the tables, and of the views as worker and API read them.
+    pub fn internal_database(&self) -> String {
+        format!("{}{INTERNAL_SUFFIX}", self.database)
+    }
 }
 
 /// The API's listener.

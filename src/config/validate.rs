@@ -21,8 +21,8 @@ use url::Url;
 use super::raw::{Raw, RawAuth, RawClickHouse, RawHttp, RawIngest, RawKafka, RawLog};
 use super::token;
 use super::{
-    Auth, AuthMode, ClickHouse, Config, ConfigError, Http, Ingest, Jwt, Kafka, Log, Problem,
-    properties,
+    Auth, AuthMode, ClickHouse, Config, ConfigError, Http, INTERNAL_SUFFIX, Ingest, Jwt, Kafka,
+    Log, Problem, properties,
 };
 
 /// Threads that `worker_threads = 0` means at most.
@@ -270,8 +270,13 @@ impl Check<'_> {
         let https = self.clickhouse_url(&raw.url);
         if !is_identifier(&raw.database) {
             let allowed =
-                "allowed are 1 to 64 of the characters a-z, A-Z, 0-9 and `_`, no digit first";
+                "allowed are 1 to 55 of the characters a-z, A-Z, 0-9 and `_`, no digit first";
             self.refuse("clickhouse.database", &raw.database, allowed);
+        }
+        if raw.database.ends_with(INTERNAL_SUFFIX) {
+            let reason =
+                "must not end in `_internal`, which is added for the database of the tables";
+            self.refuse("clickhouse.database", &raw.database, reason);
         }
         if raw.user.is_empty() || raw.user.chars().any(char::is_control) {
             self.refuse("clickhouse.user", &raw.user, "expected a user name");
@@ -586,9 +591,10 @@ fn broker_address(broker: &str) -> Result<(), &'static str> {
     }
 }
 
-/// True for names that ClickHouse takes without quotes.
+/// True for names that ClickHouse takes without quotes, in 64 bytes with the suffix of the internal
+/// database.
 fn is_identifier(name: &str) -> bool {
-    (1..=64).contains(&name.len())
+    (1..=64 - INTERNAL_SUFFIX.len()).contains(&name.len())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && !name.starts_with(|c: char| c.is_ascii_digit())
 }

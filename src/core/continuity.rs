@@ -37,11 +37,11 @@ pub struct Continuity {
     epoch: Option<i32>,
     /// A check is running: reading went back to the last record and has not reached the next offset
     /// yet.
-    look: Option<Look>,
+    look: Option<LookBack>,
 }
 
 #[derive(Debug)]
-struct Look {
+struct LookBack {
     /// The epoch to trust once the check has succeeded.
     epoch: Option<i32>,
     /// The epoch of the latest record below the last record's offset.
@@ -101,7 +101,10 @@ impl Continuity {
     pub fn new(progress: &Progress) -> Self {
         let last = progress.last_record;
         let epoch = last.map(|last| last.leader_epoch).filter(|&epoch| epoch != UNKNOWN_EPOCH);
-        Self { epoch, look: last.map(|_| Look { epoch, before: UNKNOWN_EPOCH, is_found: false }) }
+        Self {
+            epoch,
+            look: last.map(|_| LookBack { epoch, before: UNKNOWN_EPOCH, is_found: false }),
+        }
     }
 
     /// Where reading has to start so that a check sees the last record and some before it.
@@ -113,7 +116,7 @@ impl Continuity {
     /// Reading goes back to the last record, because of a record of this epoch.
     pub fn look_back(&mut self, leader_epoch: i32) {
         self.look =
-            Some(Look { epoch: Some(leader_epoch), before: UNKNOWN_EPOCH, is_found: false });
+            Some(LookBack { epoch: Some(leader_epoch), before: UNKNOWN_EPOCH, is_found: false });
     }
 
     /// The leader epoch of the records that were let through last.

@@ -49,7 +49,7 @@ impl End {
 
 /// The last answers about one partition.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Answers {
+pub(super) struct EndAnswers {
     /// The last end received.
     pub(super) end: Option<End>,
     /// Why the newest request failed; `None` if it succeeded.
@@ -58,18 +58,18 @@ pub(super) struct Answers {
 
 /// The last answers about each assigned partition, shared by the requesting task and the workers.
 #[derive(Debug, Default)]
-pub(super) struct Ends(Mutex<BTreeMap<u32, Answers>>);
+pub(super) struct Ends(Mutex<BTreeMap<u32, EndAnswers>>);
 
 impl Ends {
     /// The last answers about a partition.
-    pub(super) fn of(&self, partition: u32) -> Answers {
+    pub(super) fn of(&self, partition: u32) -> EndAnswers {
         self.lock().get(&partition).copied().unwrap_or_default()
     }
 
     /// A partition starts; its end was requested just now.
     pub(super) fn begin(&self, partition: u32, high: u64, now: Instant) {
         let end = Some(End { high, stable: high, asked_at: now });
-        self.lock().insert(partition, Answers { end, refusal: None });
+        self.lock().insert(partition, EndAnswers { end, refusal: None });
     }
 
     /// The brokers deny this client all requests about the topic.
@@ -90,14 +90,15 @@ impl Ends {
             let answers = kept.entry(answer.partition).or_default();
             match answer.end {
                 Ok((high, stable)) => {
-                    *answers = Answers { end: Some(End { high, stable, asked_at }), refusal: None }
+                    *answers =
+                        EndAnswers { end: Some(End { high, stable, asked_at }), refusal: None }
                 }
                 Err(code) => answers.refusal = Some(code),
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Answers>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, EndAnswers>> {
         // The map is consistent between calls, so a panic elsewhere has not broken it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::client_errors::Names;
-use super::ends::{Answers, End};
+use super::ends::{End, EndAnswers};
 use super::halt::{Halt, HaltCause};
 use super::librdkafka::PartitionEvent;
 use super::messages::LaneReport;
@@ -46,7 +46,7 @@ pub(super) struct Sight {
     /// The next offset to read, an earlier one while the duplicate filter is warmed.
     pub(super) read_from: u64,
     /// The known end of its log.
-    pub(super) answers: Answers,
+    pub(super) answers: EndAnswers,
     /// False if the worker itself has stopped reading.
     pub(super) is_wanted: bool,
     /// The last fetch was answered with data or none, and not with an error.

@@ -71,8 +71,10 @@ pub struct Store {
 struct Connection {
     /// Sends no database, for statements that must work before there is one.
     server: Client,
+    /// Sends the internal database.
     client: Client,
     target: Target,
+    internal_database: String,
     cluster: Option<String>,
 }
 
@@ -113,9 +115,11 @@ impl Store {
             database: config.database.clone(),
             request_timeout: config.request_timeout,
         };
-        let client = server.clone().with_database(&config.database);
+        let internal_database = config.internal_database();
+        let client = server.clone().with_database(&internal_database);
         let cluster = config.cluster.clone();
-        let connection = Arc::new(Connection { server, client, target, cluster });
+        let connection = Connection { server, client, target, internal_database, cluster };
+        let connection = Arc::new(connection);
         Ok(Self { connection, query_memory_max_bytes: 0 })
     }
 
@@ -153,9 +157,7 @@ impl Store {
             return Ok(());
         };
         let query = self
-            .connection
-            .server
-            .query(
+            .server_query(
                 "SELECT toUInt64(uniqExact(shard_num)) FROM system.clusters WHERE cluster = \
                 {cluster:String}",
             )
@@ -206,6 +208,11 @@ impl Store {
         self.connection.cluster.as_deref()
     }
 
+    /// The database of the tables, and of the views as worker and API read them.
+    pub(super) fn internal_database(&self) -> &str {
+        &self.connection.internal_database
+    }
+
     /// Whom we talk to.
     pub(super) fn target(&self) -> &Target {
         &self.connection.target
@@ -216,7 +223,12 @@ impl Store {
         &self.connection.client
     }
 
-    /// A query on our database. Parameters are bound as `{name:Type}`; a `?` in the text has to be
+    /// A query on the server, whatever databases it has.
+    pub(super) fn server_query(&self, sql: &str) -> Query {
+        self.connection.server.query(sql)
+    }
+
+    /// A query on the internal database. Parameters are bound as `{name:Type}`; a `?` in the text has to be
     /// doubled.
     pub(super) fn query(&self, sql: &str) -> Query {
         self.connection.client.query(sql)
@@ -252,7 +264,7 @@ impl Store {
     }
 
     /// Runs a statement of a migration as it stands. `in_database` is false for those that make or
-    /// drop the database.
+    /// drop a database, true for those on the internal one.
     pub(super) async fn execute_ddl(&self, sql: &str, in_database: bool) -> Result<(), StoreError> {
         let client = if in_database { &self.connection.client } else { &self.connection.server };
         // The client library takes a question mark for a placeholder unless it is doubled.

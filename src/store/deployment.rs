@@ -41,11 +41,13 @@ impl Store {
     /// Where there is none, or more than one, or ClickHouse cannot be asked.
     pub async fn user_key_seed(&self) -> Result<UserKeySeed, MigrateError> {
         self.sync_table(TABLE).await?;
-        let database = || self.target().database.clone();
         match self.stored_seeds().await?[..] {
-            [] => Err(MigrateError::NoSeed { database: database() }),
+            [] => Err(MigrateError::NoSeed { database: self.target().database.clone() }),
             [SeedRow { k0, k1 }] => Ok(UserKeySeed { k0, k1 }),
-            ref seeds => Err(MigrateError::ManySeeds { database: database(), found: seeds.len() }),
+            ref seeds => {
+                let database = self.internal_database().to_owned();
+                Err(MigrateError::ManySeeds { database, found: seeds.len() })
+            }
         }
     }
 

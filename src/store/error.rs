@@ -135,6 +135,7 @@ pub(super) struct Target {
     /// Scheme, host and port of the server.
     pub(super) url: String,
     pub(super) user: String,
+    /// The database of the documented views, as configured.
     pub(super) database: String,
     pub(super) request_timeout: Duration,
 }

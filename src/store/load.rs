@@ -83,13 +83,13 @@ impl Store {
             .collect();
         let read = tokio::try_join!(
             self.load_facts::<_, ZoneRow>(ZONE_FACTS, &accounts),
-            self.load_facts::<_, PlanRow>(PLAN_FACTS, &accounts),
+            self.load_facts::<_, PlanFactRow>(PLAN_FACTS, &accounts),
             self.load_facts::<_, SeatFactRow>(SEAT_FACTS_OF_ACCOUNTS, &whole),
             self.load_facts::<_, SeatUsageRow>(SEAT_USAGE_OF_ACCOUNTS, &whole),
             self.load_facts::<_, SeatFactRow>(SEAT_FACTS, &users),
             self.load_facts::<_, SeatUsageRow>(SEAT_USAGE, &users),
             self.load_counters::<ExecutionsRow>(TEST_EXECUTIONS, &counters, source),
-            self.load_counters::<QuotaRow>(QUOTA_USAGE, &counters, source),
+            self.load_counters::<QuotaUsageRow>(QUOTA_USAGE, &counters, source),
         )?;
         let (zones, plans, all_facts, all_usage, facts, usage, executions, quota) = read;
         let facts = all_facts.into_iter().chain(facts);
@@ -211,7 +211,7 @@ impl Store {
         })
     }
 
-    fn plan_fact(&self, row: PlanRow) -> Result<PlanFact, StoreError> {
+    fn plan_fact(&self, row: PlanFactRow) -> Result<PlanFact, StoreError> {
         let kind = plan_kind(row.kind).ok_or_else(|| {
             self.target().unreadable(format!("plan_facts holds the unknown kind {}", row.kind))
         })?;
@@ -304,7 +304,7 @@ struct ZoneRow {
 }
 
 #[derive(Row, Deserialize)]
-struct PlanRow {
+struct PlanFactRow {
     account_id: String,
     organization_id: String,
     time_ms: i64,
@@ -408,7 +408,7 @@ impl From<ExecutionsRow> for TestExecutions {
 }
 
 #[derive(Row, Deserialize)]
-struct QuotaRow {
+struct QuotaUsageRow {
     account_id: String,
     organization_id: String,
     anchor_ms: i64,
@@ -418,8 +418,8 @@ struct QuotaRow {
     upto: u64,
 }
 
-impl From<QuotaRow> for QuotaUsage {
-    fn from(row: QuotaRow) -> Self {
+impl From<QuotaUsageRow> for QuotaUsage {
+    fn from(row: QuotaUsageRow) -> Self {
         Self {
             account: Id::from_text(&row.account_id),
             organization: Id::from_text(&row.organization_id),

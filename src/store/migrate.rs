@@ -14,9 +14,8 @@ use super::deployment::with_seed;
 use super::error::StoreError;
 use super::schema::{Migration, View, migrations, on_cluster, quoted, views};
 
-/// Checksum that the first migration had while tables and views shared one list of numbered files.
-const OLD_LAYOUT_CHECKSUM: &str =
-    "403fc858411af32405ea0715c052c416458ebbb78bf239a1d5a7620e865943a1";
+/// The user lacks a right.
+const CODE_ACCESS_DENIED: i32 = 497;
 
 /// What `migrate` did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +51,7 @@ pub enum MigrateError {
          run the seatmeter that made the schema, or point clickhouse.database elsewhere"
     )]
     Changed { database: String, version: u32, name: String },
-    /// The database was made before tables and views were told apart.
+    /// The database holds tables, as before they had a database of their own.
     #[error(
         "database '{database}' has the layout of an older seatmeter, which this one cannot \
         upgrade: point \
@@ -60,6 +59,12 @@ pub enum MigrateError {
          the topic again"
     )]
     OldLayout { database: String },
+    /// A database is missing, and the user may not create it.
+    #[error(
+        "there is no database '{database}', and user '{user}' may not create it: create it, or \
+        grant the user CREATE DATABASE ({message})"
+    )]
+    NoDatabase { database: String, user: String, message: String },
     /// A view is missing, or was made from another text than this program's.
     #[error(
         "view '{view}' of database '{database}' is not this program's: run `seatmeter migrate`"
@@ -114,12 +119,12 @@ fn is_current(present: &BTreeMap<String, String>, view: &View) -> bool {
 }
 
 impl Store {
-    /// Creates the database if there is none, applies what is missing, in order, and makes the seed
-    /// for the keys of users if there is none.
+    /// Creates the two databases where they are missing, applies what is missing, in order, and
+    /// makes the seed for the keys of users if there is none.
     ///
     /// # Errors
-    /// Where the schema is newer than this program, has a gap, or was made from other files;
-    /// nothing is applied then.
+    /// Where the schema is newer than this program, has a gap, was made from other files or is of
+    /// the old layout; nothing is applied then.
     pub async fn migrate(&self) -> Result<MigrationReport, MigrateError> {
         let report = self.migrate_to(&migrations(), &views()).await?;
         self.ensure_seed().await?;
@@ -135,9 +140,10 @@ impl Store {
         known: &[Migration],
         views: &[View],
     ) -> Result<MigrationReport, MigrateError> {
-        self.execute_ddl(&self.database_statement("CREATE DATABASE IF NOT EXISTS", ""), false)
-            .await?;
-        let present = self.verify(&self.applied().await?, known)?;
+        let present = self.verify(known).await?;
+        for database in self.databases() {
+            self.ensure_database(database).await?;
+        }
         let mut applied = Vec::new();
         for migration in &known[present..] {
             self.apply(migration).await?;
@@ -164,7 +170,7 @@ impl Store {
     /// As [`Self::migrate`], and where a migration is still to be applied.
     pub async fn check_schema(&self) -> Result<(), MigrateError> {
         let known = migrations();
-        let present = self.verify(&self.applied().await?, &known)?;
+        let present = self.verify(&known).await?;
         if present < known.len() {
             let found = present.checked_sub(1).map_or(0, |last| known[last].version);
             let needed = known.last().map_or(0, |last| last.version);
@@ -179,34 +185,32 @@ impl Store {
         }
     }
 
-    /// Drops the database with all that is in it and makes an empty one. For `demo`, whose broker
-    /// starts empty too, and never for a cluster.
+    /// Drops the two databases with all that is in them and makes empty ones. For `demo`, whose
+    /// broker starts empty too, and never for a cluster.
     ///
     /// # Errors
     /// Where the server refuses.
     pub async fn reset_database(&self) -> Result<(), StoreError> {
-        self.execute_ddl(&self.database_statement("DROP DATABASE IF EXISTS", "SYNC"), false)
-            .await?;
-        self.execute_ddl(&self.database_statement("CREATE DATABASE", ""), false).await
+        for database in self.databases() {
+            let drop = self.database_statement("DROP DATABASE IF EXISTS", database, "SYNC");
+            self.execute_ddl(&drop, false).await?;
+            let create = self.database_statement("CREATE DATABASE", database, "");
+            self.execute_ddl(&create, false).await?;
+        }
+        Ok(())
     }
 
     /// Compares what has been applied with what is known; answers how many of the known ones have
     /// been.
-    fn verify(
-        &self,
-        applied: &BTreeMap<u32, Vec<(String, String)>>,
-        known: &[Migration],
-    ) -> Result<usize, MigrateError> {
+    async fn verify(&self, known: &[Migration]) -> Result<usize, MigrateError> {
+        let applied = self.applied().await?;
         let database = self.database();
         let Some(&found) = applied.keys().next_back() else {
-            return Ok(0);
+            return match self.has_old_layout().await? {
+                true => Err(MigrateError::OldLayout { database }),
+                false => Ok(0),
+            };
         };
-        if applied
-            .get(&1)
-            .is_some_and(|records| records.iter().any(|(_, sum)| sum == OLD_LAYOUT_CHECKSUM))
-        {
-            return Err(MigrateError::OldLayout { database });
-        }
         let newest = known.last().map_or(0, |last| last.version);
         if found > newest {
             return Err(MigrateError::Newer { database, found, known: newest });
@@ -217,6 +221,7 @@ impl Store {
             }
             let version = migration.version;
             let Some(records) = applied.get(&version) else {
+                let database = self.internal_database().to_owned();
                 return Err(MigrateError::Gap { database, missing: version, found });
             };
             let checksum = migration.checksum();
@@ -247,6 +252,18 @@ impl Store {
         Ok(applied)
     }
 
+    /// Whether tables lie beside the documented views.
+    async fn has_old_layout(&self) -> Result<bool, StoreError> {
+        let query = self
+            .server_query(
+                "SELECT toUInt64(count()) FROM system.tables AS t \
+                 WHERE t.database = {database:String} AND t.name = 'schema_migrations'",
+            )
+            .param("database", &self.target().database);
+        let tables: u64 = self.within(query.fetch_one()).await?;
+        Ok(tables > 0)
+    }
+
     async fn apply(&self, migration: &Migration) -> Result<(), MigrateError> {
         let Migration { version, name, .. } = migration;
         self.execute_ddl(&with_seed(&migration.statement(self.cluster()))?, true).await.map_err(
@@ -275,9 +292,12 @@ impl Store {
     }
 
     async fn make_view(&self, view: &View) -> Result<(), MigrateError> {
-        self.execute_ddl(&view.statement(self.cluster()), true)
-            .await
-            .map_err(|source| MigrateError::View { view: view.name.clone(), source })?;
+        let for_analysts = view.statement_for_analysts(&self.target().database, self.cluster());
+        for statement in [view.statement(self.cluster())].into_iter().chain(for_analysts) {
+            self.execute_ddl(&statement, true)
+                .await
+                .map_err(|source| MigrateError::View { view: view.name.clone(), source })?;
+        }
         let query = self
             .query(
                 "INSERT INTO schema_views (name, checksum) SELECT {name:String}, {checksum:String}",
@@ -288,9 +308,36 @@ impl Store {
         Ok(())
     }
 
-    fn database_statement(&self, verb: &str, end: &str) -> String {
+    /// Creates the database where it is missing. A user who may not create one can use one that is
+    /// there.
+    async fn ensure_database(&self, database: &str) -> Result<(), MigrateError> {
+        let create = self.database_statement("CREATE DATABASE IF NOT EXISTS", database, "");
+        let message = match self.execute_ddl(&create, false).await {
+            Err(StoreError::Server { code: CODE_ACCESS_DENIED, message, .. }) => message,
+            done => return Ok(done?),
+        };
+        let query = self
+            .server_query(
+                "SELECT toUInt64(count()) FROM system.databases AS d \
+                 WHERE d.name = {database:String}",
+            )
+            .param("database", database);
+        let databases: u64 = self.within(query.fetch_one()).await?;
+        if databases > 0 {
+            return Ok(());
+        }
+        let user = self.target().user.clone();
+        Err(MigrateError::NoDatabase { database: database.to_owned(), user, message })
+    }
+
+    fn database_statement(&self, verb: &str, database: &str, end: &str) -> String {
         let cluster = self.cluster().map(on_cluster).unwrap_or_default();
-        format!("{verb} {} {cluster} {end}", quoted(&self.target().database))
+        format!("{verb} {} {cluster} {end}", quoted(database))
+    }
+
+    /// That of the tables and that of the documented views.
+    fn databases(&self) -> [&str; 2] {
+        [self.internal_database(), &self.target().database]
     }
 
     fn database(&self) -> String {

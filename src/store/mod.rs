@@ -36,7 +36,7 @@ pub use migrate::{MigrateError, MigrationReport};
 pub use progress::{ProgressRow, StoredProgress, ZoneClaim};
 pub use reports_assignments::{AssignmentStream, AssignmentsHash};
 pub use reports_series::SeriesStream;
-pub use schema::{Migration, View, migrations, views};
+pub use schema::{DOCUMENTED_VIEWS, Migration, View, migrations, views};
 pub use scope::{Scope, Series};
 pub use settings::PINNED;
 pub use split_accounts::{SplitAccount, SplitAccounts};

@@ -1,5 +1,10 @@
 //! The files of `schemas/clickhouse`: tables, which are numbered and applied once, and views, which
 //! are made anew whenever their text changes.
+//!
+//! All of them lie in the internal database. The documented views, which analysts read, are made a
+//! second time in the database of the documented views, from the same text: their names lead to the
+//! internal database there, and they read it with the rights of whoever made them, so that an
+//! analyst needs no right to it.
 
 use sha2::{Digest as _, Sha256};
 
@@ -8,6 +13,10 @@ use sha2::{Digest as _, Sha256};
 const ON_CLUSTER: &str = "/*on cluster*/";
 /// Where an engine becomes `Replicated…`.
 const REPLICATED: &str = "/*replicated*/";
+/// What a documented view reads, it reads with the rights of the user who made it.
+const RIGHTS_OF_THE_MAKER: &str = "SQL SECURITY DEFINER";
+/// A test holds the documented views to it.
+const HEADER: &str = "a documented view starts with VIEW and its name, and a line of it with AS";
 
 macro_rules! embed {
     ($folder:literal: $($name:literal)*) => {
@@ -72,7 +81,33 @@ static VIEW_FILES: &[(&str, &str)] = &embed! { "views":
     "account_license_assignments"
     "quota_months"
     "test_activity"
+    "user_keys"
 };
+
+/// The views that analysts read. What stands here is described in `schemas/clickhouse/README.md`,
+/// and keeps its name and its columns.
+pub const DOCUMENTED_VIEWS: [&str; 20] = [
+    "accounts",
+    "daily_active_users",
+    "daily_active_users_by_account",
+    "ingest_progress",
+    "license_assignments",
+    "license_intervals",
+    "license_purchases",
+    "organization_paths",
+    "organization_subtree",
+    "organization_tree",
+    "organizations",
+    "plans",
+    "projects",
+    "quota_usage",
+    "quota_usage_daily",
+    "rejected_events",
+    "split_accounts",
+    "test_executions_daily",
+    "user_keys",
+    "users",
+];
 
 /// One numbered file of the schema, applied once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +127,8 @@ pub struct View {
     pub name: String,
     /// The statement, which replaces a view of that name.
     pub sql: String,
+    /// Whether analysts read it.
+    pub is_documented: bool,
 }
 
 impl Migration {
@@ -107,14 +144,31 @@ impl Migration {
 }
 
 impl View {
-    /// SHA-256 of the statement, hexadecimal.
+    /// SHA-256 of its statements, hexadecimal.
     pub fn checksum(&self) -> String {
-        checksum(&self.sql)
+        let for_analysts = self.statement_for_analysts("", None).unwrap_or_default();
+        checksum(&format!("{}{for_analysts}", self.sql))
     }
 
-    /// The statement as it is run: for one server, or for all replicas of a cluster.
+    /// The statement as it is run in the internal database: for one server, or for all replicas of
+    /// a cluster.
     pub fn statement(&self, cluster: Option<&str>) -> String {
         statement(&self.sql, cluster)
+    }
+
+    /// The statement that makes a documented view for analysts, in this database. It is run in the
+    /// internal one, whose tables and views it means where it names no database. `None` for other
+    /// views.
+    pub fn statement_for_analysts(&self, database: &str, cluster: Option<&str>) -> Option<String> {
+        if !self.is_documented {
+            return None;
+        }
+        let sql = with_unix_lines(&self.sql);
+        let (head, rest) = sql.split_once(&format!("VIEW {} ", self.name)).expect(HEADER);
+        let (columns, select) = rest.split_once("\nAS ").expect(HEADER);
+        let name = format!("{}.{}", quoted(database), quoted(&self.name));
+        let sql = format!("{head}VIEW {name} {columns}\n{RIGHTS_OF_THE_MAKER}\nAS {select}");
+        Some(statement(&sql, cluster))
     }
 }
 
@@ -165,7 +219,11 @@ pub fn migrations() -> Vec<Migration> {
 pub fn views() -> Vec<View> {
     VIEW_FILES
         .iter()
-        .map(|(name, sql)| View { name: (*name).to_owned(), sql: (*sql).to_owned() })
+        .map(|(name, sql)| View {
+            name: (*name).to_owned(),
+            sql: (*sql).to_owned(),
+            is_documented: DOCUMENTED_VIEWS.contains(name),
+        })
         .collect()
 }
 
@@ -206,11 +264,40 @@ mod tests {
         let mut names: Vec<String> = views().into_iter().map(|view| view.name).collect();
         names.sort();
         assert_eq!(files("views"), names);
-        for View { name, sql } in views() {
+        for View { name, sql, .. } in views() {
             assert!(
                 sql.contains(&format!("CREATE OR REPLACE VIEW {name} {ON_CLUSTER}\n")),
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn documented_views_are_made_for_analysts_from_the_same_text() {
+        let documented: Vec<View> = views().into_iter().filter(|view| view.is_documented).collect();
+        let mut names: Vec<&str> = documented.iter().map(|view| view.name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, DOCUMENTED_VIEWS, "sorted, and each is a view");
+        for view in documented {
+            let name = &view.name;
+            assert_eq!(view.sql.matches("\nAS ").count(), 1, "{name}");
+            let for_analysts = view.statement_for_analysts("a`b", Some("c")).unwrap();
+            let header = format!("VIEW `a\\`b`.`{name}` ON CLUSTER `c`\n");
+            assert!(for_analysts.contains(&header), "{for_analysts}");
+            let restored = for_analysts
+                .replace(&header, &format!("VIEW {name} ON CLUSTER `c`\n"))
+                .replace(&format!("\n{RIGHTS_OF_THE_MAKER}"), "");
+            assert_eq!(restored, view.statement(Some("c")));
+            for View { name: other, .. } in views() {
+                // A parameterized view is looked for when the query runs, in the analyst's database.
+                let reads_it = ["FROM", "JOIN"]
+                    .iter()
+                    .any(|word| view.sql.contains(&format!("{word} {other}(")));
+                assert!(!reads_it, "{name} reads the parameterized view {other}");
+            }
+            let internal = View { is_documented: false, ..view.clone() };
+            assert_eq!(internal.statement_for_analysts("a", None), None);
+            assert_ne!(internal.checksum(), view.checksum(), "{name} is made when documented");
         }
     }
 
@@ -233,12 +320,14 @@ mod tests {
             let windows = View { sql: view.statement(None).replace('\n', "\r\n"), ..view.clone() };
             assert_eq!(windows.checksum(), view.checksum(), "{}", view.name);
             assert_eq!(windows.statement(None), view.statement(None), "{}", view.name);
+            let for_analysts = [&windows, &view].map(|view| view.statement_for_analysts("d", None));
+            assert_eq!(for_analysts[0], for_analysts[1], "{}", view.name);
         }
     }
 
     #[test]
     fn every_view_pins_what_a_profile_might_change() {
-        for View { name, sql } in views() {
+        for View { name, sql, .. } in views() {
             let (_, pins) =
                 sql.split_once("\nSETTINGS\n").unwrap_or_else(|| panic!("{name} pins nothing"));
             let (pins, _) =

@@ -188,7 +188,7 @@ fn all_problems_are_told_at_once() {
             "ingest.worker_threads = 65: allowed are 0 to 64",
             "ingest.flush_interval_ms = -1: allowed are 50 to 600000",
             "clickhouse.url: not a URL; expected http://HOST:PORT or https://HOST:PORT",
-            "clickhouse.database = \"1a\": allowed are 1 to 64 of the characters a-z, A-Z, 0-9 and \
+            "clickhouse.database = \"1a\": allowed are 1 to 55 of the characters a-z, A-Z, 0-9 and \
             `_`, no digit first",
             "http.cors_origins = \"https://a.example/\": expected an origin such as \
             https://dashboard.example.com",
@@ -196,6 +196,21 @@ fn all_problems_are_told_at_once() {
             127.0.0.1:8080 or [::1]:8080",
             "log.format = \"xml\": allowed are text and json",
         ],
+    );
+}
+
+#[test]
+fn a_database_leaves_room_for_the_name_of_the_internal_one() {
+    let database = |name: &str| load(&format!("[clickhouse]\ndatabase = \"{name}\""), &[]);
+    let longest = "d".repeat(55);
+    let config = database(&longest).unwrap().clickhouse;
+    assert_eq!(config.internal_database(), format!("{longest}_internal"));
+    database(&format!("{longest}d")).unwrap_err();
+    refused(
+        "[clickhouse]\ndatabase = \"usage_internal\"",
+        &[],
+        &["clickhouse.database = \"usage_internal\": must not end in `_internal`, which is added \
+            for the database of the tables"],
     );
 }
 

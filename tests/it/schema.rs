@@ -1,8 +1,13 @@
 //! The migrations on the real engine: applied once, twice and concurrently, and refused where they
 //! would do harm.
 
-use seatmeter::store::{MigrateError, Migration, Store, TABLES, View, migrations, views};
+use std::collections::BTreeSet;
 
+use seatmeter::store::{
+    DOCUMENTED_VIEWS, MigrateError, Migration, Store, TABLES, View, migrations, views,
+};
+
+use crate::documents::{first_cells, quoted, section};
 use crate::store::TestDatabase;
 
 fn newest() -> u32 {
@@ -116,7 +121,7 @@ async fn a_gap_is_refused() {
                 "database '{}' has schema version 4, but migration 3 was never applied to it: its \
                 schema_migrations \
                  table is damaged; restore it, or point clickhouse.database elsewhere",
-                database.name()
+                database.config().internal_database()
             )
         );
     }
@@ -157,10 +162,11 @@ async fn a_view_is_made_anew_when_its_text_changes() {
     let database = TestDatabase::migrated().await;
     let (tables, mut known) = (migrations(), views());
     let plans = known.iter_mut().find(|view| view.name == "plans").unwrap();
-    plans.sql = "CREATE OR REPLACE VIEW plans AS SELECT 'another' AS text".to_owned();
+    plans.sql = "CREATE OR REPLACE VIEW plans \nAS SELECT 'another' AS text".to_owned();
     let report = database.store().migrate_to(&tables, &known).await.unwrap();
     assert_eq!(report.views, ["plans"]);
     assert_eq!(database.text("SELECT text FROM plans"), "another\n");
+    assert_eq!(database.analyst_text("SELECT text FROM plans"), "another\n");
     let error = database.store().check_schema().await.unwrap_err();
     assert!(
         matches!(&error, MigrateError::OutdatedView { view, .. } if view == "plans"),
@@ -176,6 +182,7 @@ async fn a_view_that_cannot_be_made_is_named() {
     let broken = View {
         name: "broken".to_owned(),
         sql: "CREATE OR REPLACE VIEW broken AS SELECT nonsense(1)".to_owned(),
+        is_documented: false,
     };
     let error = database.store().migrate_to(&migrations(), &[broken]).await.unwrap_err();
     assert!(
@@ -188,12 +195,9 @@ async fn a_view_that_cannot_be_made_is_named() {
 #[tokio::test]
 async fn a_database_of_the_old_layout_is_refused() {
     let database = TestDatabase::absent();
-    database.store().migrate_to(&migrations()[..1], &[]).await.unwrap();
-    let checksum = "403fc858411af32405ea0715c052c416458ebbb78bf239a1d5a7620e865943a1";
-    database.execute(&format!(
-        "INSERT INTO schema_migrations (version, name, checksum) VALUES (1, 'schema_migrations', \
-        '{checksum}')"
-    ));
+    let name = database.name();
+    database.engine_text(&format!("CREATE DATABASE {name}"));
+    database.analyst_text(&migrations()[0].statement(None));
     for result in
         [database.store().migrate().await.map(drop), database.store().check_schema().await]
     {
@@ -201,6 +205,12 @@ async fn a_database_of_the_old_layout_is_refused() {
         assert!(matches!(error, MigrateError::OldLayout { .. }), "{error:?}");
         assert!(error.to_string().contains("the layout of an older seatmeter"), "{error}");
     }
+    let internal = database.config().internal_database();
+    assert_eq!(
+        database.engine_text(&format!("EXISTS DATABASE {internal}")),
+        "0\n",
+        "nothing is applied beside it"
+    );
 }
 
 #[tokio::test]
@@ -244,9 +254,45 @@ async fn a_failing_statement_is_named_and_not_recorded() {
 async fn resetting_leaves_an_empty_database() {
     let database = TestDatabase::migrated().await;
     database.store().reset_database().await.unwrap();
-    assert_eq!(database.text("SHOW TABLES"), "");
+    assert_eq!(database.text("SHOW TABLES") + &database.analyst_text("SHOW TABLES"), "");
     database.store().reset_database().await.unwrap();
     database.store().migrate().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_analyst_who_lists_tables_sees_the_documented_views_and_nothing_else() {
+    let database = TestDatabase::migrated().await;
+    let listed = database.analyst_text("SHOW TABLES");
+    assert_eq!(listed.lines().collect::<Vec<_>>(), DOCUMENTED_VIEWS);
+    let tables = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine != \
+        'View'";
+    assert_eq!(database.analyst_text(tables), "");
+    let described = section("schemas/clickhouse/README.md", "Views");
+    let described: BTreeSet<&str> = first_cells(&described)
+        .flat_map(quoted)
+        .map(|name| name.split('(').next().unwrap())
+        .collect();
+    assert_eq!(described.into_iter().collect::<Vec<_>>(), DOCUMENTED_VIEWS);
+}
+
+#[tokio::test]
+async fn documented_views_are_those_of_the_internal_database() {
+    let database = TestDatabase::migrated().await;
+    let [mine, internal] = [database.name().to_owned(), database.config().internal_database()];
+    for view in DOCUMENTED_VIEWS {
+        let columns = |database_name: &str| {
+            database.engine_text(&format!("DESCRIBE TABLE {database_name}.{view} FORMAT TSVRaw"))
+        };
+        assert_eq!(columns(&mine), columns(&internal), "{view}");
+        let text = |database_name: &str| {
+            database.engine_text(&format!(
+                "SELECT as_select, comment FROM system.tables WHERE database = '{database_name}' \
+                AND name = '{view}' FORMAT TSVRaw"
+            ))
+        };
+        assert_eq!(text(&mine), text(&internal), "{view}");
+        assert!(!text(&mine).contains(&format!("{mine}.")), "{view} reads the internal database");
+    }
 }
 
 #[tokio::test]
@@ -284,7 +330,11 @@ async fn tables_merge_by_value_and_have_neither_partitions_nor_ttl() {
 async fn the_statements_for_a_cluster_are_sound() {
     let database = TestDatabase::migrated().await;
     let tables = migrations().into_iter().map(|migration| migration.statement(Some("main")));
-    for statement in tables.chain(views().into_iter().map(|view| view.statement(Some("main")))) {
+    let views = views().into_iter().flat_map(|view| {
+        let for_analysts = view.statement_for_analysts("usage", Some("main"));
+        [view.statement(Some("main"))].into_iter().chain(for_analysts)
+    });
+    for statement in tables.chain(views) {
         let formatted =
             database.text_of("SELECT formatQuery({sql:String})", &[("sql", &statement)]);
         assert!(formatted.contains("ON CLUSTER main"), "{formatted}");

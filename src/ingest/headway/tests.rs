@@ -46,7 +46,7 @@ impl Lane {
 
 /// A lane at offset 10, right after its log's end was requested.
 fn sight(high: u64, stable: u64, now: Instant) -> Sight {
-    let answers = Answers { end: Some(End { high, stable, asked_at: now }), refusal: None };
+    let answers = EndAnswers { end: Some(End { high, stable, asked_at: now }), refusal: None };
     Sight { next_offset: 10, read_from: 10, answers, is_wanted: true, is_fetched: true }
 }
 
@@ -103,7 +103,7 @@ fn an_end_that_is_not_known_is_a_halt_and_one_that_must_not_be_asked_for_is_so_a
     let asked_at = lane.start;
     let mut look = |seconds, refusal| {
         let now = asked_at + Duration::from_secs(seconds);
-        let answers = Answers { end: Some(End { high: 10, stable: 10, asked_at }), refusal };
+        let answers = EndAnswers { end: Some(End { high: 10, stable: 10, asked_at }), refusal };
         lane.headway
             .look(Sight { answers, ..sight(10, 10, now) }, now)
             .map(|halt| halt.cause.name())

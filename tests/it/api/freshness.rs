@@ -230,7 +230,7 @@ fn inactivity_is_judged_anew_at_each_poll() {
 /// A database that an API reaches through a proxy.
 fn proxied() -> (HttpProxy, Database) {
     let proxy = HttpProxy::to(&engine().url);
-    let database = Database { url: proxy.url.clone(), name: unique("test") };
+    let database = Database::new(proxy.url.clone(), unique("test"));
     (proxy, database)
 }
 

@@ -59,7 +59,7 @@ fn free_address() -> String {
 }
 
 fn setup_on(listen: &str) -> Setup<'static> {
-    let database = Database { url: format!("http://{listen}"), name: unique("test") };
+    let database = Database::new(format!("http://{listen}"), unique("test"));
     Setup::between(Kafka::shared(), database, 2)
 }
 

@@ -61,7 +61,7 @@ pub(super) fn spawn(setup: &Setup<'_>, clickhouse_url: &str) -> Program {
         &setup.topic,
         &group(setup),
         clickhouse_url,
-        &setup.database.name,
+        &setup.database.internal(),
     ];
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "faults::plain_consumer::as_process", "--ignored", "--nocapture"]);

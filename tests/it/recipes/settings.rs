@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use seatmeter::core::rollup::{Field, LaneRows, Source};
-use seatmeter::store::{PINNED, ProgressRow};
+use seatmeter::store::{PINNED, ProgressRow, View, views};
 
 use super::{acme, assigned, described, organization, recipes, second_source, seen, used};
 use crate::store::{TestDatabase, rows, source};
@@ -53,6 +53,8 @@ type Setting = (String, String);
 /// A statement of an analyst's.
 struct Question {
     name: String,
+    /// The database that it is put to.
+    database: String,
     sql: String,
     /// Whether the statement orders its rows.
     is_ordered: bool,
@@ -65,14 +67,15 @@ struct Analyst {
 }
 
 impl Analyst {
-    /// The engine's result of a statement under settings: rows or an error.
-    fn post(&self, sql: &str, settings: &[Setting]) -> Result<String, String> {
+    /// The engine's result of a statement on a database under settings: rows or an error.
+    fn post(&self, database: &str, sql: &str, settings: &[Setting]) -> Result<String, String> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE))
             .build()
             .into();
-        let mut request = agent.post(&self.url).header("X-ClickHouse-Key", PASSWORD);
+        let mut request =
+            agent.post(&self.url).header("X-ClickHouse-Key", PASSWORD).query("database", database);
         for (name, value) in settings {
             request = request.query(name, value);
         }
@@ -84,7 +87,7 @@ impl Analyst {
 
     /// The rows of an answer, in an order that does not depend on the engine.
     fn ask(&self, question: &Question, settings: &[Setting]) -> Result<Vec<String>, String> {
-        let text = self.post(&question.sql, settings)?;
+        let text = self.post(&question.database, &question.sql, settings)?;
         let rows: Vec<String> = text.lines().map(str::to_owned).collect();
         if question.is_ordered {
             return Ok(rows);
@@ -94,7 +97,7 @@ impl Analyst {
     }
 
     fn lines(&self, sql: &str) -> Vec<String> {
-        self.post(&format!("{sql} FORMAT TabSeparatedRaw"), &[])
+        self.post("system", &format!("{sql} FORMAT TabSeparatedRaw"), &[])
             .unwrap()
             .lines()
             .map(str::to_owned)
@@ -128,8 +131,9 @@ impl Analyst {
 
     /// The values of an enumerated setting, as the engine names them when it is given another.
     fn values_of(&self, name: &str) -> Vec<String> {
-        let error =
-            self.post("SELECT 1", &[(name.to_owned(), NO_VALUE.to_owned())]).expect_err(name);
+        let error = self
+            .post("system", "SELECT 1", &[(name.to_owned(), NO_VALUE.to_owned())])
+            .expect_err(name);
         let (_, list) =
             error.split_once("Must be one of [").unwrap_or_else(|| panic!("{name}: {error}"));
         let (list, _) = list.split_once(']').unwrap();
@@ -249,11 +253,17 @@ pub(super) fn deep_tree(source: &Source) -> LaneRows {
     rows
 }
 
-/// The statement that asks a view for everything, for each of the organizations where it takes one.
-fn questions_about(analyst: &Analyst, view: &str, organizations: &[&str]) -> Vec<Question> {
+/// The statement that asks a view of a database for everything, for each of the organizations where
+/// it takes one.
+fn questions_about(
+    analyst: &Analyst,
+    database: &str,
+    view: &str,
+    organizations: &[&str],
+) -> Vec<Question> {
     let text = analyst.lines(&format!(
         "SELECT replaceAll(create_table_query, '\n', ' ') FROM system.tables \
-         WHERE database = currentDatabase() AND name = '{view}'"
+         WHERE database = '{database}' AND name = '{view}'"
     ));
     let mut parameters: Vec<&str> =
         text[0].split('{').skip(1).filter_map(|rest| Some(rest.split_once(':')?.0)).collect();
@@ -272,6 +282,7 @@ fn questions_about(analyst: &Analyst, view: &str, organizations: &[&str]) -> Vec
                     .into(),
                 "first_days" => "['2026-02-01', '2026-03-01', '2026-04-01']".to_owned(),
                 "last_day" => "'2026-04-30'".to_owned(),
+                "users" => "['1', 'u-ben']".to_owned(),
                 other => panic!("{view} takes {other}: say here what it is asked with"),
             };
             format!("{parameter} = {value}")
@@ -283,7 +294,11 @@ fn questions_about(analyst: &Analyst, view: &str, organizations: &[&str]) -> Vec
             format!("{view}({})", arguments.join(", "))
         };
         let header = analyst
-            .post(&format!("SELECT * FROM {from} LIMIT 0 FORMAT TabSeparatedWithNames"), &[])
+            .post(
+                database,
+                &format!("SELECT * FROM {from} LIMIT 0 FORMAT TabSeparatedWithNames"),
+                &[],
+            )
             .unwrap();
         let columns = header.trim_end().split('\t').map(|column| match column {
             "users" => "arraySort(bitmapToArray(users))".to_owned(),
@@ -292,6 +307,7 @@ fn questions_about(analyst: &Analyst, view: &str, organizations: &[&str]) -> Vec
         let columns = columns.collect::<Vec<_>>().join(", ");
         Question {
             name: from.clone(),
+            database: database.to_owned(),
             sql: format!("SELECT {columns} FROM {from}"),
             is_ordered: false,
         }
@@ -322,19 +338,22 @@ async fn analyst(organizations: &[&str]) -> (TestDatabase, Analyst) {
         store.write_progress(&progress).await.unwrap();
     }
     let url = format!(
-        "{}/?database={}&default_format=JSONCompactEachRow&\
-         output_format_json_quote_64bit_integers=0",
-        database.config().url,
-        database.name()
+        "{}/?default_format=JSONCompactEachRow&output_format_json_quote_64bit_integers=0",
+        database.config().url
     );
     let mut analyst = Analyst { url, questions: Vec::new() };
-    let views = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = \
-        'View' ORDER BY name";
-    for view in analyst.lines(views) {
-        let questions = questions_about(&analyst, &view, organizations);
+    let (documented, internal) = (database.name(), database.config().internal_database());
+    for View { name, is_documented, .. } in views() {
+        let database = if is_documented { documented } else { &internal };
+        let questions = questions_about(&analyst, database, &name, organizations);
         analyst.questions.extend(questions);
     }
-    let recipes = recipes().into_iter().map(|(name, sql)| Question { name, sql, is_ordered: true });
+    let recipes = recipes().into_iter().map(|(name, sql)| Question {
+        name,
+        database: documented.to_owned(),
+        sql,
+        is_ordered: true,
+    });
     analyst.questions.extend(recipes);
     (database, analyst)
 }

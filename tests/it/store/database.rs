@@ -42,7 +42,7 @@ impl TestDatabase {
         self.database.config()
     }
 
-    /// The result of a statement, as tab-separated text; over plain HTTP, like an analyst.
+    /// The result of a statement on the internal database, as tab-separated text.
     #[track_caller]
     pub(crate) fn text(&self, sql: &str) -> String {
         self.text_of(sql, &[])
@@ -51,12 +51,29 @@ impl TestDatabase {
     /// The same with parameters.
     #[track_caller]
     pub(crate) fn text_of(&self, sql: &str, parameters: &[(&str, &str)]) -> String {
+        self.text_in(&self.database.internal(), sql, parameters)
+    }
+
+    /// The result of a statement on the documented views, as tab-separated text.
+    #[track_caller]
+    pub(crate) fn analyst_text(&self, sql: &str) -> String {
+        self.text_in(self.name(), sql, &[])
+    }
+
+    /// The result of a statement that names its databases.
+    #[track_caller]
+    pub(crate) fn engine_text(&self, sql: &str) -> String {
+        self.text_in("default", sql, &[])
+    }
+
+    #[track_caller]
+    fn text_in(&self, database: &str, sql: &str, parameters: &[(&str, &str)]) -> String {
         let agent: ureq::Agent =
             ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut request = agent
             .post(&self.database.url)
             .header("X-ClickHouse-Key", PASSWORD)
-            .query("database", &self.database.name);
+            .query("database", database);
         for (name, value) in parameters {
             // A parameter is sent in the escaped form of tab-separated text.
             let value = value.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n");

@@ -38,14 +38,27 @@ async fn check_server(config: &config::ClickHouse) -> StoreError {
     error
 }
 
+/// A text in the format of the client.
+fn text(text: &str) -> Vec<u8> {
+    let mut bytes = vec![u8::try_from(text.len()).unwrap()];
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
 /// The answer to `SELECT version()`, in the format of the client.
 fn version_answer(version: &str) -> Vec<u8> {
-    let text = |text: &str| {
-        let mut bytes = vec![u8::try_from(text.len()).unwrap()];
-        bytes.extend_from_slice(text.as_bytes());
-        bytes
-    };
     [vec![1], text("version()"), text("String"), text(version)].concat()
+}
+
+/// A count, in the format of the client.
+fn count_answer(count: u64) -> Vec<u8> {
+    let bytes = [vec![1], text("c"), text("UInt64"), count.to_le_bytes().to_vec()].concat();
+    http_answer("200 OK", &bytes)
+}
+
+fn error_answer(code: u32) -> Vec<u8> {
+    let message = format!("Code: {code}. DB::Exception: so it says. (NAME)");
+    http_answer("500 Internal Server Error", message.as_bytes())
 }
 
 fn http_answer(status: &str, body: &[u8]) -> Vec<u8> {
@@ -78,6 +91,55 @@ async fn server(bytes: Vec<u8>) -> String {
         }
     });
     url
+}
+
+/// A server whose user may create nothing, and that has this many of the two databases, empty.
+async fn server_without_rights(databases: u64) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 64 * 1024];
+            let mut length = stream.read(&mut request).await.unwrap();
+            // Head and body may come one after the other.
+            while let Ok(Ok(more @ 1..)) =
+                tokio::time::timeout(Duration::from_millis(50), stream.read(&mut request[length..]))
+                    .await
+            {
+                length += more;
+            }
+            let request = String::from_utf8_lossy(&request[..length]);
+            let bytes = if request.contains("system.tables") {
+                count_answer(0)
+            } else if request.contains("system.databases") {
+                count_answer(databases)
+            } else if request.contains("CREATE") {
+                error_answer(497)
+            } else {
+                error_answer(60)
+            };
+            let _ = stream.write_all(&bytes).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_user_who_may_create_no_database_is_told_so_where_it_is_missing() {
+    let url = server_without_rights(0).await;
+    let error = Store::connect(&config(&url)).unwrap().migrate().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there is no database 'usage_internal', and user 'meter' may not create it: create it, or \
+        grant the user CREATE DATABASE (Code: 497. DB::Exception: so it says. (NAME))"
+    );
+    let url = server_without_rights(1).await;
+    let error = Store::connect(&config(&url)).unwrap().migrate().await.unwrap_err();
+    assert!(
+        error.to_string().starts_with("migration 1 (schema_migrations) failed: "),
+        "it uses databases that are there: {error}"
+    );
 }
 
 #[tokio::test]

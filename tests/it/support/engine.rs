@@ -22,11 +22,15 @@ pub(crate) fn exe() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_seatmeter"))
 }
 
-/// A database of one test in the engine that all tests share. It is dropped with this value.
+/// A database of one test in the engine that all tests share, with the internal one that belongs to
+/// it. Both are dropped with this value.
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) url: String,
+    /// The database of the documented views, as configured.
     pub(crate) name: String,
+    /// Whether it holds the test's own tables, and no schema of the program's.
+    has_own_tables: bool,
 }
 
 /// A fresh database in the shared engine. It does not exist yet: the tested code creates it, or
@@ -34,7 +38,7 @@ pub(crate) struct Database {
 pub(crate) fn engine() -> Database {
     static ENGINE: OnceLock<EngineProcess> = OnceLock::new();
     let engine = ENGINE.get_or_init(|| start(&process_folder("engine"), false));
-    Database { url: engine.url(), name: unique("test") }
+    Database::new(engine.url(), unique("test"))
 }
 
 /// Starts an engine on a data folder.
@@ -52,10 +56,16 @@ pub(crate) fn start(data_dir: &Path, allow_external: bool) -> EngineProcess {
 }
 
 impl Database {
-    /// Creates it.
+    /// One that does not exist yet.
+    pub(crate) fn new(url: String, name: String) -> Database {
+        Database { url, name, has_own_tables: false }
+    }
+
+    /// Creates it, for tables of the test's own.
     #[track_caller]
-    pub(crate) fn create(self) -> Database {
+    pub(crate) fn create(mut self) -> Database {
         execute(&self.url, &format!("CREATE DATABASE {}", self.name));
+        self.has_own_tables = true;
         self
     }
 
@@ -78,19 +88,28 @@ impl Database {
             .with_compression(clickhouse::Compression::None)
     }
 
-    /// Runs a statement in it and returns the result as tab-separated text.
+    /// The database of the tables and of all views.
+    pub(crate) fn internal(&self) -> String {
+        self.config().internal_database()
+    }
+
+    /// Runs a statement and returns the result as tab-separated text. Its tables and views are
+    /// those of the internal database, or the test's own.
     #[track_caller]
     pub(crate) fn query(&self, sql: &str) -> String {
-        execute(&format!("{}/?database={}", self.url, self.name), sql)
+        let name = if self.has_own_tables { self.name.clone() } else { self.internal() };
+        execute(&format!("{}/?database={name}", self.url), sql)
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
         // A test that killed its engine has nothing to drop; the data folder is removed anyway.
-        let _ = ureq::post(&self.url)
-            .header("X-ClickHouse-Key", PASSWORD)
-            .send(format!("DROP DATABASE IF EXISTS {}", self.name));
+        for name in [&self.name, &self.internal()] {
+            let _ = ureq::post(&self.url)
+                .header("X-ClickHouse-Key", PASSWORD)
+                .send(format!("DROP DATABASE IF EXISTS {name}"));
+        }
     }
 }
 
@@ -139,6 +158,6 @@ impl PrivateEngine {
 
     /// A fresh database in it, not created yet.
     pub(crate) fn database(&self) -> Database {
-        Database { url: self.process.url(), name: unique("test") }
+        Database::new(self.process.url(), unique("test"))
     }
 }
