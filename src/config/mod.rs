@@ -212,6 +212,8 @@ pub struct Http {
     pub allowed_hosts: Vec<String>,
     /// Origins allowed by CORS; empty is off.
     pub cors_origins: Vec<String>,
+    /// Origins whose pages may show ours in a frame.
+    pub frame_ancestors: Vec<String>,
 }
 
 /// Access control.

@@ -80,6 +80,7 @@ pub(super) struct RawHttp {
     pub(super) look_max_age_ms: i64,
     pub(super) allowed_hosts: Vec<String>,
     pub(super) cors_origins: Vec<String>,
+    pub(super) frame_ancestors: Vec<String>,
 }
 
 /// `[auth]`.

@@ -88,7 +88,8 @@ impl Config {
         writeln!(f, "keep_alive_timeout_ms = {}", http.keep_alive_timeout.as_millis())?;
         writeln!(f, "look_max_age_ms = {}", http.look_age_max.as_millis())?;
         writeln!(f, "allowed_hosts = {}", list(&http.allowed_hosts, |host| quoted(host)))?;
-        writeln!(f, "cors_origins = {}", list(&http.cors_origins, |origin| quoted(origin)))
+        writeln!(f, "cors_origins = {}", list(&http.cors_origins, |origin| quoted(origin)))?;
+        writeln!(f, "frame_ancestors = {}", list(&http.frame_ancestors, |origin| quoted(origin)))
     }
 
     fn show_auth(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -348,26 +348,8 @@ impl Check<'_> {
     }
 
     fn http(&mut self, raw: RawHttp) -> Http {
-        for origin in &raw.cors_origins {
-            if origin.contains('*') {
-                self.refuse(
-                    "http.cors_origins",
-                    origin,
-                    "a wildcard matches no origin; name each in full",
-                );
-                continue;
-            }
-            let url =
-                Url::parse(origin).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-            // `https://a.example/` and `https://a.example:443` are never sent by a browser.
-            if url.is_none_or(|url| url.origin().ascii_serialization() != *origin) {
-                self.refuse(
-                    "http.cors_origins",
-                    origin,
-                    "expected an origin such as https://dashboard.example.com",
-                );
-            }
-        }
+        self.origins("http.cors_origins", &raw.cors_origins, "https://dashboard.example.com");
+        self.origins("http.frame_ancestors", &raw.frame_ancestors, "https://portal.example.com");
         for host in &raw.allowed_hosts {
             let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
             if host.is_empty() || !host.chars().all(legal) {
@@ -428,6 +410,23 @@ impl Check<'_> {
             ),
             allowed_hosts: raw.allowed_hosts,
             cors_origins: raw.cors_origins,
+            frame_ancestors: raw.frame_ancestors,
+        }
+    }
+
+    /// Checks that each is an origin as a browser names it.
+    fn origins(&mut self, key: &'static str, origins: &[String], example: &str) {
+        for origin in origins {
+            if origin.contains('*') {
+                self.refuse(key, origin, "a wildcard matches no origin; name each in full");
+                continue;
+            }
+            let url =
+                Url::parse(origin).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            // `https://a.example/` and `https://a.example:443` are never sent by a browser.
+            if url.is_none_or(|url| url.origin().ascii_serialization() != *origin) {
+                self.refuse(key, origin, format!("expected an origin such as {example}"));
+            }
         }
     }
 

@@ -275,7 +275,8 @@ impl Answers {
             },
         };
         telemetry::answered(by);
-        reply::whole(headers, report.form(), &tag, &bytes, asked.look.data_through)
+        let today = day_of(asked.known.zone, asked.now_ms);
+        reply::whole(headers, report.form(), today, &tag, &bytes, asked.look.data_through)
             .map(Answered::Whole)
     }
 

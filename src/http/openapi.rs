@@ -1,7 +1,14 @@
-//! The OpenAPI 3.1 document.
+//! The OpenAPI 3.1 document: what each handler says of itself, what all of them have in common, and
+//! schemas from which generators make clients that see every field.
+
+mod flat;
+
+use std::sync::LazyLock;
 
 use axum::Json;
 use axum::response::IntoResponse;
+use serde_json::Value;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder,
@@ -14,11 +21,13 @@ use crate::http::reply::problem::{self, ProblemDocument};
 #[openapi(
     info(
         title = "seatmeter",
+        contact(name = "Whoever runs this server"),
+        license(name = "Apache License 2.0", identifier = "Apache-2.0"),
         description = "Who holds a seat, who really uses it, and how many tests may still run.\n\n\
             Days are calendar days in the account's time zone. Every report carries an `ETag`, a \
-            hash of the answer \
-            without `data_through`, and answers `If-None-Match` with 304.",
+            hash of the answer without `data_through`, and answers `If-None-Match` with 304.",
     ),
+    servers((url = "/", description = "The server that this description comes from")),
     paths(
         crate::http::reports::licenses::history,
         crate::http::reports::licenses::usage,
@@ -32,6 +41,7 @@ use crate::http::reply::problem::{self, ProblemDocument};
         super::operations::readyz,
         super::operations::metrics,
         describe,
+        super::docs::page,
         super::dashboard::page,
     ),
     components(schemas(ProblemDocument)),
@@ -48,12 +58,22 @@ use crate::http::reply::problem::{self, ProblemDocument};
 )]
 struct Document;
 
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let mut document = serde_json::to_value(Document::openapi())
+        .expect("a description of text and numbers can be written as JSON");
+    flat::flatten(&mut document);
+    document
+});
+
 /// The document.
-pub fn document() -> utoipa::openapi::OpenApi {
-    Document::openapi()
+pub fn document() -> &'static Value {
+    &DOCUMENT
 }
 
 /// This description
+///
+/// An OpenAPI 3.1 document of everything that is served, from which clients can be generated;
+/// `/docs` shows it to people.
 #[utoipa::path(
     get,
     path = "/openapi.json",
@@ -65,8 +85,8 @@ pub(super) async fn describe() -> impl IntoResponse {
     Json(document())
 }
 
-/// What all reports have in common: the bearer token, the entity tag, and the problems that may be
-/// answered.
+/// What all operations have in common: the bearer token, the entity tag of reports, and the
+/// problems that may be answered.
 struct Common;
 
 impl Modify for Common {
@@ -75,60 +95,80 @@ impl Modify for Common {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         for (path, item) in &mut document.paths.paths {
-            if !path.starts_with("/v1/") {
-                continue;
+            if let Some(operation) = &mut item.get
+                && path.starts_with("/v1/")
+            {
+                describe_report(operation);
             }
-            let Some(operation) = &mut item.get else { continue };
-            let responses = &mut operation.responses.responses;
-            if let Some(RefOr::T(success)) = responses.get_mut("200") {
-                let tag = HeaderBuilder::new()
-                    .schema(Some(
-                        ObjectBuilder::new().schema_type(utoipa::openapi::schema::Type::String),
-                    ))
-                    .description(Some(
-                        "Changes when the figures do, and not with `data_through` alone.",
-                    ))
-                    .build();
-                success.headers.insert("ETag".to_owned(), tag.into());
-            }
-            let unchanged = ResponseBuilder::new()
-                .description("The caller has the same answer already")
-                .build();
-            responses.insert("304".to_owned(), unchanged.into());
-            for (status, description) in problems(path) {
-                responses.insert(status.to_owned(), problem(description).into());
+            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+                // Where no token is needed, generators and linters want that said.
+                operation.security.get_or_insert_default();
+                for (status, description) in problems(path) {
+                    let responses = &mut operation.responses.responses;
+                    let known = responses.entry(status.to_owned());
+                    known.or_insert_with(|| problem(description).into());
+                }
             }
         }
     }
 }
 
+/// Describes the entity tag of a report.
+fn describe_report(operation: &mut Operation) {
+    let responses = &mut operation.responses.responses;
+    if let Some(RefOr::T(success)) = responses.get_mut("200") {
+        let text = ObjectBuilder::new().schema_type(utoipa::openapi::schema::Type::String);
+        let tag = HeaderBuilder::new()
+            .schema(Some(text))
+            .description(Some("Changes when the figures do, and not with `data_through` alone."))
+            .build();
+        success.headers.insert("ETag".to_owned(), tag.into());
+    }
+    let unchanged =
+        ResponseBuilder::new().description("The caller has the same answer already").build();
+    responses.insert("304".to_owned(), unchanged.into());
+}
+
+/// What may be answered besides success, by path: the problems of every request, then those of a
+/// report.
 fn problems(path: &str) -> Vec<(&'static str, &'static str)> {
+    let is_report = path.starts_with("/v1/");
+    let names_account = path.contains("{account_id}");
     let mut problems = vec![
         (
             "400",
-            "A parameter is at fault, which `parameter` names, or the request does not name \
-            exactly one host",
+            if is_report {
+                "A parameter is at fault, which `parameter` names, or the request does not name \
+                 exactly one host"
+            } else {
+                "The request does not name exactly one host"
+            },
         ),
-        ("401", "No token, or one that is not good"),
-        ("406", "`Accept-Encoding` leaves neither gzip nor identity"),
-        ("403", "Without tokens: the API does not answer for this host"),
-        ("422", "The answer would be too large to be made or sent"),
-        ("500", "A fault of ours"),
         (
-            "503",
-            "Too busy, or the figures cannot be read right now; `Retry-After` says when to ask \
-            again",
+            "403",
+            if names_account {
+                "The token grants no role that may read this, whether it exists or not; without \
+                 tokens, the API does not answer for this host"
+            } else {
+                "Without tokens: the API does not answer for this host"
+            },
         ),
+        ("406", "`Accept-Encoding` leaves neither gzip nor identity"),
+        ("500", "A fault of ours"),
         ("504", "The answer took too long"),
     ];
-    if path.contains("{account_id}") {
-        problems.retain(|(status, _)| *status != "403");
-        problems.push((
-            "403",
-            "The token grants no role that may read this, whether it exists or not; without \
-            tokens, the API does not answer for \
-             this host",
-        ));
+    if is_report {
+        problems.extend([
+            ("401", "No token, or one that is not good"),
+            ("422", "The answer would be too large to be made or sent"),
+            (
+                "503",
+                "Too busy, or the figures cannot be read right now; `Retry-After` says when to \
+                 ask again",
+            ),
+        ]);
+    }
+    if names_account {
         problems.push(("404", "No event has named the account, or the organization has no plan"));
     }
     problems

@@ -39,6 +39,8 @@ pub(super) struct Complaint {
 }
 
 /// The process is alive
+///
+/// Answers as long as the process serves anything, whatever Kafka and ClickHouse do.
 #[utoipa::path(
     get,
     path = "/healthz",
@@ -51,6 +53,8 @@ pub(super) async fn healthz() -> Json<Status> {
 }
 
 /// The process can do its work
+///
+/// Asks ClickHouse whether it answers, and tells what the worker waits for.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -90,6 +94,8 @@ fn headline(reason: &str) -> &str {
 }
 
 /// Metrics in Prometheus' text format
+///
+/// Everything that is measured; names and units are told by each metric's help text.
 #[utoipa::path(
     get,
     path = "/metrics",

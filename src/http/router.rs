@@ -1,16 +1,16 @@
 //! The table of endpoints (path, access, handler), and the layers around them. But for the
 //! dashboard's files, a route that is not in it does not exist.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::header::{AUTHORIZATION, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use axum::http::header::{AUTHORIZATION, CONTENT_DISPOSITION, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
+use axum::{Extension, Router};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -18,9 +18,14 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::auth::Access;
 use super::state::ApiState;
-use super::{dashboard, log, openapi, operations};
+use super::{dashboard, docs, log, openapi, operations};
+use crate::http::page_file::PagePolicy;
 use crate::http::reply::problem::Problem;
 use crate::http::reports::{assignments, ingest, licenses, organizations, quota, test_activity};
+
+/// How long a browser may call the API before it asks again whether it may: the longest that any
+/// browser keeps to.
+const PREFLIGHT_AGE_MAX: Duration = Duration::from_hours(24);
 
 /// One endpoint.
 pub struct Endpoint {
@@ -80,6 +85,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::new("/readyz", Access::Public, get(operations::readyz)),
         Endpoint::new("/metrics", Access::Public, get(operations::metrics)),
         Endpoint::new("/openapi.json", Access::Public, get(openapi::describe)),
+        Endpoint::new("/docs", Access::Public, get(docs::page)),
         Endpoint::new("/", Access::Public, get(dashboard::page)),
     ]
 }
@@ -88,7 +94,7 @@ pub fn endpoints() -> Vec<Endpoint> {
 /// host is checked, CORS is settled, the answer is compressed, the time limit runs; then the
 /// endpoint's access is decided, and its handler runs.
 pub fn router(state: ApiState) -> Router {
-    router_of(dashboard::assets(), endpoints(), state)
+    router_of(dashboard::assets().merge(docs::files()), endpoints(), state)
 }
 
 /// Health and metrics alone, for a process that serves no reports.
@@ -117,6 +123,7 @@ fn router_of(
         .layer(cors(state.cors_origins()))
         .layer(from_fn(refuse_encoding))
         .layer(CompressionLayer::new())
+        .layer(Extension(PagePolicy::new(state.frame_ancestors())))
         .layer(from_fn_with_state(state.clone(), limit_time));
     router
         .fallback(async || {
@@ -137,7 +144,13 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_origin(AllowOrigin::list(allowed))
         .allow_methods([Method::GET, Method::HEAD])
         .allow_headers([AUTHORIZATION, IF_NONE_MATCH])
-        .expose_headers([ETAG, RETRY_AFTER, HeaderName::from_static(log::REQUEST_ID)])
+        .max_age(PREFLIGHT_AGE_MAX)
+        .expose_headers([
+            CONTENT_DISPOSITION,
+            ETAG,
+            RETRY_AFTER,
+            HeaderName::from_static(log::REQUEST_ID),
+        ])
 }
 
 /// Lets a request through to its handler if the caller may make it; the handler finds

@@ -39,6 +39,7 @@ struct Shared {
     keep_alive_timeout: Duration,
     request_timeout: Duration,
     cors_origins: Vec<String>,
+    frame_ancestors: Vec<String>,
     /// When it was last asked how many accounts are split, and the answer.
     split_accounts: Mutex<Option<(std::time::Instant, u64)>>,
 }
@@ -73,6 +74,7 @@ impl ApiState {
             keep_alive_timeout: config.http.keep_alive_timeout,
             request_timeout: config.http.request_timeout,
             cors_origins: config.http.cors_origins.clone(),
+            frame_ancestors: config.http.frame_ancestors.clone(),
             split_accounts: Mutex::default(),
         };
         crate::telemetry::http::describe();
@@ -105,6 +107,10 @@ impl ApiState {
 
     pub(super) fn cors_origins(&self) -> &[String] {
         &self.shared.cors_origins
+    }
+
+    pub(super) fn frame_ancestors(&self) -> &[String] {
+        &self.shared.frame_ancestors
     }
 
     pub(super) fn hosts(&self) -> &Hosts {

@@ -14,6 +14,9 @@ const BLANK_LETTERS: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}'
 /// Characters besides RFC 4180's own that some spreadsheet splits a cell at unless it is quoted.
 const SEPARATORS: [char; 2] = [';', '\t'];
 
+/// U+FEFF in UTF-8: what comes before the header of a file that says that it is UTF-8.
+pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Bytes that hold most lines; a longer one is written in pieces.
 const LINE_BYTES_USUAL: usize = 512;
 

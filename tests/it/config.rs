@@ -169,6 +169,21 @@ fn an_unknown_key_a_wrong_type_and_broken_syntax_name_the_file() {
 }
 
 #[test]
+fn frame_ancestors_are_origins() {
+    let text = "[http]\nframe_ancestors = [\"https://portal.example\"]";
+    assert_eq!(load(text, &[]).unwrap().http.frame_ancestors, ["https://portal.example"]);
+    refused(
+        "[http]\nframe_ancestors = [\"*\", \"portal.example\"]",
+        &[],
+        &[
+            "http.frame_ancestors = \"*\": a wildcard matches no origin; name each in full",
+            "http.frame_ancestors = \"portal.example\": expected an origin such as \
+            https://portal.example.com",
+        ],
+    );
+}
+
+#[test]
 fn all_problems_are_told_at_once() {
     refused(
         "[kafka]\nbrokers = \"a:0\"\ntopic = \"a b\"\ngroup_id = \"\"\nassignor = \

@@ -12,6 +12,7 @@
 mod access;
 mod axe;
 mod browser;
+mod docs;
 mod expected;
 mod figures;
 mod interaction;

@@ -3,38 +3,22 @@
 //! The page is plain HTML, CSS and ES modules in `assets/`; it draws with the plotly.js that the
 //! `plotly` crate carries, and asks the report API for everything else. Files live below a hash of
 //! their content, so a browser may keep them for ever. Nothing here reads a report, knows an
-//! account or a token, or changes with a request: the policy below lets the page load scripts and
-//! styles from this server alone, none of them inline.
+//! account or a token, or changes with a request.
 
 mod zone;
 
-use std::io::{self, Write};
 use std::sync::LazyLock;
 
-use axum::Router;
 use axum::extract::Path;
-use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use sha2::{Digest, Sha256};
 
-/// What the page may do: load from this server, and talk to it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' \
-    data:; connect-src 'self'; \
-                      base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
-
-/// Content below a hash never changes.
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
-
-/// The page names the hashes, so it is asked for each time; its `ETag` makes that cheap.
-const ASK_EACH_TIME: &str = "no-cache";
+use crate::http::page_file::{
+    ASK_EACH_TIME, FOR_EVER, PageFile, PagePolicy, aside, hash, media_type,
+};
 
 const PAGE: &str = include_str!("assets/index.html");
 
@@ -89,6 +73,8 @@ pub(super) fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 /// The dashboard, for people
+///
+/// A page that draws the reports with what this API answers.
 #[utoipa::path(
     get,
     path = "/",
@@ -96,35 +82,32 @@ pub(super) fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
     tag = "operations",
     responses((status = 200, description = "The dashboard", body = String, content_type = "text/html"))
 )]
-pub(super) async fn page(headers: HeaderMap) -> Response {
-    let answer = aside(move || SITE.page.answer(&headers, ASK_EACH_TIME)).await;
+pub(super) async fn page(Extension(policy): Extension<PagePolicy>, headers: HeaderMap) -> Response {
+    let answer = aside(move || SITE.page.answer(&headers, &policy, ASK_EACH_TIME)).await;
     // The page asks for it when its figures are there; by then it is compressed.
     tokio::task::spawn_blocking(|| LazyLock::force(&SITE.plotly.compressed));
     answer
 }
 
-async fn asset(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
+async fn asset(
+    Path((hash, name)): Path<(String, String)>,
+    Extension(policy): Extension<PagePolicy>,
+    headers: HeaderMap,
+) -> Response {
     aside(move || match SITE.file(&hash, &name) {
-        Some(file) => file.answer(&headers, FOR_EVER),
+        Some(file) => file.answer(&headers, &policy, FOR_EVER),
         None => StatusCode::NOT_FOUND.into_response(),
     })
     .await
 }
 
-/// Hashing and compressing some megabytes, once each, must not hold up the API's requests.
-async fn aside(answer: impl FnOnce() -> Response + Send + 'static) -> Response {
-    tokio::task::spawn_blocking(answer)
-        .await
-        .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
-}
-
 /// Everything that is served.
 struct Site {
-    page: File,
+    page: PageFile,
     /// Our own files and their hash.
-    assets: Vec<(&'static str, File)>,
+    assets: Vec<(&'static str, PageFile)>,
     assets_hash: String,
-    plotly: File,
+    plotly: PageFile,
     plotly_hash: String,
 }
 
@@ -145,112 +128,26 @@ impl Site {
             .replace("{{modules}}", &modules.join("\n  "))
             .replace("{{plotly}}", &format!("/assets/{plotly_hash}/{PLOTLY}"));
         Self {
-            page: File::new("text/html; charset=utf-8", Bytes::from(page)),
+            page: PageFile::new("text/html; charset=utf-8", Bytes::from(page)),
             assets: ASSETS
                 .iter()
                 .map(|&(name, content)| {
-                    (name, File::new(media_type(name), Bytes::from_static(content)))
+                    (name, PageFile::new(media_type(name), Bytes::from_static(content)))
                 })
                 .collect(),
             assets_hash,
-            plotly: File::new(media_type(PLOTLY), Bytes::from(plotly)),
+            plotly: PageFile::new(media_type(PLOTLY), Bytes::from(plotly)),
             plotly_hash,
         }
     }
 
-    fn file(&self, hash: &str, name: &str) -> Option<&File> {
+    fn file(&self, hash: &str, name: &str) -> Option<&PageFile> {
         if hash == self.plotly_hash && name == PLOTLY {
             return Some(&self.plotly);
         }
         let (_, file) = self.assets.iter().find(|(known, _)| *known == name)?;
         (hash == self.assets_hash).then_some(file)
     }
-}
-
-/// Content, as it is and compressed, with all that its headers need.
-struct File {
-    content: Bytes,
-    /// Made when it is first asked for: plotly.js takes a tenth of a second.
-    compressed: LazyLock<Option<Bytes>, Box<dyn FnOnce() -> Option<Bytes> + Send>>,
-    media_type: &'static str,
-    etag: String,
-}
-
-impl File {
-    fn new(media_type: &'static str, content: Bytes) -> Self {
-        let etag = format!("\"{}\"", hash([content.as_ref()]));
-        let source = content.clone();
-        let compressed: Box<dyn FnOnce() -> Option<Bytes> + Send> =
-            Box::new(move || gzip(&source).ok());
-        Self { content, compressed: LazyLock::new(compressed), media_type, etag }
-    }
-
-    fn answer(&self, request: &HeaderMap, cache_control: &'static str) -> Response {
-        let etag =
-            HeaderValue::from_str(&self.etag).expect("an etag is hexadecimal digits in quotes");
-        let common: [(HeaderName, HeaderValue); 6] = [
-            (ETAG, etag),
-            (CACHE_CONTROL, HeaderValue::from_static(cache_control)),
-            (VARY, HeaderValue::from_static("accept-encoding")),
-            (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-            (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-            (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-        ];
-        if lists(request, &IF_NONE_MATCH, |known| known.trim_start_matches("W/") == self.etag) {
-            return (StatusCode::NOT_MODIFIED, common).into_response();
-        }
-        let media_type = [(CONTENT_TYPE, HeaderValue::from_static(self.media_type))];
-        if lists(request, &ACCEPT_ENCODING, accepts_gzip)
-            && let Some(compressed) = self.compressed.as_ref()
-        {
-            let encoding = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
-            return (common, media_type, encoding, compressed.clone()).into_response();
-        }
-        (common, media_type, self.content.clone()).into_response()
-    }
-}
-
-/// Whether one of the comma-separated entries of the header is such.
-fn lists(headers: &HeaderMap, name: &HeaderName, is_such: impl Fn(&str) -> bool) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|entry| is_such(entry.trim()))
-}
-
-/// An entry of `Accept-Encoding` that names gzip and does not refuse it by a weight of zero.
-fn accepts_gzip(entry: &str) -> bool {
-    let mut parts = entry.split(';').map(str::trim);
-    parts.next() == Some("gzip")
-        && parts.all(|weight| !matches!(weight, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-}
-
-fn gzip(content: &[u8]) -> io::Result<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(content)?;
-    Ok(encoder.finish()?.into())
-}
-
-fn media_type(name: &str) -> &'static str {
-    match name.rsplit_once('.') {
-        Some((_, "js")) => "text/javascript; charset=utf-8",
-        Some((_, "css")) => "text/css; charset=utf-8",
-        Some((_, "svg")) => "image/svg+xml",
-        _ => "application/octet-stream",
-    }
-}
-
-/// Sixteen hexadecimal digits that change with the content. Each part counts with its length, so
-/// that no two lists of parts look alike.
-fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update(part.len().to_le_bytes());
-        hasher.update(part);
-    }
-    hex::encode(&hasher.finalize()[..8])
 }
 
 /// The plotly.js that the `plotly` crate carries. The crate hands it out between script tags,
@@ -268,7 +165,11 @@ mod tests {
     use std::io::Read;
 
     use axum::body::Body;
-    use axum::http::Request;
+    use axum::http::header::{
+        ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+        ETAG, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+    };
+    use axum::http::{HeaderName, Request};
     use flate2::read::GzDecoder;
     use http_body_util::BodyExt;
     use tower::ServiceExt;
@@ -282,6 +183,7 @@ mod tests {
         }
         let response = assets::<()>()
             .route("/", get(page))
+            .layer(Extension(PagePolicy::new(&[])))
             .oneshot(request.body(Body::empty()).unwrap())
             .await
             .unwrap();
@@ -306,7 +208,8 @@ mod tests {
             let (status, headers, content) = ask(address, &[]).await;
             assert_eq!(status, StatusCode::OK, "{address}");
             assert_eq!(headers[CACHE_CONTROL], FOR_EVER, "{address}");
-            assert_eq!(headers[CONTENT_SECURITY_POLICY], POLICY, "{address}");
+            let policy = headers[CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(policy.ends_with("frame-ancestors 'none'"), "{address}: {policy}");
             assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff", "{address}");
             assert_ne!(headers[CONTENT_TYPE], "application/octet-stream", "{address}");
             assert!(!content.is_empty(), "{address}");

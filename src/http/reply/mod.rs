@@ -12,8 +12,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::core::calendar::Day;
 use crate::http::reply::problem::Problem;
 use crate::http::request::list_field::elements;
+use crate::report::csv::BYTE_ORDER_MARK;
 use crate::report::value::Instant;
 
 /// The media type of CSV exports.
@@ -23,16 +25,42 @@ pub(in crate::http) const CSV: &str = "text/csv; charset=utf-8; header=present";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Form {
     Json,
-    /// CSV, in a file of this name.
-    Csv(&'static str),
+    Csv(CsvFile),
 }
 
-/// A report whose bytes are at hand, without `data_through`, or 304 where the caller has it
+/// The file that a CSV export is saved as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) struct CsvFile {
+    /// Its name without the day and the ending.
+    pub(in crate::http) name: &'static str,
+    /// Whether it begins with a byte order mark, as spreadsheets want it that take a file without
+    /// one for an older code page.
+    pub(in crate::http) byte_order_mark: bool,
+}
+
+/// A report whose bytes are at hand, JSON without `data_through`, or 304 where the caller has it
 /// already. The entity tag is a hash of those bytes: it does not move with every flush, and is a
 /// weak one for that reason.
 pub(in crate::http) fn whole(
     headers: &HeaderMap,
     form: Form,
+    today: Day,
+    tag: &str,
+    report: &[u8],
+    data_through: Option<Instant>,
+) -> Result<Response, Problem> {
+    match form {
+        Form::Csv(_) if is_known(headers, tag) => Ok(not_modified(tag)),
+        Form::Csv(file) => {
+            let mark = if file.byte_order_mark { BYTE_ORDER_MARK } else { b"" };
+            Ok(csv_stream(tag, file, today, Body::from([mark, report].concat())))
+        }
+        Form::Json => json(headers, tag, report, data_through),
+    }
+}
+
+fn json(
+    headers: &HeaderMap,
     tag: &str,
     report: &[u8],
     data_through: Option<Instant>,
@@ -40,16 +68,9 @@ pub(in crate::http) fn whole(
     if is_known(headers, tag) {
         return Ok(not_modified(tag));
     }
-    match form {
-        Form::Csv(file_name) => {
-            Ok(tagged(tag, csv_response(file_name, Body::from(report.to_vec()))))
-        }
-        Form::Json => {
-            let fields = report.strip_suffix(b"}").unwrap_or(report);
-            let body = [fields, b",\"data_through\":", &serialized(&data_through)?, b"}"].concat();
-            Ok(tagged(tag, (StatusCode::OK, [(CONTENT_TYPE, "application/json")], body)))
-        }
-    }
+    let fields = report.strip_suffix(b"}").unwrap_or(report);
+    let body = [fields, b",\"data_through\":", &serialized(&data_through)?, b"}"].concat();
+    Ok(tagged(tag, (StatusCode::OK, [(CONTENT_TYPE, "application/json")], body)))
 }
 
 /// A report that tells in other places too how fresh it is: `undated` is what its tag is a hash of.
@@ -59,29 +80,20 @@ pub(in crate::http) fn json_tagged_by<T: Serialize>(
     report: &T,
     data_through: Option<Instant>,
 ) -> Result<Response, Problem> {
-    whole(
-        headers,
-        Form::Json,
-        &entity_tag(&serialized(undated)?),
-        &serialized(report)?,
-        data_through,
-    )
+    json(headers, &entity_tag(&serialized(undated)?), &serialized(report)?, data_through)
 }
 
-/// A CSV whose lines come one after another.
-pub(in crate::http) fn csv_stream(tag: &str, file_name: &str, body: Body) -> Response {
-    tagged(tag, csv_response(file_name, body))
+/// A CSV whose lines, and the mark before them, come one after another. `today` is part of its name:
+/// the day in the account's zone.
+pub(in crate::http) fn csv_stream(tag: &str, file: CsvFile, today: Day, body: Body) -> Response {
+    let disposition = format!("attachment; filename=\"{}-{today}.csv\"", file.name);
+    let headers = [(CONTENT_TYPE, CSV), (CONTENT_DISPOSITION, &disposition)];
+    tagged(tag, (StatusCode::OK, headers, body))
 }
 
 /// A report as JSON that is written as its rows come.
 pub(in crate::http) fn json_stream(tag: &str, body: Body) -> Response {
     tagged(tag, (StatusCode::OK, [(CONTENT_TYPE, "application/json")], body))
-}
-
-fn csv_response(file_name: &str, body: Body) -> Response {
-    let disposition = format!("attachment; filename=\"{file_name}\"");
-    (StatusCode::OK, [(CONTENT_TYPE, CSV), (CONTENT_DISPOSITION, &disposition)], body)
-        .into_response()
 }
 
 pub(in crate::http) fn serialized<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {

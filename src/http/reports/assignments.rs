@@ -4,14 +4,15 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use futures_util::Stream;
-use futures_util::stream::try_unfold;
+use futures_util::stream::{iter, try_unfold};
+use futures_util::{Stream, StreamExt as _};
 
+use crate::core::calendar::day_of;
 use crate::http::answers::{Answered, Made, Making, Report, ReportKind, Streaming};
 use crate::http::reply;
-use crate::http::reply::Form;
 use crate::http::reply::problem::Problem;
 use crate::http::reply::stream;
+use crate::http::reply::{CsvFile, Form};
 use crate::http::request::params::{
     AccountParam, AsOfParam, AssignmentParams, Format, FormatParam, OrganizationParam,
 };
@@ -20,19 +21,22 @@ use crate::http::state::ApiState;
 use crate::report::assignments::{
     Assignment, AssignmentsReport, AssignmentsRequest, Page, cells, table,
 };
-use crate::report::csv::Table;
+use crate::report::csv::{BYTE_ORDER_MARK, Table};
 use crate::report::period::Pinned;
 use crate::report::query::Query;
 use crate::report::subject::Answer;
 use crate::store::{AssignmentStream, StoreError};
 
-/// The file that an export is saved as.
-const FILE_NAME: &str = "license-assignments.csv";
+/// The name of the file that an export is saved as, before its day.
+const FILE_NAME: &str = "license-assignments";
 
 /// Lines of CSV that are sent at once, at most.
 const CHUNK_LINES_MAX: usize = 500;
 
 /// Who holds a seat, and who really uses it
+///
+/// The latest seat of each user in each organization, filtered and sorted; as pages of JSON, or all
+/// rows at once as CSV.
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/licenses/assignments",
@@ -60,9 +64,10 @@ pub(in crate::http) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let mut query = Query::parse(query.as_deref())?;
-    match Format::take(&mut query, &headers)? {
-        Format::Json => page(&state, &account, query, &headers).await,
-        Format::Csv => export(&state, &account, query, &headers).await,
+    let format = Format::take(&mut query, &headers)?;
+    match format.form(FILE_NAME) {
+        Form::Json => page(&state, &account, query, &headers).await,
+        Form::Csv(file) => export(&state, &account, query, file, &headers).await,
     }
 }
 
@@ -80,11 +85,12 @@ async fn export(
     state: &ApiState,
     account: &str,
     query: Query,
+    file: CsvFile,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let request = AssignmentsRequest::parse_all(query)?;
-    let export = AssignmentsExport { request };
-    let Streaming { tag, now_ms, place, .. } =
+    let export = AssignmentsExport { request, file };
+    let Streaming { tag, known, now_ms, place, .. } =
         match state.answers().answer(headers, account, &export).await? {
             Answered::Whole(response) => return Ok(response),
             Answered::Stream(streaming) => streaming,
@@ -94,8 +100,9 @@ async fn export(
     // document.
     let next = rows.next().await?;
     let lines = Lines { table: table(), header_written: false, next, rows };
-    let body = stream::body(place, lines.chunks(), state.request_timeout());
-    Ok(reply::csv_stream(&tag, FILE_NAME, body))
+    let mark = file.byte_order_mark.then(|| Ok(Bytes::from_static(BYTE_ORDER_MARK)));
+    let body = stream::body(place, iter(mark).chain(lines.chunks()), state.request_timeout());
+    Ok(reply::csv_stream(&tag, file, day_of(known.zone, now_ms), body))
 }
 
 #[derive(Debug)]
@@ -133,6 +140,7 @@ impl Report for AssignmentsPage {
 #[derive(Debug)]
 struct AssignmentsExport {
     request: AssignmentsRequest,
+    file: CsvFile,
 }
 
 impl Report for AssignmentsExport {
@@ -143,7 +151,7 @@ impl Report for AssignmentsExport {
     }
 
     fn form(&self) -> Form {
-        Form::Csv(FILE_NAME)
+        Form::Csv(self.file)
     }
 
     /// The tag. It is read before the rows: they may be newer, and are then sent once more to

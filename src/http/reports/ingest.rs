@@ -12,6 +12,9 @@ use crate::report::query::Query;
 use crate::report::subject::Answer;
 
 /// What has been counted so far
+///
+/// How many records of each kind there were, how far behind the log the counts are, and the same by
+/// partition.
 #[utoipa::path(
     get,
     path = "/v1/ingest",

@@ -22,6 +22,9 @@ use crate::report::subject::Answer;
 use crate::store::Series;
 
 /// Seats purchased, assigned and activated over time
+///
+/// One point per bucket, as it stood at the end of the bucket's last day, or at `as_of` if that is
+/// earlier.
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/licenses/history",
@@ -65,6 +68,8 @@ impl Report for History {
 }
 
 /// Seats and the users who really use them over time
+///
+/// One point per bucket; with `group_by=organization` one series per organization.
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/licenses/usage",

@@ -54,6 +54,8 @@ fn no_plan() -> Problem {
 }
 
 /// The quota of an organization in the month that runs
+///
+/// Of the organization alone, not of those below it, in the quota month that runs at `as_of`.
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/organizations/{organization_id}/quota",
@@ -98,6 +100,8 @@ impl Report for Quota {
 }
 
 /// The quota of an organization, month by month
+///
+/// Plan, quota and use of each quota month from the first anchor on, newest first.
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/organizations/{organization_id}/quota/history",
@@ -141,7 +145,7 @@ impl Report for QuotaHistory {
     }
 
     fn form(&self) -> Form {
-        self.format.form("quota-history.csv")
+        self.format.form("quota-history")
     }
 
     async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
@@ -150,7 +154,7 @@ impl Report for QuotaHistory {
             .ok_or_else(no_plan)?;
         match self.format {
             Format::Json => Made::json(&report),
-            Format::Csv => Ok(Made::csv(report.table())),
+            Format::Csv { .. } => Ok(Made::csv(report.table())),
         }
     }
 }

@@ -18,6 +18,8 @@ use crate::report::subject::Answer;
 use crate::report::test_activity::{TestActivityReport, TestActivityRequest, Wanted};
 
 /// Tests run and uploaded over time
+///
+/// Of the organization alone, one point per bucket, and the last complete week before `as_of`.
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/organizations/{organization_id}/test-activity",
@@ -62,7 +64,7 @@ impl Report for TestActivity {
     }
 
     fn form(&self) -> Form {
-        self.format.form("test-activity.csv")
+        self.format.form("test-activity")
     }
 
     async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
@@ -84,7 +86,7 @@ impl Report for TestActivity {
             TestActivityReport::assemble(account, &self.request, zone, &period, &counts, &week);
         match self.format {
             Format::Json => Made::json(&report),
-            Format::Csv => Ok(Made::csv(report.table())),
+            Format::Csv { .. } => Ok(Made::csv(report.table())),
         }
     }
 }

@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::http::reply::Form;
+use crate::http::reply::{CsvFile, Form};
 use crate::http::request::list_field::elements;
 use crate::report::query::{BadParameter, Query};
 use crate::report::subject::IntervalName;
@@ -14,41 +14,55 @@ use crate::report::subject::IntervalName;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Format {
     Json,
-    Csv,
+    Csv { byte_order_mark: bool },
 }
 
 impl Format {
-    /// What a report in this format is sent as; `file_name` is that of the CSV.
-    pub(in crate::http) fn form(self, file_name: &'static str) -> Form {
+    /// What a report in this format is sent as. The CSV is saved under the name, the day and
+    /// `.csv`.
+    pub(in crate::http) fn form(self, name: &'static str) -> Form {
         match self {
             Self::Json => Form::Json,
-            Self::Csv => Form::Csv(file_name),
+            Self::Csv { byte_order_mark } => Form::Csv(CsvFile { name, byte_order_mark }),
         }
     }
 
-    /// Takes `format`; without it the `Accept` header decides.
+    /// Takes `format`, without which the `Accept` header decides, and `bom`, which is for CSV.
     pub(in crate::http) fn take(
         query: &mut Query,
         headers: &HeaderMap,
     ) -> Result<Self, BadParameter> {
         let named = query.take_parsed("format", |value| match value {
-            "json" => Ok(Self::Json),
-            "csv" => Ok(Self::Csv),
+            "json" => Ok(false),
+            "csv" => Ok(true),
             _ => Err("Neither json nor csv.".to_owned()),
         })?;
-        Ok(named.unwrap_or_else(|| Self::accepted(headers)))
+        let byte_order_mark = query.take_parsed("bom", |value| match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("Neither true nor false.".to_owned()),
+        })?;
+        let byte_order_mark = byte_order_mark.unwrap_or(false);
+        if named.unwrap_or_else(|| prefers_csv(headers)) {
+            return Ok(Self::Csv { byte_order_mark });
+        }
+        if byte_order_mark {
+            let detail = "JSON has no byte order mark; CSV may have one, with format=csv.";
+            return Err(BadParameter::new("bom", detail));
+        }
+        Ok(Self::Json)
     }
+}
 
-    /// CSV where the caller likes it better than JSON, or as well and names it.
-    fn accepted(headers: &HeaderMap) -> Self {
-        let values: Vec<&str> =
-            headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-        let ranges: Vec<MediaRange> =
-            values.iter().flat_map(|value| elements(value, ',')).map(media_range).collect();
-        let (csv, csv_named) = quality(&ranges, "text", "csv");
-        let (json, _) = quality(&ranges, "application", "json");
-        if csv > 0.0 && (csv > json || (csv == json && csv_named)) { Self::Csv } else { Self::Json }
-    }
+/// True where the caller likes CSV better than JSON, or as well and names it.
+fn prefers_csv(headers: &HeaderMap) -> bool {
+    let values: Vec<&str> =
+        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let ranges: Vec<MediaRange> =
+        values.iter().flat_map(|value| elements(value, ',')).map(media_range).collect();
+    let (csv, csv_named) = quality(&ranges, "text", "csv");
+    let (json, _) = quality(&ranges, "application", "json");
+    csv > 0.0 && (csv > json || (csv == json && csv_named))
 }
 
 /// A media range of an `Accept` header, in lower case and without its parameters, and its weight.
@@ -192,6 +206,10 @@ pub(in crate::http) struct FormatParam {
     /// `csv` for a CSV export; `Accept: text/csv` asks for the same.
     #[param(inline)]
     format: Option<FormatName>,
+    /// `true` for a CSV that begins with a byte order mark, by which spreadsheets know that it is
+    /// UTF-8; by default it does not. Only of CSV.
+    #[param(example = false)]
+    bom: Option<bool>,
 }
 
 /// Filters, order and page of the assignments.
@@ -287,6 +305,8 @@ mod tests {
     use super::*;
     use axum::http::HeaderValue;
 
+    const CSV: Format = Format::Csv { byte_order_mark: false };
+
     fn check(query: &str, accept: &str, expected: Format) {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
@@ -298,25 +318,33 @@ mod tests {
     fn csv_is_answered_to_whoever_asks_for_it() {
         check("", "", Format::Json);
         check("", "*/*", Format::Json);
-        check("", "text/csv", Format::Csv);
-        check("", "Text/CSV; charset=utf-8, */*;q=0.1", Format::Csv);
+        check("", "text/csv", CSV);
+        check("", "Text/CSV; charset=utf-8, */*;q=0.1", CSV);
         check("", "application/json, text/csv;q=0.5", Format::Json);
-        check("", "application/json;q=0.4, text/csv;q=0.5", Format::Csv);
+        check("", "application/json;q=0.4, text/csv;q=0.5", CSV);
         check("", "text/csv;q=0", Format::Json);
         check("", "text/csv;q=x", Format::Json);
         check("", "text/csv;q=0.1, */*", Format::Json);
-        check("", "text/csv, */*", Format::Csv);
-        check("", "text/*", Format::Csv);
-        check("", "*/*, application/json;q=0.5", Format::Csv);
+        check("", "text/csv, */*", CSV);
+        check("", "text/*", CSV);
+        check("", "*/*, application/json;q=0.5", CSV);
         check("", "text/*;q=0.9, text/csv;q=0, application/json;q=0.1", Format::Json);
         check("", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Json);
         check("", "application/json;note=\"a,text/csv\"", Format::Json);
-        check(
-            "",
-            "text/csv;note=\"\\\",application/json\"; Q=0.7, application/json;q=0.6",
-            Format::Csv,
-        );
+        check("", "text/csv;note=\"\\\",application/json\"; Q=0.7, application/json;q=0.6", CSV);
         check("format=json", "text/csv", Format::Json);
-        check("format=csv", "application/json", Format::Csv);
+        check("format=csv", "application/json", CSV);
+        check("bom=false", "application/json", Format::Json);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_for_csv() {
+        let marked = Format::Csv { byte_order_mark: true };
+        check("format=csv&bom=true", "", marked);
+        check("bom=true", "text/csv", marked);
+        for query in ["bom=true", "format=json&bom=true", "format=csv&bom=1"] {
+            let mut query = Query::parse(Some(query)).unwrap();
+            assert_eq!(Format::take(&mut query, &HeaderMap::new()).unwrap_err().parameter, "bom");
+        }
     }
 }

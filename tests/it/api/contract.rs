@@ -113,6 +113,7 @@ fn check(document: &Value, path: &str, answer: &Answer) {
 #[test]
 fn the_document_describes_every_endpoint_and_no_other() {
     let document = document();
+    assert!(!document.to_string().contains("allOf"), "generators of clients lose fields by it");
     assert_eq!(document["openapi"], "3.1.0");
     let described: HashSet<&str> =
         document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
@@ -125,12 +126,8 @@ fn the_document_describes_every_endpoint_and_no_other() {
             ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
             "operation ids are unique"
         );
-        assert_eq!(
-            operation.get("security").is_some(),
-            endpoint.access != Access::Public,
-            "{}",
-            endpoint.path
-        );
+        let security = operation["security"].as_array().expect("it says whether it needs a token");
+        assert_eq!(security.is_empty(), endpoint.access == Access::Public, "{}", endpoint.path);
         for (name, parameter) in
             operation["parameters"].as_array().into_iter().flatten().map(|one| (&one["name"], one))
         {
@@ -156,6 +153,7 @@ fn every_parameter_that_is_described_is_taken() {
         "user" | "email" => "x",
         "status" => "all",
         "activated" => "true",
+        "bom" => "false",
         "inactive_days" | "limit" => "1",
         "sort" => "-last_active_use",
         other => panic!("{other} has no example here"),
@@ -237,7 +235,7 @@ fn every_answer_is_what_the_document_says() {
             }
         }
     }
-    for path in ["/healthz", "/readyz", "/metrics", "/openapi.json", "/"] {
+    for path in ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/"] {
         check(&document, path, &API.get(path));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use flate2::read::GzDecoder;
 use serde_json::json;
 
-use super::support::{Api, event};
+use super::support::{Answer, Api, event};
 
 static EXPORTED: LazyLock<Api> = LazyLock::new(|| {
     let api = Api::open();
@@ -67,15 +67,40 @@ static EXPORTED: LazyLock<Api> = LazyLock::new(|| {
     api
 });
 
+/// The account's zone is UTC. A test that runs at its midnight may see either day.
+#[track_caller]
+fn assert_file_of_today(answer: &Answer, name: &str) {
+    let now = chrono::Utc::now();
+    let expected = [now, now - chrono::TimeDelta::minutes(1)]
+        .map(|day| format!("attachment; filename=\"{name}-{}.csv\"", day.format("%F")));
+    let found = answer.header("content-disposition").unwrap();
+    assert!(expected.iter().any(|name| name == found), "{found}");
+}
+
+#[test]
+fn a_byte_order_mark_comes_on_request() {
+    for (path, name) in [
+        ("licenses/assignments", "license-assignments"),
+        ("organizations/o/quota/history", "quota-history"),
+        ("organizations/o/test-activity", "test-activity"),
+    ] {
+        let path = format!("/v1/accounts/a/{path}?format=csv");
+        let plain = EXPORTED.get(&path);
+        let marked = EXPORTED.get(&format!("{path}&bom=true"));
+        assert_file_of_today(&marked, name);
+        assert_eq!(marked.body, ["\u{feff}".as_bytes(), &plain.body[..]].concat(), "{path}");
+        assert_eq!(EXPORTED.get(&format!("{path}&bom=false")).body, plain.body, "{path}");
+    }
+    let refused = EXPORTED.get("/v1/accounts/a/licenses/assignments?bom=true");
+    assert_eq!((refused.status, &refused.json()["parameter"]), (400, &json!("bom")));
+}
+
 #[test]
 fn assignments_come_with_formulas_defused() {
     let answer = EXPORTED.get("/v1/accounts/a/licenses/assignments?format=csv");
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.header("content-type").unwrap().starts_with("text/csv"));
-    assert_eq!(
-        answer.header("content-disposition"),
-        Some("attachment; filename=\"license-assignments.csv\"")
-    );
+    assert_file_of_today(&answer, "license-assignments");
     assert_eq!(
         answer.text(),
         "User,Email,License Source,Organization,TestOps Project,Last Assignment,Last Active Use\r\n\

@@ -129,9 +129,13 @@ fn cors_is_off_until_an_origin_is_allowed() {
     let answer = open.request("OPTIONS", "/v1/ingest", &preflight);
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://dash.example"));
     assert!(answer.header("access-control-allow-headers").unwrap().contains("authorization"));
+    assert_eq!(answer.header("access-control-max-age"), Some("86400"));
     let answer = open.request("GET", "/v1/ingest", &[("origin", "https://dash.example")]);
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://dash.example"));
-    assert!(answer.header("access-control-expose-headers").unwrap().contains("etag"));
+    let exposed = answer.header("access-control-expose-headers").unwrap();
+    for name in ["content-disposition", "etag", "retry-after"] {
+        assert!(exposed.contains(name), "{exposed}");
+    }
     let answer = open.request("GET", "/v1/ingest", &[("origin", "https://evil.example")]);
     assert_eq!(answer.header("access-control-allow-origin"), None);
 }
@@ -183,6 +187,18 @@ fn the_dashboard_is_a_page_that_runs_nothing_inline() {
     );
     assert!(answer.text().contains("<title>seatmeter</title>"));
     assert!(!answer.text().contains("<script>"));
+}
+
+#[test]
+fn pages_are_shown_in_frames_of_allowed_origins_alone() {
+    let framed = API
+        .beside(|config| config.http.frame_ancestors = vec!["https://portal.example".to_owned()]);
+    for path in ["/", "/docs"] {
+        let policy =
+            |api: &Api| api.get(path).header("content-security-policy").unwrap().to_owned();
+        assert!(policy(&API).ends_with("; frame-ancestors 'none'"), "{path}");
+        assert!(policy(&framed).ends_with("; frame-ancestors https://portal.example"), "{path}");
+    }
 }
 
 #[test]

@@ -156,8 +156,14 @@ impl Browser {
     /// Goes to an address and waits for its report.
     #[track_caller]
     pub(super) fn goto(&self, address: &str) {
-        self.run(self.chromium.client.goto(address));
+        self.visit(address);
         self.settled();
+    }
+
+    /// Goes to an address that shows no report.
+    #[track_caller]
+    pub(super) fn visit(&self, address: &str) {
+        self.run(self.chromium.client.goto(address));
     }
 
     /// Shows another report on the open page, like a link on it, without loading the page again.
@@ -320,21 +326,29 @@ impl Browser {
         serde_json::from_value(self.eval(&script)).unwrap()
     }
 
-    /// Waits for a downloaded file of that name, and reads it.
+    /// Waits for a downloaded file of that name and some day, `NAME-YYYY-MM-DD.csv`, and reads it.
     #[track_caller]
     pub(super) fn download(&self, name: &str) -> String {
-        let path = self.chromium.downloads.join(name);
         let deadline = Instant::now() + PATIENCE;
-        while !path.exists() {
+        loop {
+            let folder = std::fs::read_dir(&self.chromium.downloads).unwrap();
+            let saved: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
+            let is_named = |path: &&PathBuf| {
+                let file = path.file_name().and_then(|file| file.to_str());
+                file.and_then(|file| {
+                    file.strip_prefix(name)?.strip_prefix('-')?.strip_suffix(".csv")
+                })
+                .is_some_and(|day| day.parse::<chrono::NaiveDate>().is_ok())
+            };
+            if let Some(path) = saved.iter().find(is_named) {
+                return std::fs::read_to_string(path).unwrap();
+            }
             if Instant::now() > deadline {
-                let folder = std::fs::read_dir(&self.chromium.downloads).unwrap();
-                let saved: Vec<_> = folder.map(|entry| entry.unwrap().file_name()).collect();
                 let said = self.eval("return document.querySelector('.notice')?.innerText ?? ''");
                 panic!("no {name} was saved, but {saved:?}; the page says {said}");
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        std::fs::read_to_string(path).unwrap()
     }
 
     /// A screenshot of the whole page, PNG, with its layout in the window.

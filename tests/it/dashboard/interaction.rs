@@ -218,11 +218,12 @@ fn exports_hold_every_filtered_row() {
     let site = Site::tiny();
     browser.goto(&site.page(&format!("view=assignments&account=1000&status=all&limit=3&{AS_OF}")));
     browser.click("#export-assignments");
-    let csv = browser.download("assignments-1000.csv");
+    let csv = browser.download("assignments-1000");
     let case = assignments(&[("status", "all"), ("limit", "1000")]);
     let users: Vec<&str> =
         case.list("rows").iter().map(|row| row["user"].as_str().unwrap()).collect();
     assert_eq!(column(&csv, "User"), users);
+    assert!(csv.starts_with('\u{feff}'), "a spreadsheet is told that it is UTF-8");
     assert_eq!(column(&csv, "Last Assignment").len(), users.len());
 
     let activity = cases("tiny", "/test-activity")
@@ -235,7 +236,7 @@ fn exports_hold_every_filtered_row() {
         activity.query()
     )));
     browser.click("#export-activity");
-    let csv = browser.download(&format!("usage-1000-{}.csv", activity.organization()));
+    let csv = browser.download(&format!("usage-1000-{}", activity.organization()));
     let starts: Vec<&str> =
         activity.list("points").iter().map(|point| point["start"].as_str().unwrap()).collect();
     assert_eq!(column(&csv, "Date"), starts);
@@ -244,7 +245,7 @@ fn exports_hold_every_filtered_row() {
     assert_eq!(column(&csv, "Tests Run"), run);
 
     browser.click("#export-quota");
-    let csv = browser.download(&format!("quota-1000-{}.csv", activity.organization()));
+    let csv = browser.download(&format!("quota-1000-{}", activity.organization()));
     let history = cases("tiny", "/quota/history")
         .into_iter()
         .find(|case| case.path.contains(activity.organization()))
@@ -317,6 +318,61 @@ fn charts_tell_exact_figures_to_pointer_and_keyboard() {
 }
 
 #[test]
+fn a_tooltip_stays_after_a_tap_until_something_else_is_tapped() {
+    let Some(browser) = Browser::open(PHONE) else { return };
+    browser.goto(&Site::tiny().page(&format!("account=1000&{AS_OF}")));
+    browser.drawn();
+    // What a browser sends while a finger is put down and lifted.
+    let tap = |selector: &str| {
+        browser.eval(&format!(
+            "const element = document.querySelector('{selector}'); \
+             const box = element.getBoundingClientRect(); \
+             for (const name of ['pointerdown', 'pointerup', 'pointerleave']) \
+             element.dispatchEvent(new PointerEvent(name, {{ pointerType: 'touch', \
+             bubbles: name !== 'pointerleave', clientX: box.left + box.width / 2, \
+             clientY: box.top + box.height / 2 }}))"
+        ));
+    };
+    let is_hidden = "return document.getElementById('tooltip-seats').hidden";
+    tap("#plot-seats");
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert_eq!(browser.eval(is_hidden), false, "it is there to be read");
+    tap("h1");
+    browser.wait("the tooltip is gone", is_hidden);
+    browser.console_is_clean();
+}
+
+#[test]
+fn weeks_that_the_range_cuts_are_told_apart() {
+    let Some(browser) = Browser::open(LIGHT) else { return };
+    let page = |days: &str| {
+        let query = format!("view=usage&account=1000&organization_id=org-0-0&interval=week&{days}");
+        Site::tiny().page(&format!("{query}&{AS_OF}"))
+    };
+    let notes = "return document.querySelector('[data-key=chart-tests]').innerText";
+    // A Wednesday and a Monday; the Sundays are whole weeks' last days.
+    for (days, is_cut) in
+        [("from=2026-04-01&to=2026-05-31", true), ("from=2026-04-06&to=2026-05-31", false)]
+    {
+        browser.goto(&page(days));
+        let said = browser.eval(notes);
+        assert_eq!(said.as_str().unwrap().contains("cut by the period"), is_cut, "{days}: {said}");
+    }
+    browser.console_is_clean();
+}
+
+#[test]
+fn expert_filters_are_folded_away_until_they_are_in_use() {
+    let Some(browser) = Browser::open(LIGHT) else { return };
+    let is_open = "return document.querySelector('.expert').open";
+    browser.goto(&Site::tiny().page("view=assignments&account=1000"));
+    assert_eq!(browser.eval(is_open), false);
+    browser.goto(&Site::tiny().page("view=assignments&account=1000&license_source=1000"));
+    assert_eq!(browser.eval(is_open), true);
+    browser.console_is_clean();
+}
+
+#[test]
 fn links_carry_the_filters_and_the_back_button_leads_back() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     let site = Site::tiny();
@@ -366,7 +422,7 @@ fn links_carry_the_filters_and_the_back_button_leads_back() {
 }
 
 #[test]
-fn all_begins_with_the_first_month_that_has_anything() {
+fn all_begins_with_the_first_day_that_has_anything() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     browser.goto(&Site::tiny().page(&format!("account=1000&range=all&interval=month&{AS_OF}")));
     let rows = browser.table("#table-seats");
@@ -377,6 +433,10 @@ fn all_begins_with_the_first_month_that_has_anything() {
     assert_eq!(rows.last().unwrap()[1], figure(&last));
     assert!(rows[0][1..4].iter().any(|figure| figure != "0"), "{:?}", rows[0]);
     assert!(rows.len() < 12, "{} months", rows.len());
+
+    browser.goto(&Site::tiny().page(&format!("account=1000&range=all&interval=day&{AS_OF}")));
+    let rows = browser.table("#table-seats");
+    assert!(rows[0][1..4].iter().any(|figure| figure != "0"), "{:?}", rows[0]);
     browser.console_is_clean();
 }
 

@@ -79,7 +79,7 @@ export function grantedAccounts() {
 
 /** Whether the token's grants name the account, but not its licence reports. */
 export function grantsNoLicenses(account) {
-  const roles = grants().filter((grant) => String(grant.account) === account).map(({ role }) => role);
+  const roles = grants().filter((grant) => [account, '*'].includes(String(grant.account))).map(({ role }) => role);
   return roles.length > 0 && !roles.includes('account_admin');
 }
 
@@ -120,13 +120,14 @@ export async function get(address, signal) {
   return body;
 }
 
-/** The report at the URL as CSV, saved as a file of that name. */
+/** The report at the URL as CSV, saved as a file of that name and the day that the API gives its file. */
 export async function download(address, name) {
   const response = await request(address, 'text/csv');
   const file = URL.createObjectURL(await response.blob().catch((cause) => { throw asAway(cause); }));
   const link = document.createElement('a');
   link.href = file;
-  link.download = name;
+  const [day] = /\d{4}-\d{2}-\d{2}/.exec(response.headers.get('Content-Disposition')) ?? [];
+  link.download = `${day ? `${name}-${day}` : name}.csv`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(file), 60_000);
 }

@@ -157,9 +157,9 @@ function trace(series, chart, across) {
   const tint = color(`color-${series.color}`);
   const common = { name: plain(series.name), hoverinfo: 'skip' };
   if (series.kind === 'bar') {
-    // What is not over yet is hatched: more may come.
+    // What is not over yet is hatched: more may come. What the range cuts is dotted: it has fewer days than its neighbours.
     const last = chart.labels.length - 1;
-    const shape = across.map((index) => (chart.partial && index === last ? '/' : ''));
+    const shape = across.map((index) => (chart.partial && index === last ? '/' : chart.cut?.[index] ? '.' : ''));
     return {
       ...common, type: 'bar', orientation: chart.horizontal ? 'h' : 'v',
       x: chart.horizontal ? series.values : across, y: chart.horizontal ? across : series.values,

@@ -69,7 +69,7 @@ function patchNode(present, wanted) {
   if (present.nodeName === 'SELECT') patchSelection(present, wanted);
 }
 
-// What a person has opened stays open.
+// What a person has opened or closed stays so.
 const THEIRS = new Set(['open']);
 
 /**
@@ -84,6 +84,7 @@ function patchAttributes(present, wanted) {
   }
   for (const { name, value } of wanted.attributes) {
     if (name === 'value' && typed.has(present)) continue;
+    if (THEIRS.has(name)) continue;
     if (present.getAttribute(name) !== value) present.setAttribute(name, value);
   }
   // The attribute is only the initial value.

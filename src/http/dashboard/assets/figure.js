@@ -4,6 +4,7 @@
 //   id, title, note         its name on the page, its heading, a sentence below it
 //   labels, ticks           the long and the short name of each place on the axis
 //   partial                 whether the last place is not over yet
+//   cut                     for each place whether the range cuts days off it
 //   series                  [{ name, values, kind: 'step' | 'line' | 'bar', color, dash, show(value) }]
 //   bands                   [{ name, lower, upper, color, pattern }], areas between two lists of values
 //   extra                   [{ name, show(index) }], figures for tooltip and table alone
@@ -31,7 +32,12 @@ export function figure(chart, ...controls) {
 
 function note(chart) {
   const hatched = chart.partial && chart.series.some(({ kind }) => kind === 'bar');
-  const words = [chart.note, hatched ? 'What is hatched is not over yet.' : null].filter(Boolean).join(' ');
+  const full = chart.partial ? chart.labels.length - 1 : chart.labels.length;
+  const dotted = chart.cut?.slice(0, full).some(Boolean);
+  const words = [
+    chart.note, hatched ? 'What is hatched is not over yet.' : null,
+    dotted ? 'What is dotted is cut by the period: it has fewer days than the others.' : null,
+  ].filter(Boolean).join(' ');
   return words ? h('p', { class: 'note' }, words) : null;
 }
 

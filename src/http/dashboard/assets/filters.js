@@ -50,8 +50,14 @@ export function filters({ state, organizations, range, automatic }, { whole, ext
     chips('Period', 'range', state.from ? undefined : state.range, PRESETS),
     dates(state, range),
     intervals(state, range, automatic),
-    extra,
-    asOf(state));
+    expert(Boolean(state.as_of || state.project_id), extra, asOf(state)));
+}
+
+/** Fields that few people need. They are folded away unless one of them is in use. */
+export function expert(used, ...fields) {
+  return h('details', { class: 'expert', 'data-key': 'expert', open: used },
+    h('summary', null, 'More filters'),
+    h('div', { class: 'expert-fields' }, fields));
 }
 
 // No event lies outside of these.

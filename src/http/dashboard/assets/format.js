@@ -76,6 +76,13 @@ function lastDay(year, month) {
   return new Date(Date.UTC(year, month, 0)).toISOString().slice(0, 10);
 }
 
+/** Whether the range cuts days off a bucket, whose figures are then of fewer days than those beside it. */
+export function isCut({ start, end }, interval) {
+  if (interval === 'day') return false;
+  if (interval !== 'week') return wholeUnit({ start, end }, interval) === null;
+  return Date.parse(end) - Date.parse(start) < 6 * 86_400_000;
+}
+
 /** What stands below a bucket on an axis. */
 export function tick(point, interval) {
   const [year, month] = point.start.split('-').map(Number);
@@ -105,6 +112,11 @@ export function dateIn(instant, zone) {
 export function momentIn(instant, zone) {
   const { year, month, date, hour, minute, known } = fields(instant, zone);
   return `${date}\u00a0${month}\u00a0${year}, ${hour}:${minute}${known ? '' : '\u00a0UTC'}`;
+}
+
+/** An instant in UTC, to the millisecond, for where its moment in the account's zone is shown already. */
+export function exactly(instant) {
+  return `${dateIn(instant, 'UTC')}, ${new Date(instant).toISOString().slice(11, 23)} UTC`;
 }
 
 /** The time of day of an instant, with seconds, in the zone of the person's own clock. */

@@ -94,6 +94,7 @@ function learn(name, address, body) {
   const asked = new URLSearchParams(query);
   if (body.to && !asked.has('to')) days.set(`today ${path.split('/')[3]} ${asked.get('as_of') ?? ''}`, body.to);
   if (name === 'extent') days.set(`months ${address}`, body.points);
+  if (name === 'first-days') days.set(`days ${address}`, body.points);
 }
 
 /** Whether something is being fetched that the page does not show yet. */
@@ -145,22 +146,41 @@ function rangeOf({ state, today, extent }) {
   if (state.range === '30d') return between(today && addDays(today, -29), today, {});
   if (!today) return null;
   if (state.range !== 'all') return between(presetStart(state.range, today), today, { from: presetStart(state.range, today) });
-  const months = days.get(`months ${extent?.address}`);
-  if (!months) return null;
-  const first = months.find(extent.counts)?.start;
-  const from = presetStart('all', today, first === BEFORE_ALL ? undefined : first);
+  const month = firstMonth(extent);
+  if (month === undefined) return null;
+  const points = month && days.get(`days ${extent.days(month)}`);
+  if (month && !points) return null;
+  const from = presetStart('all', today, points ? (points.find(extent.counts) ?? month).start : undefined);
   return between(from, today, { from });
+}
+
+// The first month with data: null if there is none, undefined while that is not known.
+function firstMonth(extent) {
+  const months = days.get(`months ${extent?.address}`);
+  if (!months) return undefined;
+  const month = months.find(extent.counts);
+  return month && month.start !== BEFORE_ALL ? month : null;
 }
 
 function dayNeeds(plan, view) {
   if (view.needsOrganization && !plan.organization) return [];
-  if (plan.state.range === 'all' && plan.today) return [{ name: 'extent', address: plan.extent.address }];
+  if (plan.state.range === 'all' && plan.today) {
+    const month = firstMonth(plan.extent);
+    if (month) return [{ name: 'first-days', address: plan.extent.days(month) }];
+    return [{ name: 'extent', address: plan.extent.address }];
+  }
   return [{ name: 'today', address: url(plan.extent.path, { interval: 'year', as_of: plan.state.as_of }) }];
 }
 
-/** The question whose answer tells when there first was anything: all months at once, of which most are empty. */
+/**
+ * The questions whose answers tell when there first was anything: all months at once, of which most are empty, then the days
+ * of the first one that is not.
+ */
 export function extent(path, query, counts) {
-  return { path, address: url(path, { ...query, from: BEFORE_ALL, interval: 'month' }), counts };
+  return {
+    path, counts, address: url(path, { ...query, from: BEFORE_ALL, interval: 'month' }),
+    days: ({ start, end }) => url(path, { ...query, from: start, to: end }),
+  };
 }
 
 /** The most buckets a report has, as words. */

@@ -156,6 +156,8 @@ function report(view, plan) {
 
 // Of the questions for the days of the range, the one that could not be answered.
 function unreadDays(plan) {
+  const firstDays = plan.slot('first-days');
+  if (firstDays.error) return firstDays;
   const extent = plan.slot('extent');
   return extent.error && extent.key === plan.extent?.address ? extent : plan.slot('today');
 }

@@ -19,6 +19,9 @@ export function heading(title, ...actions) {
     actions.length > 0 ? h('div', { class: 'actions' }, actions) : null);
 }
 
+/** What an export is asked with: spreadsheets, which most of them go to, know UTF-8 by its byte order mark. */
+export const CSV = { format: 'csv', bom: 'true' };
+
 /** A button that fetches the report as CSV. */
 export function exportButton(name, what) {
   return h('button', { type: 'button', class: 'button', 'data-action': 'export', 'data-name': name, id: `export-${name}` },

@@ -2,7 +2,7 @@
 
 import { h } from './dom.js';
 import { figure } from './figure.js';
-import { count, dateIn, decimal, momentIn } from './format.js';
+import { count, dateIn, decimal, exactly, momentIn } from './format.js';
 import { named } from './names.js';
 
 const STATUS = {
@@ -51,7 +51,7 @@ function facts(quota, timezone) {
     ['balance', 'Balance', number(quota.balance)],
     ['remaining', 'May still run', number(quota.remaining)],
     ['allowance', 'Allowance', number(quota.allowance)],
-    ['reset', 'Resets on', h('time', { datetime: quota.window.end, title: quota.window.end }, momentIn(quota.window.end, timezone))],
+    ['reset', 'Resets on', h('time', { datetime: quota.window.end, title: exactly(quota.window.end) }, momentIn(quota.window.end, timezone))],
     ['grace', 'Grace', grace],
     ['plan', 'Plan', [named(quota.plan), `, month ${quota.window.month}`]],
   ];

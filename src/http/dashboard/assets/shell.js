@@ -1,8 +1,8 @@
 // The frame around the views: account, freshness, navigation, token.
 
-import { grantedAccounts, serverNow, token } from './api.js';
+import { grantedAccounts, grantsNoLicenses, serverNow, token } from './api.js';
 import { h, patch } from './dom.js';
-import { ago, clock, count, momentIn, plural } from './format.js';
+import { ago, clock, count, exactly, momentIn, plural } from './format.js';
 import { TEXT_MAX, VIEWS, address, forView } from './state.js';
 
 const RECENT = 'seatmeter.accounts';
@@ -41,12 +41,18 @@ export function drawShell(state, { organizationIsOurs }) {
   patch(document.getElementById('account'),
     state.account ? accountForm(state.account) : null,
     token() ? h('button', { type: 'button', class: 'quiet small', 'data-action': 'forget-token', 'data-key': 'token' }, 'Forget token') : null);
-  patch(document.getElementById('views'), state.account ? h('ul', null, Object.entries(VIEWS).map(([view, name]) => h('li', null,
+  patch(document.getElementById('views'), state.account ? h('ul', null, viewsFor(state.account).map(([view, name]) => h('li', null,
     h('a', {
       href: address(view === state.view ? state : forView(carried, view)), 'data-action': 'link',
       'aria-current': view === state.view ? 'page' : null,
     }, name)))) : null);
   document.title = state.account ? `${VIEWS[state.view]} · ${state.account} · seatmeter` : 'seatmeter';
+}
+
+// Of license reports only an account admin sees anything.
+function viewsFor(account) {
+  const views = Object.entries(VIEWS);
+  return grantsNoLicenses(account) ? views.filter(([view]) => view === 'usage') : views;
 }
 
 function accountForm(account) {
@@ -78,7 +84,7 @@ function freshness(state, body, error, heard) {
   if (!body.data_through) return { tone: 'warn', words: 'Nothing counted yet', detail: 'No flush has been completed so far.' };
   const seconds = Math.max(0, (serverNow() - Date.parse(body.data_through)) / 1000);
   const waits = body.lag === null ? 'how many records wait is not known' : plural(body.lag, 'record waits', 'records wait');
-  const detail = `Counted through ${body.data_through}; ${waits}.`;
+  const detail = `Counted through ${exactly(body.data_through)}; ${waits}.`;
   if (state.refresh === '0') return { tone: 'warn', words: `Paused · counted ${ago(seconds)}`, detail };
   if (seconds >= BEHIND_AFTER_S) {
     const waiting = body.lag > 0 ? ` · ${count(body.lag)} waiting` : '';

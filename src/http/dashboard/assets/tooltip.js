@@ -39,10 +39,13 @@ function listen(plot) {
   };
   plot.addEventListener('pointermove', point);
   plot.addEventListener('pointerdown', point);
-  plot.addEventListener('pointerleave', () => lingerThenHide(plot));
+  // A finger leaves when it is lifted: what it tapped stays to be read until it taps something else, or scrolls.
+  const leave = ({ pointerType }) => { if (pointerType !== 'touch') lingerThenHide(plot); };
+  plot.addEventListener('pointerleave', leave);
+  plot.addEventListener('pointercancel', () => lingerThenHide(plot));
   // The pointer may move onto the tooltip, which then stays.
   tooltip.addEventListener('pointerenter', () => clearTimeout(charts.get(plot).timer));
-  tooltip.addEventListener('pointerleave', () => lingerThenHide(plot));
+  tooltip.addEventListener('pointerleave', leave);
   plot.addEventListener('focus', () => {
     if (plot.matches(':focus-visible')) show(plot, charts.get(plot).at ?? charts.get(plot).chart.labels.length - 1);
   });
@@ -50,10 +53,16 @@ function listen(plot) {
   plot.addEventListener('keydown', (event) => move(plot, event));
 }
 
-document.addEventListener('keydown', (event) => {
-  if (event.key !== 'Escape') return;
-  for (const frame of document.querySelectorAll('.frame.pointing')) hide(frame.querySelector('.plot'));
-});
+document.addEventListener('keydown', ({ key }) => { if (key === 'Escape') hideAllBut(null); });
+
+document.addEventListener('pointerdown', ({ target }) => hideAllBut(target));
+
+// The tooltips of all charts but the one that holds the element.
+function hideAllBut(element) {
+  for (const frame of document.querySelectorAll('.frame.pointing')) {
+    if (!frame.contains(element)) hide(frame.querySelector('.plot'));
+  }
+}
 
 const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, PageUp: -7, PageDown: 7 };
 

@@ -2,11 +2,11 @@
 
 import { url } from './api.js';
 import { h } from './dom.js';
-import { asOf, chips, choice, filterBar, summary, text } from './filters.js';
-import { count, momentIn, plural } from './format.js';
+import { asOf, chips, choice, expert, filterBar, summary, text } from './filters.js';
+import { count, exactly, momentIn, plural } from './format.js';
 import { named, namedPath, shown } from './names.js';
 import { organizationField } from './organizations.js';
-import { exportButton, heading, stateCard } from './parts.js';
+import { CSV, exportButton, heading, stateCard } from './parts.js';
 import { ASSIGNMENT_FILTERS, address, change } from './state.js';
 
 const COLUMNS = [
@@ -34,8 +34,8 @@ export const view = {
 
   exports: ({ base, state }) => ({
     assignments: {
-      address: url(`${base}/licenses/assignments`, { ...filtersOf(state), format: 'csv' }),
-      file: `assignments-${state.account}.csv`,
+      address: url(`${base}/licenses/assignments`, { ...filtersOf(state), ...CSV }),
+      file: `assignments-${state.account}`,
     },
   }),
 
@@ -60,13 +60,14 @@ function tools({ state, organizations }) {
     organizationField({ chosen: state.organization_id, organizations, whole: 'All organizations' }),
     text('User', 'user', state.user, { placeholder: 'Part of the name' }),
     text('Email', 'email', state.email, { placeholder: 'Part of the address' }),
-    text('License source', 'license_source', state.license_source, { placeholder: 'Exact' }),
     choice('Status', 'status', state.status, [['active', 'Active'], ['revoked', 'Revoked'], ['all', 'All']]),
     choice('Activated', 'activated', state.activated, [['', 'Any'], ['true', 'Yes'], ['false', 'No']]),
     chips('Inactive for', 'inactive_days', state.inactive_days, inactive(state)),
     choice('Sort by', 'sort', state.sort, COLUMNS.filter(([, , sortable]) => sortable)
       .flatMap(([name, words]) => [[name, `${words}, ascending`], [`-${name}`, `${words}, descending`]])),
-    asOf(state),
+    expert(Boolean(state.license_source || state.as_of),
+      text('License source', 'license_source', state.license_source, { placeholder: 'Exact' }),
+      asOf(state)),
     h('div', { class: 'field', 'data-key': 'reset' }, resetButton('button')));
 }
 
@@ -127,9 +128,9 @@ function none() {
   return [h('span', { 'aria-hidden': 'true' }, '–'), h('span', { class: 'unseen' }, 'none')];
 }
 
-/** A moment in the account's zone; the exact one shows on hover and is in the element. */
+/** A moment in the account's zone; the exact one, in UTC, shows on hover and is in the element. */
 export function moment(instant, timezone) {
-  return h('time', { datetime: instant, title: instant }, momentIn(instant, timezone));
+  return h('time', { datetime: instant, title: exactly(instant) }, momentIn(instant, timezone));
 }
 
 /** Whether a seat is held, and whether it was ever used. */

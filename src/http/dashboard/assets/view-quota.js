@@ -3,10 +3,10 @@
 import { url } from './api.js';
 import { figure } from './figure.js';
 import { filters, summary, text } from './filters.js';
-import { bucket, count, duration, span, tick } from './format.js';
+import { bucket, count, duration, isCut, span, tick } from './format.js';
 import { extent } from './loader.js';
 import { describe } from './messages.js';
-import { exportButton, figureCard, figureCards, heading, loading, stateCard } from './parts.js';
+import { CSV, exportButton, figureCard, figureCards, heading, loading, stateCard } from './parts.js';
 import { quotaHistory, quotaNow } from './quota.js';
 
 const organizationPath = ({ base, organization }) => `${base}/organizations/${encodeURIComponent(organization)}`;
@@ -39,12 +39,12 @@ export const view = {
     const { account, as_of } = plan.state;
     return {
       activity: {
-        address: url(`${path}/test-activity`, { ...activityQuery(plan), format: 'csv' }),
-        file: `usage-${account}-${plan.organization}.csv`,
+        address: url(`${path}/test-activity`, { ...activityQuery(plan), ...CSV }),
+        file: `usage-${account}-${plan.organization}`,
       },
       quota: {
-        address: url(`${path}/quota/history`, { as_of, format: 'csv' }),
-        file: `quota-${account}-${plan.organization}.csv`,
+        address: url(`${path}/quota/history`, { as_of, ...CSV }),
+        file: `quota-${account}-${plan.organization}`,
       },
     };
   },
@@ -98,7 +98,7 @@ const ADVERBS = { day: 'Daily', week: 'Weekly', month: 'Monthly', quarter: 'Quar
 function activity({ interval }, points) {
   const column = (name) => points.map((point) => point[name]);
   return {
-    id: 'tests', title: `${ADVERBS[interval]} activity`, stacked: true, partial: points.at(-1)?.partial,
+    id: 'tests', title: `${ADVERBS[interval]} activity`, stacked: true, partial: points.at(-1)?.partial, cut: points.map((point) => isCut(point, interval)),
     labels: points.map((point) => bucket(point, interval)), ticks: points.map((point) => tick(point, interval)),
     series: [
       { name: 'Run', values: column('run'), kind: 'bar', color: 'run' },

@@ -3,7 +3,7 @@
 import { url } from './api.js';
 import { figure } from './figure.js';
 import { choice, filters, summary } from './filters.js';
-import { bucket, count, decimal, percent, plural, tick } from './format.js';
+import { bucket, count, decimal, isCut, percent, plural, tick } from './format.js';
 import { extent } from './loader.js';
 import { describe } from './messages.js';
 import { figureCard, figureCards, heading, loading, stateCard } from './parts.js';
@@ -78,7 +78,7 @@ function activity({ interval }, points) {
   // Of a single day, peak and average are the active users themselves.
   const daily = interval === 'day';
   return {
-    id: 'activity', title: 'Assigned seats and active users', partial: points.at(-1).partial,
+    id: 'activity', title: 'Assigned seats and active users', partial: points.at(-1).partial, cut: points.map((point) => isCut(point, interval)),
     note: daily ? 'Active users are the distinct people who worked on that day.' : 'Active users are the distinct people who worked in the period; peak and average are of its single days.',
     labels: points.map((point) => bucket(point, interval)), ticks: points.map((point) => tick(point, interval)),
     series: [
