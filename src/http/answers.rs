@@ -52,6 +52,7 @@ pub(super) enum ReportKind {
     Organizations,
     Quota,
     QuotaHistory,
+    QuotaOverview,
     TestActivity,
 }
 
@@ -64,7 +65,9 @@ impl ReportKind {
             Self::Usage => &[Directory, Seats, Activity],
             Self::Assignments => &[Directory, Seats, Uses],
             Self::Organizations => &[Directory],
-            Self::Quota | Self::QuotaHistory | Self::TestActivity => &[Directory, Tests],
+            Self::Quota | Self::QuotaHistory | Self::QuotaOverview | Self::TestActivity => {
+                &[Directory, Tests]
+            }
         }
     }
 }

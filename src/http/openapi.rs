@@ -33,6 +33,7 @@ use crate::http::reply::problem::{self, ProblemDocument};
         crate::http::reports::licenses::usage,
         crate::http::reports::assignments::list,
         crate::http::reports::organizations::list,
+        crate::http::reports::quota_overview::list,
         crate::http::reports::quota::current,
         crate::http::reports::quota::history,
         crate::http::reports::test_activity::report,

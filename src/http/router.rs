@@ -21,7 +21,9 @@ use super::state::ApiState;
 use super::{dashboard, docs, log, openapi, operations};
 use crate::http::page_file::PagePolicy;
 use crate::http::reply::problem::Problem;
-use crate::http::reports::{assignments, ingest, licenses, organizations, quota, test_activity};
+use crate::http::reports::{
+    assignments, ingest, licenses, organizations, quota, quota_overview, test_activity,
+};
 
 /// How long a browser may call the API before it asks again whether it may: the longest that any
 /// browser keeps to.
@@ -64,6 +66,11 @@ pub fn endpoints() -> Vec<Endpoint> {
             "/v1/accounts/{account_id}/organizations",
             Access::AnyRoleInAccount,
             get(organizations::list),
+        ),
+        Endpoint::new(
+            "/v1/accounts/{account_id}/quota",
+            Access::AnyRoleInAccount,
+            get(quota_overview::list),
         ),
         Endpoint::new(
             "/v1/accounts/{account_id}/organizations/{organization_id}/quota",

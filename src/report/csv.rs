@@ -35,6 +35,11 @@ impl Cell {
         value.map_or_else(|| Self::Plain(String::new()), Self::Text)
     }
 
+    /// A cell that is empty where there is no number, day or instant.
+    pub fn number(value: Option<impl ToString>) -> Self {
+        Self::Plain(value.map_or_else(String::new, |value| value.to_string()))
+    }
+
     fn into_written(self) -> String {
         match self {
             Self::Text(text) if is_formula(&text) => format!("'{text}"),

@@ -1,8 +1,9 @@
-//! Cursors: where a page of assignments ended, as an opaque text that is good for the same account
-//! and query alone.
+//! Cursors: where a page ended, as an opaque text that is good for the same account and query
+//! alone.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 /// How many bytes of the checksum a cursor carries.
@@ -57,23 +58,12 @@ impl Position {
             SortValue::Beginning(text) => serde_json::json!([text]),
             SortValue::Time(time_ms) => (*time_ms).into(),
         };
-        let payload = serde_json::json!([key, self.user_id, self.organization_id]).to_string();
-        let mut bytes = checksum(scope, payload.as_bytes()).to_vec();
-        bytes.extend_from_slice(payload.as_bytes());
-        URL_SAFE_NO_PAD.encode(bytes)
+        seal(scope, &serde_json::json!([key, self.user_id, self.organization_id]))
     }
 
     /// Reads a cursor back; `None` where it is made up, changed, or of another scope.
     pub fn decode(cursor: &str, scope: &str) -> Option<Self> {
-        if cursor.len() > CURSOR_BYTES_MAX {
-            return None;
-        }
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-        let (sum, payload) = bytes.split_at_checked(CHECKSUM_BYTES)?;
-        if *sum != checksum(scope, payload) {
-            return None;
-        }
-        let (key, user_id, organization_id) = serde_json::from_slice(payload).ok()?;
+        let (key, user_id, organization_id) = unseal(scope, cursor)?;
         let key = match key {
             serde_json::Value::Null => SortValue::Null,
             serde_json::Value::String(text) => SortValue::Text(text),
@@ -88,6 +78,27 @@ impl Position {
         };
         Some(Self { key, user_id, organization_id })
     }
+}
+
+/// A cursor that carries the payload. `scope` names the account and the query.
+pub fn seal(scope: &str, payload: &serde_json::Value) -> String {
+    let payload = payload.to_string();
+    let mut bytes = checksum(scope, payload.as_bytes()).to_vec();
+    bytes.extend_from_slice(payload.as_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// What a cursor carries; `None` where it is made up, changed, or of another scope.
+pub fn unseal<T: DeserializeOwned>(scope: &str, cursor: &str) -> Option<T> {
+    if cursor.len() > CURSOR_BYTES_MAX {
+        return None;
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let (sum, payload) = bytes.split_at_checked(CHECKSUM_BYTES)?;
+    if *sum != checksum(scope, payload) {
+        return None;
+    }
+    serde_json::from_slice(payload).ok()
 }
 
 /// Binds a payload to its scope. It keeps mistakes out, not attackers: a cursor opens nothing that

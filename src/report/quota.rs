@@ -1,21 +1,18 @@
-//! Quota: how many tests an organization has run in its quota months, and how many it may still
-//! run.
+//! Quota: how many tests an organization has run in a quota month, how many it may still run, and
+//! when it runs out.
 
 use std::collections::HashMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::csv::{Cell, Table};
+use super::pace::{Course, Pace};
 use super::period::Pinned;
 use super::query::{BadParameter, Query};
 use super::subject::Subject;
 use super::value::{Hundredths, Instant};
-use super::window::{PlanRecord, Plans, Window, grace_until_ms};
-use crate::core::calendar::Zone;
-
-/// How many quota months from the anchor have the grace.
-pub const GRACE_MONTHS: u32 = 3;
+use super::window::{GRACE_MONTHS, PlanRecord, Plans, Window, grace_until_ms};
+use crate::core::calendar::{Zone, day_of};
 
 /// The allowance in those months, percent of the monthly quota.
 pub const GRACE_PERCENT: u32 = 130;
@@ -47,6 +44,19 @@ impl QuotaRequest {
     }
 }
 
+/// What the store knows of an organization's plans and of what it used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuotaFacts {
+    /// Its plan records, in the order of (time, source, offset).
+    pub records: Vec<PlanRecord>,
+    /// What it used by quota month, in no order. Months without use may be missing, and all but the
+    /// running one where no others are asked for.
+    pub used: Vec<QuotaUsed>,
+    /// Tests run on the platform on the 7 days before the day of `as_of`; 0 where no estimate is
+    /// asked for.
+    pub week_tests: u64,
+}
+
 /// Tests that were counted in a quota month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaUsed {
@@ -66,16 +76,18 @@ pub struct QuotaReport {
     #[serde(flatten)]
     pub subject: Subject,
     #[serde(flatten)]
-    pub quota: QuotaMonth,
+    pub quota: CurrentQuota,
 }
 
-/// The quota of an organization, month by month.
+/// The quota month that runs at `as_of`, and where it leads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct QuotaHistoryReport {
+pub struct CurrentQuota {
     #[serde(flatten)]
-    pub subject: Subject,
-    /// One per quota month, newest first, from the first anchor on.
-    pub windows: Vec<QuotaMonth>,
+    pub month: QuotaMonth,
+    /// An estimate from the 7 days before that of `as_of`; null until the organization has had a
+    /// plan for as long.
+    #[schema(required = true)]
+    pub pace: Option<Pace>,
 }
 
 /// A quota month. The figures that a quota bounds are null where it is unlimited.
@@ -148,6 +160,9 @@ pub enum QuotaStatus {
 }
 
 impl QuotaStatus {
+    /// Every status.
+    pub const ALL: [Self; 3] = [Self::Within, Self::Grace, Self::Exhausted];
+
     /// The name in answers.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -215,26 +230,48 @@ fn balance(quota: u64, used: u64) -> i64 {
     })
 }
 
-/// What the store knows of an organization's plans and of what it used, for one instant.
+/// What is known of an organization, as it stood at an instant.
 pub struct Figures<'a> {
-    /// The account's zone of now.
-    pub zone: Zone,
-    /// In the order of (time, source, offset).
-    pub records: &'a [PlanRecord],
-    /// In no order.
-    pub used: &'a [QuotaUsed],
-    /// Milliseconds since 1970 UTC.
-    pub as_of_ms: i64,
+    zone: Zone,
+    as_of_ms: i64,
+    plans: Plans<'a>,
+    used: HashMap<(i64, u32), &'a QuotaUsed>,
+    week_tests: u64,
 }
 
-impl Figures<'_> {
-    /// What was used by anchor and number of the month.
-    fn by_month(&self) -> HashMap<(i64, u32), &QuotaUsed> {
-        self.used.iter().map(|row| ((row.anchor_ms, row.month), row)).collect()
+impl<'a> Figures<'a> {
+    /// The figures in the account's zone of now, as of an instant (milliseconds since 1970 UTC).
+    pub fn new(zone: Zone, facts: &'a QuotaFacts, as_of_ms: i64) -> Self {
+        Self {
+            zone,
+            as_of_ms,
+            plans: Plans::new(zone, &facts.records, as_of_ms),
+            used: facts.used.iter().map(|row| ((row.anchor_ms, row.month), row)).collect(),
+            week_tests: facts.week_tests,
+        }
     }
 
-    fn month(&self, window: &Window<'_>, used: &HashMap<(i64, u32), &QuotaUsed>) -> QuotaMonth {
-        let row = used.get(&(window.anchor_ms, window.month));
+    /// The quota month that runs, with its pace; `None` where no plan had started.
+    pub fn current(&self) -> Option<CurrentQuota> {
+        let month = self.month(&self.plans.running()?);
+        let course = Course {
+            as_of_day: day_of(self.zone, self.as_of_ms),
+            end_day: day_of(self.zone, month.window.end.0),
+            used: month.used,
+            allowance: month.allowance,
+            week_tests: self.week_tests,
+        };
+        let first_day = day_of(self.zone, self.plans.first_anchor_ms()?);
+        Some(CurrentQuota { month, pace: Pace::estimate(first_day, &course) })
+    }
+
+    /// All quota months that have begun, newest first. Empty where no plan had started.
+    pub fn months(&self) -> Vec<QuotaMonth> {
+        self.plans.windows().iter().rev().map(|window| self.month(window)).collect()
+    }
+
+    fn month(&self, window: &Window<'_>) -> QuotaMonth {
+        let row = self.used.get(&(window.anchor_ms, window.month));
         let used = row.map_or(0, |row| if window.running { row.used_to_as_of } else { row.used });
         QuotaMonth::new(self.zone, window, used)
     }
@@ -242,51 +279,9 @@ impl Figures<'_> {
 
 impl QuotaReport {
     /// Puts the report together; `None` where no plan had started.
-    pub fn assemble(account: &str, request: &QuotaRequest, figures: &Figures<'_>) -> Option<Self> {
-        let window = Plans::new(figures.zone, figures.records, figures.as_of_ms).running()?;
-        let subject = Subject::new(account, Some(&request.organization), figures.zone);
-        Some(Self { subject, quota: figures.month(&window, &figures.by_month()) })
-    }
-}
-
-impl QuotaHistoryReport {
-    /// Puts the report together; `None` where no plan had started.
-    pub fn assemble(account: &str, request: &QuotaRequest, figures: &Figures<'_>) -> Option<Self> {
-        let windows = Plans::new(figures.zone, figures.records, figures.as_of_ms).windows();
-        let used = figures.by_month();
-        let windows: Vec<QuotaMonth> =
-            windows.iter().rev().map(|window| figures.month(window, &used)).collect();
-        let subject = Subject::new(account, Some(&request.organization), figures.zone);
-        (!windows.is_empty()).then_some(Self { subject, windows })
-    }
-
-    /// The history as CSV: one line per quota month; cells that a quota bounds are empty where it
-    /// is unlimited.
-    pub fn table(&self) -> Table {
-        let number = |value: Option<String>| Cell::Plain(value.unwrap_or_default());
-        let mut table = Table::new(&[
-            "Start",
-            "End",
-            "Plan",
-            "Monthly Quota",
-            "Allowance",
-            "Used",
-            "Balance",
-            "Status",
-        ]);
-        for month in &self.windows {
-            table.row([
-                Cell::Plain(month.window.start.to_string()),
-                Cell::Plain(month.window.end.to_string()),
-                Cell::Text(month.plan.clone()),
-                number(month.monthly_quota.map(|quota| quota.to_string())),
-                number(month.allowance.map(|allowance| allowance.to_string())),
-                Cell::Plain(month.used.to_string()),
-                number(month.balance.map(|balance| balance.to_string())),
-                Cell::Plain(month.status.as_str().to_owned()),
-            ]);
-        }
-        table
+    pub fn assemble(account: &str, organization: &str, figures: &Figures<'_>) -> Option<Self> {
+        let quota = figures.current()?;
+        Some(Self { subject: Subject::new(account, Some(organization), figures.zone), quota })
     }
 }
 
@@ -297,29 +292,26 @@ mod tests {
 
     const DAY_MS: i64 = 86_400_000;
 
-    fn started(quota: Option<u64>) -> [PlanRecord; 1] {
-        [PlanRecord {
+    fn started(quota: Option<u64>) -> PlanRecord {
+        PlanRecord {
             time_ms: 0,
             kind: PlanKind::Started,
             plan: "free".to_owned(),
             monthly_quota: quota,
-        }]
+        }
+    }
+
+    fn current(quota: Option<u64>, used: u64, week_tests: u64, as_of_day: i64) -> CurrentQuota {
+        let month = u32::try_from(as_of_day / 31 + 1).unwrap();
+        let used = vec![QuotaUsed { anchor_ms: 0, month, used: 1_000_000, used_to_as_of: used }];
+        let facts = QuotaFacts { records: vec![started(quota)], used, week_tests };
+        let current = Figures::new(Zone::UTC, &facts, as_of_day * DAY_MS).current().unwrap();
+        assert_eq!(current.month.window.month, month);
+        current
     }
 
     fn month(quota: Option<u64>, used: u64, as_of_day: i64) -> QuotaMonth {
-        let request = QuotaRequest { organization: "o".to_owned(), as_of_ms: None };
-        let month = u32::try_from(as_of_day / 31 + 1).unwrap();
-        let rows = [QuotaUsed { anchor_ms: 0, month, used: 1_000_000, used_to_as_of: used }];
-        let records = started(quota);
-        let figures = Figures {
-            zone: Zone::UTC,
-            records: &records,
-            used: &rows,
-            as_of_ms: as_of_day * DAY_MS,
-        };
-        let report = QuotaReport::assemble("a", &request, &figures).unwrap();
-        assert_eq!(report.quota.window.month, month);
-        report.quota
+        current(quota, used, 0, as_of_day).month
     }
 
     #[test]
@@ -375,26 +367,27 @@ mod tests {
     }
 
     #[test]
-    fn history_counts_all_of_a_month_that_is_over_and_whole_days_of_the_running_one() {
-        let request = QuotaRequest { organization: "o".to_owned(), as_of_ms: None };
-        let row = |month| QuotaUsed { anchor_ms: 0, month, used: 20, used_to_as_of: 7 };
-        let gone = QuotaUsed { anchor_ms: 5, month: 1, used: 99, used_to_as_of: 99 };
-        let rows = [row(1), row(2), gone];
-        let records = started(Some(10));
-        let figures =
-            Figures { zone: Zone::UTC, records: &records, used: &rows, as_of_ms: 40 * DAY_MS };
-        let report = QuotaHistoryReport::assemble("a", &request, &figures).unwrap();
-        let used: Vec<_> =
-            report.windows.iter().map(|month| (month.window.month, month.used)).collect();
-        assert_eq!(used, [(2, 7), (1, 20)]);
-        assert_eq!(report.windows[1].balance, Some(-10));
+    fn pace_goes_by_the_first_anchor_and_the_days_of_the_month() {
+        assert_eq!(current(Some(40), 20, 70, 6).pace, None);
+        let pace = current(Some(40), 20, 70, 7).pace.unwrap();
+        // 23 days of January are left.
+        assert_eq!((pace.projected_used, pace.daily_average), (250, Hundredths::ratio(10, 1)));
+        assert_eq!(pace.runs_out_on.unwrap().to_string(), "1970-01-12", "52 are allowed");
+        let anew = PlanRecord { time_ms: 10 * DAY_MS, ..started(Some(40)) };
+        let facts =
+            QuotaFacts { records: vec![started(Some(40)), anew], used: Vec::new(), week_tests: 70 };
+        let pace = Figures::new(Zone::UTC, &facts, 12 * DAY_MS).current().unwrap().pace.unwrap();
+        // From 14 January to 10 February.
+        assert_eq!(pace.projected_used, 280);
     }
 
     proptest::proptest! {
         /// What an answer of now is kept by.
         #[test]
         fn where_nothing_happens_both_reports_are_the_same_all_day_long(
-            zone in proptest::sample::select(vec!["UTC", "Europe/Berlin", "America/Havana", "Pacific/Apia", "Asia/Kathmandu"]),
+            zone in proptest::sample::select(vec![
+                "UTC", "Europe/Berlin", "America/Havana", "Pacific/Apia", "Asia/Kathmandu",
+            ]),
             anchors in proptest::collection::vec(946_684_800_000_i64..1_893_456_000_000, 1..4),
             after_ms in 1..400 * DAY_MS,
             later_ms in 1..DAY_MS,
@@ -402,31 +395,19 @@ mod tests {
             let zone = Zone::named(zone);
             let mut anchors = anchors;
             anchors.sort_unstable();
-            let record = |&time_ms| PlanRecord { time_ms, ..started(Some(10))[0].clone() };
-            let records: Vec<PlanRecord> = anchors.iter().map(record).collect();
-            let request = QuotaRequest { organization: "o".to_owned(), as_of_ms: None };
+            let record = |&time_ms| PlanRecord { time_ms, ..started(Some(10)) };
+            let records = anchors.iter().map(record).collect();
+            let facts = QuotaFacts { records, used: Vec::new(), week_tests: 100 };
             let now_ms = anchors[anchors.len() - 1] + after_ms;
             let day = crate::core::calendar::day_window_of(zone, now_ms);
             let reports = |as_of_ms| {
-                let figures = Figures { zone, records: &records, used: &[], as_of_ms };
-                let history = QuotaHistoryReport::assemble("a", &request, &figures);
-                (QuotaReport::assemble("a", &request, &figures), history)
+                let figures = Figures::new(zone, &facts, as_of_ms);
+                (figures.current(), figures.months())
             };
-            proptest::prop_assert_eq!(reports(now_ms), reports((now_ms + later_ms).min(day.end_ms - 1)));
+            proptest::prop_assert_eq!(
+                reports(now_ms),
+                reports((now_ms + later_ms).min(day.end_ms - 1))
+            );
         }
-    }
-
-    #[test]
-    fn the_csv_leaves_unlimited_cells_empty() {
-        let request = QuotaRequest { organization: "o".to_owned(), as_of_ms: None };
-        let records = started(None);
-        let figures = Figures { zone: Zone::UTC, records: &records, used: &[], as_of_ms: DAY_MS };
-        let report = QuotaHistoryReport::assemble("a", &request, &figures).unwrap();
-        let text = String::from_utf8(report.table().take_bytes()).unwrap();
-        assert_eq!(
-            text,
-            "Start,End,Plan,Monthly Quota,Allowance,Used,Balance,Status\r\n\
-             1970-01-01T00:00:00.000Z,1970-02-01T00:00:00.000Z,free,,,0,,within\r\n"
-        );
     }
 }

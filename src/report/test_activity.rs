@@ -1,7 +1,5 @@
 //! Test activity: tests run and uploaded over time.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -36,17 +34,38 @@ impl TestActivityRequest {
     }
 }
 
-/// Tests of consecutive days.
+/// Tests of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TestCounts {
-    /// The first of the days, as [`DayRanges`] named it.
-    pub first_day: Day,
+    /// The day.
+    pub day: Day,
     /// Tests run on the platform.
     pub run: u64,
     /// Tests whose results were uploaded.
     pub uploaded: u64,
     /// Milliseconds that all of them took.
     pub duration_ms: u64,
+}
+
+/// Tests of some days.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sum {
+    run: u64,
+    uploaded: u64,
+    duration_ms: u64,
+}
+
+impl Sum {
+    /// The tests from the first to the last day; `counts` are ascending by day.
+    fn of(counts: &[TestCounts], first: Day, last: Day) -> Self {
+        let start = counts.partition_point(|count| count.day < first);
+        let days = counts[start..].iter().take_while(|count| count.day <= last);
+        days.fold(Self::default(), |sum, count| Self {
+            run: sum.run + count.run,
+            uploaded: sum.uploaded + count.uploaded,
+            duration_ms: sum.duration_ms + count.duration_ms,
+        })
+    }
 }
 
 /// The test activity of an organization.
@@ -107,49 +126,53 @@ fn preceding_week(as_of_day: Day) -> (Day, Day) {
     (monday.plus_days(-7), monday.plus_days(-1))
 }
 
-/// What the store is asked for.
+/// The days that the store is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// The days of the buckets; `None` where no event can lie in any.
-    pub points: Option<DayRanges>,
-    /// Those of the preceding week; `None` where no event can lie in it.
-    pub preceding_week: Option<DayRanges>,
+    ranges: Vec<(Day, Day)>,
 }
 
 impl Wanted {
-    /// What the period needs.
+    /// What the period needs: the days of its buckets, and those of the preceding week.
     pub fn by(period: &Period) -> Self {
+        let buckets =
+            period.day_ranges().and_then(|days| Some((*days.first_days.first()?, days.last_day)));
         let (monday, sunday) = preceding_week(period.as_of_day);
-        Self { points: period.day_ranges(), preceding_week: DayRanges::single(monday, sunday) }
+        let week =
+            DayRanges::single(monday, sunday).map(|days| (days.first_days[0], days.last_day));
+        Self { ranges: buckets.into_iter().chain(week).collect() }
+    }
+
+    /// First and last day, inclusive, of each range on which events can lie. They may overlap.
+    pub fn ranges(&self) -> &[(Day, Day)] {
+        &self.ranges
     }
 }
 
 impl TestActivityReport {
-    /// Puts the report together. Ranges without tests may be missing from `counts` and from `week`.
+    /// Puts the report together. Days without tests may be missing from `counts`.
     pub fn assemble(
         account: &str,
         request: &TestActivityRequest,
         zone: Zone,
         period: &Period,
-        counts: &[TestCounts],
-        week: &[TestCounts],
+        mut counts: Vec<TestCounts>,
     ) -> Self {
-        let by_day: HashMap<Day, &TestCounts> =
-            counts.iter().map(|count| (count.first_day, count)).collect();
+        counts.sort_unstable_by_key(|count| count.day);
         let points = period.slices.iter().map(|slice| {
-            let count = slice.stored_start().and_then(|first_day| by_day.get(&first_day));
-            let (run, uploaded) = count.map_or((0, 0), |count| (count.run, count.uploaded));
+            let sum = Sum::of(&counts, slice.start, slice.counted_to);
             TestPoint {
                 start: Date(slice.start),
                 end: Date(slice.end),
                 partial: slice.partial,
-                executions: run + uploaded,
-                run,
-                uploaded,
-                duration_ms: count.map_or(0, |count| count.duration_ms),
+                executions: sum.run + sum.uploaded,
+                run: sum.run,
+                uploaded: sum.uploaded,
+                duration_ms: sum.duration_ms,
             }
         });
         let (monday, sunday) = preceding_week(period.as_of_day);
+        let week = Sum::of(&counts, monday, sunday);
         Self {
             subject: Subject::new(account, Some(&request.organization), zone),
             range: Range::of(period),
@@ -157,8 +180,8 @@ impl TestActivityReport {
             preceding_week: PrecedingWeek {
                 start: Date(monday),
                 end: Date(sunday),
-                executions: week.iter().map(|count| count.run + count.uploaded).sum(),
-                duration_ms: week.iter().map(|count| count.duration_ms).sum(),
+                executions: week.run + week.uploaded,
+                duration_ms: week.duration_ms,
             },
         }
     }
@@ -196,5 +219,51 @@ mod tests {
         check("2026-06-21", "2026-06-08", "2026-06-14");
         check("2026-06-22", "2026-06-15", "2026-06-21");
         check("2027-01-01", "2026-12-21", "2026-12-27");
+    }
+
+    proptest::proptest! {
+        /// Each day counts once in its bucket, and once in the week.
+        #[test]
+        fn points_are_sums_of_their_days(
+            tests in proptest::collection::vec((0..60_i32, 0..9_u64), 0..40),
+            from in 0..60_i32,
+            days in 0..60_i32,
+            interval in proptest::sample::select(vec!["day", "week", "month"]),
+        ) {
+            let (first, as_of) = (Day(20_000), Day(20_059));
+            let mut counts: Vec<TestCounts> = tests
+                .into_iter()
+                .collect::<std::collections::BTreeMap<_, _>>()
+                .into_iter()
+                .map(|(day, run)| {
+                    let day = first.plus_days(day);
+                    TestCounts { day, run, uploaded: 2 * run, duration_ms: 3 * run }
+                })
+                .collect();
+            counts.reverse();
+            let (from, to) = (first.plus_days(from), first.plus_days(from + days));
+            let raw = format!("from={from}&to={to}&interval={interval}&as_of={as_of}T12:00:00Z");
+            let query = Query::parse(Some(&raw)).unwrap();
+            let request = TestActivityRequest::parse("o".to_owned(), query).unwrap();
+            let period = request.period.resolve(Zone::UTC, 0).unwrap();
+            let run_on = |start: Day, end: Day| -> u64 {
+                counts.iter().filter(|c| start <= c.day && c.day <= end).map(|c| c.run).sum()
+            };
+            let expected: Vec<u64> =
+                period.slices.iter().map(|slice| run_on(slice.start, slice.end)).collect();
+            let (monday, sunday) = preceding_week(as_of);
+            let week = run_on(monday, sunday);
+            let report = TestActivityReport::assemble(
+                "a", &request, Zone::UTC, &period, counts.clone(),
+            );
+            let found: Vec<u64> = report.points.iter().map(|point| point.run).collect();
+            proptest::prop_assert_eq!(found, expected);
+            for point in &report.points {
+                let (run, all) = (point.run, (point.executions, point.uploaded, point.duration_ms));
+                proptest::prop_assert_eq!(all, (3 * run, 2 * run, 3 * run));
+            }
+            let found = (report.preceding_week.executions, report.preceding_week.duration_ms);
+            proptest::prop_assert_eq!(found, (3 * week, 3 * week));
+        }
     }
 }

@@ -78,13 +78,13 @@ impl Hundredths {
         Self((numerator * 200 + denominator) / (denominator * 2))
     }
 
-    /// `part` as a percentage of `whole` to two decimals, half up. Of a whole of 0 it is 0 while
-    /// the part is 0, else 100.
+    /// `part` as a percentage of `whole`, rounded down to two decimals, so that 100 means reached.
+    /// Of a whole of 0 it is 0 while the part is 0, else 100.
     pub fn percent(part: u64, whole: u64) -> Self {
         match (part, u128::from(whole)) {
             (0, 0) => Self(0),
             (_, 0) => Self(10_000),
-            (part, whole) => Self((u128::from(part) * 20_000 + whole) / (whole * 2)),
+            (part, whole) => Self(u128::from(part) * 10_000 / whole),
         }
     }
 }
@@ -107,7 +107,9 @@ impl PartialSchema for Hundredths {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
             .schema_type(Type::Number)
-            .description(Some("A number with two decimals, rounded half up."))
+            .description(Some(
+                "A number with two decimals: a percentage is rounded down, an average half up.",
+            ))
             .minimum(Some(0))
             .examples([serde_json::json!(12.34)])
             .into()
@@ -148,12 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn a_percentage_of_nothing_is_nothing_or_all() {
+    fn a_percentage_is_rounded_down_and_of_nothing_it_is_nothing_or_all() {
         assert_eq!(Hundredths::percent(0, 0).to_string(), "0.00");
         assert_eq!(Hundredths::percent(1, 0).to_string(), "100.00");
         assert_eq!(Hundredths::percent(1, 8).to_string(), "12.50");
         assert_eq!(Hundredths::percent(1, 3).to_string(), "33.33");
-        assert_eq!(Hundredths::percent(2, 3).to_string(), "66.67");
+        assert_eq!(Hundredths::percent(2, 3).to_string(), "66.66");
+        assert_eq!(Hundredths::percent(99_999, 100_000).to_string(), "99.99");
         assert_eq!(Hundredths::percent(u64::MAX, 1).to_string(), "1844674407370955161500.00");
     }
 

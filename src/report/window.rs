@@ -7,6 +7,9 @@
 use crate::core::calendar::{Zone, quota_month_of, quota_month_start};
 use crate::core::event::PlanKind;
 
+/// How many quota months from the anchor have the grace.
+pub const GRACE_MONTHS: u32 = 3;
+
 /// A plan record, as the store gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanRecord {
@@ -56,6 +59,11 @@ impl<'a> Plans<'a> {
         let mut anchors_ms: Vec<i64> = anchoring.map(|record| record.time_ms).collect();
         anchors_ms.dedup();
         Self { zone, records, as_of_ms, anchors_ms }
+    }
+
+    /// The first anchor of all, milliseconds since 1970 UTC; `None` where no plan has started.
+    pub fn first_anchor_ms(&self) -> Option<i64> {
+        self.anchors_ms.first().copied()
     }
 
     /// The quota month that runs; `None` where no plan has started.
@@ -110,7 +118,7 @@ fn terms(records: &[PlanRecord], anchor_ms: i64, bound_ms: i64) -> Option<&PlanR
 /// The first instant of the fourth quota month, if nothing cuts the first three: the end of the
 /// grace.
 pub fn grace_until_ms(zone: Zone, anchor_ms: i64) -> i64 {
-    quota_month_start(zone, anchor_ms, super::quota::GRACE_MONTHS + 1)
+    quota_month_start(zone, anchor_ms, GRACE_MONTHS + 1)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod error;
 mod load;
 mod migrate;
 mod progress;
+mod quota;
 mod reports;
 mod reports_assignments;
 mod reports_licenses;
@@ -26,6 +27,7 @@ mod scope;
 mod seats;
 mod settings;
 mod split_accounts;
+mod test_activity;
 mod write;
 
 pub use account_directory::AccountDirectory;

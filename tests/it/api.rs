@@ -12,5 +12,6 @@ mod late;
 mod operations;
 mod paging;
 mod polling;
+mod quota;
 mod seats;
 pub(crate) mod support;

@@ -19,7 +19,7 @@ use crate::store::{TestDatabase, day, hour, id, rows, source};
 use crate::support::seat_intervals;
 
 /// Expected answer of each recipe, with column names, in the document's order.
-const ANSWERS: [(&str, &str); 10] = [
+const ANSWERS: [(&str, &str); 11] = [
     (
         "1. Daily active users of an organization and all below it",
         "day\tactive_users\n2026-03-02\t3\n2026-03-03\t1\n2026-03-10\t1\n",
@@ -65,6 +65,11 @@ const ANSWERS: [(&str, &str); 10] = [
         "10. Why records were rejected, with an example of each",
         "reason\tpath\trecords\tfirst_offset\texample\nmissing_field\tid\t2\t4\t{}\n\
          invalid_json\t\t1\t3\t{\n",
+    ),
+    (
+        "11. Who runs out: the quota of every organization, the most used first",
+        "organization\tmonthly_quota\tused\tpercent_used\tstatus\tprojected_used\truns_out_on\n\
+         Quality\t100\t80\t80\twithin\t358\t2026-04-09\n",
     ),
 ];
 

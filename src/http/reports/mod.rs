@@ -6,5 +6,6 @@ pub(super) mod ingest;
 pub(super) mod licenses;
 pub(super) mod organizations;
 pub(super) mod quota;
+pub(super) mod quota_overview;
 pub(super) mod series;
 pub(super) mod test_activity;

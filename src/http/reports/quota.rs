@@ -4,7 +4,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use crate::core::calendar::{Zone, day_of};
+use crate::core::calendar::day_of;
 use crate::http::answers::{Made, Making, Report, ReportKind};
 use crate::http::reply::Form;
 use crate::http::reply::problem::Problem;
@@ -13,41 +13,12 @@ use crate::http::request::params::{
 };
 use crate::http::request::path::Organization;
 use crate::http::state::ApiState;
-use crate::report::period::{Pinned, stored_day};
+use crate::report::period::Pinned;
 use crate::report::query::Query;
-use crate::report::quota::{Figures, QuotaHistoryReport, QuotaReport, QuotaRequest, QuotaUsed};
+use crate::report::quota::{Figures, QuotaReport, QuotaRequest};
+use crate::report::quota_history::QuotaHistoryReport;
 use crate::report::subject::Answer;
-use crate::report::window::PlanRecord;
-
-/// What both reports are made of.
-struct Read {
-    zone: Zone,
-    records: Vec<PlanRecord>,
-    used: Vec<QuotaUsed>,
-    as_of_ms: i64,
-}
-
-impl Read {
-    fn figures(&self) -> Figures<'_> {
-        Figures {
-            zone: self.zone,
-            records: &self.records,
-            used: &self.used,
-            as_of_ms: self.as_of_ms,
-        }
-    }
-}
-
-async fn read(making: &Making<'_>, request: &QuotaRequest) -> Result<Read, Problem> {
-    let zone = making.zone;
-    let as_of_ms = request.as_of_ms(making.now_ms);
-    let as_of_day = stored_day(day_of(zone, as_of_ms));
-    let (records, used) = tokio::try_join!(
-        making.store().plan_records(making.account, &request.organization),
-        making.store().quota_used(making.account, &request.organization, as_of_day),
-    )?;
-    Ok(Read { zone, records, used, as_of_ms })
-}
+use crate::store::Scope;
 
 fn no_plan() -> Problem {
     Problem::not_found("The organization had no plan at that time.")
@@ -66,7 +37,11 @@ fn no_plan() -> Problem {
         OwnOrganizationParam,
         AsOfParam,
     ),
-    responses((status = 200, description = "The quota, and what is used of it", body = Answer<QuotaReport>)),
+    responses((
+        status = 200,
+        description = "The quota, what is used of it, and where that leads",
+        body = Answer<QuotaReport>,
+    )),
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn current(
@@ -92,9 +67,14 @@ impl Report for Quota {
     }
 
     async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
-        let read = read(making, &self.request).await?;
-        let report = QuotaReport::assemble(making.account, &self.request, &read.figures())
-            .ok_or_else(no_plan)?;
+        let Making { account, zone, now_ms, .. } = *making;
+        let organization = self.request.organization.as_str();
+        let as_of_ms = self.request.as_of_ms(now_ms);
+        let scope = Scope::Organizations(vec![organization]);
+        let mut facts = making.store().quota_facts(account, &scope, day_of(zone, as_of_ms)).await?;
+        let facts = facts.remove(organization).unwrap_or_default();
+        let figures = Figures::new(zone, &facts, as_of_ms);
+        let report = QuotaReport::assemble(account, organization, &figures).ok_or_else(no_plan)?;
         Made::json(&report)
     }
 }
@@ -149,8 +129,13 @@ impl Report for QuotaHistory {
     }
 
     async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
-        let read = read(making, &self.request).await?;
-        let report = QuotaHistoryReport::assemble(making.account, &self.request, &read.figures())
+        let Making { account, zone, now_ms, .. } = *making;
+        let organization = self.request.organization.as_str();
+        let as_of_ms = self.request.as_of_ms(now_ms);
+        let as_of_day = day_of(zone, as_of_ms);
+        let facts = making.store().quota_history_facts(account, organization, as_of_day).await?;
+        let figures = Figures::new(zone, &facts, as_of_ms);
+        let report = QuotaHistoryReport::assemble(account, organization, zone, &figures)
             .ok_or_else(no_plan)?;
         match self.format {
             Format::Json => Made::json(&report),

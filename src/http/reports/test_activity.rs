@@ -73,17 +73,8 @@ impl Report for TestActivity {
         let wanted = Wanted::by(&period);
         let (organization, project) =
             (self.request.organization.as_str(), self.request.project.as_deref());
-        let (counts, week) = tokio::try_join!(
-            making.store().test_counts(account, organization, project, wanted.points.as_ref()),
-            making.store().test_counts(
-                account,
-                organization,
-                project,
-                wanted.preceding_week.as_ref()
-            ),
-        )?;
-        let report =
-            TestActivityReport::assemble(account, &self.request, zone, &period, &counts, &week);
+        let counts = making.store().test_counts(account, organization, project, &wanted).await?;
+        let report = TestActivityReport::assemble(account, &self.request, zone, &period, counts);
         match self.format {
             Format::Json => Made::json(&report),
             Format::Csv { .. } => Ok(Made::csv(report.table())),

@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::http::reply::{CsvFile, Form};
 use crate::http::request::list_field::elements;
 use crate::report::query::{BadParameter, Query};
+use crate::report::quota::QuotaStatus;
 use crate::report::subject::IntervalName;
 
 /// The form of an answer.
@@ -244,6 +245,21 @@ pub(in crate::http) struct AssignmentParams {
     /// then organization id.
     #[param(inline)]
     sort: Option<SortName>,
+    /// How many rows a page has at most; by default 100. Not of CSV, which holds all rows.
+    #[param(minimum = 1, maximum = 1000, example = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before, of the same account and query. Not of CSV.
+    cursor: Option<String>,
+}
+
+/// Filter and page of the quota overview.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
+pub(in crate::http) struct QuotaOverviewParams {
+    /// Only organizations whose quota is used as far; `by_status` counts all of them.
+    #[param(inline)]
+    status: Option<QuotaStatus>,
     /// How many rows a page has at most; by default 100. Not of CSV, which holds all rows.
     #[param(minimum = 1, maximum = 1000, example = 100)]
     limit: Option<u32>,

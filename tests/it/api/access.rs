@@ -67,12 +67,16 @@ const KNOWN: [Caller; 8] = [
 ];
 
 /// The callers that may use an endpoint; others with a valid token get 403, and without one 401.
-const MATRIX: [(&str, &[Caller]); 13] = [
+const MATRIX: [(&str, &[Caller]); 14] = [
     ("/v1/accounts/{account_id}/licenses/history", &[AccountAdmin]),
     ("/v1/accounts/{account_id}/licenses/usage", &[AccountAdmin]),
     ("/v1/accounts/{account_id}/licenses/assignments", &[AccountAdmin]),
     (
         "/v1/accounts/{account_id}/organizations",
+        &[AccountAdmin, Owner, Admin, BillingManager, OtherOrganization],
+    ),
+    (
+        "/v1/accounts/{account_id}/quota",
         &[AccountAdmin, Owner, Admin, BillingManager, OtherOrganization],
     ),
     (
@@ -197,8 +201,23 @@ static GUARDED: LazyLock<Api> = LazyLock::new(|| {
     }
     api.count(&events[..2]);
     api.count(&events[2..]);
+    api.count(&tree());
     api
 });
+
+/// An account whose organizations lie below one another: top, middle, leaf.
+fn tree() -> Vec<String> {
+    let mut events = Vec::new();
+    for (id, parent) in [("top", None), ("middle", Some("top")), ("leaf", Some("middle"))] {
+        let data = json!({"account_id": "tree", "organization_id": id,
+            "name": format!("The {id}"), "parent_id": parent});
+        events.push(event("organization.updated", "2026-01-01T00:00:00Z", &data));
+        let data = json!({"account_id": "tree", "organization_id": id, "plan": "free",
+            "monthly_quota": 10});
+        events.push(event("plan.started", "2026-01-01T00:00:00Z", &data));
+    }
+    events
+}
 
 fn ask(path: &str, authorization: Option<&str>) -> Answer {
     let headers: Vec<(&str, &str)> =
@@ -296,6 +315,41 @@ fn others_see_their_own_organizations_alone() {
     assert_eq!(seen(AccountAdmin), ["42", "43"]);
     assert_eq!(seen(BillingManager), ["42"]);
     assert_eq!(seen(OtherOrganization), ["43"]);
+}
+
+#[test]
+fn others_see_the_quota_of_their_own_organizations_and_no_name_of_another() {
+    let own = |organizations: &[&str]| {
+        let grants: Vec<Value> = organizations
+            .iter()
+            .map(|id| json!({"account": "tree", "organization": id, "role": "owner"}))
+            .collect();
+        format!("Bearer {}", token(json!({"grants": grants})))
+    };
+    let paths = |organizations: &[&str], query: &str| -> Vec<String> {
+        let answer = ask(&format!("/v1/accounts/tree/quota{query}"), Some(&own(organizations)));
+        let report = answer.json();
+        assert_eq!(report["total"], report["rows"].as_array().unwrap().len());
+        assert_eq!(report["by_status"]["within"], report["total"]);
+        let rows = report["rows"].as_array().unwrap().iter();
+        rows.map(|row| row["organization"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(paths(&["leaf"], ""), ["The leaf"]);
+    assert_eq!(paths(&["middle", "leaf"], ""), ["The middle", "The middle / The leaf"]);
+    assert_eq!(paths(&["top", "leaf"], ""), ["The leaf", "The top"]);
+    assert_eq!(paths(&["top", "leaf"], "?organization_id=top"), ["The leaf", "The top"]);
+    assert_eq!(paths(&["middle", "leaf"], "?organization_id=leaf"), ["The middle / The leaf"]);
+    let csv = ask("/v1/accounts/tree/quota?format=csv", Some(&own(&["leaf"]))).text();
+    assert!(csv.contains("The leaf") && !csv.contains("middle"), "{csv}");
+    // A filter by an organization of others does not tell whether it is there.
+    for organization in ["top", "middle", "never-heard-of"] {
+        let path = format!("/v1/accounts/tree/quota?organization_id={organization}");
+        assert_eq!(ask(&path, Some(&own(&["leaf"]))).status, 403, "{organization}");
+    }
+    // Answers are kept by what a caller may see.
+    let rows = |header: &str| ask("/v1/accounts/tree/quota", Some(header)).json()["total"].clone();
+    let admin = format!("Bearer {}", token(grants("tree", None, "account_admin")));
+    assert_eq!([rows(&admin), rows(&own(&["top"])), rows(&own(&["leaf"]))], [3, 1, 1]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::support::{Answer, Api, event};
 
-const REPORTS: [&str; 10] = [
+const REPORTS: [&str; 12] = [
     "/v1/accounts/a/licenses/history",
     "/v1/accounts/a/licenses/history?organization_id=o",
     "/v1/accounts/a/licenses/usage",
@@ -15,6 +15,8 @@ const REPORTS: [&str; 10] = [
     "/v1/accounts/a/organizations/o/quota/history",
     "/v1/accounts/a/organizations/o/quota/history?format=csv",
     "/v1/accounts/a/organizations/o/test-activity?from=2026-03-01&to=2026-03-31",
+    "/v1/accounts/a/quota",
+    "/v1/accounts/a/quota?format=csv",
 ];
 
 /// The time at which the reports are asked for again and again, so that no midnight comes between.

@@ -2,9 +2,12 @@
 //! and the same.
 
 use seatmeter::core::calendar::{Day, Zone};
+use seatmeter::core::event::PlanKind;
 use seatmeter::report::assignments::{AssignmentsReport, AssignmentsRequest, SortKey};
-use seatmeter::report::period::DayRanges;
+use seatmeter::report::period::{DayRanges, PeriodRequest};
 use seatmeter::report::query::Query;
+use seatmeter::report::quota::QuotaFacts;
+use seatmeter::report::test_activity::Wanted;
 use seatmeter::report::tree::OrganizationTree;
 use seatmeter::store::{Scope, Series, Store};
 
@@ -172,4 +175,127 @@ async fn pages_of_assignments_are_those_of_the_view() {
         }
     }
     assert!(rows_seen > 100, "{rows_seen}");
+}
+
+/// Plan records, one a line, in the order of the log.
+fn plan_lines(facts: &QuotaFacts) -> String {
+    let line = |record: &seatmeter::report::window::PlanRecord| {
+        let kind = match record.kind {
+            PlanKind::Started => "started",
+            PlanKind::Upgraded => "upgraded",
+            PlanKind::Adjusted => "adjusted",
+        };
+        let quota = record.monthly_quota.map_or("\\N".to_owned(), |quota| quota.to_string());
+        format!("{}\t{kind}\t{}\t{quota}\n", record.time_ms, record.plan)
+    };
+    facts.records.iter().map(line).collect()
+}
+
+/// Used tests by quota month, one a line.
+fn used_lines(facts: &QuotaFacts) -> String {
+    let mut lines: Vec<_> = facts
+        .used
+        .iter()
+        .map(|row| (row.anchor_ms, row.month, row.used, row.used_to_as_of))
+        .collect();
+    lines.sort_unstable();
+    let line =
+        |(anchor_ms, month, used, to_as_of)| format!("{anchor_ms}\t{month}\t{used}\t{to_as_of}\n");
+    lines.into_iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn plans_and_what_is_used_are_those_of_the_views() {
+    let database = filled().await;
+    let store = database.store();
+    let mut used = 0;
+    for as_of_day in [0, 12, 31, 33, 34, 40].map(day) {
+        let all = store.quota_facts("acme", &Scope::Account, as_of_day).await.unwrap();
+        for organization in ORGANIZATIONS {
+            let history = store.quota_history_facts("acme", organization, as_of_day).await.unwrap();
+            let viewed = database.text(&format!(
+                "SELECT toUnixTimestamp64Milli(time), kind, plan, monthly_quota FROM plans WHERE \
+                 account_id = 'acme' AND organization_id = '{organization}' \
+                 ORDER BY time, source, offset"
+            ));
+            assert_eq!(plan_lines(&history), viewed, "{organization}");
+            let viewed = database.text(&format!(
+                "SELECT toUnixTimestamp64Milli(anchor) AS a, month AS m, used, used_to_last_day \
+                 FROM quota_months(account = 'acme', organization = '{organization}', \
+                 last_day = '{as_of_day}') ORDER BY a, m"
+            ));
+            assert_eq!(used_lines(&history), viewed, "{organization} {as_of_day}");
+            let scope = Scope::Organizations(vec![organization]);
+            let alone = store.quota_facts("acme", &scope, as_of_day).await.unwrap();
+            let (alone, among_all) = (alone.get(organization), all.get(organization));
+            let facts = |facts: Option<&QuotaFacts>| {
+                let facts = facts.cloned().unwrap_or_default();
+                (plan_lines(&facts), used_lines(&facts), facts.week_tests)
+            };
+            assert_eq!(facts(alone), facts(among_all), "{organization} {as_of_day}");
+            let (plans, running, week) = facts(alone);
+            assert_eq!(plans, plan_lines(&history));
+            let viewed = database.text(&format!(
+                "SELECT toUnixTimestamp64Milli(anchor) AS a, month AS m, sum(used), sum(used) \
+                 FROM quota_usage_daily WHERE account_id = 'acme' \
+                 AND organization_id = '{organization}' \
+                 AND day BETWEEN toDate('{as_of_day}') - 40 AND '{as_of_day}' \
+                 GROUP BY anchor, month ORDER BY a, m"
+            ));
+            assert_eq!(running, viewed, "{organization} {as_of_day}");
+            let viewed = database.text(&format!(
+                "SELECT sum(run) FROM test_executions_daily WHERE account_id = 'acme' \
+                 AND organization_id = '{organization}' \
+                 AND day BETWEEN toDate('{as_of_day}') - 7 AND toDate('{as_of_day}') - 1"
+            ));
+            assert_eq!(format!("{week}\n"), viewed, "{organization} {as_of_day}");
+            used += week;
+        }
+    }
+    assert!(used > 0, "tests ran");
+}
+
+#[tokio::test]
+async fn tests_of_days_are_those_of_the_view() {
+    let database = filled().await;
+    let store = database.store();
+    let mut tests = 0;
+    for asked in [
+        "as_of=2026-04-10T12:00:00Z&from=2026-03-01&to=2026-04-10",
+        "as_of=2026-04-04T12:00:00Z&from=2026-03-02&to=2026-03-02",
+        "as_of=2026-04-10T12:00:00Z&from=2020-01-01&to=2021-12-31&interval=year",
+    ] {
+        let mut query = Query::parse(Some(asked)).unwrap();
+        let period = PeriodRequest::take(&mut query).unwrap().resolve(Zone::UTC, 0).unwrap();
+        let wanted = Wanted::by(&period);
+        for (organization, project) in ORGANIZATIONS
+            .into_iter()
+            .flat_map(|id| [None, Some("p1"), Some("p2")].map(|project| (id, project)))
+        {
+            let mut counts =
+                store.test_counts("acme", organization, project, &wanted).await.unwrap();
+            counts.sort_unstable_by_key(|count| count.day);
+            let found: Vec<String> = counts
+                .iter()
+                .map(|c| format!("{}\t{}\t{}\t{}", c.day, c.run, c.uploaded, c.duration_ms))
+                .collect();
+            // The view takes consecutive days: each is asked for once.
+            let mut viewed = std::collections::BTreeSet::new();
+            for (first, last) in wanted.ranges() {
+                let first_days: Vec<String> =
+                    (first.0..=last.0).map(|day| format!("'{}'", Day(day))).collect();
+                let text = database.text(&format!(
+                    "SELECT first_day, run, uploaded, duration_ms FROM test_activity(\
+                     account = 'acme', organization = '{organization}', project = '{}', \
+                     first_days = [{}], last_day = '{last}')",
+                    project.unwrap_or_default(),
+                    first_days.join(", ")
+                ));
+                viewed.extend(text.lines().map(str::to_owned));
+            }
+            assert_eq!(found, viewed.into_iter().collect::<Vec<_>>(), "{asked} {organization}");
+            tests += counts.iter().map(|count| count.run).sum::<u64>();
+        }
+    }
+    assert!(tests > 0, "tests ran");
 }
