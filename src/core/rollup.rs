@@ -170,6 +170,23 @@ impl LaneRows {
             && self.quota_usage.is_empty())
     }
 
+    /// The days of accounts that got users, each once; to be written once the users are
+    /// acknowledged, and before the progress of accounts.
+    pub fn active_days(&self) -> Vec<ActiveDay<'_>> {
+        let upto = self.progress.next_offset;
+        let mut days: Vec<ActiveDay<'_>> = Vec::new();
+        for row in &self.active_users {
+            let day = ActiveDay { account: &row.account, day: row.day, upto };
+            // Rows of one account stand together, mostly of one day.
+            if days.last() != Some(&day) {
+                days.push(day);
+            }
+        }
+        days.sort_unstable();
+        days.dedup();
+        days
+    }
+
     /// Number of rows, all tables together.
     pub fn row_count(&self) -> usize {
         self.account_moves.len()
@@ -248,6 +265,20 @@ pub struct ActiveUsers {
     /// a treemap of hashed keys takes some 300 bytes a key, and a flush holds the keys of all
     /// users.
     pub users: Vec<u64>,
+}
+
+/// How far the lane has counted the active users of an account's day: those of all records below
+/// `upto` are stored before this row. Merged by `max` of `upto`.
+///
+/// A reader keeps what it has made of a day under the `upto` of all sources, which it has read
+/// before. Since bitmaps are never loaded, each event of the day that a lane applies anew yields
+/// its user again, and with it this row; so what a dead flush has stored is announced too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ActiveDay<'r> {
+    pub account: &'r Id,
+    pub day: Day,
+    /// The lane's next offset at the drain.
+    pub upto: u64,
 }
 
 /// Tests of one project on one day, as one source has counted them so far. Merged by `max` of each

@@ -8,7 +8,7 @@
 //! the instant. Whatever is kept is forgotten within a minute, so that a repair by hand shows.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -24,6 +24,7 @@ use super::directory::{AGE_MAX, Directory, KnownAccount};
 use super::look::{Look, Looks};
 use super::places::{Place, Places};
 use super::reply::{self, Form};
+use super::usage_parts::{Basis, Dated, UsageParts};
 use crate::core::calendar::{Day, Zone, day_of};
 use crate::core::topics::Topic;
 use crate::http::reply::problem::Problem;
@@ -31,7 +32,7 @@ use crate::report::csv::Table;
 use crate::report::period::Pinned;
 use crate::report::tree::OrganizationTree;
 use crate::report::value;
-use crate::store::{Scope, Store};
+use crate::store::{AccountVersions, Scope, Store};
 use crate::telemetry::http::{self as telemetry, AnsweredBy};
 
 /// Bytes of answers that are kept, at most.
@@ -119,12 +120,38 @@ pub(super) struct Making<'a> {
     pub(super) now_ms: i64,
     store: &'a Store,
     known: &'a KnownAccount,
+    versions: &'a AccountVersions,
+    parts: &'a UsageParts,
+    /// When the oldest was read of what the report is made of, or before.
+    read_at: Mutex<Instant>,
     _place: Place,
 }
 
 impl Making<'_> {
     pub(super) fn store(&self) -> &Store {
         self.store
+    }
+
+    /// Parts of the license usage that are kept.
+    pub(super) fn parts(&self) -> &UsageParts {
+        self.parts
+    }
+
+    /// What they are made from.
+    pub(super) fn basis(&self) -> Basis<'_> {
+        Basis {
+            store: self.store,
+            account: self.account,
+            versions: self.versions,
+            organizations: self.tree().ids().len(),
+        }
+    }
+
+    /// Takes figures into the report, which is as old as the oldest of them.
+    pub(super) fn take<T>(&self, (figures, read_at): Dated<T>) -> T {
+        let mut oldest = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *oldest = read_at.min(*oldest);
+        figures
     }
 
     /// The account's organizations.
@@ -208,6 +235,7 @@ pub(super) struct Answers {
     /// Places for streamed answers.
     exports: Places,
     kept: Cache<Key, Kept>,
+    parts: UsageParts,
 }
 
 struct UntilExpired;
@@ -232,7 +260,8 @@ impl Answers {
             .expire_after(UntilExpired)
             .build();
         let directory = Directory::new(store.clone(), reports.clone());
-        Self { store, looks, directory, reports, exports, kept }
+        let parts = UsageParts::new();
+        Self { store, looks, directory, reports, exports, kept, parts }
     }
 
     /// Answers the question.
@@ -328,13 +357,18 @@ impl Answers {
             now_ms: asked.now_ms,
             store: &self.store,
             known: &asked.known,
+            versions: &asked.look.versions,
+            parts: &self.parts,
+            // What is known of the account was read before the report.
+            read_at: Mutex::new(asked.known.read_at),
             _place: place,
         };
         self.store.sync_topics(R::KIND.topics()).await?;
         let made = report.make(&making).await?;
         let expires_at = match asked.moment {
-            // What is known of the account was read before the report.
-            Moment::Any | Moment::Day(_) => asked.known.read_at + AGE_MAX,
+            Moment::Any | Moment::Day(_) => {
+                *making.read_at.lock().unwrap_or_else(PoisonError::into_inner) + AGE_MAX
+            }
             Moment::Look(_) => self.looks.good_until(&asked.look),
         };
         let (tag, body, unkept) = match made {

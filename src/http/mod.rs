@@ -25,6 +25,7 @@ mod reset;
 mod router;
 mod server;
 mod state;
+mod usage_parts;
 
 pub use auth::{Access, Auth};
 pub use openapi::document as openapi_document;

@@ -29,8 +29,8 @@ use crate::http::reply::problem::{self, ProblemDocument};
     ),
     servers((url = "/", description = "The server that this description comes from")),
     paths(
-        crate::http::reports::licenses::history,
-        crate::http::reports::licenses::usage,
+        crate::http::reports::license_history::history,
+        crate::http::reports::license_usage::report,
         crate::http::reports::assignments::list,
         crate::http::reports::organizations::list,
         crate::http::reports::quota_overview::list,

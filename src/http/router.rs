@@ -22,7 +22,8 @@ use super::{dashboard, docs, log, openapi, operations};
 use crate::http::page_file::PagePolicy;
 use crate::http::reply::problem::Problem;
 use crate::http::reports::{
-    assignments, ingest, licenses, organizations, quota, quota_overview, test_activity,
+    assignments, ingest, license_history, license_usage, organizations, quota, quota_overview,
+    test_activity,
 };
 
 /// How long a browser may call the API before it asks again whether it may: the longest that any
@@ -50,12 +51,12 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::new(
             "/v1/accounts/{account_id}/licenses/history",
             Access::AccountAdmin,
-            get(licenses::history),
+            get(license_history::history),
         ),
         Endpoint::new(
             "/v1/accounts/{account_id}/licenses/usage",
             Access::AccountAdmin,
-            get(licenses::usage),
+            get(license_usage::report),
         ),
         Endpoint::new(
             "/v1/accounts/{account_id}/licenses/assignments",

@@ -18,8 +18,8 @@ const LIMIT_MAX: u32 = 1000;
 /// How many rows a page has where the request does not say.
 const LIMIT_DEFAULT: u32 = 100;
 
-/// The longest inactivity that can be asked for, days.
-const INACTIVE_DAYS_MAX: u32 = 100_000;
+/// The longest inactivity, and the longest time that a seat is held, that can be asked for, days.
+const DAYS_MAX: u32 = 100_000;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -38,8 +38,20 @@ pub struct AssignmentsRequest {
     pub activated: Option<bool>,
     /// Never used, or last before `as_of` less that many times 24 hours.
     pub inactive_days: Option<u32>,
+    /// Assigned at or before `as_of` less that many times 24 hours.
+    pub held_days: Option<u32>,
     pub sort: Sort,
     as_of_ms: Option<i64>,
+}
+
+/// The instants that filters go by, milliseconds since 1970 UTC; `None` where a filter is not asked
+/// for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Before it lies the last use of an inactive seat.
+    pub inactive_before_ms: Option<i64>,
+    /// At or before it the seat was assigned.
+    pub held_since_ms: Option<i64>,
 }
 
 /// A page of them.
@@ -152,7 +164,8 @@ impl AssignmentsRequest {
             email_part: query.take_text("email")?.map(|part| search_key(&part)),
             status: status.unwrap_or(StatusFilter::Active),
             activated,
-            inactive_days: query.take_number("inactive_days", 0..=INACTIVE_DAYS_MAX)?,
+            inactive_days: query.take_number("inactive_days", 0..=DAYS_MAX)?,
+            held_days: query.take_number("held_days", 0..=DAYS_MAX)?,
             sort: query
                 .take_parsed("sort", Sort::parse)?
                 .unwrap_or(Sort { key: SortKey::User, descending: false }),
@@ -162,19 +175,21 @@ impl AssignmentsRequest {
 
     /// Whether the rows change as now moves on.
     pub fn pinned(&self) -> Pinned {
-        if self.inactive_days.is_some() && self.as_of_ms.is_none() {
-            Pinned::Never
-        } else {
-            Pinned::Always
-        }
+        let goes_by_instant = self.inactive_days.is_some() || self.held_days.is_some();
+        if goes_by_instant && self.as_of_ms.is_none() { Pinned::Never } else { Pinned::Always }
     }
 
-    /// The instant before which the last use of an inactive seat lies, milliseconds since 1970 UTC;
-    /// `None` where inactivity is not asked for.
-    pub fn inactive_before_ms(&self, now_ms: i64) -> Option<i64> {
-        let days = i64::from(self.inactive_days?);
-        // No use lies outside, so an instant beyond asks for the same.
-        Some((self.as_of_ms.unwrap_or(now_ms) - days * DAY_MS).clamp(0, EVENT_TIME_MAX_MS))
+    /// The instants that the filters go by. `now_ms` stands in for an `as_of` that was not given.
+    pub fn bounds(&self, now_ms: i64) -> Bounds {
+        // Nothing happens outside, so an instant beyond asks for the same.
+        let before_as_of = |days: u32| {
+            let as_of_ms = self.as_of_ms.unwrap_or(now_ms);
+            (as_of_ms - i64::from(days) * DAY_MS).clamp(0, EVENT_TIME_MAX_MS)
+        };
+        Bounds {
+            inactive_before_ms: self.inactive_days.map(before_as_of),
+            held_since_ms: self.held_days.map(before_as_of),
+        }
     }
 
     /// The order of the rows, in words that differ from those of any other.
@@ -184,7 +199,7 @@ impl AssignmentsRequest {
 
     /// Names the account and everything that decides which rows there are and how they are ordered.
     fn scope(&self, account: &str) -> String {
-        let fields: [&dyn std::fmt::Debug; 10] = [
+        let fields: [&dyn std::fmt::Debug; 11] = [
             &account,
             &self.organization,
             &self.license_source,
@@ -193,6 +208,7 @@ impl AssignmentsRequest {
             &self.status,
             &self.activated,
             &self.inactive_days,
+            &self.held_days,
             &self.sort,
             &self.as_of_ms,
         ];
@@ -370,6 +386,8 @@ mod tests {
             ("activated=1", "activated"),
             ("inactive_days=-1", "inactive_days"),
             ("inactive_days=100001", "inactive_days"),
+            ("held_days=-1", "held_days"),
+            ("held_days=100001", "held_days"),
             ("sort=name", "sort"),
             ("sort=--user", "sort"),
             ("limit=0", "limit"),
@@ -394,7 +412,13 @@ mod tests {
         let (_, second) = page(&format!("limit=5&sort=email&cursor={cursor}")).unwrap();
         let position = second.after.unwrap();
         assert_eq!((position.key, position.user_id), (SortValue::Null, "1".to_owned()));
-        for other in ["sort=-email", "sort=user", "sort=email&status=all", "sort=email&user=x"] {
+        for other in [
+            "sort=-email",
+            "sort=user",
+            "sort=email&status=all",
+            "sort=email&user=x",
+            "sort=email&held_days=1",
+        ] {
             assert_eq!(
                 page(&format!("{other}&cursor={cursor}")).map(drop),
                 Err("cursor".to_owned()),
@@ -420,15 +444,29 @@ mod tests {
     }
 
     #[test]
-    fn inactivity_counts_24_hours_a_day_back_from_as_of() {
-        let (request, _) = page("inactive_days=30&as_of=2026-06-20T12:00:00Z").unwrap();
-        assert_eq!(
-            Instant(request.inactive_before_ms(0).unwrap()).to_string(),
-            "2026-05-21T12:00:00.000Z"
-        );
-        let (request, _) = page("inactive_days=100000").unwrap();
-        assert_eq!(request.inactive_before_ms(1), Some(0));
-        assert_eq!(page("").unwrap().0.inactive_before_ms(1), None);
+    fn a_day_is_24_hours_back_from_as_of() {
+        let bounds = |raw: &str, now_ms| page(raw).unwrap().0.bounds(now_ms);
+        let as_of = "as_of=2026-06-20T12:00:00Z";
+        let found = bounds(&format!("inactive_days=30&held_days=1&{as_of}"), 0);
+        let text = |time_ms: Option<i64>| Instant(time_ms.unwrap()).to_string();
+        assert_eq!(text(found.inactive_before_ms), "2026-05-21T12:00:00.000Z");
+        assert_eq!(text(found.held_since_ms), "2026-06-19T12:00:00.000Z");
+        let none = Bounds { inactive_before_ms: None, held_since_ms: None };
+        assert_eq!(bounds("inactive_days=100000", 1).inactive_before_ms, Some(0));
+        assert_eq!(bounds("held_days=100000", 1), Bounds { held_since_ms: Some(0), ..none });
+        assert_eq!(bounds("", 1), none);
+    }
+
+    #[test]
+    fn rows_that_go_by_the_instant_change_as_now_moves_on() {
+        for (raw, pinned) in [
+            ("", Pinned::Always),
+            ("inactive_days=1", Pinned::Never),
+            ("held_days=1", Pinned::Never),
+            ("held_days=1&as_of=2026-06-20T12:00:00Z", Pinned::Always),
+        ] {
+            assert_eq!(page(raw).unwrap().0.pinned(), pinned, "{raw}");
+        }
     }
 
     #[test]

@@ -98,7 +98,8 @@ impl PeriodRequest {
                 }
             })
             .collect();
-        Ok(Period { interval: self.interval, from, to, as_of_day, slices })
+        let edge_ms = day_start(zone, to.plus_days(1)).min(as_of_ms);
+        Ok(Period { interval: self.interval, from, to, as_of_day, edge_ms, slices })
     }
 }
 
@@ -113,6 +114,9 @@ pub struct Period {
     pub to: Day,
     /// The day of `as_of`.
     pub as_of_day: Day,
+    /// The instant that the whole of it is judged at: the end of its last day, or `as_of` if that
+    /// is earlier.
+    pub edge_ms: i64,
     /// The buckets that have begun at `as_of`, in order.
     pub slices: Vec<Slice>,
 }
@@ -153,7 +157,7 @@ impl Slice {
 }
 
 /// Consecutive ranges of days to ask the store about, named by their first days.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DayRanges {
     /// The first day of each, ascending; never empty. Each range ends before the next one starts.
     pub first_days: Vec<Day>,
@@ -162,6 +166,11 @@ pub struct DayRanges {
 }
 
 impl DayRanges {
+    /// How many days they are together.
+    pub fn count(&self) -> usize {
+        usize::try_from(self.last_day.0 - self.first_days[0].0 + 1).unwrap_or(0)
+    }
+
     /// One range; `None` where no event can lie in it.
     pub fn single(first: Day, last: Day) -> Option<Self> {
         let (first, last) = (first.max(EVENT_DAY_MIN), last.min(EVENT_DAY_MAX));
@@ -170,6 +179,16 @@ impl DayRanges {
 }
 
 impl Period {
+    /// The instant at which the store is asked about the whole of it.
+    pub fn stored_edge_ms(&self) -> i64 {
+        self.edge_ms.clamp(0, EVENT_TIME_MAX_MS)
+    }
+
+    /// How many days its daily figures cover; 0 where it lies ahead of `as_of`.
+    pub fn counted_days(&self) -> u64 {
+        self.slices.iter().map(Slice::counted_days).sum()
+    }
+
     /// The instants at which the store is asked, ascending, each once. Empty if no bucket has
     /// begun.
     pub fn edges_ms(&self) -> Vec<i64> {

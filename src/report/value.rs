@@ -78,6 +78,11 @@ impl Hundredths {
         Self((numerator * 200 + denominator) / (denominator * 2))
     }
 
+    /// `part` as a percentage of `whole`, rounded down to two decimals; `None` of a whole of 0.
+    pub fn share(part: u64, whole: u64) -> Option<Self> {
+        (u128::from(part) * 10_000).checked_div(u128::from(whole)).map(Self)
+    }
+
     /// `part` as a percentage of `whole`, rounded down to two decimals, so that 100 means reached.
     /// Of a whole of 0 it is 0 while the part is 0, else 100.
     pub fn percent(part: u64, whole: u64) -> Self {
@@ -158,6 +163,16 @@ mod tests {
         assert_eq!(Hundredths::percent(2, 3).to_string(), "66.66");
         assert_eq!(Hundredths::percent(99_999, 100_000).to_string(), "99.99");
         assert_eq!(Hundredths::percent(u64::MAX, 1).to_string(), "1844674407370955161500.00");
+    }
+
+    #[test]
+    fn a_share_is_rounded_down() {
+        let share = |part, whole| Hundredths::share(part, whole).map(|share| share.to_string());
+        assert_eq!(share(2, 3).as_deref(), Some("66.66"));
+        assert_eq!(share(0, 3).as_deref(), Some("0.00"));
+        assert_eq!(share(3, 2).as_deref(), Some("150.00"));
+        assert_eq!(share(1, 0), None);
+        assert_eq!(share(u64::MAX, 1).as_deref(), Some("1844674407370955161500.00"));
     }
 
     #[test]

@@ -32,7 +32,7 @@ const fn tables(topic: Topic) -> &'static [&'static str] {
         Topic::Directory => &["directory_state", "organizations_seen", "zone_facts"],
         Topic::Seats => &["license_facts", "seat_facts", "seat_intervals"],
         Topic::Uses => &["seat_intervals"],
-        Topic::Activity => &["active_users_by_account_state", "active_users_state"],
+        Topic::Activity => &["active_days", "active_users_by_account_state", "active_users_state"],
         Topic::Tests => &["plan_facts", "quota_usage_state", "test_executions_state"],
     }
 }

@@ -37,33 +37,43 @@ FROM \
     HAVING NOT max(s.superseded) AND NOT min(tupleElement(s.opened, 'is_unknown')) \
 ) AS i $joins";
 
-/// The latest names and addresses of users, with what they are searched by.
-const USERS: &str = "\
-LEFT JOIN \
+/// One field of the users, with what it is searched by. Reading in the order of the key and taking
+/// the first row of each finds the latest value without a hash table; the users are then distinct.
+const USERS_BY_FIELD: &str = "\
+LEFT ANY JOIN \
 ( \
-    SELECT d.entity_id AS user_id, maxIf(d.value, d.field = 'name') AS name, maxIf(d.value, \
-    d.field = 'email') AS email, \
-        maxIf(d.search_key, d.field = 'name') AS name_key, maxIf(d.search_key, d.field = 'email') \
-        AS email_key \
+    SELECT u.entity_id AS user_id, tupleElement(u.latest, 'value') AS $field, \
+        tupleElement(u.latest, 'search_key') AS $field_key \
+    FROM directory_state AS u \
+    WHERE u.account_id = {account:String} AND u.entity = 'user' AND u.field = '$field' \
+    ORDER BY u.account_id, u.entity, u.organization_id, u.entity_id, u.field, \
+        tupleElement(u.latest, 'time') DESC, tupleElement(u.latest, 'source') DESC, \
+        tupleElement(u.latest, 'offset') DESC \
+    LIMIT 1 BY u.entity_id \
+) AS n ON n.user_id = i.user_id";
+
+/// Both fields of the users.
+const USERS: &str = "\
+LEFT ANY JOIN \
+( \
+    SELECT d.entity_id AS user_id, maxIf(d.value, d.field = 'name') AS name, \
+        maxIf(d.value, d.field = 'email') AS email, \
+        maxIf(d.search_key, d.field = 'name') AS name_key, \
+        maxIf(d.search_key, d.field = 'email') AS email_key \
     FROM \
     ( \
-        SELECT u.entity_id AS entity_id, u.field AS field, tupleElement(u.latest, 'value') AS \
-        value, \
+        SELECT u.entity_id AS entity_id, u.field AS field, \
+            tupleElement(u.latest, 'value') AS value, \
             tupleElement(u.latest, 'search_key') AS search_key \
         FROM directory_state AS u \
-        WHERE u.account_id = {account:String} AND u.entity = 'user'$field \
+        WHERE u.account_id = {account:String} AND u.entity = 'user' \
         ORDER BY u.account_id, u.entity, u.organization_id, u.entity_id, u.field, \
-        tupleElement(u.latest, 'time') DESC, \
-            tupleElement(u.latest, 'source') DESC, tupleElement(u.latest, 'offset') DESC \
+            tupleElement(u.latest, 'time') DESC, tupleElement(u.latest, 'source') DESC, \
+            tupleElement(u.latest, 'offset') DESC \
         LIMIT 1 BY u.entity_id, u.field \
     ) AS d \
     GROUP BY d.entity_id \
 ) AS n ON n.user_id = i.user_id";
-
-const USER_COLUMNS: &str = ", \
-    if(n.name = '', i.user_id, n.name) AS user, nullIf(n.email, '') AS email, \
-    multiIf(n.name_key != '', n.name_key, n.name != '', n.name, i.user_id) AS user_search_key, \
-    if(n.email_key = '', n.email, n.email_key) AS email_search_key";
 
 const OPENED: &str = "\
 SELECT s.organization_id AS organization_id, s.user_id AS user_id, toUnixTimestamp64Milli(s.start) \
@@ -205,8 +215,7 @@ impl Store {
         // The organization is chosen above.
         let mut anywhere = request.clone();
         anywhere.organization = None;
-        let inactive_before_ms = request.inactive_before_ms(now_ms);
-        let filters = filters(&anywhere, inactive_before_ms.is_some());
+        let filters = filters(&anywhere);
         let kind = ranks.map(|_| "UInt64");
         let continued = after.map_or_else(String::new, |after| {
             format!(" WHERE {}", continuation(request.sort, after, kind))
@@ -222,7 +231,7 @@ impl Store {
             ORDER BY {} LIMIT {{limit:UInt64}}",
             order(request.sort)
         );
-        let mut query = with_filters(self.read(&sql), account, &anywhere, inactive_before_ms);
+        let mut query = with_filters(self.read(&sql), account, &anywhere, request.bounds(now_ms));
         if let Scope::Organizations(ids) = scope {
             query = query.param("organizations", ids);
         }
@@ -336,44 +345,51 @@ impl Store {
 /// The latest seats of the scope, with what the request's order and filters need; `is_ranked`
 /// brings the organizations' ranks.
 fn seats_sql(request: &AssignmentsRequest, scope: &Scope<'_>, is_ranked: bool) -> String {
-    let by_user = matches!(request.sort.key, SortKey::User);
-    let by_email = matches!(request.sort.key, SortKey::Email);
-    let (has_name, has_email) =
-        (by_user || request.user_part.is_some(), by_email || request.email_part.is_some());
-    let field = match (has_name, has_email) {
-        (true, false) => " AND u.field = 'name'",
-        (false, true) => " AND u.field = 'email'",
-        _ => "",
-    };
-    let mut columns = if has_name || has_email { USER_COLUMNS.to_owned() } else { String::new() };
-    let joins = if has_name || has_email { USERS.replace("$field", field) } else { String::new() };
-    let has_source = request.license_source.is_some();
-    if has_source {
+    let (mut columns, joins) = user_sql(request);
+    let mut opened = "";
+    if request.license_source.is_some() {
         columns += ", i.license_source AS license_source";
+        opened = ", tupleElement(min(s.opened), 'license_source') AS license_source";
     }
     if is_ranked {
         columns += ", transform(i.organization_id, {ranked:Array(String)}, {ranks:Array(UInt64)}, \
             toUInt64(0)) \
             AS organization";
     }
+    let filter = match scope {
+        Scope::Account => "",
+        Scope::Organizations(_) => " AND s.organization_id IN {organizations:Array(String)}",
+    };
     SEATS
         .replace("$columns", &columns)
         .replace("$joins", &joins)
-        .replace(
-            "$opened",
-            if has_source {
-                ", tupleElement(min(s.opened), 'license_source') AS license_source"
-            } else {
-                ""
-            },
-        )
-        .replace(
-            "$filter",
-            match scope {
-                Scope::Account => "",
-                Scope::Organizations(_) => {
-                    " AND s.organization_id IN {organizations:Array(String)}"
-                }
-            },
-        )
+        .replace("$opened", opened)
+        .replace("$filter", filter)
+}
+
+/// Columns and join of what order and filters need of the users, and of nothing else.
+fn user_sql(request: &AssignmentsRequest) -> (String, String) {
+    let has_name = request.sort.key == SortKey::User || request.user_part.is_some();
+    let has_email = request.sort.key == SortKey::Email || request.email_part.is_some();
+    let mut columns = String::new();
+    if has_name {
+        columns += ", if(n.name = '', i.user_id, n.name) AS user";
+    }
+    if request.user_part.is_some() {
+        columns += ", multiIf(n.name_key != '', n.name_key, n.name != '', n.name, i.user_id) AS \
+            user_search_key";
+    }
+    if has_email {
+        columns += ", nullIf(n.email, '') AS email";
+    }
+    if request.email_part.is_some() {
+        columns += ", if(n.email_key = '', n.email, n.email_key) AS email_search_key";
+    }
+    let joins = match (has_name, has_email) {
+        (true, true) => USERS.to_owned(),
+        (true, false) => USERS_BY_FIELD.replace("$field", "name"),
+        (false, true) => USERS_BY_FIELD.replace("$field", "email"),
+        (false, false) => String::new(),
+    };
+    (columns, joins)
 }

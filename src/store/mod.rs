@@ -8,10 +8,12 @@
 mod account_directory;
 mod account_versions;
 mod active_users;
+mod assigned;
 mod assignment_page;
 mod client;
 mod deployment;
 mod error;
+mod license_history;
 mod load;
 mod migrate;
 mod progress;
@@ -19,35 +21,36 @@ mod quota;
 mod reports;
 mod reports_assignments;
 mod reports_licenses;
-mod reports_series;
 mod row_binary;
 mod rows;
 mod schema;
 mod scope;
-mod seats;
 mod settings;
 mod split_accounts;
 mod test_activity;
+mod usage_views;
 mod write;
 
 pub use account_directory::AccountDirectory;
 pub use account_versions::{AccountVersions, TopicVersion};
+pub use assigned::AssignedSeats;
 pub use client::{ServerVersion, Store, VERSION_MIN};
 pub use error::StoreError;
 pub use migrate::{MigrateError, MigrationReport};
 pub use progress::{ProgressRow, StoredProgress, ZoneClaim};
 pub use reports_assignments::{AssignmentStream, AssignmentsHash};
-pub use reports_series::SeriesStream;
 pub use schema::{DOCUMENTED_VIEWS, Migration, View, migrations, views};
-pub use scope::{Scope, Series};
+pub use scope::{Scope, Series, Who};
 pub use settings::PINNED;
 pub use split_accounts::{SplitAccount, SplitAccounts};
+pub use usage_views::SeriesStream;
 pub use write::{TableWritten, Written};
 
 /// Every table that rollups, facts and progress are written to.
-pub const TABLES: [&str; 16] = [
+pub const TABLES: [&str; 17] = [
     "account_moves",
     "account_progress",
+    "active_days",
     "active_users_by_account_state",
     "active_users_state",
     "directory_state",

@@ -9,7 +9,7 @@ use super::client::Store;
 use super::error::StoreError;
 use super::reports::instant;
 use crate::report::assignments::{
-    Assignment, AssignmentStatus, AssignmentsRequest, Page, Sort, SortKey, StatusFilter,
+    Assignment, AssignmentStatus, AssignmentsRequest, Bounds, Page, Sort, SortKey, StatusFilter,
 };
 use crate::report::cursor::{Position, SortValue};
 use crate::report::value::Instant;
@@ -146,9 +146,8 @@ impl Store {
         request: &AssignmentsRequest,
         now_ms: i64,
     ) -> Result<AssignmentsHash, StoreError> {
-        let inactive_before_ms = request.inactive_before_ms(now_ms);
-        let sql = format!("{HASH}{}", filters(request, inactive_before_ms.is_some()));
-        let query = with_filters(self.read(&sql), account, request, inactive_before_ms);
+        let sql = format!("{HASH}{}", filters(request));
+        let query = with_filters(self.read(&sql), account, request, request.bounds(now_ms));
         self.within(query.fetch_one()).await
     }
 
@@ -177,14 +176,13 @@ impl Store {
         now_ms: i64,
         limit: &str,
     ) -> Query {
-        let inactive_before_ms = request.inactive_before_ms(now_ms);
-        let filters = filters(request, inactive_before_ms.is_some());
+        let filters = filters(request);
         let continued = after.map_or_else(String::new, |position| {
             format!(" WHERE {}", continuation(request.sort, position, None))
         });
         let order = order(request.sort);
         let sql = format!("{COLUMNS} {FILTERED}{filters}) AS r{continued} ORDER BY {order}{limit}");
-        let query = with_filters(self.read(&sql), account, request, inactive_before_ms);
+        let query = with_filters(self.read(&sql), account, request, request.bounds(now_ms));
         if let Some(position) = after { with_position(query, position) } else { query }
     }
 }
@@ -205,7 +203,7 @@ pub(super) fn with_filters(
     query: Query,
     account: &str,
     request: &AssignmentsRequest,
-    inactive_before_ms: Option<i64>,
+    bounds: Bounds,
 ) -> Query {
     let mut query = query.param("account", account);
     let texts = [
@@ -219,14 +217,17 @@ pub(super) fn with_filters(
             query = query.param(name, value);
         }
     }
-    if let Some(before_ms) = inactive_before_ms {
+    if let Some(before_ms) = bounds.inactive_before_ms {
         query = query.param("inactive_before", instant(before_ms));
+    }
+    if let Some(since_ms) = bounds.held_since_ms {
+        query = query.param("held_since", instant(since_ms));
     }
     query
 }
 
 /// The condition that the rows meet.
-pub(super) fn filters(request: &AssignmentsRequest, inactive: bool) -> String {
+pub(super) fn filters(request: &AssignmentsRequest) -> String {
     let mut conditions: Vec<&str> = Vec::new();
     if request.organization.is_some() {
         conditions.push("has(a.ancestors, {organization:String})");
@@ -250,11 +251,14 @@ pub(super) fn filters(request: &AssignmentsRequest, inactive: bool) -> String {
         Some(false) => conditions.push("NOT a.activated"),
         None => {}
     }
-    if inactive {
+    if request.inactive_days.is_some() {
         conditions.push(
             "(isNull(a.last_active_use) OR a.last_active_use < \
             {inactive_before:DateTime64(3, 'UTC')})",
         );
+    }
+    if request.held_days.is_some() {
+        conditions.push("a.last_assignment <= {held_since:DateTime64(3, 'UTC')}");
     }
     if conditions.is_empty() {
         String::new()

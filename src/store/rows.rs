@@ -6,7 +6,7 @@ use super::row_binary::RowBuffer;
 use crate::core::event::PlanKind;
 use crate::core::id::Id;
 use crate::core::rollup::{
-    AccountMove, AccountProgress, ActiveUsers, DirectoryEntry, Entity, Field, LaneRows,
+    AccountMove, AccountProgress, ActiveDay, ActiveUsers, DirectoryEntry, Entity, Field, LaneRows,
     LicenseFact, OrganizationSeen, PlanFact, QuotaUsage, RejectedRecord, SeatFact, SeatFactKind,
     SeatInterval, SeatOpened, Source, TestExecutions, ZoneFact,
 };
@@ -112,6 +112,18 @@ impl TableRow for ActiveUsers {
         out.optional_id(self.organization.as_ref());
         out.day(self.day);
         out.bitmap(&self.users);
+    }
+}
+
+impl TableRow for ActiveDay<'_> {
+    const TABLE: &'static str = "active_days";
+    const COLUMNS: &'static str = "account_id, day, source, upto";
+
+    fn encode(&self, source: &Source, out: &mut RowBuffer) {
+        out.id(self.account);
+        out.day(self.day);
+        out.string(source.as_str());
+        out.u64(self.upto);
     }
 }
 

@@ -47,6 +47,7 @@ static TABLE_FILES: &[(&str, &str)] = &embed! { "tables":
     "0018_zone_claims"
     "0019_account_progress"
     "0020_account_moves"
+    "0021_active_days"
 };
 
 /// Name and text of every file in `schemas/clickhouse/views`, each after the views that it reads; a

@@ -1,5 +1,7 @@
 //! Which organizations of an account a query counts.
 
+use clickhouse::query::Query;
+
 /// Bytes of ids that a parameter carries, at most. ClickHouse refuses a form field of more than 128
 /// KiB (`http_max_field_value_size`); each byte of an id may become two.
 const IDS_BYTES_MAX: usize = 48 * 1024;
@@ -55,6 +57,77 @@ impl<'a> Series<'a> {
 
     pub(super) fn indices(&self) -> &[u32] {
         &self.indices
+    }
+}
+
+/// Whom a query tells of.
+#[derive(Clone, Debug)]
+pub enum Who<'a> {
+    /// The account, whatever organization its events named.
+    Account,
+    /// Each of the series.
+    Series(Series<'a>),
+}
+
+impl<'a> Who<'a> {
+    /// The scope as one series, which goes by the empty text; `None` where a query cannot name it.
+    pub fn of(scope: &Scope<'a>) -> Option<Self> {
+        match scope {
+            Scope::Account => Some(Self::Account),
+            Scope::Organizations(ids) => Series::new(vec![("", ids.clone())]).map(Self::Series),
+        }
+    }
+
+    /// Nothing can be told.
+    pub(super) fn is_nobody(&self) -> bool {
+        matches!(self, Self::Series(series) if series.organizations.is_empty())
+    }
+
+    /// The organization of the series of this number, empty where there is one series alone.
+    pub(super) fn head(&self, index: u32) -> String {
+        match self {
+            Self::Account => String::new(),
+            Self::Series(series) => {
+                series.heads.get(index as usize).copied().unwrap_or_default().to_owned()
+            }
+        }
+    }
+
+    /// SQL for the number of the series of a row, by the column that names its organization.
+    pub(super) fn index_of(&self, organization: &str) -> String {
+        match self {
+            Self::Series(series) if series.heads.len() > 1 => format!(
+                "transform({organization}, {{organizations:Array(String)}}, \
+                {{indices:Array(UInt32)}}, toUInt32(0))"
+            ),
+            _ => "toUInt32(0)".to_owned(),
+        }
+    }
+
+    /// SQL that continues a condition on rows `s`.
+    pub(super) fn filter(&self) -> &'static str {
+        match self {
+            Self::Account => "",
+            Self::Series(_) => " AND s.organization_id IN {organizations:Array(String)}",
+        }
+    }
+
+    /// The table of active users.
+    pub(super) fn users_table(&self) -> &'static str {
+        match self {
+            Self::Account => "active_users_by_account_state",
+            Self::Series(_) => "active_users_state",
+        }
+    }
+
+    /// Binds what the pieces of SQL name.
+    pub(super) fn bind(&self, query: Query) -> Query {
+        match self {
+            Self::Account => query,
+            Self::Series(series) => query
+                .param("organizations", series.organizations())
+                .param("indices", series.indices()),
+        }
     }
 }
 

@@ -2,13 +2,14 @@
 //! when it is stored.
 //!
 //! ```text
-//! moves of accounts -> all other rows, at once -> progress of accounts
+//! moves of accounts -> all other rows, at once -> active days -> progress of accounts
 //!     (then the progress of sources)
 //! ```
 //!
 //! A move lost after rows were stored that had been judged by it would hide a split account; of the
 //! moves those come last which say no more than that an account was met, because what is told once
-//! is not told again. The progress of an account says that its rows are there.
+//! is not told again. An active day says that its users are there, the progress of an account that
+//! all its rows are.
 
 use std::borrow::Borrow;
 
@@ -19,8 +20,8 @@ use super::client::Store;
 use super::error::StoreError;
 use super::rows::{DirectoryRow, EncodedTable, TableRow, encode_rows};
 use crate::core::rollup::{
-    AccountMove, AccountProgress, ActiveUsers, LaneRows, LicenseFact, OrganizationSeen, PlanFact,
-    QuotaUsage, RejectedRecord, SeatFact, SeatInterval, Source, TestExecutions, ZoneFact,
+    AccountMove, AccountProgress, ActiveDay, ActiveUsers, LaneRows, LicenseFact, OrganizationSeen,
+    PlanFact, QuotaUsage, RejectedRecord, SeatFact, SeatInterval, Source, TestExecutions, ZoneFact,
 };
 
 /// Bytes handed to the HTTP client at once, so that a large flush is not copied whole into its
@@ -48,7 +49,7 @@ pub struct TableWritten {
 impl Store {
     /// Writes the rows of one flush, merged over all lanes into one INSERT per table that has rows,
     /// and more only where they are too large for one: the moves of accounts first, then all other
-    /// tables at once, then the progress of accounts. All INSERTs have ended when this returns. It
+    /// tables at once, then the active days and the progress of accounts. All INSERTs have ended when this returns. It
     /// does not write the progress of sources.
     ///
     /// # Errors
@@ -79,9 +80,11 @@ impl Store {
         ];
         let results = join_all(writes).await;
         let mut tables: Vec<TableWritten> = results.into_iter().collect::<Result<_, _>>()?;
+        let days = active_days(lanes);
+        let days = self.insert_rows::<ActiveDay<'_>>(days.into_iter()).await?;
         let progress =
             self.insert_rows::<AccountProgress>(of(lanes, |lane| &lane.account_progress)).await?;
-        tables.extend([moves_here, met, progress]);
+        tables.extend([moves_here, met, days, progress]);
         Ok(Written { tables: tables.into_iter().filter(|written| written.rows > 0).collect() })
     }
 
@@ -124,4 +127,13 @@ fn of<'a, R: 'a>(
     rows: impl Fn(&'a LaneRows) -> &'a Vec<R> + 'a,
 ) -> impl Iterator<Item = (&'a Source, &'a R)> {
     lanes.iter().flat_map(move |lane| rows(lane).iter().map(|row| (&lane.source, row)))
+}
+
+/// The active days of all lanes.
+fn active_days(lanes: &[LaneRows]) -> Vec<(&Source, ActiveDay<'_>)> {
+    let mut days = Vec::new();
+    for lane in lanes {
+        days.extend(lane.active_days().into_iter().map(|row| (&lane.source, row)));
+    }
+    days
 }

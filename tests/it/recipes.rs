@@ -19,7 +19,7 @@ use crate::store::{TestDatabase, day, hour, id, rows, source};
 use crate::support::seat_intervals;
 
 /// Expected answer of each recipe, with column names, in the document's order.
-const ANSWERS: [(&str, &str); 11] = [
+const ANSWERS: [(&str, &str); 14] = [
     (
         "1. Daily active users of an organization and all below it",
         "day\tactive_users\n2026-03-02\t3\n2026-03-03\t1\n2026-03-10\t1\n",
@@ -70,6 +70,21 @@ const ANSWERS: [(&str, &str); 11] = [
         "11. Who runs out: the quota of every organization, the most used first",
         "organization\tmonthly_quota\tused\tpercent_used\tstatus\tprojected_used\truns_out_on\n\
          Quality\t100\t80\t80\twithin\t358\t2026-04-09\n",
+    ),
+    (
+        "12. Active users of a month in one row",
+        "active_users\tpeak_daily_active_users\tpeak_day\taverage_daily_active_users\n\
+         3\t3\t2026-03-02\t0.16\n",
+    ),
+    (
+        "13. The greatest number of seats assigned in each month, and the worst overage",
+        "month_end\tpurchased\tassigned\tpeak_assigned\tpeak_overage\n\
+         2026-02-28\t5\t2\t2\t0\n2026-03-31\t8\t4\t4\t0\n2026-04-30\t8\t3\t4\t0\n",
+    ),
+    (
+        "14. Seats that could be reclaimed, by organization",
+        "organization_id\torganization\tassigned\treclaimable\tshare\n\
+         42\tQuality\t2\t1\t50\n43\tQuality / Mobile\t1\t1\t100\n",
     ),
 ];
 

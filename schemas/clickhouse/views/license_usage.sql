@@ -1,17 +1,19 @@
 -- Parameterized: license_usage(account = 'acme', organization = '', first_days = ['2026-02-01', '2026-03-01'], last_day = '2026-03-31').
--- The whole account is read from its own rollup, which is much smaller than those of its organizations.
+-- With one range it is the summary of the period. The whole account is read from its own rollup, which is much smaller than those of its organizations.
 CREATE OR REPLACE VIEW license_usage /*on cluster*/
 AS SELECT
     arrayLast(first -> first <= d.day, {first_days:Array(Date)}) AS first_day,
-    groupBitmapMerge(d.users) AS active_users,
+    groupBitmapMerge(d.day_users) AS active_users,
     max(d.active_users) AS peak_daily_active_users,
-    sum(d.active_users) AS active_user_days
+    argMax(d.day, (d.active_users, -toInt32(d.day))) AS peak_day,
+    sum(d.active_users) AS active_user_days,
+    groupBitmapMergeState(d.day_users) AS users
 FROM
 (
     SELECT
         s.day AS day,
-        groupBitmapMergeState(s.users) AS users,
-        groupBitmapMerge(s.users) AS active_users
+        groupBitmapMergeState(s.users) AS day_users,
+        finalizeAggregation(day_users) AS active_users
     FROM
     (
         SELECT
@@ -45,4 +47,4 @@ SETTINGS
     join_use_nulls = 0,
     prefer_column_name_to_alias = 0,
     transform_null_in = 0
-COMMENT 'Active users of consecutive ranges of days, each named by its first day, the last one ending on last_day: distinct users, the busiest day, and the sum over the days; ranges without activity have no row; for parameters account, organization (and all below it; empty for the whole account), first_days (ascending) and last_day'
+COMMENT 'Active users of consecutive ranges of days, each named by its first day, the last one ending on last_day: distinct users, those of the busiest day, the first such day, the sum over the days, and the users for groupBitmapMerge; ranges without activity have no row; for parameters account, organization (and all below it; empty for the whole account), first_days (ascending) and last_day'

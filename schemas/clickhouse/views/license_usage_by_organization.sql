@@ -4,16 +4,18 @@ CREATE OR REPLACE VIEW license_usage_by_organization /*on cluster*/
 AS SELECT
     d.child_id AS organization_id,
     arrayLast(first -> first <= d.day, {first_days:Array(Date)}) AS first_day,
-    groupBitmapMerge(d.merged_users) AS active_users,
+    groupBitmapMerge(d.day_users) AS active_users,
     max(d.active_users) AS peak_daily_active_users,
-    sum(d.active_users) AS active_user_days
+    argMax(d.day, (d.active_users, -toInt32(d.day))) AS peak_day,
+    sum(d.active_users) AS active_user_days,
+    groupBitmapMergeState(d.day_users) AS users
 FROM
 (
     SELECT
         m.child_id AS child_id,
         s.day AS day,
-        groupBitmapMergeState(s.users) AS merged_users,
-        finalizeAggregation(merged_users) AS active_users
+        groupBitmapMergeState(s.users) AS day_users,
+        finalizeAggregation(day_users) AS active_users
     FROM active_users_state AS s
     INNER JOIN organization_children(account = {account:String}, organization = {organization:String}) AS m
         ON m.organization_id = s.organization_id

@@ -3,7 +3,8 @@
 
 pub(super) mod assignments;
 pub(super) mod ingest;
-pub(super) mod licenses;
+pub(super) mod license_history;
+pub(super) mod license_usage;
 pub(super) mod organizations;
 pub(super) mod quota;
 pub(super) mod quota_overview;

@@ -2,6 +2,7 @@
 //! into memory.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::response::Response;
@@ -9,16 +10,23 @@ use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use sha2::{Digest as _, Sha256};
 
-use crate::core::calendar::Zone;
+use crate::core::calendar::{Zone, day_of};
 use crate::http::answers::{Making, Streaming};
-use crate::http::reply;
+use crate::http::directory::KnownAccount;
 use crate::http::reply::problem::Problem;
 use crate::http::reply::stream;
+use crate::http::reply::{self, Form};
+use crate::http::request::params::Format;
 use crate::http::state::ApiState;
-use crate::report::licenses::{UsageByOrganizationReport, UsageRequest, UsageSeries, Wanted};
+use crate::report::csv::{BYTE_ORDER_MARK, Table};
+use crate::report::license_usage::{UsageByOrganizationReport, UsageRequest, UsageSeries, Wanted};
 use crate::report::period::Period;
+use crate::report::tree::OrganizationTree;
 use crate::report::value::Instant;
 use crate::store::{SeriesStream, Store, StoreError};
+
+/// The name of the CSV export.
+pub(in crate::http) const FILE_NAME: &str = "license-usage";
 
 /// Bytes that are sent at once, about.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -38,14 +46,15 @@ struct Comparison<'a> {
 pub(in crate::http) async fn tag(
     making: &Making<'_>,
     request: &UsageRequest,
+    format: Format,
     period: &Period,
     children: &[&str],
 ) -> Result<String, Problem> {
     let Making { account, zone, .. } = *making;
     let comparison = Comparison { account, request, zone, period, children, data_through: None };
+    let mut chunks = Chunks::new(making.store(), &comparison, format)?;
     let mut hash = Sha256::new();
-    let mut chunks = Chunks::new(making.store(), &comparison)?;
-    while let Some(chunk) = chunks.series().await? {
+    while let Some(chunk) = chunks.series(making.tree()).await? {
         hash.update(&chunk);
     }
     Ok(reply::tag_of(hash))
@@ -57,6 +66,7 @@ pub(in crate::http) async fn stream(
     state: &ApiState,
     account: &str,
     request: UsageRequest,
+    format: Format,
     streaming: Streaming,
 ) -> Result<Response, Problem> {
     let Streaming { tag, known, now_ms, data_through, place } = streaming;
@@ -71,8 +81,39 @@ pub(in crate::http) async fn stream(
         children: &children,
         data_through,
     };
-    let chunks = Chunks::new(state.store(), &comparison)?;
-    Ok(reply::json_stream(&tag, stream::body(place, chunks.whole(), state.request_timeout())))
+    let chunks = Chunks::new(state.store(), &comparison, format)?;
+    let body = stream::body(place, chunks.whole(Arc::clone(&known)), state.request_timeout());
+    Ok(match format.form(FILE_NAME) {
+        Form::Json => reply::json_stream(&tag, body),
+        Form::Csv(file) => reply::csv_stream(&tag, file, day_of(zone, now_ms), body),
+    })
+}
+
+/// How a series becomes bytes.
+enum Writing {
+    Json {
+        /// No series was written yet.
+        is_first: bool,
+    },
+    Csv(Table),
+}
+
+impl Writing {
+    fn write(&mut self, series: &UsageSeries, tree: &OrganizationTree, chunk: &mut Vec<u8>) {
+        match self {
+            Self::Json { is_first } => {
+                if !std::mem::take(is_first) {
+                    chunk.push(b',');
+                }
+                serde_json::to_writer(chunk, series)
+                    .expect("strings and numbers can be written as JSON");
+            }
+            Self::Csv(table) => {
+                series.write_into(table, tree);
+                chunk.extend(table.take_bytes());
+            }
+        }
+    }
 }
 
 /// The answer, piece by piece.
@@ -81,6 +122,7 @@ struct Chunks {
     /// Still to be written, in order.
     children: VecDeque<String>,
     rows: SeriesStream,
+    writing: Writing,
     /// What comes before the series, until it is taken.
     head: Option<Vec<u8>>,
     /// What comes behind them, until it is taken.
@@ -88,54 +130,64 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn new(store: &Store, comparison: &Comparison<'_>) -> Result<Self, Problem> {
+    fn new(store: &Store, comparison: &Comparison<'_>, format: Format) -> Result<Self, Problem> {
         let Comparison { account, request, zone, period, children, data_through } = *comparison;
-        let rows = store.license_usage_series(
-            account,
-            request.organization.as_deref(),
-            &Wanted::by(period),
-        )?;
-        // The series are the last field of the report, so that what lies around them is an answer
-        // without any.
-        let empty =
-            UsageByOrganizationReport::assemble(account, request, zone, period, &[], &[].into());
-        let mut head = reply::serialized(&empty)?;
-        head.truncate(head.len() - b"]}".len());
-        let mut tail = b"],\"data_through\":".to_vec();
-        tail.extend(reply::serialized(&data_through)?);
-        tail.push(b'}');
+        let organization = request.organization.as_deref();
+        let rows = store.license_usage_series(account, organization, &Wanted::by(period))?;
+        let (writing, head, tail) = match format {
+            Format::Json => {
+                // The series are the last field of the report, so that what lies around them is an
+                // answer without any.
+                let empty = UsageByOrganizationReport::assemble(
+                    account,
+                    request,
+                    zone,
+                    period,
+                    &[],
+                    &[].into(),
+                );
+                let mut head = reply::serialized(&empty)?;
+                head.truncate(head.len() - b"]}".len());
+                let mut tail = b"],\"data_through\":".to_vec();
+                tail.extend(reply::serialized(&data_through)?);
+                tail.push(b'}');
+                (Writing::Json { is_first: true }, head, Some(tail))
+            }
+            Format::Csv { byte_order_mark } => {
+                let mut table = UsageByOrganizationReport::empty_table();
+                let mark = if byte_order_mark { BYTE_ORDER_MARK } else { b"" };
+                let head = [mark, &table.take_bytes()].concat();
+                (Writing::Csv(table), head, None)
+            }
+        };
         Ok(Self {
             period: period.clone(),
             children: children.iter().map(|&id| id.to_owned()).collect(),
             rows,
+            writing,
             head: Some(head),
-            tail: Some(tail),
+            tail,
         })
     }
 
-    fn whole(self) -> impl Stream<Item = Result<Bytes, StoreError>> {
-        try_unfold(self, async |mut chunks| {
-            let chunk = match chunks.series().await? {
+    fn whole(self, known: Arc<KnownAccount>) -> impl Stream<Item = Result<Bytes, StoreError>> {
+        try_unfold((self, known), async |(mut chunks, known)| {
+            let chunk = match chunks.series(&known.tree).await? {
                 Some(chunk) => Some(chunk),
                 None => chunks.tail.take(),
             };
-            Ok(chunk.map(|chunk| (Bytes::from(chunk), chunks)))
+            Ok(chunk.map(|chunk| (Bytes::from(chunk), (chunks, known))))
         })
     }
 
     /// The next bytes of all that depends on the data; `None` after the last.
-    async fn series(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut first = self.head.is_some();
+    async fn series(&mut self, tree: &OrganizationTree) -> Result<Option<Vec<u8>>, StoreError> {
         let mut chunk = self.head.take().unwrap_or_default();
         while chunk.len() < CHUNK_BYTES {
             let Some(organization) = self.children.pop_front() else { break };
             let rows = self.rows.rows_of(&organization).await?;
-            if !std::mem::take(&mut first) {
-                chunk.push(b',');
-            }
             let series = UsageSeries::assemble(organization, &self.period, &rows);
-            serde_json::to_writer(&mut chunk, &series)
-                .expect("strings and numbers can be written as JSON");
+            self.writing.write(&series, tree, &mut chunk);
         }
         Ok((!chunk.is_empty()).then_some(chunk))
     }

@@ -241,6 +241,10 @@ pub(in crate::http) struct AssignmentParams {
     /// Only seats that were never used, or last before `as_of` less that many times 24 hours.
     #[param(minimum = 0, maximum = 100_000, example = 30)]
     inactive_days: Option<u32>,
+    /// Only seats that were assigned at or before `as_of` less that many times 24 hours: so that
+    /// new starters do not look idle.
+    #[param(minimum = 0, maximum = 100_000, example = 30)]
+    held_days: Option<u32>,
     /// The order, `-` first for descending; by default `user`. Nulls come last, ties go by user id,
     /// then organization id.
     #[param(inline)]

@@ -155,7 +155,7 @@ fn every_parameter_that_is_described_is_taken() {
         "status" => "all",
         "activated" => "true",
         "bom" => "false",
-        "inactive_days" | "limit" => "1",
+        "inactive_days" | "held_days" | "limit" => "1",
         "sort" => "-last_active_use",
         other => panic!("{other} has no example here"),
     };

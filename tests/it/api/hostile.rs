@@ -78,7 +78,7 @@ fn unknown_and_repeated_parameters_are_named() {
 fn each_endpoint_takes_its_own_parameters_alone() {
     let cases = [
         ("/licenses/history", "group_by=organization", "group_by"),
-        ("/licenses/history", "format=csv", "format"),
+        ("/licenses/history", "held_days=1", "held_days"),
         ("/licenses/usage", "project_id=1", "project_id"),
         ("/licenses/assignments", "from=2026-01-01", "from"),
         ("/licenses/assignments", "interval=day", "interval"),
@@ -137,6 +137,8 @@ fn bad_values_are_named() {
         ("/licenses/assignments", "limit=-1", "limit"),
         ("/licenses/assignments", "limit=1e3", "limit"),
         ("/licenses/assignments", "inactive_days=99999999999999999999999", "inactive_days"),
+        ("/licenses/assignments", "held_days=1.5", "held_days"),
+        ("/licenses/history", "format=xml", "format"),
         ("/licenses/assignments", "activated=yes", "activated"),
         ("/licenses/assignments", "status=ACTIVE", "status"),
         ("/licenses/assignments", "sort=user,email", "sort"),
@@ -248,7 +250,8 @@ fn far_dates_are_answered() {
         "{ACCOUNT}/organizations/o/test-activity?from=0001-01-01&to=0999-01-01&interval=year"
     ));
     TARGET.report(&format!(
-        "{ACCOUNT}/licenses/assignments?inactive_days=100000&as_of=1970-01-01T00:00:00Z"
+        "{ACCOUNT}/licenses/assignments?inactive_days=100000&held_days=100000\
+        &as_of=1970-01-01T00:00:00Z"
     ));
     for far in ["as_of=0001-01-01T00:00:00Z", "as_of=9999-12-31T23:59:59Z"] {
         for path in [
@@ -259,7 +262,7 @@ fn far_dates_are_answered() {
         ] {
             TARGET.report(&format!("{ACCOUNT}/{path}?{far}"));
         }
-        TARGET.report(&format!("{ACCOUNT}/licenses/assignments?inactive_days=1&{far}"));
+        TARGET.report(&format!("{ACCOUNT}/licenses/assignments?inactive_days=1&held_days=1&{far}"));
     }
     let month = TARGET
         .report(&format!("{ACCOUNT}/organizations/o/quota?as_of=9999-12-31T00:00:00Z"))["window"]

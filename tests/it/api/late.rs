@@ -34,7 +34,7 @@ const LISTINGS: [&str; 8] = [
     "sort=-organization&status=all&organization_id=o0",
     "sort=last_assignment&status=revoked",
     "sort=-last_active_use&activated=true&status=all&license_source=a",
-    "sort=last_active_use&status=all&inactive_days=3&as_of=AS_OF&organization_id=o1",
+    "sort=last_active_use&status=all&inactive_days=3&held_days=1&as_of=AS_OF&organization_id=o1",
 ];
 
 fn path(report: &str) -> String {

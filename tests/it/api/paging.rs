@@ -164,6 +164,44 @@ fn inactivity_is_never_used_or_last_used_before() {
 }
 
 #[test]
+fn held_seats_were_assigned_at_or_before() {
+    // Two users each were assigned their seats on 10, 11, 12, 13 and 14 January.
+    let held = |days: u32, as_of: &str| {
+        list(&format!("status=all&organization_id=o&held_days={days}&as_of={as_of}"))["total"]
+            .clone()
+    };
+    assert_eq!(held(5, "2026-01-17T00:00:00Z"), 6);
+    assert_eq!(held(5, "2026-01-16T23:59:59.999Z"), 4, "by a millisecond");
+    assert_eq!(held(0, "2026-01-14T00:00:00Z"), 10);
+    assert_eq!(held(100_000, "2026-01-17T00:00:00Z"), 0);
+    let reclaimed = "status=active&inactive_days=6&held_days=10&as_of=2026-01-28T00:00:00Z";
+    // Of the seats assigned up to 18 January: u1 was last active on 21 January, u0, u2, u4, u6 and
+    // u8 never; the seat of u1 in p is revoked.
+    let mut users = keys(&list(&format!("{reclaimed}&organization_id=o")));
+    users.sort_unstable();
+    assert_eq!(users, ["u0/o", "u1/o", "u2/o", "u4/o", "u6/o", "u8/o"]);
+}
+
+#[test]
+fn pages_total_and_export_agree_on_held_seats() {
+    let query = "status=all&sort=-last_assignment&held_days=5&as_of=2026-01-17T00:00:00Z";
+    let (mut rows, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = list(&format!("{query}&limit=5{cursor}"));
+        assert_eq!(page["total"], 12);
+        rows.extend(keys(&page));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        let other = query.replace("held_days=5", "held_days=4");
+        let path = format!("/v1/accounts/a/licenses/assignments?{other}&cursor={next}");
+        assert_eq!(ASSIGNED.get(&path).json()["parameter"], "cursor");
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(rows.len(), 12);
+    let csv = ASSIGNED.get(&format!("/v1/accounts/a/licenses/assignments?{query}&format=csv"));
+    assert_eq!(csv.text().lines().count(), 13);
+}
+
+#[test]
 fn a_cursor_is_good_for_its_account_and_query_alone() {
     let first = list("status=all&limit=1&sort=user");
     let cursor = first["next_cursor"].as_str().unwrap();

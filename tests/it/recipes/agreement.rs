@@ -9,7 +9,8 @@ use seatmeter::report::query::Query;
 use seatmeter::report::quota::QuotaFacts;
 use seatmeter::report::test_activity::Wanted;
 use seatmeter::report::tree::OrganizationTree;
-use seatmeter::store::{Scope, Series, Store};
+use seatmeter::report::usage_parts::{Parts, RangeUsers};
+use seatmeter::store::{Scope, Series, Store, Who};
 
 use super::settings::deep_tree;
 use super::{acme, second_source};
@@ -89,16 +90,19 @@ async fn seats_and_users_of_organizations_are_those_of_the_views() {
     for organization in [None].into_iter().chain(ORGANIZATIONS.map(Some)) {
         let scope =
             organization.map_or(Scope::Account, |id| Scope::Organizations(tree.subtree(id)));
-        let seats = store.seats_at("acme", organization, &scope, &edges_ms).await.unwrap();
-        let mut viewed = store.license_history("acme", organization, &edges_ms).await.unwrap();
-        viewed.sort_unstable_by_key(|count| count.edge_ms);
+        let seats = store.seat_history("acme", organization, &scope, &edges_ms).await.unwrap();
+        let viewed = store.license_history("acme", organization, &edges_ms).await.unwrap();
         assert_eq!(seats, viewed, "{organization:?}");
         found += seats.last().unwrap().assigned;
-        let mut users =
-            store.active_users_in("acme", organization, &scope, Some(&days)).await.unwrap();
+        let who = Who::of(&scope).unwrap();
+        let assigned = store.assigned_at("acme", &who, &edges_ms).await.unwrap().by_series;
+        let assigned = assigned.into_values().next().unwrap_or(vec![0; edges_ms.len()]);
+        assert!(assigned.iter().eq(viewed.iter().map(|at| &at.assigned)), "{organization:?}");
+        let users = store.active_users_of("acme", &who, &days).await.unwrap();
+        let mut users = users.into_iter().next().map(|(_, users)| users).unwrap_or_default();
         let mut viewed = store.active_users("acme", organization, Some(&days)).await.unwrap();
-        users.sort_unstable_by_key(|row| row.first_day);
-        viewed.sort_unstable_by_key(|row| row.first_day);
+        users.buckets.sort_unstable();
+        viewed.buckets.sort_unstable();
         assert_eq!(users, viewed, "{organization:?}");
         compare_series(store, &tree, organization, &edges_ms, &days).await;
     }
@@ -118,20 +122,49 @@ async fn compare_series(
         assert_eq!(organization, Some("c1"), "a circle alone is read by the view");
         return;
     };
-    let mut seats = store.assigned_by_series("acme", &series, edges_ms).await.unwrap();
     let mut viewed = store.seats_by_organization("acme", organization, edges_ms).await.unwrap();
-    for rows in [&mut seats, &mut viewed] {
-        rows.retain(|(_, _, assigned)| *assigned > 0);
-        rows.sort_unstable();
-    }
-    assert_eq!(seats, viewed, "{organization:?}");
-    let mut users = store.active_users_by_series("acme", &series, Some(days)).await.unwrap();
+    viewed.retain(|(_, _, assigned)| *assigned > 0);
+    viewed.sort_unstable();
+    let who = Who::Series(series);
+    compare_parts(store, &who, days).await;
+    let assigned = store.assigned_at("acme", &who, edges_ms).await.unwrap().by_series;
+    let mut assigned: Vec<_> = assigned
+        .iter()
+        .flat_map(|(id, counts)| {
+            edges_ms.iter().zip(counts).map(move |(&edge_ms, &count)| (id.clone(), edge_ms, count))
+        })
+        .filter(|(_, _, assigned)| *assigned > 0)
+        .collect();
+    assigned.sort_unstable();
+    assert_eq!(assigned, viewed, "{organization:?}");
+    let mut users = store.active_users_of("acme", &who, days).await.unwrap();
     let mut viewed =
         store.active_users_by_organization("acme", organization, Some(days)).await.unwrap();
     for rows in [&mut users, &mut viewed] {
-        rows.sort_unstable_by(|a, b| (&a.0, a.1.first_day).cmp(&(&b.0, b.1.first_day)));
+        rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        rows.iter_mut().for_each(|(_, users)| users.buckets.sort_unstable());
     }
     assert_eq!(users, viewed, "{organization:?}");
+}
+
+/// The whole as its parts make it up.
+async fn compare_parts(store: &Store, who: &Who<'_>, days: &DayRanges) {
+    let parts = Parts::of(days);
+    let mut read = Vec::new();
+    for part in [parts.past.as_ref(), parts.current.as_ref(), Some(&parts.latest)] {
+        read.push(match part {
+            Some(days) => store.user_keys_of("acme", who, days).await.unwrap(),
+            None => [].into(),
+        });
+    }
+    let none = RangeUsers::default();
+    for (head, mut users) in store.active_users_of("acme", who, days).await.unwrap() {
+        let [past, current, latest] = [0, 1, 2].map(|part| read[part].get(&head).unwrap_or(&none));
+        let mut joined = parts.join(past, current, latest);
+        joined.buckets.sort_unstable();
+        users.buckets.sort_unstable();
+        assert_eq!(joined, users, "{head}");
+    }
 }
 
 #[tokio::test]
@@ -145,6 +178,7 @@ async fn pages_of_assignments_are_those_of_the_view() {
         "&user=n",
         "&license_source=acme",
         "&activated=true",
+        "&held_days=5&as_of=2026-03-06T00:00:00Z",
     ];
     let mut rows_seen = 0;
     for key in SortKey::ALL.map(SortKey::as_str) {

@@ -35,6 +35,18 @@ pub(super) fn account_progress(drains: &[LaneRows]) -> Option<Statement> {
     (!rows.is_empty()).then_some(Statement { rows, upto: Vec::new() })
 }
 
+/// The INSERT before that: the days whose users these drains hold.
+pub(super) fn active_days(drains: &[LaneRows]) -> Option<Statement> {
+    let of = |drain: &LaneRows| {
+        let days = drain.active_days().into_iter().map(|row| {
+            Row::ActiveDay(drain.source.clone(), row.account.clone(), row.day, row.upto)
+        });
+        days.collect::<Vec<_>>()
+    };
+    let rows: Vec<Row> = drains.iter().flat_map(of).collect();
+    (!rows.is_empty()).then_some(Statement { rows, upto: Vec::new() })
+}
+
 /// What one partition has counted of one account.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counted {

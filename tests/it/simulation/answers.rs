@@ -41,6 +41,8 @@ enum Half {
 pub(super) struct Reader {
     half: Option<Half>,
     kept: BTreeMap<(Question, Version), View>,
+    /// Active users of an account's day, by what the day stood at before they were read.
+    kept_days: BTreeMap<(&'static str, String, u64), View>,
 }
 
 /// The topics whose figures make up an answer. A seat that ends cuts its last use.
@@ -58,6 +60,16 @@ fn questions() -> impl Iterator<Item = Question> {
 fn look(store: &MemoryStore) -> BTreeMap<Question, Version> {
     let version = |question: Question| store.accounts.version(question.0, &topics_of(question));
     questions().map(|question| (question, version(question))).collect()
+}
+
+/// The rows of active users by day.
+fn by_day(activity: &View) -> BTreeMap<String, View> {
+    let mut days: BTreeMap<String, View> = BTreeMap::new();
+    for (key, users) in activity.rows() {
+        let (_, day) = key.rsplit_once(' ').expect("a key ends with the day");
+        days.entry(day.to_owned()).or_default().insert(key.to_owned(), users.to_owned());
+    }
+    days
 }
 
 /// What a reader finds, by question.
@@ -107,12 +119,46 @@ impl Driver<'_> {
                 self.reader.half = Some(first(&self.store));
                 return Ok(());
             }
-            Some(Half::Looked(versions)) => (versions, read(&self.store)),
+            Some(Half::Looked(versions)) => (versions, self.read_by_day()),
             Some(Half::Read(answers)) => (look(&self.store), answers),
         };
         for (question, answer) in answers {
             let version = versions[&question].clone();
             self.reader.kept.entry((question, version)).or_insert(answer);
+        }
+        Ok(())
+    }
+
+    /// What a reader finds who keeps active users by day.
+    fn read_by_day(&mut self) -> Answers {
+        let day_versions = self.store.day_versions();
+        let mut answers = read(&self.store);
+        for account in ACCOUNTS {
+            let Some(activity) = answers.get_mut(&(account, Topic::Activity)) else { continue };
+            let mut kept = View::default();
+            for (day, found) in by_day(activity) {
+                let at = (account.to_owned(), day.clone());
+                let version = day_versions.get(&at).copied().unwrap_or_default();
+                let of_day = self.reader.kept_days.entry((account, day, version)).or_insert(found);
+                of_day.rows().for_each(|(key, users)| kept.insert(key.into(), users.into()));
+            }
+            *activity = kept;
+        }
+        answers
+    }
+
+    /// What is kept of a day under what it stands at now is what a reader finds now.
+    fn check_days(&self, account: &'static str, activity: &View) -> Result<()> {
+        let day_versions = self.store.day_versions();
+        for (day, found) in by_day(activity) {
+            let version = day_versions.get(&(account.to_owned(), day.clone()));
+            let key = (account, day, version.copied().unwrap_or_default());
+            let Some(kept) = self.reader.kept_days.get(&key) else { continue };
+            let differences = kept.differences(&found);
+            ensure!(
+                differences.is_empty(),
+                "{key:?} is kept, and is not what is stored:\n{differences}"
+            );
         }
         Ok(())
     }
@@ -140,6 +186,9 @@ impl Driver<'_> {
         {
             let version = versions[&question].clone();
             let (account, topic) = question;
+            if topic == Topic::Activity {
+                self.check_days(account, &answer)?;
+            }
             let needed_ms = self.store.latest_ms(account, topic);
             let latest_ms = self.store.accounts.latest_ms(account, topic);
             // What a mutant keeps silent about is to be noticed by the answers.

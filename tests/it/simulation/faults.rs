@@ -138,6 +138,10 @@ pub(super) enum Mutant {
     WritesMovesLate,
     /// What the topics of accounts stand at is written before the rows.
     AnnouncesEarly,
+    /// Days are announced before their users are written.
+    AnnouncesDaysEarly,
+    /// Days are announced after what the topics of accounts stand at.
+    AnnouncesDaysLate,
     /// A topic is announced where a drain yields rows of it alone. Of last uses some 8,000 seeds
     /// would have to be tried: a new one hides the loss of an old one.
     AnnouncesRowsAlone(Topic),
@@ -155,7 +159,7 @@ impl Mutant {
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 35] = [
+    pub(super) const ALL: [Self; 37] = [
         Self::DropsUpto,
         Self::WritesDeltas,
         Self::JudgesByLaterFacts,
@@ -181,6 +185,8 @@ impl Mutant {
         Self::ClaimsNothing,
         Self::ForgetsWhoCounted,
         Self::AnnouncesEarly,
+        Self::AnnouncesDaysEarly,
+        Self::AnnouncesDaysLate,
         Self::AnnouncesRowsAlone(Topic::Directory),
         Self::AnnouncesRowsAlone(Topic::Seats),
         Self::AnnouncesRowsAlone(Topic::Tests),

@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use seatmeter::core::rollup::{LaneRows, Progress};
 use seatmeter::core::takeover::Claim;
 
-use super::accounts::{account_progress, moves};
+use super::accounts::{account_progress, active_days, moves};
 use super::answers::mutate_topics;
 use super::driver::Driver;
 use super::faults::{Fault, Mutant};
@@ -27,6 +27,8 @@ pub(super) struct Flush {
     moves: VecDeque<Statement>,
     unwritten: Vec<Statement>,
     /// Sent after all other rows; `None` once acknowledged.
+    active_days: Option<Statement>,
+    /// Sent after those; `None` once acknowledged.
     account_progress: Option<Statement>,
     progress: Statement,
     is_progress_written: bool,
@@ -126,6 +128,7 @@ impl Driver<'_> {
             claims: claims.collect(),
             moves: moves(&drains),
             unwritten: statements(&drains),
+            active_days: active_days(&drains),
             account_progress: account_progress(&drains),
             progress,
             is_progress_written: false,
@@ -173,15 +176,22 @@ impl Driver<'_> {
             }
             return true;
         }
-        if (are_rows_written || announces_early)
-            && let Some(progress) = flush.account_progress.take()
-        {
-            if !self.send(&progress) {
-                flush.account_progress = Some(progress);
-            }
-            return true;
+        let days_early = self.is_mutant(Mutant::AnnouncesDaysEarly) && flush.active_days.is_some();
+        if !are_rows_written && !announces_early && !days_early {
+            return false;
         }
-        false
+        let days_late = self.is_mutant(Mutant::AnnouncesDaysLate);
+        let is_turn_of_days = !days_late || flush.account_progress.is_none();
+        let next = if is_turn_of_days && flush.active_days.is_some() {
+            &mut flush.active_days
+        } else {
+            &mut flush.account_progress
+        };
+        let Some(statement) = next.take() else { return false };
+        if !self.send(&statement) {
+            *next = Some(statement);
+        }
+        true
     }
 
     /// Sends an INSERT; true if it is acknowledged.
@@ -267,7 +277,9 @@ impl Driver<'_> {
                 flush.unwritten.is_empty(),
             ) {
                 (Some(first), _) => vec![first],
-                (None, true) => vec![flush.account_progress.unwrap_or(flush.progress)],
+                (None, true) => {
+                    vec![flush.active_days.or(flush.account_progress).unwrap_or(flush.progress)]
+                }
                 (None, false) => flush.unwritten,
             };
             for statement in sent {

@@ -1,0 +1,205 @@
+//! `GET A/licenses/usage`.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use crate::http::answers::{Answered, Made, Making, Report, ReportKind};
+use crate::http::reply::Form;
+use crate::http::reply::problem::Problem;
+use crate::http::reports::series::{self, FILE_NAME};
+use crate::http::request::params::{
+    AccountParam, Format, FormatParam, GroupByParam, OrganizationParam, RangeParams,
+};
+use crate::http::request::path::Account;
+use crate::http::state::ApiState;
+use crate::http::usage_parts::Of;
+use crate::report::license_usage::{
+    LicenseUsage, UsageByOrganizationReport, UsageReport, UsageRequest, UsageRows, Wanted,
+    fits_memory,
+};
+use crate::report::period::{Period, Pinned};
+use crate::report::query::Query;
+use crate::report::subject::Answer;
+use crate::store::{Series, Who};
+
+/// Seats and the users who really use them over time
+#[utoipa::path(
+    get,
+    path = "/v1/accounts/{account_id}/licenses/usage",
+    operation_id = "getLicenseUsage",
+    tag = "licenses",
+    params(AccountParam, OrganizationParam, RangeParams, GroupByParam, FormatParam),
+    responses((
+        status = 200,
+        description = "The license usage, or one series per organization; as CSV one line per \
+            point",
+        content((Answer<LicenseUsage> = "application/json"), (String = "text/csv")),
+    )),
+    security(("bearer" = []))
+)]
+pub(in crate::http) async fn report(
+    State(state): State<ApiState>,
+    Account(account): Account,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mut query = Query::parse(query.as_deref())?;
+    let format = Format::take(&mut query, &headers)?;
+    let usage = Usage { request: UsageRequest::parse(query)?, format };
+    match state.answers().answer(&headers, &account, &usage).await? {
+        Answered::Whole(response) => Ok(response),
+        Answered::Stream(streaming) => {
+            series::stream(&state, &account, usage.request, format, streaming).await
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Usage {
+    request: UsageRequest,
+    format: Format,
+}
+
+impl Report for Usage {
+    const KIND: ReportKind = ReportKind::Usage;
+
+    fn pinned(&self) -> Pinned {
+        self.request.period.pinned()
+    }
+
+    fn form(&self) -> Form {
+        self.format.form(FILE_NAME)
+    }
+
+    async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
+        let period = self.request.period.resolve(making.zone, making.now_ms)?;
+        if !self.request.by_organization {
+            let report = self.total(making, &period).await?;
+            return match self.format {
+                Format::Json => Made::json(&LicenseUsage::Total(report)),
+                Format::Csv { .. } => Ok(Made::csv(report.table())),
+            };
+        }
+        let children = making.tree().children(self.request.organization.as_deref());
+        if !fits_memory(children.len(), &period) {
+            let (request, format) = (&self.request, self.format);
+            let tag = series::tag(making, request, format, &period, &children).await?;
+            return Ok(Made::Tagged(tag));
+        }
+        let report = self.by_organization(making, &period, &children).await?;
+        match self.format {
+            Format::Json => Made::json(&LicenseUsage::ByOrganization(report)),
+            Format::Csv { .. } => Ok(Made::csv(report.table(making.tree()))),
+        }
+    }
+}
+
+impl Usage {
+    /// Which organizations parts of it tell of.
+    fn of(&self) -> Of {
+        Of {
+            organization: self.request.organization.clone(),
+            by_organization: self.request.by_organization,
+        }
+    }
+
+    async fn total(&self, making: &Making<'_>, period: &Period) -> Result<UsageReport, Problem> {
+        let Making { account, zone, .. } = *making;
+        let wanted = Wanted::by(period);
+        let scope = making.scope(self.request.organization.as_deref());
+        let rows = match Who::of(&scope) {
+            Some(who) => self.rows(making, &who, &wanted).await?.remove("").unwrap_or_default(),
+            None => self.viewed(making, &wanted).await?,
+        };
+        Ok(UsageReport::assemble(account, &self.request, zone, period, &rows))
+    }
+
+    async fn by_organization(
+        &self,
+        making: &Making<'_>,
+        period: &Period,
+        children: &[&str],
+    ) -> Result<UsageByOrganizationReport, Problem> {
+        let Making { account, zone, .. } = *making;
+        let wanted = Wanted::by(period);
+        let members = children.iter().map(|&child| (child, making.tree().subtree(child))).collect();
+        let rows = match Series::new(members) {
+            Some(series) => self.rows(making, &Who::Series(series), &wanted).await?,
+            None => self.viewed_by_organization(making, &wanted).await?,
+        };
+        Ok(UsageByOrganizationReport::assemble(
+            account,
+            &self.request,
+            zone,
+            period,
+            children,
+            &rows,
+        ))
+    }
+
+    /// What the lines are made of, by series.
+    async fn rows(
+        &self,
+        making: &Making<'_>,
+        who: &Who<'_>,
+        wanted: &Wanted,
+    ) -> Result<HashMap<String, UsageRows>, Problem> {
+        let (of, parts, basis) = (self.of(), making.parts(), making.basis());
+        let users = async {
+            match &wanted.days {
+                None => Ok((HashMap::new(), Instant::now())),
+                Some(days) => parts.active_users(&basis, &of, who, days).await,
+            }
+        };
+        let (seats, users) =
+            tokio::try_join!(parts.assigned(&basis, &of, who, &wanted.edges_ms), users)?;
+        let (seats, users) = (making.take(seats), making.take(users));
+        let mut rows: HashMap<String, UsageRows> = HashMap::new();
+        for (id, seats) in seats {
+            let assigned = wanted.edges_ms.iter().copied().zip(seats).collect();
+            rows.entry(id).or_default().assigned = assigned;
+        }
+        for (id, users) in users {
+            rows.entry(id).or_default().users = users;
+        }
+        Ok(rows)
+    }
+
+    /// The same of an organization, of which more lie below it than a query of ours can name.
+    async fn viewed(&self, making: &Making<'_>, wanted: &Wanted) -> Result<UsageRows, Problem> {
+        let (account, store) = (making.account, making.store());
+        let organization = self.request.organization.as_deref();
+        let (seats, users) = tokio::try_join!(
+            store.license_history(account, organization, &wanted.edges_ms),
+            store.active_users(account, organization, wanted.days.as_ref()),
+        )?;
+        let assigned = seats.iter().map(|count| (count.edge_ms, count.assigned)).collect();
+        Ok(UsageRows { assigned, users })
+    }
+
+    /// The same by organization.
+    async fn viewed_by_organization(
+        &self,
+        making: &Making<'_>,
+        wanted: &Wanted,
+    ) -> Result<HashMap<String, UsageRows>, Problem> {
+        let (account, store) = (making.account, making.store());
+        let organization = self.request.organization.as_deref();
+        let (seats, users) = tokio::try_join!(
+            store.seats_by_organization(account, organization, &wanted.edges_ms),
+            store.active_users_by_organization(account, organization, wanted.days.as_ref()),
+        )?;
+        let mut rows: HashMap<String, UsageRows> = HashMap::new();
+        for (id, edge_ms, assigned) in seats {
+            rows.entry(id).or_default().assigned.push((edge_ms, assigned));
+        }
+        for (id, users) in users {
+            rows.entry(id).or_default().users = users;
+        }
+        Ok(rows)
+    }
+}
