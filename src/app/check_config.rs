@@ -2,14 +2,15 @@
 
 use std::io::Write as _;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
 
 use super::output::written;
 use super::progress::say;
 use super::topic_sample;
 use super::topic_settings::{self, Finding};
 use super::within_runtime;
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigError};
 use crate::http::Auth;
 use crate::store::{MigrateError, Store, StoreError};
 
@@ -28,6 +29,10 @@ pub(super) struct Args {
     /// Do not look at Kafka and ClickHouse
     #[arg(long)]
     offline: bool,
+
+    /// Print one JSON object instead: the configuration, or its problems, and what was found
+    #[arg(long, conflicts_with = "defaults")]
+    json: bool,
 }
 
 pub(super) fn run(
@@ -37,6 +42,9 @@ pub(super) fn run(
     if args.defaults {
         return written(std::io::stdout().lock().write_all(config::DEFAULTS.as_bytes()));
     }
+    if args.json {
+        return run_json(args, load);
+    }
     let config = load()?;
     // The files of public keys are read now, as the API would.
     Auth::new(&config.auth)?;
@@ -44,19 +52,59 @@ pub(super) fn run(
     if args.offline {
         return Ok(());
     }
+    let findings = look(&config)?;
+    findings.iter().for_each(|finding| say(&finding.to_string()));
+    judge(&findings)
+}
+
+/// As [`run`], in JSON.
+fn run_json(args: &Args, load: impl FnOnce() -> anyhow::Result<Config>) -> anyhow::Result<()> {
+    let print = |document: &Value| written(writeln!(std::io::stdout().lock(), "{document:#}"));
+    let config = match load() {
+        Ok(config) => config,
+        Err(error) => {
+            let problems = match error.downcast_ref::<ConfigError>() {
+                Some(ConfigError { problems }) => problems
+                    .iter()
+                    .map(|problem| json!({"key": problem.key, "message": problem.to_string()}))
+                    .collect(),
+                None => vec![json!({"key": Value::Null, "message": format!("{error:#}")})],
+            };
+            print(&json!({"valid": false, "problems": problems}))?;
+            return Err(error);
+        }
+    };
+    Auth::new(&config.auth)?;
+    let findings = if args.offline { Vec::new() } else { look(&config)? };
+    let told: Vec<Value> = findings
+        .iter()
+        .map(|finding| json!({"outcome": finding.outcome(), "message": finding.text()}))
+        .collect();
+    let config = config.to_json().context("cannot write the configuration as JSON")?;
+    print(&json!({"valid": true, "config": config, "checks": told}))?;
+    judge(&findings)
+}
+
+/// Looks at Kafka and ClickHouse.
+fn look(config: &Config) -> anyhow::Result<Vec<Finding>> {
     let store = Store::connect(&config.clickhouse)?;
+    let mut findings = Vec::new();
     within_runtime(async {
-        let mut findings = topic_settings::look(&config).await;
+        findings.extend(topic_settings::look(config).await);
         findings.extend(topic_sample::look(&config.kafka).await);
         findings.push(look_at_store(&store).await);
-        findings.iter().for_each(|finding| say(&finding.to_string()));
-        let errors = findings.iter().filter(|finding| matches!(finding, Finding::Error(_))).count();
-        match errors {
-            0 => Ok(()),
-            1 => bail!("1 error, see above"),
-            errors => bail!("{errors} errors, see above"),
-        }
-    })
+        Ok(())
+    })?;
+    Ok(findings)
+}
+
+/// An error where there is one among the findings.
+fn judge(findings: &[Finding]) -> anyhow::Result<()> {
+    match findings.iter().filter(|finding| matches!(finding, Finding::Error(_))).count() {
+        0 => Ok(()),
+        1 => bail!("1 error, see above"),
+        errors => bail!("{errors} errors, see above"),
+    }
 }
 
 /// Checks the server and the schema.

@@ -7,21 +7,32 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::engine_password;
-use super::feed::{self, Feed};
+use super::extent::Sight;
+use super::feed::{self, Feed, Surroundings};
 use super::output::written;
 use super::service::{self, Role, Service};
-use crate::config::{AuthMode, Config};
+use crate::config::{self, AuthMode, Config};
 use crate::embedded::clickhouse::{EngineOptions, EngineProcess};
 use crate::embedded::kafka::MockBroker;
 use crate::store::Store;
+use crate::telemetry::feeding::Feeding;
 
 /// Partitions of the demo's topic.
 const PARTITIONS: i32 = 4;
+
+/// How long the worker may be silent before its partitions are taken from it.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(1_800);
+
+/// The embedded broker answers a fetch at once or when its time is over, and not when records come.
+const FETCH_PROPERTIES: [(&str, &str); 2] =
+    [("fetch.wait.max.ms", "20"), ("fetch.message.max.bytes", "1048576")];
 
 /// The default filter of `[log]`, which is too verbose for a demo.
 const LOG_FILTER_DEFAULT: &str = "info";
@@ -33,16 +44,19 @@ const LOG_FILTER_DEFAULT: &str = "info";
 /// empties the demo's own database and begins anew.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Count the events of this file instead: NDJSON, one event a line; - is standard input
+    /// Count the events of this file instead: NDJSON, one event a line, or a JSON array; gzip and
+    /// zstd are unpacked; - is standard input
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
 
-    /// Address of the API; a loopback one, since no token is needed
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    /// Address of the API, or its port alone; a loopback one, since no token is needed
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080",
+        value_parser = config::listen_address)]
     listen: SocketAddr,
 
-    /// Address of ClickHouse's HTTP interface; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    /// Address of ClickHouse's HTTP interface, or its port alone; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0",
+        value_parser = config::listen_address)]
     clickhouse_listen: SocketAddr,
 
     /// Where ClickHouse keeps the demo's data, in a folder `demo`; by default in the user's data
@@ -76,6 +90,11 @@ pub(super) fn configure(args: &Args, mut config: Config) -> anyhow::Result<Confi
     config.http.listen = args.listen;
     config.auth.mode = AuthMode::Off;
     config.kafka.properties.clear();
+    // A machine may sleep for a while, and the embedded broker keeps nothing to read again.
+    config.kafka.session_timeout = SESSION_TIMEOUT;
+    for (name, value) in FETCH_PROPERTIES {
+        config.kafka.properties.insert(name.to_owned(), value.into());
+    }
     config.clickhouse.user = "default".to_owned();
     config.clickhouse.cluster = None;
     config.clickhouse.insert_quorum = 0;
@@ -93,7 +112,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut feed = Feed::open(args.events.as_deref())?;
-    let account = feed.account()?;
+    let sight = feed.sight()?;
     let listener = service::listen(config.http.listen, "--listen").await?;
     let address = listener.local_addr().context("the API has no address")?;
     // A separate folder, so that the demo never empties the database of another engine.
@@ -109,11 +128,21 @@ pub(super) async fn run(
     store.reset_database().await?;
     store.migrate().await?;
     let service = Service::new(&config, Role::WorkerAndApi, listener, store.clone())?;
-    let banner =
-        banner(address, account.as_deref(), &engine, &config.clickhouse.database, &data_dir);
+    let banner = banner(address, sight.as_ref(), &engine, &config.clickhouse.database, &data_dir);
     written(std::io::stdout().lock().write_all(banner.as_bytes()))?;
 
-    let feeding = feed::start(feed, config.kafka.clone(), store, stop.clone());
+    let handed_over = Arc::new(Feeding::default());
+    service.fed_by(Arc::clone(&handed_over));
+    let surroundings = Surroundings {
+        // The properties are the consumer's.
+        kafka: config::Kafka { properties: Default::default(), ..config.kafka.clone() },
+        store,
+        positions: service.positions(),
+        feeding: handed_over,
+        dashboard: format!("http://{address}/"),
+        stop: stop.clone(),
+    };
+    let feeding = feed::start(feed, surroundings);
     let failed = async {
         match feeding.await.context("the demo broke down") {
             Ok(Ok(())) => std::future::pending().await,
@@ -154,20 +183,13 @@ fn default_data_dir() -> anyhow::Result<PathBuf> {
 /// The message after the start.
 fn banner(
     api: SocketAddr,
-    account: Option<&str>,
+    sight: Option<&Sight>,
     engine: &EngineProcess,
     database: &str,
     data_dir: &Path,
 ) -> String {
     // The dashboard asks for an account if its address names none.
-    let query = account.map_or_else(String::new, |id| {
-        format!(
-            "?{}",
-            url::form_urlencoded::Serializer::new(String::new())
-                .append_pair("account", id)
-                .finish()
-        )
-    });
+    let query = sight.map_or_else(String::new, |sight| format!("?{}", sight.query()));
     let clickhouse = engine.url_to_print();
     let (note, user) = match engine.has_named_password() {
         true => ("password as given", "--user default "),
@@ -182,7 +204,7 @@ seatmeter demo
   ClickHouse  {clickhouse}   (user default, {note}, database {database})
   Data        {data_dir}   (emptied at each start)
 
-  What is counted so far:
+  What is counted so far (`complete` is true when all is):
     curl http://{api}/v1/ingest
   Active users by day, in SQL:
     curl {user}'{clickhouse}/?database={database}' --data-binary \\

@@ -1,34 +1,46 @@
-//! The events of `demo`: the lines of a file, or a generated history followed by live events.
+//! The events of `demo`: the records of a file, or a generated history followed by live events.
 //!
-//! The embedded broker keeps only 5 MiB a partition, so a chunk of lines is sent, and the next one
-//! only when all of it is counted: so no record is ever evicted unread, whatever partitions the
-//! accounts are in.
+//! The embedded broker keeps only 5 MiB a partition, so records are sent as fast as the worker
+//! reads them ([`Window`]). What was read and is not durable yet would be lost only with the
+//! process, and nothing of a demo survives that anyway.
 
-use std::io::BufRead;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use chrono::Utc;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::produce;
-use super::progress::{Progress, count_of};
-use super::sender::Sender;
+use super::extent::{Extents, Range, Sight};
+use super::progress::{Progress, count_of, say};
+use super::records::{Records, Taken};
+use super::rejections::{Rejections, judge};
+use super::sender::{PACED_BATCH_BYTES, Sender, key};
+use super::window::{Window, weight};
 use crate::config;
-use crate::core::decode::account_key;
+use crate::core::decode::PAYLOAD_BYTES_MAX;
+use crate::core::rollup;
 use crate::generate::{Generator, Load};
+use crate::ingest::Positions;
 use crate::store::Store;
+use crate::telemetry::feeding::Feeding;
 
-/// Payload bytes that may be in the broker and not counted. Half of what one partition keeps,
-/// because the records' own overhead counts too. A single line may be larger: the broker keeps the
-/// last record of a partition whatever its size.
-const CHUNK_BYTES_MAX: usize = 5 * 1024 * 1024 / 2;
+/// Bytes of a partition that may lie in the broker unread: what it keeps, less a batch that is read
+/// in part. A single record may be larger: the broker keeps the last one whatever its size.
+const UNREAD_BYTES_MAX: usize = 5 * 1024 * 1024 - PACED_BATCH_BYTES;
 
 /// Time between checks of the progress.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long to wait for the worker before looking for other news.
+const READ_WAIT: Duration = Duration::from_millis(10);
+
+/// Time between updates of what is shown, and records between looks at the clock.
+const SHOW_INTERVAL: Duration = Duration::from_millis(200);
+const SHOW_RECORDS: u64 = 256;
 
 /// Days of generated history.
 const HISTORY_DAYS: i64 = 92;
@@ -38,92 +50,135 @@ const TRICKLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where the events come from.
 pub(super) enum Feed {
-    File { lines: Box<dyn BufRead + Send>, bytes: Option<u64> },
+    File(Records),
     Generated { from_ms: i64, to_ms: i64 },
 }
 
 impl Feed {
-    /// The lines of the file, or generated ones if none is named.
+    /// The records of the file, or generated ones if none is named.
     pub(super) fn open(events: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = events else {
             let to_ms = Utc::now().timestamp_millis();
             return Ok(Self::Generated { from_ms: to_ms - HISTORY_DAYS * 86_400_000, to_ms });
         };
-        let (lines, bytes) = produce::open(path)?;
-        Ok(Self::File { lines, bytes })
+        Ok(Self::File(Records::open(path)?))
     }
 
-    /// An account with data: that of the first line that names one. A pipe is not inspected,
-    /// because its first line may come late.
-    pub(super) fn account(&mut self) -> anyhow::Result<Option<String>> {
-        let account = |line: &[u8]| account_key(line).map(|id| id.to_string());
+    /// What the dashboard is to open on, as far as the beginning of a file tells. A pipe is not
+    /// inspected, because its first line may come late.
+    pub(super) fn sight(&mut self) -> anyhow::Result<Option<Sight>> {
         match self {
-            Self::File { bytes: None, .. } => Ok(None),
-            // Only the content of the buffer, which stays in it.
-            Self::File { lines, .. } => {
-                let begun = lines.fill_buf().context("cannot read the events")?;
-                Ok(begun.split(|byte| *byte == b'\n').find_map(account))
+            Self::File(records) if records.bytes_total().is_none() => Ok(None),
+            Self::File(records) => {
+                let bytes_total = records.bytes_total();
+                let mut extents = Extents::default();
+                let begun = records.beginning()?;
+                let is_whole = u64::try_from(begun.len()).ok() == bytes_total;
+                look_at(&begun, &mut extents);
+                // Where the data ends is known only at the end of the file.
+                let sight = extents.sight();
+                Ok(match is_whole {
+                    true => sight,
+                    false => sight.map(|sight| Sight { range: Range::Preset("all"), ..sight }),
+                })
             }
             Self::Generated { from_ms, to_ms } => {
-                Ok(Generator::new(&Load::ordinary(*from_ms, *to_ms))
-                    .find_map(|line| account(&line.json)))
+                let generator = Generator::new(&Load::demo(*from_ms, *to_ms));
+                let mut extents = Extents::default();
+                // The plans come among the first lines.
+                for line in generator.take(1_000) {
+                    look_at(&line.json, &mut extents);
+                }
+                let range = Range::Preset("90d");
+                Ok(extents.sight().map(|sight| Sight { range, ..sight }))
             }
         }
     }
+}
+
+/// Notes the events of some lines, the last of which may be cut.
+fn look_at(lines: &[u8], extents: &mut Extents) {
+    let now_ms = Utc::now().timestamp_millis();
+    let taken = Taken { place: super::records::Place::Line(0), bytes: 0 };
+    for line in lines.split(|byte| *byte == b'\n') {
+        let Some(key) = key(line) else { continue };
+        let event = judge(&mut Rejections::default(), taken, line, Some(key.as_bytes()), now_ms);
+        if let Some(event) = event {
+            extents.note(&key, &event);
+        }
+    }
+}
+
+/// What a feeder needs to know of the process that it runs in.
+pub(super) struct Surroundings {
+    pub(super) kafka: config::Kafka,
+    pub(super) store: Store,
+    /// How far the worker has read.
+    pub(super) positions: Arc<Positions>,
+    /// Told when everything is handed over.
+    pub(super) feeding: Arc<Feeding>,
+    /// The dashboard's address, without a query.
+    pub(super) dashboard: String,
+    pub(super) stop: CancellationToken,
 }
 
 /// Feeds the topic until `stop` is cancelled; blocks.
-pub(super) fn run(
-    feed: Feed,
-    kafka: &config::Kafka,
-    store: Store,
-    stop: CancellationToken,
-    runtime: Handle,
-) -> anyhow::Result<()> {
-    let sender = Sender::connect(kafka)?;
-    let mut chunks = Chunks {
-        sender,
-        store,
-        topic: kafka.topic.clone(),
-        stop,
-        runtime,
-        sent: 0,
-        chunk_bytes: 0,
-    };
+fn run(feed: Feed, surroundings: Surroundings, runtime: Handle) -> anyhow::Result<()> {
+    let window = Arc::new(Window::default());
+    let sender = Sender::connect_paced(&surroundings.kafka, Arc::clone(&window))?;
+    let mut feeder = Feeder { sender, window, surroundings, runtime, sent: 0, room: 0 };
     match feed {
-        Feed::File { mut lines, bytes } => chunks.count_file(&mut *lines, bytes),
+        Feed::File(records) => feeder.count_file(records),
         Feed::Generated { from_ms, to_ms } => {
-            let mut generator = Generator::new(&Load::ordinary(from_ms, to_ms));
-            chunks.count_history(&mut generator, from_ms, to_ms)?;
-            chunks.trickle(&mut generator)
+            let mut generator = Generator::new(&Load::demo(from_ms, to_ms));
+            feeder.count_history(&mut generator, from_ms, to_ms)?;
+            feeder.trickle(&mut generator)
         }
     }
 }
 
-/// Sends in chunks.
-struct Chunks {
+/// Sends records, and waits until they are counted.
+struct Feeder {
     sender: Sender,
-    store: Store,
-    topic: String,
-    stop: CancellationToken,
+    window: Arc<Window>,
+    surroundings: Surroundings,
     runtime: Handle,
     /// Records sent so far.
     sent: u64,
-    /// Payload bytes sent since all was counted.
-    chunk_bytes: usize,
+    /// Bytes that may be sent before the window is looked at again.
+    room: usize,
 }
 
-impl Chunks {
-    fn count_file(&mut self, lines: &mut dyn BufRead, bytes: Option<u64>) -> anyhow::Result<()> {
-        let mut progress = Progress::new("counting", bytes);
-        let mut line = Vec::new();
-        let mut position = 0;
-        while produce::read_line(lines, &mut line, &mut position)? {
-            if !self.send(produce::trimmed(&line), position, &mut progress)? {
+impl Feeder {
+    fn count_file(&mut self, mut records: Records) -> anyhow::Result<()> {
+        let mut progress = Progress::new("counting", records.bytes_total());
+        let (mut rejections, mut extents) = (Rejections::default(), Extents::default());
+        let mut record = Vec::new();
+        let mut now_ms = Utc::now().timestamp_millis();
+        let mut shown = Instant::now();
+        while let Some(taken) = records.next(&mut record)? {
+            // All of a record beyond the limit is one rejected record, however long it is.
+            let end = if taken.is_cut() { PAYLOAD_BYTES_MAX + 1 } else { record.len() };
+            let payload = &record[..end.min(record.len())];
+            let key = key(payload);
+            let key = key.as_deref();
+            let event = judge(&mut rejections, taken, payload, key.map(str::as_bytes), now_ms);
+            if let (Some(event), Some(account)) = (event, key) {
+                extents.note(account, &event);
+            }
+            if !self.send(payload, key)? {
                 return Ok(());
             }
+            if self.sent.is_multiple_of(SHOW_RECORDS) && shown.elapsed() >= SHOW_INTERVAL {
+                shown = Instant::now();
+                now_ms = Utc::now().timestamp_millis();
+                progress.set(records.position(), self.sent);
+            }
         }
-        self.finish(progress)
+        if let Some(counts) = self.finish(progress)? {
+            self.tell(&counts, &rejections, extents.sight());
+        }
+        Ok(())
     }
 
     fn count_history(
@@ -137,17 +192,20 @@ impl Chunks {
         let mut progress =
             Progress::new("counting three months of made-up history", Some(position(to_ms)));
         for line in generator {
-            if !self.send(&line.json, position(line.time_ms), &mut progress)? {
+            if !self.send(&line.json, key(&line.json).as_deref())? {
                 return Ok(());
             }
+            if self.sent.is_multiple_of(SHOW_RECORDS) {
+                progress.set(position(line.time_ms), self.sent);
+            }
         }
-        self.finish(progress)
+        self.finish(progress).map(drop)
     }
 
     /// Sends live events until `stop` is cancelled.
     fn trickle(&mut self, generator: &mut Generator) -> anyhow::Result<()> {
         let mut next = Instant::now();
-        while !self.stop.is_cancelled() {
+        while !self.surroundings.stop.is_cancelled() {
             // In short sleeps, so that it stops soon.
             if Instant::now() < next {
                 std::thread::sleep(LOOK_INTERVAL);
@@ -155,83 +213,121 @@ impl Chunks {
             }
             next += TRICKLE_INTERVAL;
             for line in generator.live(Utc::now().timestamp_millis()) {
-                self.sent += 1;
-                self.sender.send(self.sent, &line.json, &self.stop)?;
+                self.send(&line.json, key(&line.json).as_deref())?;
             }
         }
         Ok(())
     }
 
-    /// Sends a line; false if `stop` is cancelled. Blank lines are skipped.
-    fn send(
-        &mut self,
-        payload: &[u8],
-        position: u64,
-        progress: &mut Progress,
-    ) -> anyhow::Result<bool> {
-        if payload.is_empty() {
-            return Ok(true);
+    /// Sends a record when there is room; false if `stop` is cancelled.
+    fn send(&mut self, payload: &[u8], key: Option<&str>) -> anyhow::Result<bool> {
+        let weight = weight(payload, key.map(str::as_bytes));
+        if self.room < weight && !self.wait_for_room(weight)? {
+            return Ok(false);
         }
-        if self.chunk_bytes > 0 && self.chunk_bytes + payload.len() > CHUNK_BYTES_MAX {
-            if !self.wait_until_counted()? {
-                return Ok(false);
-            }
-            progress.set(position, self.sent);
-        }
-        self.chunk_bytes += payload.len();
+        self.room = self.room.saturating_sub(weight);
         self.sent += 1;
-        self.sender.send(self.sent, payload, &self.stop)
+        self.sender.send(self.sent, payload, key, &self.surroundings.stop)
     }
 
-    /// Waits until everything that was sent is counted; false if `stop` is cancelled.
-    fn wait_until_counted(&mut self) -> anyhow::Result<bool> {
-        while self.sender.wait(LOOK_INTERVAL) > 0 {
-            if self.stop.is_cancelled() {
-                return Ok(false);
+    /// Waits until so many bytes may be sent, or nothing is unread; false if `stop` is cancelled.
+    fn wait_for_room(&mut self, weight: usize) -> anyhow::Result<bool> {
+        let positions = Arc::clone(&self.surroundings.positions);
+        while !self.surroundings.stop.is_cancelled() {
+            let unread = self.window.bytes(|partition| positions.next_offset(partition));
+            self.room = UNREAD_BYTES_MAX.saturating_sub(unread);
+            if unread == 0 || self.room >= weight {
+                return Ok(true);
             }
+            self.check_deliveries()?;
+            positions.wait(READ_WAIT);
         }
+        Ok(false)
+    }
+
+    fn check_deliveries(&self) -> anyhow::Result<()> {
         if let Some((number, reason)) = self.sender.report().first_failure {
             bail!("the embedded broker did not take record {number}: {reason}");
         }
-        while self.counted()? < self.sent {
-            if self.stop.is_cancelled() {
-                return Ok(false);
-            }
-            std::thread::sleep(LOOK_INTERVAL);
-        }
-        self.chunk_bytes = 0;
-        Ok(true)
-    }
-
-    /// Records counted so far.
-    fn counted(&self) -> anyhow::Result<u64> {
-        match self.runtime.block_on(self.store.progress(&self.topic)) {
-            Ok(partitions) => {
-                Ok(partitions.iter().map(|partition| partition.progress.passed()).sum())
-            }
-            // The worker waits for it too, and reports it.
-            Err(error) if error.is_retryable() => Ok(0),
-            Err(error) => Err(error).context("cannot tell what is counted"),
-        }
-    }
-
-    fn finish(&mut self, progress: Progress) -> anyhow::Result<()> {
-        if self.wait_until_counted()? {
-            let seconds = progress.elapsed().as_secs_f64();
-            progress
-                .finish(&format!("{} counted in {seconds:.1} s", count_of(self.sent, "record")));
-        }
         Ok(())
+    }
+
+    /// Waits until everything that was sent is counted, and says so; `None` if `stop` is cancelled.
+    fn finish(&mut self, mut progress: Progress) -> anyhow::Result<Option<rollup::Progress>> {
+        while self.sender.wait(LOOK_INTERVAL) > 0 {
+            if self.surroundings.stop.is_cancelled() {
+                return Ok(None);
+            }
+        }
+        self.check_deliveries()?;
+        self.surroundings.feeding.ended(self.sent);
+        let counts = loop {
+            let counts = self.counted()?;
+            if counts.passed() >= self.sent {
+                break counts;
+            }
+            if self.surroundings.stop.is_cancelled() {
+                return Ok(None);
+            }
+            progress.set_records(self.sent);
+            std::thread::sleep(LOOK_INTERVAL);
+        };
+        ensure!(
+            counts.absent == 0,
+            "{} were lost before they were counted, as after a long sleep of this machine: start \
+            the demo again",
+            count_of(counts.absent, "record")
+        );
+        let seconds = progress.elapsed().as_secs_f64();
+        let mut outcome = format!(
+            "{} counted in {seconds:.1} s: {} accepted",
+            count_of(self.sent, "record"),
+            indicatif::HumanCount(counts.accepted)
+        );
+        if counts.duplicates > 0 {
+            outcome.push_str(&format!(", {}", count_of(counts.duplicates, "duplicate")));
+        }
+        if counts.rejected > 0 {
+            outcome.push_str(&format!(", {} rejected", indicatif::HumanCount(counts.rejected)));
+        }
+        progress.finish(&outcome);
+        Ok(Some(counts))
+    }
+
+    /// Says why records were rejected, and where to look.
+    fn tell(&self, counts: &rollup::Progress, rejections: &Rejections, sight: Option<Sight>) {
+        if counts.rejected > 0 {
+            say("rejected (the view rejected_events has each of them):");
+            rejections.lines().iter().for_each(|line| say(line));
+        }
+        if let Some(sight) = sight {
+            say(&format!("see {}?{}", self.surroundings.dashboard, sight.query()));
+        }
+    }
+
+    /// What is counted so far, over all partitions.
+    fn counted(&self) -> anyhow::Result<rollup::Progress> {
+        let Surroundings { store, kafka, .. } = &self.surroundings;
+        let mut sum = rollup::Progress::default();
+        let partitions = match self.runtime.block_on(store.progress(&kafka.topic)) {
+            Ok(partitions) => partitions,
+            // The worker waits for it too, and reports it.
+            Err(error) if error.is_retryable() => return Ok(sum),
+            Err(error) => return Err(error).context("cannot tell what is counted"),
+        };
+        for partition in partitions {
+            sum.accepted += partition.progress.accepted;
+            sum.rejected += partition.progress.rejected;
+            sum.duplicates += partition.progress.duplicates;
+            sum.skipped += partition.progress.skipped;
+            sum.absent += partition.progress.absent;
+        }
+        Ok(sum)
     }
 }
 
-/// Runs [`run`] on its own thread; it ends only by an error, the end of a file, or `stop`.
-pub(super) fn start(
-    feed: Feed,
-    kafka: config::Kafka,
-    store: Store,
-    stop: CancellationToken,
-) -> JoinHandle<anyhow::Result<()>> {
+/// Feeds on a thread of its own; it ends only by an error, the end of a file, or `stop`.
+pub(super) fn start(feed: Feed, surroundings: Surroundings) -> JoinHandle<anyhow::Result<()>> {
     let runtime = Handle::current();
-    tokio::task::spawn_blocking(move || run(feed, &kafka, store, stop, runtime))
+    tokio::task::spawn_blocking(move || run(feed, surroundings, runtime))
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::written;
 use super::produce;
 use super::progress::{Progress, count_of};
-use super::sender::Sender;
+use super::sender::{Sender, key};
 use crate::config::Config;
 use crate::core::calendar::{Day, Zone, day_of, day_start};
 use crate::core::decode::{TIME_END_MS, TIME_MIN_MS};
@@ -139,13 +139,13 @@ fn to_kafka(
     let mut sender = Sender::connect(&config.kafka)?;
     let mut progress = Progress::new("sending", total);
     for (line, number) in lines {
-        sender.send(number, &line, stop)?;
+        sender.send(number, &line, key(&line).as_deref(), stop)?;
         if number.is_multiple_of(SHOW_LINES) {
             progress.set(number, sender.delivered());
         }
     }
     // An endless load ends by `stop`, which is no error.
-    produce::finish(&sender, progress, stop, None)
+    produce::finish(&sender, progress, stop, "record", None)
 }
 
 fn to_file(
@@ -190,7 +190,12 @@ fn load(args: &Args) -> anyhow::Result<Load> {
     };
     let from_ms = args.from.map_or(to_ms - days * 86_400_000, utc_midnight);
     if from_ms >= to_ms {
-        bail!("--from must be before --to, and not in the future");
+        let to =
+            args.to.map_or_else(|| "now (--to is not set)".to_owned(), |day| format!("--to {day}"));
+        bail!(
+            "--from {} lies after {to}; it must be that day or earlier",
+            day_of(Zone::UTC, from_ms)
+        );
     }
     check_times(from_ms, to_ms)?;
     let load = match args.profile {

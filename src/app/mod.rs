@@ -8,6 +8,7 @@ mod check_config;
 mod clickhouse;
 mod demo;
 mod engine_password;
+mod extent;
 mod feed;
 mod generate;
 mod logging;
@@ -15,15 +16,19 @@ mod migrate;
 mod output;
 mod produce;
 mod progress;
+mod records;
+mod rejections;
 mod sender;
 mod service;
+mod shell;
 mod shutdown;
 mod token;
 mod topic_sample;
 mod topic_settings;
+mod version;
+mod window;
 
 use std::path::PathBuf;
-use std::sync::LazyLock;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -31,8 +36,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::output::OutputClosed;
 use self::service::Role;
+use self::version::version;
 use crate::config::{self, Config};
-use crate::core::calendar::RELEASE;
 
 /// Exact metering of seats and test quota: Kafka in, ClickHouse rollups, reports out.
 #[derive(Debug, Parser)]
@@ -59,13 +64,8 @@ enum Command {
     CheckConfig(check_config::Args),
     Clickhouse(clickhouse::Args),
     Token(token::Args),
-}
-
-/// The program's version, and the release of its IANA time zone database.
-fn version() -> &'static str {
-    static VERSION: LazyLock<String> =
-        LazyLock::new(|| format!("{} (time zones {RELEASE})", env!("CARGO_PKG_VERSION")));
-    &VERSION
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
 }
 
 /// Runs the command to its end.
@@ -97,6 +97,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::CheckConfig(args) => check_config::run(&args, load),
         Command::Clickhouse(args) => clickhouse::run(args),
         Command::Token(args) => token::run(&args, load),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
     };
     result.or_else(|error| if error.is::<OutputClosed>() { Ok(()) } else { Err(error) })
 }

@@ -1,23 +1,24 @@
 //! `seatmeter produce`.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
+use chrono::Utc;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio_util::sync::CancellationToken;
 
 use super::progress::{Progress, count_of, say};
-use super::sender::Sender;
+use super::records::{Place, Records, Taken};
+use super::rejections::{Rejections, judge};
+use super::sender::{Sender, key};
 use crate::config::Config;
 
 /// Time between two updates of the progress.
 const SHOW_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Lines that are read ahead.
-const LINES_AHEAD_MAX: usize = 1_024;
+/// Records that are read ahead.
+const RECORDS_AHEAD_MAX: usize = 1_024;
 
 /// How long the brokers may take to acknowledge the last records after the stop request.
 const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +30,8 @@ const COMPLAIN_INTERVAL: Duration = Duration::from_secs(5);
 ///
 /// Each line is sent unchanged as one record, keyed by its account id and stamped with the time of
 /// sending; blank lines are skipped. A line without an account id is sent without a key, and ends
-/// in rejected_events like any bad record.
+/// in rejected_events like any bad record; how many will is told at the end. The elements of a JSON
+/// array are records too, gzip and zstd are unpacked, and a byte order mark is skipped.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The file of events; - is standard input
@@ -37,26 +39,32 @@ pub(super) struct Args {
     file: PathBuf,
 }
 
-/// A line, and the position of its end in the file.
-type Line = (Vec<u8>, u64);
+/// A record, where it lies, and the position in the file.
+type Read = (Vec<u8>, Taken, u64);
 
 /// Sends the file; blocks.
 pub(super) fn run(args: &Args, config: &Config, stop: &CancellationToken) -> anyhow::Result<()> {
-    let (lines, bytes_total) = open(&args.file)?;
+    let records = Records::open(&args.file)?;
     let mut sender = Sender::connect(&config.kafka)?;
-    let mut progress = Progress::new("sending", bytes_total);
-    let lines = read_aside(lines);
-    let (mut number, mut position) = (0_u64, 0_u64);
+    let mut progress = Progress::new("sending", records.bytes_total());
+    let records = read_aside(records);
+    let (mut place, mut position) = (Place::Line(0), 0_u64);
+    let mut rejections = Rejections::default();
     let mut shown = Instant::now();
+    let mut now_ms = Utc::now().timestamp_millis();
     while !stop.is_cancelled() {
-        // Lines may come slowly: progress is shown and `stop` is handled meanwhile.
-        match lines.recv_timeout(SHOW_INTERVAL) {
+        // Records may come slowly: progress is shown and `stop` is handled meanwhile.
+        match records.recv_timeout(SHOW_INTERVAL) {
             Ok(read) => {
-                let (line, end) = read?;
-                position = end;
-                number += 1;
-                let payload = trimmed(&line);
-                if !payload.is_empty() && !sender.send(number, payload, stop)? {
+                let (record, taken, end) = read?;
+                (place, position) = (taken.place, end);
+                if taken.is_cut() {
+                    sender.refuse_large(place.number());
+                    continue;
+                }
+                let key = key(&record);
+                judge(&mut rejections, taken, &record, key.as_deref().map(str::as_bytes), now_ms);
+                if !sender.send(place.number(), &record, key.as_deref(), stop)? {
                     break;
                 }
             }
@@ -65,22 +73,29 @@ pub(super) fn run(args: &Args, config: &Config, stop: &CancellationToken) -> any
         }
         if shown.elapsed() >= SHOW_INTERVAL {
             shown = Instant::now();
+            now_ms = Utc::now().timestamp_millis();
             progress.set(position, sender.delivered());
         }
     }
-    finish(&sender, progress, stop, stop.is_cancelled().then_some(number))
+    let interrupted_at = stop.is_cancelled().then_some(place.number());
+    let outcome = finish(&sender, progress, stop, place.noun(), interrupted_at);
+    let rejected = rejections.records();
+    if rejected > 0 {
+        say(&format!("{} will be rejected (see rejected_events):", count_of(rejected, "record")));
+        rejections.lines().iter().for_each(|line| say(line));
+    }
+    outcome
 }
 
-/// Reads lines on its own thread, which ends with the lines or when the receiver is dropped.
-fn read_aside(mut lines: Box<dyn BufRead + Send>) -> Receiver<anyhow::Result<Line>> {
-    let (sender, receiver) = crossbeam_channel::bounded(LINES_AHEAD_MAX);
+/// Reads records on its own thread, which ends with them or when the receiver is dropped.
+fn read_aside(mut records: Records) -> Receiver<anyhow::Result<Read>> {
+    let (sender, receiver) = crossbeam_channel::bounded(RECORDS_AHEAD_MAX);
     std::thread::spawn(move || {
-        let mut position = 0;
         loop {
-            let mut line = Vec::new();
-            let read = match read_line(&mut *lines, &mut line, &mut position) {
-                Ok(true) => Ok((line, position)),
-                Ok(false) => return,
+            let mut record = Vec::new();
+            let read = match records.next(&mut record) {
+                Ok(Some(taken)) => Ok((record, taken, records.position())),
+                Ok(None) => return,
                 Err(error) => Err(error),
             };
             let is_last = read.is_err();
@@ -93,12 +108,13 @@ fn read_aside(mut lines: Box<dyn BufRead + Send>) -> Receiver<anyhow::Result<Lin
 }
 
 /// Waits until the brokers acknowledge what was sent, and reports the outcome. After `stop` is
-/// cancelled they have [`LAST_ANSWERS_TIMEOUT`]. `interrupted_at` is the line at which the command
-/// was stopped.
+/// cancelled they have [`LAST_ANSWERS_TIMEOUT`]. `noun` is what a number counts, and
+/// `interrupted_at` the number at which the command was stopped.
 pub(super) fn finish(
     sender: &Sender,
     mut progress: Progress,
     stop: &CancellationToken,
+    noun: &str,
     interrupted_at: Option<u64>,
 ) -> anyhow::Result<()> {
     let mut quiet = Duration::ZERO;
@@ -127,7 +143,7 @@ pub(super) fn finish(
     progress.finish(&format!("{} sent in {seconds:.1} s", count_of(report.delivered, "record")));
     if let Some((number, reason)) = report.first_failure {
         bail!(
-            "not delivered: {}; the first is record {number}: {reason}",
+            "not delivered: {}; the first is {noun} {number}: {reason}",
             count_of(report.failed, "record")
         );
     }
@@ -142,41 +158,7 @@ pub(super) fn finish(
         );
     }
     if let Some(number) = interrupted_at {
-        bail!("interrupted at record {number}");
+        bail!("interrupted at {noun} {number}");
     }
     Ok(())
-}
-
-/// The lines of the file, and its size if it has one.
-pub(super) fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead + Send>, Option<u64>)> {
-    if path == Path::new("-") {
-        return Ok((Box::new(BufReader::new(std::io::stdin())), None));
-    }
-    let cannot_read = || format!("cannot read {}", path.display());
-    let file = File::open(path).with_context(cannot_read)?;
-    let metadata = file.metadata().with_context(cannot_read)?;
-    if metadata.is_dir() {
-        bail!("{} is a directory; name a file of events", path.display());
-    }
-    let bytes = metadata.is_file().then_some(metadata.len());
-    Ok((Box::new(BufReader::with_capacity(1 << 20, file)), bytes))
-}
-
-/// Reads the next line into `line`; false at the end.
-pub(super) fn read_line(
-    lines: &mut dyn BufRead,
-    line: &mut Vec<u8>,
-    position: &mut u64,
-) -> anyhow::Result<bool> {
-    line.clear();
-    let bytes = lines.read_until(b'\n', line).context("cannot read the events")?;
-    *position += u64::try_from(bytes).unwrap_or(0);
-    Ok(bytes > 0)
-}
-
-/// The line without its end; empty for a blank one.
-pub(super) fn trimmed(line: &[u8]) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if line.trim_ascii().is_empty() { &[] } else { line }
 }

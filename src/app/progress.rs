@@ -5,10 +5,13 @@ use std::io::{self, IsTerminal as _, Write};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
 /// Time between plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long work takes before it is told how long it will.
+const LEFT_AFTER: Duration = Duration::from_secs(2);
 
 /// Every bar that is shown.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
@@ -45,11 +48,14 @@ impl Progress {
     pub(super) fn set(&mut self, position: u64, records: u64) {
         self.position = position;
         let seconds = self.started.elapsed().as_secs().max(1);
-        let message = format!(
+        let mut message = format!(
             "{}, {} per second",
             count_of(records, "record"),
             HumanCount(records / seconds)
         );
+        if let Some(left) = self.left() {
+            message.push_str(&format!(", {} left", HumanDuration(left)));
+        }
         match &mut self.shown {
             Shown::Bar(bar) => {
                 bar.set_message(message);
@@ -67,6 +73,18 @@ impl Progress {
             }
             Shown::Lines { .. } => {}
         }
+    }
+
+    /// The time that the rest takes if it goes on like this; `None` at first, and where the end is
+    /// not known.
+    fn left(&self) -> Option<Duration> {
+        let elapsed = self.started.elapsed();
+        let rest = self.total?.checked_sub(self.position)?;
+        if self.position == 0 || rest == 0 || elapsed < LEFT_AFTER {
+            return None;
+        }
+        let seconds = elapsed.as_secs_f64() * rest as f64 / self.position as f64;
+        Duration::try_from_secs_f64(seconds.ceil()).ok()
     }
 
     /// Adds records at the same position.

@@ -5,10 +5,11 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use rdkafka::Message as _;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -19,6 +20,7 @@ use rdkafka::producer::{
 use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 
+use super::window::{Window, weight};
 use crate::config;
 use crate::core::decode::account_key;
 use crate::core::id::IdRef;
@@ -33,6 +35,17 @@ const METADATA_TIMEOUTS: [Duration; 3] =
 
 /// How long to wait for room in the queue, or for deliveries, before looking again.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Bytes of a paced batch: the broker keeps a batch whole as long as any of it is unread.
+pub(super) const PACED_BATCH_BYTES: usize = 256 * 1024;
+
+/// The key of an event's record: its account.
+pub(super) fn key(payload: &[u8]) -> Option<Cow<'_, str>> {
+    account_key(payload).map(|id| match id {
+        IdRef::Number(number) => Cow::Owned(number.to_string()),
+        IdRef::Text(text) => text,
+    })
+}
 
 /// A producer for one topic. A separate thread serves librdkafka's callbacks (delivery reports,
 /// errors, token requests), whatever the caller waits for.
@@ -61,6 +74,8 @@ struct Deliveries {
     trouble: NewestCause,
     causes: Causes,
     tokens: Tokens,
+    /// Told about each record, where the caller paces itself.
+    window: Option<Arc<Window>>,
 }
 
 /// Why a record was not delivered.
@@ -87,12 +102,29 @@ pub(super) enum ConnectError {
 impl Sender {
     /// Connects, and checks that the topic exists.
     pub(super) fn connect(kafka: &config::Kafka) -> Result<Self, ConnectError> {
+        Self::connect_with(kafka, &properties(kafka), None)
+    }
+
+    /// As [`Self::connect`], for a broker in this process that keeps little: batches are small and
+    /// soon sent, and the window is told about each record.
+    pub(super) fn connect_paced(
+        kafka: &config::Kafka,
+        window: Arc<Window>,
+    ) -> Result<Self, ConnectError> {
+        let mut properties = properties(kafka);
+        properties.set("linger.ms", "5").set("batch.size", PACED_BATCH_BYTES.to_string());
+        Self::connect_with(kafka, &properties, Some(window))
+    }
+
+    fn connect_with(
+        kafka: &config::Kafka,
+        properties: &ClientConfig,
+        window: Option<Arc<Window>>,
+    ) -> Result<Self, ConnectError> {
         let causes = Causes::new(kafka);
-        let deliveries = Deliveries::new(
-            causes.clone(),
-            Tokens::new(kafka.token_source.clone(), events::token_changed),
-        );
-        let producer = properties(kafka).create_with_context(deliveries);
+        let tokens = Tokens::new(kafka.token_source.clone(), events::token_changed);
+        let deliveries = Deliveries { window, ..Deliveries::new(causes.clone(), tokens) };
+        let producer = properties.create_with_context(deliveries);
         let producer =
             producer.map_err(|error: KafkaError| ConnectError::Client(causes.of_error(&error)))?;
         let sender = Self { producer, topic: kafka.topic.clone() };
@@ -126,8 +158,8 @@ impl Sender {
         Err(ConnectError::Unreachable { brokers: kafka.brokers.clone(), reason })
     }
 
-    /// Queues one record; `number` names it in the report. Waits while the queue is full; returns
-    /// false, with the record not queued, if `stop` is cancelled meanwhile.
+    /// Queues one record with its [`key`]; `number` names it in the report. Waits while the queue
+    /// is full; returns false, with the record not queued, if `stop` is cancelled meanwhile.
     ///
     /// # Errors
     ///
@@ -136,17 +168,17 @@ impl Sender {
         &mut self,
         number: u64,
         payload: &[u8],
+        key: Option<&str>,
         stop: &CancellationToken,
     ) -> anyhow::Result<bool> {
-        let id = account_key(payload);
-        let key: Option<Cow<'_, str>> = id.map(|id| match id {
-            IdRef::Number(number) => Cow::Owned(number.to_string()),
-            IdRef::Text(text) => text,
-        });
         // The opaque is a machine word, large enough for any number of records.
         let opaque = usize::try_from(number).unwrap_or(usize::MAX);
         let mut record = BaseRecord::with_opaque_to(&self.topic, opaque).payload(payload);
-        record.key = key.as_ref().map(|key| key.as_bytes());
+        record.key = key.map(str::as_bytes);
+        let weight = weight(payload, record.key);
+        if let Some(window) = &self.deliveries().window {
+            window.sent(weight);
+        }
         while !stop.is_cancelled() {
             match self.producer.send(record) {
                 Ok(()) => return Ok(true),
@@ -158,8 +190,7 @@ impl Sender {
                     KafkaError::MessageProduction(code @ RDKafkaErrorCode::MessageSizeTooLarge),
                     _,
                 )) => {
-                    let text = "larger than the producer's message.max.bytes".to_owned();
-                    self.deliveries().fail(Failure { number, code: Some(code), text });
+                    self.refuse(number, code);
                     return Ok(true);
                 }
                 Err((error, _)) => {
@@ -169,6 +200,16 @@ impl Sender {
             }
         }
         Ok(false)
+    }
+
+    /// Counts a record as failed that is too large for the client.
+    pub(super) fn refuse_large(&self, number: u64) {
+        self.refuse(number, RDKafkaErrorCode::MessageSizeTooLarge);
+    }
+
+    fn refuse(&self, number: u64, code: RDKafkaErrorCode) {
+        let text = "larger than the producer's message.max.bytes".to_owned();
+        self.deliveries().fail(Failure { number, code: Some(code), text });
     }
 
     /// Records acknowledged so far.
@@ -283,6 +324,7 @@ impl Deliveries {
             trouble: NewestCause::default(),
             causes,
             tokens,
+            window: None,
         }
     }
 
@@ -318,8 +360,13 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         match result {
-            Ok(_) => {
+            Ok(message) => {
                 self.delivered.fetch_add(1, Ordering::Relaxed);
+                let place = (u32::try_from(message.partition()), u64::try_from(message.offset()));
+                if let (Some(window), (Ok(partition), Ok(offset))) = (&self.window, place) {
+                    let payload = message.payload().unwrap_or_default();
+                    window.delivered(partition, offset, weight(payload, message.key()));
+                }
             }
             Err((error, message)) => {
                 let number = u64::try_from(number).unwrap_or(u64::MAX);

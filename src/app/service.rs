@@ -9,21 +9,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::shutdown;
+use super::version::BUILD;
 use crate::config::Config;
 use crate::core::id::UserKeySeed;
 use crate::http::{self, ApiState};
-use crate::ingest::{self, Dependency};
-use crate::store::{MigrateError, Store, StoreError};
+use crate::ingest::{self, Dependency, Positions};
+use crate::store::{MigrateError, Store, StoreError, TABLES};
+use crate::telemetry::feeding::Feeding;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics;
 
 /// How long the process may take to end after the time for the last flush: each step (commit,
 /// tasks, leaving the group, open requests) has its own limit, and their sum is below this.
 const END_GRACE: Duration = Duration::from_secs(40);
+
+/// Time between clean-ups of the recorder, which keeps each duration until then.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Count the topic's events and serve the report API, in one process
 ///
@@ -74,6 +81,8 @@ pub(super) struct Service<'a> {
     store: Store,
     health: Arc<Health>,
     state: ApiState,
+    positions: Arc<Positions>,
+    metrics: PrometheusHandle,
 }
 
 impl<'a> Service<'a> {
@@ -83,18 +92,35 @@ impl<'a> Service<'a> {
         listener: TcpListener,
         store: Store,
     ) -> anyhow::Result<Self> {
-        let metrics = metrics::install().context("cannot record metrics")?;
+        let metrics = metrics::install(BUILD, &TABLES).context("cannot record metrics")?;
         let health = Arc::new(Health::new());
         if role != Role::Api {
             ingest::not_started(config, &health);
         }
-        let state = ApiState::new(config, store.clone(), Arc::clone(&health), metrics)?;
-        Ok(Self { config, role, listener, store, health, state })
+        let state = ApiState::new(config, store.clone(), Arc::clone(&health), metrics.clone())?;
+        let positions = Arc::default();
+        Ok(Self { config, role, listener, store, health, state, positions, metrics })
+    }
+
+    /// A feeder in this process: the API tells by it whether all is counted.
+    pub(super) fn fed_by(&self, feeding: Arc<Feeding>) {
+        self.state.fed_by(feeding);
+    }
+
+    /// How far the worker has read.
+    pub(super) fn positions(&self) -> Arc<Positions> {
+        Arc::clone(&self.positions)
     }
 
     /// Runs until `stop` is cancelled or something fails for good.
     pub(super) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { config, role, listener, store, health, state } = self;
+        let Self { config, role, listener, store, health, state, positions, metrics } = self;
+        let _upkeep = AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(UPKEEP_INTERVAL).await;
+                metrics.run_upkeep();
+            }
+        }));
         let close = CancellationToken::new();
         let token = close.clone();
         let mut serving = tokio::spawn(async move {
@@ -111,7 +137,8 @@ impl<'a> Service<'a> {
             match role {
                 Role::Api => stop.cancelled().await,
                 Role::Worker | Role::WorkerAndApi => {
-                    ingest::run(config, store, seed, health, stop.clone()).await?
+                    let stop = stop.clone();
+                    ingest::run_watched(config, store, seed, health, positions, stop).await?
                 }
             }
             Ok(())

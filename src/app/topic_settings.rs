@@ -32,14 +32,28 @@ pub(super) enum Finding {
     NotChecked(String),
 }
 
+impl Finding {
+    /// `ok`, `warning`, `error` or `not checked`.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Good(_) => "ok",
+            Self::Warning(_) => "warning",
+            Self::Error(_) => "error",
+            Self::NotChecked(_) => "not checked",
+        }
+    }
+
+    /// What was found.
+    pub(super) fn text(&self) -> &str {
+        let (Self::Good(text) | Self::Warning(text) | Self::Error(text) | Self::NotChecked(text)) =
+            self;
+        text
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Good(text) => write!(f, "ok: {text}"),
-            Self::Warning(text) => write!(f, "warning: {text}"),
-            Self::Error(text) => write!(f, "error: {text}"),
-            Self::NotChecked(text) => write!(f, "not checked: {text}"),
-        }
+        write!(f, "{}: {}", self.outcome(), self.text())
     }
 }
 

@@ -1,9 +1,10 @@
 //! Embedded defaults, then the user's file, then the environment, merged into one document.
 //!
 //! Environment variables are parsed by the types of the embedded defaults, so that a password of
-//! digits stays text. An unknown variable is refused like an unknown key.
+//! digits stays text. An unknown variable is refused like an unknown key. What is refused is left
+//! out, so that the rest can be judged too and all problems are told at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Profile};
 
+use super::nearest::suggestion;
 use super::raw::Raw;
 use super::{ConfigError, Problem};
 
@@ -20,28 +22,178 @@ pub(super) const DEFAULTS: &str = include_str!("../../config/seatmeter.toml");
 
 const PREFIX: &str = "SEATMETER__";
 
+/// Every variable of the program begins with this.
+const NAMESPACE: &str = "SEATMETER_";
+
+/// Variables that are no options of the configuration.
+const OTHER_VARIABLES: [&str; 3] =
+    ["SEATMETER_CONFIG", "SEATMETER_ENGINE_PASSWORD", "SEATMETER_CACHE_DIR"];
+
+/// The merged document, and what was refused on the way.
+pub(super) struct Layers {
+    pub(super) raw: Raw,
+    pub(super) problems: Vec<Problem>,
+    /// Sections that have a problem: what is missing there may look wrong.
+    pub(super) faulty: BTreeSet<String>,
+}
+
 /// Merges the layers.
 pub(super) fn read(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Raw, ConfigError> {
+) -> Result<Layers, ConfigError> {
     let mut layers = Figment::from(Toml::string(DEFAULTS));
     let defaults: Dict =
         layers.extract().map_err(|error| problems("config/seatmeter.toml", error))?;
+    let mut sieve = Sieve { defaults: &defaults, problems: Vec::new(), faulty: BTreeSet::new() };
     if let Some(path) = file {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {
             Problem::new(&name, format!(": the configuration file cannot be read: {error}"))
         })?;
-        layers = layers.merge(Toml::string(&text));
-        // First extracted without the environment, so that an error can name the file.
-        layers.extract::<Raw>().map_err(|error| problems(&name, error))?;
+        let document: Dict =
+            Figment::from(Toml::string(&text)).extract().map_err(|error| problems(&name, error))?;
+        layers = layers.merge(Serialized::from(sieve.sift(&name, document), Profile::Default));
     }
-    let overrides = overrides(&defaults, environment)?;
-    layers
+    let overrides = sieve.overrides(environment);
+    let Sieve { problems: found, faulty, .. } = sieve;
+    let raw = layers
         .merge(Serialized::from(overrides, Profile::Default))
         .extract()
-        .map_err(|error| problems("environment", error))
+        .map_err(|error| problems("configuration", error))?;
+    Ok(Layers { raw, problems: found, faulty })
+}
+
+/// Keeps what the defaults know, and of the same type.
+struct Sieve<'a> {
+    defaults: &'a Dict,
+    problems: Vec<Problem>,
+    faulty: BTreeSet<String>,
+}
+
+impl Sieve<'_> {
+    /// The document without what is refused.
+    fn sift(&mut self, origin: &str, document: Dict) -> Dict {
+        let mut kept = Dict::new();
+        for (section, value) in document {
+            let defaults = self.defaults.get(&section).and_then(Value::as_dict);
+            let (Some(defaults), Value::Dict(tag, options)) = (defaults, value) else {
+                let message = match defaults {
+                    None => unknown(&section, self.defaults.keys()),
+                    Some(_) => ": expected a table of options".to_owned(),
+                };
+                self.refuse(&section, format!("{origin}: {section}"), message);
+                continue;
+            };
+            let mut sifted = Dict::new();
+            for (key, value) in options {
+                let judged = match defaults.get(&key) {
+                    None => Err(unknown(&key, defaults.keys())),
+                    Some(default) => judge_type(default, &value),
+                };
+                match judged {
+                    Ok(()) => drop(sifted.insert(key, value)),
+                    Err(message) => {
+                        self.refuse(&section, format!("{origin}: {section}.{key}"), message);
+                    }
+                }
+            }
+            kept.insert(section, Value::Dict(tag, sifted));
+        }
+        kept
+    }
+
+    /// The document that the environment variables define.
+    fn overrides(
+        &mut self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> BTreeMap<String, Dict> {
+        // Sorted, so that errors have a stable order.
+        let environment: BTreeMap<OsString, OsString> = environment.into_iter().collect();
+        let mut overrides = Overrides::default();
+        for (name, value) in &environment {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(NAMESPACE)) else {
+                continue;
+            };
+            let judged = if name.starts_with(PREFIX) {
+                override_one(self.defaults, &mut overrides, name, value)
+            } else if OTHER_VARIABLES.contains(&name) || is_service_link(name, value) {
+                Ok(())
+            } else {
+                Err(unknown_variable(self.defaults, name))
+            };
+            if let Err(message) = judged {
+                let section = name[NAMESPACE.len()..].trim_start_matches('_').split('_').next();
+                let section = section.unwrap_or_default().to_ascii_lowercase();
+                self.refuse(&section, name.to_owned(), message);
+            }
+        }
+        let Overrides { mut options, tables } = overrides;
+        for ((section, key), table) in tables {
+            options.entry(section).or_default().insert(key, table.into());
+        }
+        options
+    }
+
+    fn refuse(&mut self, section: &str, key: String, message: String) {
+        self.faulty.insert(section.to_owned());
+        self.problems.push(Problem::new(key, message));
+    }
+}
+
+/// True for a variable that Kubernetes or Docker sets for each service whose name begins like the
+/// program's.
+fn is_service_link(name: &str, value: &OsStr) -> bool {
+    let parts: Vec<&str> = name.split('_').collect();
+    parts.windows(2).any(|pair| matches!(pair, ["SERVICE", "HOST" | "PORT"]))
+        || (parts.last() == Some(&"PORT") && value.to_string_lossy().contains("://"))
+        || parts.windows(2).any(|pair| pair[0] == "PORT" && pair[1].parse::<u16>().is_ok())
+}
+
+/// Says that a key is unknown, with the nearest of those that exist.
+fn unknown<'a>(key: &str, known: impl Iterator<Item = &'a String>) -> String {
+    let suggestion = suggestion(key, known.map(String::as_str));
+    format!(": no such option{suggestion}; `seatmeter check-config --defaults` lists them")
+}
+
+/// As [`unknown`], for the name of a variable.
+fn unknown_variable(defaults: &Dict, name: &str) -> String {
+    let options = defaults.iter().flat_map(|(section, options)| {
+        let keys = options.as_dict().into_iter().flat_map(Dict::keys);
+        keys.map(move |key| format!("{PREFIX}{section}__{key}").to_ascii_uppercase())
+    });
+    let known: Vec<String> = options.chain(OTHER_VARIABLES.map(str::to_owned)).collect();
+    unknown(name, known.iter())
+}
+
+/// Judges whether a value is of the type of the default.
+fn judge_type(default: &Value, value: &Value) -> Result<(), String> {
+    let expected = match (default, value) {
+        (Value::String(..), Value::String(..))
+        | (Value::Bool(..), Value::Bool(..))
+        | (Value::Dict(..), Value::Dict(..)) => return Ok(()),
+        (Value::Num(..), Value::Num(_, number)) if is_whole(number) => return Ok(()),
+        (Value::Array(..), Value::Array(_, items)) => {
+            match items.iter().find(|item| !matches!(item, Value::String(..))) {
+                None => return Ok(()),
+                Some(item) => {
+                    let found = found(&item.to_actual());
+                    return Err(format!(": expected a list of strings, found {found} in it"));
+                }
+            }
+        }
+        (Value::Num(..), _) => "a whole number",
+        (Value::Bool(..), _) => "true or false",
+        (Value::Array(..), _) => "a list of strings",
+        (Value::Dict(..), _) => "a table",
+        _ => "a string",
+    };
+    Err(format!(": expected {expected}, found {}", found(&value.to_actual())))
+}
+
+fn is_whole(number: &figment::value::Num) -> bool {
+    let number = number.to_i128().or_else(|| number.to_u128().and_then(|n| i128::try_from(n).ok()));
+    number.is_some_and(|number| i64::try_from(number).is_ok())
 }
 
 /// Values from environment variables.
@@ -53,31 +205,6 @@ struct Overrides {
     tables: BTreeMap<(String, String), Dict>,
 }
 
-/// The document that the environment variables define.
-fn overrides(
-    defaults: &Dict,
-    environment: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<BTreeMap<String, Dict>, ConfigError> {
-    let mut overrides = Overrides::default();
-    let mut problems = Vec::new();
-    for (name, value) in environment {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-        if let Err(message) = override_one(defaults, &mut overrides, name, &value) {
-            problems.push(Problem::new(name, message));
-        }
-    }
-    if !problems.is_empty() {
-        // Sorted, so that errors have a stable order.
-        problems.sort_by(|a, b| a.key.cmp(&b.key));
-        return Err(ConfigError { problems });
-    }
-    let Overrides { mut options, tables } = overrides;
-    for ((section, key), table) in tables {
-        options.entry(section).or_default().insert(key, table.into());
-    }
-    Ok(options)
-}
-
 /// Adds one variable.
 fn override_one(
     defaults: &Dict,
@@ -85,15 +212,15 @@ fn override_one(
     name: &str,
     value: &OsStr,
 ) -> Result<(), String> {
-    const UNKNOWN: &str = ": no such option; `seatmeter check-config --defaults` lists them";
+    let unknown = || unknown_variable(defaults, name);
     let value = value.to_str().ok_or(": the value is not UTF-8")?;
     let path: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
-    let [section, key, rest @ ..] = path.as_slice() else { return Err(UNKNOWN.into()) };
+    let [section, key, rest @ ..] = path.as_slice() else { return Err(unknown()) };
     let default = defaults
         .get(section)
         .and_then(Value::as_dict)
         .and_then(|section| section.get(key))
-        .ok_or(UNKNOWN)?;
+        .ok_or_else(unknown)?;
     match (default, rest) {
         // No librdkafka property that may be set has an underscore in its name. (`log_level` is
         // refused: [log] sets it.)
@@ -101,7 +228,7 @@ fn override_one(
             let table = overrides.tables.entry((section.clone(), key.clone())).or_default();
             table.insert(property.replace('_', "."), value.into());
         }
-        (Value::Dict(..), _) | (_, [_, ..]) => return Err(UNKNOWN.into()),
+        (Value::Dict(..), _) | (_, [_, ..]) => return Err(unknown()),
         (default, []) => {
             let value = typed(default, value)?;
             overrides.options.entry(section.clone()).or_default().insert(key.clone(), value);
@@ -145,17 +272,9 @@ fn problems(origin: &str, error: figment::Error) -> ConfigError {
 
 fn problem(origin: &str, error: &figment::Error) -> Problem {
     let key = error.path.join(".");
-    let (key, message) = match &error.kind {
-        // The path ends in the unknown field.
-        Kind::UnknownField(_, expected) => {
-            (key, format!(": no such option; there are {}", expected.join(", ")))
-        }
-        Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
-            (key, format!(": expected {}, found {}", wanted(expected), found(actual)))
-        }
-        Kind::Message(message) if key.is_empty() => (key, format!(": {}", syntax_error(message))),
-        Kind::MissingField(field) => (key, format!(".{field}: is missing")),
-        _ => (key, ": not of the form that config/seatmeter.toml shows".to_owned()),
+    let message = match &error.kind {
+        Kind::Message(message) if key.is_empty() => format!(": {}", syntax_error(message)),
+        _ => ": not of the form that config/seatmeter.toml shows".to_owned(),
     };
     let key = if key.is_empty() { origin.to_owned() } else { format!("{origin}: {key}") };
     Problem::new(key, message)
@@ -167,16 +286,6 @@ fn syntax_error(message: &str) -> String {
         line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|')
     };
     message.lines().filter(|line| !quoted(line)).map(str::trim).collect::<Vec<_>>().join(": ")
-}
-
-fn wanted(expected: &str) -> &str {
-    match expected {
-        "i64" => "a whole number",
-        "a sequence" => "a list of strings",
-        "a map" => "a table",
-        other if other.starts_with("struct ") => "a table",
-        other => other,
-    }
 }
 
 fn found(actual: &Actual) -> &'static str {

@@ -6,6 +6,8 @@
 //! masked. Nothing here opens a connection, and no secret is ever part of an error or of `Debug`.
 
 mod layers;
+mod listen;
+mod nearest;
 mod properties;
 mod raw;
 mod show;
@@ -21,6 +23,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use self::listen::listen_address;
 pub use self::properties::is_secret as is_secret_property;
 pub use self::show::MASK;
 pub use self::token::{AuthorizationServer, TokenSource, UnsecuredToken};
@@ -30,7 +33,7 @@ pub(crate) use self::validate::HS256_SECRET_BYTES_MIN;
 pub const DEFAULTS: &str = layers::DEFAULTS;
 
 /// Layers the embedded defaults, the file and the environment (variables that start with
-/// `SEATMETER__`; others are ignored), reads the files that hold secrets, and validates it all.
+/// `SEATMETER_`; others are ignored), reads the files that hold secrets, and validates it all.
 ///
 /// # Errors
 ///
@@ -39,11 +42,21 @@ pub fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Config, ConfigError> {
-    let raw = layers::read(file, environment)?;
+    let layers::Layers { raw, mut problems, faulty } = layers::read(file, environment)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let surroundings =
         validate::Surroundings { cores, read_file: &|path: &Path| std::fs::read_to_string(path) };
-    validate::validate(raw, &surroundings)
+    match validate::validate(raw, &surroundings) {
+        Ok(config) if problems.is_empty() => Ok(config),
+        Ok(_) => Err(ConfigError { problems }),
+        Err(error) => {
+            let section = |problem: &Problem| problem.key.split('.').next().map(str::to_owned);
+            let is_sound =
+                |problem: &Problem| section(problem).is_none_or(|name| !faulty.contains(&name));
+            problems.extend(error.problems.into_iter().filter(is_sound));
+            Err(ConfigError { problems })
+        }
+    }
 }
 
 /// Why the configuration is refused.

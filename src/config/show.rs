@@ -4,6 +4,8 @@ use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use figment::Figment;
+use figment::providers::{Format as _, Toml};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{AuthMode, Config, properties};
@@ -27,6 +29,15 @@ impl Display for Config {
 }
 
 impl Config {
+    /// The same as JSON: an object for each section.
+    ///
+    /// # Errors
+    ///
+    /// A value that TOML or JSON cannot hold, which is a defect of this program.
+    pub fn to_json(&self) -> anyhow::Result<serde_json::Value> {
+        Ok(Figment::from(Toml::string(&self.to_string())).extract()?)
+    }
+
     fn show_kafka(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kafka = &self.kafka;
         writeln!(f, "[kafka]")?;

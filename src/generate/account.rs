@@ -6,6 +6,7 @@ use chrono::Weekday;
 use rand::{RngExt as _, SeedableRng as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::showcase::{PLAN_DAYS, Showcase};
 use super::wire::{Happening, Test, render};
 use super::world::{self, Account, Organization, index};
 use super::{Line, Load};
@@ -18,6 +19,16 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 /// Distribution of automated test runs over the hours of a working day.
 const TEST_HOURS: [u32; 24] =
     [9, 7, 14, 6, 4, 4, 8, 25, 60, 90, 95, 85, 60, 75, 90, 92, 85, 70, 40, 22, 14, 12, 10, 9];
+
+/// What an account in its working hours is worth among the busy ones: an hour of the middle of
+/// [`TEST_HOURS`] on a working day.
+pub(super) const BUSY: u32 = 60;
+
+/// `test.executed` events on a working day in an organization that is to show something.
+pub(super) const TEST_RUNS_MIN: u32 = 8;
+
+/// Hours of the day in which people work.
+const WORKING_HOURS: std::ops::Range<u32> = 7..19;
 
 /// Actions of users besides logging in.
 const ACTIONS: [&str; 8] = [
@@ -52,6 +63,7 @@ pub(super) struct AccountStream {
     planned: VecDeque<(i64, Happening)>,
     sequence: u64,
     seats: Seats,
+    showcases: Vec<Showcase>,
 }
 
 /// Seats purchased, and seats held.
@@ -66,7 +78,7 @@ impl AccountStream {
         // A separate random stream per account, so that more accounts do not change the others.
         let mut rng = ChaCha8Rng::seed_from_u64(load.seed);
         rng.set_stream(u64::from(number) + 1);
-        let account = world::build(load, number, &mut rng);
+        let (account, showcases) = world::build(load, number, &mut rng);
         let seats =
             Seats { purchased: 0, organizations: vec![(0, 0); account.organizations.len()] };
         let mut stream = Self {
@@ -78,6 +90,7 @@ impl AccountStream {
             planned: VecDeque::new(),
             sequence: 0,
             seats,
+            showcases,
             account,
         };
         stream.plan_beginning();
@@ -97,12 +110,30 @@ impl AccountStream {
     pub(super) fn next_line(&mut self) -> Option<(Line, LineKind)> {
         self.next_time_ms()?;
         let (time_ms, happening) = self.planned.pop_front()?;
+        for showcase in &mut self.showcases {
+            showcase.note(self.account.zone, time_ms, &happening);
+        }
         Some(self.line(time_ms, happening))
     }
 
-    /// A live event.
+    /// How busy the account is at that moment, by the hour and the weekday of its zone: around
+    /// [`BUSY`] and more in working hours.
+    pub(super) fn busy(&self, now_ms: i64) -> u32 {
+        let (day, hour) = self.day_and_hour(now_ms);
+        TEST_HOURS[index(hour)] * day_weight_percent(day) / 100
+    }
+
+    fn day_and_hour(&self, now_ms: i64) -> (Day, u32) {
+        let day = day_of(self.account.zone, now_ms);
+        let hour = (now_ms - day_start(self.account.zone, day)) / HOUR_MS;
+        // A day may have 25 hours.
+        (day, u32::try_from(hour.clamp(0, 23)).expect("a day has 24 hours"))
+    }
+
+    /// A live event. People work by day, tests run by night too.
     pub(super) fn live(&mut self, rng: &mut ChaCha8Rng, now_ms: i64) -> (Line, LineKind) {
-        let today = self.next_day;
+        let (today, hour) = self.day_and_hour(now_ms);
+        let tests_percent = if WORKING_HOURS.contains(&hour) { 25 } else { 100 };
         let is_active = |user: &u32| {
             let user = &self.account.users[index(*user)];
             user.attendance > 0 && user.is_there(today)
@@ -112,11 +143,11 @@ impl AccountStream {
             (0..32).map(|_| random_index(rng, &self.account.users)).find(is_active).unwrap_or(0);
         let organization = random_index(rng, &self.account.organizations);
         let happening = match rng.random_range(0..100) {
-            0..25 => Happening::Test(Test {
+            ticket if ticket < tests_percent => Happening::Test(Test {
                 tests: rng.random_range(1..=3),
                 ..test(&self.account, organization, today, rng)
             }),
-            25..40 => Happening::Login { user },
+            ..40 => Happening::Login { user },
             _ => Happening::Action {
                 user,
                 action: ACTIONS.choose(rng).copied().unwrap_or("dashboard.viewed"),
@@ -174,6 +205,7 @@ impl AccountStream {
         if midnight_ms > self.from_ms {
             self.plan_office(day, midnight_ms + 8 * HOUR_MS);
         }
+        self.plan_showcases(day, midnight_ms);
         self.plan_users(day, midnight_ms);
         self.plan_tests(day, midnight_ms);
         // A day may have 23 hours, and the first and the last day may be cut.
@@ -197,6 +229,21 @@ impl AccountStream {
                 let (kind, plan) = (PlanKind::Upgraded, "business");
                 let upgrade = Happening::Plan { kind, organization: number, plan, monthly_quota };
                 self.planned.push_back((time_ms + 2 * HOUR_MS, upgrade));
+            }
+        }
+    }
+
+    /// Plans begin anew some weeks before the end, and are adjusted at the last midnight.
+    fn plan_showcases(&mut self, day: Day, midnight_ms: i64) {
+        let last_day = day_of(self.account.zone, self.to_ms - 1);
+        for showcase in &mut self.showcases {
+            if day == last_day.plus_days(-PLAN_DAYS) {
+                let organization = &self.account.organizations[index(showcase.organization)];
+                let time_ms = midnight_ms + 10 * HOUR_MS;
+                let plan = showcase.begin(time_ms, organization.monthly_quota);
+                self.planned.push_back((time_ms, plan));
+            } else if day == last_day {
+                self.planned.extend(showcase.adjust().map(|plan| (midnight_ms, plan)));
             }
         }
     }

@@ -8,6 +8,7 @@
 
 mod account;
 mod noise;
+mod showcase;
 mod wire;
 mod world;
 
@@ -17,7 +18,7 @@ use std::collections::BinaryHeap;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use self::account::AccountStream;
+use self::account::{AccountStream, BUSY};
 use self::noise::Noise;
 
 /// How many days before the first instant a plan may have started, at most.
@@ -46,6 +47,9 @@ pub struct Load {
     pub test_runs_per_day: u32,
     /// Noise, as shares.
     pub shares: Shares,
+    /// The first account shows an organization within its quota, one in its grace (42), and one
+    /// that has exhausted both.
+    pub showcase: bool,
 }
 
 /// Noise in a log. Each field is a share, 0 to 1.
@@ -73,7 +77,14 @@ impl Load {
             actions_per_day: 6,
             test_runs_per_day: 12,
             shares: Shares { duplicates: 0.01, late: 0.01, malformed: 0.001 },
+            showcase: false,
         }
+    }
+
+    /// What `demo` shows: ordinary accounts, the first of which has an organization for each status
+    /// of a quota.
+    pub fn demo(from_ms: i64, to_ms: i64) -> Self {
+        Self { showcase: true, ..Self::ordinary(from_ms, to_ms) }
     }
 
     /// One account of 2,000 organizations and about 100,000 seats, for benchmarks of the reports:
@@ -128,11 +139,21 @@ impl Generator {
     }
 
     /// A line of an event at `now_ms`, in one of the accounts in their state after the lines taken
-    /// so far. A late one is held back until a later call, and a call may yield several lines.
+    /// so far: the busier one is at that hour and weekday of its zone, the likelier. Where all are
+    /// quiet, often none. A late one is held back until a later call, and a call may yield several
+    /// lines.
     pub fn live(&mut self, now_ms: i64) -> Vec<Line> {
-        let index = self.rng.random_range(0..self.streams.len());
-        let (line, kind) = self.streams[index].live(&mut self.rng, now_ms);
-        self.noise.take(line, kind);
+        let busy: Vec<u32> = self.streams.iter().map(|stream| stream.busy(now_ms)).collect();
+        let total: u32 = busy.iter().sum();
+        let mut ticket = self.rng.random_range(0..total.max(BUSY));
+        for (stream, busy) in self.streams.iter_mut().zip(busy) {
+            if ticket < busy {
+                let (line, kind) = stream.live(&mut self.rng, now_ms);
+                self.noise.take(line, kind);
+                break;
+            }
+            ticket -= busy;
+        }
         std::iter::from_fn(|| self.noise.next_line()).collect()
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::*;
-use crate::core::calendar::{Day, Zone, day_of, day_start};
+use crate::core::calendar::{Day, Zone, day_of, day_start, quota_month_of};
 use crate::core::decode::{account_key, decode};
-use crate::core::event::{Decoded, EventKind, Record};
+use crate::core::event::{Decoded, EventKind, Origin, Record};
 
 fn load(days: i32) -> Load {
     let from = Day::from_ymd(2026, 1, 5).unwrap();
@@ -151,7 +151,9 @@ fn live_lines_are_events_of_now() {
     let mut generator = Generator::new(&load);
     let history = generator.by_ref().count();
     assert!(history > 1_000);
-    for now_ms in (load.to_ms..).step_by(1_000).take(200) {
+    // Three in the afternoon of a Tuesday in Berlin.
+    let now_ms = day_start(Zone::UTC, Day::from_ymd(2026, 3, 10).unwrap()) + 14 * 3_600_000;
+    for now_ms in (now_ms..).step_by(1_000).take(200) {
         let lines = generator.live(now_ms);
         assert_eq!(lines.iter().map(|line| line.time_ms).collect::<Vec<_>>(), [now_ms]);
         let key = account_key(&lines[0].json).unwrap().to_string();
@@ -162,5 +164,87 @@ fn live_lines_are_events_of_now() {
             payload: Some(&lines[0].json),
         };
         assert!(matches!(decode(&record), Decoded::Event(_)));
+    }
+}
+
+#[test]
+fn live_lines_keep_to_the_hours_and_weekdays_of_their_zones() {
+    let load = quiet(load(7));
+    let mut generator = Generator::new(&load);
+    generator.by_ref().for_each(drop);
+    let mut tell = |date: (i32, u32, u32)| {
+        let midnight_ms = day_start(Zone::UTC, Day::from_ymd(date.0, date.1, date.2).unwrap());
+        let mut by_hour = [0_usize; 24];
+        for (hour, lines) in by_hour.iter_mut().enumerate() {
+            let begin_ms = midnight_ms + i64::try_from(hour).unwrap() * 3_600_000;
+            for now_ms in (begin_ms..begin_ms + 3_600_000).step_by(10_000) {
+                for line in generator.live(now_ms) {
+                    if account_key(&line.json).unwrap().to_string() != "acme" {
+                        continue;
+                    }
+                    *lines += 1;
+                    // Berlin is an hour ahead.
+                    let is_night = !(7..19).contains(&(hour + 1));
+                    let is_person = line
+                        .json
+                        .windows(8)
+                        .any(|part| part == b"\"user.lo" || part == b"\"user.ac");
+                    assert!(!(is_night && is_person), "at {hour} UTC");
+                }
+            }
+        }
+        by_hour
+    };
+    let tuesday = tell((2026, 3, 10));
+    let sunday = tell((2026, 3, 15));
+    assert!(tuesday[9] > 5 * tuesday[3], "{tuesday:?}");
+    assert!(tuesday.iter().sum::<usize>() > 5 * sunday.iter().sum::<usize>(), "{sunday:?}");
+}
+
+/// The quota, the tests used, and whether the grace is over, of each showcase at the end.
+#[test]
+fn a_demo_shows_every_status_of_a_quota_whenever_it_starts() {
+    for day in (0..40).step_by(8) {
+        let to_ms = day_start(Zone::UTC, Day::from_ymd(2026, 3, 1).unwrap().plus_days(day))
+            + i64::from(day) * 2_000_000;
+        let load = quiet(Load::demo(to_ms - 92 * 86_400_000, to_ms));
+        let zone = Zone::named("Europe/Berlin");
+        let mut anchors = BTreeMap::new();
+        let mut quotas = BTreeMap::new();
+        let mut used = BTreeMap::<(String, u32), u64>::new();
+        decode_each(&load, |line, decoded| {
+            let Decoded::Event(event) = decoded else { panic!("{decoded:?}") };
+            if event.account.to_id().to_string() != "acme" {
+                return;
+            }
+            match event.kind {
+                EventKind::Plan { organization, kind, monthly_quota, .. } => {
+                    let organization = organization.to_string();
+                    quotas.insert(organization.clone(), monthly_quota);
+                    if kind.anchors() {
+                        anchors.insert(organization.clone(), line.time_ms);
+                        used.retain(|(known, _), _| *known != organization);
+                    }
+                }
+                EventKind::TestExecuted(test) if test.origin == Origin::Run => {
+                    let organization = test.organization.to_string();
+                    let month = quota_month_of(zone, anchors[&organization], line.time_ms);
+                    *used.entry((organization, month)).or_default() += test.tests;
+                }
+                _ => {}
+            }
+        });
+        let status = |organization: &str| {
+            let month = quota_month_of(zone, anchors[organization], to_ms);
+            assert_eq!(month, 3, "the last month of the grace");
+            let quota = quotas[organization].unwrap();
+            let used = used[&(organization.to_owned(), month)];
+            match used {
+                used if used < quota => "within",
+                used if used < quota * 130 / 100 => "grace",
+                _ => "exhausted",
+            }
+        };
+        assert_eq!(["42", "101", "102"].map(status), ["grace", "exhausted", "within"], "{day}");
     }
 }

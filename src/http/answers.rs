@@ -264,6 +264,14 @@ impl Answers {
         Self { store, looks, directory, reports, exports, kept, parts }
     }
 
+    /// Sets the metrics of the places.
+    pub(super) fn tell_places(&self) {
+        for (kind, places) in [("report", &self.reports), ("export", &self.exports)] {
+            let (taken, waiting) = places.taken_and_waiting();
+            telemetry::places(kind, taken, waiting);
+        }
+    }
+
     /// Answers the question.
     ///
     /// # Errors

@@ -104,5 +104,12 @@ fn headline(reason: &str) -> &str {
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"))
 )]
 pub(super) async fn metrics(State(state): State<ApiState>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics().render())
+    let through = state.store().flushed_through_ms(state.topic());
+    let through = match tokio::time::timeout(PING_TIMEOUT, through).await {
+        Ok(Ok(through)) => through,
+        Ok(Err(_)) | Err(_) => None,
+    };
+    state.answers().tell_places();
+    let text = crate::telemetry::metrics::render(state.metrics(), through);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

@@ -88,6 +88,12 @@ impl Places {
         }
     }
 
+    /// How many questions have a place, and how many wait for one.
+    pub(super) fn taken_and_waiting(&self) -> (usize, usize) {
+        let queues = self.lock();
+        (queues.held.values().sum(), queues.waiting_count)
+    }
+
     fn release(&self, account: &str) {
         let mut queues = self.lock();
         queues.release(account);

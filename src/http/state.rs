@@ -1,6 +1,6 @@
 //! What every handler shares.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -14,8 +14,9 @@ use super::places::Places;
 use crate::config::{AuthMode, Config};
 use crate::http::reply::problem::Problem;
 use crate::http::request::host::Hosts;
-use crate::report::ingest::{IngestReport, PartitionProgress};
+use crate::report::ingest::{Fed, IngestReport, PartitionProgress};
 use crate::store::Store;
+use crate::telemetry::feeding::Feeding;
 use crate::telemetry::health::Health;
 
 /// How old the number of split accounts may be.
@@ -42,6 +43,8 @@ struct Shared {
     frame_ancestors: Vec<String>,
     /// When it was last asked how many accounts are split, and the answer.
     split_accounts: Mutex<Option<(std::time::Instant, u64)>>,
+    /// What feeds the topic in this process, if anything does.
+    feeding: OnceLock<Arc<Feeding>>,
 }
 
 impl ApiState {
@@ -76,13 +79,26 @@ impl ApiState {
             cors_origins: config.http.cors_origins.clone(),
             frame_ancestors: config.http.frame_ancestors.clone(),
             split_accounts: Mutex::default(),
+            feeding: OnceLock::new(),
         };
-        crate::telemetry::http::describe();
+        crate::telemetry::http::serves(
+            super::router::endpoints().iter().map(|endpoint| endpoint.path),
+        );
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Says by the feeder of this process whether all is counted.
+    pub fn fed_by(&self, feeding: Arc<Feeding>) {
+        // One process has one feeder.
+        let _ = self.shared.feeding.set(feeding);
     }
 
     pub(super) fn store(&self) -> &Store {
         &self.shared.store
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        &self.shared.topic
     }
 
     pub(super) fn answers(&self) -> &Answers {
@@ -127,9 +143,14 @@ impl ApiState {
 
     /// What has been counted so far.
     pub(super) async fn ingest(&self) -> Result<IngestReport, Problem> {
+        let fed = match self.shared.feeding.get().map(|feeding| feeding.records()) {
+            None => Fed::ByNobody,
+            Some(None) => Fed::Partly,
+            Some(Some(records)) => Fed::Whole(records),
+        };
         let (progress, split_accounts) =
             tokio::try_join!(self.ingest_progress(), self.split_accounts())?;
-        Ok(IngestReport::assemble(progress, split_accounts))
+        Ok(IngestReport::assemble(progress, split_accounts, fed))
     }
 
     async fn ingest_progress(&self) -> Result<Vec<PartitionProgress>, Problem> {

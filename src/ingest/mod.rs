@@ -40,6 +40,7 @@ mod librdkafka;
 mod load;
 mod messages;
 mod opening;
+mod positions;
 mod rebalance;
 mod retry;
 mod seek;
@@ -63,6 +64,7 @@ pub(crate) use self::client::probe_properties;
 pub(crate) use self::client_errors::NewestCause;
 pub use self::error::IngestError;
 use self::messages::FatalSender;
+pub use self::positions::Positions;
 pub(crate) use self::retry::Dependency;
 use self::supervisor::Supervisor;
 use crate::config::Config;
@@ -87,8 +89,25 @@ pub async fn run(
     health: Arc<Health>,
     shutdown: CancellationToken,
 ) -> Result<(), IngestError> {
+    run_watched(config, store, seed, health, Arc::default(), shutdown).await
+}
+
+/// As [`run`]; `positions` tells how far the partitions are read.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_watched(
+    config: &Config,
+    store: Store,
+    seed: UserKeySeed,
+    health: Arc<Health>,
+    positions: Arc<Positions>,
+    shutdown: CancellationToken,
+) -> Result<(), IngestError> {
     let (fatal, mut fatalities) = mpsc::unbounded_channel();
-    let mut supervisor = Supervisor::start(config, (store, seed), health, FatalSender(fatal))?;
+    let fatal = FatalSender(fatal);
+    let mut supervisor = Supervisor::start(config, (store, seed), (health, positions), fatal)?;
     let joined = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         fatal = fatalities.recv() => return Err(fatal.map_or(thread_gone(), IngestError::from)),

@@ -25,6 +25,7 @@ use super::load::Loader;
 use super::messages::{
     ConsumerHandle, Fatal, FatalSender, FlushRequest, ToConsumer, ToWorker, WorkerHandle,
 };
+use super::positions::Positions;
 use super::rebalance::Tenure;
 use super::retry::Dependency;
 use super::split_accounts::watch_split_accounts;
@@ -68,12 +69,11 @@ impl Supervisor {
     pub(super) fn start(
         config: &Config,
         (store, seed): (Store, UserKeySeed),
-        health: Arc<Health>,
+        (health, positions): (Arc<Health>, Arc<Positions>),
         fatal: FatalSender,
     ) -> Result<Self, IngestError> {
         let (to_consumer, consumer_inbox) = crossbeam_channel::unbounded();
-        let common =
-            Common::new(config, (store, seed), health, fatal, ConsumerHandle(to_consumer))?;
+        let common = Common::new(config, (store, seed), (health, positions), fatal, to_consumer)?;
         let (flush_requests, flush_inbox) = mpsc::unbounded_channel();
         let (tails, tail_requests) = mpsc::channel(1);
         let (flush_deadline, deadline) = watch::channel(None);
@@ -219,6 +219,8 @@ struct Common<'a> {
     store: Store,
     seed: UserKeySeed,
     health: Arc<Health>,
+    /// How far each partition was read, for a feeder of this process.
+    positions: Arc<Positions>,
     fatal: FatalSender,
     consumer: ConsumerHandle,
     client: Arc<Client>,
@@ -231,10 +233,11 @@ impl<'a> Common<'a> {
     fn new(
         config: &'a Config,
         (store, seed): (Store, UserKeySeed),
-        health: Arc<Health>,
+        (health, positions): (Arc<Health>, Arc<Positions>),
         fatal: FatalSender,
-        consumer: ConsumerHandle,
+        to_consumer: crossbeam_channel::Sender<ToConsumer>,
     ) -> Result<Self, IngestError> {
+        let consumer = ConsumerHandle(to_consumer);
         let properties = consumer_properties(&config.kafka, &config.ingest);
         let client = Client::from_config_and_context(&properties, Context::of(&config.kafka))
             .map_err(|error| {
@@ -243,7 +246,7 @@ impl<'a> Common<'a> {
         let client = Arc::new(client);
         let topic = Topic::new(&config.kafka.topic, &config.kafka.brokers, Arc::clone(&client));
         let kafka = Dependency::new("kafka", "cannot read from Kafka", Arc::clone(&health));
-        Ok(Self { config, store, seed, health, fatal, consumer, client, topic, kafka })
+        Ok(Self { config, store, seed, health, positions, fatal, consumer, client, topic, kafka })
     }
 
     fn dependency(&self, component: &'static str, trouble: &'static str) -> Arc<Dependency> {
@@ -333,6 +336,7 @@ impl Crew {
                 consumer: common.consumer.clone(),
                 loader,
                 ends: Arc::clone(ends),
+                positions: Arc::clone(&common.positions),
                 seed: common.seed,
                 limits: limits.clone(),
                 heartbeat: Arc::clone(&heartbeat),

@@ -25,6 +25,7 @@ use super::messages::{
     ConsumerHandle, DrainedLane, Fatal, FatalSender, LaneReport, ToConsumer, ToWorker,
 };
 use super::opening::Opening;
+use super::positions::Positions;
 use super::rebalance::Tenure;
 use super::seek::{partition_list, pause, seek};
 use super::slot::Slot;
@@ -56,6 +57,7 @@ pub(super) struct Worker {
     pub(super) consumer: ConsumerHandle,
     pub(super) loader: Loader,
     pub(super) ends: Arc<Ends>,
+    pub(super) positions: Arc<Positions>,
     /// Seed of the keys of users.
     pub(super) seed: UserKeySeed,
     pub(super) limits: config::Ingest,
@@ -105,6 +107,7 @@ impl Worker {
             let batch = queue.take(self.limits.batch_records_max, self.limits.batch_wait);
             if batch.len() > 0 {
                 self.process(&batch);
+                self.tell_positions();
             }
         }
     }

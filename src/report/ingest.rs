@@ -47,11 +47,38 @@ pub struct RecordCounts {
     pub lag: Option<u64>,
 }
 
+/// What a feeder in the process that answers has handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fed {
+    /// Nobody feeds: the producers are elsewhere.
+    ByNobody,
+    /// There is more to come.
+    Partly,
+    /// Everything: so many records.
+    Whole(u64),
+}
+
+impl Fed {
+    /// Whether everything is handed over and counted.
+    fn is_complete(self, counts: &RecordCounts) -> Option<bool> {
+        let RecordCounts { events, rejected, duplicates, skipped, .. } = counts;
+        match self {
+            Self::ByNobody => None,
+            Self::Partly => Some(false),
+            Self::Whole(records) => Some(events + rejected + duplicates + skipped >= records),
+        }
+    }
+}
+
 /// What has been counted so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct IngestReport {
     #[serde(flatten)]
     pub counts: RecordCounts,
+    /// Whether a feeder that this process runs, as `demo` does, has handed over everything, and all
+    /// of it is counted; what the demo makes up live is not part of it. Null where nobody feeds.
+    #[schema(example = true, required = true)]
+    pub complete: Option<bool>,
     /// The release of the IANA time zone database that this program tells days by.
     #[schema(example = "2026f")]
     pub timezones: &'static str,
@@ -84,7 +111,7 @@ pub struct PartitionReport {
 
 impl IngestReport {
     /// Puts the report together.
-    pub fn assemble(mut partitions: Vec<PartitionProgress>, split_accounts: u64) -> Self {
+    pub fn assemble(mut partitions: Vec<PartitionProgress>, split_accounts: u64, fed: Fed) -> Self {
         partitions.sort_unstable_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         let partitions: Vec<PartitionReport> = partitions
             .into_iter()
@@ -126,7 +153,8 @@ impl IngestReport {
             counts.skipped += partition.counts.skipped;
             counts.absent += partition.counts.absent;
         }
-        Self { counts, timezones: RELEASE, split_accounts, partitions }
+        let complete = fed.is_complete(&counts);
+        Self { counts, complete, timezones: RELEASE, split_accounts, partitions }
     }
 
     /// The report without the times of the flushes, which move while nothing is counted.
@@ -142,7 +170,7 @@ impl IngestReport {
                 )
             })
             .collect();
-        (self.counts.clone(), self.timezones, self.split_accounts, partitions)
+        (self.counts.clone(), self.complete, self.timezones, self.split_accounts, partitions)
     }
 
     /// When the partition was flushed whose last flush is oldest; `None` where one was not flushed
@@ -158,9 +186,31 @@ mod tests {
 
     #[test]
     fn before_a_partition_is_known_nothing_is() {
-        let report = IngestReport::assemble(Vec::new(), 0);
+        let report = IngestReport::assemble(Vec::new(), 0, Fed::ByNobody);
         assert_eq!((report.counts.lag, report.data_through()), (None, None));
         assert_eq!(report.counts.events, 0);
+    }
+
+    #[test]
+    fn it_is_complete_when_every_record_that_was_handed_over_is_counted() {
+        let counted = |fed, accepted, absent| {
+            let progress = Progress { accepted, rejected: 2, duplicates: 1, ..Progress::default() };
+            let partition = PartitionProgress {
+                topic: "usage-events".to_owned(),
+                partition: 0,
+                progress: Progress { absent, ..progress },
+                high_watermark: Some(accepted + 3),
+                flushed_at_ms: Some(0),
+            };
+            IngestReport::assemble(vec![partition], 0, fed).complete
+        };
+        assert_eq!(counted(Fed::ByNobody, 7, 0), None);
+        assert_eq!(counted(Fed::Partly, 7, 0), Some(false), "more is to come");
+        assert_eq!(counted(Fed::Whole(11), 7, 0), Some(false));
+        assert_eq!(counted(Fed::Whole(11), 7, 1), Some(false), "what is absent is not counted");
+        assert_eq!(counted(Fed::Whole(10), 7, 0), Some(true));
+        assert_eq!(counted(Fed::Whole(10), 8, 0), Some(true), "and stays so while more comes");
+        assert_eq!(IngestReport::assemble(Vec::new(), 0, Fed::Whole(0)).complete, Some(true));
     }
 
     #[test]
@@ -180,8 +230,8 @@ mod tests {
             high_watermark: Some(high_watermark),
             flushed_at_ms: Some(flushed_at_ms),
         };
-        let report =
-            IngestReport::assemble(vec![partition(1, 10, 15, 500), partition(0, 20, 19, 700)], 2);
+        let partitions = vec![partition(1, 10, 15, 500), partition(0, 20, 19, 700)];
+        let report = IngestReport::assemble(partitions, 2, Fed::ByNobody);
         assert_eq!(
             report.counts,
             RecordCounts {
@@ -196,16 +246,18 @@ mod tests {
         assert_eq!(report.split_accounts, 2);
         assert_eq!(report.partitions[0].partition, 0);
         assert_eq!(report.data_through(), Some(Instant(500)));
-        assert_eq!(IngestReport::assemble(Vec::new(), 0).data_through(), None);
+        assert_eq!(IngestReport::assemble(Vec::new(), 0, Fed::Partly).data_through(), None);
 
         let unknown = PartitionProgress { high_watermark: None, ..partition(2, 5, 0, 900) };
-        let report = IngestReport::assemble(vec![partition(0, 20, 25, 700), unknown], 0);
+        let partitions = vec![partition(0, 20, 25, 700), unknown];
+        let report = IngestReport::assemble(partitions, 0, Fed::ByNobody);
         let lags: Vec<_> = report.partitions.iter().map(|partition| partition.counts.lag).collect();
         assert_eq!(lags, [Some(5), None]);
         assert_eq!(report.counts.lag, None, "what is not known of one is not known of all");
 
         let unflushed = PartitionProgress { flushed_at_ms: None, ..partition(1, 3, 9, 0) };
-        let report = IngestReport::assemble(vec![partition(0, 20, 25, 700), unflushed], 0);
+        let partitions = vec![partition(0, 20, 25, 700), unflushed];
+        let report = IngestReport::assemble(partitions, 0, Fed::ByNobody);
         assert_eq!(report.data_through(), None, "its data goes through no moment");
     }
 }

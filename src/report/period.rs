@@ -75,7 +75,10 @@ impl PeriodRequest {
         let to = self.to.unwrap_or(as_of_day);
         let from = self.from.unwrap_or_else(|| to.plus_days(1 - DEFAULT_DAYS).max(Day::MIN));
         if from > to {
-            let detail = format!("It lies after the last day of the report, {to}.");
+            let detail = match self.to {
+                Some(_) => format!("{from} lies after `to`, {to}."),
+                None => format!("{from} lies after the day of `as_of`, {to}, which is `to` here."),
+            };
             return Err(BadParameter::new("from", detail));
         }
         if bucket_count(from, to, self.interval) > BUCKETS_MAX {

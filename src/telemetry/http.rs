@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 /// The target of the access log's lines.
 pub const ACCESS_LOG: &str = "seatmeter::access";
@@ -15,8 +17,10 @@ const LOOKS: &str = "seatmeter_http_looks_total";
 
 const CONNECTIONS_REFUSED: &str = "seatmeter_http_connections_refused_total";
 
+const PLACES: &str = "seatmeter_http_places";
+
 /// Describes the metrics to the exporter.
-pub fn describe() {
+pub(super) fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "Requests answered, by route and status");
     describe_counter!(ANSWERS, Unit::Count, "Reports answered, by where the answer came from");
     describe_counter!(
@@ -29,11 +33,39 @@ pub fn describe() {
         Unit::Count,
         "Connections closed at once, because as many were open as may be"
     );
+    describe_gauge!(
+        PLACES,
+        "Questions to ClickHouse, by their kind and whether they are asked or wait for their turn"
+    );
     describe_histogram!(
         REQUEST_DURATION,
         Unit::Seconds,
         "Time from a request's head to its answer's, by route"
     );
+}
+
+/// Creates the series whose labels are known in advance.
+pub(super) fn create() {
+    for by in [AnsweredBy::Kept, AnsweredBy::Made, AnsweredBy::NotModified] {
+        counter!(ANSWERS, "by" => by.as_str()).absolute(0);
+    }
+    for name in [LOOKS, CONNECTIONS_REFUSED] {
+        counter!(name).absolute(0);
+    }
+}
+
+/// The routes that requests may be for; each has a series from the start.
+pub fn serves(routes: impl IntoIterator<Item = &'static str>) {
+    for route in routes {
+        counter!(REQUESTS, "route" => route, "status" => "200").absolute(0);
+    }
+}
+
+/// How many questions of a kind (`report`, `export`) are asked, and how many wait.
+pub fn places(kind: &'static str, taken: usize, waiting: usize) {
+    for (state, questions) in [("taken", taken), ("waiting", waiting)] {
+        gauge!(PLACES, "kind" => kind, "state" => state).set(questions as f64);
+    }
 }
 
 /// Where the answer to a question came from.
@@ -49,12 +81,17 @@ pub enum AnsweredBy {
 
 /// A report was answered.
 pub fn answered(by: AnsweredBy) {
-    let by = match by {
-        AnsweredBy::Kept => "kept",
-        AnsweredBy::Made => "made",
-        AnsweredBy::NotModified => "not_modified",
-    };
-    counter!(ANSWERS, "by" => by).increment(1);
+    counter!(ANSWERS, "by" => by.as_str()).increment(1);
+}
+
+impl AnsweredBy {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Made => "made",
+            Self::NotModified => "not_modified",
+        }
+    }
 }
 
 /// ClickHouse was asked how far accounts have been counted.

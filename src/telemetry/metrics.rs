@@ -5,62 +5,99 @@
 //! does nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-use super::latency::LatencyWindow;
+use super::latency::Latencies;
+use super::{process, series};
 use crate::core::calendar::RELEASE;
 use crate::core::event::RejectReason;
 use crate::core::rollup::Progress;
 
-const RECORDS: &str = "seatmeter_records_total";
-const REJECTS: &str = "seatmeter_rejected_records_total";
-const LOST_OFFSETS: &str = "seatmeter_lost_offsets_total";
+pub(super) const RECORDS: &str = "seatmeter_records_total";
+pub(super) const REJECTS: &str = "seatmeter_rejected_records_total";
+pub(super) const LOST_OFFSETS: &str = "seatmeter_lost_offsets_total";
 const LAG: &str = "seatmeter_partition_lag_records";
-const HALTED: &str = "seatmeter_halted_partitions";
-const KAFKA_TROUBLE: &str = "seatmeter_kafka_trouble";
-const ASSIGNED: &str = "seatmeter_assigned_partitions";
-const REFUSED: &str = "seatmeter_refused_partitions";
-const SPLIT_ACCOUNTS: &str = "seatmeter_split_accounts";
-const FLUSH_ROWS: &str = "seatmeter_flush_rows_total";
-const FLUSH_BYTES: &str = "seatmeter_flush_bytes_total";
+pub(super) const HALTED: &str = "seatmeter_halted_partitions";
+pub(super) const KAFKA_TROUBLE: &str = "seatmeter_kafka_trouble";
+pub(super) const ASSIGNED: &str = "seatmeter_assigned_partitions";
+pub(super) const REFUSED: &str = "seatmeter_refused_partitions";
+pub(super) const SPLIT_ACCOUNTS: &str = "seatmeter_split_accounts";
+pub(super) const FLUSH_ROWS: &str = "seatmeter_flush_rows_total";
+pub(super) const FLUSH_BYTES: &str = "seatmeter_flush_bytes_total";
 const FLUSH_SECONDS: &str = "seatmeter_flush_duration_seconds";
 const PENDING_ROWS: &str = "seatmeter_pending_rows";
-const WORKERS_FULL: &str = "seatmeter_workers_not_reading";
+pub(super) const WORKERS_FULL: &str = "seatmeter_workers_not_reading";
 const HELD_ENTRIES: &str = "seatmeter_held_entries";
 const REMEMBERED_IDS: &str = "seatmeter_remembered_event_ids";
-const EVICTED: &str = "seatmeter_evicted_entries_total";
-const LOADS: &str = "seatmeter_loads_total";
+pub(super) const EVICTED: &str = "seatmeter_evicted_entries_total";
+pub(super) const LOADS: &str = "seatmeter_loads_total";
 const LOAD_SECONDS: &str = "seatmeter_load_duration_seconds";
-const RETRIES: &str = "seatmeter_retries_total";
-const SEEKS: &str = "seatmeter_seeks_total";
-const REBALANCES: &str = "seatmeter_rebalances_total";
-const COMMIT_FAILURES: &str = "seatmeter_commit_failures_total";
-const LOST_LOG_LINES: &str = "seatmeter_lost_log_lines_total";
+pub(super) const RETRIES: &str = "seatmeter_retries_total";
+pub(super) const SEEKS: &str = "seatmeter_seeks_total";
+pub(super) const REBALANCES: &str = "seatmeter_rebalances_total";
+pub(super) const COMMIT_FAILURES: &str = "seatmeter_commit_failures_total";
+pub(super) const LOST_LOG_LINES: &str = "seatmeter_lost_log_lines_total";
 const TIMEZONES: &str = "seatmeter_timezones_info";
-const LATENCY: &str = "seatmeter_end_to_end_latency_seconds";
+pub(super) const LATENCY_SUMMARY: &str = "seatmeter_end_to_end_latency_seconds";
+pub(super) const LATENCY_HISTOGRAM: &str = "seatmeter_end_to_end_duration_seconds";
+const BUILD_INFO: &str = "seatmeter_build_info";
+pub(super) const DATA_AGE: &str = "seatmeter_data_age_seconds";
+
+/// What became of a record, as [`RECORDS`] labels it.
+pub(super) const OUTCOMES: [&str; 5] = ["accepted", "rejected", "duplicate", "skipped", "absent"];
 
 /// Upper bounds of the duration histograms, seconds.
 const DURATION_BOUNDS: [f64; 12] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
-/// Quantiles of the end-to-end latency, with their labels.
-const LATENCY_QUANTILES: [(f64, &str); 3] = [(0.5, "0.5"), (0.99, "0.99"), (0.999, "0.999")];
+/// What the program is built from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// The program's version.
+    pub version: &'static str,
+    /// The commit.
+    pub commit: &'static str,
+    /// The release of the embedded engine.
+    pub engine: &'static str,
+}
 
 /// Installs the process's recorder and returns the handle that renders Prometheus text. Fails if
-/// one is installed.
-pub fn install() -> Result<PrometheusHandle, BuildError> {
+/// one is installed. `tables` are those that flushes write to.
+pub fn install(build: Build, tables: &[&'static str]) -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &DURATION_BOUNDS)?
         .install_recorder()?;
     describe();
+    process::describe();
+    super::http::describe();
+    series::create(tables);
+    super::http::create();
     gauge!(TIMEZONES, "release" => RELEASE).set(1.0);
+    let Build { version, commit, engine } = build;
+    gauge!(
+        BUILD_INFO,
+        "version" => version, "commit" => commit, "engine" => engine, "timezones" => RELEASE
+    )
+    .set(1.0);
     Ok(handle)
+}
+
+/// Everything in Prometheus' text format. `data_through_ms` is when the partition was flushed whose
+/// last flush is oldest, milliseconds since 1970 UTC; `None` if that is not known.
+pub fn render(handle: &PrometheusHandle, data_through_ms: Option<i64>) -> String {
+    process::collect();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let age = data_through_ms.map(|at_ms| (now - at_ms as f64 / 1_000.0).max(0.0));
+    gauge!(DATA_AGE).set(age.unwrap_or(f64::NAN));
+    let mut text = handle.render();
+    text.push_str(&lock(&LATENCIES).render(Instant::now()));
+    text
 }
 
 fn describe() {
@@ -120,23 +157,21 @@ fn describe() {
         TIMEZONES,
         "Always 1; its label is the release of the IANA time zone database that days are told by"
     );
+    describe_gauge!(BUILD_INFO, "Always 1; its labels are what the program is built from");
     describe_gauge!(
-        LATENCY,
+        DATA_AGE,
         Unit::Seconds,
-        "From the record's timestamp to its durable rollup, over the last minutes"
+        "Time since the last completed flush, of the partition whose last one is oldest; NaN where \
+        ClickHouse does not tell"
     );
 }
 
 /// Progress was recorded: counts the difference.
 pub fn progress_recorded(before: &Progress, after: &Progress) {
-    let outcomes = [
-        ("accepted", before.accepted, after.accepted),
-        ("rejected", before.rejected, after.rejected),
-        ("duplicate", before.duplicates, after.duplicates),
-        ("skipped", before.skipped, after.skipped),
-        ("absent", before.absent, after.absent),
-    ];
-    for (outcome, before, after) in outcomes {
+    let counts = |of: &Progress| [of.accepted, of.rejected, of.duplicates, of.skipped, of.absent];
+    for (outcome, (before, after)) in
+        OUTCOMES.into_iter().zip(counts(before).into_iter().zip(counts(after)))
+    {
         counter!(RECORDS, "outcome" => outcome).increment(after.saturating_sub(before));
     }
 }
@@ -286,16 +321,24 @@ pub enum SeekCause {
     LeaderEpoch,
 }
 
+impl SeekCause {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Start, Self::Gap, Self::Stalled, Self::Paused, Self::LeaderEpoch];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Gap => "gap",
+            Self::Stalled => "stalled",
+            Self::Paused => "paused",
+            Self::LeaderEpoch => "leader_epoch",
+        }
+    }
+}
+
 /// A partition was sought.
 pub fn sought(cause: SeekCause) {
-    let cause = match cause {
-        SeekCause::Start => "start",
-        SeekCause::Gap => "gap",
-        SeekCause::Stalled => "stalled",
-        SeekCause::Paused => "paused",
-        SeekCause::LeaderEpoch => "leader_epoch",
-    };
-    counter!(SEEKS, "cause" => cause).increment(1);
+    counter!(SEEKS, "cause" => cause.as_str()).increment(1);
 }
 
 /// A rebalance: `kind` is `assigned`, `revoked` or `lost`.
@@ -315,17 +358,20 @@ pub fn log_line_lost() {
 
 /// Records became durable at `now_ms`: (Kafka's timestamp in milliseconds, records) of each.
 pub fn made_durable(now_ms: i64, record_times: impl IntoIterator<Item = (i64, u64)>) {
-    static WINDOW: LazyLock<Mutex<LatencyWindow>> =
-        LazyLock::new(|| Mutex::new(LatencyWindow::new(Instant::now())));
-    // A histogram is consistent between calls, so a panic elsewhere has not broken it.
-    let mut window = WINDOW.lock().unwrap_or_else(PoisonError::into_inner);
-    window.turn(Instant::now());
+    let mut latencies = lock(&LATENCIES);
+    let now = Instant::now();
     for (timestamp_ms, records) in record_times {
-        window.record(now_ms.saturating_sub(timestamp_ms), records);
+        latencies.record(now, now_ms.saturating_sub(timestamp_ms), records);
     }
-    for (quantile, label) in LATENCY_QUANTILES {
-        gauge!(LATENCY, "quantile" => label).set(window.quantile(quantile).as_secs_f64());
-    }
+}
+
+/// Times from the records' timestamps to their durable rollups.
+static LATENCIES: LazyLock<Mutex<Latencies>> =
+    LazyLock::new(|| Mutex::new(Latencies::new(Instant::now())));
+
+// The figures are consistent between calls, so a panic elsewhere has not broken them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn small(figure: usize) -> f64 {

@@ -1,7 +1,10 @@
-//! Every metric and log event by name, and the health that `/readyz` reports.
+//! Every metric and log event by name, and the state that `/readyz` and `/v1/ingest` report.
 
 pub mod events;
+pub mod feeding;
 pub mod health;
 pub mod http;
 pub mod latency;
 pub mod metrics;
+mod process;
+mod series;

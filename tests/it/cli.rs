@@ -68,14 +68,76 @@ fn help_names_every_command() {
 }
 
 #[test]
-fn the_version_names_the_release_of_the_zone_data() {
+fn the_version_names_commit_engine_and_zone_data() {
     let version = succeeds(&mut seatmeter(&["--version"]));
-    let expected = format!(
-        "seatmeter {} (time zones {})\n",
-        env!("CARGO_PKG_VERSION"),
+    let begin = format!("seatmeter {} (commit ", env!("CARGO_PKG_VERSION"));
+    let end = format!(
+        ", embedded ClickHouse {}, time zones {})\n",
+        seatmeter::embedded::provision::ENGINE_VERSION,
         seatmeter::core::calendar::RELEASE
     );
-    assert_eq!(version, expected);
+    let commit = version.strip_prefix(&begin).and_then(|rest| rest.strip_suffix(&end));
+    assert!(commit.is_some_and(|commit| !commit.is_empty()), "{version}");
+}
+
+#[test]
+fn shells_and_readers_of_manuals_are_told_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = succeeds(&mut seatmeter(&["completions", shell]));
+        assert!(script.contains("check-config") && script.contains("--events"), "{shell}");
+    }
+    let page = succeeds(&mut seatmeter(&["man"]));
+    assert!(page.contains(".TH seatmeter 1") && page.contains("seatmeter\\-demo(1)"), "{page}");
+    let page = succeeds(&mut seatmeter(&["man", "demo"]));
+    assert!(page.contains("\\-\\-events"), "{page}");
+    let line = fails(&mut seatmeter(&["man", "dmo"]));
+    assert_eq!(line, "there is no command \"dmo\"; `seatmeter --help` lists them");
+
+    let folder = tempfile::tempdir().unwrap();
+    succeeds(seatmeter(&["man", "--output-dir"]).arg(folder.path()));
+    for name in ["seatmeter.1", "seatmeter-demo.1", "seatmeter-check-config.1"] {
+        assert!(folder.path().join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn check_config_prints_json_for_programs() {
+    let json = |text: &[u8]| serde_json::from_slice::<Value>(text).unwrap();
+    let printed = succeeds(
+        seatmeter(&["check-config", "--offline", "--json"])
+            .env("SEATMETER__KAFKA__TOPIC", "t")
+            .env("SEATMETER__CLICKHOUSE__PASSWORD", "hunter2"),
+    );
+    assert!(!printed.contains("hunter2"), "{printed}");
+    let printed = json(printed.as_bytes());
+    assert_eq!((&printed["valid"], &printed["checks"]), (&json!(true), &json!([])));
+    assert_eq!(printed["config"]["kafka"]["topic"], "t");
+    assert_eq!(printed["config"]["http"]["cors_origins"], json!([]));
+
+    let output = seatmeter(&["check-config", "--json"])
+        .env("SEATMETER__KAFKA__TOPIC", "a b")
+        .env("SEATMETER_KAFKA_BROKERS", "b:1")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let printed = json(&output.stdout);
+    assert_eq!(printed["valid"], false);
+    let keys: Vec<_> =
+        printed["problems"].as_array().unwrap().iter().map(|problem| &problem["key"]).collect();
+    assert_eq!(keys, ["SEATMETER_KAFKA_BROKERS"]);
+
+    // Nothing answers at either address.
+    let address = format!("127.0.0.1:{}", closed_port());
+    let output = seatmeter(&["check-config", "--json"])
+        .env("SEATMETER__KAFKA__BROKERS", &address)
+        .env("SEATMETER__CLICKHOUSE__URL", format!("http://{address}"))
+        .output()
+        .unwrap();
+    let checks = &json(&output.stdout)["checks"];
+    assert!(
+        checks.as_array().unwrap().iter().any(|check| check["outcome"] == "not checked"),
+        "{checks}"
+    );
 }
 
 #[test]
@@ -196,7 +258,10 @@ fn generate_is_the_same_for_the_same_seed_on_standard_output_and_in_a_file() {
     let line = fails(
         seatmeter(&["generate", "--from", "2026-01-02", "--to", "2026-01-01"]).arg("--seed=1"),
     );
-    assert_eq!(line, "--from must be before --to, and not in the future");
+    assert_eq!(
+        line,
+        "--from 2026-01-02 lies after --to 2026-01-01; it must be that day or earlier"
+    );
     let line = fails(&mut seatmeter(&["generate", "--output", "/nonexistent/events"]));
     assert_eq!(line, "cannot write /nonexistent/events: No such file or directory (os error 2)");
 }

@@ -1,5 +1,6 @@
 //! `seatmeter demo`, as a new user runs it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ impl Demo {
             let outcomes = ["events", "rejected", "duplicates", "skipped"];
             let counted: u64 =
                 outcomes.iter().map(|outcome| ingest[outcome].as_u64().unwrap()).sum();
-            (counted >= records && ingest["lag"] == 0).then_some(ingest)
+            (counted >= records && ingest["complete"] == true).then_some(ingest)
         })
     }
 
@@ -75,10 +76,11 @@ fn it_counts_a_file_and_begins_anew_each_time() {
     let path = events_file(folder.path(), &[LOGIN, "", TEST, TEST, "  ", "not JSON"]);
     let events = ["--events", path.to_str().unwrap()];
     let mut demo = Demo::start(&events);
+    let sight = "?account=acme&from=2026-03-01&to=2026-03-01";
     assert_eq!(
         demo.dashboard,
-        format!("{}/?account=acme", demo.api),
-        "the account of the first event"
+        format!("{}/{sight}", demo.api),
+        "the account of the first event, and the days of the data"
     );
     let page = ureq::get(&demo.dashboard).call().unwrap().body_mut().read_to_string().unwrap();
     assert!(page.contains("<title>seatmeter</title>"), "{page}");
@@ -90,7 +92,11 @@ fn it_counts_a_file_and_begins_anew_each_time() {
         demo.query("SELECT account_id, sum(run) FROM test_executions_daily GROUP BY ALL"),
         "acme\t5\n"
     );
-    demo.program.wait_for_line("4 records counted in ", LONG);
+    assert_eq!(ingest["complete"], true);
+    let line = demo.program.wait_for_line("4 records counted in ", LONG);
+    assert!(line.ends_with(" s: 2 accepted, 1 duplicate, 1 rejected"), "{line}");
+    demo.program.wait_for_line("  1 invalid_json, first in line 6, \"not JSON\"", LONG);
+    demo.program.wait_for_line(&format!("see {}/{sight}", demo.api), LONG);
 
     // A second demo on the same data is refused, without harm.
     let mut second = command(&["demo", "--listen", "127.0.0.1:0", "--data-dir"]);
@@ -152,6 +158,118 @@ fn a_file_far_larger_than_the_broker_keeps_is_counted_whole() {
     assert!(demo.program.terminate(STOP_TIMEOUT).success(), "{}", demo.program.stderr());
 }
 
+/// Small records, which the worker reads in many batches, in one partition and packed, with a line
+/// that no broker takes: every line is counted.
+#[test]
+fn every_line_of_one_account_is_counted_however_many_there_are() {
+    const LINES: u64 = 60_000;
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(b"\xef\xbb\xbf").unwrap();
+    for number in 0..LINES {
+        let (hour, minute, second) = (number / 3_600 % 24, number / 60 % 60, number % 60);
+        if number == LINES / 2 {
+            let long = vec![b'x'; 17 << 20];
+            packer.write_all(&long).unwrap();
+            packer.write_all(b"\n").unwrap();
+        }
+        writeln!(
+            packer,
+            r#"{{"specversion":"1.0","id":"evt-{number}","source":"/runner/builds","type":"test.executed","time":"2026-03-02T{hour:02}:{minute:02}:{second:02}.123Z","data":{{"account_id":"acme","organization_id":"42","user_id":{},"origin":"run","tests":3}}}}"#,
+            number % 997
+        )
+        .unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.ndjson.gz");
+    std::fs::write(&path, packer.finish().unwrap()).unwrap();
+    let mut demo = Demo::start(&["--events", path.to_str().unwrap()]);
+    let ingest = demo.wait_until_counted(LINES + 1);
+    let outcomes = ["events", "rejected", "duplicates", "skipped", "absent", "lag"]
+        .map(|name| ingest[name].as_u64().unwrap());
+    assert_eq!(outcomes, [LINES, 1, 0, 0, 0, 0]);
+    let sums = "SELECT sum(run) FROM test_executions_daily";
+    assert_eq!(demo.query(sums), format!("{}\n", 3 * LINES));
+    assert_eq!(demo.query("SELECT max(active_users) FROM daily_active_users_by_account"), "997\n");
+    let line = format!("  1 too_large, first in line {}, ", "30,001");
+    demo.program.wait_for_line(&line, LONG);
+    assert!(demo.program.terminate(STOP_TIMEOUT).success(), "{}", demo.program.stderr());
+}
+
+#[test]
+fn a_file_of_another_form_is_told_what_it_looks_like() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = events_file(folder.path(), &["id,source,type,time", "1,/auth,user.login,2026"]);
+    let mut demo = Demo::start(&["--events", path.to_str().unwrap()]);
+    assert_eq!(demo.dashboard, format!("{}/", demo.api), "no event names an account");
+    let line = demo.program.wait_for_line("  2 invalid_json, first in line 1, ", LONG);
+    assert!(line.ends_with("this looks like CSV; one JSON event a line is expected"), "{line}");
+    assert!(demo.program.terminate(STOP_TIMEOUT).success(), "{}", demo.program.stderr());
+
+    // The elements of an array are events.
+    let path = events_file(folder.path(), &["[", LOGIN, ",", TEST, "]"]);
+    let mut demo = Demo::start(&["--events", path.to_str().unwrap()]);
+    let line = demo.program.wait_for_line("2 records counted in ", LONG);
+    assert!(line.ends_with(" s: 2 accepted"), "{line}");
+    assert!(demo.program.terminate(STOP_TIMEOUT).success(), "{}", demo.program.stderr());
+}
+
+/// Judges metrics by the rules of `promtool check metrics`.
+fn check_metrics(text: &str) {
+    let mut types = std::collections::BTreeMap::new();
+    for line in text.lines() {
+        if let Some((name, kind)) =
+            line.strip_prefix("# TYPE ").and_then(|line| line.split_once(' '))
+        {
+            assert!(types.insert(name, kind).is_none(), "{name} is there twice");
+            assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
+        } else if !line.is_empty() && !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| name.strip_suffix(end).filter(|name| types.contains_key(name)))
+                .unwrap_or(name);
+            let kind = types.get(family).unwrap_or_else(|| panic!("{line} has no type"));
+            assert!(*kind == "summary" || !line.contains("quantile="), "{line}");
+        }
+    }
+    for series in [
+        "seatmeter_records_total{outcome=\"absent\"} 0",
+        "seatmeter_rejected_records_total{reason=\"too_large\"} 0",
+        "seatmeter_seeks_total{cause=\"gap\"} 0",
+        "seatmeter_flush_rows_total{table=\"zone_facts\"} ",
+        "seatmeter_http_requests_total{route=\"/v1/ingest\",status=\"200\"} ",
+        "seatmeter_http_answers_total{by=\"kept\"} ",
+        "seatmeter_http_places{kind=\"export\",state=\"waiting\"} 0",
+        "seatmeter_build_info{",
+        "seatmeter_data_age_seconds ",
+        "seatmeter_end_to_end_latency_seconds{quantile=\"0.99\"} ",
+        "seatmeter_end_to_end_duration_seconds_bucket{le=\"+Inf\"} ",
+        "process_cpu_seconds_total ",
+        "process_resident_memory_bytes ",
+        "process_start_time_seconds ",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with(series)), "{series} is not in\n{text}");
+    }
+}
+
+#[test]
+fn the_made_up_demo_shows_every_status_of_a_quota() {
+    let mut demo = Demo::start(&[]);
+    assert_eq!(demo.dashboard, format!("{}/?account=acme&organization_id=42&range=90d", demo.api));
+    demo.program.wait_for_line(" records counted in ", LONG);
+    assert_eq!(demo.ingest()["complete"], true);
+    let statuses = ["42", "101", "102"].map(|organization| {
+        let path = format!("{}/v1/accounts/acme/organizations/{organization}/quota", demo.api);
+        let quota: Value = ureq::get(path).call().unwrap().body_mut().read_json().unwrap();
+        quota["status"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(statuses, ["grace", "exhausted", "within"]);
+    let metrics = ureq::get(format!("{}/metrics", demo.api)).call().unwrap();
+    check_metrics(&metrics.into_body().read_to_string().unwrap());
+    assert!(demo.program.terminate(STOP_TIMEOUT).success(), "{}", demo.program.stderr());
+}
+
 #[test]
 fn what_cannot_work_is_told_before_anything_starts() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -174,4 +292,8 @@ fn what_cannot_work_is_told_before_anything_starts() {
         &["--listen", "0.0.0.0:8080"],
         "seatmeter: --listen 0.0.0.0:8080 is not a loopback address, ",
     );
+    let port = taken.strip_prefix("127.0.0.1:").unwrap();
+    for listen in [port.to_owned(), format!("localhost:{port}")] {
+        check(&["--listen", &listen], &format!("seatmeter: cannot listen on {taken}; "));
+    }
 }

@@ -98,6 +98,12 @@ fn lines_are_sent_unchanged_with_the_account_as_key_and_the_time_of_sending() {
     let output = run(&["produce", "-"], &topic, input.as_bytes());
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).starts_with("16 records sent in "), "{}", said(&output));
+    assert!(
+        said(&output).contains("\n16 records will be rejected (see rejected_events):\n"),
+        "{}",
+        said(&output)
+    );
+    assert!(said(&output).contains("invalid_json, first in line 28, "), "{}", said(&output));
     assert!(output.stdout.is_empty());
 
     let records = records(&topic, 1, lines.len() + 1);
@@ -153,13 +159,40 @@ fn records_that_the_brokers_refuse_are_counted_and_the_first_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let last = said(&output).lines().last().unwrap();
     assert!(
-        last.starts_with("seatmeter: not delivered: 2 records; the first is record 3: "),
+        last.starts_with("seatmeter: not delivered: 2 records; the first is line 3: "),
         "{last}"
     );
     assert!(last.contains("Message size too large"), "{last}");
     let payloads: Vec<_> =
         records(&topic, 1, 2).iter().map(|record| record.payload().unwrap().to_vec()).collect();
     assert_eq!(payloads, [b"a", b"b"]);
+}
+
+#[test]
+fn a_line_that_no_broker_takes_is_named_and_the_rest_is_sent() {
+    let topic = Kafka::shared().topic("long", 1);
+    let long = "x".repeat(17 << 20);
+    let output = run(&["produce", "-"], &topic, format!("a\n{long}\n\nb\n").as_bytes());
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "\nseatmeter: not delivered: 1 record; the first is line 2: ";
+    assert!(said(&output).contains(expected), "{}", said(&output));
+    let payloads: Vec<_> =
+        records(&topic, 1, 2).iter().map(|record| record.payload().unwrap().to_vec()).collect();
+    assert_eq!(payloads, [b"a", b"b"]);
+}
+
+#[test]
+fn packed_files_and_arrays_are_sent_record_by_record() {
+    let topic = Kafka::shared().topic("packed", 1);
+    let array = b"\xef\xbb\xbf[{\"data\": {\"account_id\": \"a\"}},\n {\"b\": [1, 2]}]\n";
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(array).unwrap();
+    let output = run(&["produce", "-"], &topic, &packer.finish().unwrap());
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("first in element 1, "), "{}", said(&output));
+    let records = records(&topic, 1, 2);
+    assert_eq!(records[0].key(), Some(&b"a"[..]));
+    assert_eq!(records[1].payload(), Some(&b"{\"b\": [1, 2]}"[..]));
 }
 
 #[test]

@@ -16,8 +16,8 @@ use super::progress::Step;
 use super::staging::ensure_folder;
 use crate::embedded::private;
 
-/// The release of the packages, and of the engine in them.
-const VERSION: &str = "26.7.3-stable.1";
+/// The release of the embedded engine.
+pub const VERSION: &str = "26.7.3-stable.1";
 /// The library's name in the packages of all platforms.
 const LIBRARY_FILE: &str = "libchdb.so";
 /// Beside the library: its SHA-256 when it was fetched, for platforms without a pinned one.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-pub use engine::{engine_library, fetch_engine_library};
+pub use engine::{VERSION as ENGINE_VERSION, engine_library, fetch_engine_library};
 pub use kafka::kafka_jars;
 
 /// Names another cache folder than `seatmeter` in the user's.

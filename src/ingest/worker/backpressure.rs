@@ -50,6 +50,12 @@ impl Worker {
         }
     }
 
+    /// Tells a feeder in this process how far the lanes are, so that it does not run ahead.
+    pub(super) fn tell_positions(&self) {
+        let slots = self.state.slots.values();
+        self.positions.moved(slots.map(|slot| (slot.tenure.partition, slot.lane.next_offset())));
+    }
+
     /// A queue's bound counts bytes of values, not of keys, so a full worker has to pause fetching
     /// itself.
     pub(super) fn fetch_nothing(&mut self) {

@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use seatmeter::core::calendar::Day;
 use seatmeter::core::id::Id;
 use seatmeter::core::rollup::{AccountMove, AccountProgress, LaneRows, RecordPlace, Source};
 use seatmeter::core::topics::Topic;
 
 use super::answers::Version;
 use super::memory_store::{Row, Statement};
+use super::naive_calendar::from_days;
 
 /// The INSERTs that precede all others of these drains, in this order.
 pub(super) fn moves(drains: &[LaneRows]) -> VecDeque<Statement> {
@@ -60,11 +62,12 @@ pub(super) struct Counted {
 /// Account, source and former source.
 type MoveKey = (Id, Arc<str>, Option<Arc<str>>);
 
-/// The tables `account_progress` and `account_moves`.
+/// The tables `account_progress`, `account_moves` and `active_days`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Accounts {
     progress: BTreeMap<(Id, Source), Counted>,
     moves: BTreeMap<MoveKey, u64>,
+    days: BTreeMap<(Id, Day, Source), u64>,
 }
 
 impl Accounts {
@@ -89,6 +92,21 @@ impl Accounts {
         for ((upto, latest_ms), new) in known.topics.iter_mut().zip(new.topics) {
             (*upto, *latest_ms) = (new.0.max(*upto), new.1.max(*latest_ms));
         }
+    }
+
+    pub(super) fn write_day(&mut self, key: (Id, Day, Source), upto: u64) {
+        let known = self.days.entry(key).or_default();
+        *known = upto.max(*known);
+    }
+
+    /// Up to where the days of accounts are stored, of all sources together; days as in a view.
+    pub(super) fn day_versions(&self) -> BTreeMap<(String, String), u64> {
+        let mut versions = BTreeMap::new();
+        for ((account, day, _), upto) in &self.days {
+            let key = (account.to_string(), from_days(day.0).to_string());
+            *versions.entry(key).or_default() += upto;
+        }
+        versions
     }
 
     pub(super) fn write_move(&mut self, row: AccountMove) {

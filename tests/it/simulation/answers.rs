@@ -131,7 +131,7 @@ impl Driver<'_> {
 
     /// What a reader finds who keeps active users by day.
     fn read_by_day(&mut self) -> Answers {
-        let day_versions = self.store.day_versions();
+        let day_versions = self.store.accounts.day_versions();
         let mut answers = read(&self.store);
         for account in ACCOUNTS {
             let Some(activity) = answers.get_mut(&(account, Topic::Activity)) else { continue };
@@ -149,7 +149,7 @@ impl Driver<'_> {
 
     /// What is kept of a day under what it stands at now is what a reader finds now.
     fn check_days(&self, account: &'static str, activity: &View) -> Result<()> {
-        let day_versions = self.store.day_versions();
+        let day_versions = self.store.accounts.day_versions();
         for (day, found) in by_day(activity) {
             let version = day_versions.get(&(account.to_owned(), day.clone()));
             let key = (account, day, version.copied().unwrap_or_default());

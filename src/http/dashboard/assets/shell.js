@@ -85,6 +85,9 @@ function freshness(state, body, error, heard) {
   const seconds = Math.max(0, (serverNow() - Date.parse(body.data_through)) / 1000);
   const waits = body.lag === null ? 'how many records wait is not known' : plural(body.lag, 'record waits', 'records wait');
   const detail = `Counted through ${exactly(body.data_through)}; ${waits}.`;
+  if (body.complete === false) {
+    return { tone: 'warn', words: `Still counting · ${count(body.events)} so far`, detail: `${detail} More is being handed over, or waits to be counted.` };
+  }
   if (state.refresh === '0') return { tone: 'warn', words: `Paused · counted ${ago(seconds)}`, detail };
   if (seconds >= BEHIND_AFTER_S) {
     const waiting = body.lag > 0 ? ` · ${count(body.lag)} waiting` : '';

@@ -106,7 +106,6 @@ pub(super) struct MemoryStore {
     /// Counters are added up rather than merged by `max`, for a mutant.
     adds_counters: bool,
     active_users: BTreeMap<(Id, Option<Id>, Day), RoaringTreemap>,
-    active_days: BTreeMap<(Id, Day, Source), u64>,
     executions: BTreeMap<ExecutionsKey, Counter<ExecutionCount>>,
     quota: BTreeMap<QuotaKey, Counter<u64>>,
     seat_facts: BTreeMap<(SeatKey, i64, SeatFactKind, Name, u64), SeatFact>,
@@ -204,8 +203,7 @@ impl MemoryStore {
                 *known = claim.max(*known);
             }
             Row::ActiveDay(source, account, day, upto) => {
-                let known = self.active_days.entry((account, day, source)).or_default();
-                *known = upto.max(*known);
+                self.accounts.write_day((account, day, source), upto);
             }
             Row::AccountMove(row) => self.accounts.write_move(row),
             Row::AccountProgress(source, row) => self.accounts.write_progress(source, row),
@@ -322,16 +320,6 @@ impl MemoryStore {
             }
         };
         latest_ms.unwrap_or_default()
-    }
-
-    /// Up to where the days of accounts are stored, of all sources together; days as in a view.
-    pub(super) fn day_versions(&self) -> BTreeMap<(String, String), u64> {
-        let mut versions = BTreeMap::new();
-        for ((account, day, _), upto) in &self.active_days {
-            *versions.entry((account.to_string(), from_days(day.0).to_string())).or_default() +=
-                upto;
-        }
-        versions
     }
 
     /// The result of a reader.

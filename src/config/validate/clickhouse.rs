@@ -1,0 +1,101 @@
+//! `[clickhouse]`.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::{Check, unless_empty};
+use crate::config::raw::RawClickHouse;
+use crate::config::{ClickHouse, INTERNAL_SUFFIX};
+
+impl Check<'_> {
+    pub(super) fn clickhouse(&mut self, raw: RawClickHouse) -> ClickHouse {
+        let https = self.clickhouse_url(&raw.url);
+        if !is_identifier(&raw.database) {
+            let allowed =
+                "allowed are 1 to 55 of the characters a-z, A-Z, 0-9 and `_`, no digit first";
+            self.refuse("clickhouse.database", &raw.database, allowed);
+        }
+        if raw.database.ends_with(INTERNAL_SUFFIX) {
+            let reason =
+                "must not end in `_internal`, which is added for the database of the tables";
+            self.refuse("clickhouse.database", &raw.database, reason);
+        }
+        if raw.user.is_empty() || raw.user.chars().any(char::is_control) {
+            self.refuse("clickhouse.user", &raw.user, "expected a user name");
+        }
+        let cluster_legal =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '{' | '}');
+        if raw.cluster.len() > 255 || !raw.cluster.chars().all(cluster_legal) {
+            let allowed = "allowed are the characters a-z, A-Z, 0-9, `.`, `_`, `-`, `{` and `}`";
+            self.refuse("clickhouse.cluster", &raw.cluster, allowed);
+        }
+        if !raw.ca_file.is_empty() && !https {
+            self.refuse(
+                "clickhouse.ca_file",
+                &raw.ca_file,
+                "has no effect unless clickhouse.url starts with https://",
+            );
+        }
+        let password = self.secret(
+            "clickhouse.password",
+            raw.password,
+            "clickhouse.password_file",
+            &raw.password_file,
+        );
+        ClickHouse {
+            password: SecretString::from(password),
+            insert_quorum: self.integer("clickhouse.insert_quorum", raw.insert_quorum, 0..=100),
+            request_timeout: self.milliseconds(
+                "clickhouse.request_timeout_ms",
+                raw.request_timeout_ms,
+                1_000..=3_600_000,
+            ),
+            ca_file: unless_empty(raw.ca_file).map(PathBuf::from),
+            cluster: unless_empty(raw.cluster),
+            url: raw.url,
+            database: raw.database,
+            user: raw.user,
+        }
+    }
+
+    /// True if it is an https URL. Text before `@` or after `?` may be a password, and is not
+    /// quoted.
+    fn clickhouse_url(&mut self, text: &str) -> bool {
+        const KEY: &str = "clickhouse.url";
+        let url = match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
+            Ok(_) if !text.contains(['@', '?', '#']) => {
+                self.refuse(KEY, text, "expected http://HOST:PORT or https://HOST:PORT");
+                return false;
+            }
+            Ok(_) | Err(_) => {
+                self.problem(
+                    KEY,
+                    ": not a URL; expected http://HOST:PORT or https://HOST:PORT".to_owned(),
+                );
+                return false;
+            }
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            self.problem(
+                KEY,
+                ": holds a user or a password; set clickhouse.user and clickhouse.password"
+                    .to_owned(),
+            );
+        } else if url.query().is_some() || url.fragment().is_some() {
+            let way_out = "user and password are clickhouse.user and clickhouse.password";
+            self.problem(KEY, format!(": must end before `?` and `#`; {way_out}"));
+        }
+        url.scheme() == "https"
+    }
+}
+
+/// True for names that ClickHouse takes without quotes, in 64 bytes with the suffix of the internal
+/// database.
+fn is_identifier(name: &str) -> bool {
+    (1..=64 - INTERNAL_SUFFIX.len()).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+}

@@ -1,0 +1,23 @@
+//! What a feeder that runs in this process has handed over.
+
+use std::sync::OnceLock;
+
+/// Whether the feeder has handed over everything. Shared by the feeder, which sets it, and the API,
+/// which tells by it whether all is counted.
+#[derive(Debug, Default)]
+pub struct Feeding {
+    records: OnceLock<u64>,
+}
+
+impl Feeding {
+    /// Everything is in the topic: so many records. What the feeder adds later is not part of it.
+    pub fn ended(&self, records: u64) {
+        // Only the first call counts.
+        let _ = self.records.set(records);
+    }
+
+    /// Records handed over in all; `None` while there are more to come.
+    pub fn records(&self) -> Option<u64> {
+        self.records.get().copied()
+    }
+}
