@@ -2,25 +2,33 @@
 //!
 //! One account with three years of 100,000 seats in 2,020 organizations, in the embedded engine;
 //! the API is a process of its own; 8 clients poll one report at a time while events of the account
-//! come in, a flush a second. "alone" is the median time of a report as of instants that nobody has
-//! asked for before, with one client and without events, in milliseconds, and "engine" the engine's
-//! CPU time for one, on average. The loaded data is kept below the target folder for as long as the
-//! day lasts. `cargo bench --bench reports -- history` runs the reports with that in their line.
+//! come in, a flush a second. The other columns are of one client without events, each the median
+//! time in milliseconds and the engine's CPU time on average: "cold" is the first answer of an API
+//! that has just started, "alone" one as of an instant that nobody has asked for before, "changed"
+//! one after an event of the account. The loaded data is kept below the target folder for as long
+//! as the day lasts. `cargo bench --bench reports -- history` runs the reports with that in their
+//! line.
+//!
+//! `-- small accounts` measures the first answers of 20,000 small accounts instead, and
+//! `-- many accounts` polls of random accounts while all of them change (`-- many accounts each`
+//! report by report too).
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench reports on standard output")]
 
 mod clients;
 mod events;
+mod many_accounts;
 mod process;
 mod setting;
+mod small_accounts;
 
 use std::time::Duration;
 
 use chrono::{Days, Utc};
 
-use self::clients::{Figures, alone, poll};
+use self::clients::{ACCOUNT, Cost, Figures, alone, changed, cold, poll};
 use self::events::Feed;
-use self::setting::Setting;
+use self::setting::{LARGE, Setting};
 
 /// How long each report is polled.
 const ROUND: Duration = Duration::from_secs(4);
@@ -36,20 +44,30 @@ struct Case {
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let setting = Setting::prepare();
+    match wanted.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["small", "accounts"] => return small_accounts::run(),
+        ["many", "accounts"] => return many_accounts::run(false),
+        ["many", "accounts", "each"] => return many_accounts::run(true),
+        _ => {}
+    }
+    let mut setting = Setting::prepare(LARGE);
     let cases: Vec<Case> = cases().into_iter().filter(|case| is_wanted(&wanted, case)).collect();
     println!(
-        "{:<20} {:<12} {:<9} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6}",
-        "report", "range", "scope", "alone", "engine", "p50", "p99", "max", "req/s", "CPU"
+        "{:<20} {:<12} {:<9} {:>13} {:>13} {:>13} {:>8} {:>8} {:>8} {:>8} {:>6}",
+        "report", "range", "scope", "cold", "alone", "changed", "p50", "p99", "max", "req/s", "CPU"
     );
     for case in &cases {
-        let alone_ms = alone(&setting, &case.path);
-        let feed = Feed::start(&setting, "acme");
+        let costs = [
+            cold(&mut setting, &case.path),
+            alone(&setting, &case.path),
+            changed(&setting, &case.path),
+        ];
+        let feed = Feed::start(&setting, ACCOUNT);
         let before = setting.cpu_s();
         let figures = poll(&setting, &case.path, ROUND, None);
         let cpu = (setting.cpu_s() - before) / ROUND.as_secs_f64();
         drop(feed);
-        print_line([case.report, case.range, case.scope], Some(alone_ms), &figures, cpu);
+        print_line([case.report, case.range, case.scope], Some(costs), &figures, cpu);
     }
     if wanted.is_empty() || wanted.iter().any(|word| "not modified 304".contains(word.as_str())) {
         not_modified(&setting);
@@ -64,14 +82,14 @@ fn is_wanted(words: &[String], case: &Case) -> bool {
     words.is_empty() || words.iter().any(|word| line.contains(word.as_str()))
 }
 
-/// `alone_ms` is the time of a report that is not cached, and the engine's CPU time for it.
-fn print_line(names: [&str; 3], alone_ms: Option<(f64, f64)>, figures: &Figures, cpu: f64) {
+/// `costs` are those of a cold report, of one alone, and of one after a change.
+fn print_line(names: [&str; 3], costs: Option<[Cost; 3]>, figures: &Figures, cpu: f64) {
     let [report, range, scope] = names;
-    let (alone, engine) = alone_ms
-        .map_or_else(Default::default, |(ms, cpu_ms)| (format!("{ms:.0}"), format!("{cpu_ms:.0}")));
+    let text = |Cost { ms, engine_ms }: Cost| format!("{ms:.0} ({engine_ms:.0})");
+    let [cold, alone, changed] = costs.map(|costs| costs.map(text)).unwrap_or_default();
     println!(
-        "{report:<20} {range:<12} {scope:<9} {alone:>8} {engine:>8} {:>8.1} {:>8.1} {:>8.1} \
-        {:>8.0} {cpu:>6.2}",
+        "{report:<20} {range:<12} {scope:<9} {cold:>13} {alone:>13} {changed:>13} {:>8.1} {:>8.1} \
+        {:>8.1} {:>8.0} {cpu:>6.2}",
         figures.ms(0.5),
         figures.ms(0.99),
         figures.ms(1.0),

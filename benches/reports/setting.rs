@@ -13,26 +13,44 @@ use secrecy::ExposeSecret as _;
 
 use super::process::{cpu_s, memory_mb};
 
-const DATABASE: &str = "bench";
-const LOAD: &str = include_str!("load.sql");
+/// What the API reports on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Data {
+    database: &'static str,
+    /// What fills the database; `{first_day:Date}` and `{last_day:Date}` stand for its days.
+    statements: &'static str,
+    /// From the first day to today.
+    days: u64,
+}
+
+/// Three years of one account with 100,000 seats.
+pub(crate) const LARGE: Data =
+    Data { database: "bench", statements: include_str!("load.sql"), days: 1095 };
+/// Four weeks of 20,000 accounts with 12 users each.
+pub(crate) const SMALL: Data =
+    Data { database: "small", statements: include_str!("small.sql"), days: 28 };
+/// Nothing yet: events come in over the run.
+pub(crate) const EMPTY: Data = Data { database: "many", statements: "", days: 0 };
 
 /// The running processes; they end when this is dropped.
 pub(crate) struct Setting {
     pub(crate) runtime: tokio::runtime::Runtime,
     pub(crate) store: Store,
-    /// URL of the account's reports, with a trailing slash.
-    pub(crate) base: String,
     engine: EngineProcess,
+    database: &'static str,
+    exe: PathBuf,
+    /// `host:port` of the API.
+    address: String,
     api: Child,
 }
 
 impl Setting {
     /// Starts the engine, loads the data unless today's is present, and starts the API.
-    pub(crate) fn prepare() -> Self {
+    pub(crate) fn prepare(data: Data) -> Self {
         let exe = Path::new(env!("CARGO_BIN_EXE_seatmeter"));
         let today = Utc::now().date_naive();
         let folder = kept_folder(exe, today);
-        let loaded = folder.join("loaded");
+        let loaded = folder.join(format!("{}.loaded", data.database));
         let engine = EngineProcess::spawn(exe, &folder.join("data")).expect("the engine starts");
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -41,23 +59,40 @@ impl Setting {
             config::load(None, std::iter::empty()).expect("the defaults are valid").clickhouse;
         config.url = engine.url();
         config.password = engine.password().clone();
-        config.database = DATABASE.to_owned();
+        config.database = data.database.to_owned();
         let store = Store::connect(&config).expect("the URL is one");
-        if !loaded.exists() {
-            eprintln!("loading three years of one account, kept in {}", folder.display());
+        if !loaded.exists() || data.statements.is_empty() {
+            eprintln!("loading {}, kept in {}", data.database, folder.display());
             let started = Instant::now();
             runtime.block_on(async {
                 store.reset_database().await.expect("the database can be made anew");
                 store.migrate().await.expect("the schema applies");
             });
-            load(&engine, &config.internal_database(), today);
+            load(&engine, data, today);
             std::fs::write(&loaded, "").expect("the folder can be written to");
             eprintln!("loaded in {:.0} s", started.elapsed().as_secs_f64());
         } else {
             runtime.block_on(store.migrate()).expect("the schema applies");
         }
-        let (api, address) = start_api(exe, &engine);
-        Self { runtime, store, base: format!("http://{address}/v1/accounts/acme/"), engine, api }
+        let (api, address) = start_api(exe, &engine, data.database);
+        let (database, exe) = (data.database, exe.to_owned());
+        Self { runtime, store, engine, database, exe, address, api }
+    }
+
+    /// URL of a report of an account.
+    pub(crate) fn url(&self, account: &str, path: &str) -> String {
+        format!("http://{}/v1/accounts/{account}/{path}", self.address)
+    }
+
+    /// Starts the API anew, which has kept nothing then.
+    pub(crate) fn restart_api(&mut self) {
+        self.stop_api();
+        (self.api, self.address) = start_api(&self.exe, &self.engine, self.database);
+    }
+
+    fn stop_api(&mut self) {
+        drop(self.api.kill());
+        drop(self.api.wait());
     }
 
     /// CPU seconds of the engine so far.
@@ -81,8 +116,7 @@ impl Setting {
 
 impl Drop for Setting {
     fn drop(&mut self) {
-        drop(self.api.kill());
-        drop(self.api.wait());
+        self.stop_api();
     }
 }
 
@@ -104,12 +138,14 @@ fn kept_folder(exe: &Path, today: NaiveDate) -> PathBuf {
     folder
 }
 
-fn load(engine: &EngineProcess, database: &str, today: NaiveDate) {
-    let first_day = today - Days::new(1095);
-    let statements = LOAD.split(";\n").map(str::trim).filter(|statement| !statement.is_empty());
+fn load(engine: &EngineProcess, data: Data, today: NaiveDate) {
+    let Data { database, statements, days } = data;
+    let first_day = today - Days::new(days);
+    let statements =
+        statements.split(";\n").map(str::trim).filter(|statement| !statement.is_empty());
     for statement in statements {
         let url = format!(
-            "{}/?database={database}&param_first_day={first_day}&param_last_day={today}",
+            "{}/?database={database}_internal&param_first_day={first_day}&param_last_day={today}",
             engine.url()
         );
         let request =
@@ -118,7 +154,7 @@ fn load(engine: &EngineProcess, database: &str, today: NaiveDate) {
     }
 }
 
-fn start_api(exe: &Path, engine: &EngineProcess) -> (Child, String) {
+fn start_api(exe: &Path, engine: &EngineProcess, database: &str) -> (Child, String) {
     let free = TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a port is free");
@@ -127,7 +163,7 @@ fn start_api(exe: &Path, engine: &EngineProcess) -> (Child, String) {
         .arg("api")
         .env("SEATMETER__CLICKHOUSE__URL", engine.url())
         .env("SEATMETER__CLICKHOUSE__PASSWORD", engine.password().expose_secret())
-        .env("SEATMETER__CLICKHOUSE__DATABASE", DATABASE)
+        .env("SEATMETER__CLICKHOUSE__DATABASE", database)
         .env("SEATMETER__HTTP__LISTEN", &address)
         .env("SEATMETER__LOG__FILTER", "error")
         .stdin(Stdio::null())

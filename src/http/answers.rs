@@ -73,8 +73,8 @@ impl ReportKind {
     }
 }
 
-/// A report as it is asked for. Its text in `Debug` names all that decides what is in it besides
-/// account, data and moment.
+/// A report as it is asked for, which is always sent whole. Its text in `Debug` names all that
+/// decides what is in it besides account, data and moment.
 pub(super) trait Report: std::fmt::Debug + Sync {
     /// Which kind of report it is.
     const KIND: ReportKind;
@@ -91,23 +91,50 @@ pub(super) trait Report: std::fmt::Debug + Sync {
     fn make(&self, making: &Making<'_>) -> impl Future<Output = Result<Made, Problem>> + Send;
 }
 
-/// A report that was made.
-pub(super) enum Made {
-    /// Its bytes, without `data_through`.
-    Whole(Vec<u8>),
-    /// The tag of one that is written as its rows come.
+/// As [`Report`], of one that may be written as its rows come.
+pub(super) trait StreamableReport: std::fmt::Debug + Sync {
+    /// Which kind of report it is.
+    const KIND: ReportKind;
+
+    /// Whether it changes while its data does not.
+    fn pinned(&self) -> Pinned;
+
+    /// What it is sent as.
+    fn form(&self) -> Form {
+        Form::Json
+    }
+
+    /// Reads and assembles it, or reads its tag.
+    fn make(
+        &self,
+        making: &Making<'_>,
+    ) -> impl Future<Output = Result<MadeOrTagged, Problem>> + Send;
+}
+
+/// A report that was made: its bytes, without `data_through`.
+pub(super) struct Made(Vec<u8>);
+
+/// What was made of a report that may be written as its rows come.
+pub(super) enum MadeOrTagged {
+    /// The report.
+    Made(Made),
+    /// The tag of one that is to be written as its rows come.
     Tagged(String),
 }
 
 impl Made {
     /// A report as JSON.
     pub(super) fn json(report: &impl Serialize) -> Result<Self, Problem> {
-        Ok(Self::Whole(reply::serialized(report)?))
+        Ok(Self(reply::serialized(report)?))
     }
 
     /// A whole table as CSV.
     pub(super) fn csv(mut table: Table) -> Self {
-        Self::Whole(table.take_bytes())
+        Self(table.take_bytes())
+    }
+
+    fn bytes(self) -> Result<Bytes, Problem> {
+        if self.0.len() > ANSWER_BYTES_MAX { Err(Problem::too_large()) } else { Ok(self.0.into()) }
     }
 }
 
@@ -152,6 +179,11 @@ impl Making<'_> {
         let mut oldest = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
         *oldest = read_at.min(*oldest);
         figures
+    }
+
+    /// When the oldest was read of what the report is made of, or before.
+    fn read_at(&self) -> Instant {
+        *self.read_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The account's organizations.
@@ -228,7 +260,7 @@ enum Body {
 /// Answers questions, and keeps what it has answered.
 pub(super) struct Answers {
     store: Store,
-    looks: Looks,
+    looks: Arc<Looks>,
     directory: Directory,
     /// Places for report queries.
     reports: Places,
@@ -250,7 +282,7 @@ impl Answers {
     /// Reports are read from the store, each in one of the places for them; streamed answers take
     /// one of those for exports instead, since a reader may be slow, and holds up no report
     /// meanwhile.
-    pub(super) fn new(store: Store, looks: Looks, reports: Places, exports: Places) -> Self {
+    pub(super) fn new(store: Store, looks: Arc<Looks>, reports: Places, exports: Places) -> Self {
         // The least recently used goes first: by default a cache that is full would turn new
         // answers away instead.
         let kept = Cache::builder()
@@ -272,94 +304,122 @@ impl Answers {
         }
     }
 
-    /// Answers the question.
+    /// Answers a question whose answer is never streamed.
     ///
     /// # Errors
     /// Where the account is unknown, the report cannot be made, or no place came free in time.
-    pub(super) async fn answer<R: Report>(
-        &self,
-        headers: &HeaderMap,
-        account: &str,
-        report: &R,
-    ) -> Result<Answered, Problem> {
-        let asked = self.asked(account, report).await?;
-        // Of one that was made right now, and is too large to be kept.
-        let mut unkept = None;
-        let mut by = AnsweredBy::Kept;
-        let key = asked.key(report);
-        let make = async {
-            by = AnsweredBy::Made;
-            let (kept, bytes) = self.make(&asked, report).await?;
-            unkept = bytes;
-            Ok(kept)
-        };
-        let kept = self.kept.try_get_with(key, make).await;
-        let kept = kept.map_err(|problem: Arc<Problem>| (*problem).clone())?;
-        if reply::is_known(headers, &kept.tag) {
-            telemetry::answered(AnsweredBy::NotModified);
-            return Ok(Answered::Whole(reply::not_modified(&kept.tag)));
-        }
-        let (tag, bytes) = match kept.body {
-            Body::Whole(bytes) => (kept.tag, bytes),
-            Body::Streamed => {
-                telemetry::answered(AnsweredBy::Made);
-                return Ok(Answered::Stream(self.streaming(&asked, &kept.tag).await?));
-            }
-            Body::TooLarge => match unkept {
-                Some(bytes) => (kept.tag, bytes),
-                None => {
-                    by = AnsweredBy::Made;
-                    let (kept, bytes) = self.make(&asked, report).await?;
-                    (kept.tag, bytes.unwrap_or_default())
-                }
-            },
-        };
-        telemetry::answered(by);
-        let today = day_of(asked.known.zone, asked.now_ms);
-        reply::whole(headers, report.form(), today, &tag, &bytes, asked.look.data_through)
-            .map(Answered::Whole)
-    }
-
-    /// Answers a question whose answer is never streamed.
     pub(super) async fn whole<R: Report>(
         &self,
         headers: &HeaderMap,
         account: &str,
         report: &R,
     ) -> Result<Response, Problem> {
-        match self.answer(headers, account, report).await? {
-            Answered::Whole(response) => Ok(response),
-            Answered::Stream(_) => Err(Problem::internal()),
+        let found = self.find(account, &NeverStreamed(report)).await?;
+        if let Some(response) = found.not_modified(headers) {
+            return Ok(response);
         }
+        let bytes = match found.bytes.clone() {
+            Some(bytes) => bytes,
+            None => report.make(&self.making(&found.asked).await?).await?.bytes()?,
+        };
+        found.reply(headers, report.form(), &bytes)
     }
 
-    async fn asked<'a, R: Report>(
+    /// Answers a question whose answer may be streamed.
+    ///
+    /// # Errors
+    /// As of [`Self::whole`].
+    pub(super) async fn answer<R: StreamableReport>(
+        &self,
+        headers: &HeaderMap,
+        account: &str,
+        report: &R,
+    ) -> Result<Answered, Problem> {
+        let found = self.find(account, report).await?;
+        if let Some(response) = found.not_modified(headers) {
+            return Ok(Answered::Whole(response));
+        }
+        let bytes = match found.bytes.clone() {
+            Some(bytes) => bytes,
+            None if found.is_streamed => {
+                return self.streaming(found.asked, found.tag).await.map(Answered::Stream);
+            }
+            None => {
+                match report.make(&self.making(&found.asked).await?).await? {
+                    MadeOrTagged::Made(made) => made.bytes()?,
+                    // It has grown meanwhile.
+                    MadeOrTagged::Tagged(tag) => {
+                        let streaming = self.streaming(found.asked, tag.into()).await;
+                        return streaming.map(Answered::Stream);
+                    }
+                }
+            }
+        };
+        found.reply(headers, report.form(), &bytes).map(Answered::Whole)
+    }
+
+    /// What is kept for the question; where nothing is, the report is made and kept.
+    async fn find<'a, R: StreamableReport>(
         &self,
         account: &'a str,
         report: &R,
+    ) -> Result<Found<'a>, Problem> {
+        let asked = self.asked(account, R::KIND, report.pinned()).await?;
+        // Of one that was made right now, and is too large to be kept.
+        let mut unkept = None;
+        let mut by = AnsweredBy::Kept;
+        let key = asked.key(format!("{:?} {report:?}", report.form()));
+        let make = async {
+            by = AnsweredBy::Made;
+            let making = self.making(&asked).await?;
+            let made = report.make(&making).await?;
+            let expires_at = self.expiry(&asked, &making);
+            let (tag, body) = match made {
+                MadeOrTagged::Tagged(tag) => (tag, Body::Streamed),
+                MadeOrTagged::Made(made) => {
+                    let bytes = made.bytes()?;
+                    let tag = reply::entity_tag(&bytes);
+                    if bytes.len() > KEPT_ANSWER_BYTES_MAX {
+                        unkept = Some(bytes);
+                        (tag, Body::TooLarge)
+                    } else {
+                        (tag, Body::Whole(bytes))
+                    }
+                }
+            };
+            Ok(Kept { tag: tag.into(), body, expires_at })
+        };
+        let kept = self.kept.try_get_with(key, make).await;
+        let Kept { tag, body, .. } = kept.map_err(|problem: Arc<Problem>| (*problem).clone())?;
+        let is_streamed = matches!(body, Body::Streamed);
+        let bytes = if let Body::Whole(bytes) = body { Some(bytes) } else { unkept };
+        Ok(Found { asked, tag, bytes, is_streamed, by })
+    }
+
+    async fn asked<'a>(
+        &self,
+        account: &'a str,
+        kind: ReportKind,
+        pinned: Pinned,
     ) -> Result<Asked<'a>, Problem> {
         let look = self.looks.look(account).await?;
         let known = self.directory.known(account, &look.versions).await?;
         // After the look: what it knows of and lies before now has happened.
         let now_ms = Utc::now().timestamp_millis();
-        let latest_ms =
-            R::KIND.topics().iter().map(|&topic| look.versions.of(topic).latest_ms).max();
-        let moment = match report.pinned() {
+        let latest_ms = kind.topics().iter().map(|&topic| look.versions.of(topic).latest_ms).max();
+        let moment = match pinned {
             Pinned::Always => Moment::Any,
             Pinned::ToDay if latest_ms < Some(now_ms) => Moment::Day(day_of(known.zone, now_ms)),
             Pinned::ToDay | Pinned::Never => Moment::Look(look.began),
         };
-        Ok(Asked { account, look, known, now_ms, moment })
+        Ok(Asked { account, kind, look, known, now_ms, moment })
     }
 
-    /// Makes the report, and gives its bytes apart where they are too many to be kept.
-    async fn make<R: Report>(
-        &self,
-        asked: &Asked<'_>,
-        report: &R,
-    ) -> Result<(Kept, Option<Bytes>), Problem> {
+    /// Takes a place for the report, and makes sure that what the look told of can be read.
+    async fn making<'a>(&'a self, asked: &'a Asked<'_>) -> Result<Making<'a>, Problem> {
         let place = self.reports.take(asked.account).await?;
-        let making = Making {
+        self.store.sync_topics(asked.kind.topics()).await?;
+        Ok(Making {
             account: asked.account,
             zone: asked.known.zone,
             now_ms: asked.now_ms,
@@ -370,39 +430,24 @@ impl Answers {
             // What is known of the account was read before the report.
             read_at: Mutex::new(asked.known.read_at),
             _place: place,
-        };
-        self.store.sync_topics(R::KIND.topics()).await?;
-        let made = report.make(&making).await?;
-        let expires_at = match asked.moment {
-            Moment::Any | Moment::Day(_) => {
-                *making.read_at.lock().unwrap_or_else(PoisonError::into_inner) + AGE_MAX
-            }
-            Moment::Look(_) => self.looks.good_until(&asked.look),
-        };
-        let (tag, body, unkept) = match made {
-            Made::Tagged(tag) => (tag, Body::Streamed, None),
-            Made::Whole(bytes) if bytes.len() > ANSWER_BYTES_MAX => {
-                return Err(Problem::too_large());
-            }
-            Made::Whole(bytes) => {
-                let (tag, bytes) = (reply::entity_tag(&bytes), Bytes::from(bytes));
-                if bytes.len() > KEPT_ANSWER_BYTES_MAX {
-                    (tag, Body::TooLarge, Some(bytes))
-                } else {
-                    (tag, Body::Whole(bytes), None)
-                }
-            }
-        };
-        Ok((Kept { tag: tag.into(), body, expires_at }, unkept))
+        })
     }
 
-    async fn streaming(&self, asked: &Asked<'_>, tag: &str) -> Result<Streaming, Problem> {
+    /// Until when an answer to the question is kept.
+    fn expiry(&self, asked: &Asked<'_>, making: &Making<'_>) -> Instant {
+        match asked.moment {
+            Moment::Any | Moment::Day(_) => making.read_at() + AGE_MAX,
+            Moment::Look(_) => self.looks.good_until(&asked.look),
+        }
+    }
+
+    async fn streaming(&self, asked: Asked<'_>, tag: Arc<str>) -> Result<Streaming, Problem> {
         Ok(Streaming {
-            tag: tag.to_owned(),
-            known: Arc::clone(&asked.known),
+            tag: tag.to_string(),
+            place: self.exports.take(asked.account).await?,
+            known: asked.known,
             now_ms: asked.now_ms,
             data_through: asked.look.data_through,
-            place: self.exports.take(asked.account).await?,
         })
     }
 }
@@ -416,6 +461,7 @@ fn weight(key: &Key, kept: &Kept) -> u32 {
 /// What is known when a question is to be answered.
 struct Asked<'a> {
     account: &'a str,
+    kind: ReportKind,
     look: Look,
     known: Arc<KnownAccount>,
     now_ms: i64,
@@ -423,17 +469,71 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn key<R: Report>(&self, report: &R) -> Key {
+    /// `asked` is the text of form and parameters.
+    fn key(&self, asked: String) -> Key {
+        let version = |&topic: &Topic| self.look.versions.of(topic).version;
         Key {
             account: self.account.to_owned(),
-            kind: R::KIND,
-            asked: format!("{:?} {report:?}", report.form()),
+            kind: self.kind,
+            asked,
             moment: self.moment,
-            versions: R::KIND
-                .topics()
-                .iter()
-                .map(|&topic| self.look.versions.of(topic).version)
-                .collect(),
+            versions: self.kind.topics().iter().map(version).collect(),
         }
+    }
+}
+
+/// What is kept for a question, or was just made.
+struct Found<'a> {
+    asked: Asked<'a>,
+    tag: Arc<str>,
+    /// `None` where they are too many to be kept and were not made just now, or where the answer is
+    /// streamed.
+    bytes: Option<Bytes>,
+    is_streamed: bool,
+    by: AnsweredBy,
+}
+
+impl Found<'_> {
+    /// 304, where the caller has the answer already.
+    fn not_modified(&self, headers: &HeaderMap) -> Option<Response> {
+        let is_known = reply::is_known(headers, &self.tag);
+        // Whatever is not at hand has to be made, or read anew as it is written.
+        telemetry::answered(match &self.bytes {
+            _ if is_known => AnsweredBy::NotModified,
+            Some(_) => self.by,
+            None => AnsweredBy::Made,
+        });
+        is_known.then(|| reply::not_modified(&self.tag))
+    }
+
+    fn reply(&self, headers: &HeaderMap, form: Form, bytes: &[u8]) -> Result<Response, Problem> {
+        let Asked { known, look, now_ms, .. } = &self.asked;
+        let today = day_of(known.zone, *now_ms);
+        reply::whole(headers, form, today, &self.tag, bytes, look.data_through)
+    }
+}
+
+/// A report that is always sent whole, among those that may be streamed.
+struct NeverStreamed<'a, R>(&'a R);
+
+impl<R: std::fmt::Debug> std::fmt::Debug for NeverStreamed<'_, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<R: Report> StreamableReport for NeverStreamed<'_, R> {
+    const KIND: ReportKind = R::KIND;
+
+    fn pinned(&self) -> Pinned {
+        self.0.pinned()
+    }
+
+    fn form(&self) -> Form {
+        self.0.form()
+    }
+
+    async fn make(&self, making: &Making<'_>) -> Result<MadeOrTagged, Problem> {
+        self.0.make(making).await.map(MadeOrTagged::Made)
     }
 }

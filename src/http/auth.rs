@@ -14,10 +14,15 @@ use std::collections::HashSet;
 use super::keys::{self, Key};
 use crate::config;
 use crate::http::reply::problem::Problem;
+use crate::report::accounts::{Role, Roles};
 use crate::report::organizations::Visible;
 
 /// The longest token that is looked at, bytes.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// The account of a checker's grant that stands for all of them. No other role is granted so: it
+/// is an id too.
+const ALL_ACCOUNTS: &str = "*";
 
 /// Who may use an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +74,22 @@ enum Grant {
     OrganizationRole {
         account: String,
         organization: String,
+        role: Role,
     },
+    /// May read no report.
+    Checker {
+        /// `None` for all accounts.
+        account: Option<String>,
+    },
+}
+
+/// What a caller is let in with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Admission {
+    /// The organizations that the caller may see, of the account in the path.
+    pub(super) visible: Visible,
+    /// The caller's roles in any account.
+    pub(super) roles: Roles,
 }
 
 #[derive(Deserialize)]
@@ -107,10 +127,14 @@ impl GrantClaim {
     /// organization.
     fn grant(self) -> Option<Grant> {
         let account = self.account.into_text();
-        match (self.role.as_str(), self.organization) {
-            ("account_admin", None) => Some(Grant::AccountAdmin { account }),
-            ("owner" | "admin" | "billing_manager", Some(organization)) => {
-                Some(Grant::OrganizationRole { account, organization: organization.into_text() })
+        match (Role::parse(&self.role)?, self.organization) {
+            (Role::AccountAdmin, None) => Some(Grant::AccountAdmin { account }),
+            (role @ (Role::Owner | Role::Admin | Role::BillingManager), Some(organization)) => {
+                let organization = organization.into_text();
+                Some(Grant::OrganizationRole { account, organization, role })
+            }
+            (Role::Checker, None) => {
+                Some(Grant::Checker { account: Some(account).filter(|id| id != ALL_ACCOUNTS) })
             }
             _ => None,
         }
@@ -135,7 +159,7 @@ impl Auth {
         matches!(self.mode, Mode::Off)
     }
 
-    /// Which organizations of the account the caller may see on an endpoint of this access.
+    /// What the caller may see of the account on an endpoint of this access.
     ///
     /// # Errors
     /// Where the token is missing or bad, or the caller may not use the endpoint.
@@ -145,10 +169,11 @@ impl Auth {
         access: Access,
         account: Option<&str>,
         organization: Option<&str>,
-    ) -> Result<Visible, Problem> {
-        self.authenticate(headers)?
-            .visible(access, account, organization)
-            .ok_or_else(Problem::forbidden)
+    ) -> Result<Admission, Problem> {
+        let caller = self.authenticate(headers)?;
+        let visible =
+            caller.visible(access, account, organization).ok_or_else(Problem::forbidden)?;
+        Ok(Admission { visible, roles: caller.roles() })
     }
 
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
@@ -281,12 +306,12 @@ impl Caller {
         let Self::Bearer(grants) = self else { return Some(Visible::All) };
         let account_admin = grants.iter().any(|grant| match grant {
             Grant::AccountAdmin { account: granted } => Some(granted.as_str()) == account,
-            Grant::OrganizationRole { .. } => false,
+            Grant::OrganizationRole { .. } | Grant::Checker { .. } => false,
         });
         let organizations: HashSet<String> = grants
             .iter()
             .filter_map(|grant| match grant {
-                Grant::OrganizationRole { account: granted, organization }
+                Grant::OrganizationRole { account: granted, organization, .. }
                     if Some(granted.as_str()) == account =>
                 {
                     Some(organization.clone())
@@ -304,5 +329,19 @@ impl Caller {
         };
         let visible = if account_admin { Visible::All } else { Visible::Only(organizations) };
         allowed.then_some(visible)
+    }
+
+    fn roles(&self) -> Roles {
+        let Self::Bearer(grants) = self else { return Roles::of_anyone() };
+        let mut roles = Roles::default();
+        for grant in grants {
+            match grant {
+                Grant::AccountAdmin { account } => roles.add(account, Role::AccountAdmin),
+                Grant::OrganizationRole { account, role, .. } => roles.add(account, *role),
+                Grant::Checker { account: Some(account) } => roles.add(account, Role::Checker),
+                Grant::Checker { account: None } => roles.add_everywhere(Role::Checker),
+            }
+        }
+        roles
     }
 }

@@ -28,6 +28,16 @@ pub(super) struct Look {
     pub(super) data_through: Option<value::Instant>,
 }
 
+/// How far all accounts had been counted at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LookAtAll {
+    began: Instant,
+    /// Grows with each flush that changes the directory of any account.
+    pub(super) directory_version: u64,
+    /// By when all was counted that the version stands for.
+    pub(super) data_through: Option<value::Instant>,
+}
+
 /// The latest looks.
 pub(super) struct Looks {
     store: Store,
@@ -46,6 +56,8 @@ struct Seen {
     waiting: BTreeSet<String>,
     /// The latest look at each account, of those that are not too old.
     accounts: HashMap<String, Look>,
+    /// The latest look at all accounts.
+    all: Option<LookAtAll>,
     /// When the progress was read, and what it told.
     progress: Option<(Instant, Option<value::Instant>)>,
     /// The beginning of the latest look that failed, and why.
@@ -96,6 +108,30 @@ impl Looks {
                 Err(problem)
             }
         }
+    }
+
+    /// The same of all accounts.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub(super) async fn look_at_all(&self) -> Result<LookAtAll, Problem> {
+        let asked = Instant::now();
+        let known = || self.lock().all.filter(|look| look.began + self.age_max >= asked);
+        if let Some(look) = known() {
+            return Ok(look);
+        }
+        let _turn = self.turn.lock().await;
+        if let Some(look) = known() {
+            return Ok(look);
+        }
+        let began = Instant::now();
+        telemetry::looked();
+        // This has to be before the version is read.
+        let data_through = self.progress_seen(began).await?;
+        let directory_version = self.store.directories_version().await?;
+        let look = LookAtAll { began, directory_version, data_through };
+        self.lock().all = Some(look);
+        Ok(look)
     }
 
     /// Looks at the accounts; answers in their order.

@@ -5,6 +5,7 @@
 //! runs, from the table in [`mod@router`]; nothing here computes a figure, and the text of an inner
 //! error never reaches a client.
 
+mod account_lists;
 mod answers;
 mod auth;
 mod connections;

@@ -29,6 +29,7 @@ use crate::http::reply::problem::{self, ProblemDocument};
     ),
     servers((url = "/", description = "The server that this description comes from")),
     paths(
+        crate::http::reports::accounts::list,
         crate::http::reports::license_history::history,
         crate::http::reports::license_usage::report,
         crate::http::reports::assignments::list,
@@ -48,6 +49,7 @@ use crate::http::reply::problem::{self, ProblemDocument};
     components(schemas(ProblemDocument)),
     modifiers(&Common),
     tags(
+        (name = "accounts", description = "The accounts that a token may see"),
         (name = "licenses", description = "Seats of an account; for account admins"),
         (name = "organizations", description = "The organizations of an account"),
         (name = "quota", description = "Test quota of an organization; for its owners, admins and \

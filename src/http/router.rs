@@ -16,14 +16,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::auth::Access;
+use super::auth::{Access, Admission};
 use super::state::ApiState;
 use super::{dashboard, docs, log, openapi, operations};
 use crate::http::page_file::PagePolicy;
 use crate::http::reply::problem::Problem;
 use crate::http::reports::{
-    assignments, ingest, license_history, license_usage, organizations, quota, quota_overview,
-    test_activity,
+    accounts, assignments, ingest, license_history, license_usage, organizations, quota,
+    quota_overview, test_activity,
 };
 
 /// How long a browser may call the API before it asks again whether it may: the longest that any
@@ -48,6 +48,7 @@ impl Endpoint {
 /// Every endpoint.
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
+        Endpoint::new("/v1/accounts", Access::AnyToken, get(accounts::list)),
         Endpoint::new(
             "/v1/accounts/{account_id}/licenses/history",
             Access::AccountAdmin,
@@ -162,7 +163,8 @@ fn cors(origins: &[String]) -> CorsLayer {
 }
 
 /// Lets a request through to its handler if the caller may make it; the handler finds
-/// [`Visible`](crate::report::organizations::Visible) in its extensions.
+/// [`Visible`](crate::report::organizations::Visible) and
+/// [`Roles`](crate::report::accounts::Roles) in its extensions.
 async fn guard(
     State((state, access)): State<(ApiState, Access)>,
     path: Result<RawPathParams, RawPathParamsRejection>,
@@ -178,8 +180,10 @@ async fn guard(
         path.iter().flatten().find(|(name, _)| *name == wanted).map(|(_, value)| value)
     };
     let (account, organization) = (named("account_id"), named("organization_id"));
-    let visible = state.auth().admit(request.headers(), access, account, organization)?;
+    let Admission { visible, roles } =
+        state.auth().admit(request.headers(), access, account, organization)?;
     request.extensions_mut().insert(visible);
+    request.extensions_mut().insert(roles);
     Ok(next.run(request).await)
 }
 

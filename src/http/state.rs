@@ -6,6 +6,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Mutex;
 
+use super::account_lists::AccountLists;
 use super::answers::Answers;
 use super::auth::Auth;
 use super::connections::Bounds;
@@ -31,6 +32,7 @@ pub struct ApiState {
 struct Shared {
     store: Store,
     answers: Answers,
+    account_lists: AccountLists,
     topic: String,
     auth: Auth,
     health: Arc<Health>,
@@ -60,9 +62,11 @@ impl ApiState {
     ) -> anyhow::Result<Self> {
         let store = store.with_query_memory_max(config.http.query_memory_max_bytes);
         let looks = Looks::new(store.clone(), config.kafka.topic.clone(), config.http.look_age_max);
+        let looks = Arc::new(looks);
         let reports = Places::new(config.http.concurrent_queries_max);
         let exports = Places::new(config.http.concurrent_exports_max);
         let shared = Shared {
+            account_lists: AccountLists::new(store.clone(), Arc::clone(&looks), reports.clone()),
             answers: Answers::new(store.clone(), looks, reports, exports),
             store,
             topic: config.kafka.topic.clone(),
@@ -103,6 +107,10 @@ impl ApiState {
 
     pub(super) fn answers(&self) -> &Answers {
         &self.shared.answers
+    }
+
+    pub(super) fn account_lists(&self) -> &AccountLists {
+        &self.shared.account_lists
     }
 
     pub(super) fn auth(&self) -> &Auth {

@@ -4,6 +4,7 @@
 //! assembly that turns those rows into the answer. Nothing here performs I/O or knows what time it
 //! is: `now` is a parameter, and the account's time zone comes with the rows.
 
+pub mod accounts;
 pub mod assignments;
 pub mod csv;
 pub mod cursor;

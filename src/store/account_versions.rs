@@ -43,35 +43,65 @@ impl AccountVersions {
         self.0[topic as usize]
     }
 
-    /// Takes in what one source has counted. Each source's offset only grows, so their sum does.
-    fn add(&mut self, row: &VersionRow) {
-        for (topic, (&upto, &latest_ms)) in
-            self.0.iter_mut().zip(row.upto.iter().zip(&row.latest_ms))
-        {
-            topic.version = topic.version.saturating_add(upto);
+    /// Takes in what one source has counted, by topic.
+    fn add(&mut self, counted: &Counted) {
+        for (topic, counted) in self.0.iter_mut().zip(counted) {
+            // Each source's offset only grows, so their sum does.
+            topic.version = topic.version.saturating_add(counted.version);
+            topic.latest_ms = topic.latest_ms.max(counted.latest_ms);
+        }
+    }
+}
+
+/// What one source has counted of an account, by topic in the order of [`Topic::ALL`].
+type Counted = [TopicVersion; Topic::ALL.len()];
+
+/// What one source has counted of an account, or a part of it: a row may be one of several that are
+/// not merged yet.
+#[derive(Row, Deserialize)]
+struct VersionRow {
+    account_id: String,
+    source: String,
+    upto: Vec<u64>,
+    latest_ms: Vec<i64>,
+}
+
+impl VersionRow {
+    /// Merges the row into what others told of the same account and source.
+    fn merge_into(&self, counted: &mut Counted) {
+        let told = self.upto.iter().zip(&self.latest_ms);
+        for (topic, (&upto, &latest_ms)) in counted.iter_mut().zip(told) {
+            topic.version = topic.version.max(upto);
             topic.latest_ms = topic.latest_ms.max(latest_ms);
         }
     }
 }
 
-/// What one source has counted of an account; by topic, in the order of [`Topic::ALL`].
-#[derive(Row, Deserialize)]
-struct VersionRow {
-    account_id: String,
-    upto: Vec<u64>,
-    latest_ms: Vec<i64>,
-}
-
+/// The rows as they are stored: a look is asked for all the time, and to have ClickHouse aggregate
+/// some few rows costs it more than to send them.
 fn versions_sql() -> String {
     let each =
         |column: &dyn Fn(&str) -> String| Topic::ALL.map(|topic| column(topic.name())).join(", ");
-    let upto = each(&|topic| format!("max(p.{topic}_upto)"));
-    let latest_ms = each(&|topic| format!("toUnixTimestamp64Milli(max(p.{topic}_latest))"));
+    let upto = each(&|topic| format!("toUInt64(p.{topic}_upto)"));
+    let latest_ms = each(&|topic| format!("toUnixTimestamp64Milli(p.{topic}_latest)"));
     format!(
-        "SELECT p.account_id AS account_id, [{upto}] AS upto, [{latest_ms}] AS latest_ms FROM \
-        account_progress AS p \
-         WHERE p.account_id IN {{accounts:Array(String)}} GROUP BY p.account_id, p.source"
+        "SELECT p.account_id AS account_id, CAST(p.source, 'String') AS source, [{upto}] AS upto, \
+        [{latest_ms}] AS latest_ms \
+        FROM account_progress AS p WHERE p.account_id IN {{accounts:Array(String)}}"
     )
+}
+
+/// Merges the rows of each account and source, and sums up the sources of each account.
+fn versions_of(rows: &[VersionRow]) -> HashMap<String, AccountVersions> {
+    let mut by_source: HashMap<(&str, &str), Counted> = HashMap::new();
+    for row in rows {
+        row.merge_into(by_source.entry((&row.account_id, &row.source)).or_default());
+    }
+    let mut versions: HashMap<String, AccountVersions> = HashMap::new();
+    for ((account, _), counted) in by_source {
+        versions.entry(account.to_owned()).or_default().add(&counted);
+    }
+    versions
 }
 
 impl Store {
@@ -87,15 +117,28 @@ impl Store {
     ) -> Result<HashMap<String, AccountVersions>, StoreError> {
         self.sync_table("account_progress").await?;
         let sql = versions_sql();
-        let mut versions: HashMap<String, AccountVersions> = HashMap::new();
+        let mut rows: Vec<VersionRow> = Vec::new();
         for accounts in chunks(accounts) {
-            for row in
-                self.fetch_all::<VersionRow>(self.read(&sql).param("accounts", accounts)).await?
-            {
-                versions.entry(row.account_id.clone()).or_default().add(&row);
-            }
+            rows.extend(self.fetch_all(self.read(&sql).param("accounts", accounts)).await?);
         }
-        Ok(versions)
+        Ok(versions_of(&rows))
+    }
+
+    /// How far the directories of all accounts have been counted together. It grows with each flush
+    /// that stores rows of the directory of any account, and with nothing else: whoever announces
+    /// an account up to an offset has stored all accounts' rows from below it, and the next flush
+    /// ends beyond it. Whatever is read afterwards holds at least the rows that it stands for, as
+    /// with [`Self::account_versions`].
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn directories_version(&self) -> Result<u64, StoreError> {
+        self.sync_table("account_progress").await?;
+        let query = self.read(
+            "SELECT max(p.directory_upto) AS upto FROM account_progress AS p GROUP BY p.source",
+        );
+        let upto: Vec<u64> = self.fetch_all(query).await?;
+        Ok(upto.into_iter().fold(0, u64::saturating_add))
     }
 
     /// Makes the replica that we talk to fetch what the others have stored of these topics. Without
@@ -132,14 +175,21 @@ mod tests {
 
     #[test]
     fn a_version_is_the_sum_of_what_the_sources_have_counted() {
-        let row = |seats, latest| VersionRow {
+        let row = |source: &str, seats, latest| VersionRow {
             account_id: "a".to_owned(),
+            source: source.to_owned(),
             upto: vec![0, seats, 0, 0, 0],
             latest_ms: vec![0, latest, 0, 0, 0],
         };
-        let mut versions = AccountVersions::default();
-        versions.add(&row(5, 2_000));
-        versions.add(&row(3, 9_000));
+        // Three rows of the first source are not merged yet, and one of them is repeated.
+        let rows = [
+            row("0", 4, 9_000),
+            row("0", 5, 2_000),
+            row("1", 3, 1_000),
+            row("0", 2, 0),
+            row("0", 5, 2_000),
+        ];
+        let versions = versions_of(&rows)["a"];
         assert_eq!(versions.of(Topic::Seats), TopicVersion { version: 8, latest_ms: 9_000 });
         assert_eq!(versions.of(Topic::Uses), TopicVersion::default());
     }

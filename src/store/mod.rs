@@ -6,6 +6,7 @@
 //! semilattice value; so a write whose outcome is unknown is simply made again.
 
 mod account_directory;
+mod account_list;
 mod account_versions;
 mod active_users;
 mod assigned;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::api::support::Api;
 use crate::support::engine;
@@ -11,23 +11,6 @@ use crate::support::http_proxy::HttpProxy;
 /// Fields that depend on when and in which order a log is counted.
 const NOT_COMPARED: [&str; 2] = ["data_through", "next_cursor"];
 
-/// Fields, parameters and endpoints of the contract that the program lacks. Expectations about them
-/// are skipped while they are missing: `what_is_to_come_is_not_there` fails when one is
-/// implemented, and must then leave the list.
-const FIELDS_TO_COME: [&str; 0] = [];
-const PARAMETERS_TO_COME: [&str; 0] = [];
-
-fn is_endpoint_to_come(path: &str) -> bool {
-    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    matches!(segments[..], ["v1", "accounts"])
-}
-
-/// True for a request that the program does not support yet.
-pub(crate) fn is_to_come(path: &str, query: &Map<String, Value>) -> bool {
-    is_endpoint_to_come(path)
-        || query.keys().any(|name| PARAMETERS_TO_COME.contains(&name.as_str()))
-}
-
 /// The first difference between answers and expectations of a scenario; `None` if they agree.
 /// Fields beyond the expected ones are not compared, and numbers with decimals within rounding.
 fn difference(expected: &Value, found: &Value, at: &str) -> Option<String> {
@@ -35,9 +18,6 @@ fn difference(expected: &Value, found: &Value, at: &str) -> Option<String> {
         (Value::Object(expected), Value::Object(found)) => {
             expected.iter().find_map(|(name, value)| {
                 if NOT_COMPARED.contains(&name.as_str()) {
-                    return None;
-                }
-                if FIELDS_TO_COME.contains(&name.as_str()) && found.get(name).is_none() {
                     return None;
                 }
                 let at = format!("{at}.{name}");
@@ -87,9 +67,6 @@ fn compare(api: &Api, expected: &Path) {
     let mut faults = Vec::new();
     for case in &cases {
         let path = case["path"].as_str().expect("a case has a path");
-        if is_to_come(path, case["query"].as_object().expect("a case has a query")) {
-            continue;
-        }
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for (name, value) in case["query"].as_object().expect("a case has a query") {
             query.append_pair(name, value.as_str().expect("values of a query are texts"));
@@ -131,25 +108,6 @@ fn the_comparison_notices_what_it_should() {
     check(json!({"a": [1], "c": 0.33}), Some(".a"));
     check(json!({"a": ["1", {"b": null}], "c": 0.33}), Some(".a[0]"));
     check(json!({"a": [1, {"b": null}], "c": 0.34}), Some(".c"));
-}
-
-#[test]
-fn what_is_to_come_is_not_there() {
-    use serde_json::json;
-    let api = Api::open();
-    let account = json!({"account_id": "a", "user_id": 1});
-    api.count(&[crate::api::support::event("user.login", "2026-01-01T00:00:00Z", &account)]);
-    assert!(is_endpoint_to_come("/v1/accounts"));
-    assert_eq!(api.get("/v1/accounts").status, 404);
-    for parameter in PARAMETERS_TO_COME {
-        let answer = api.get(&format!("/v1/accounts/a/licenses/assignments?{parameter}=1"));
-        assert_eq!((answer.status, answer.json()["parameter"].as_str()), (400, Some(parameter)));
-    }
-    let reports = ["licenses/history", "licenses/usage"]
-        .map(|report| api.report(&format!("/v1/accounts/a/{report}")).to_string());
-    for field in FIELDS_TO_COME {
-        assert!(reports.iter().all(|report| !report.contains(&format!("\"{field}\""))), "{field}");
-    }
 }
 
 /// A log whose answers were derived by hand from the contract.

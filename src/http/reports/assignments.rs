@@ -8,7 +8,9 @@ use futures_util::stream::{iter, try_unfold};
 use futures_util::{Stream, StreamExt as _};
 
 use crate::core::calendar::day_of;
-use crate::http::answers::{Answered, Made, Making, Report, ReportKind, Streaming};
+use crate::http::answers::{
+    Answered, Made, MadeOrTagged, Making, Report, ReportKind, StreamableReport, Streaming,
+};
 use crate::http::reply;
 use crate::http::reply::problem::Problem;
 use crate::http::reply::stream;
@@ -143,7 +145,7 @@ struct AssignmentsExport {
     file: CsvFile,
 }
 
-impl Report for AssignmentsExport {
+impl StreamableReport for AssignmentsExport {
     const KIND: ReportKind = ReportKind::Assignments;
 
     fn pinned(&self) -> Pinned {
@@ -156,10 +158,10 @@ impl Report for AssignmentsExport {
 
     /// The tag. It is read before the rows: they may be newer, and are then sent once more to
     /// whoever asks again.
-    async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
+    async fn make(&self, making: &Making<'_>) -> Result<MadeOrTagged, Problem> {
         let rows =
             making.store().assignments_hash(making.account, &self.request, making.now_ms).await?;
-        Ok(Made::Tagged(reply::entity_tag(
+        Ok(MadeOrTagged::Tagged(reply::entity_tag(
             format!("csv {} {rows:?}", self.request.order()).as_bytes(),
         )))
     }

@@ -7,7 +7,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use crate::http::answers::{Answered, Made, Making, Report, ReportKind};
+use crate::http::answers::{Answered, Made, MadeOrTagged, Making, ReportKind, StreamableReport};
 use crate::http::reply::Form;
 use crate::http::reply::problem::Problem;
 use crate::http::reports::series::{self, FILE_NAME};
@@ -64,7 +64,7 @@ struct Usage {
     format: Format,
 }
 
-impl Report for Usage {
+impl StreamableReport for Usage {
     const KIND: ReportKind = ReportKind::Usage;
 
     fn pinned(&self) -> Pinned {
@@ -75,26 +75,28 @@ impl Report for Usage {
         self.format.form(FILE_NAME)
     }
 
-    async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
+    async fn make(&self, making: &Making<'_>) -> Result<MadeOrTagged, Problem> {
         let period = self.request.period.resolve(making.zone, making.now_ms)?;
         if !self.request.by_organization {
             let report = self.total(making, &period).await?;
-            return match self.format {
-                Format::Json => Made::json(&LicenseUsage::Total(report)),
-                Format::Csv { .. } => Ok(Made::csv(report.table())),
+            let made = match self.format {
+                Format::Json => Made::json(&LicenseUsage::Total(report))?,
+                Format::Csv { .. } => Made::csv(report.table()),
             };
+            return Ok(MadeOrTagged::Made(made));
         }
         let children = making.tree().children(self.request.organization.as_deref());
         if !fits_memory(children.len(), &period) {
             let (request, format) = (&self.request, self.format);
             let tag = series::tag(making, request, format, &period, &children).await?;
-            return Ok(Made::Tagged(tag));
+            return Ok(MadeOrTagged::Tagged(tag));
         }
         let report = self.by_organization(making, &period, &children).await?;
-        match self.format {
-            Format::Json => Made::json(&LicenseUsage::ByOrganization(report)),
-            Format::Csv { .. } => Ok(Made::csv(report.table(making.tree()))),
-        }
+        let made = match self.format {
+            Format::Json => Made::json(&LicenseUsage::ByOrganization(report))?,
+            Format::Csv { .. } => Made::csv(report.table(making.tree())),
+        };
+        Ok(MadeOrTagged::Made(made))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The reports: one file per noun. Each parses its request, reads the store and assembles the
 //! answer.
 
+pub(super) mod accounts;
 pub(super) mod assignments;
 pub(super) mod ingest;
 pub(super) mod license_history;

@@ -173,6 +173,21 @@ pub(in crate::http) struct AsOfParam {
     as_of: Option<String>,
 }
 
+/// Search and page of the accounts.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
+pub(in crate::http) struct AccountListParams {
+    /// Part of the name or of the id in any case, with or without accents: `zoe` finds Zoë.
+    #[param(max_length = 4096)]
+    search: Option<String>,
+    /// How many accounts a page has at most; by default 100.
+    #[param(minimum = 1, maximum = 1000, example = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before, of the same search.
+    cursor: Option<String>,
+}
+
 /// The comparison by organization.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -29,6 +29,8 @@ enum Caller {
     SameOrganizationOfOtherAccount,
     /// The owner of another organization of the account.
     OtherOrganization,
+    /// A service that may ask whether tests may run, in all accounts.
+    Checker,
     AccountAdmin,
     Owner,
     Admin,
@@ -37,7 +39,7 @@ enum Caller {
 
 use Caller::*;
 
-const CALLERS: [Caller; 14] = [
+const CALLERS: [Caller; 15] = [
     NoToken,
     BadSignature,
     Expired,
@@ -48,6 +50,7 @@ const CALLERS: [Caller; 14] = [
     OtherAccount,
     SameOrganizationOfOtherAccount,
     OtherOrganization,
+    Checker,
     AccountAdmin,
     Owner,
     Admin,
@@ -55,11 +58,12 @@ const CALLERS: [Caller; 14] = [
 ];
 
 /// Callers with valid tokens.
-const KNOWN: [Caller; 8] = [
+const KNOWN: [Caller; 9] = [
     NoGrants,
     OtherAccount,
     SameOrganizationOfOtherAccount,
     OtherOrganization,
+    Checker,
     AccountAdmin,
     Owner,
     Admin,
@@ -67,7 +71,8 @@ const KNOWN: [Caller; 8] = [
 ];
 
 /// The callers that may use an endpoint; others with a valid token get 403, and without one 401.
-const MATRIX: [(&str, &[Caller]); 14] = [
+const MATRIX: [(&str, &[Caller]); 15] = [
+    ("/v1/accounts", &KNOWN),
     ("/v1/accounts/{account_id}/licenses/history", &[AccountAdmin]),
     ("/v1/accounts/{account_id}/licenses/usage", &[AccountAdmin]),
     ("/v1/accounts/{account_id}/licenses/assignments", &[AccountAdmin]),
@@ -168,6 +173,7 @@ fn authorization(caller: Caller) -> Option<String> {
         OtherAccount => token(grants("other", None, "account_admin")),
         SameOrganizationOfOtherAccount => token(grants("other", Some("42"), "owner")),
         OtherOrganization => token(grants("acme", Some("43"), "owner")),
+        Checker => token(grants("*", None, "checker")),
         AccountAdmin => token(admin),
         Owner => token(grants("acme", Some("42"), "owner")),
         Admin => token(grants("acme", Some("42"), "admin")),
@@ -315,6 +321,61 @@ fn others_see_their_own_organizations_alone() {
     assert_eq!(seen(AccountAdmin), ["42", "43"]);
     assert_eq!(seen(BillingManager), ["42"]);
     assert_eq!(seen(OtherOrganization), ["43"]);
+}
+
+/// The accounts that a token with these grants sees: ids with roles.
+fn listed(grants: Value) -> Vec<(String, Value)> {
+    let header = format!("Bearer {}", token(json!({ "grants": grants })));
+    let answer = ask("/v1/accounts", Some(&header));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let body = answer.json();
+    let accounts = body["accounts"].as_array().unwrap();
+    assert_eq!(body["total"], accounts.len());
+    let with_roles =
+        |one: &Value| (one["account_id"].as_str().unwrap().to_owned(), one["roles"].clone());
+    // Other tests count other accounts here.
+    accounts.iter().map(with_roles).filter(|(id, _)| id == "acme" || id == "other").collect()
+}
+
+#[test]
+fn a_token_lists_the_accounts_of_its_grants_with_its_roles() {
+    let of = |account: &str, roles: &[&str]| (account.to_owned(), json!(roles));
+    let grant = |account: &str, role: &str| match role {
+        "account_admin" | "checker" => json!({"account": account, "role": role}),
+        _ => json!({"account": account, "organization": "42", "role": role}),
+    };
+    assert_eq!(listed(json!([])), []);
+    assert_eq!(listed(json!([grant("nobody", "account_admin")])), []);
+    assert_eq!(listed(json!([grant("acme", "root")])), []);
+    assert_eq!(listed(json!([grant("acme", "account_admin")])), [of("acme", &["account_admin"])]);
+    let several = json!([
+        grant("other", "checker"),
+        grant("acme", "billing_manager"),
+        grant("acme", "owner"),
+        grant("acme", "owner"),
+        grant("nobody", "admin"),
+    ]);
+    assert_eq!(
+        listed(several),
+        [of("acme", &["owner", "billing_manager"]), of("other", &["checker"])]
+    );
+    let all = json!([grant("*", "checker"), grant("acme", "admin")]);
+    assert_eq!(listed(all), [of("acme", &["admin", "checker"]), of("other", &["checker"])]);
+    // For any other role the star is an id, and no account has it.
+    assert_eq!(listed(json!([grant("*", "account_admin")])), []);
+    assert_eq!(listed(json!([grant("*", "owner")])), []);
+    let everywhere = Api::with(|_| {});
+    assert_eq!(everywhere.report("/v1/accounts")["accounts"], json!([]));
+}
+
+#[test]
+fn a_checker_reads_no_report() {
+    for account in ["acme", "*"] {
+        let header = format!("Bearer {}", token(grants(account, None, "checker")));
+        for (path, _) in MATRIX.iter().filter(|(path, _)| path.contains("{account_id}")) {
+            assert_eq!(ask(&filled(path, "acme", "42"), Some(&header)).status, 403, "{path}");
+        }
+    }
 }
 
 #[test]

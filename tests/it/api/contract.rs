@@ -150,7 +150,7 @@ fn every_parameter_that_is_described_is_taken() {
         "as_of" => "2026-01-02T00:00:00Z",
         "group_by" => "organization",
         "format" => "json",
-        "user" | "email" => "x",
+        "user" | "email" | "search" => "x",
         "status" if path.ends_with("/quota") => "grace",
         "status" => "all",
         "activated" => "true",
@@ -175,7 +175,8 @@ fn every_parameter_that_is_described_is_taken() {
 #[test]
 fn every_answer_is_what_the_document_says() {
     let document = document();
-    let queries: [(&str, &[&str]); 9] = [
+    let queries: [(&str, &[&str]); 10] = [
+        ("/v1/accounts", &["", "search=a&limit=1", "limit=0"]),
         (
             "/v1/accounts/{account_id}/licenses/history",
             &[

@@ -280,7 +280,7 @@ fn paths_that_do_not_exist_and_methods_that_do_nothing() {
     for path in [
         "/v1",
         "/v1/",
-        "/v1/accounts",
+        "/v1/accounts/a",
         "/v1/accounts/a",
         "/v1/accounts/a/licenses",
         "/v1/accounts/a/licenses/history/",

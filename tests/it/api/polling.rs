@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::support::{Answer, Api, event};
 
-const REPORTS: [&str; 12] = [
+const REPORTS: [&str; 13] = [
+    "/v1/accounts",
     "/v1/accounts/a/licenses/history",
     "/v1/accounts/a/licenses/history?organization_id=o",
     "/v1/accounts/a/licenses/usage",
@@ -24,7 +25,7 @@ const AS_OF: &str = "as_of=2026-04-01T00:00:00Z";
 
 fn at(path: &str) -> String {
     let separator = if path.contains('?') { '&' } else { '?' };
-    if path.ends_with("/organizations") {
+    if path.ends_with("/organizations") || path == "/v1/accounts" {
         path.to_owned()
     } else {
         format!("{path}{separator}{AS_OF}")
@@ -150,6 +151,7 @@ fn a_change_is_never_hidden_by_a_tag() {
         })
         .collect();
     api.count(&[
+        event("account.updated", "2026-03-02T00:00:00Z", &json!({"account_id": "a", "name": "A"})),
         event("license.purchased", "2026-03-02T00:00:00Z", &json!({"account_id": "a", "seats": 5})),
         event(
             "license.assigned",

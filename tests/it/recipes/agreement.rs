@@ -80,6 +80,32 @@ async fn the_directory_is_that_of_the_views() {
 }
 
 #[tokio::test]
+async fn the_accounts_are_those_of_the_view() {
+    let database = filled().await;
+    let said = async |ids: Option<&[String]>| {
+        let accounts = database.store().accounts(ids).await.unwrap();
+        let mut lines: Vec<String> = accounts
+            .iter()
+            .map(|one| {
+                let name = if one.name.is_empty() { &one.id } else { &one.name };
+                format!("{}\t{name}\t{}", one.id, one.zone)
+            })
+            .collect();
+        lines.sort_unstable();
+        lines
+    };
+    let viewed = database.text("SELECT account_id, name, timezone FROM accounts ORDER BY ALL");
+    let mut viewed: Vec<&str> = viewed.lines().collect();
+    viewed.sort_unstable();
+    assert_eq!(said(None).await, viewed);
+    assert!(viewed.len() > 1, "{viewed:?}");
+    let chosen = ["acme".to_owned(), "nobody".to_owned()];
+    viewed.retain(|line| line.starts_with("acme\t"));
+    assert_eq!(said(Some(&chosen)).await, viewed);
+    assert!(said(Some(&[])).await.is_empty());
+}
+
+#[tokio::test]
 async fn seats_and_users_of_organizations_are_those_of_the_views() {
     let database = filled().await;
     let (store, tree) = (database.store(), tree(database.store()).await);
