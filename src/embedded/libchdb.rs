@@ -2,19 +2,24 @@
 //! of its C API that the HTTP server needs.
 //!
 //! A [`Connection`] runs one statement at a time, which the borrow checker enforces: a running
-//! query or insert borrows it mutably. Connections are cheap (0.4 ms) and carry the session (`SET`,
-//! `USE`, temporary tables), so the server opens one per request; the engine itself starts with the
-//! first and stops with the last one.
+//! query or insert borrows it mutably. Connections are cheap (0.4 ms, 130 KiB) and carry the
+//! session (`SET`, `USE`, temporary tables), so the server opens one per request, or keeps one per
+//! session; the engine itself starts with the first and stops with the last one.
 //!
 //! This module never interprets SQL, never retries, and is the only one of the embedded engine with
 //! `unsafe`.
 #![allow(unsafe_code, reason = "calls a C interface through function pointers")]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+mod symbols;
+
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 
+use self::symbols::{
+    ConnectionHandle, InsertHandle, ResultHandle, RunWithParameters, Symbols, Text, text,
+};
 pub use super::outcome::{EngineError, LoadError, Output, Summary};
 
 /// Named query parameters; values are in ClickHouse's escaped (TSV) form, as its HTTP interface
@@ -27,64 +32,6 @@ pub type Parameters = [(String, String)];
 pub fn end_process(status: c_int) -> ! {
     // SAFETY: `_exit` takes any status, runs no code of this process any more, and does not return.
     unsafe { libc::_exit(status) }
-}
-
-// chdb_connect hands out a pointer to a connection handle, which is itself a pointer.
-type ConnectionHandle = *mut c_void;
-type ResultHandle = *mut c_void;
-type InsertHandle = *mut c_void;
-type Text = *const c_char;
-
-type Connect = unsafe extern "C" fn(c_int, *mut *mut c_char) -> *mut ConnectionHandle;
-type CloseConnection = unsafe extern "C" fn(*mut ConnectionHandle);
-type RunWithParameters = unsafe extern "C" fn(
-    ConnectionHandle,
-    Text,
-    usize,
-    Text,
-    usize,
-    *const Text,
-    *const usize,
-    *const Text,
-    *const usize,
-    usize,
-) -> *mut c_void;
-type Fetch = unsafe extern "C" fn(ConnectionHandle, ResultHandle) -> ResultHandle;
-type Cancel = unsafe extern "C" fn(ConnectionHandle, ResultHandle);
-type Dispose = unsafe extern "C" fn(*mut c_void);
-type Message = unsafe extern "C" fn(*mut c_void) -> Text;
-type Figure = unsafe extern "C" fn(ResultHandle) -> u64;
-type Length = unsafe extern "C" fn(ResultHandle) -> usize;
-type Append = unsafe extern "C" fn(InsertHandle, *const c_void, usize) -> c_int;
-type Finish = unsafe extern "C" fn(InsertHandle) -> ResultHandle;
-type Version = unsafe extern "C" fn() -> Text;
-type Switch = unsafe extern "C" fn(c_int);
-
-struct Symbols {
-    version: Version,
-    set_signal_handlers_enabled: Switch,
-    connect: Connect,
-    close_connection: CloseConnection,
-    query: RunWithParameters,
-    stream_query: RunWithParameters,
-    stream_fetch: Fetch,
-    stream_cancel: Cancel,
-    stream_insert: RunWithParameters,
-    insert_append: Append,
-    insert_done: Finish,
-    insert_cancel: Dispose,
-    insert_error: Message,
-    destroy_insert: Dispose,
-    destroy_result: Dispose,
-    result_error: Message,
-    result_buffer: Message,
-    result_length: Length,
-    result_rows: Figure,
-    result_bytes: Figure,
-    storage_rows_read: Figure,
-    storage_bytes_read: Figure,
-    rows_written: Figure,
-    bytes_written: Figure,
 }
 
 /// The loaded library. It is never unloaded: the engine's threads run its code until the process
@@ -150,7 +97,7 @@ impl Library {
         let handle = unsafe { (self.symbols.connect)(count, pointers.as_mut_ptr()) };
         let handle =
             NonNull::new(handle).ok_or_else(|| refused("the engine does not open a connection"))?;
-        Ok(Connection { symbols: self.symbols, handle, not_send: PhantomData })
+        Ok(Connection { symbols: self.symbols, handle })
     }
 }
 
@@ -160,121 +107,17 @@ fn reason_of(error: &libloading::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-impl Symbols {
-    fn resolve(library: &'static libloading::Library, path: &Path) -> Result<Symbols, LoadError> {
-        fn symbol<T: Copy>(
-            library: &libloading::Library,
-            path: &Path,
-            name: &'static str,
-        ) -> Result<T, LoadError> {
-            // SAFETY: every T below is the function pointer type that chdb.h declares for the name.
-            let found = unsafe { library.get::<T>(name) };
-            found
-                .map(|symbol| *symbol)
-                .map_err(|_| LoadError::Symbol { path: path.to_owned(), symbol: name })
-        }
-        macro_rules! symbols {
-            ($($field:ident = $name:literal),* $(,)?) => { Symbols { $($field: symbol(library, path, $name)?),* } };
-        }
-        Ok(symbols! {
-            version = "chdb_version",
-            set_signal_handlers_enabled = "chdb_set_signal_handlers_enabled",
-            connect = "chdb_connect",
-            close_connection = "chdb_close_conn",
-            query = "chdb_query_with_params_n",
-            stream_query = "chdb_stream_query_with_params_n",
-            stream_fetch = "chdb_stream_fetch_result",
-            stream_cancel = "chdb_stream_cancel_query",
-            stream_insert = "chdb_stream_insert_with_params_n",
-            insert_append = "chdb_stream_append",
-            insert_done = "chdb_stream_done",
-            insert_cancel = "chdb_stream_cancel_insert",
-            insert_error = "chdb_stream_insert_error",
-            destroy_insert = "chdb_destroy_insert_stream",
-            destroy_result = "chdb_destroy_query_result",
-            result_error = "chdb_result_error",
-            result_buffer = "chdb_result_buffer",
-            result_length = "chdb_result_length",
-            result_rows = "chdb_result_rows_read",
-            result_bytes = "chdb_result_bytes_read",
-            storage_rows_read = "chdb_result_storage_rows_read",
-            storage_bytes_read = "chdb_result_storage_bytes_read",
-            rows_written = "chdb_result_rows_written",
-            bytes_written = "chdb_result_bytes_written",
-        })
-    }
-
-    /// Copies a result out of the engine and frees it, so that nothing outlives its connection.
-    fn take(&self, handle: ResultHandle) -> Result<Output, EngineError> {
-        if handle.is_null() {
-            return Err(EngineError::new(
-                EngineError::UNKNOWN,
-                "STD_EXCEPTION",
-                "the engine returned no result",
-            ));
-        }
-        // SAFETY: the handle is a live result of this library, used by this thread alone; the
-        // buffer is read before the result is destroyed, and the handle is not used afterwards.
-        unsafe {
-            let outcome =
-                match text((self.result_error)(handle)).filter(|message| !message.is_empty()) {
-                    Some(message) => Err(EngineError::from_message(message)),
-                    None => Ok(self.copy(handle)),
-                };
-            (self.destroy_result)(handle);
-            outcome
-        }
-    }
-
-    /// # Safety
-    ///
-    /// `handle` is a live, successful result of this library.
-    unsafe fn copy(&self, handle: ResultHandle) -> Output {
-        // SAFETY: the buffer holds `length` bytes as long as the result lives.
-        let bytes = unsafe {
-            let (buffer, length) = ((self.result_buffer)(handle), (self.result_length)(handle));
-            if buffer.is_null() || length == 0 {
-                Vec::new()
-            } else {
-                std::slice::from_raw_parts(buffer.cast::<u8>(), length).to_vec()
-            }
-        };
-        // SAFETY: plain accessors of a live result.
-        let summary = unsafe {
-            Summary {
-                read_rows: (self.storage_rows_read)(handle),
-                read_bytes: (self.storage_bytes_read)(handle),
-                written_rows: (self.rows_written)(handle),
-                written_bytes: (self.bytes_written)(handle),
-                result_rows: (self.result_rows)(handle),
-                result_bytes: (self.result_bytes)(handle),
-            }
-        };
-        Output { bytes, summary }
-    }
-}
-
-/// # Safety
-///
-/// `pointer` is null or a NUL-terminated string that lives during the call.
-unsafe fn text(pointer: Text) -> Option<String> {
-    // SAFETY: by the contract above.
-    (!pointer.is_null()).then(|| unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned())
-}
-
-/// A session with the engine, for one thread; closed on drop.
+/// A session with the engine; closed on drop.
 #[derive(Debug)]
 pub struct Connection {
     symbols: &'static Symbols,
     handle: NonNull<ConnectionHandle>,
-    not_send: PhantomData<*mut ()>,
 }
 
-impl std::fmt::Debug for Symbols {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Symbols")
-    }
-}
+// SAFETY: the engine keeps a connection's state in its own objects behind a mutex and attaches a
+// thread to it only for the time of a call (chdb-core 26.7, `ChdbClient`), so a connection may move
+// between threads; `&mut self` keeps it to one at a time.
+unsafe impl Send for Connection {}
 
 impl Drop for Connection {
     fn drop(&mut self) {

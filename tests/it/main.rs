@@ -7,6 +7,7 @@
 
 mod api;
 mod cli;
+mod clients;
 mod config;
 mod contract;
 mod counting;

@@ -129,7 +129,7 @@ fn recipes() -> Vec<(String, String)> {
 }
 
 /// Rows of an account whose figures are small enough to compute by hand.
-fn acme(source: &Source, seed: UserKeySeed) -> LaneRows {
+pub(crate) fn acme(source: &Source, seed: UserKeySeed) -> LaneRows {
     let active = |organization, days, users: &[&str]| active(organization, days, users, seed);
     let mut rows = rows(source, 1_000);
     rows.organizations = ["42", "43", "7"].map(|o| seen("acme", Some(o))).to_vec();
@@ -208,7 +208,7 @@ fn acme(source: &Source, seed: UserKeySeed) -> LaneRows {
 }
 
 /// Another partition counted the same organization, before the topic got more partitions.
-fn second_source(source: &Source) -> LaneRows {
+pub(crate) fn second_source(source: &Source) -> LaneRows {
     let mut rows = rows(source, 10);
     rows.quota_usage = vec![quota(2, 31, 5)];
     rows.account_progress = vec![counted(3)];

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::mpsc;
 
+use super::encoding::Encoding;
 use crate::embedded::libchdb::{EngineError, Output, Summary};
 
 /// The response to a finished statement.
@@ -31,12 +32,13 @@ pub(super) fn whole(output: Output, format: &str, elapsed: Duration) -> Response
 pub(super) fn chunks(
     receiver: mpsc::Receiver<Result<Vec<u8>, EngineError>>,
     format: &str,
+    encoding: Encoding,
 ) -> Response<Body> {
     let tag = exception_tag();
     let mut response = Response::new(Body::empty());
     describe(&mut response, format);
     set(&mut response, "x-clickhouse-exception-tag", &tag);
-    let state = Sending { receiver, tag, failed: None };
+    let state = Sending { receiver, tag, encoding, failed: None };
     *response.body_mut() = Body::from_stream(stream::unfold(state, Sending::step));
     response
 }
@@ -52,9 +54,17 @@ pub(super) fn failure(error: &EngineError) -> Response<Body> {
     response
 }
 
+/// Names the statement as its client did, or by a name that nobody else has.
+pub(super) fn with_query_id(mut response: Response<Body>, given: Option<String>) -> Response<Body> {
+    let id = given.filter(|id| !id.is_empty()).unwrap_or_else(exception_tag);
+    set(&mut response, "x-clickhouse-query-id", &id);
+    response
+}
+
 struct Sending {
     receiver: mpsc::Receiver<Result<Vec<u8>, EngineError>>,
     tag: String,
+    encoding: Encoding,
     failed: Option<String>,
 }
 
@@ -71,7 +81,7 @@ impl Sending {
                 Ok(chunk) if chunk.is_empty() => continue,
                 Ok(chunk) => Some((Ok(Bytes::from(chunk)), self)),
                 Err(error) => {
-                    let text = tagged(&error.message, &self.tag);
+                    let text = self.encoding.apply_to_error(tagged(&error.message, &self.tag));
                     self.failed = Some(error.message);
                     Some((Ok(Bytes::from(text)), self))
                 }

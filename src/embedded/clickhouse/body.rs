@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use futures_util::StreamExt as _;
 
 use super::request::{Parsed, not_implemented, not_utf8};
 use super::statement::{self, HEAD_BYTES_MAX, Insert, Scan};
+use super::unpack::{Packing, Pieces, unpacked};
 use crate::embedded::libchdb::EngineError;
 
 /// The text of a statement that stands alone, at most (the engine's own `max_query_size` is 256 KiB
@@ -21,10 +22,10 @@ pub(super) const STATEMENT_TIME_MAX: Duration = Duration::from_secs(120);
 const FIELDS_MAX: usize = 1000;
 /// How long a client may pause within a request's body.
 const IDLE_MAX: Duration = Duration::from_secs(60);
-/// How much of a body is still read after its INSERT has failed, and for how long, so that the
-/// client reads the response.
-const DRAINED_BYTES_MAX: usize = 256 * 1024 * 1024;
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(60);
+/// How much of a refused request's body is read before the answer, and for how long. A client that
+/// has sent no more than that keeps its connection.
+const REST_BYTES_MAX: usize = 64 * 1024;
+const REST_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// The text of a request: its statement, and the beginning of the data after it.
 pub(super) enum Text {
@@ -124,42 +125,44 @@ pub(super) async fn read_form(
 
 /// A request's body.
 pub(super) struct Incoming {
-    stream: BodyDataStream,
+    pieces: Pieces,
+    has_ended: bool,
 }
 
 impl Incoming {
-    pub(super) fn new(body: Body) -> Incoming {
-        Incoming { stream: body.into_data_stream() }
+    pub(super) fn new(body: Body, packing: Packing) -> Incoming {
+        Incoming { pieces: unpacked(body, packing), has_ended: false }
     }
 
     /// The next chunk; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, EngineError> {
-        match tokio::time::timeout(IDLE_MAX, self.stream.next()).await {
-            Ok(Some(Ok(piece))) => Ok(Some(piece)),
-            Ok(None) => Ok(None),
-            Ok(Some(Err(error))) => Err(EngineError::new(
-                210,
-                "NETWORK_ERROR",
-                &format!("The request's body broke off: {error}"),
-            )),
+        if self.has_ended {
+            return Ok(None);
+        }
+        match tokio::time::timeout(IDLE_MAX, self.pieces.next()).await {
+            Ok(Some(piece)) => piece.map(Some),
+            Ok(None) => {
+                self.has_ended = true;
+                Ok(None)
+            }
             Err(_) => {
                 Err(EngineError::new(209, "SOCKET_TIMEOUT", "The request's body stopped coming"))
             }
         }
     }
 
-    /// Reads on for a while and discards the data.
-    pub(super) async fn drain(&mut self) {
-        let drained = async {
-            let mut drained_bytes = 0;
+    /// Reads on for a moment; whether the end was reached.
+    pub(super) async fn ends_soon(&mut self) -> bool {
+        let rest = async {
+            let mut read_bytes = 0;
             while let Ok(Some(piece)) = self.next().await {
-                drained_bytes += piece.len();
-                if drained_bytes > DRAINED_BYTES_MAX {
+                read_bytes += piece.len();
+                if read_bytes > REST_BYTES_MAX {
                     return;
                 }
             }
         };
-        // Whether the end was reached does not matter.
-        drop(tokio::time::timeout(DRAIN_TIME_MAX, drained).await);
+        drop(tokio::time::timeout(REST_TIME_MAX, rest).await);
+        self.has_ended
     }
 }

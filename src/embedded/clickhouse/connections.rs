@@ -16,6 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::Layer as _;
 
+use super::linger::{Linger, Lingering};
+
 /// Connections at once. A further one takes the place of the oldest whose client has not shown the
 /// password, and waits where all have.
 const CONNECTIONS_MAX: usize = 512;
@@ -34,6 +36,7 @@ pub(super) struct Peer {
     local: IpAddr,
     number: u64,
     strangers: Strangers,
+    linger: Linger,
 }
 
 impl Peer {
@@ -45,6 +48,12 @@ impl Peer {
     /// It has shown the password, and keeps its place from now on.
     pub(super) fn keep_place(&self) {
         self.strangers.lock().remove(&self.number);
+    }
+
+    /// A request of it is answered before its body has been read: the connection is closed with
+    /// care.
+    pub(super) fn linger(&self) {
+        self.linger.switch_on();
     }
 }
 
@@ -101,7 +110,12 @@ async fn serve_at_most(
         };
         // A connection that is gone already has no addresses.
         let Ok(local) = stream.local_addr() else { continue };
-        let peer = Peer { local: local.ip().to_canonical(), number, strangers: strangers.clone() };
+        let peer = Peer {
+            local: local.ip().to_canonical(),
+            number,
+            strangers: strangers.clone(),
+            linger: Linger::default(),
+        };
         serve_connection(stream, place, peer, router.clone(), &graceful);
     }
     drop(listener);
@@ -128,8 +142,8 @@ fn serve_connection(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX);
-    let connection =
-        graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    let stream = TokioIo::new(Lingering::new(stream, peer.linger.clone()));
+    let connection = graceful.watch(builder.serve_connection(stream, service).into_owned());
     tokio::spawn(async move {
         // A client that has left, or does not send HTTP, is not reported.
         tokio::select! {

@@ -1,7 +1,7 @@
-//! Runs the statement of one request on its own connection.
+//! Runs the statement of one request in its [place](super::place).
 //!
 //! Everything here blocks and is called from blocking threads. A connection per request costs 0.4
-//! ms and keeps requests apart: settings, the current database and temporary tables end with it.
+//! ms and keeps requests apart, but for those of one session.
 
 use std::path::{Path, PathBuf};
 
@@ -9,24 +9,18 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::access::DEFAULT_DATABASE;
+use super::effect::{Effect, reading_only};
+use super::encoding::Encoding;
 use super::framing::Framing;
+use super::place::{Place, base_settings};
 use super::request::Parsed;
 use super::sentinel::Sentinel;
+use super::sessions::Lease;
 use super::statement::Kind;
 use crate::embedded::libchdb::{Connection, EngineError, Library, Output, ResultStream, Summary};
 
 /// Chunks of a result that wait for a slow client, at most; each is about 65,000 rows.
 const CHUNKS_WAITING_MAX: usize = 2;
-
-/// Settings of every connection, before the request's own. INSERTs are acknowledged when they are
-/// written, times without a zone are UTC on any machine, the engine's extras beyond a server's SQL
-/// are off, and INSERTs fail (code 243) while 64 MiB of the disk are still free.
-const BASE_SETTINGS: &str = "SET async_insert = 0, session_timezone = 'UTC', implicit_select = 0, \
-    allow_introspection_functions = 0, \
-     min_free_disk_bytes_to_perform_insert = 67108864";
-
-/// The setting that holds a query's comment.
-const LOG_COMMENT: &str = "log_comment";
 
 /// The engine's refusal of a streaming SELECT for a statement of another kind, before it has run
 /// anything.
@@ -45,6 +39,12 @@ pub(super) struct Engine {
 pub(super) struct Job {
     pub(super) request: Parsed,
     pub(super) statement: Statement,
+    /// What it leaves behind in its session.
+    pub(super) effect: Effect,
+    /// Its session, if the request names one.
+    pub(super) lease: Option<Lease>,
+    /// How its result is written.
+    pub(super) encoding: Encoding,
     /// A unique mark; see [`Engine::cancel`].
     pub(super) mark: String,
 }
@@ -101,7 +101,7 @@ impl Engine {
             "--async_load_system_database=0".to_owned(),
         ];
         let mut connection = self.library.connect(&arguments)?;
-        connection.query(BASE_SETTINGS.as_bytes(), "Null", &[])?;
+        connection.query(base_settings().as_bytes(), "Null", &[])?;
         Ok(connection)
     }
 
@@ -109,50 +109,22 @@ impl Engine {
     /// left.
     ///
     /// A statement that may have written is acknowledged only when the sentinel confirms it.
-    pub(super) fn run(
-        &self,
-        job: Job,
-        sentinel: &Sentinel,
-        reply: oneshot::Sender<Result<Reply, EngineError>>,
-    ) {
-        let mut connection = match self.session(&job) {
-            Ok(connection) => connection,
-            Err(error) => return answer(reply, Err(error)),
-        };
+    pub(super) fn run(&self, mut job: Job, sentinel: &Sentinel, reply: ReplySender) {
         let only_reads = job.only_reads();
         // The client has left. A statement that may write is run anyway, as a server does.
         if only_reads && reply.is_closed() {
             return;
         }
-        let parameters = &job.request.parameters;
-        match job.statement {
-            Statement::Insert { sql, format, mut data } => {
-                let outcome = insert(&mut connection, &sql, &format, parameters, &mut data);
-                drop(connection);
-                let outcome = outcome.and_then(|summary| sentinel.confirm().map(|()| summary));
-                answer(
-                    reply,
-                    outcome.map(|summary| Reply::Whole(Output { bytes: Vec::new(), summary })),
-                );
-            }
-            Statement::Alone { sql, format, kind } => {
-                let may_stream = kind == Kind::StreamedSelect && !job.request.wait_end_of_query;
-                let framing = Framing::of(&format).filter(|_| may_stream);
-                if let Some(framing) = framing {
-                    match connection.stream(&sql, &format, parameters) {
-                        Ok(stream) => return stream_out(stream, framing, reply),
-                        Err(error) if error.message.contains(NOT_STREAMABLE) => {}
-                        Err(error) => return answer(reply, Err(error)),
-                    }
-                }
-                let outcome = connection.query(&sql, &format, parameters);
-                drop(connection);
-                let confirmed = |output| {
-                    if only_reads { Ok(output) } else { sentinel.confirm().map(|()| output) }
-                };
-                answer(reply, outcome.and_then(confirmed).map(Reply::Whole));
-            }
-        }
+        let lease = job.lease.take();
+        let place = Place::take(self, lease, &job.request, job.effect, &job.mark);
+        let mut place = match place {
+            Ok(place) => place,
+            Err(error) => return Ending::Reply(reply, Err(error)).tell(Ok(())),
+        };
+        let ending = run_in(&mut place, job, sentinel, reply);
+        // Only then is the session free, which the client's next request takes for granted.
+        let left = place.leave(ending.is_success(), !only_reads);
+        ending.tell(left);
     }
 
     /// Asks every running statement to stop, when the server stops.
@@ -168,33 +140,85 @@ impl Engine {
         );
         self.connect()?.query(statement.as_bytes(), "Null", &[]).map(drop)
     }
+}
 
-    fn session(&self, job: &Job) -> Result<Connection, EngineError> {
-        let request = &job.request;
-        let mut connection = self.connect()?;
-        if let Some(database) = request.database.as_deref().filter(|name| !name.is_empty()) {
-            connection.query(format!("USE {}", quoted(database, '`')).as_bytes(), "Null", &[])?;
+/// Where the beginning of the reply goes.
+pub(super) type ReplySender = oneshot::Sender<Result<Reply, EngineError>>;
+
+/// What tells the client that its statement is over.
+enum Ending {
+    /// The whole reply.
+    Reply(ReplySender, Result<Reply, EngineError>),
+    /// The end of the chunks, or the error in their place.
+    Chunks(mpsc::Sender<Result<Vec<u8>, EngineError>>, Result<(), EngineError>),
+}
+
+impl Ending {
+    fn is_success(&self) -> bool {
+        match self {
+            Ending::Reply(_, outcome) => outcome.is_ok(),
+            Ending::Chunks(_, outcome) => outcome.is_ok(),
         }
-        let readonly = request.readonly.then(|| ("readonly".to_owned(), "2".to_owned()));
-        // The engine assigns query ids itself, so a query is identified by a mark after the comment
-        // of the request.
-        let comment = request.settings.iter().rev().find(|(name, _)| name == LOG_COMMENT);
-        let comment = comment
-            .map_or_else(|| job.mark.clone(), |(_, comment)| format!("{comment} {}", job.mark));
-        let marked = [(LOG_COMMENT.to_owned(), comment)];
-        let settings: Vec<String> = request
-            .settings
-            .iter()
-            .chain(&marked)
-            .chain(readonly.as_ref())
-            .map(|(name, value)| format!("{name} = {}", quoted(value, '\'')))
-            .collect();
-        connection.query(format!("SET {}", settings.join(", ")).as_bytes(), "Null", &[])?;
-        Ok(connection)
+    }
+
+    /// Tells it. `left`: whether the place could be left in order.
+    fn tell(self, left: Result<(), EngineError>) {
+        // If the client has left, nothing is left to do.
+        match self {
+            Ending::Reply(reply, outcome) => {
+                drop(reply.send(outcome.and_then(|reply| left.map(|()| reply))));
+            }
+            Ending::Chunks(chunks, outcome) => {
+                if let Err(error) = outcome.and(left) {
+                    drop(chunks.blocking_send(Err(error)));
+                }
+            }
+        }
     }
 }
 
-fn quoted(text: &str, quote: char) -> String {
+fn run_in(place: &mut Place, job: Job, sentinel: &Sentinel, reply: ReplySender) -> Ending {
+    let only_reads = job.only_reads();
+    let (encoding, request) = (job.encoding, &job.request);
+    let parameters = &request.parameters;
+    let confirmed = |output: Output| {
+        if only_reads { Ok(output) } else { sentinel.confirm().map(|()| output) }
+    };
+    let outcome = match job.statement {
+        Statement::Insert { sql, format, mut data } => {
+            insert(place.connection(), &sql, &format, parameters, &mut data)
+                .map(|summary| Output { bytes: Vec::new(), summary })
+        }
+        Statement::Alone { mut sql, format, kind } => {
+            // Elsewhere the connection itself is held to reading.
+            if request.readonly && place.is_kept() && job.effect == Effect::Nothing {
+                match reading_only(&sql, kind) {
+                    Ok(reading) => sql = reading,
+                    Err(error) => return Ending::Reply(reply, Err(error)),
+                }
+            }
+            let may_stream = kind == Kind::StreamedSelect && !request.wait_end_of_query;
+            let framing = Framing::of(&format).filter(|_| may_stream);
+            if let Some(framing) = framing {
+                match place.connection().stream(&sql, &format, parameters) {
+                    Ok(stream) => return stream_out(stream, framing, encoding, reply),
+                    Err(error) if error.message.contains(NOT_STREAMABLE) => {}
+                    Err(error) => return Ending::Reply(reply, Err(error)),
+                }
+            }
+            place.connection().query(&sql, &format, parameters)
+        }
+    };
+    let whole = outcome.and_then(confirmed).and_then(|output| encoded(output, encoding));
+    Ending::Reply(reply, whole.map(Reply::Whole))
+}
+
+fn encoded(output: Output, encoding: Encoding) -> Result<Output, EngineError> {
+    Ok(Output { bytes: encoding.apply(output.bytes)?, ..output })
+}
+
+/// Quotes a name or a value of a statement.
+pub(super) fn quoted(text: &str, quote: char) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push(quote);
     for character in text.chars() {
@@ -205,11 +229,6 @@ fn quoted(text: &str, quote: char) -> String {
     }
     quoted.push(quote);
     quoted
-}
-
-fn answer(reply: oneshot::Sender<Result<Reply, EngineError>>, outcome: Result<Reply, EngineError>) {
-    // The client has left and the statement is over: nothing is left to do.
-    drop(reply.send(outcome));
 }
 
 fn insert(
@@ -236,63 +255,68 @@ fn insert(
 }
 
 fn stream_out(
-    mut stream: ResultStream<'_>,
+    stream: ResultStream<'_>,
     framing: Framing,
-    reply: oneshot::Sender<Result<Reply, EngineError>>,
-) {
+    encoding: Encoding,
+    reply: ReplySender,
+) -> Ending {
+    let mut chunks = Chunks { stream, framing, encoding };
     // Two chunks before the response: a small result then has a length, and an early error its HTTP
     // status.
-    let (first, second) = match first_two(&mut stream, framing) {
-        Ok((first, None)) => return answer(reply, Ok(Reply::Whole(first))),
+    let (first, second) = match chunks.first_two() {
+        Ok((first, None)) => return Ending::Reply(reply, Ok(Reply::Whole(first))),
         Ok((first, Some(second))) => (first.bytes, second),
-        Err(error) => return answer(reply, Err(error)),
+        Err(error) => return Ending::Reply(reply, Err(error)),
     };
     let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
-    if reply.send(Ok(Reply::Chunks(receiver))).is_err() {
-        return;
-    }
-    if sender.blocking_send(Ok(first)).is_err() || sender.blocking_send(Ok(second)).is_err() {
-        return;
+    // A client that has left closes the channel; returning drops the stream, which cancels the
+    // query.
+    let is_there = reply.send(Ok(Reply::Chunks(receiver))).is_ok()
+        && sender.blocking_send(Ok(first)).is_ok()
+        && sender.blocking_send(Ok(second)).is_ok();
+    if !is_there {
+        return Ending::Chunks(sender, Ok(()));
     }
     loop {
-        let chunk = match next(&mut stream, framing) {
-            Ok(Some(chunk)) => Ok(chunk),
-            Ok(None) => return,
-            Err(error) => Err(error),
-        };
-        // A client that has left closes the channel; returning drops the stream, which cancels the
-        // query.
-        if chunk.is_err() || sender.is_closed() {
-            drop(sender.blocking_send(chunk));
-            return;
-        }
-        if sender.blocking_send(chunk).is_err() {
-            return;
+        match chunks.next() {
+            Ok(Some(chunk)) => {
+                if sender.blocking_send(Ok(chunk)).is_err() {
+                    return Ending::Chunks(sender, Ok(()));
+                }
+            }
+            Ok(None) => return Ending::Chunks(sender, Ok(())),
+            Err(error) => return Ending::Chunks(sender, Err(error)),
         }
     }
 }
 
-fn first_two(
-    stream: &mut ResultStream<'_>,
+/// The chunks of a result, as they are sent.
+struct Chunks<'connection> {
+    stream: ResultStream<'connection>,
     framing: Framing,
-) -> Result<(Output, Option<Vec<u8>>), EngineError> {
-    let first = stream.next_chunk()?.unwrap_or_default();
-    let second = next(stream, framing)?;
-    Ok((first, second))
+    encoding: Encoding,
 }
 
-/// A chunk after the first, without its header.
-fn next(stream: &mut ResultStream<'_>, framing: Framing) -> Result<Option<Vec<u8>>, EngineError> {
-    let Some(mut chunk) = stream.next_chunk()? else { return Ok(None) };
-    let header_bytes = framing.header_bytes(&chunk.bytes).ok_or_else(|| {
-        EngineError::new(
-            1001,
-            "STD_EXCEPTION",
-            "A chunk of the result does not begin with the header of its format",
-        )
-    })?;
-    chunk.bytes.drain(..header_bytes);
-    Ok(Some(chunk.bytes))
+impl Chunks<'_> {
+    fn first_two(&mut self) -> Result<(Output, Option<Vec<u8>>), EngineError> {
+        let first = self.stream.next_chunk()?.unwrap_or_default();
+        let second = self.next()?;
+        Ok((encoded(first, self.encoding)?, second))
+    }
+
+    /// A chunk after the first, without its header.
+    fn next(&mut self) -> Result<Option<Vec<u8>>, EngineError> {
+        let Some(mut chunk) = self.stream.next_chunk()? else { return Ok(None) };
+        let header_bytes = self.framing.header_bytes(&chunk.bytes).ok_or_else(|| {
+            EngineError::new(
+                1001,
+                "STD_EXCEPTION",
+                "A chunk of the result does not begin with the header of its format",
+            )
+        })?;
+        chunk.bytes.drain(..header_bytes);
+        self.encoding.apply(chunk.bytes).map(Some)
+    }
 }
 
 #[cfg(test)]

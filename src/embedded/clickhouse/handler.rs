@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::header::CONNECTION;
 use axum::http::request::Parts;
-use axum::http::{Method, Response, StatusCode};
+use axum::http::{HeaderValue, Method, Response, StatusCode};
 use axum::middleware::Next;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
@@ -19,11 +20,15 @@ use super::body::{Incoming, STATEMENT_TIME_MAX, Text, boundary, read_form, read_
 use super::commands;
 use super::connections::Peer;
 use super::door::Door;
+use super::effect::Effect;
+use super::encoding::Encoding;
 use super::execute::{Data, Engine, Job, Reply, Statement};
 use super::guard::{self, Guard};
 use super::request::{self, Parsed};
 use super::sentinel::Sentinel;
+use super::sessions::{Lease, Sessions};
 use super::statement::{self, Insert};
+use super::unpack::Packing;
 use super::values::ValuesWatch;
 use crate::embedded::libchdb::EngineError;
 
@@ -46,6 +51,7 @@ pub(super) struct Server {
     permits: Arc<Semaphore>,
     /// Bounds the memory of buffered bodies.
     readers: Semaphore,
+    sessions: Sessions,
     door: Door,
     /// `None` if statements may reach outside.
     guard: Option<Guard>,
@@ -67,12 +73,29 @@ pub(super) async fn refuse_web_pages(
 /// Handles a request to the query interface.
 pub(super) async fn answer_request(
     State(server): State<Arc<Server>>,
+    Extension(peer): Extension<Peer>,
     http: Request,
 ) -> Response<Body> {
-    match server.answer(http).await {
-        Ok(response) => response,
-        Err(error) if server.guard.is_some() => answer::failure(&guard::explained(error)),
-        Err(error) => answer::failure(&error),
+    let (head, body) = http.into_parts();
+    if !matches!(head.method, Method::GET | Method::HEAD | Method::POST) {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    // Like a server, it answers a ping of anybody.
+    if head.method == Method::GET && head.uri.path() == "/" && head.uri.query().is_none() {
+        return "Ok.\n".into_response();
+    }
+    let parsed = match server.admit(&head, &peer) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let rest = Incoming::new(body, Packing::default());
+            return server.refuse(error, &peer, rest).await;
+        }
+    };
+    let mut incoming = Incoming::new(body, parsed.packing);
+    let query_id = parsed.query_id.clone();
+    match server.answer(&head, parsed, &mut incoming).await {
+        Ok(response) => answer::with_query_id(response, query_id),
+        Err(error) => server.refuse(error, &peer, incoming).await,
     }
 }
 
@@ -80,6 +103,7 @@ impl Server {
     pub(super) fn new(
         engine: Engine,
         sentinel: Arc<Sentinel>,
+        sessions: Sessions,
         door: Door,
         guard: Option<Guard>,
     ) -> Server {
@@ -88,25 +112,31 @@ impl Server {
             sentinel,
             permits: Arc::new(Semaphore::new(STATEMENTS_MAX)),
             readers: Semaphore::new(READERS_MAX),
+            sessions,
             door,
             guard,
         }
     }
 
-    async fn answer(&self, http: Request) -> Result<Response<Body>, EngineError> {
+    /// The answer to a request that failed. A client that is still sending gets it too.
+    async fn refuse(&self, error: EngineError, peer: &Peer, mut rest: Incoming) -> Response<Body> {
+        let error = if self.guard.is_some() { guard::explained(error) } else { error };
+        let mut response = answer::failure(&error);
+        if !rest.ends_soon().await {
+            peer.linger();
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn answer(
+        &self,
+        head: &Parts,
+        mut parsed: Parsed,
+        body: &mut Incoming,
+    ) -> Result<Response<Body>, EngineError> {
         let started = Instant::now();
-        let (head, body) = http.into_parts();
-        if !matches!(head.method, Method::GET | Method::HEAD | Method::POST) {
-            return Ok(StatusCode::METHOD_NOT_ALLOWED.into_response());
-        }
-        // Like a server, it answers a ping of anybody.
-        if head.method == Method::GET && head.uri.path() == "/" && head.uri.query().is_none() {
-            return Ok("Ok.\n".into_response());
-        }
-        let mut parsed = self.admit(&head)?;
-        let mut body = Incoming::new(body);
-        let text =
-            tokio::time::timeout(STATEMENT_TIME_MAX, self.read(&head, &mut parsed, &mut body));
+        let text = tokio::time::timeout(STATEMENT_TIME_MAX, self.read(head, &mut parsed, body));
         let text = text.await.map_err(|_| {
             EngineError::new(209, "SOCKET_TIMEOUT", "The statement took too long to come")
         })??;
@@ -131,20 +161,25 @@ impl Server {
         let _reading = self.readers.acquire().await.map_err(|_| broke_off())?;
         if let Some(boundary) = boundary(&head.headers) {
             read_form(parsed, body, boundary).await?;
-            *body = Incoming::new(Body::empty());
+        }
+        if parsed.session.wanted().is_some() {
+            parsed.read_without_setting();
         }
         read_statement(&parsed.query, body).await
     }
 
     /// Parses the head and checks the password: the body of an unauthenticated request is never
-    /// read.
-    fn admit(&self, head: &Parts) -> Result<Parsed, EngineError> {
+    /// looked at.
+    fn admit(&self, head: &Parts, peer: &Peer) -> Result<Parsed, EngineError> {
         let parsed = request::parse(&head.method, head.uri.query().unwrap_or(""), &head.headers)?;
         self.door.check_password(&parsed.credentials)?;
-        if let Some(peer) = head.extensions.get::<Peer>() {
-            peer.keep_place();
-        }
+        peer.keep_place();
         Ok(parsed)
+    }
+
+    /// Takes the session that a request names.
+    fn lease(&self, request: &Parsed) -> Result<Option<Lease>, EngineError> {
+        request.session.wanted().map(|wanted| self.sessions.lease(wanted)).transpose()
     }
 
     /// Refuses a statement that reaches outside, or that writes by a GET.
@@ -179,16 +214,19 @@ impl Server {
             .format
             .or_else(|| parsed.default_format.clone())
             .unwrap_or_else(|| "TabSeparated".into());
+        let encoding = Encoding::of(&parsed, &format);
         let statement =
             Statement::Alone { sql: alone.sql, format: format.clone(), kind: alone.kind };
-        let job = Job { request: parsed, statement, mark: new_mark() };
+        let lease = self.lease(&parsed)?;
+        let effect = Effect::of(text);
+        let job = Job { request: parsed, statement, effect, lease, encoding, mark: new_mark() };
         // Dropped with this future, which hyper drops when the client disconnects.
         let mut abandoned = Abandoned::of(&self.engine, &job);
         let reply = self.start(job).await?.await;
         abandoned.answered();
         match reply {
             Ok(Ok(Reply::Whole(output))) => Ok(answer::whole(output, &format, started.elapsed())),
-            Ok(Ok(Reply::Chunks(receiver))) => Ok(answer::chunks(receiver, &format)),
+            Ok(Ok(Reply::Chunks(receiver))) => Ok(answer::chunks(receiver, &format, encoding)),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(broke_off()),
         }
@@ -199,7 +237,7 @@ impl Server {
         parsed: Parsed,
         insert: Insert,
         first: Bytes,
-        mut body: Incoming,
+        body: &mut Incoming,
         started: Instant,
     ) -> Result<Response<Body>, EngineError> {
         self.check(&parsed, &insert.sql)?;
@@ -207,17 +245,17 @@ impl Server {
         let mut watch = may_hold_sql.then(ValuesWatch::default);
         let (sender, data) = mpsc::channel(PIECES_WAITING_MAX);
         let statement = Statement::Insert { sql: insert.sql, format: insert.format.clone(), data };
-        let mut reply = self.start(Job { request: parsed, statement, mark: new_mark() }).await?;
+        let lease = self.lease(&parsed)?;
+        let (effect, encoding) = (Effect::Nothing, Encoding::default());
+        let job = Job { request: parsed, statement, effect, lease, encoding, mark: new_mark() };
+        let mut reply = self.start(job).await?;
         let mut piece = Some(first);
         while let Some(bytes) = piece {
             if let Some(Err(error)) = watch.as_mut().map(|watch| watch.look(&bytes)) {
-                body.drain().await;
                 return Err(error);
             }
             if !bytes.is_empty() && sender.send(Data::Piece(bytes)).await.is_err() {
-                // The engine has failed. A client reads the response only after it has sent its
-                // body.
-                body.drain().await;
+                // The engine has failed.
                 return Err(failure_of(reply.await));
             }
             // An error here drops the sender without an end, which cancels the INSERT.

@@ -1,6 +1,8 @@
 //! A parsed request of ClickHouse's HTTP interface: URL, headers and form fields.
 //!
-//! Sessions, external tables, roles and compressed bodies are refused by name, never ignored.
+//! External tables, roles and encodings that are not known are refused by name, never ignored.
+
+use std::time::Duration;
 
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING};
 use axum::http::{HeaderMap, Method};
@@ -8,6 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::super::libchdb::EngineError;
+use super::sessions::{TIMEOUT_DEFAULT, TIMEOUT_MAX, Wanted};
+use super::unpack::{Content, Packing};
 
 /// Everything but the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +31,24 @@ pub(super) struct Parsed {
     /// Reads only, as any GET.
     pub(super) readonly: bool,
     pub(super) credentials: Credentials,
+    pub(super) session: Session,
+    /// How the body is packed.
+    pub(super) packing: Packing,
+    /// The result is sent in ClickHouse's own compression.
+    pub(super) compress: bool,
+    /// The client's version of ClickHouse's protocol; 0 is none.
+    pub(super) protocol_version: u64,
+    /// The client's own name for the statement, which is sent back.
+    pub(super) query_id: Option<String>,
+}
+
+/// What a request says of its session; without a name, nothing of it counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Session {
+    name: Option<String>,
+    timeout: Option<Duration>,
+    must_exist: bool,
+    close: bool,
 }
 
 /// Who asks.
@@ -53,11 +75,8 @@ pub(super) fn parse(
         credentials: from_headers(headers)?,
         ..Parsed::default()
     };
-    if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity")
-    {
-        return Err(not_implemented(&format!(
-            "request bodies with Content-Encoding {encoding:?}; send it plain"
-        )));
+    if let Some(encoding) = headers.get(CONTENT_ENCODING) {
+        parsed.packing.content = Content::of(encoding.to_str().unwrap_or("\u{fffd}"))?;
     }
     // The parser below would replace invalid bytes with U+FFFD. Separators are never part of a
     // character, so the whole is UTF-8 if its parts are.
@@ -80,22 +99,19 @@ impl Parsed {
             "user" => self.credentials.user = Some(value),
             "password" => self.credentials.password = Some(value),
             "wait_end_of_query" => self.wait_end_of_query = is_on(&value),
-            // Ignored: the engine assigns query ids itself, and buffering is done here.
-            "query_id" | "quota_key" | "buffer_size" | "stacktrace" | "close_session"
-            | "session_timeout" | "session_check" => {}
-            "compress" | "decompress" if is_on(&value) => {
-                return Err(not_implemented(&format!(
-                    "{name}={value}; turn compression off in the client"
-                )));
+            // The engine assigns ids of its own.
+            "query_id" => self.query_id = Some(value),
+            // Ignored: there are no quotas, and buffering is done here.
+            "quota_key" | "buffer_size" | "stacktrace" => {}
+            "compress" => self.compress = is_on(&value),
+            "decompress" => self.packing.frames = is_on(&value),
+            "client_protocol_version" => {
+                self.protocol_version = value.parse().map_err(|_| bad_value(name, &value))?;
             }
-            "compress" | "decompress" => {}
-            "client_protocol_version" if value != "0" => {
-                return Err(not_implemented("client_protocol_version other than 0"));
-            }
-            "client_protocol_version" => {}
-            "session_id" => {
-                return Err(not_implemented("sessions (session_id); each request stands alone"));
-            }
+            "session_id" => self.session.name = Some(value),
+            "session_timeout" => self.session.timeout = Some(session_timeout(&value)?),
+            "session_check" => self.session.must_exist = is_on(&value),
+            "close_session" => self.session.close = is_on(&value),
             "role" => return Err(not_implemented("roles (role)")),
             _ => match name.strip_prefix("param_") {
                 Some(parameter) => self.parameters.push((parameter.to_owned(), value)),
@@ -111,6 +127,44 @@ impl Parsed {
         }
         Ok(())
     }
+}
+
+impl Parsed {
+    /// Takes `readonly` out of the settings: what a session's connection is held to, it cannot be
+    /// released from. The request then reads as a GET does.
+    pub(super) fn read_without_setting(&mut self) {
+        let readonly = self.settings.extract_if(.., |(name, _)| *name == "readonly");
+        self.readonly |= readonly.fold(false, |on, (_, value)| on | is_on(&value));
+    }
+}
+
+impl Session {
+    /// The session that is asked for, if any.
+    pub(super) fn wanted(&self) -> Option<Wanted> {
+        let name = self.name.clone().filter(|name| !name.is_empty())?;
+        Some(Wanted {
+            name,
+            timeout: self.timeout.unwrap_or(TIMEOUT_DEFAULT),
+            must_exist: self.must_exist,
+            close: self.close,
+        })
+    }
+}
+
+fn session_timeout(value: &str) -> Result<Duration, EngineError> {
+    let invalid = |text: &str| EngineError::new(374, "INVALID_SESSION_TIMEOUT", text);
+    let seconds: u64 =
+        value.parse().map_err(|_| invalid(&format!("Invalid session timeout: '{value}'")))?;
+    let max = TIMEOUT_MAX.as_secs();
+    if seconds > max {
+        let text = format!("Session timeout '{seconds}' is larger than the maximum, {max} seconds");
+        return Err(invalid(&text));
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+fn bad_value(name: &str, value: &str) -> EngineError {
+    EngineError::new(36, "BAD_ARGUMENTS", &format!("{name} is no number: '{value}'"))
 }
 
 /// An unsupported feature, in ClickHouse's words.
@@ -196,13 +250,38 @@ mod tests {
 
     #[test]
     fn what_it_does_not_do_is_refused() {
-        check_refused("compress=1", 48, "compress=1");
-        check_refused("session_id=x", 48, "session_id");
+        check_refused("session_timeout=3601", 374, "3600");
+        check_refused("session_timeout=x", 374, "'x'");
+        check_refused("client_protocol_version=x", 36, "client_protocol_version");
         check_refused("role=r", 48, "role");
         check_refused("a%27b=1", 115, "a'b");
         check_refused("query=SELECT+%FF", 36, "UTF-8");
         check_refused("param_x=%C3&param_y=%A9", 36, "UTF-8");
         assert_eq!(parsed("compress=0&decompress=0"), Parsed::default());
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("br"));
+        assert_eq!(parse(&Method::POST, "", &headers).unwrap_err().code, 48);
+    }
+
+    #[test]
+    fn a_session_is_asked_for_by_its_name() {
+        assert_eq!(parsed("session_timeout=5&session_check=1").session.wanted(), None);
+        assert_eq!(parsed("session_id=").session.wanted(), None);
+        let wanted = |query_string: &str| parsed(query_string).session.wanted().unwrap();
+        let plain = Wanted {
+            name: "a b".into(),
+            timeout: TIMEOUT_DEFAULT,
+            must_exist: false,
+            close: false,
+        };
+        assert_eq!(wanted("session_id=a+b"), plain);
+        let mut request = parsed("session_id=a&readonly=1&max_threads=2");
+        request.read_without_setting();
+        assert!(request.readonly && request.settings.len() == 1, "{request:?}");
+        let all =
+            Wanted { timeout: Duration::from_secs(5), must_exist: true, close: true, ..plain };
+        let asked = "session_id=a+b&session_timeout=5&session_check=1&close_session=1";
+        assert_eq!(wanted(asked), all);
     }
 
     #[test]

@@ -22,11 +22,15 @@ use super::guard::Guard;
 use super::handler::{STATEMENTS_MAX, Server, answer_request, refuse_web_pages};
 use super::lock::DataDirLock;
 use super::sentinel::Sentinel;
+use super::sessions::Sessions;
 use super::{access, confine, connections, password};
 use crate::embedded::libchdb::{EngineError, Library, end_process};
 
 /// How long running statements may take to end after the stop request.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How often idle sessions are looked for.
+const SESSIONS_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -103,14 +107,18 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
         }
     };
     let door = Door::new(&password, &options.host_names, options.listen.ip());
-    let server = Server::new(engine.clone(), Arc::clone(&sentinel), door, guard);
+    let sessions = Sessions::default();
+    let server = Server::new(engine.clone(), Arc::clone(&sentinel), sessions.clone(), door, guard);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(STATEMENTS_MAX + 8)
         .thread_name("engine-http")
         .build()
         .context("cannot start the threads of the HTTP server")?;
-    let outcome = runtime.block_on(listen(options, engine, server, &credentials, &stop));
+    let outcome = runtime.block_on(async {
+        tokio::spawn(end_idle_sessions(sessions.clone()));
+        listen(options, engine, server, &credentials, &stop).await
+    });
     runtime.shutdown_timeout(Duration::from_secs(1));
     if stop.failed.load(Ordering::Acquire) {
         // Closing the engine would write more.
@@ -125,7 +133,17 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
         );
         end_process(1);
     }
+    // The engine stops with its last connection, which is the sentinel's.
+    sessions.end_all();
     outcome
+}
+
+async fn end_idle_sessions(sessions: Sessions) {
+    loop {
+        tokio::time::sleep(SESSIONS_LOOK_INTERVAL).await;
+        let sessions = sessions.clone();
+        drop(tokio::task::spawn_blocking(move || sessions.end_idle()).await);
+    }
 }
 
 /// The reason to stop.

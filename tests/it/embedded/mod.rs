@@ -4,7 +4,9 @@ mod attacks;
 mod brokers;
 mod doors;
 mod faults;
+mod packed;
 mod provision;
+mod sessions;
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -279,7 +281,7 @@ fn failures_have_the_statuses_of_a_server() {
         ("", "INSERT INTO numbers FORMAT TSV\nx", 400, "Code: 27."),
         ("", "INSERT INTO numbers FORMAT RowBinary\n123", 500, "Code: 33."),
         ("", "INSERT INTO numbers FORMAT NoSuchFormat\n123", 404, "Code: 73."),
-        ("&session_id=s", "SELECT 1", 501, "Code: 48."),
+        ("&role=r", "SELECT 1", 501, "Code: 48."),
         (
             "&max_execution_time=0.1",
             "SELECT sum(sipHash64(number)) FROM numbers(10000000000)",

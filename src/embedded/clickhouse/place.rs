@@ -1,0 +1,240 @@
+//! Where a statement runs: on a connection of its own, or on the one that its session keeps.
+//!
+//! What a request names (database, settings) holds for its statement alone. A connection of its own
+//! ends with it; on a kept one it is taken back afterwards, so that only what the client did by
+//! statements stays.
+
+use super::access::DEFAULT_DATABASE;
+use super::effect::Effect;
+use super::execute::{Engine, quoted};
+use super::request::Parsed;
+use super::sessions::{Kept, Lease};
+use crate::embedded::libchdb::{Connection, EngineError};
+
+/// Settings of every connection, before the request's own. INSERTs are acknowledged when they are
+/// written, times without a zone are UTC on any machine, the engine's extras beyond a server's SQL
+/// are off, and INSERTs fail (code 243) while 64 MiB of the disk are still free.
+pub(super) const BASE_SETTINGS: [(&str, &str); 5] = [
+    ("async_insert", "0"),
+    ("session_timezone", "UTC"),
+    ("implicit_select", "0"),
+    ("allow_introspection_functions", "0"),
+    ("min_free_disk_bytes_to_perform_insert", "67108864"),
+];
+
+/// The setting that holds a query's comment.
+const LOG_COMMENT: &str = "log_comment";
+/// The code of a change of settings in a session that was set to read only.
+const READONLY: u32 = 164;
+
+/// Reads the size of a session's temporary tables, whatever limits the session has set.
+const TABLE_BYTES: &str = "SELECT toUInt64(sum(ifNull(total_bytes, 0))) FROM system.tables WHERE \
+     database = '' AND is_temporary SETTINGS max_rows_to_read = 0, max_bytes_to_read = 0, \
+     max_result_rows = 0, max_execution_time = 0";
+
+/// Where the statement of one request runs.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The session, if there is one.
+    lease: Option<Lease>,
+    /// The request's own connection, unless the session keeps one.
+    own: Option<Connection>,
+    /// The session keeps its connection from this statement on.
+    is_new: bool,
+    effect: Effect,
+    /// Statements that take back what the request has set.
+    undo: Vec<String>,
+}
+
+impl Place {
+    /// Prepares a connection for a request. `mark` ends the comment of its statement.
+    ///
+    /// # Errors
+    ///
+    /// An unknown database or setting; too many sessions keep a connection.
+    pub(super) fn take(
+        engine: &Engine,
+        mut lease: Option<Lease>,
+        request: &Parsed,
+        effect: Effect,
+        mark: &str,
+    ) -> Result<Place, EngineError> {
+        let mut is_new = false;
+        if let Some(lease) = lease.as_mut().filter(|lease| lease.kept.is_none()) {
+            is_new = effect != Effect::Nothing;
+            if is_new {
+                lease.kept = Some(lease.keep(engine.connect()?, DEFAULT_DATABASE)?);
+            }
+        }
+        let keeps = lease.as_ref().is_some_and(|lease| lease.kept.is_some());
+        let own = if keeps { None } else { Some(engine.connect()?) };
+        let mut place = Place { lease, own, is_new, effect, undo: Vec::new() };
+        match place.set(request, mark) {
+            Ok(()) => Ok(place),
+            Err(error) => {
+                place.leave(false, false)?;
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        let kept = self.lease.as_mut().and_then(|lease| lease.kept.as_mut());
+        match (kept, &mut self.own) {
+            (Some(kept), _) => &mut kept.connection,
+            (None, Some(own)) => own,
+            (None, None) => unreachable!("a place has a connection of one kind"),
+        }
+    }
+
+    /// Whether the connection outlives the request.
+    pub(super) fn is_kept(&self) -> bool {
+        self.own.is_none()
+    }
+
+    fn kept(&mut self) -> Option<&mut Box<Kept>> {
+        self.lease.as_mut()?.kept.as_mut()
+    }
+
+    fn set(&mut self, request: &Parsed, mark: &str) -> Result<(), EngineError> {
+        // What is set here would belong to the statement, and these run at once.
+        if self.is_kept() && matches!(self.effect, Effect::Settings | Effect::Database) {
+            return Ok(());
+        }
+        if let Some(database) = request.database.as_deref().filter(|name| !name.is_empty()) {
+            if let Some(kept) = self.kept() {
+                let back = format!("USE {}", quoted(&kept.database, '`'));
+                self.undo.push(back);
+            }
+            let sql = format!("USE {}", quoted(database, '`'));
+            self.connection().query(sql.as_bytes(), "Null", &[])?;
+        }
+        // The engine assigns query ids itself, so a query is identified by a mark after the comment
+        // of the request.
+        let comment = request.settings.iter().rev().find(|(name, _)| name == LOG_COMMENT);
+        let comment =
+            comment.map_or_else(|| mark.to_owned(), |(_, comment)| format!("{comment} {mark}"));
+        let mut settings = request.settings.clone();
+        settings.push((LOG_COMMENT.to_owned(), comment));
+        if request.readonly && !self.is_kept() {
+            settings.push(("readonly".to_owned(), "2".to_owned()));
+        }
+        if let Some(kept) = self.kept() {
+            let back = settings_back(kept, &settings)?;
+            self.undo.push(back);
+        }
+        match self.connection().query(set(&settings).as_bytes(), "Null", &[]) {
+            Err(error) if error.code == READONLY => {
+                self.undo.pop();
+                // Such a session takes no settings, so a statement without any goes without its
+                // mark.
+                if settings.len() == 1 { Ok(()) } else { Err(error) }
+            }
+            outcome => outcome.map(drop),
+        }
+    }
+
+    /// Takes back what the request has set, and gives the session back. `wrote`: the statement may
+    /// have written.
+    ///
+    /// # Errors
+    ///
+    /// The session's temporary tables have become too large; it has ended.
+    pub(super) fn leave(mut self, succeeded: bool, wrote: bool) -> Result<(), EngineError> {
+        let Some(mut lease) = self.lease.take() else { return Ok(()) };
+        if self.is_new && !succeeded {
+            lease.kept = None;
+        }
+        let Some(kept) = lease.kept.as_mut() else { return Ok(()) };
+        let effect = if succeeded { self.effect } else { Effect::Nothing };
+        let outcome = take_back(kept, &self.undo)
+            .and_then(|()| note(kept, effect))
+            .and_then(|()| if wrote && succeeded { measure(kept) } else { Ok(()) });
+        if outcome.is_err() {
+            lease.end();
+        }
+        outcome
+    }
+}
+
+fn take_back(kept: &mut Kept, undo: &[String]) -> Result<(), EngineError> {
+    for sql in undo.iter().rev() {
+        kept.connection.query(sql.as_bytes(), "Null", &[]).inspect_err(|error| {
+            tracing::warn!(%error, "a session ends, as what a request has set in it stays");
+        })?;
+    }
+    Ok(())
+}
+
+/// Takes note of what a statement has left behind.
+fn note(kept: &mut Kept, effect: Effect) -> Result<(), EngineError> {
+    match effect {
+        Effect::Nothing => {}
+        Effect::Settings => kept.has_settings = true,
+        Effect::Tables => kept.has_tables = true,
+        Effect::Database => {
+            let output = kept.connection.query(b"SELECT currentDatabase()", "RawBLOB", &[])?;
+            kept.database = String::from_utf8_lossy(&output.bytes).into_owned();
+        }
+    }
+    Ok(())
+}
+
+fn measure(kept: &mut Kept) -> Result<(), EngineError> {
+    if !kept.has_tables {
+        return Ok(());
+    }
+    let output = kept.connection.query(TABLE_BYTES.as_bytes(), "RowBinary", &[])?;
+    let bytes = output.bytes.first_chunk().copied().map_or(u64::MAX, u64::from_le_bytes);
+    kept.set_table_bytes(bytes)
+}
+
+fn set(settings: &[(String, String)]) -> String {
+    let changes: Vec<String> =
+        settings.iter().map(|(name, value)| format!("{name} = {}", quoted(value, '\''))).collect();
+    format!("SET {}", changes.join(", "))
+}
+
+/// The settings of every connection, as one statement.
+pub(super) fn base_settings() -> String {
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    set(&BASE_SETTINGS.map(owned))
+}
+
+/// The statement that gives settings the values which they have now.
+fn settings_back(kept: &mut Kept, settings: &[(String, String)]) -> Result<String, EngineError> {
+    if !kept.has_settings {
+        let back: Vec<String> = settings
+            .iter()
+            .map(|(name, _)| match BASE_SETTINGS.iter().find(|(base, _)| base == name) {
+                Some((_, value)) => format!("{name} = {}", quoted(value, '\'')),
+                None => format!("{name} = DEFAULT"),
+            })
+            .collect();
+        return Ok(format!("SET {}", back.join(", ")));
+    }
+    let names: Vec<String> = settings.iter().map(|(name, _)| quoted(name, '\'')).collect();
+    let names = names.join(", ");
+    // A setting may be named by an alias.
+    let sql = format!(
+        r"SELECT arrayStringConcat(groupArray(concat(name, ' = ', if(changed, concat('\'',
+            replaceAll(replaceAll(value, '\\', '\\\\'), '\'', '\\\''), '\''), 'DEFAULT'))), ', ')
+        FROM system.settings
+        WHERE alias_for = '' AND (name IN ({names}) OR name IN
+            (SELECT alias_for FROM system.settings WHERE name IN ({names})))"
+    );
+    let output = kept.connection.query(sql.as_bytes(), "RawBLOB", &[])?;
+    Ok(format!("SET {}", String::from_utf8_lossy(&output.bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_set_by_one_statement() {
+        let settings = [("a".to_owned(), "it's".to_owned()), ("b".to_owned(), "1".to_owned())];
+        assert_eq!(set(&settings), r"SET a = 'it\'s', b = '1'");
+        assert!(base_settings().starts_with("SET async_insert = '0', session_timezone = 'UTC'"));
+    }
+}
