@@ -131,11 +131,11 @@ pub(crate) fn changed(setting: &Setting, path: &str) -> Cost {
     let agent = agent();
     let url = setting.url(ACCOUNT, path);
     let mut writer = Writer::new(setting);
+    let mut random = writer.random();
     let (mut times, mut engine_cpu_s) = (Vec::new(), 0.0);
     get(&agent, &url, None);
     for _ in 0..CHANGED {
-        let event = events::event(&mut writer.random(), ACCOUNT, events::kind_for(path));
-        writer.count(&[event]);
+        writer.count(&[events::event(&mut random, ACCOUNT, events::kind_for(path))]);
         std::thread::sleep(LOOK_AGE_MAX);
         let before = setting.engine_cpu_s();
         times.push(get(&agent, &url, None).2);

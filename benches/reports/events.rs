@@ -188,6 +188,7 @@ pub(crate) fn event_at(
     let id = random.random::<u64>();
     let time = time.to_rfc3339_opts(SecondsFormat::Millis, true);
     format!(
-        r#"{{"specversion":"1.0","id":"{id}","source":"/bench","type":"{kind}","time":"{time}","data":{{"account_id":"{account}",{data}}}}}"#
+        "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"/bench\",\"type\":\"{kind}\",\
+         \"time\":\"{time}\",\"data\":{{\"account_id\":\"{account}\",{data}}}}}"
     )
 }

@@ -62,7 +62,11 @@ pub(super) struct Args {
     organizations: Option<u32>,
 
     /// Users of each account [default: by profile]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000)
+    )]
     users: Option<u32>,
 
     /// Share of test.executed events that are delivered twice, 0 to 1 [default: by profile]

@@ -41,7 +41,12 @@ use crate::config::{self, Config};
 
 /// Exact metering of seats and test quota: Kafka in, ClickHouse rollups, reports out.
 #[derive(Debug, Parser)]
-#[command(name = "seatmeter", version = version(), arg_required_else_help = true, propagate_version = true)]
+#[command(
+    name = "seatmeter",
+    version = version(),
+    arg_required_else_help = true,
+    propagate_version = true
+)]
 pub struct Cli {
     /// Configuration file; every option is in `check-config --defaults`, and
     /// SEATMETER__SECTION__KEY overrides one

@@ -45,7 +45,12 @@ pub(super) struct Args {
     private_key: Option<PathBuf>,
 
     /// Seconds until the token expires
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 3600,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     expires_in: u32,
 
     /// The `sub` claim

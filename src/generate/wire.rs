@@ -4,7 +4,7 @@ use chrono::{DateTime, FixedOffset, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::world::{Account, index};
+use super::world::{Account, Organization, User, index};
 use crate::core::event::{Origin, PlanKind};
 use crate::core::id::Id;
 
@@ -79,7 +79,10 @@ fn data(account: &Account, happening: Happening) -> (&'static str, &'static str,
         }
         Happening::Action { user: number, action } => {
             let user_id = wire(&user(number).id);
-            let data = json!({"account_id": account_id, "organization_id": home(number), "user_id": user_id, "action": action});
+            let data = json!({
+                "account_id": account_id, "organization_id": home(number), "user_id": user_id,
+                "action": action,
+            });
             ("/app", "user.action", data)
         }
         Happening::Test(test) => ("/runner", "test.executed", test_data(account, test)),
@@ -88,19 +91,25 @@ fn data(account: &Account, happening: Happening) -> (&'static str, &'static str,
         }
         Happening::Allocated { organization: number, seats } => {
             let organization_id = wire(&organization(number).id);
-            let data = json!({"account_id": account_id, "organization_id": organization_id, "seats": seats});
+            let data = json!({
+                "account_id": account_id, "organization_id": organization_id, "seats": seats,
+            });
             ("/licensing", "license.allocated", data)
         }
         Happening::Assigned { user: number, project } => {
             let project =
                 &account.organizations[user(number).organization].projects[index(project)];
-            let data = json!({"account_id": account_id, "organization_id": home(number), "user_id": wire(&user(number).id),
-                "project_id": wire(&project.id)});
+            let data = json!({
+                "account_id": account_id, "organization_id": home(number),
+                "user_id": wire(&user(number).id), "project_id": wire(&project.id),
+            });
             ("/licensing", "license.assigned", data)
         }
         Happening::Revoked { user: number } => {
             let user_id = wire(&user(number).id);
-            let data = json!({"account_id": account_id, "organization_id": home(number), "user_id": user_id});
+            let data = json!({
+                "account_id": account_id, "organization_id": home(number), "user_id": user_id,
+            });
             ("/licensing", "license.revoked", data)
         }
         Happening::Plan { kind, organization: number, plan, monthly_quota } => {
@@ -109,35 +118,49 @@ fn data(account: &Account, happening: Happening) -> (&'static str, &'static str,
                 PlanKind::Upgraded => "plan.upgraded",
                 PlanKind::Adjusted => "plan.adjusted",
             };
-            let data = json!({"account_id": account_id, "organization_id": wire(&organization(number).id), "plan": plan,
-                "monthly_quota": monthly_quota});
+            let data = json!({
+                "account_id": account_id, "organization_id": wire(&organization(number).id),
+                "plan": plan, "monthly_quota": monthly_quota,
+            });
             ("/billing", event_type, data)
         }
         Happening::AccountUpdated => {
-            let data = json!({"account_id": account_id, "name": account.name, "timezone": account.zone.name()});
+            let data = json!({
+                "account_id": account_id, "name": account.name, "timezone": account.zone.name(),
+            });
             ("/directory", "account.updated", data)
         }
         Happening::OrganizationUpdated { organization: number } => {
-            let organization = organization(number);
-            let parent_id =
-                organization.parent.map(|parent| wire(&account.organizations[parent].id));
-            let data = json!({"account_id": account_id, "organization_id": wire(&organization.id),
-                "name": organization.name, "parent_id": parent_id});
-            ("/directory", "organization.updated", data)
+            ("/directory", "organization.updated", organization_data(account, organization(number)))
         }
         Happening::ProjectUpdated { organization: number, project } => {
             let organization = organization(number);
             let project = &organization.projects[index(project)];
-            let data = json!({"account_id": account_id, "organization_id": wire(&organization.id),
-                "project_id": wire(&project.id), "name": project.name});
+            let data = json!({
+                "account_id": account_id, "organization_id": wire(&organization.id),
+                "project_id": wire(&project.id), "name": project.name,
+            });
             ("/directory", "project.updated", data)
         }
         Happening::UserUpdated { user: number } => {
-            let user = user(number);
-            let data = json!({"account_id": account_id, "user_id": wire(&user.id), "name": user.name, "email": user.email});
-            ("/directory", "user.updated", data)
+            ("/directory", "user.updated", user_data(account, user(number)))
         }
     }
+}
+
+fn organization_data(account: &Account, organization: &Organization) -> Value {
+    let parent = organization.parent.map(|parent| wire(&account.organizations[parent].id));
+    json!({
+        "account_id": wire(&account.id), "organization_id": wire(&organization.id),
+        "name": organization.name, "parent_id": parent,
+    })
+}
+
+fn user_data(account: &Account, user: &User) -> Value {
+    json!({
+        "account_id": wire(&account.id), "user_id": wire(&user.id), "name": user.name,
+        "email": user.email,
+    })
 }
 
 fn test_data(account: &Account, test: Test) -> Value {

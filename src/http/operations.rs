@@ -61,7 +61,11 @@ pub(super) async fn healthz() -> Json<Status> {
     operation_id = "getReadiness",
     tag = "operations",
     responses(
-        (status = 200, description = "Ready; `degraded` says what makes figures wrong nevertheless", body = Status),
+        (
+            status = 200,
+            description = "Ready; `degraded` says what makes figures wrong nevertheless",
+            body = Status,
+        ),
         (status = 503, description = "Not ready, and why", body = Status),
     )
 )]

@@ -16,8 +16,9 @@ use super::client::{Client, Context, consumer_properties, probe_properties};
 use super::librdkafka::{
     DescribeError, Message, Queue, TopicDescription, forward_partition, may_read_with_group,
 };
+use super::opening::Watermarks;
 use super::seek::partition_list;
-use super::topic::{AskError, Topic, Watermarks};
+use super::topic::{AskError, Topic};
 use crate::config::{Config, Kafka};
 use crate::kafka::{Cause, Causes, Kind, Operation, Resource};
 

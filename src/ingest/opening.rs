@@ -1,9 +1,17 @@
 //! What a partition's lane starts from, or why it is refused.
 
-use super::topic::Watermarks;
 use crate::core::continuity::Difference;
 use crate::core::rollup::{Progress, Source};
 use crate::core::takeover::Claim;
+
+/// The beginning and the end of a partition's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watermarks {
+    /// The first offset that retention has not deleted.
+    pub(super) low: u64,
+    /// The offset of the next record; beyond the last stable offset if transactions are open.
+    pub(super) high: u64,
+}
 
 /// Input of a new lane.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -295,7 +295,7 @@ impl Drop for Slot {
 mod tests {
     use super::*;
     use crate::core::rollup::Source;
-    use crate::ingest::topic::Watermarks;
+    use crate::ingest::opening::Watermarks;
 
     fn opening(next_offset: u64) -> Opening {
         Opening {

@@ -27,10 +27,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::messages::{ConsumerHandle, ToConsumer};
+use super::opening::Watermarks;
 use super::opening::{Opening, Refusal};
 use super::rebalance::Tenure;
 use super::retry::Dependency;
-use super::topic::{Topic, Watermarks};
+use super::topic::Topic;
 use crate::core::calendar::RELEASE;
 use crate::core::rollup::{Progress, Source};
 use crate::core::takeover::{Claim, Claims, Standing, claim};

@@ -20,6 +20,7 @@ use super::librdkafka::{
     DescribeError, EndOf, LogEnd, TopicDescription, describe_topic, list_ends,
 };
 use super::messages::{ConsumerHandle, ToConsumer};
+use super::opening::Watermarks;
 use super::retry::{Dependency, Wait};
 
 /// How long a broker may take to answer a request.
@@ -50,15 +51,6 @@ struct Found {
     broker: i32,
     /// Partitions of the topic, by the same answer.
     partitions: u32,
-}
-
-/// The beginning and the end of a partition's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Watermarks {
-    /// The first offset that retention has not deleted.
-    pub(super) low: u64,
-    /// The offset of the next record; beyond the last stable offset if transactions are open.
-    pub(super) high: u64,
 }
 
 /// The answer about the end of one partition's log.

@@ -434,8 +434,8 @@ mod tests {
                 .min(day_start(Zone::UTC, as_of) + 12 * 3_600_000);
             prop_assert_eq!(wanted.edges_ms.last(), Some(&edge_ms));
             let users = stored(&days, wanted.days.as_ref());
-            let summary =
-                UsageSummary::assemble(&period, &UsageRows { assigned: vec![(edge_ms, seats)], users });
+            let rows = UsageRows { assigned: vec![(edge_ms, seats)], users };
+            let summary = UsageSummary::assemble(&period, &rows);
 
             let counted: Days = days
                 .into_iter()

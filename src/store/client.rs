@@ -228,8 +228,8 @@ impl Store {
         self.connection.server.query(sql)
     }
 
-    /// A query on the internal database. Parameters are bound as `{name:Type}`; a `?` in the text has to be
-    /// doubled.
+    /// A query on the internal database. Parameters are bound as `{name:Type}`; a `?` in the text
+    /// has to be doubled.
     pub(super) fn query(&self, sql: &str) -> Query {
         self.connection.client.query(sql)
     }

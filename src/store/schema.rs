@@ -20,7 +20,10 @@ const HEADER: &str = "a documented view starts with VIEW and its name, and a lin
 
 macro_rules! embed {
     ($folder:literal: $($name:literal)*) => {
-        [$(($name, include_str!(concat!("../../schemas/clickhouse/", $folder, "/", $name, ".sql")))),*]
+        [$((
+            $name,
+            include_str!(concat!("../../schemas/clickhouse/", $folder, "/", $name, ".sql")),
+        )),*]
     };
 }
 
@@ -290,7 +293,8 @@ mod tests {
                 .replace(&format!("\n{RIGHTS_OF_THE_MAKER}"), "");
             assert_eq!(restored, view.statement(Some("c")));
             for View { name: other, .. } in views() {
-                // A parameterized view is looked for when the query runs, in the analyst's database.
+                // A parameterized view is looked for when the query runs, in the database of the
+                // analyst.
                 let reads_it = ["FROM", "JOIN"]
                     .iter()
                     .any(|word| view.sql.contains(&format!("{word} {other}(")));

@@ -49,8 +49,8 @@ pub struct TableWritten {
 impl Store {
     /// Writes the rows of one flush, merged over all lanes into one INSERT per table that has rows,
     /// and more only where they are too large for one: the moves of accounts first, then all other
-    /// tables at once, then the active days and the progress of accounts. All INSERTs have ended when this returns. It
-    /// does not write the progress of sources.
+    /// tables at once, then the active days and the progress of accounts. All INSERTs have ended
+    /// when this returns. It does not write the progress of sources.
     ///
     /// # Errors
     /// The first that any INSERT met. Any subset of the rows may then be stored; writing the same

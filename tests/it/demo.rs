@@ -67,8 +67,12 @@ fn events_file(folder: &Path, lines: &[&str]) -> PathBuf {
     path
 }
 
-const LOGIN: &str = r#"{"id":"1","source":"/auth","type":"user.login","time":"2026-03-01T09:12:33Z","data":{"account_id":"acme","organization_id":"42","user_id":9013}}"#;
-const TEST: &str = r#"{"id":"2","source":"/runner","type":"test.executed","time":"2026-03-01T10:00:00Z","data":{"account_id":"acme","organization_id":"42","origin":"run","tests":5}}"#;
+const LOGIN: &str = "{\"id\":\"1\",\
+    \"source\":\"/auth\",\"type\":\"user.login\",\"time\":\"2026-03-01T09:12:33Z\",\
+    \"data\":{\"account_id\":\"acme\",\"organization_id\":\"42\",\"user_id\":9013}}";
+const TEST: &str = "{\"id\":\"2\",\
+    \"source\":\"/runner\",\"type\":\"test.executed\",\"time\":\"2026-03-01T10:00:00Z\",\
+    \"data\":{\"account_id\":\"acme\",\"organization_id\":\"42\",\"origin\":\"run\",\"tests\":5}}";
 
 #[test]
 fn it_counts_a_file_and_begins_anew_each_time() {
@@ -146,8 +150,10 @@ fn a_file_far_larger_than_the_broker_keeps_is_counted_whole() {
     let padding = "x".repeat(10_000);
     for number in 0..2_000 {
         lines.push_str(&format!(
-            "{{\"id\":\"{number}\",\"source\":\"/runner\",\"type\":\"test.executed\",\"time\":\"2026-03-01T10:00:00Z\",\
-             \"padding\":\"{padding}\",\"data\":{{\"account_id\":\"acme\",\"organization_id\":\"42\",\"origin\":\"run\"}}}}\n"
+            "{{\"id\":\"{number}\",\"source\":\"/runner\",\"type\":\"test.executed\",\
+            \"time\":\"2026-03-01T10:00:00Z\",\
+             \"padding\":\"{padding}\",\"data\":{{\"account_id\":\"acme\",\
+             \"organization_id\":\"42\",\"origin\":\"run\"}}}}\n"
         ));
     }
     let folder = tempfile::tempdir().unwrap();
@@ -174,7 +180,11 @@ fn every_line_of_one_account_is_counted_however_many_there_are() {
         }
         writeln!(
             packer,
-            r#"{{"specversion":"1.0","id":"evt-{number}","source":"/runner/builds","type":"test.executed","time":"2026-03-02T{hour:02}:{minute:02}:{second:02}.123Z","data":{{"account_id":"acme","organization_id":"42","user_id":{},"origin":"run","tests":3}}}}"#,
+            "{{\"specversion\":\"1.0\",\"id\":\"evt-{number}\",\"source\":\"/runner/builds\",\
+             \"type\":\"test.executed\",\
+             \"time\":\"2026-03-02T{hour:02}:{minute:02}:{second:02}.123Z\",\
+             \"data\":{{\"account_id\":\"acme\",\"organization_id\":\"42\",\"user_id\":{},\
+             \"origin\":\"run\",\"tests\":3}}}}",
             number % 997
         )
         .unwrap();

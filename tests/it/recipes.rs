@@ -78,7 +78,7 @@ const ANSWERS: [(&str, &str); 14] = [
     ),
     (
         "13. The greatest number of seats assigned in each month, and the worst overage",
-        "month_end\tpurchased\tassigned\tpeak_assigned\tpeak_overage\n\
+        "month_end\tpurchased_at_end\tassigned_at_end\tpeak_assigned\tpeak_overage\n\
          2026-02-28\t5\t2\t2\t0\n2026-03-31\t8\t4\t4\t0\n2026-04-30\t8\t3\t4\t0\n",
     ),
     (

@@ -119,7 +119,8 @@ fn restricted(path: &Path) -> String {
   <profiles><default><constraints>{fixed}</constraints></default></profiles>
   <quotas><default/></quotas>
   <users><default>
-    <password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
+    <password></password><networks><ip>::/0</ip></networks>
+    <profile>default</profile><quota>default</quota>
     <grants><query>GRANT {RIGHTS} ON *.*</query></grants>
   </default></users>
 </clickhouse>

@@ -233,7 +233,8 @@ mod tests {
     #[test]
     fn parameters_find_their_places() {
         let found = parsed(
-            "query=SELECT+1&database=d&default_format=JSON&param_x=%EF%BB%BFa%5Ctb&max_threads=2&wait_end_of_query=1&query_id=q",
+            "query=SELECT+1&database=d&default_format=JSON&param_x=%EF%BB%BFa%5Ctb&max_threads=2&\
+            wait_end_of_query=1&query_id=q",
         );
         assert_eq!(found.query, "SELECT 1");
         assert_eq!(found.database.as_deref(), Some("d"));

@@ -94,7 +94,9 @@ impl Symbols {
                 .map_err(|_| LoadError::Symbol { path: path.to_owned(), symbol: name })
         }
         macro_rules! symbols {
-            ($($field:ident = $name:literal),* $(,)?) => { Symbols { $($field: symbol(library, path, $name)?),* } };
+            ($($field:ident = $name:literal),* $(,)?) => {
+                Symbols { $($field: symbol(library, path, $name)?),* }
+            };
         }
         Ok(symbols! {
             version = "chdb_version",

@@ -80,7 +80,9 @@ pub(super) fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
     path = "/",
     operation_id = "getDashboard",
     tag = "operations",
-    responses((status = 200, description = "The dashboard", body = String, content_type = "text/html"))
+    responses((
+        status = 200, description = "The dashboard", body = String, content_type = "text/html"
+    ))
 )]
 pub(super) async fn page(Extension(policy): Extension<PagePolicy>, headers: HeaderMap) -> Response {
     let answer = aside(move || SITE.page.answer(&headers, &policy, ASK_EACH_TIME)).await;

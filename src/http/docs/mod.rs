@@ -1,7 +1,8 @@
 //! `/docs`: the API's description for people, drawn by Swagger UI in their browser.
 //!
-//! Swagger UI is carried by a crate, as an archive whose hash `Cargo.lock` pins, and served from the
-//! binary under the policy of the dashboard: nothing comes from another server, nothing runs inline.
+//! Swagger UI is carried by a crate, as an archive whose hash `Cargo.lock` pins, and served from
+//! the binary under the policy of the dashboard: nothing comes from another server, nothing runs
+//! inline.
 
 use std::io::{Cursor, Read as _};
 use std::sync::LazyLock;
@@ -46,7 +47,12 @@ pub(super) fn files<S: Clone + Send + Sync + 'static>() -> Router<S> {
     path = "/docs",
     operation_id = "getDocs",
     tag = "operations",
-    responses((status = 200, description = "The API, to be read and tried out", body = String, content_type = "text/html"))
+    responses((
+        status = 200,
+        description = "The API, to be read and tried out",
+        body = String,
+        content_type = "text/html",
+    ))
 )]
 pub(super) async fn page(Extension(policy): Extension<PagePolicy>, headers: HeaderMap) -> Response {
     aside(move || SITE.page.answer(&headers, &policy, ASK_EACH_TIME)).await

@@ -197,7 +197,9 @@ mod tests {
     use super::*;
 
     fn object(name: &str) -> Value {
-        json!({ "type": "object", "required": [name], "properties": { name: { "type": "integer" } } })
+        json!({
+            "type": "object", "required": [name], "properties": { name: { "type": "integer" } },
+        })
     }
 
     fn refer(name: &str) -> Value {
@@ -216,7 +218,9 @@ mod tests {
         let document = document(
             "Answer_Report",
             json!({
-                "Answer_Report": { "description": "Any.", "allOf": [refer("Report"), object("fresh")] },
+                "Answer_Report": {
+                "description": "Any.", "allOf": [refer("Report"), object("fresh")]
+            },
                 "Report": { "description": "Mine.", "allOf": [refer("Subject"), object("points")] },
                 "Subject": { "description": "Whom.", "allOf": [object("account"), object("zone")] },
                 "Unused": object("x"),

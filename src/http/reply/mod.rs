@@ -83,8 +83,8 @@ pub(in crate::http) fn json_tagged_by<T: Serialize>(
     json(headers, &entity_tag(&serialized(undated)?), &serialized(report)?, data_through)
 }
 
-/// A CSV whose lines, and the mark before them, come one after another. `today` is part of its name:
-/// the day in the account's zone.
+/// A CSV whose lines, and the mark before them, come one after another. `today`, the day in the
+/// account's zone, is part of its name.
 pub(in crate::http) fn csv_stream(tag: &str, file: CsvFile, today: Day, body: Body) -> Response {
     let disposition = format!("attachment; filename=\"{}-{today}.csv\"", file.name);
     let headers = [(CONTENT_TYPE, CSV), (CONTENT_DISPOSITION, &disposition)];

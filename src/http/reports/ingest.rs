@@ -20,7 +20,11 @@ use crate::report::subject::Answer;
     path = "/v1/ingest",
     operation_id = "getIngest",
     tag = "operations",
-    responses((status = 200, description = "What became of the records, by partition", body = Answer<IngestReport>)),
+    responses((
+        status = 200,
+        description = "What became of the records, by partition",
+        body = Answer<IngestReport>,
+    )),
     security(("bearer" = []))
 )]
 pub(in crate::http) async fn report(

@@ -18,6 +18,9 @@ use crate::report::query::Query;
 use crate::report::subject::Answer;
 
 /// Seats purchased, assigned and activated over time
+///
+/// One point per bucket, as it stood at the end of the bucket's last day, or at `as_of` if that is
+/// earlier, with the greatest numbers within the bucket.
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/licenses/history",

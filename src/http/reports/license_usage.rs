@@ -27,6 +27,9 @@ use crate::report::subject::Answer;
 use crate::store::{Series, Who};
 
 /// Seats and the users who really use them over time
+///
+/// One point per bucket, and a summary of the whole range; with `group_by=organization` one series
+/// per organization.
 #[utoipa::path(
     get,
     path = "/v1/accounts/{account_id}/licenses/usage",

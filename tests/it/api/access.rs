@@ -71,7 +71,7 @@ const KNOWN: [Caller; 9] = [
 ];
 
 /// The callers that may use an endpoint; others with a valid token get 403, and without one 401.
-const MATRIX: [(&str, &[Caller]); 15] = [
+const MATRIX: [(&str, &[Caller]); 16] = [
     ("/v1/accounts", &KNOWN),
     ("/v1/accounts/{account_id}/licenses/history", &[AccountAdmin]),
     ("/v1/accounts/{account_id}/licenses/usage", &[AccountAdmin]),
@@ -101,6 +101,7 @@ const MATRIX: [(&str, &[Caller]); 15] = [
     ("/readyz", &CALLERS),
     ("/metrics", &CALLERS),
     ("/openapi.json", &CALLERS),
+    ("/docs", &CALLERS),
     ("/", &CALLERS),
 ];
 
@@ -201,7 +202,10 @@ static GUARDED: LazyLock<Api> = LazyLock::new(|| {
     let mut events = Vec::new();
     for account in ["acme", "other"] {
         for organization in ["42", "43"] {
-            let data = json!({"account_id": account, "organization_id": organization, "plan": "free", "monthly_quota": 10});
+            let data = json!({
+                "account_id": account, "organization_id": organization, "plan": "free",
+                "monthly_quota": 10,
+            });
             events.push(event("plan.started", "2026-01-01T00:00:00Z", &data));
         }
     }

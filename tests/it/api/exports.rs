@@ -18,7 +18,10 @@ static EXPORTED: LazyLock<Api> = LazyLock::new(|| {
         )
     };
     let assigned = |user: &str, project: Option<&str>, license_source: &str| {
-        let data = json!({"account_id": "a", "organization_id": "o", "user_id": user, "project_id": project, "license_source": license_source});
+        let data = json!({
+            "account_id": "a", "organization_id": "o", "user_id": user, "project_id": project,
+            "license_source": license_source,
+        });
         event("license.assigned", "2026-01-02T03:04:05.678Z", &data)
     };
     api.count(&[
@@ -30,7 +33,9 @@ static EXPORTED: LazyLock<Api> = LazyLock::new(|| {
         event(
             "project.updated",
             "2026-01-01T00:00:00Z",
-            &json!({"account_id": "a", "organization_id": "o", "project_id": "7", "name": "@SUM(A1)"}),
+            &json!({
+                "account_id": "a", "organization_id": "o", "project_id": "7", "name": "@SUM(A1)",
+            }),
         ),
         user("1", "=cmd|' /C calc'!A0", Some("+1@example.com")),
         user("2", "two\nlines", None),
@@ -46,22 +51,32 @@ static EXPORTED: LazyLock<Api> = LazyLock::new(|| {
         event(
             "plan.started",
             "2026-01-01T00:00:00Z",
-            &json!({"account_id": "a", "organization_id": "o", "plan": "=plan", "monthly_quota": 10}),
+            &json!({
+                "account_id": "a", "organization_id": "o", "plan": "=plan", "monthly_quota": 10,
+            }),
         ),
         event(
             "plan.upgraded",
             "2026-01-10T12:00:00Z",
-            &json!({"account_id": "a", "organization_id": "o", "plan": "big", "monthly_quota": null}),
+            &json!({
+                "account_id": "a", "organization_id": "o", "plan": "big", "monthly_quota": null,
+            }),
         ),
         event(
             "test.executed",
             "2026-01-05T00:00:00Z",
-            &json!({"account_id": "a", "organization_id": "o", "origin": "run", "tests": 184, "duration_ms": 5}),
+            &json!({
+                "account_id": "a", "organization_id": "o", "origin": "run", "tests": 184,
+                "duration_ms": 5,
+            }),
         ),
         event(
             "test.executed",
             "2026-01-06T00:00:00Z",
-            &json!({"account_id": "a", "organization_id": "o", "origin": "upload", "tests": 3, "duration_ms": 7}),
+            &json!({
+                "account_id": "a", "organization_id": "o", "origin": "upload", "tests": 3,
+                "duration_ms": 7,
+            }),
         ),
     ]);
     api
@@ -220,7 +235,9 @@ fn an_export_of_many_rows_arrives_whole_and_in_order() {
     let users = 2_345;
     let events: Vec<String> = (0..users)
         .map(|user| {
-            let data = json!({"account_id": "a", "organization_id": "o", "user_id": format!("u{user:05}")});
+            let data = json!({
+                "account_id": "a", "organization_id": "o", "user_id": format!("u{user:05}"),
+            });
             event("license.assigned", "2026-01-02T00:00:00Z", &data)
         })
         .collect();

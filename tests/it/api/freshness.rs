@@ -20,7 +20,8 @@ const REPORTS: [&str; 13] = [
     "/v1/accounts/a/licenses/history?from=2026-03-01&to=2026-03-31&organization_id=o",
     "/v1/accounts/a/licenses/usage?from=2026-03-01&to=2026-03-31&interval=week",
     "/v1/accounts/a/licenses/usage?from=2026-03-01&to=2026-03-31&interval=month&organization_id=o",
-    "/v1/accounts/a/licenses/usage?from=2026-03-01&to=2026-03-31&interval=month&group_by=organization",
+    "/v1/accounts/a/licenses/usage?from=2026-03-01&to=2026-03-31&interval=month&\
+    group_by=organization",
     "/v1/accounts/a/licenses/assignments?status=all",
     "/v1/accounts/a/licenses/assignments?status=all&format=csv",
     "/v1/accounts/a/organizations",

@@ -240,7 +240,8 @@ fn far_dates_are_answered() {
     for path in ["usage", "usage?group_by=organization"] {
         let separator = if path.contains('?') { '&' } else { '?' };
         TARGET.report(&format!(
-            "{ACCOUNT}/licenses/{path}{separator}from=1500-01-01&to=2199-12-31&interval=year&as_of=2199-12-31T23:59:59Z"
+            "{ACCOUNT}/licenses/{path}{separator}from=1500-01-01&to=2199-12-31&interval=year&\
+            as_of=2199-12-31T23:59:59Z"
         ));
     }
     let quota = TARGET

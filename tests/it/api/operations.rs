@@ -26,8 +26,11 @@ fn ingest_adds_up() {
     assert_eq!(api.report("/v1/ingest")["events"], 0);
     let good = |id: &str| {
         let data = json!({"account_id": "a", "organization_id": "o", "origin": "run"});
-        json!({"id": id, "source": "/s", "type": "test.executed", "time": "2026-01-01T00:00:00Z", "data": data})
-            .to_string()
+        json!({
+            "id": id, "source": "/s", "type": "test.executed", "time": "2026-01-01T00:00:00Z",
+            "data": data,
+        })
+        .to_string()
     };
     api.count(&[good("1"), good("2"), good("1"), "no json".to_owned()]);
     api.count(&[good("3")]);

@@ -299,7 +299,10 @@ fn pages_go_on_behind_names_of_any_length() {
         api.count(&[event("user.updated", "2026-02-01T00:00:00Z", &renamed)]);
         let rest = api.report(&format!("{path}&cursor={}", page["next_cursor"].as_str().unwrap()));
         assert!(keys(&rest).iter().any(|key| key.starts_with(last)), "{sort}: {:?}", keys(&rest));
-        let back = json!({"account_id": "a", "user_id": third, "name": names[usize::from(third.as_bytes()[1] - b'0')]});
+        let back = json!({
+            "account_id": "a", "user_id": third,
+            "name": names[usize::from(third.as_bytes()[1] - b'0')],
+        });
         api.count(&[event("user.updated", "2026-02-02T00:00:00Z", &back)]);
     }
 }

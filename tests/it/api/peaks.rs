@@ -203,8 +203,6 @@ fn a_seat_that_comes_and_goes_within_a_bucket_shows_in_its_peak() {
          2026-03-02,2026-03-02,1,1,0,2,1\r\n\
          2026-03-03,2026-03-03,1,1,0,1,0\r\n"
     );
-    assert_eq!(
-        csv.header("content-disposition"),
-        Some("attachment; filename=\"license-history.csv\"")
-    );
+    let disposition = csv.header("content-disposition").unwrap();
+    assert!(disposition.starts_with("attachment; filename=\"license-history-20"), "{disposition}");
 }

@@ -42,7 +42,9 @@ fn counted() -> Api {
         event(
             "plan.started",
             "2026-03-01T00:00:00Z",
-            &json!({"account_id": "a", "organization_id": "o", "plan": "free", "monthly_quota": 10}),
+            &json!({
+                "account_id": "a", "organization_id": "o", "plan": "free", "monthly_quota": 10,
+            }),
         ),
         event(
             "license.assigned",
@@ -166,7 +168,9 @@ fn a_change_is_never_hidden_by_a_tag() {
         event(
             "plan.upgraded",
             "2026-03-02T00:00:00Z",
-            &json!({"account_id": "a", "organization_id": "o", "plan": "team", "monthly_quota": 20}),
+            &json!({
+                "account_id": "a", "organization_id": "o", "plan": "team", "monthly_quota": 20,
+            }),
         ),
         event(
             "test.executed",

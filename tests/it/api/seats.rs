@@ -213,7 +213,8 @@ fn an_organization_covers_its_subtree_and_circles_end() {
 
     let series = |query: &str| -> Vec<(String, u64)> {
         let report = account.report(&format!(
-            "/licenses/usage?group_by=organization&as_of=2026-03-02T00:00:00Z&from=2026-03-01&to=2026-03-01{query}"
+            "/licenses/usage?group_by=organization&as_of=2026-03-02T00:00:00Z&from=2026-03-01&\
+            to=2026-03-01{query}"
         ));
         assert!(report.get("points").is_none());
         let series = report["series"].as_array().unwrap().iter();
@@ -317,9 +318,11 @@ fn names_are_those_of_now_by_time_then_log_order() {
     assert_eq!(
         row,
         json!({
-            "user_id": "u", "user": "New", "email": "u@example.com", "license_source": account.id, "organization_id": "o",
-            "organization": "o", "project_id": "7", "project": "Seven", "last_assignment": "2026-03-01T00:00:00.000Z",
-            "last_active_use": null, "activated": false, "status": "active",
+            "user_id": "u", "user": "New", "email": "u@example.com",
+            "license_source": account.id, "organization_id": "o", "organization": "o",
+            "project_id": "7", "project": "Seven",
+            "last_assignment": "2026-03-01T00:00:00.000Z", "last_active_use": null,
+            "activated": false, "status": "active",
         })
     );
 }
@@ -368,7 +371,9 @@ fn a_comparison_that_does_not_fit_into_memory_is_the_same_as_one_that_does() {
         events.push(event("organization.updated", "2024-01-01T00:00:00Z", &name));
         if organization % 3 == 0 {
             let user = format!("u{organization}");
-            let data = json!({"account_id": "a", "organization_id": format!("o{organization}"), "user_id": user});
+            let data = json!({
+                "account_id": "a", "organization_id": format!("o{organization}"), "user_id": user,
+            });
             events.push(event("license.assigned", "2025-06-01T00:00:00Z", &data));
             events.push(event("user.login", "2025-07-01T00:00:00Z", &data));
             events.push(event("user.login", "2025-07-02T00:00:00Z", &data));
@@ -378,7 +383,8 @@ fn a_comparison_that_does_not_fit_into_memory_is_the_same_as_one_that_does() {
     // 300 organizations by 1,000 days are streamed; 500 by 500 are not.
     let days = |from: &str, to: &str| {
         format!(
-            "/v1/accounts/a/licenses/usage?group_by=organization&from={from}&to={to}&as_of=2026-06-01T00:00:00Z"
+            "/v1/accounts/a/licenses/usage?group_by=organization&from={from}&to={to}&\
+            as_of=2026-06-01T00:00:00Z"
         )
     };
     let path = days("2023-07-08", "2026-04-02");

@@ -322,6 +322,9 @@ fn config(database: &Database) -> Config {
 pub(crate) fn event(kind: &str, time: &str, data: &Value) -> String {
     static IDS: AtomicU32 = AtomicU32::new(0);
     let id = IDS.fetch_add(1, Ordering::Relaxed);
-    serde_json::json!({"specversion": "1.0", "id": id.to_string(), "source": "/test", "type": kind, "time": time, "data": data})
-        .to_string()
+    serde_json::json!({
+        "specversion": "1.0", "id": id.to_string(), "source": "/test", "type": kind, "time": time,
+        "data": data,
+    })
+    .to_string()
 }

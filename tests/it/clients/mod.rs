@@ -5,6 +5,9 @@
 mod provision;
 
 use std::process::Command;
+use std::time::Duration;
+
+use seatmeter::store::ProgressRow;
 
 use self::provision::Client;
 use crate::recipes::{acme, second_source};
@@ -22,8 +25,16 @@ async fn check(client: Client) {
     let Some(mut command) = client.command() else { return };
     let database = TestDatabase::migrated().await;
     let seed = database.store().user_key_seed().await.unwrap();
-    let rows = [acme(&source(0), seed), second_source(&source(1))];
-    database.store().write_rows(&rows).await.unwrap();
+    let lanes = [acme(&source(0), seed), second_source(&source(1))];
+    database.store().write_rows(&lanes).await.unwrap();
+    let progress = lanes.map(|lane| ProgressRow {
+        high_watermark: lane.progress.next_offset,
+        source: lane.source,
+        progress: lane.progress,
+        end_valid_for: Duration::from_secs(3600),
+        completes_flush: true,
+    });
+    database.store().write_progress(&progress).await.unwrap();
     let engine = engine().url.clone();
     command
         .env("ENGINE", engine.strip_prefix("http://").unwrap())

@@ -130,9 +130,13 @@ impl Browser {
 
     /// Sets the appearance of the window.
     pub(super) fn look(&self, Look { width, height, scheme }: Look) {
-        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        let metrics = json!({
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500,
+        });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics);
-        let features = json!({ "media": "", "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        let features = json!({
+            "media": "", "features": [{ "name": "prefers-color-scheme", "value": scheme }],
+        });
         self.devtools("Emulation.setEmulatedMedia", features);
     }
 

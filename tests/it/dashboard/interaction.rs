@@ -377,7 +377,8 @@ fn links_carry_the_filters_and_the_back_button_leads_back() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     let site = Site::tiny();
     browser.goto(&site.page(&format!(
-        "view=license-usage&account=1000&organization_id=org-0-0&range=quarter&interval=month&{AS_OF}"
+        "view=license-usage&account=1000&organization_id=org-0-0&range=quarter&interval=month&\
+        {AS_OF}"
     )));
     assert_eq!(browser.text("h1"), "License usage");
     assert_eq!(browser.text("#organization-name"), "Org org-0-0");

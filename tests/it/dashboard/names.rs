@@ -129,7 +129,9 @@ fn the_picker_finds_what_people_type() {
         .iter()
         .enumerate()
         .map(|(number, name)| {
-            let data = json!({ "account_id": account, "organization_id": format!("o{number}"), "name": name });
+            let data = json!({
+                "account_id": account, "organization_id": format!("o{number}"), "name": name,
+            });
             event("organization.updated", "2026-01-01T00:00:00Z", &data)
         })
         .collect();

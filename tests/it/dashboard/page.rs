@@ -110,7 +110,8 @@ fn everything_comes_from_this_server() {
     assert_eq!(loaded, json!([]));
     let unhashed = browser.eval(
         "return performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname) \
-         .filter((path) => !/^\\/(v1|assets\\/[0-9a-f]{16})\\/|^\\/assets\\/zone.json$/.test(path))",
+         .filter((path) => \
+          !/^\\/(v1|assets\\/[0-9a-f]{16})\\/|^\\/assets\\/zone.json$/.test(path))",
     );
     assert_eq!(unhashed, json!([]));
     browser.console_is_clean();

@@ -45,7 +45,10 @@ fn long_tables_go_on_over_pages_instead_of_leaving_them_blank() {
     let account = unique("paper");
     let assigned: Vec<String> = (0..60)
         .map(|number| {
-            let data = json!({ "account_id": account, "organization_id": "42", "user_id": format!("user-{number}") });
+            let data = json!({
+                "account_id": account, "organization_id": "42",
+                "user_id": format!("user-{number}"),
+            });
             event("license.assigned", "2026-01-05T10:00:00Z", &data)
         })
         .collect();

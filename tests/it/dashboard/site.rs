@@ -181,7 +181,11 @@ fn key(line: &str) -> String {
 /// One event, as a line.
 pub(super) fn event(kind: &str, time: &str, data: &Value) -> String {
     let id = unique("event");
-    json!({ "specversion": "1.0", "id": id, "source": "/tests", "type": kind, "time": time, "data": data }).to_string()
+    json!({
+        "specversion": "1.0", "id": id, "source": "/tests", "type": kind, "time": time,
+        "data": data,
+    })
+    .to_string()
 }
 
 /// A token with these grants, good for an hour.

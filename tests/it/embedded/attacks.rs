@@ -165,7 +165,12 @@ fn functions_clauses_and_settings_that_reach_outside_are_refused() {
         check_refused(&database, &outside, sql);
     }
     assert_eq!(database.query("SELECT count() FROM t"), "0\n");
-    // Files are not tables, neither for reading nor for writing.
+}
+
+#[test]
+fn files_are_no_tables_and_parameters_name_no_functions() {
+    let (database, outside) = (engine().create(), Outside::new());
+    // Neither for reading nor for writing.
     for sql in [
         "SELECT * FROM default.`SECRET`",
         "INSERT INTO default.`SECRET` VALUES ('x')",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{SOON, hurry};
 use crate::counting::{STOP_TIMEOUT, Setup, Writer};
+use crate::support::program::take_environment;
 use crate::support::{Program, eventually};
 
 /// Files that the process may open: the soft limit of macOS, here the hard one, so that it cannot
@@ -76,9 +77,8 @@ fn few_files(setup: &Setup<'_>) -> Program {
     command
         .args(["-c", &format!("ulimit -n {FILES_MAX}; exec \"$@\""), "sh"])
         .arg(run.get_program());
-    command
-        .args(run.get_args())
-        .envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.args(run.get_args());
+    take_environment(&mut command, &run);
     Program::spawn_with(command.stdin(Stdio::null()))
 }
 

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::{SOON, hurry};
 use crate::counting::{STOP_TIMEOUT, Setup, Writer};
+use crate::support::program::take_environment;
 use crate::support::{Program, eventually, signal};
 
 /// A second member with the same static identity makes the Kafka client of the first one fail for
@@ -113,7 +114,7 @@ fn a_stuck_thread_ends_the_process() {
         &libc::PTRACE_SEIZE.to_string(),
     ]);
     command.arg(worker.get_program()).args(worker.get_args());
-    command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    take_environment(&mut command, &worker);
     let (told, mut tell) = std::io::pipe().unwrap();
     let mut stuck = Program::spawn_with(command.stdin(told));
     setup.check(&writer);

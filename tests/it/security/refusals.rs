@@ -285,7 +285,7 @@ fn produce_names_the_acl_that_it_lacks() {
         let (status, said) = setup.produce(Listener::SaslSsl, &setup.but(&[]));
         // The refusal comes before or after the record is queued.
         let expected = format!(
-            "record 1: the brokers refuse Write on topic {0:?}: an ACL must allow {1} Write on \
+            "the brokers refuse Write on topic {0:?}: an ACL must allow {1} Write on \
             topic {0:?}",
             setup.topic,
             setup.principal()

@@ -185,3 +185,13 @@ impl Lines {
         reader.join().unwrap();
     }
 }
+
+/// Gives a command the environment of the other, and takes from it what the other is not to have.
+pub(crate) fn take_environment(command: &mut Command, other: &Command) {
+    for (name, value) in other.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+}

@@ -40,6 +40,7 @@ const FIELDS = {
   status: { valid: oneOf('active', 'revoked', 'all'), usual: 'active' },
   activated: { valid: oneOf('true', 'false') },
   inactive_days: { valid: number(1, 100_000) },
+  held_days: { valid: number(1, 100_000) },
   sort: { valid: (text) => /^-?(user|email|organization|last_assignment|last_active_use)$/.test(text), usual: 'user' },
   limit: { valid: number(1, 1000), usual: '25' },
   cursor: { valid: (text) => text !== '' && text.length <= 4000 },
@@ -49,7 +50,7 @@ const FIELDS = {
 };
 
 /** The filters of the assignments table, which Reset Filters clears. */
-export const ASSIGNMENT_FILTERS = ['organization_id', 'user', 'email', 'license_source', 'status', 'activated', 'inactive_days'];
+export const ASSIGNMENT_FILTERS = ['organization_id', 'user', 'email', 'license_source', 'status', 'activated', 'inactive_days', 'held_days'];
 
 /** Reads the query of an address. Fields that are unknown are dropped; those that make no sense are named in `ignored`. */
 export function parse(search) {

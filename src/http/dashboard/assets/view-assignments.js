@@ -65,7 +65,8 @@ function tools({ state, organizations }) {
     chips('Inactive for', 'inactive_days', state.inactive_days, inactive(state)),
     choice('Sort by', 'sort', state.sort, COLUMNS.filter(([, , sortable]) => sortable)
       .flatMap(([name, words]) => [[name, `${words}, ascending`], [`-${name}`, `${words}, descending`]])),
-    expert(Boolean(state.license_source || state.as_of),
+    expert(Boolean(state.license_source || state.held_days || state.as_of),
+      text('Held for', 'held_days', state.held_days, { placeholder: 'At least so many days' }),
       text('License source', 'license_source', state.license_source, { placeholder: 'Exact' }),
       asOf(state)),
     h('div', { class: 'field', 'data-key': 'reset' }, resetButton('button')));
