@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::output::written;
 use super::progress::say;
+use super::runtime::within_runtime;
 use super::topic_sample;
 use super::topic_settings::{self, Finding};
-use super::within_runtime;
 use crate::config::{self, Config, ConfigError};
 use crate::http::Auth;
 use crate::store::{MigrateError, Store, StoreError};

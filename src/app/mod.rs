@@ -18,6 +18,7 @@ mod produce;
 mod progress;
 mod records;
 mod rejections;
+mod runtime;
 mod sender;
 mod service;
 mod shell;
@@ -30,11 +31,10 @@ mod window;
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-use clap::{Parser, Subcommand};
-use tokio_util::sync::CancellationToken;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::output::OutputClosed;
+use self::runtime::{blocking, with_runtime, within_runtime};
 use self::service::Role;
 use self::version::version;
 use crate::config::{self, Config};
@@ -102,8 +102,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::CheckConfig(args) => check_config::run(&args, load),
         Command::Clickhouse(args) => clickhouse::run(args),
         Command::Token(args) => token::run(&args, load),
-        Command::Completions(args) => shell::completions(&args),
-        Command::Man(args) => shell::man(&args),
+        Command::Completions(args) => shell::completions(&args, Cli::command()),
+        Command::Man(args) => shell::man(&args, Cli::command()),
     };
     result.or_else(|error| if error.is::<OutputClosed>() { Ok(()) } else { Err(error) })
 }
@@ -118,36 +118,6 @@ fn raise_descriptor_limit() {
 
 fn serve(load: impl FnOnce() -> anyhow::Result<Config>, role: Role) -> anyhow::Result<()> {
     with_runtime(load, async |config, stop| service::run(&config, role, stop).await)
-}
-
-/// Loads the configuration, starts logging and runs the command to its end; the token asks it to
-/// stop earlier.
-fn with_runtime(
-    load: impl FnOnce() -> anyhow::Result<Config>,
-    command: impl AsyncFnOnce(Config, CancellationToken) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let config = load()?;
-    let _last_lines = logging::init(&config.log)?;
-    within_runtime(async { command(config, shutdown::on_signals()?).await })
-}
-
-/// Runs the future to its end. Threads that still run, possibly stuck ones, do not keep the process
-/// from ending.
-fn within_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime")?;
-    let result = runtime.block_on(command);
-    runtime.shutdown_background();
-    result
-}
-
-/// Runs blocking work while signals are handled.
-async fn blocking(
-    work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
-) -> anyhow::Result<()> {
-    tokio::task::spawn_blocking(work).await.context("the command broke down")?
 }
 
 /// The configuration from the file, if one is named, and the environment.

@@ -4,10 +4,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_complete::Shell;
 
-use super::Cli;
 use super::output::written;
 use super::progress::say;
 
@@ -35,22 +34,21 @@ pub(super) struct ManArgs {
     output_dir: Option<PathBuf>,
 }
 
-pub(super) fn completions(args: &CompletionsArgs) -> anyhow::Result<()> {
-    let mut command = Cli::command();
-    let name = command.get_name().to_owned();
+pub(super) fn completions(args: &CompletionsArgs, mut program: Command) -> anyhow::Result<()> {
+    let name = program.get_name().to_owned();
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command, name, &mut script);
+    clap_complete::generate(args.shell, &mut program, name, &mut script);
     written(std::io::stdout().lock().write_all(&script))
 }
 
-pub(super) fn man(args: &ManArgs) -> anyhow::Result<()> {
-    let mut program = Cli::command();
+pub(super) fn man(args: &ManArgs, mut program: Command) -> anyhow::Result<()> {
+    let unbuilt = program.clone();
     // Subcommands get their whole names.
     program.build();
     if let Some(folder) = &args.output_dir {
         let cannot_write = || format!("cannot write manual pages to {}", folder.display());
         std::fs::create_dir_all(folder).with_context(cannot_write)?;
-        clap_mangen::generate_to(Cli::command(), folder).with_context(cannot_write)?;
+        clap_mangen::generate_to(unbuilt, folder).with_context(cannot_write)?;
         say(&format!("manual pages written to {}", folder.display()));
         return Ok(());
     }

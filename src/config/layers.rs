@@ -14,8 +14,8 @@ use figment::value::{Dict, Value};
 use figment::{Figment, Profile};
 
 use super::nearest::suggestion;
+use super::problem::{ConfigError, Problem};
 use super::raw::Raw;
-use super::{ConfigError, Problem};
 
 /// The embedded defaults: every option.
 pub(super) const DEFAULTS: &str = include_str!("../../config/seatmeter.toml");

@@ -8,22 +8,20 @@
 mod layers;
 mod listen;
 mod nearest;
+mod options;
+mod problem;
 mod properties;
 mod raw;
 mod show;
 mod token;
 mod validate;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use secrecy::SecretString;
+use std::path::Path;
 
 pub use self::listen::listen_address;
+pub use self::options::{Auth, AuthMode, ClickHouse, Config, Http, Ingest, Jwt, Kafka, Log};
+pub use self::problem::{ConfigError, Problem};
 pub use self::properties::is_secret as is_secret_property;
 pub use self::show::MASK;
 pub use self::token::{AuthorizationServer, TokenSource, UnsecuredToken};
@@ -57,216 +55,4 @@ pub fn load(
             Err(ConfigError { problems })
         }
     }
-}
-
-/// Why the configuration is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    /// At least one.
-    pub problems: Vec<Problem>,
-}
-
-/// One problem of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The option (`kafka.topic`), the environment variable or the file at fault.
-    pub key: String,
-    /// What is wrong with it, and what is allowed. Never holds a secret.
-    pub message: String,
-}
-
-impl Problem {
-    fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into() }
-    }
-}
-
-impl From<Problem> for ConfigError {
-    fn from(problem: Problem) -> Self {
-        Self { problems: vec![problem] }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.key, self.message)
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let [problem] = self.problems.as_slice() {
-            return write!(f, "configuration: {problem}");
-        }
-        write!(f, "configuration: {} problems", self.problems.len())?;
-        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
-/// The whole configuration.
-#[derive(Clone, Debug)]
-pub struct Config {
-    pub kafka: Kafka,
-    pub ingest: Ingest,
-    pub clickhouse: ClickHouse,
-    pub http: Http,
-    pub auth: Auth,
-    pub log: Log,
-}
-
-/// Where the events are read from.
-#[derive(Clone, Debug)]
-pub struct Kafka {
-    /// `host:port`, comma-separated.
-    pub brokers: String,
-    pub topic: String,
-    pub group_id: String,
-    /// How long the group waits for a silent member.
-    pub session_timeout: Duration,
-    /// `cooperative-sticky` (default), `range` or `roundrobin`.
-    pub assignor: String,
-    /// Any other librdkafka property; validation refuses those that would break exactness.
-    pub properties: BTreeMap<String, SecretString>,
-    /// What gives the tokens of OAUTHBEARER, where that is the mechanism.
-    pub token_source: Option<TokenSource>,
-}
-
-impl Kafka {
-    /// The properties that librdkafka is given: all but those of an authorization server, which it
-    /// is not built to ask.
-    pub fn client_properties(&self) -> impl Iterator<Item = (&str, &SecretString)> {
-        let asks_server = matches!(self.token_source, Some(TokenSource::Server(_)));
-        let properties = self.properties.iter().map(|(name, value)| (name.as_str(), value));
-        properties.filter(move |(name, _)| !(asks_server && properties::is_of_server(name)))
-    }
-}
-
-/// Options of reading, caching and flushing in the worker.
-#[derive(Clone, Debug)]
-pub struct Ingest {
-    /// Worker threads, each with its share of the partitions.
-    pub worker_threads: usize,
-    /// Records taken from librdkafka at once, at most.
-    pub batch_records_max: usize,
-    /// How long a batch may take to fill.
-    pub batch_wait: Duration,
-    /// Time between flushes.
-    pub flush_interval: Duration,
-    /// Time between flushes while the records that are read are older than twice this.
-    pub catch_up_flush_interval: Duration,
-    /// Time between the empty flushes of an idle partition.
-    pub idle_flush_interval: Duration,
-    /// A worker with this many rows that wait for a flush stops reading.
-    pub pending_rows_max: usize,
-    /// Memory of rows that wait for a flush, at most, bytes; each worker has an equal share, and
-    /// stops reading when it is used up.
-    pub pending_bytes_max: usize,
-    /// Accounts, users and counters that a worker holds, at most; beyond it, idle ones are evicted.
-    pub held_entries_max: usize,
-    /// Payload KiB that librdkafka may queue for each worker.
-    pub queue_kbytes_max: u32,
-    /// How long a revoked partition may take to drain, flush and commit; below the session timeout.
-    pub revoke_deadline: Duration,
-    /// A worker thread that shows no sign of life for this long ends the process.
-    pub watchdog_timeout: Duration,
-}
-
-/// Where the rollups are stored.
-#[derive(Clone, Debug)]
-pub struct ClickHouse {
-    /// `http://` or `https://`.
-    pub url: String,
-    /// The database of the documented views, which analysts read.
-    pub database: String,
-    pub user: String,
-    pub password: SecretString,
-    /// Creates the schema `ON CLUSTER` with replicated engines.
-    pub cluster: Option<String>,
-    /// `insert_quorum` of every INSERT; 0 is off.
-    pub insert_quorum: u32,
-    pub request_timeout: Duration,
-    /// A PEM file of certificate authorities to trust besides the usual ones.
-    pub ca_file: Option<PathBuf>,
-}
-
-/// What the name of the internal database adds to that of the documented views.
-const INTERNAL_SUFFIX: &str = "_internal";
-
-impl ClickHouse {
-    /// The database of the tables, and of the views as worker and API read them.
-    pub fn internal_database(&self) -> String {
-        format!("{}{INTERNAL_SUFFIX}", self.database)
-    }
-}
-
-/// The API's listener.
-#[derive(Clone, Debug)]
-pub struct Http {
-    pub listen: SocketAddr,
-    pub request_timeout: Duration,
-    /// Report queries that run at once, at most; beyond it requests wait for their account's turn.
-    pub concurrent_queries_max: usize,
-    /// Streamed answers that are sent at once, at most.
-    pub concurrent_exports_max: usize,
-    /// Memory that the query of a report may take in ClickHouse, bytes; 0: as much as the server
-    /// allows.
-    pub query_memory_max_bytes: u64,
-    /// Open connections, at most.
-    pub connections_max: usize,
-    /// Open connections of one peer, at most.
-    pub connections_per_peer_max: usize,
-    /// How long a request's head may take, and how long an idle connection is kept.
-    pub keep_alive_timeout: Duration,
-    /// How old the look may be by which a report is answered: how far its account had been counted.
-    pub look_age_max: Duration,
-    /// Host names, besides loopback ones, that the API answers for when no token is needed.
-    pub allowed_hosts: Vec<String>,
-    /// Origins allowed by CORS; empty is off.
-    pub cors_origins: Vec<String>,
-    /// Origins whose pages may show ours in a frame.
-    pub frame_ancestors: Vec<String>,
-}
-
-/// Access control.
-#[derive(Clone, Debug)]
-pub struct Auth {
-    pub mode: AuthMode,
-}
-
-/// How callers are authenticated.
-#[derive(Clone, Debug)]
-pub enum AuthMode {
-    /// Everybody may read everything; only for loopback listeners.
-    Off,
-    /// JSON Web Tokens.
-    Jwt(Jwt),
-}
-
-/// How tokens are validated.
-#[derive(Clone, Debug, Default)]
-pub struct Jwt {
-    /// HS256 secrets.
-    pub hs256_secrets: Vec<SecretString>,
-    /// PEM files of RS256 public keys.
-    pub rs256_public_key_files: Vec<PathBuf>,
-    /// PEM files of EdDSA (Ed25519) public keys.
-    pub eddsa_public_key_files: Vec<PathBuf>,
-    /// JWKS files.
-    pub jwks_files: Vec<PathBuf>,
-    pub issuer: Option<String>,
-    pub audience: Option<String>,
-    /// Tokens without `exp` are refused.
-    pub require_exp: bool,
-    pub leeway: Duration,
-}
-
-/// What is logged.
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// A `tracing` filter directive, such as `info` or `seatmeter=debug`.
-    pub filter: String,
-    /// JSON lines instead of text.
-    pub json: bool,
 }

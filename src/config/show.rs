@@ -8,7 +8,8 @@ use figment::Figment;
 use figment::providers::{Format as _, Toml};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{AuthMode, Config, properties};
+use super::options::{AuthMode, Config};
+use super::properties;
 
 /// Stands for a secret.
 pub const MASK: &str = "***";

@@ -1,6 +1,6 @@
 //! The metering rules as pure code: bytes in, rollup rows out.
 //!
-//! Nothing here performs I/O, awaits, logs, or reads a clock or the environment; `tests/it/tidy.rs`
+//! Nothing here performs I/O, awaits, logs, or reads a clock or the environment; `tests/it/tidy`
 //! enforces it. So a replay of the same log prefix yields the same rows, and the simulation runs
 //! thousands of histories a second.
 

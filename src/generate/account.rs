@@ -6,10 +6,11 @@ use chrono::Weekday;
 use rand::{RngExt as _, SeedableRng as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::showcase::{PLAN_DAYS, Showcase};
+use super::line::{Line, LineKind};
+use super::load::Load;
+use super::showcase::{self, PLAN_DAYS, Showcase};
 use super::wire::{Happening, Test, render};
 use super::world::{self, Account, Organization, index};
-use super::{Line, Load};
 use crate::core::calendar::{Day, day_of, day_start};
 use crate::core::event::{Origin, PlanKind};
 
@@ -23,9 +24,6 @@ const TEST_HOURS: [u32; 24] =
 /// What an account in its working hours is worth among the busy ones: an hour of the middle of
 /// [`TEST_HOURS`] on a working day.
 pub(super) const BUSY: u32 = 60;
-
-/// `test.executed` events on a working day in an organization that is to show something.
-pub(super) const TEST_RUNS_MIN: u32 = 8;
 
 /// Hours of the day in which people work.
 const WORKING_HOURS: std::ops::Range<u32> = 7..19;
@@ -41,15 +39,6 @@ const ACTIONS: [&str; 8] = [
     "comment.added",
     "report.exported",
 ];
-
-/// Whether noise may duplicate a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LineKind {
-    /// `test.executed`, which is recognized as a duplicate.
-    Test,
-    /// Any other event.
-    Other,
-}
 
 /// The events of one account, in order of time.
 pub(super) struct AccountStream {
@@ -78,7 +67,11 @@ impl AccountStream {
         // A separate random stream per account, so that more accounts do not change the others.
         let mut rng = ChaCha8Rng::seed_from_u64(load.seed);
         rng.set_stream(u64::from(number) + 1);
-        let (account, showcases) = world::build(load, number, &mut rng);
+        let mut account = world::build(load, number, &mut rng);
+        let showcases = match load.showcase && number == 0 {
+            true => showcase::prepare(&mut account.organizations),
+            false => Vec::new(),
+        };
         let seats =
             Seats { purchased: 0, organizations: vec![(0, 0); account.organizations.len()] };
         let mut stream = Self {

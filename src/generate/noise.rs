@@ -6,8 +6,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use super::account::LineKind;
-use super::{Line, Shares};
+use super::line::{Line, LineKind};
+use super::load::Shares;
 
 const MINUTE_MS: i64 = 60_000;
 

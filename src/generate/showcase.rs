@@ -5,7 +5,6 @@
 //! their plans begin anew some weeks before the end, and at its last midnight each quota is
 //! adjusted to what has been used by then.
 
-use super::account::TEST_RUNS_MIN;
 use super::wire::Happening;
 use super::world::Organization;
 use crate::core::calendar::{Zone, quota_month_of};
@@ -15,6 +14,9 @@ use crate::core::id::Id;
 /// How many days before the end the plans begin anew: the running month is then their third, the
 /// last with a grace, and about three weeks old.
 pub(super) const PLAN_DAYS: i32 = 80;
+
+/// `test.executed` events on a working day in an organization that is to show something.
+pub(super) const TEST_RUNS_MIN: u32 = 8;
 
 /// The organizations by position: id, and percent of the quota that is used before the last day,
 /// which adds up to some 15.

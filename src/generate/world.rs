@@ -3,8 +3,7 @@
 use rand::{RngExt as _, seq::IndexedRandom as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::showcase::{self, Showcase};
-use super::{Load, PLAN_AGE_DAYS_MAX};
+use super::load::{Load, PLAN_AGE_DAYS_MAX};
 use crate::core::calendar::{Day, Zone, day_of};
 use crate::core::id::Id;
 
@@ -134,8 +133,8 @@ const FAMILY_NAMES: [&str; 24] = [
     "Rossi", "Silva", "Tanaka", "Ueda", "Weiß", "Yılmaz",
 ];
 
-/// Builds account `number`, and what it is to show. All randomness comes from `rng`.
-pub(super) fn build(load: &Load, number: u32, rng: &mut ChaCha8Rng) -> (Account, Vec<Showcase>) {
+/// Builds account `number`. All randomness comes from `rng`.
+pub(super) fn build(load: &Load, number: u32, rng: &mut ChaCha8Rng) -> Account {
     let index = index(number);
     let zone: Zone =
         ZONES[index % ZONES.len()].parse().expect("all of them are in the IANA database");
@@ -149,18 +148,12 @@ pub(super) fn build(load: &Load, number: u32, rng: &mut ChaCha8Rng) -> (Account,
     let first_day = day_of(zone, load.from_ms);
     let days = day_of(zone, load.to_ms).0.saturating_sub(first_day.0).max(1);
     let span = Span { first_day, days };
-    let mut organizations: Vec<_> =
+    let organizations =
         (0..load.organizations).map(|number| organization(load, number, span, rng)).collect();
-    let showcases = match load.showcase && number == 0 {
-        true => showcase::prepare(&mut organizations),
-        false => Vec::new(),
-    };
     let users = (0..load.users)
         .map(|number| user(load, number, slug, index.is_multiple_of(2), span, rng))
         .collect();
-    let account =
-        Account { id, name, zone, writes_local_times: index % 3 == 1, organizations, users };
-    (account, showcases)
+    Account { id, name, zone, writes_local_times: index % 3 == 1, organizations, users }
 }
 
 /// The days to generate.

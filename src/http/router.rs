@@ -25,6 +25,7 @@ use crate::http::reports::{
     accounts, assignments, ingest, license_history, license_usage, organizations, quota,
     quota_overview, test_activity,
 };
+use crate::telemetry::http as telemetry;
 
 /// How long a browser may call the API before it asks again whether it may: the longest that any
 /// browser keeps to.
@@ -121,6 +122,7 @@ fn router_of(
     endpoints: impl IntoIterator<Item = Endpoint>,
     state: ApiState,
 ) -> Router {
+    telemetry::serves(self::endpoints().iter().map(|endpoint| endpoint.path));
     for endpoint in endpoints {
         let guard = from_fn_with_state((state.clone(), endpoint.access), guard);
         router = router.route(endpoint.path, endpoint.handler.route_layer(guard));

@@ -85,9 +85,6 @@ impl ApiState {
             split_accounts: Mutex::default(),
             feeding: OnceLock::new(),
         };
-        crate::telemetry::http::serves(
-            super::router::endpoints().iter().map(|endpoint| endpoint.path),
-        );
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -170,7 +170,7 @@ mod tests {
         let mut all: Vec<&str> = of_topics.copied().chain(OF_NO_ACCOUNT_REPORT).collect();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all, super::super::TABLES);
+        assert_eq!(all, crate::store::tables::TABLES);
     }
 
     #[test]

@@ -19,7 +19,9 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::error::{StoreError, Target};
+use super::server_version::{ServerVersion, VERSION_MIN};
 use super::settings;
+use super::tables::TABLES;
 use crate::config;
 
 /// How long a connection may take to open. Short, because a host that drops packets would else eat
@@ -31,33 +33,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// How long one statement of a migration may take: with a cluster it waits for every replica
 /// (ClickHouse's own limit for that is 180 s).
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(200);
-
-/// The oldest ClickHouse that seatmeter works with: the oldest release whose long-term support had
-/// not ended, and old enough to have recursive queries and the new analyzer.
-pub const VERSION_MIN: ServerVersion = ServerVersion { year: 25, month: 8 };
-
-/// A release of ClickHouse: year and month, as in 25.8.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ServerVersion {
-    /// Year of the release, without the century.
-    pub year: u32,
-    /// Month of the release.
-    pub month: u32,
-}
-
-impl ServerVersion {
-    /// Reads what `version()` answers, such as `26.7.2.1`.
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('.');
-        Some(Self { year: parts.next()?.parse().ok()?, month: parts.next()?.parse().ok()? })
-    }
-}
-
-impl fmt::Display for ServerVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.year, self.month)
-    }
-}
 
 /// The rollups in ClickHouse. Cheap to clone; clones share their connections.
 #[derive(Clone)]
@@ -188,7 +163,7 @@ impl Store {
     /// # Errors
     /// Where a table cannot be synced.
     pub async fn sync_replica(&self) -> Result<(), StoreError> {
-        for table in super::TABLES {
+        for table in TABLES {
             self.sync_table(table).await?;
         }
         Ok(())

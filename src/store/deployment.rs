@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::client::Store;
 use super::error::StoreError;
-use super::migrate::MigrateError;
+use super::migrate_error::MigrateError;
 use crate::core::id::UserKeySeed;
 
 /// The table.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::client::ServerVersion;
+use super::server_version::ServerVersion;
 
 /// Longest text of the server's that a message repeats, in characters.
 const SERVER_TEXT_CHARS_MAX: usize = 400;

@@ -17,6 +17,7 @@ mod error;
 mod license_history;
 mod load;
 mod migrate;
+mod migrate_error;
 mod progress;
 mod quota;
 mod reports;
@@ -26,8 +27,10 @@ mod row_binary;
 mod rows;
 mod schema;
 mod scope;
+mod server_version;
 mod settings;
 mod split_accounts;
+mod tables;
 mod test_activity;
 mod usage_views;
 mod write;
@@ -35,35 +38,17 @@ mod write;
 pub use account_directory::AccountDirectory;
 pub use account_versions::{AccountVersions, TopicVersion};
 pub use assigned::AssignedSeats;
-pub use client::{ServerVersion, Store, VERSION_MIN};
+pub use client::Store;
 pub use error::StoreError;
-pub use migrate::{MigrateError, MigrationReport};
+pub use migrate::MigrationReport;
+pub use migrate_error::MigrateError;
 pub use progress::{ProgressRow, StoredProgress, ZoneClaim};
 pub use reports_assignments::{AssignmentStream, AssignmentsHash};
 pub use schema::{DOCUMENTED_VIEWS, Migration, View, migrations, views};
 pub use scope::{Scope, Series, Who};
+pub use server_version::{ServerVersion, VERSION_MIN};
 pub use settings::PINNED;
 pub use split_accounts::{SplitAccount, SplitAccounts};
+pub use tables::TABLES;
 pub use usage_views::SeriesStream;
 pub use write::{TableWritten, Written};
-
-/// Every table that rollups, facts and progress are written to.
-pub const TABLES: [&str; 17] = [
-    "account_moves",
-    "account_progress",
-    "active_days",
-    "active_users_by_account_state",
-    "active_users_state",
-    "directory_state",
-    "license_facts",
-    "organizations_seen",
-    "plan_facts",
-    "quota_usage_state",
-    "rejected_event_facts",
-    "seat_facts",
-    "seat_intervals",
-    "source_progress",
-    "test_executions_state",
-    "zone_claims",
-    "zone_facts",
-];

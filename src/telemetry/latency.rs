@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use super::metrics::{LATENCY_HISTOGRAM as HISTOGRAM, LATENCY_SUMMARY as SUMMARY};
+use super::names::{LATENCY_HISTOGRAM as HISTOGRAM, LATENCY_SUMMARY as SUMMARY};
 
 /// How long one half of the window lasts: quantiles are over the last one to two of these.
 const HALF: Duration = Duration::from_secs(60);

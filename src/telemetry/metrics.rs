@@ -14,43 +14,17 @@ use metrics::{
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 use super::latency::Latencies;
+use super::names::{
+    ASSIGNED, BUILD_INFO, COMMIT_FAILURES, DATA_AGE, EVICTED, FLUSH_BYTES, FLUSH_ROWS,
+    FLUSH_SECONDS, HALTED, HELD_ENTRIES, KAFKA_TROUBLE, LAG, LOAD_SECONDS, LOADS, LOST_LOG_LINES,
+    LOST_OFFSETS, OUTCOMES, PENDING_ROWS, REBALANCES, RECORDS, REFUSED, REJECTS, REMEMBERED_IDS,
+    RETRIES, SEEKS, SPLIT_ACCOUNTS, TIMEZONES, WORKERS_FULL,
+};
+pub use super::seek_cause::SeekCause;
 use super::{process, series};
 use crate::core::calendar::RELEASE;
 use crate::core::event::RejectReason;
 use crate::core::rollup::Progress;
-
-pub(super) const RECORDS: &str = "seatmeter_records_total";
-pub(super) const REJECTS: &str = "seatmeter_rejected_records_total";
-pub(super) const LOST_OFFSETS: &str = "seatmeter_lost_offsets_total";
-const LAG: &str = "seatmeter_partition_lag_records";
-pub(super) const HALTED: &str = "seatmeter_halted_partitions";
-pub(super) const KAFKA_TROUBLE: &str = "seatmeter_kafka_trouble";
-pub(super) const ASSIGNED: &str = "seatmeter_assigned_partitions";
-pub(super) const REFUSED: &str = "seatmeter_refused_partitions";
-pub(super) const SPLIT_ACCOUNTS: &str = "seatmeter_split_accounts";
-pub(super) const FLUSH_ROWS: &str = "seatmeter_flush_rows_total";
-pub(super) const FLUSH_BYTES: &str = "seatmeter_flush_bytes_total";
-const FLUSH_SECONDS: &str = "seatmeter_flush_duration_seconds";
-const PENDING_ROWS: &str = "seatmeter_pending_rows";
-pub(super) const WORKERS_FULL: &str = "seatmeter_workers_not_reading";
-const HELD_ENTRIES: &str = "seatmeter_held_entries";
-const REMEMBERED_IDS: &str = "seatmeter_remembered_event_ids";
-pub(super) const EVICTED: &str = "seatmeter_evicted_entries_total";
-pub(super) const LOADS: &str = "seatmeter_loads_total";
-const LOAD_SECONDS: &str = "seatmeter_load_duration_seconds";
-pub(super) const RETRIES: &str = "seatmeter_retries_total";
-pub(super) const SEEKS: &str = "seatmeter_seeks_total";
-pub(super) const REBALANCES: &str = "seatmeter_rebalances_total";
-pub(super) const COMMIT_FAILURES: &str = "seatmeter_commit_failures_total";
-pub(super) const LOST_LOG_LINES: &str = "seatmeter_lost_log_lines_total";
-const TIMEZONES: &str = "seatmeter_timezones_info";
-pub(super) const LATENCY_SUMMARY: &str = "seatmeter_end_to_end_latency_seconds";
-pub(super) const LATENCY_HISTOGRAM: &str = "seatmeter_end_to_end_duration_seconds";
-const BUILD_INFO: &str = "seatmeter_build_info";
-pub(super) const DATA_AGE: &str = "seatmeter_data_age_seconds";
-
-/// What became of a record, as [`RECORDS`] labels it.
-pub(super) const OUTCOMES: [&str; 5] = ["accepted", "rejected", "duplicate", "skipped", "absent"];
 
 /// Upper bounds of the duration histograms, seconds.
 const DURATION_BOUNDS: [f64; 12] =
@@ -304,36 +278,6 @@ pub fn loaded(duration: Duration) {
 /// An attempt failed and is retried.
 pub fn retried(operation: &'static str) {
     counter!(RETRIES, "operation" => operation).increment(1);
-}
-
-/// Why a partition was sought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SeekCause {
-    /// The partition was just assigned.
-    Start,
-    /// Offsets seemed to be missing.
-    Gap,
-    /// No records came although there are some.
-    Stalled,
-    /// The worker was full, and has room again.
-    Paused,
-    /// The leader epoch changed: the last record is checked.
-    LeaderEpoch,
-}
-
-impl SeekCause {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Start, Self::Gap, Self::Stalled, Self::Paused, Self::LeaderEpoch];
-
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Gap => "gap",
-            Self::Stalled => "stalled",
-            Self::Paused => "paused",
-            Self::LeaderEpoch => "leader_epoch",
-        }
-    }
 }
 
 /// A partition was sought.

@@ -6,5 +6,7 @@ pub mod health;
 pub mod http;
 pub mod latency;
 pub mod metrics;
+mod names;
 mod process;
+mod seek_cause;
 mod series;

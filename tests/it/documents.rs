@@ -149,7 +149,7 @@ fn views_that_documents_name_exist() {
 
 #[test]
 fn metrics_and_log_lines_of_the_runbook_exist() {
-    let metrics = read("src/telemetry/metrics.rs");
+    let metrics = read("src/telemetry/names.rs");
     let runbook = read("config/runbook.md");
     let is_metric =
         |name: &&str| name.starts_with("seatmeter_") && !name.starts_with("seatmeter_internal");

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{Check, unless_empty};
+use super::check::{Check, unless_empty};
+use crate::config::options::{Auth, AuthMode, Jwt};
 use crate::config::raw::RawAuth;
-use crate::config::{Auth, AuthMode, Jwt};
 
 /// RFC 7518, section 3.2: a key of the size of the hash, or larger.
 pub(crate) const HS256_SECRET_BYTES_MIN: usize = 32;

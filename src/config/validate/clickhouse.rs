@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use url::Url;
 
-use super::{Check, unless_empty};
+use super::check::{Check, unless_empty};
+use crate::config::options::{ClickHouse, INTERNAL_SUFFIX};
 use crate::config::raw::RawClickHouse;
-use crate::config::{ClickHouse, INTERNAL_SUFFIX};
 
 impl Check<'_> {
     pub(super) fn clickhouse(&mut self, raw: RawClickHouse) -> ClickHouse {

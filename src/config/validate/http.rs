@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use url::Url;
 
-use super::Check;
-use crate::config::Http;
+use super::check::Check;
 use crate::config::listen::listen_address;
+use crate::config::options::Http;
 use crate::config::raw::RawHttp;
 
 impl Check<'_> {

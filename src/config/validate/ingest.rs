@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::Check;
-use crate::config::Ingest;
+use super::check::Check;
+use crate::config::options::Ingest;
 use crate::config::raw::RawIngest;
 
 /// Threads that `worker_threads = 0` means at most.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use figment::value::Dict;
 use secrecy::SecretString;
 
-use super::Check;
+use super::check::Check;
+use crate::config::options::Kafka;
 use crate::config::raw::RawKafka;
-use crate::config::{Kafka, properties, token};
+use crate::config::{properties, token};
 
 impl Check<'_> {
     pub(super) fn kafka(&mut self, raw: RawKafka) -> Kafka {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::Check;
+use super::check::Check;
 use crate::config::token::{AuthorizationServer, CA_FILE, CA_PEM, TokenSource, UnsecuredToken};
 
 impl Check<'_> {

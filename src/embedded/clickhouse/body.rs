@@ -8,7 +8,8 @@ use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::request::{Parsed, not_implemented, not_utf8};
+use super::refusals::{not_implemented, not_utf8};
+use super::request::Parsed;
 use super::statement::{self, HEAD_BYTES_MAX, Insert, Scan};
 use super::unpack::{Packing, Pieces, unpacked};
 use crate::embedded::libchdb::EngineError;

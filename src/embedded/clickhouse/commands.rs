@@ -2,7 +2,7 @@
 //! and what would end or block the engine itself.
 
 use super::access::DEFAULT_DATABASE;
-use super::guard::{Item, is, name_of};
+use super::items::{Item, is, name_of};
 use super::lexer::{Token, Tokens};
 use crate::embedded::libchdb::EngineError;
 

@@ -59,7 +59,7 @@ mod linux {
         RulesetError, RulesetStatus, path_beneath_rules,
     };
 
-    use super::{READ, not_confined};
+    use crate::embedded::clickhouse::confine::{READ, not_confined};
 
     /// The newest kind of access that is known here; an older kernel confines as far as it can.
     const KNOWN: ABI = ABI::V5;

@@ -1,6 +1,6 @@
 //! What a statement leaves behind in its session.
 
-use super::guard::{Item, is};
+use super::items::{Item, is};
 use super::lexer::{Token, Tokens};
 use super::statement::Kind;
 use crate::embedded::libchdb::EngineError;

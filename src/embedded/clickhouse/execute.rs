@@ -3,21 +3,19 @@
 //! Everything here blocks and is called from blocking threads. A connection per request costs 0.4
 //! ms and keeps requests apart, but for those of one session.
 
-use std::path::{Path, PathBuf};
-
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::access::DEFAULT_DATABASE;
 use super::effect::{Effect, reading_only};
 use super::encoding::Encoding;
+use super::engine::Engine;
 use super::framing::Framing;
-use super::place::{Place, base_settings};
+use super::place::Place;
 use super::request::Parsed;
 use super::sentinel::Sentinel;
 use super::sessions::Lease;
 use super::statement::Kind;
-use crate::embedded::libchdb::{Connection, EngineError, Library, Output, ResultStream, Summary};
+use crate::embedded::libchdb::{Connection, EngineError, Output, ResultStream, Summary};
 
 /// Chunks of a result that wait for a slow client, at most; each is about 65,000 rows.
 const CHUNKS_WAITING_MAX: usize = 2;
@@ -25,15 +23,6 @@ const CHUNKS_WAITING_MAX: usize = 2;
 /// The engine's refusal of a streaming SELECT for a statement of another kind, before it has run
 /// anything.
 const NOT_STREAMABLE: &str = "Streaming query is not supported";
-
-/// The engine on its data directory.
-#[derive(Clone, Debug)]
-pub(super) struct Engine {
-    library: Library,
-    data_dir: PathBuf,
-    /// The permissions of its user; see [`access`](super::access).
-    access_file: PathBuf,
-}
 
 /// A statement with its settings and parameters.
 pub(super) struct Job {
@@ -85,26 +74,6 @@ pub(super) enum Reply {
 }
 
 impl Engine {
-    pub(super) fn new(library: Library, data_dir: &Path, access_file: PathBuf) -> Engine {
-        Engine { library, data_dir: data_dir.to_owned(), access_file }
-    }
-
-    /// Opens a connection, and starts the engine with the first one.
-    pub(super) fn connect(&self) -> Result<Connection, EngineError> {
-        // If tables were loaded in the background, the first queries after a start would miss some
-        // of them.
-        let arguments = [
-            format!("--path={}", self.data_dir.display()),
-            format!("--config-file={}", self.access_file.display()),
-            format!("--database={DEFAULT_DATABASE}"),
-            "--async_load_databases=0".to_owned(),
-            "--async_load_system_database=0".to_owned(),
-        ];
-        let mut connection = self.library.connect(&arguments)?;
-        connection.query(base_settings().as_bytes(), "Null", &[])?;
-        Ok(connection)
-    }
-
     /// Runs a job and answers through `reply`; returns when the statement is over or its client has
     /// left.
     ///
@@ -125,20 +94,6 @@ impl Engine {
         // Only then is the session free, which the client's next request takes for granted.
         let left = place.leave(ending.is_success(), !only_reads);
         ending.tell(left);
-    }
-
-    /// Asks every running statement to stop, when the server stops.
-    pub(super) fn cancel_all(&self) -> Result<(), EngineError> {
-        self.connect()?.query(b"KILL QUERY WHERE 1 ASYNC", "Null", &[]).map(drop)
-    }
-
-    /// Asks the statement with that mark to stop, if it runs.
-    pub(super) fn cancel(&self, mark: &str) -> Result<(), EngineError> {
-        let statement = format!(
-            "KILL QUERY WHERE endsWith(Settings['log_comment'], {}) ASYNC",
-            quoted(mark, '\'')
-        );
-        self.connect()?.query(statement.as_bytes(), "Null", &[]).map(drop)
     }
 }
 
@@ -215,20 +170,6 @@ fn run_in(place: &mut Place, job: Job, sentinel: &Sentinel, reply: ReplySender) 
 
 fn encoded(output: Output, encoding: Encoding) -> Result<Output, EngineError> {
     Ok(Output { bytes: encoding.apply(output.bytes)?, ..output })
-}
-
-/// Quotes a name or a value of a statement.
-pub(super) fn quoted(text: &str, quote: char) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push(quote);
-    for character in text.chars() {
-        if character == quote || character == '\\' {
-            quoted.push('\\');
-        }
-        quoted.push(character);
-    }
-    quoted.push(quote);
-    quoted
 }
 
 fn insert(
@@ -316,16 +257,5 @@ impl Chunks<'_> {
         })?;
         chunk.bytes.drain(..header_bytes);
         self.encoding.apply(chunk.bytes).map(Some)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_values_are_quoted() {
-        assert_eq!(quoted("a`b", '`'), r"`a\`b`");
-        assert_eq!(quoted(r"it's \", '\''), r"'it\'s \\'");
     }
 }

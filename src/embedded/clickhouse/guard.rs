@@ -10,14 +10,15 @@
 //! [string](super::structure). Table functions and engines that are not known to be harmless are
 //! refused by their name, as the engine lists them.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::access::FIXED_SETTINGS;
 use super::commands::is_parallel_with;
-use super::execute::Engine;
+use super::engine::Engine;
 use super::harmless;
+use super::items::{Item, is, is_string, name_of};
 use super::lexer::{Token, Tokens};
+use super::refusals::external;
 use super::structure;
 use crate::embedded::libchdb::EngineError;
 
@@ -33,9 +34,6 @@ pub(super) struct Guard {
     /// Engines of tables and databases, in lower case.
     engines: BTreeSet<String>,
 }
-
-/// A token with its text.
-pub(super) type Item<'text> = (Token, &'text [u8]);
 
 impl Guard {
     /// Reads the lists of table functions and engines from the engine.
@@ -136,15 +134,6 @@ impl Guard {
     }
 }
 
-/// The refusal of a name that reaches outside.
-pub(super) fn external(what: &str) -> EngineError {
-    let text = format!(
-        "{what} reaches files, programs or other hosts, which is off: start the engine with \
-        --allow-external to allow it"
-    );
-    EngineError::new(497, "ACCESS_DENIED", &text)
-}
-
 /// Adds the way out to a refusal by the engine.
 pub(super) fn explained(mut error: EngineError) -> EngineError {
     let is_of_access = error.code == 497 || error.code == 452;
@@ -212,54 +201,6 @@ fn is_qualified(before: &[Item<'_>]) -> bool {
         Token::Quoted | Token::Close => true,
         _ => false,
     }
-}
-
-pub(super) fn is(item: &Item<'_>, word: &str) -> bool {
-    item.0 == Token::Word && item.1.eq_ignore_ascii_case(word.as_bytes())
-}
-
-pub(super) fn is_string(item: &Item<'_>) -> bool {
-    item.0 == Token::Quoted && item.1.first() == Some(&b'\'')
-}
-
-/// The name in a token, with quotes and escapes resolved.
-pub(super) fn name_of<'text>(item: &Item<'text>) -> Option<Cow<'text, str>> {
-    match (item.0, item.1.first()) {
-        (Token::Word, _) => Some(String::from_utf8_lossy(item.1)),
-        (Token::Quoted, Some(b'"' | b'`')) => Some(Cow::Owned(unquoted(item.1))),
-        _ => None,
-    }
-}
-
-/// Resolves quotes, doubled quotes, and escapes that can stand for a letter.
-fn unquoted(text: &[u8]) -> String {
-    let quote = text[0];
-    let mut bytes = text[1..text.len() - 1].iter().copied().peekable();
-    let mut name = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' => match bytes.next() {
-                Some(b'x') => {
-                    let digits: Vec<u8> = bytes.by_ref().take(2).collect();
-                    let digits = String::from_utf8_lossy(&digits).into_owned();
-                    name.extend(u8::from_str_radix(&digits, 16).ok());
-                }
-                // An escaped character that is not a letter of a name; its value does not matter.
-                Some(b'N') => {}
-                Some(b'0' | b'a' | b'b' | b'e' | b'f' | b'n' | b'r' | b't' | b'v') => {
-                    name.push(b' ')
-                }
-                Some(other) => name.push(other),
-                None => {}
-            },
-            _ if byte == quote => {
-                name.push(quote);
-                bytes.next_if_eq(&quote);
-            }
-            _ => name.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&name).into_owned()
 }
 
 #[cfg(test)]

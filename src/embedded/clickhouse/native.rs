@@ -5,8 +5,10 @@
 //! columns have to be told apart, by their [types](layout).
 
 mod layout;
+mod reader;
 
 use self::layout::Layout;
+use self::reader::Reader;
 use crate::embedded::libchdb::EngineError;
 
 /// The version since which a byte before a column's values says how they are written.
@@ -46,62 +48,6 @@ pub(super) fn for_version(blocks: &[u8], version: u64) -> Result<Vec<u8>, Engine
         }
     }
     Ok(written)
-}
-
-/// Steps through bytes of the engine.
-struct Reader<'bytes> {
-    bytes: &'bytes [u8],
-    at: usize,
-}
-
-impl<'bytes> Reader<'bytes> {
-    fn take(&mut self, length: usize) -> Result<&'bytes [u8], EngineError> {
-        let end = self.at.checked_add(length).ok_or_else(cut_off)?;
-        let taken = self.bytes.get(self.at..end).ok_or_else(cut_off)?;
-        self.at = end;
-        Ok(taken)
-    }
-
-    /// Steps over `count` values of `width` bytes.
-    fn skip(&mut self, count: usize, width: usize) -> Result<(), EngineError> {
-        self.take(count.checked_mul(width).ok_or_else(cut_off)?).map(drop)
-    }
-
-    fn byte(&mut self) -> Result<u8, EngineError> {
-        Ok(self.take(1)?[0])
-    }
-
-    fn u64(&mut self) -> Result<u64, EngineError> {
-        let bytes = self.take(8)?;
-        Ok(bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)))
-    }
-
-    /// A count that is written in eight bytes.
-    fn count(&mut self) -> Result<usize, EngineError> {
-        usize::try_from(self.u64()?).map_err(|_| cut_off())
-    }
-
-    /// A `VarUInt` (unsigned LEB128).
-    fn length(&mut self) -> Result<usize, EngineError> {
-        let mut value = 0_usize;
-        for shift in (0..usize::BITS).step_by(7) {
-            let byte = self.byte()?;
-            value |= usize::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(cut_off())
-    }
-
-    fn text(&mut self) -> Result<&'bytes [u8], EngineError> {
-        let length = self.length()?;
-        self.take(length)
-    }
-}
-
-fn cut_off() -> EngineError {
-    EngineError::new(1001, "STD_EXCEPTION", "A block of the engine is shorter than it says")
 }
 
 #[cfg(test)]

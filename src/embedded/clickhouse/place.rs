@@ -6,21 +6,11 @@
 
 use super::access::DEFAULT_DATABASE;
 use super::effect::Effect;
-use super::execute::{Engine, quoted};
+use super::engine::Engine;
 use super::request::Parsed;
 use super::sessions::{Kept, Lease};
+use super::settings::{BASE_SETTINGS, quoted, set};
 use crate::embedded::libchdb::{Connection, EngineError};
-
-/// Settings of every connection, before the request's own. INSERTs are acknowledged when they are
-/// written, times without a zone are UTC on any machine, the engine's extras beyond a server's SQL
-/// are off, and INSERTs fail (code 243) while 64 MiB of the disk are still free.
-pub(super) const BASE_SETTINGS: [(&str, &str); 5] = [
-    ("async_insert", "0"),
-    ("session_timezone", "UTC"),
-    ("implicit_select", "0"),
-    ("allow_introspection_functions", "0"),
-    ("min_free_disk_bytes_to_perform_insert", "67108864"),
-];
 
 /// The setting that holds a query's comment.
 const LOG_COMMENT: &str = "log_comment";
@@ -189,18 +179,6 @@ fn measure(kept: &mut Kept) -> Result<(), EngineError> {
     kept.set_table_bytes(bytes)
 }
 
-fn set(settings: &[(String, String)]) -> String {
-    let changes: Vec<String> =
-        settings.iter().map(|(name, value)| format!("{name} = {}", quoted(value, '\''))).collect();
-    format!("SET {}", changes.join(", "))
-}
-
-/// The settings of every connection, as one statement.
-pub(super) fn base_settings() -> String {
-    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    set(&BASE_SETTINGS.map(owned))
-}
-
 /// The statement that gives settings the values which they have now.
 fn settings_back(kept: &mut Kept, settings: &[(String, String)]) -> Result<String, EngineError> {
     if !kept.has_settings {
@@ -225,16 +203,4 @@ fn settings_back(kept: &mut Kept, settings: &[(String, String)]) -> Result<Strin
     );
     let output = kept.connection.query(sql.as_bytes(), "RawBLOB", &[])?;
     Ok(format!("SET {}", String::from_utf8_lossy(&output.bytes)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_are_set_by_one_statement() {
-        let settings = [("a".to_owned(), "it's".to_owned()), ("b".to_owned(), "1".to_owned())];
-        assert_eq!(set(&settings), r"SET a = 'it\'s', b = '1'");
-        assert!(base_settings().starts_with("SET async_insert = '0', session_timezone = 'UTC'"));
-    }
 }

@@ -9,9 +9,10 @@ use axum::http::{HeaderMap, Method};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::super::libchdb::EngineError;
+use super::refusals::{not_implemented, not_utf8};
 use super::sessions::{TIMEOUT_DEFAULT, TIMEOUT_MAX, Wanted};
 use super::unpack::{Content, Packing};
+use crate::embedded::libchdb::EngineError;
 
 /// Everything but the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -165,16 +166,6 @@ fn session_timeout(value: &str) -> Result<Duration, EngineError> {
 
 fn bad_value(name: &str, value: &str) -> EngineError {
     EngineError::new(36, "BAD_ARGUMENTS", &format!("{name} is no number: '{value}'"))
-}
-
-/// An unsupported feature, in ClickHouse's words.
-pub(super) fn not_implemented(what: &str) -> EngineError {
-    EngineError::new(48, "NOT_IMPLEMENTED", &format!("The embedded engine does not take {what}"))
-}
-
-/// Bytes that are not UTF-8; ClickHouse accepts any bytes, but no client here sends them.
-pub(super) fn not_utf8(what: &str) -> EngineError {
-    EngineError::new(36, "BAD_ARGUMENTS", &format!("{what} is not UTF-8"))
 }
 
 fn is_on(value: &str) -> bool {

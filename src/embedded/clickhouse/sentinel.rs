@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::execute::Engine;
+use super::engine::Engine;
 use crate::embedded::libchdb::{Connection, EngineError};
 
 /// How often failed writes of merges are checked.

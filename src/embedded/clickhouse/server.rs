@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::door::{Door, USER};
-use super::execute::Engine;
+use super::engine::Engine;
 use super::guard::Guard;
 use super::handler::{STATEMENTS_MAX, Server, answer_request, refuse_web_pages};
 use super::lock::DataDirLock;

@@ -2,8 +2,9 @@
 //! expressions, which the engine runs. The [guard](super::guard) looks through them, so the string
 //! has to stand in the statement as it is.
 
-use super::guard::{Item, external, is, is_string};
+use super::items::{Item, is, is_string};
 use super::lexer::Token;
+use super::refusals::external;
 use crate::embedded::libchdb::EngineError;
 
 /// The descriptions of columns, without quotes, that a call of a table function holds. `name` is in

@@ -15,7 +15,7 @@ use tokio::io::AsyncRead;
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::frames;
-use super::request::not_implemented;
+use super::refusals::not_implemented;
 use crate::embedded::libchdb::EngineError;
 
 /// Unpacked bytes that are handed on at once.

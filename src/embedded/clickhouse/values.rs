@@ -6,7 +6,8 @@
 //! (comments, other quotes, letters beyond ASCII, names from parameters) is refused, and so are
 //! tables, whose columns a string may [describe](super::structure).
 
-use super::guard::{EXTERNAL_FUNCTIONS, external};
+use super::guard::EXTERNAL_FUNCTIONS;
+use super::refusals::external;
 use crate::embedded::libchdb::EngineError;
 
 /// Longer words are not among the names searched for.

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use flate2::read::GzDecoder;
 use sha2::{Sha256, Sha512};
 
+use super::cache::cache_dir;
 use super::hash;
 use super::progress::Step;
 use super::staging::ensure_folder;
@@ -68,7 +69,7 @@ fn package(os: &str, arch: &str) -> Option<Package> {
 pub fn engine_library(override_file: Option<&Path>) -> Result<PathBuf> {
     let library = fetch_engine_library(override_file)?;
     if override_file.is_none() {
-        check_cached(&library, this_platform()?.library_sha256, &super::cache_dir()?)?;
+        check_cached(&library, this_platform()?.library_sha256, &cache_dir()?)?;
     }
     Ok(library)
 }
@@ -89,7 +90,7 @@ pub fn fetch_engine_library(override_file: Option<&Path>) -> Result<PathBuf> {
     }
     let package = this_platform()?;
     let name = format!("chdb-{VERSION}-{}-{}", std::env::consts::OS, std::env::consts::ARCH);
-    let folder = ensure_folder(&super::cache_dir()?, &name, |staging| fetch(package, staging))?;
+    let folder = ensure_folder(&cache_dir()?, &name, |staging| fetch(package, staging))?;
     Ok(folder.join(LIBRARY_FILE))
 }
 

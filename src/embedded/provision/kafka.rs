@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use sha2::Sha256;
 
+use super::cache::cache_dir;
 use super::hash;
 use super::progress::Step;
 use super::staging::ensure_folder;
@@ -48,7 +49,7 @@ const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
 /// Maven is missing or fails; a jar is not the pinned one, even if it was fetched before; another
 /// user may write to one; the cache folder cannot be written to.
 pub fn kafka_jars() -> Result<PathBuf> {
-    let cache = super::cache_dir()?;
+    let cache = cache_dir()?;
     let folder = ensure_folder(&cache, &format!("kafka-{VERSION}"), |staging| {
         let step = Step::start(&format!("fetching Apache Kafka {VERSION} (43 MB, once)"));
         let jars = copy_jars(staging)?;

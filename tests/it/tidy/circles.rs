@@ -94,6 +94,8 @@ mod tests {
     fn a_circle_is_found() {
         let a = ("src/a.rs", "use crate::b::{B, c::C};");
         check(&[a, ("src/b/mod.rs", "mod c;"), ("src/b/c.rs", "struct C;")], None);
+        let parent = ("src/b/mod.rs", "pub use c::C;");
+        check(&[parent, ("src/b/c.rs", "use super::{d::D};"), ("src/b/d.rs", "")], None);
         check(
             &[a, ("src/b/mod.rs", ""), ("src/b/c.rs", "fn c() { super::super::a::f(); }")],
             Some(&["src/a.rs", "src/b/c.rs", "src/a.rs"]),

@@ -144,7 +144,7 @@ fn collect_paths(tokens: TokenStream, prefix: &str, found: &mut BTreeSet<String>
                     group.delimiter() == Delimiter::Brace && path.ends_with("::");
                 let list_prefix = if is_list_of_paths { path.clone() } else { String::new() };
                 lists.push((group.stream(), list_prefix));
-                end(&mut path);
+                if is_list_of_paths { prefix.clone_into(&mut path) } else { end(&mut path) }
             }
             TokenTree::Punct(_) | TokenTree::Literal(_) => end(&mut path),
         }

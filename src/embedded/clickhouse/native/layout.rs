@@ -1,8 +1,8 @@
 //! How long the values of a column are in `FORMAT Native`, by its type.
 
-use super::{Reader, cut_off};
+use super::reader::{Reader, cut_off};
 use crate::embedded::clickhouse::lexer::{Token, Tokens};
-use crate::embedded::clickhouse::request::not_implemented;
+use crate::embedded::clickhouse::refusals::not_implemented;
 use crate::embedded::libchdb::EngineError;
 
 /// The lower byte of a dictionary's index type: 1, 2, 4 or 8 bytes.

@@ -1,0 +1,22 @@
+//! The tables that the worker writes to.
+
+/// Every table that rollups, facts and progress are written to.
+pub const TABLES: [&str; 17] = [
+    "account_moves",
+    "account_progress",
+    "active_days",
+    "active_users_by_account_state",
+    "active_users_state",
+    "directory_state",
+    "license_facts",
+    "organizations_seen",
+    "plan_facts",
+    "quota_usage_state",
+    "rejected_event_facts",
+    "seat_facts",
+    "seat_intervals",
+    "source_progress",
+    "test_executions_state",
+    "zone_claims",
+    "zone_facts",
+];

@@ -1,0 +1,35 @@
+//! The names of the metrics. They are part of the interface: dashboards and alerts are built on
+//! them.
+
+pub(super) const RECORDS: &str = "seatmeter_records_total";
+pub(super) const REJECTS: &str = "seatmeter_rejected_records_total";
+pub(super) const LOST_OFFSETS: &str = "seatmeter_lost_offsets_total";
+pub(super) const LAG: &str = "seatmeter_partition_lag_records";
+pub(super) const HALTED: &str = "seatmeter_halted_partitions";
+pub(super) const KAFKA_TROUBLE: &str = "seatmeter_kafka_trouble";
+pub(super) const ASSIGNED: &str = "seatmeter_assigned_partitions";
+pub(super) const REFUSED: &str = "seatmeter_refused_partitions";
+pub(super) const SPLIT_ACCOUNTS: &str = "seatmeter_split_accounts";
+pub(super) const FLUSH_ROWS: &str = "seatmeter_flush_rows_total";
+pub(super) const FLUSH_BYTES: &str = "seatmeter_flush_bytes_total";
+pub(super) const FLUSH_SECONDS: &str = "seatmeter_flush_duration_seconds";
+pub(super) const PENDING_ROWS: &str = "seatmeter_pending_rows";
+pub(super) const WORKERS_FULL: &str = "seatmeter_workers_not_reading";
+pub(super) const HELD_ENTRIES: &str = "seatmeter_held_entries";
+pub(super) const REMEMBERED_IDS: &str = "seatmeter_remembered_event_ids";
+pub(super) const EVICTED: &str = "seatmeter_evicted_entries_total";
+pub(super) const LOADS: &str = "seatmeter_loads_total";
+pub(super) const LOAD_SECONDS: &str = "seatmeter_load_duration_seconds";
+pub(super) const RETRIES: &str = "seatmeter_retries_total";
+pub(super) const SEEKS: &str = "seatmeter_seeks_total";
+pub(super) const REBALANCES: &str = "seatmeter_rebalances_total";
+pub(super) const COMMIT_FAILURES: &str = "seatmeter_commit_failures_total";
+pub(super) const LOST_LOG_LINES: &str = "seatmeter_lost_log_lines_total";
+pub(super) const TIMEZONES: &str = "seatmeter_timezones_info";
+pub(super) const LATENCY_SUMMARY: &str = "seatmeter_end_to_end_latency_seconds";
+pub(super) const LATENCY_HISTOGRAM: &str = "seatmeter_end_to_end_duration_seconds";
+pub(super) const BUILD_INFO: &str = "seatmeter_build_info";
+pub(super) const DATA_AGE: &str = "seatmeter_data_age_seconds";
+
+/// What became of a record, as [`RECORDS`] labels it.
+pub(super) const OUTCOMES: [&str; 5] = ["accepted", "rejected", "duplicate", "skipped", "absent"];
