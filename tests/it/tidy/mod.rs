@@ -234,6 +234,24 @@ fn no_files_of_the_program_form_a_circle() {
     }
 }
 
+/// Files beside a folder of their name that holds Rust files: the module's file belongs into it.
+fn files_beside_their_folder<'p>(paths: &[&'p str]) -> Vec<&'p str> {
+    let is_beside = |path: &&&str| {
+        let folder = path.strip_suffix(".rs").map(|stem| format!("{stem}/"));
+        folder.is_some_and(|folder| paths.iter().any(|other| other.starts_with(&folder)))
+    };
+    paths.iter().filter(is_beside).copied().collect()
+}
+
+#[test]
+fn a_module_of_several_files_has_a_folder_with_a_mod_rs() {
+    let examples = ["src/a/mod.rs", "src/a/b.rs", "src/a/b/c.rs", "src/ab.rs"];
+    assert_eq!(files_beside_their_folder(&examples), ["src/a/b.rs"]);
+    let sources = sources();
+    let paths: Vec<&str> = sources.iter().map(|source| source.path.as_str()).collect();
+    assert_eq!(files_beside_their_folder(&paths), Vec::<&str>::new(), "move it to mod.rs");
+}
+
 #[test]
 fn migrations_are_numbered_without_gaps() {
     let mut files = Vec::new();
