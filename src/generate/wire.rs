@@ -113,16 +113,11 @@ fn data(account: &Account, happening: Happening) -> (&'static str, &'static str,
             ("/licensing", "license.revoked", data)
         }
         Happening::Plan { kind, organization: number, plan, monthly_quota } => {
-            let event_type = match kind {
-                PlanKind::Started => "plan.started",
-                PlanKind::Upgraded => "plan.upgraded",
-                PlanKind::Adjusted => "plan.adjusted",
-            };
             let data = json!({
                 "account_id": account_id, "organization_id": wire(&organization(number).id),
                 "plan": plan, "monthly_quota": monthly_quota,
             });
-            ("/billing", event_type, data)
+            ("/billing", plan_event_type(kind), data)
         }
         Happening::AccountUpdated => {
             let data = json!({
@@ -134,18 +129,29 @@ fn data(account: &Account, happening: Happening) -> (&'static str, &'static str,
             ("/directory", "organization.updated", organization_data(account, organization(number)))
         }
         Happening::ProjectUpdated { organization: number, project } => {
-            let organization = organization(number);
-            let project = &organization.projects[index(project)];
-            let data = json!({
-                "account_id": account_id, "organization_id": wire(&organization.id),
-                "project_id": wire(&project.id), "name": project.name,
-            });
+            let data = project_data(account, organization(number), index(project));
             ("/directory", "project.updated", data)
         }
         Happening::UserUpdated { user: number } => {
             ("/directory", "user.updated", user_data(account, user(number)))
         }
     }
+}
+
+fn plan_event_type(kind: PlanKind) -> &'static str {
+    match kind {
+        PlanKind::Started => "plan.started",
+        PlanKind::Upgraded => "plan.upgraded",
+        PlanKind::Adjusted => "plan.adjusted",
+    }
+}
+
+fn project_data(account: &Account, organization: &Organization, project: usize) -> Value {
+    let project = &organization.projects[project];
+    json!({
+        "account_id": wire(&account.id), "organization_id": wire(&organization.id),
+        "project_id": wire(&project.id), "name": project.name,
+    })
 }
 
 fn organization_data(account: &Account, organization: &Organization) -> Value {

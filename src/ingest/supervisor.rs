@@ -88,26 +88,19 @@ impl Supervisor {
         let coordinator =
             common.coordinator(&workers, tails, crew.rows_abound).run(flush_inbox, deadline);
         let coordinator = tokio::spawn(beating(Arc::clone(&flushes), coordinator));
-        let Common { topic, kafka, .. } = &common;
         tasks.spawn(watch_tails(
             config.kafka.clone(),
             workers.clone(),
             tail_requests,
             stop.clone(),
         ));
-        tasks.spawn(watch_ends(topic.clone(), ends, Arc::clone(kafka), stop.clone()));
-        tasks.spawn(watch_split_accounts(
-            common.store.clone(),
-            config.kafka.topic.clone(),
-            Arc::clone(&common.health),
-            stop.clone(),
-        ));
+        common.watch(ends, &tasks, &stop);
         let heartbeat = Heartbeat::new("kafka-poll".to_owned());
         let mut heartbeats = crew.heartbeats;
         heartbeats.extend([flushes, Arc::clone(&heartbeat)]);
         let thread = ConsumerThread {
             client: Arc::clone(&common.client),
-            topic: topic.name.clone(),
+            topic: common.topic.name.clone(),
             group: config.kafka.group_id.clone(),
             inbox: consumer_inbox,
             coordinator: flush_requests.clone(),
@@ -283,6 +276,18 @@ impl<'a> Common<'a> {
             books: Books::default(),
             zone_release: RELEASE.into(),
         }
+    }
+
+    /// Starts the tasks that watch the ends of the log and look for split accounts.
+    fn watch(&self, ends: Arc<Ends>, tasks: &TaskTracker, stop: &CancellationToken) {
+        let kafka = Arc::clone(&self.kafka);
+        tasks.spawn(watch_ends(self.topic.clone(), ends, kafka, stop.clone()));
+        tasks.spawn(watch_split_accounts(
+            self.store.clone(),
+            self.config.kafka.topic.clone(),
+            Arc::clone(&self.health),
+            stop.clone(),
+        ));
     }
 
     fn starter(&self) -> Starter {

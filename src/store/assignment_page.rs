@@ -264,18 +264,7 @@ impl Store {
             self.rows_of(OPENED, account, &pairs),
             self.rows_of(NAMES, account, &users),
         )?;
-        let mut projects: Vec<(String, String)> = opened
-            .iter()
-            .filter(|row| !row.project_id.is_empty())
-            .map(|row| (row.organization_id.clone(), row.project_id.clone()))
-            .collect();
-        projects.sort_unstable();
-        projects.dedup();
-        let projects: Vec<ProjectRow> = self.rows_of(PROJECTS, account, &projects).await?;
-        let projects: HashMap<(String, String), String> = projects
-            .into_iter()
-            .map(|row| ((row.organization_id, row.project_id), row.name))
-            .collect();
+        let projects = self.project_names(account, &opened).await?;
         let names: HashMap<(String, String), String> =
             names.into_iter().map(|row| ((row.user_id, row.field), row.value)).collect();
         let name = |user: &str, field: &str| {
@@ -322,6 +311,23 @@ impl Store {
             }
         });
         Ok(described.collect())
+    }
+
+    /// The names of the projects that the rows name, by organization and id.
+    async fn project_names(
+        &self,
+        account: &str,
+        opened: &[OpenedRow],
+    ) -> Result<HashMap<(String, String), String>, StoreError> {
+        let mut projects: Vec<(String, String)> = opened
+            .iter()
+            .filter(|row| !row.project_id.is_empty())
+            .map(|row| (row.organization_id.clone(), row.project_id.clone()))
+            .collect();
+        projects.sort_unstable();
+        projects.dedup();
+        let names: Vec<ProjectRow> = self.rows_of(PROJECTS, account, &projects).await?;
+        Ok(names.into_iter().map(|row| ((row.organization_id, row.project_id), row.name)).collect())
     }
 
     /// The rows of these keys, asked for in as many requests as their size takes.

@@ -74,6 +74,12 @@ impl Check<'_> {
                 1_000..=3_600_000,
             ),
         };
+        self.ingest_intervals(raw, &ingest, session_timeout);
+        ingest
+    }
+
+    /// Refuses intervals that contradict each other.
+    fn ingest_intervals(&mut self, raw: &RawIngest, ingest: &Ingest, session_timeout: Duration) {
         let comparable =
             self.problems.iter().all(|problem| problem.key != "kafka.session_timeout_ms");
         if comparable && ingest.revoke_deadline >= session_timeout {
@@ -90,6 +96,5 @@ impl Check<'_> {
             );
             self.refuse_number("ingest.idle_flush_interval_ms", raw.idle_flush_interval_ms, &limit);
         }
-        ingest
     }
 }

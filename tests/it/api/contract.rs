@@ -172,52 +172,50 @@ fn every_parameter_that_is_described_is_taken() {
     }
 }
 
+/// Endpoints with queries that they are asked with.
+const QUERIES: [(&str, &[&str]); 10] = [
+    ("/v1/accounts", &["", "search=a&limit=1", "limit=0"]),
+    (
+        "/v1/accounts/{account_id}/licenses/history",
+        &[
+            "",
+            "from=2026-01-01&to=2026-12-31&interval=month",
+            "from=2026-02-02&to=2026-01-01",
+            "nonsense",
+        ],
+    ),
+    (
+        "/v1/accounts/{account_id}/licenses/usage",
+        &["", "group_by=organization&from=2026-01-01&to=2026-01-31&interval=week", "group_by=x"],
+    ),
+    (
+        "/v1/accounts/{account_id}/licenses/assignments",
+        &["", "limit=1", "status=all&sort=-email", "format=csv", "cursor=x"],
+    ),
+    ("/v1/accounts/{account_id}/organizations", &["", "x=1"]),
+    (
+        "/v1/accounts/{account_id}/quota",
+        &["", "limit=1", "as_of=2026-01-20T00:00:00Z", "format=csv", "status=all"],
+    ),
+    (
+        "/v1/accounts/{account_id}/organizations/{organization_id}/quota",
+        &["", "as_of=2020-01-01T00:00:00Z", "as_of=x"],
+    ),
+    (
+        "/v1/accounts/{account_id}/organizations/{organization_id}/quota/history",
+        &["", "format=csv", "as_of=2020-01-01T00:00:00Z"],
+    ),
+    (
+        "/v1/accounts/{account_id}/organizations/{organization_id}/test-activity",
+        &["", "from=2026-01-01&to=2026-01-31", "format=csv", "from=x"],
+    ),
+    ("/v1/ingest", &["", "x=1"]),
+];
+
 #[test]
 fn every_answer_is_what_the_document_says() {
     let document = document();
-    let queries: [(&str, &[&str]); 10] = [
-        ("/v1/accounts", &["", "search=a&limit=1", "limit=0"]),
-        (
-            "/v1/accounts/{account_id}/licenses/history",
-            &[
-                "",
-                "from=2026-01-01&to=2026-12-31&interval=month",
-                "from=2026-02-02&to=2026-01-01",
-                "nonsense",
-            ],
-        ),
-        (
-            "/v1/accounts/{account_id}/licenses/usage",
-            &[
-                "",
-                "group_by=organization&from=2026-01-01&to=2026-01-31&interval=week",
-                "group_by=x",
-            ],
-        ),
-        (
-            "/v1/accounts/{account_id}/licenses/assignments",
-            &["", "limit=1", "status=all&sort=-email", "format=csv", "cursor=x"],
-        ),
-        ("/v1/accounts/{account_id}/organizations", &["", "x=1"]),
-        (
-            "/v1/accounts/{account_id}/quota",
-            &["", "limit=1", "as_of=2026-01-20T00:00:00Z", "format=csv", "status=all"],
-        ),
-        (
-            "/v1/accounts/{account_id}/organizations/{organization_id}/quota",
-            &["", "as_of=2020-01-01T00:00:00Z", "as_of=x"],
-        ),
-        (
-            "/v1/accounts/{account_id}/organizations/{organization_id}/quota/history",
-            &["", "format=csv", "as_of=2020-01-01T00:00:00Z"],
-        ),
-        (
-            "/v1/accounts/{account_id}/organizations/{organization_id}/test-activity",
-            &["", "from=2026-01-01&to=2026-01-31", "format=csv", "from=x"],
-        ),
-        ("/v1/ingest", &["", "x=1"]),
-    ];
-    for (pattern, queries) in queries {
+    for (pattern, queries) in QUERIES {
         for organization in ["o", "p", "unheard-of"] {
             for account in ["a", "nobody"] {
                 let path = pattern

@@ -16,4 +16,6 @@ mod polling;
 mod quota;
 mod seats;
 pub(crate) mod support;
+mod token_access;
+mod tokens;
 mod usage;

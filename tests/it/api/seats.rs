@@ -161,9 +161,9 @@ fn a_late_revocation_cuts_the_last_use_or_takes_the_activation() {
     assert_eq!(history(&account, "2026-03-01T09:00:00Z", ""), [0, 1, 0]);
 }
 
-#[test]
-fn an_organization_covers_its_subtree_and_circles_end() {
-    let account = Account::counted(&[
+/// An account with a tree of organizations, circles, and organizations below them.
+fn with_circles() -> Account {
+    Account::counted(&[
         organization("top", None),
         organization("mid", Some("top")),
         organization("leaf", Some("mid")),
@@ -177,7 +177,12 @@ fn an_organization_covers_its_subtree_and_circles_end() {
         seat("license.assigned", "2026-03-01T08:00:00Z", "ring-1", "u"),
         seat("license.assigned", "2026-03-01T08:00:00Z", "hook", "u"),
         seat("license.assigned", "2026-03-01T08:00:00Z", "orphan", "u"),
-    ]);
+    ])
+}
+
+#[test]
+fn an_organization_covers_its_subtree_and_circles_end() {
+    let account = with_circles();
     let assigned = |organization| history(&account, "2026-03-02T00:00:00Z", organization)[1];
     assert_eq!(assigned(""), 5);
     assert_eq!([assigned("top"), assigned("mid"), assigned("leaf"), assigned("own")], [2, 1, 1, 0]);
@@ -210,7 +215,11 @@ fn an_organization_covers_its_subtree_and_circles_end() {
             "orphan < nobody: nobody / ORPHAN",
         ]
     );
+}
 
+#[test]
+fn series_cover_the_subtrees_of_direct_children() {
+    let account = with_circles();
     let series = |query: &str| -> Vec<(String, u64)> {
         let report = account.report(&format!(
             "/licenses/usage?group_by=organization&as_of=2026-03-02T00:00:00Z&from=2026-03-01&\

@@ -250,6 +250,22 @@ fn a_large_comparison_is_streamed_in_either_form() {
 
 /// Of a large account, active users of past days and assigned seats are kept between answers:
 /// whatever comes in, however late, an answer is that of an API that has kept nothing.
+/// Questions about 760 days: with 30 organizations enough to keep parts.
+fn usage_paths() -> Vec<String> {
+    ["", "&group_by=organization", "&organization_id=o2", "&organization_id=o7"]
+        .into_iter()
+        .flat_map(|of| {
+            ["day", "month", "year"].map(|interval| {
+                let from = if interval == "day" { "2024-03-01" } else { "2024-02-15" };
+                format!(
+                    "/v1/accounts/a/licenses/usage?from={from}&to=2026-03-30&interval={interval}\
+                     &as_of=2026-04-01T00:00:00Z{of}"
+                )
+            })
+        })
+        .collect()
+}
+
 #[test]
 fn what_is_kept_hides_nothing_that_was_counted_later() {
     let api = Api::open();
@@ -273,19 +289,7 @@ fn what_is_kept_hides_nothing_that_was_counted_later() {
             events.push(login(&time, (day + 7) % 30, &format!("text-{}", day % users)));
         }
     }
-    // 30 organizations by 760 days: enough to keep parts.
-    let paths = ["", "&group_by=organization", "&organization_id=o2", "&organization_id=o7"]
-        .into_iter()
-        .flat_map(|of| {
-            ["day", "month", "year"].map(|interval| {
-                let from = if interval == "day" { "2024-03-01" } else { "2024-02-15" };
-                format!(
-                    "/v1/accounts/a/licenses/usage?from={from}&to=2026-03-30&interval={interval}\
-                     &as_of=2026-04-01T00:00:00Z{of}"
-                )
-            })
-        });
-    let paths: Vec<String> = paths.collect();
+    let paths = usage_paths();
     let steps = [
         events,
         vec![login("2026-03-30T08:00:00Z", 7, "new today")],

@@ -135,20 +135,7 @@ pub(crate) fn acme(source: &Source, seed: UserKeySeed) -> LaneRows {
     rows.organizations = ["42", "43", "7"].map(|o| seen("acme", Some(o))).to_vec();
     rows.organizations.extend([seen("acme", None), seen("other", Some("42"))]);
     rows.account_progress = vec![counted(5)];
-    rows.directory = vec![
-        described(source, organization("42"), Field::Name, "Quality"),
-        described(source, organization("43"), Field::Name, "Mobile"),
-        described(source, organization("43"), Field::Parent, "42"),
-        described(source, Entity::User(id("1")), Field::Name, "Ann"),
-        described(source, Entity::User(id("1")), Field::Email, "ann@acme.example"),
-        described(source, Entity::User(id("u-ben")), Field::Name, "Ben"),
-        described(
-            source,
-            Entity::Project { organization: id("42"), project: id("p1") },
-            Field::Name,
-            "Checkout",
-        ),
-    ];
+    rows.directory = directory(source);
     rows.active_users = vec![
         active(Some("42"), 1, &["1", "u-ben"]),
         active(Some("43"), 1, &["1", "3"]),
@@ -205,6 +192,19 @@ pub(crate) fn acme(source: &Source, seed: UserKeySeed) -> LaneRows {
         rejected(5, b"{} ", RejectReason::MissingField, "id"),
     ];
     rows
+}
+
+fn directory(source: &Source) -> Vec<DirectoryEntry> {
+    let project = Entity::Project { organization: id("42"), project: id("p1") };
+    vec![
+        described(source, organization("42"), Field::Name, "Quality"),
+        described(source, organization("43"), Field::Name, "Mobile"),
+        described(source, organization("43"), Field::Parent, "42"),
+        described(source, Entity::User(id("1")), Field::Name, "Ann"),
+        described(source, Entity::User(id("1")), Field::Email, "ann@acme.example"),
+        described(source, Entity::User(id("u-ben")), Field::Name, "Ben"),
+        described(source, project, Field::Name, "Checkout"),
+    ]
 }
 
 /// Another partition counted the same organization, before the topic got more partitions.

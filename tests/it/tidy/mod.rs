@@ -9,10 +9,13 @@ use std::fs;
 use source::{Source, collect_files, root, sources};
 
 /// The most lines of a Rust file.
-const FILE_LINES_MAX: usize = 630;
+const FILE_LINES_MAX: usize = 500;
+
+/// Longer files from before the rule.
+const LONG_FILES: [&str; 1] = ["tests/it/dashboard/browser.rs"];
 
 /// The most lines of a function.
-const FUNCTION_LINES_MAX: usize = 80;
+const FUNCTION_LINES_MAX: usize = 70;
 
 /// The most characters of a line.
 const COLUMNS_MAX: usize = 100;
@@ -88,7 +91,7 @@ fn violations(source: &Source) -> Vec<String> {
     let mut violations = Vec::new();
     let mut violation = |text: String| violations.push(format!("{}: {text}", source.path));
     let lines = source.text.lines().count();
-    if lines > FILE_LINES_MAX {
+    if lines > FILE_LINES_MAX && !LONG_FILES.contains(&source.path.as_str()) {
         violation(format!("{lines} lines; {FILE_LINES_MAX} at most"));
     }
     for (number, line) in source.text.lines().enumerate() {
@@ -189,11 +192,11 @@ fn the_rules_bite() {
     check("tests/it/x.rs", "unsafe fn f() {}", &["unsafe outside the modules that speak to C"]);
     check("src/app/x.rs", "fn f() { todo!() }", &["todo is left over"]);
     check("src/later/x.rs", "", &["tidy does not know what later may use"]);
-    check("src/app/x.rs", &"\n".repeat(FILE_LINES_MAX), &["631 lines; 630 at most"]);
+    check("src/app/x.rs", &"\n".repeat(FILE_LINES_MAX), &["501 lines; 500 at most"]);
     let long = format!("// {}", "x".repeat(98));
     check("src/app/x.rs", &long, &["line 2 has more than 100 characters"]);
-    let lines = format!("struct S; impl S {{\nfn f() {{\n{}}}\n}}", "\n".repeat(79));
-    check("src/app/x.rs", &lines, &["f has 81 lines; 80 at most"]);
+    let lines = format!("struct S; impl S {{\nfn f() {{\n{}}}\n}}", "\n".repeat(69));
+    check("src/app/x.rs", &lines, &["f has 71 lines; 70 at most"]);
     let undocumented = violations(&Source::new("src/app/x.rs", "fn f() {}".to_owned()));
     assert_eq!(undocumented, ["src/app/x.rs: no module documentation"]);
 }
@@ -222,7 +225,7 @@ fn the_rules_let_the_rest_pass() {
     check("src/app/x.rs", &"\n".repeat(FILE_LINES_MAX - 1), &[]);
     check("src/app/x.rs", &format!("//! | {} |", "é".repeat(98)), &[]);
     check("src/app/x.rs", &format!("// {}", "é".repeat(97)), &[]);
-    check("src/app/x.rs", &format!("fn f() {{\n{}}}", "\n".repeat(78)), &[]);
+    check("src/app/x.rs", &format!("fn f() {{\n{}}}", "\n".repeat(68)), &[]);
 }
 
 #[test]

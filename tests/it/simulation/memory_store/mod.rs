@@ -194,12 +194,8 @@ impl MemoryStore {
             }
             Row::Rejected(source, row) => replace(&mut self.rejected, (source, row.offset), row),
             Row::Claim(source, release, claim) => {
-                let known = self
-                    .claims
-                    .entry(source)
-                    .or_default()
-                    .entry(release.name().into())
-                    .or_default();
+                let known = self.claims.entry(source).or_default();
+                let known = known.entry(release.name().into()).or_default();
                 *known = claim.max(*known);
             }
             Row::ActiveDay(source, account, day, upto) => {

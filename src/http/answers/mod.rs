@@ -7,8 +7,10 @@
 //! of the same [look](super::look) only: one to which something lies ahead, or whose filter goes by
 //! the instant. Whatever is kept is forgotten within a minute, so that a repair by hand shows.
 
-use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+mod making;
+mod report;
+
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -18,21 +20,21 @@ use chrono::Utc;
 use moka::Expiry;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
-use serde::Serialize;
 
+pub(super) use self::making::Making;
+use self::report::NeverStreamed;
+pub(super) use self::report::{Made, MadeOrTagged, Report, ReportKind, StreamableReport};
 use super::directory::{AGE_MAX, Directory, KnownAccount};
 use super::look::{Look, Looks};
 use super::places::{Place, Places};
 use super::reply::{self, Form};
-use super::usage_parts::{Basis, Dated, UsageParts};
-use crate::core::calendar::{Day, Zone, day_of};
+use super::usage_parts::UsageParts;
+use crate::core::calendar::{Day, day_of};
 use crate::core::topics::Topic;
 use crate::http::reply::problem::Problem;
-use crate::report::csv::Table;
 use crate::report::period::Pinned;
-use crate::report::tree::OrganizationTree;
 use crate::report::value;
-use crate::store::{AccountVersions, Scope, Store};
+use crate::store::Store;
 use crate::telemetry::http::{self as telemetry, AnsweredBy};
 
 /// Bytes of answers that are kept, at most.
@@ -41,161 +43,6 @@ const KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const KEPT_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What keeping an answer costs besides its texts, bytes, about.
 const KEPT_OVERHEAD_BYTES: usize = 512;
-/// The largest answer that is sent whole, bytes; larger ones are streamed or refused.
-const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
-
-/// A kind of report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum ReportKind {
-    History,
-    Usage,
-    Assignments,
-    Organizations,
-    Quota,
-    QuotaHistory,
-    QuotaOverview,
-    TestActivity,
-}
-
-impl ReportKind {
-    /// What it is made of. The directory, which knows the account's zone, is part of every report.
-    fn topics(self) -> &'static [Topic] {
-        use Topic::{Activity, Directory, Seats, Tests, Uses};
-        match self {
-            Self::History => &[Directory, Seats],
-            Self::Usage => &[Directory, Seats, Activity],
-            Self::Assignments => &[Directory, Seats, Uses],
-            Self::Organizations => &[Directory],
-            Self::Quota | Self::QuotaHistory | Self::QuotaOverview | Self::TestActivity => {
-                &[Directory, Tests]
-            }
-        }
-    }
-}
-
-/// A report as it is asked for, which is always sent whole. Its text in `Debug` names all that
-/// decides what is in it besides account, data and moment.
-pub(super) trait Report: std::fmt::Debug + Sync {
-    /// Which kind of report it is.
-    const KIND: ReportKind;
-
-    /// Whether it changes while its data does not.
-    fn pinned(&self) -> Pinned;
-
-    /// What it is sent as.
-    fn form(&self) -> Form {
-        Form::Json
-    }
-
-    /// Reads and assembles it.
-    fn make(&self, making: &Making<'_>) -> impl Future<Output = Result<Made, Problem>> + Send;
-}
-
-/// As [`Report`], of one that may be written as its rows come.
-pub(super) trait StreamableReport: std::fmt::Debug + Sync {
-    /// Which kind of report it is.
-    const KIND: ReportKind;
-
-    /// Whether it changes while its data does not.
-    fn pinned(&self) -> Pinned;
-
-    /// What it is sent as.
-    fn form(&self) -> Form {
-        Form::Json
-    }
-
-    /// Reads and assembles it, or reads its tag.
-    fn make(
-        &self,
-        making: &Making<'_>,
-    ) -> impl Future<Output = Result<MadeOrTagged, Problem>> + Send;
-}
-
-/// A report that was made: its bytes, without `data_through`.
-pub(super) struct Made(Vec<u8>);
-
-/// What was made of a report that may be written as its rows come.
-pub(super) enum MadeOrTagged {
-    /// The report.
-    Made(Made),
-    /// The tag of one that is to be written as its rows come.
-    Tagged(String),
-}
-
-impl Made {
-    /// A report as JSON.
-    pub(super) fn json(report: &impl Serialize) -> Result<Self, Problem> {
-        Ok(Self(reply::serialized(report)?))
-    }
-
-    /// A whole table as CSV.
-    pub(super) fn csv(mut table: Table) -> Self {
-        Self(table.take_bytes())
-    }
-
-    fn bytes(self) -> Result<Bytes, Problem> {
-        if self.0.len() > ANSWER_BYTES_MAX { Err(Problem::too_large()) } else { Ok(self.0.into()) }
-    }
-}
-
-/// A report that is being made. It holds one of the places for report queries.
-pub(super) struct Making<'a> {
-    pub(super) account: &'a str,
-    /// The account's zone of now.
-    pub(super) zone: Zone,
-    /// The instant that stands in for an `as_of` that was not given, milliseconds since 1970 UTC.
-    pub(super) now_ms: i64,
-    store: &'a Store,
-    known: &'a KnownAccount,
-    versions: &'a AccountVersions,
-    parts: &'a UsageParts,
-    /// When the oldest was read of what the report is made of, or before.
-    read_at: Mutex<Instant>,
-    _place: Place,
-}
-
-impl Making<'_> {
-    pub(super) fn store(&self) -> &Store {
-        self.store
-    }
-
-    /// Parts of the license usage that are kept.
-    pub(super) fn parts(&self) -> &UsageParts {
-        self.parts
-    }
-
-    /// What they are made from.
-    pub(super) fn basis(&self) -> Basis<'_> {
-        Basis {
-            store: self.store,
-            account: self.account,
-            versions: self.versions,
-            organizations: self.tree().ids().len(),
-        }
-    }
-
-    /// Takes figures into the report, which is as old as the oldest of them.
-    pub(super) fn take<T>(&self, (figures, read_at): Dated<T>) -> T {
-        let mut oldest = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
-        *oldest = read_at.min(*oldest);
-        figures
-    }
-
-    /// When the oldest was read of what the report is made of, or before.
-    fn read_at(&self) -> Instant {
-        *self.read_at.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The account's organizations.
-    pub(super) fn tree(&self) -> &OrganizationTree {
-        &self.known.tree
-    }
-
-    /// The organization with all below it, or the whole account.
-    pub(super) fn scope(&self, organization: Option<&str>) -> Scope<'_> {
-        organization.map_or(Scope::Account, |id| Scope::Organizations(self.tree().subtree(id)))
-    }
-}
 
 /// What comes of a question.
 pub(super) enum Answered {
@@ -510,30 +357,5 @@ impl Found<'_> {
         let Asked { known, look, now_ms, .. } = &self.asked;
         let today = day_of(known.zone, *now_ms);
         reply::whole(headers, form, today, &self.tag, bytes, look.data_through)
-    }
-}
-
-/// A report that is always sent whole, among those that may be streamed.
-struct NeverStreamed<'a, R>(&'a R);
-
-impl<R: std::fmt::Debug> std::fmt::Debug for NeverStreamed<'_, R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<R: Report> StreamableReport for NeverStreamed<'_, R> {
-    const KIND: ReportKind = R::KIND;
-
-    fn pinned(&self) -> Pinned {
-        self.0.pinned()
-    }
-
-    fn form(&self) -> Form {
-        self.0.form()
-    }
-
-    async fn make(&self, making: &Making<'_>) -> Result<MadeOrTagged, Problem> {
-        self.0.make(making).await.map(MadeOrTagged::Made)
     }
 }
