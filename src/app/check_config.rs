@@ -11,7 +11,7 @@ use super::runtime::within_runtime;
 use super::topic_sample;
 use super::topic_settings::{self, Finding};
 use crate::config::{self, Config, ConfigError};
-use crate::http::Auth;
+use crate::http::Authenticator;
 use crate::store::{MigrateError, Store, StoreError};
 
 /// Validate the configuration and print what is in effect, secrets masked
@@ -47,7 +47,7 @@ pub(super) fn run(
     }
     let config = load()?;
     // The files of public keys are read now, as the API would.
-    Auth::new(&config.auth)?;
+    Authenticator::new(&config.auth)?;
     written(std::io::stdout().lock().write_all(config.to_string().as_bytes()))?;
     if args.offline {
         return Ok(());
@@ -74,7 +74,7 @@ fn run_json(args: &Args, load: impl FnOnce() -> anyhow::Result<Config>) -> anyho
             return Err(error);
         }
     };
-    Auth::new(&config.auth)?;
+    Authenticator::new(&config.auth)?;
     let findings = if args.offline { Vec::new() } else { look(&config)? };
     let told: Vec<Value> = findings
         .iter()

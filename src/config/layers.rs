@@ -14,7 +14,7 @@ use figment::value::{Dict, Value};
 use figment::{Figment, Profile};
 
 use super::nearest::suggestion;
-use super::problem::{ConfigError, Problem};
+use super::problem::{ConfigError, ConfigProblem};
 use super::raw::Raw;
 
 /// The embedded defaults: every option.
@@ -32,7 +32,7 @@ const OTHER_VARIABLES: [&str; 3] =
 /// The merged document, and what was refused on the way.
 pub(super) struct Layers {
     pub(super) raw: Raw,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<ConfigProblem>,
     /// Sections that have a problem: what is missing there may look wrong.
     pub(super) faulty: BTreeSet<String>,
 }
@@ -49,7 +49,7 @@ pub(super) fn read(
     if let Some(path) = file {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Problem::new(&name, format!(": the configuration file cannot be read: {error}"))
+            ConfigProblem::new(&name, format!(": the configuration file cannot be read: {error}"))
         })?;
         let document: Dict =
             Figment::from(Toml::string(&text)).extract().map_err(|error| problems(&name, error))?;
@@ -67,7 +67,7 @@ pub(super) fn read(
 /// Keeps what the defaults know, and of the same type.
 struct Sieve<'a> {
     defaults: &'a Dict,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
     faulty: BTreeSet<String>,
 }
 
@@ -137,7 +137,7 @@ impl Sieve<'_> {
 
     fn refuse(&mut self, section: &str, key: String, message: String) {
         self.faulty.insert(section.to_owned());
-        self.problems.push(Problem::new(key, message));
+        self.problems.push(ConfigProblem::new(key, message));
     }
 }
 
@@ -270,14 +270,14 @@ fn problems(origin: &str, error: figment::Error) -> ConfigError {
     ConfigError { problems }
 }
 
-fn problem(origin: &str, error: &figment::Error) -> Problem {
+fn problem(origin: &str, error: &figment::Error) -> ConfigProblem {
     let key = error.path.join(".");
     let message = match &error.kind {
         Kind::Message(message) if key.is_empty() => format!(": {}", syntax_error(message)),
         _ => ": not of the form that config/seatmeter.toml shows".to_owned(),
     };
     let key = if key.is_empty() { origin.to_owned() } else { format!("{origin}: {key}") };
-    Problem::new(key, message)
+    ConfigProblem::new(key, message)
 }
 
 /// A TOML parser's message without the document lines that it quotes.

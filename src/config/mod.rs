@@ -21,7 +21,7 @@ use std::path::Path;
 
 pub use self::listen::listen_address;
 pub use self::options::{Auth, AuthMode, ClickHouse, Config, Http, Ingest, Jwt, Kafka, Log};
-pub use self::problem::{ConfigError, Problem};
+pub use self::problem::{ConfigError, ConfigProblem};
 pub use self::properties::is_secret as is_secret_property;
 pub use self::show::MASK;
 pub use self::token::{AuthorizationServer, TokenSource, UnsecuredToken};
@@ -48,9 +48,11 @@ pub fn load(
         Ok(config) if problems.is_empty() => Ok(config),
         Ok(_) => Err(ConfigError { problems }),
         Err(error) => {
-            let section = |problem: &Problem| problem.key.split('.').next().map(str::to_owned);
-            let is_sound =
-                |problem: &Problem| section(problem).is_none_or(|name| !faulty.contains(&name));
+            let section =
+                |problem: &ConfigProblem| problem.key.split('.').next().map(str::to_owned);
+            let is_sound = |problem: &ConfigProblem| {
+                section(problem).is_none_or(|name| !faulty.contains(&name))
+            };
             problems.extend(error.problems.into_iter().filter(is_sound));
             Err(ConfigError { problems })
         }

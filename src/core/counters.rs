@@ -9,7 +9,7 @@ use hashbrown::{Equivalent, HashMap};
 
 use super::calendar::Day;
 use super::id::{Id, IdRef};
-use super::quota::QuotaMonth;
+use super::quota::QuotaMonthKey;
 use super::rollup::ExecutionCount;
 
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +140,7 @@ impl From<&ProjectDayRef<'_>> for ProjectDay {
 /// Key of quota counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct QuotaDay {
-    pub month: QuotaMonth,
+    pub month: QuotaMonthKey,
     pub day: Day,
 }
 
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_record_that_the_stored_value_covers_is_not_counted_again() {
         let mut counters = Counters::default();
-        let key = QuotaDay { month: QuotaMonth { anchor_ms: 0, month: 1 }, day: Day(0) };
+        let key = QuotaDay { month: QuotaMonthKey { anchor_ms: 0, month: 1 }, day: Day(0) };
         counters.restore(key, 7, 5);
         counters.add(&key, 10, 4);
         assert_eq!(counters.take_changed(), []);

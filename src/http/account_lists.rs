@@ -66,7 +66,7 @@ impl AccountLists {
     pub(super) async fn of(
         &self,
         ids: Option<Vec<String>>,
-    ) -> Result<(Arc<AccountList>, Option<value::Instant>), Problem> {
+    ) -> Result<(Arc<AccountList>, Option<value::Timestamp>), Problem> {
         let look = self.looks.look_at_all().await?;
         let key = (ids, look.directory_version);
         let ids = key.0.clone();

@@ -40,7 +40,7 @@ pub enum Access {
 }
 
 /// How callers are known.
-pub struct Auth {
+pub struct Authenticator {
     mode: Mode,
 }
 
@@ -141,7 +141,7 @@ impl GrantClaim {
     }
 }
 
-impl Auth {
+impl Authenticator {
     /// Reads the configured keys.
     ///
     /// # Errors

@@ -11,14 +11,14 @@ const OWN_DESCRIPTORS: u64 = 128;
 
 /// Bounds of open connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bounds {
+pub(crate) struct ConnectionBounds {
     /// Of all peers.
     pub(super) all: usize,
     /// Of one peer: an IPv4 address, or an IPv6 network of 64 bits.
     pub(super) of_peer: usize,
 }
 
-impl Bounds {
+impl ConnectionBounds {
     /// The configured bounds, or fewer where the process may not open as many files. A single peer
     /// never takes all.
     pub(crate) fn new(connections_max: usize, connections_per_peer_max: usize) -> Self {
@@ -38,7 +38,7 @@ impl Bounds {
 /// The connections that are open. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Connections {
-    bounds: Bounds,
+    bounds: ConnectionBounds,
     open: Arc<Mutex<Open>>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Admitted {
 }
 
 impl Connections {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: ConnectionBounds) -> Self {
         Self { bounds, open: Arc::default() }
     }
 
@@ -109,15 +109,27 @@ mod tests {
 
     #[test]
     fn bounds_leave_descriptors_for_the_process() {
-        assert_eq!(Bounds::within(1_024, 512, u64::MAX), Bounds { all: 1_024, of_peer: 512 });
-        assert_eq!(Bounds::within(1_024, 512, 1_024), Bounds { all: 768, of_peer: 512 });
-        assert_eq!(Bounds::within(1_024, 512, 256), Bounds { all: 128, of_peer: 96 });
-        assert_eq!(Bounds::within(1_024, 512, 64), Bounds { all: 4, of_peer: 3 });
+        assert_eq!(
+            ConnectionBounds::within(1_024, 512, u64::MAX),
+            ConnectionBounds { all: 1_024, of_peer: 512 }
+        );
+        assert_eq!(
+            ConnectionBounds::within(1_024, 512, 1_024),
+            ConnectionBounds { all: 768, of_peer: 512 }
+        );
+        assert_eq!(
+            ConnectionBounds::within(1_024, 512, 256),
+            ConnectionBounds { all: 128, of_peer: 96 }
+        );
+        assert_eq!(
+            ConnectionBounds::within(1_024, 512, 64),
+            ConnectionBounds { all: 4, of_peer: 3 }
+        );
     }
 
     #[test]
     fn a_peer_has_its_share_and_connections_count_until_they_are_closed() {
-        let connections = Connections::new(Bounds { all: 3, of_peer: 2 });
+        let connections = Connections::new(ConnectionBounds { all: 3, of_peer: 2 });
         let admit = |address: &str| connections.admit(address.parse().unwrap());
         let first = admit("192.0.2.1").unwrap();
         let _second = admit("::ffff:192.0.2.1").unwrap();

@@ -25,7 +25,7 @@ pub(super) struct Look {
     /// By topic.
     pub(super) versions: AccountVersions,
     /// By when all was counted that the versions stand for.
-    pub(super) data_through: Option<value::Instant>,
+    pub(super) data_through: Option<value::Timestamp>,
 }
 
 /// How far all accounts had been counted at a moment.
@@ -35,7 +35,7 @@ pub(super) struct LookAtAll {
     /// Grows with each flush that changes the directory of any account.
     pub(super) directory_version: u64,
     /// By when all was counted that the version stands for.
-    pub(super) data_through: Option<value::Instant>,
+    pub(super) data_through: Option<value::Timestamp>,
 }
 
 /// The latest looks.
@@ -59,7 +59,7 @@ struct Seen {
     /// The latest look at all accounts.
     all: Option<LookAtAll>,
     /// When the progress was read, and what it told.
-    progress: Option<(Instant, Option<value::Instant>)>,
+    progress: Option<(Instant, Option<value::Timestamp>)>,
     /// The beginning of the latest look that failed, and why.
     failed: Option<(Instant, Problem)>,
 }
@@ -147,12 +147,12 @@ impl Looks {
     }
 
     /// By when all was counted, read no longer ago than a look may be old.
-    async fn progress_seen(&self, began: Instant) -> Result<Option<value::Instant>, Problem> {
+    async fn progress_seen(&self, began: Instant) -> Result<Option<value::Timestamp>, Problem> {
         let known = self.lock().progress.filter(|(read, _)| *read + self.age_max >= began);
         if let Some((_, data_through)) = known {
             return Ok(data_through);
         }
-        let data_through = self.store.flushed_through_ms(&self.topic).await?.map(value::Instant);
+        let data_through = self.store.flushed_through_ms(&self.topic).await?.map(value::Timestamp);
         self.lock().progress = Some((began, data_through));
         Ok(data_through)
     }

@@ -28,7 +28,7 @@ mod server;
 mod state;
 mod usage_parts;
 
-pub use auth::{Access, Auth};
+pub use auth::{Access, Authenticator};
 pub use openapi::document as openapi_document;
 pub use router::{Endpoint, endpoints, router};
 pub use server::{serve, serve_operations};

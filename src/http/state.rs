@@ -8,8 +8,8 @@ use tokio::sync::Mutex;
 
 use super::account_lists::AccountLists;
 use super::answers::Answers;
-use super::auth::Auth;
-use super::connections::Bounds;
+use super::auth::Authenticator;
+use super::connections::ConnectionBounds;
 use super::look::Looks;
 use super::places::Places;
 use crate::config::{AuthMode, Config};
@@ -34,11 +34,11 @@ struct Shared {
     answers: Answers,
     account_lists: AccountLists,
     topic: String,
-    auth: Auth,
+    auth: Authenticator,
     health: Arc<Health>,
     metrics: PrometheusHandle,
     hosts: Hosts,
-    connections: Bounds,
+    connections: ConnectionBounds,
     keep_alive_timeout: Duration,
     request_timeout: Duration,
     cors_origins: Vec<String>,
@@ -70,11 +70,11 @@ impl ApiState {
             answers: Answers::new(store.clone(), looks, reports, exports),
             store,
             topic: config.kafka.topic.clone(),
-            auth: Auth::new(&config.auth)?,
+            auth: Authenticator::new(&config.auth)?,
             health,
             metrics,
             hosts: hosts(config),
-            connections: Bounds::new(
+            connections: ConnectionBounds::new(
                 config.http.connections_max,
                 config.http.connections_per_peer_max,
             ),
@@ -110,7 +110,7 @@ impl ApiState {
         &self.shared.account_lists
     }
 
-    pub(super) fn auth(&self) -> &Auth {
+    pub(super) fn auth(&self) -> &Authenticator {
         &self.shared.auth
     }
 
@@ -138,7 +138,7 @@ impl ApiState {
         &self.shared.hosts
     }
 
-    pub(super) fn connections(&self) -> Bounds {
+    pub(super) fn connections(&self) -> ConnectionBounds {
         self.shared.connections
     }
 

@@ -211,7 +211,8 @@ fn scope(part: Option<&str>) -> String {
 
 /// An account that the caller may see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Account {
+#[schema(as = Account)]
+pub struct AccountEntry {
     /// The account.
     #[schema(example = "acme")]
     pub account_id: String,
@@ -229,7 +230,7 @@ pub struct Account {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AccountsReport {
     /// Ordered by name, then id.
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<AccountEntry>,
     /// How many accounts there are on all pages.
     #[schema(example = 1)]
     pub total: u64,
@@ -252,7 +253,7 @@ impl AccountsReport {
         let last = page.last().filter(|_| page.len() < rest.len());
         let next_cursor =
             last.map(|entry| cursor::seal(&scope(part), &serde_json::json!(Position::of(entry))));
-        let account = |entry: &&Entry| Account {
+        let account = |entry: &&Entry| AccountEntry {
             account_id: entry.id.clone(),
             name: entry.name.clone(),
             timezone: entry.zone.name(),

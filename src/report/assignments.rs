@@ -4,12 +4,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::csv::{Cell, Table};
-use super::cursor::{Position, SortValue};
+use super::cursor::{AssignmentPosition, SortValue};
 use super::period::{EVENT_TIME_MAX_MS, Pinned};
 use super::query::{BadParameter, Query};
 use super::search::search_key;
 use super::subject::Subject;
-use super::value::Instant;
+use super::value::Timestamp;
 use crate::core::calendar::Zone;
 
 /// How many rows a page has at most.
@@ -56,11 +56,11 @@ pub struct Bounds {
 
 /// A page of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct AssignmentPage {
     /// How many rows it has at most.
     pub limit: usize,
     /// Where the page before it ended.
-    pub after: Option<Position>,
+    pub after: Option<AssignmentPosition>,
 }
 
 /// Which seats are asked for.
@@ -131,18 +131,21 @@ impl AssignmentsRequest {
     }
 
     /// Takes the parameters of a request for a page of the account's rows.
-    pub fn parse_page(account: &str, mut query: Query) -> Result<(Self, Page), BadParameter> {
+    pub fn parse_page(
+        account: &str,
+        mut query: Query,
+    ) -> Result<(Self, AssignmentPage), BadParameter> {
         let request = Self::take(&mut query)?;
         let limit = query.take_number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
         let scope = request.scope(account);
         let after = query.take_parsed("cursor", |cursor| {
-            Position::decode(cursor, &scope)
+            AssignmentPosition::decode(cursor, &scope)
                 .filter(|position| request.sorts_by(&position.key))
                 .ok_or_else(|| "Not a next_cursor of this account and query.".to_owned())
         })?;
         query.finish()?;
         let limit = usize::try_from(limit).expect("a limit of at most 1000 fits");
-        Ok((request, Page { limit, after }))
+        Ok((request, AssignmentPage { limit, after }))
     }
 
     fn take(query: &mut Query) -> Result<Self, BadParameter> {
@@ -254,10 +257,10 @@ pub struct Assignment {
     #[schema(example = "Checkout", required = true)]
     pub project: Option<String>,
     /// When the seat was last assigned.
-    pub last_assignment: Instant,
+    pub last_assignment: Timestamp,
     /// The last activity while holding it.
     #[schema(required = true)]
-    pub last_active_use: Option<Instant>,
+    pub last_active_use: Option<Timestamp>,
     /// Whether the user was active while holding it.
     pub activated: bool,
     pub status: AssignmentStatus,
@@ -292,7 +295,7 @@ impl AssignmentsReport {
     pub fn assemble(
         account: &str,
         request: &AssignmentsRequest,
-        page: &Page,
+        page: &AssignmentPage,
         zone: Zone,
         mut rows: Vec<Assignment>,
         total: u64,
@@ -311,7 +314,7 @@ impl AssignmentsReport {
     }
 }
 
-fn position_of(row: &Assignment, key: SortKey) -> Position {
+fn position_of(row: &Assignment, key: SortKey) -> AssignmentPosition {
     let text = |text: &String| SortValue::text(text);
     let key = match key {
         SortKey::User => text(&row.user),
@@ -322,7 +325,11 @@ fn position_of(row: &Assignment, key: SortKey) -> Position {
             row.last_active_use.map_or(SortValue::Null, |time| SortValue::Time(time.0))
         }
     };
-    Position { key, user_id: row.user_id.clone(), organization_id: row.organization_id.clone() }
+    AssignmentPosition {
+        key,
+        user_id: row.user_id.clone(),
+        organization_id: row.organization_id.clone(),
+    }
 }
 
 /// An empty CSV of assignments, with its header.
@@ -356,7 +363,7 @@ pub fn cells(row: Assignment) -> [Cell; 7] {
 mod tests {
     use super::*;
 
-    fn page(raw: &str) -> Result<(AssignmentsRequest, Page), String> {
+    fn page(raw: &str) -> Result<(AssignmentsRequest, AssignmentPage), String> {
         Query::parse(Some(raw))
             .and_then(|query| AssignmentsRequest::parse_page("acme", query))
             .map_err(|fault| fault.parameter)
@@ -372,7 +379,7 @@ mod tests {
             organization: "=Acme".to_owned(),
             project_id: None,
             project: None,
-            last_assignment: Instant(0),
+            last_assignment: Timestamp(0),
             last_active_use: None,
             activated: false,
             status: AssignmentStatus::Active,
@@ -448,7 +455,7 @@ mod tests {
         let bounds = |raw: &str, now_ms| page(raw).unwrap().0.bounds(now_ms);
         let as_of = "as_of=2026-06-20T12:00:00Z";
         let found = bounds(&format!("inactive_days=30&held_days=1&{as_of}"), 0);
-        let text = |time_ms: Option<i64>| Instant(time_ms.unwrap()).to_string();
+        let text = |time_ms: Option<i64>| Timestamp(time_ms.unwrap()).to_string();
         assert_eq!(text(found.inactive_before_ms), "2026-05-21T12:00:00.000Z");
         assert_eq!(text(found.held_since_ms), "2026-06-19T12:00:00.000Z");
         let none = Bounds { inactive_before_ms: None, held_since_ms: None };

@@ -19,7 +19,7 @@ const CURSOR_BYTES_MAX: usize = 8 * 1024;
 
 /// Where a page ended: the last row's place in the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
+pub struct AssignmentPosition {
     /// The value that the rows are sorted by.
     pub key: SortValue,
     /// Breaks ties, first.
@@ -49,7 +49,7 @@ impl SortValue {
     }
 }
 
-impl Position {
+impl AssignmentPosition {
     /// The cursor. `scope` names the account and the query.
     pub fn encode(&self, scope: &str) -> String {
         let key = match &self.key {
@@ -117,8 +117,8 @@ fn checksum(scope: &str, payload: &[u8]) -> [u8; CHECKSUM_BYTES] {
 mod tests {
     use super::*;
 
-    fn position(key: SortValue) -> Position {
-        Position { key, user_id: "u\"1".to_owned(), organization_id: "é".to_owned() }
+    fn position(key: SortValue) -> AssignmentPosition {
+        AssignmentPosition { key, user_id: "u\"1".to_owned(), organization_id: "é".to_owned() }
     }
 
     #[test]
@@ -128,8 +128,8 @@ mod tests {
             [SortValue::Null, SortValue::text("=cmd"), long, SortValue::Time(1_772_356_353_123)]
         {
             let cursor = position(key.clone()).encode("a");
-            assert_eq!(Position::decode(&cursor, "a"), Some(position(key)));
-            assert_eq!(Position::decode(&cursor, "b"), None);
+            assert_eq!(AssignmentPosition::decode(&cursor, "a"), Some(position(key)));
+            assert_eq!(AssignmentPosition::decode(&cursor, "b"), None);
         }
     }
 
@@ -139,10 +139,10 @@ mod tests {
         let key = SortValue::text(&longest);
         assert_eq!(key, SortValue::Beginning(longest[..TEXT_BYTES_MAX].to_owned()));
         let ids = |bytes| "\"".repeat(bytes);
-        let position = Position { key, user_id: ids(128), organization_id: ids(64) };
+        let position = AssignmentPosition { key, user_id: ids(128), organization_id: ids(64) };
         let cursor = position.encode("a");
         assert!(cursor.len() < CURSOR_BYTES_MAX, "{}", cursor.len());
-        assert_eq!(Position::decode(&cursor, "a"), Some(position));
+        assert_eq!(AssignmentPosition::decode(&cursor, "a"), Some(position));
         assert_eq!(
             SortValue::text(&format!("a{}", "é".repeat(200))),
             SortValue::Beginning(format!("a{}", "é".repeat(127)))
@@ -156,13 +156,13 @@ mod tests {
             let mut changed = cursor.clone().into_bytes();
             changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
             assert_eq!(
-                Position::decode(std::str::from_utf8(&changed).unwrap(), "a"),
+                AssignmentPosition::decode(std::str::from_utf8(&changed).unwrap(), "a"),
                 None,
                 "byte {index}"
             );
         }
         for made_up in ["", "A", "!!!", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", &"A".repeat(100_000)] {
-            assert_eq!(Position::decode(made_up, "a"), None);
+            assert_eq!(AssignmentPosition::decode(made_up, "a"), None);
         }
     }
 }

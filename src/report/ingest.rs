@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::value::Instant;
+use super::value::Timestamp;
 use crate::core::calendar::RELEASE;
 use crate::core::rollup::Progress;
 
@@ -106,7 +106,7 @@ pub struct PartitionReport {
     pub counts: RecordCounts,
     /// ClickHouse's time of the partition's last completed flush; null before the first.
     #[schema(required = true)]
-    pub data_through: Option<Instant>,
+    pub data_through: Option<Timestamp>,
 }
 
 impl IngestReport {
@@ -138,7 +138,7 @@ impl IngestReport {
                         absent,
                         lag,
                     },
-                    data_through: partition.flushed_at_ms.map(Instant),
+                    data_through: partition.flushed_at_ms.map(Timestamp),
                 }
             })
             .collect();
@@ -175,7 +175,7 @@ impl IngestReport {
 
     /// When the partition was flushed whose last flush is oldest; `None` where one was not flushed
     /// at all.
-    pub fn data_through(&self) -> Option<Instant> {
+    pub fn data_through(&self) -> Option<Timestamp> {
         self.partitions.iter().map(|partition| partition.data_through).min().flatten()
     }
 }
@@ -245,7 +245,7 @@ mod tests {
         );
         assert_eq!(report.split_accounts, 2);
         assert_eq!(report.partitions[0].partition, 0);
-        assert_eq!(report.data_through(), Some(Instant(500)));
+        assert_eq!(report.data_through(), Some(Timestamp(500)));
         assert_eq!(IngestReport::assemble(Vec::new(), 0, Fed::Partly).data_through(), None);
 
         let unknown = PartitionProgress { high_watermark: None, ..partition(2, 5, 0, 900) };

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::csv::{Cell, Table};
 use super::period::{EVENT_TIME_MAX_MS, Period, PeriodRequest, Slice};
 use super::query::{BadParameter, Query};
-use super::subject::{Range, Subject};
+use super::subject::{ReportRange, Subject};
 use super::value::Date;
 use crate::core::calendar::{Zone, day_start};
 
@@ -57,7 +57,7 @@ pub struct HistoryReport {
     #[serde(flatten)]
     pub subject: Subject,
     #[serde(flatten)]
-    pub range: Range,
+    pub range: ReportRange,
     /// One point per bucket that has begun, in order.
     pub points: Vec<HistoryPoint>,
 }
@@ -133,7 +133,7 @@ impl HistoryReport {
         });
         Self {
             subject: Subject::new(account, request.organization.as_deref(), zone),
-            range: Range::of(period),
+            range: ReportRange::of(period),
             points: points.collect(),
         }
     }

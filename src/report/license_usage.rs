@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::csv::{Cell, Table};
 use super::period::{DayRanges, Period, PeriodRequest};
 use super::query::{BadParameter, Query};
-use super::subject::{Range, Subject};
+use super::subject::{ReportRange, Subject};
 use super::tree::OrganizationTree;
 use super::value::{Date, Hundredths};
 use crate::core::calendar::{Day, Zone};
@@ -60,7 +60,7 @@ impl UsageRequest {
 
 /// Active users of consecutive days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ActiveUsers {
+pub struct ActiveUserCounts {
     /// The first of the days, as [`DayRanges`] named it.
     pub first_day: Day,
     /// Distinct users over all of them.
@@ -79,7 +79,7 @@ pub struct PeriodUsers {
     /// Distinct users over all days.
     pub distinct: u64,
     /// By bucket, in any order; those without any may be missing.
-    pub buckets: Vec<ActiveUsers>,
+    pub buckets: Vec<ActiveUserCounts>,
 }
 
 /// What one line of the usage report is made of.
@@ -97,7 +97,7 @@ pub struct UsageReport {
     #[serde(flatten)]
     pub subject: Subject,
     #[serde(flatten)]
-    pub range: Range,
+    pub range: ReportRange,
     /// The whole of the range.
     pub summary: UsageSummary,
     /// One point per bucket that has begun, in order.
@@ -110,7 +110,7 @@ pub struct UsageByOrganizationReport {
     #[serde(flatten)]
     pub subject: Subject,
     #[serde(flatten)]
-    pub range: Range,
+    pub range: ReportRange,
     /// One series per direct child of the chosen organization (per top-level organization if none
     /// is chosen), ordered by id.
     pub series: Vec<UsageSeries>,
@@ -192,7 +192,7 @@ impl UsageReport {
     ) -> Self {
         Self {
             subject: Subject::new(account, request.organization.as_deref(), zone),
-            range: Range::of(period),
+            range: ReportRange::of(period),
             summary: UsageSummary::assemble(period, rows),
             points: usage_points(period, rows),
         }
@@ -226,7 +226,7 @@ impl UsageByOrganizationReport {
         });
         Self {
             subject: Subject::new(account, request.organization.as_deref(), zone),
-            range: Range::of(period),
+            range: ReportRange::of(period),
             series: series.collect(),
         }
     }
@@ -312,7 +312,7 @@ pub fn fits_memory(children: usize, period: &Period) -> bool {
 
 fn usage_points(period: &Period, rows: &UsageRows) -> Vec<UsagePoint> {
     let assigned: HashMap<i64, u64> = rows.assigned.iter().copied().collect();
-    let active: HashMap<Day, &ActiveUsers> =
+    let active: HashMap<Day, &ActiveUserCounts> =
         rows.users.buckets.iter().map(|row| (row.first_day, row)).collect();
     let points = period.slices.iter().map(|slice| {
         let users = slice.stored_start().and_then(|first_day| active.get(&first_day));
@@ -334,14 +334,14 @@ fn usage_points(period: &Period, rows: &UsageRows) -> Vec<UsagePoint> {
 
 /// What the store is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedUsage {
     /// Instants, milliseconds since 1970 UTC, ascending; never empty.
     pub edges_ms: Vec<i64>,
     /// Days; `None` where no event can lie in any bucket.
     pub days: Option<DayRanges>,
 }
 
-impl Wanted {
+impl WantedUsage {
     /// What the period's buckets and its summary need.
     pub fn by(period: &Period) -> Self {
         let mut edges_ms = period.edges_ms();
@@ -397,7 +397,7 @@ mod tests {
             let users =
                 || within(first_day, last_day).map(|(day, users)| (*day, users.len() as u64));
             let peak_daily = users().map(|(_, count)| count).max()?;
-            Some(ActiveUsers {
+            Some(ActiveUserCounts {
                 first_day,
                 active_users: distinct(within(first_day, last_day)),
                 peak_daily,
@@ -429,7 +429,7 @@ mod tests {
             let period = resolve(&format!(
                 "from={from}&to={to}&interval={interval}&as_of={as_of}T12:00:00Z"
             ));
-            let wanted = Wanted::by(&period);
+            let wanted = WantedUsage::by(&period);
             let edge_ms = day_start(Zone::UTC, to.plus_days(1))
                 .min(day_start(Zone::UTC, as_of) + 12 * 3_600_000);
             prop_assert_eq!(wanted.edges_ms.last(), Some(&edge_ms));

@@ -10,7 +10,8 @@ use crate::core::calendar::Zone;
 
 /// One organization; also the form in which the store gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Organization {
+#[schema(as = Organization)]
+pub struct OrganizationEntry {
     /// The organization.
     #[schema(example = "42")]
     pub organization_id: String,
@@ -31,7 +32,7 @@ pub struct OrganizationsReport {
     #[serde(flatten)]
     pub subject: Subject,
     /// Ordered by path, then id.
-    pub organizations: Vec<Organization>,
+    pub organizations: Vec<OrganizationEntry>,
 }
 
 /// Which organizations of an account a caller may see.
@@ -51,7 +52,7 @@ impl OrganizationsReport {
         account: &str,
         zone: Zone,
         visible: &Visible,
-        mut organizations: Vec<Organization>,
+        mut organizations: Vec<OrganizationEntry>,
     ) -> Self {
         if let Visible::Only(ids) = visible {
             organizations.retain(|organization| ids.contains(&organization.organization_id));
@@ -69,16 +70,17 @@ impl OrganizationsReport {
 
 /// The path of each organization through these alone. Like every path it ends where the tree would
 /// repeat itself.
-fn visible_paths(organizations: &[Organization]) -> Vec<String> {
-    let known: HashMap<&str, &Organization> = organizations
+fn visible_paths(organizations: &[OrganizationEntry]) -> Vec<String> {
+    let known: HashMap<&str, &OrganizationEntry> = organizations
         .iter()
         .map(|organization| (organization.organization_id.as_str(), organization))
         .collect();
-    let path = |organization: &Organization| {
+    let path = |organization: &OrganizationEntry| {
         let mut names = vec![organization.name.as_str()];
         let mut seen = HashSet::from([organization.organization_id.as_str()]);
-        let above =
-            |organization: &Organization| known.get(organization.parent_id.as_deref()?).copied();
+        let above = |organization: &OrganizationEntry| {
+            known.get(organization.parent_id.as_deref()?).copied()
+        };
         let mut next = above(organization);
         while let Some(parent) = next.filter(|parent| seen.insert(&parent.organization_id)) {
             names.push(&parent.name);
@@ -94,8 +96,8 @@ fn visible_paths(organizations: &[Organization]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn organization(id: &str, parent: Option<&str>, path: &str) -> Organization {
-        Organization {
+    fn organization(id: &str, parent: Option<&str>, path: &str) -> OrganizationEntry {
+        OrganizationEntry {
             organization_id: id.to_owned(),
             name: id.to_uppercase(),
             parent_id: parent.map(str::to_owned),

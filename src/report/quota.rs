@@ -10,7 +10,7 @@ use super::pace::{Course, Pace};
 use super::period::Pinned;
 use super::query::{BadParameter, Query};
 use super::subject::Subject;
-use super::value::{Hundredths, Instant};
+use super::value::{Hundredths, Timestamp};
 use super::window::{GRACE_MONTHS, PlanRecord, Plans, Window, grace_until_ms};
 use crate::core::calendar::{Zone, day_of};
 
@@ -127,9 +127,9 @@ pub struct QuotaMonth {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct QuotaWindow {
     /// Its first instant.
-    pub start: Instant,
+    pub start: Timestamp,
     /// The first instant after it.
-    pub end: Instant,
+    pub end: Timestamp,
     /// Its number from the anchor on, 1 = first.
     #[schema(minimum = 1, example = 2)]
     pub month: u32,
@@ -144,7 +144,7 @@ pub struct Grace {
     /// Whether this is one of the first three months.
     pub active: bool,
     /// The local midnight that ends the third month if nothing cuts it.
-    pub until: Instant,
+    pub until: Timestamp,
 }
 
 /// How far the quota is used.
@@ -183,8 +183,8 @@ impl QuotaMonth {
         Self {
             plan: window.terms.plan.clone(),
             window: QuotaWindow {
-                start: Instant(window.start_ms),
-                end: Instant(window.end_ms),
+                start: Timestamp(window.start_ms),
+                end: Timestamp(window.end_ms),
                 month: window.month,
             },
             monthly_quota: quota,
@@ -198,7 +198,7 @@ impl QuotaMonth {
             grace: Grace {
                 percent: GRACE_PERCENT,
                 active: grace_active,
-                until: Instant(grace_until_ms(zone, window.anchor_ms)),
+                until: Timestamp(grace_until_ms(zone, window.anchor_ms)),
             },
         }
     }

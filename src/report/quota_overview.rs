@@ -35,17 +35,17 @@ pub struct QuotaOverviewRequest {
 
 /// A page of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct QuotaPage {
     /// How many rows it has at most.
     pub limit: usize,
     /// Where the page before it ended.
-    pub after: Option<Position>,
+    pub after: Option<QuotaPosition>,
 }
 
 /// Where a page ended: what the last row is ranked by, but for the path, which its organization has
 /// at any time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
+pub struct QuotaPosition {
     used: u64,
     monthly_quota: Option<u64>,
     organization_id: String,
@@ -65,18 +65,18 @@ impl QuotaOverviewRequest {
     }
 
     /// Takes the parameters of a request for a page of the account's rows.
-    pub fn parse_page(account: &str, mut query: Query) -> Result<(Self, Page), BadParameter> {
+    pub fn parse_page(account: &str, mut query: Query) -> Result<(Self, QuotaPage), BadParameter> {
         let request = Self::take(&mut query)?;
         let limit = query.take_number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
         let scope = request.scope(account);
         let after = query.take_parsed("cursor", |cursor| {
             let (used, monthly_quota, organization_id) = unseal(&scope, cursor)
                 .ok_or_else(|| "Not a next_cursor of this account and query.".to_owned())?;
-            Ok(Position { used, monthly_quota, organization_id })
+            Ok(QuotaPosition { used, monthly_quota, organization_id })
         })?;
         query.finish()?;
         let limit = usize::try_from(limit).expect("a limit of at most 1000 fits");
-        Ok((request, Page { limit, after }))
+        Ok((request, QuotaPage { limit, after }))
     }
 
     fn take(query: &mut Query) -> Result<Self, BadParameter> {
@@ -109,13 +109,13 @@ impl QuotaOverviewRequest {
 }
 
 /// The organizations of an account, as a caller may see them.
-pub struct Organizations<'a> {
+pub struct VisibleTree<'a> {
     tree: &'a OrganizationTree,
     /// Those of the caller; `None` where all are.
     own: Option<&'a BTreeSet<String>>,
 }
 
-impl<'a> Organizations<'a> {
+impl<'a> VisibleTree<'a> {
     /// The organizations of the tree, of which a caller sees these alone, or all.
     pub fn new(tree: &'a OrganizationTree, own: Option<&'a BTreeSet<String>>) -> Self {
         Self { tree, own }
@@ -205,7 +205,7 @@ impl QuotaOverview {
     /// Ranks the organizations that have a plan at the instant, milliseconds since 1970 UTC.
     pub fn rank(
         request: &QuotaOverviewRequest,
-        organizations: &Organizations<'_>,
+        organizations: &VisibleTree<'_>,
         zone: Zone,
         as_of_ms: i64,
         facts: HashMap<String, QuotaFacts>,
@@ -234,7 +234,7 @@ impl QuotaOverview {
         self,
         account: &str,
         request: &QuotaOverviewRequest,
-        page: &Page,
+        page: &QuotaPage,
     ) -> QuotaOverviewReport {
         let total = self.rows.len();
         let start = page.after.as_ref().map_or(0, |after| {
@@ -362,7 +362,7 @@ mod tests {
         QuotaFacts { records: vec![record], used: vec![used], week_tests: 7 }
     }
 
-    fn request(raw: &str) -> (QuotaOverviewRequest, Page) {
+    fn request(raw: &str) -> (QuotaOverviewRequest, QuotaPage) {
         let query = Query::parse(Some(raw)).unwrap();
         QuotaOverviewRequest::parse_page("acme", query).unwrap()
     }
@@ -375,7 +375,7 @@ mod tests {
         let (request, page) = request(raw);
         let tree = tree();
         let own = own.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect());
-        let organizations = Organizations::new(&tree, own.as_ref());
+        let organizations = VisibleTree::new(&tree, own.as_ref());
         let facts = known.iter().map(|(id, facts)| ((*id).to_owned(), facts.clone())).collect();
         QuotaOverview::rank(&request, &organizations, Zone::UTC, AS_OF_MS, facts)
             .page("acme", &request, &page)

@@ -5,7 +5,7 @@ use super::license_history::SeatCounts;
 
 /// A seat, from its assignment to the next assignment or revocation; milliseconds since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeatInterval {
+pub struct SeatHolding {
     /// When it was assigned.
     pub start_ms: i64,
     /// When it ended.
@@ -19,7 +19,7 @@ pub struct SeatInterval {
 pub struct SeatRecords {
     /// Seats that start, are activated or end at or after the first instant, in any order. Those
     /// that start at or after the last one, or end before the first, change nothing.
-    pub changing: Vec<SeatInterval>,
+    pub changing: Vec<SeatHolding>,
     /// Other seats that are open at all instants.
     pub steady: u64,
     /// Those of them that are activated at all instants; the rest are at none.
@@ -167,8 +167,8 @@ mod tests {
     /// Times of the tests; all instants among them can be looked at one by one.
     const TIMES: std::ops::Range<i64> = 0..24;
 
-    fn interval() -> impl Strategy<Value = SeatInterval> {
-        (TIMES, 0..12_i64, 0..12_i64).prop_map(|(start_ms, length, use_after)| SeatInterval {
+    fn interval() -> impl Strategy<Value = SeatHolding> {
+        (TIMES, 0..12_i64, 0..12_i64).prop_map(|(start_ms, length, use_after)| SeatHolding {
             start_ms,
             end_ms: start_ms + length,
             activated_ms: start_ms + use_after,
@@ -179,13 +179,13 @@ mod tests {
         purchases.iter().rfind(|purchase| purchase.0 < instant).map_or(0, |purchase| purchase.1)
     }
 
-    fn open_at(intervals: &[SeatInterval], instant: i64) -> u64 {
-        let is_open = |i: &&SeatInterval| i.start_ms < instant && instant <= i.end_ms;
+    fn open_at(intervals: &[SeatHolding], instant: i64) -> u64 {
+        let is_open = |i: &&SeatHolding| i.start_ms < instant && instant <= i.end_ms;
         intervals.iter().filter(is_open).count() as u64
     }
 
-    fn activated_count(intervals: &[SeatInterval], instant: i64) -> u64 {
-        let is_activated = |i: &&SeatInterval| {
+    fn activated_count(intervals: &[SeatHolding], instant: i64) -> u64 {
+        let is_activated = |i: &&SeatHolding| {
             i.activated_ms < i.end_ms && i.activated_ms < instant && instant <= i.end_ms
         };
         intervals.iter().filter(is_activated).count() as u64
@@ -194,7 +194,7 @@ mod tests {
     /// Looks at every instant.
     fn naive(
         instants: &[i64],
-        intervals: &[SeatInterval],
+        intervals: &[SeatHolding],
         purchases: &[(i64, u64)],
     ) -> Vec<SeatCounts> {
         let mut before = None;
@@ -227,7 +227,7 @@ mod tests {
             let instants: Vec<i64> = instants.into_iter().collect();
             let (first, last) = (instants[0], instants[instants.len() - 1]);
             // As the store tells them apart.
-            let is_steady = |i: &SeatInterval| {
+            let is_steady = |i: &SeatHolding| {
                 i.start_ms < first && i.end_ms >= last && !(first..last).contains(&i.activated_ms)
             };
             let (steady, changing): (Vec<_>, Vec<_>) =
@@ -247,8 +247,8 @@ mod tests {
 
     #[test]
     fn what_happens_at_one_instant_counts_together() {
-        let seat = |start_ms, end_ms| SeatInterval { start_ms, end_ms, activated_ms: i64::MAX };
-        let check = |changing: Vec<SeatInterval>, purchases: Vec<(i64, u64)>, peaks: (u64, u64)| {
+        let seat = |start_ms, end_ms| SeatHolding { start_ms, end_ms, activated_ms: i64::MAX };
+        let check = |changing: Vec<SeatHolding>, purchases: Vec<(i64, u64)>, peaks: (u64, u64)| {
             let records = SeatRecords { changing, purchases, ..SeatRecords::default() };
             let counts = counts_at(&[10, 20], &records);
             assert_eq!((counts[1].peak_assigned, counts[1].peak_overage), peaks, "{records:?}");

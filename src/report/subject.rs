@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::value::{Date, Instant};
+use super::value::{Date, Timestamp};
 use crate::core::calendar::{Interval, Zone};
 
 /// Whom a report is about.
@@ -33,7 +33,8 @@ impl Subject {
 
 /// The range that a report covers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Range {
+#[schema(as = Range)]
+pub struct ReportRange {
     /// The unit of its buckets.
     #[schema(value_type = IntervalName)]
     pub interval: &'static str,
@@ -54,7 +55,7 @@ pub enum IntervalName {
     Year,
 }
 
-impl Range {
+impl ReportRange {
     /// The range of a period.
     pub fn of(period: &super::period::Period) -> Self {
         let interval: Interval = period.interval;
@@ -71,5 +72,5 @@ pub struct Answer<T> {
     /// ClickHouse's time of the last completed flush, of the partition whose last one is oldest;
     /// null before the first.
     #[schema(required = true)]
-    pub data_through: Option<Instant>,
+    pub data_through: Option<Timestamp>,
 }

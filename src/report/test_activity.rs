@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::csv::{Cell, Table};
 use super::period::{DayRanges, Period, PeriodRequest};
 use super::query::{BadParameter, Query};
-use super::subject::{Range, Subject};
+use super::subject::{ReportRange, Subject};
 use super::value::Date;
 use crate::core::calendar::{Day, Zone};
 
@@ -74,7 +74,7 @@ pub struct TestActivityReport {
     #[serde(flatten)]
     pub subject: Subject,
     #[serde(flatten)]
-    pub range: Range,
+    pub range: ReportRange,
     /// One point per bucket that has begun, in order; whole days, up to and including that of
     /// `as_of`.
     pub points: Vec<TestPoint>,
@@ -128,11 +128,11 @@ fn preceding_week(as_of_day: Day) -> (Day, Day) {
 
 /// The days that the store is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedDays {
     ranges: Vec<(Day, Day)>,
 }
 
-impl Wanted {
+impl WantedDays {
     /// What the period needs: the days of its buckets, and those of the preceding week.
     pub fn by(period: &Period) -> Self {
         let buckets =
@@ -175,7 +175,7 @@ impl TestActivityReport {
         let week = Sum::of(&counts, monday, sunday);
         Self {
             subject: Subject::new(account, Some(&request.organization), zone),
-            range: Range::of(period),
+            range: ReportRange::of(period),
             points: points.collect(),
             preceding_week: PrecedingWeek {
                 start: Date(monday),

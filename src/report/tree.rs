@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::organizations::Organization;
+use super::organizations::OrganizationEntry;
 
 /// An organization, as its events describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +71,8 @@ impl OrganizationTree {
 
     /// Every organization with its path: the names from the top of the tree down to it, joined by `
     /// / `.
-    pub fn organizations(&self) -> Vec<Organization> {
-        let organization = |node: &Node| Organization {
+    pub fn organizations(&self) -> Vec<OrganizationEntry> {
+        let organization = |node: &Node| OrganizationEntry {
             organization_id: node.id.clone(),
             name: node.name.clone(),
             parent_id: node.parent.clone(),

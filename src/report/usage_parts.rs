@@ -1,7 +1,7 @@
 //! The days of a usage report in parts that are read, and kept, each on its own: what lies before
 //! the latest days seldom changes.
 
-use super::license_usage::{ActiveUsers, PeriodUsers};
+use super::license_usage::{ActiveUserCounts, PeriodUsers};
 use super::period::DayRanges;
 use crate::core::calendar::Day;
 
@@ -23,7 +23,7 @@ pub struct Parts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RangeUsers {
     /// By range, in any order; those without any may be missing.
-    pub ranges: Vec<ActiveUsers>,
+    pub ranges: Vec<ActiveUserCounts>,
     /// Keys of the users of all of them, ascending, each once.
     pub users: Vec<u64>,
 }
@@ -59,7 +59,7 @@ impl Parts {
         let mut buckets = past.ranges.clone();
         let first_day = self.current.as_ref().unwrap_or(&self.latest).first_days[0];
         let last = current.ranges.first().into_iter().chain(latest.ranges.first());
-        let last = last.copied().reduce(|earlier, later| ActiveUsers {
+        let last = last.copied().reduce(|earlier, later| ActiveUserCounts {
             first_day,
             active_users: distinct(&[&current.users, &latest.users]),
             peak_daily: earlier.peak_daily.max(later.peak_daily),
@@ -70,7 +70,7 @@ impl Parts {
             },
             user_days: earlier.user_days + later.user_days,
         });
-        buckets.extend(last.map(|last| ActiveUsers { first_day, ..last }));
+        buckets.extend(last.map(|last| ActiveUserCounts { first_day, ..last }));
         PeriodUsers { distinct: distinct(&[&past.users, &current.users, &latest.users]), buckets }
     }
 }
@@ -109,7 +109,7 @@ mod tests {
                 continue;
             };
             let peak = range.iter().find(|(_, users)| users.len() == peak_daily).unwrap();
-            found.ranges.push(ActiveUsers {
+            found.ranges.push(ActiveUserCounts {
                 first_day,
                 active_users: users.len() as u64,
                 peak_daily: peak_daily as u64,

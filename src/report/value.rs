@@ -1,5 +1,6 @@
 //! The values that answers are made of, and how each is written.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -12,9 +13,9 @@ use crate::core::calendar::Day;
 
 /// An instant, milliseconds since 1970 UTC; written as RFC 3339 in UTC with milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Instant(pub i64);
+pub struct Timestamp(pub i64);
 
-impl fmt::Display for Instant {
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time =
             DateTime::<Utc>::from_timestamp_millis(self.0).unwrap_or(DateTime::<Utc>::MAX_UTC);
@@ -22,13 +23,13 @@ impl fmt::Display for Instant {
     }
 }
 
-impl Serialize for Instant {
+impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl PartialSchema for Instant {
+impl PartialSchema for Timestamp {
     fn schema() -> RefOr<Schema> {
         text_schema(
             KnownFormat::DateTime,
@@ -38,7 +39,11 @@ impl PartialSchema for Instant {
     }
 }
 
-impl ToSchema for Instant {}
+impl ToSchema for Timestamp {
+    fn name() -> Cow<'static, str> {
+        "Instant".into()
+    }
+}
 
 /// A calendar day in the account's time zone; written as `YYYY-MM-DD`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -179,10 +184,10 @@ mod tests {
     fn values_are_written_as_the_contract_says() {
         let text = |value: serde_json::Value| value.to_string();
         assert_eq!(
-            text(serde_json::json!(Instant(1_772_356_353_123))),
+            text(serde_json::json!(Timestamp(1_772_356_353_123))),
             "\"2026-03-01T09:12:33.123Z\""
         );
-        assert_eq!(text(serde_json::json!(Instant(0))), "\"1970-01-01T00:00:00.000Z\"");
+        assert_eq!(text(serde_json::json!(Timestamp(0))), "\"1970-01-01T00:00:00.000Z\"");
         assert_eq!(text(serde_json::json!(Date(Day(0)))), "\"1970-01-01\"");
         assert_eq!(text(serde_json::json!(Hundredths::ratio(5, 31))), "0.16");
     }

@@ -33,7 +33,7 @@ WHERE z.account_id = {account:String} \
 HAVING count() > 0";
 
 #[derive(Row, Deserialize)]
-struct DirectoryRow {
+struct FieldRow {
     field: String,
     id: String,
     value: String,
@@ -63,14 +63,14 @@ impl Store {
         &self,
         account: &str,
     ) -> Result<Option<AccountDirectory>, StoreError> {
-        let rows: Vec<DirectoryRow> =
+        let rows: Vec<FieldRow> =
             self.fetch_all(self.read(DIRECTORY).param("account", account)).await?;
         if rows.is_empty() {
             return Ok(None);
         }
         let mut zone = Zone::UTC;
         let mut organizations: BTreeMap<String, Described> = BTreeMap::new();
-        for DirectoryRow { field, id, value } in rows {
+        for FieldRow { field, id, value } in rows {
             if field == "zone" {
                 zone = value.parse().map_err(|_| {
                     self.target().unreadable(format!("time zone '{value}' is unknown"))

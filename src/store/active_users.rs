@@ -12,7 +12,7 @@ use super::error::StoreError;
 use super::reports::with_days;
 use super::scope::Who;
 use crate::core::calendar::Day;
-use crate::report::license_usage::{ActiveUsers, PeriodUsers};
+use crate::report::license_usage::{ActiveUserCounts, PeriodUsers};
 use crate::report::period::DayRanges;
 use crate::report::usage_parts::RangeUsers;
 
@@ -44,7 +44,7 @@ FROM \
 GROUP BY series";
 
 #[derive(Row, Deserialize)]
-struct UsageRow {
+struct ActiveUsersRow {
     series: u32,
     distinct: u64,
     ranges: Vec<RangeRow>,
@@ -92,7 +92,7 @@ impl Store {
         if who.is_nobody() {
             return Ok(Vec::new());
         }
-        let rows: Vec<UsageRow> =
+        let rows: Vec<ActiveUsersRow> =
             self.fetch_all(self.users_query(COUNT, account, who, days)).await?;
         let users = rows
             .into_iter()
@@ -160,7 +160,7 @@ impl Store {
 
 /// The users of a period, from a row about it.
 pub(super) fn period_users(distinct: u64, ranges: Vec<RangeRow>) -> PeriodUsers {
-    let range = |(first_day, active_users, peak_daily, peak_day, user_days)| ActiveUsers {
+    let range = |(first_day, active_users, peak_daily, peak_day, user_days)| ActiveUserCounts {
         first_day: Day(first_day),
         active_users,
         peak_daily,

@@ -13,10 +13,12 @@ use super::error::StoreError;
 use super::load::chunks;
 use super::reports_assignments::{continuation, filters, order, with_filters};
 use super::scope::Scope;
-use crate::report::assignments::{Assignment, AssignmentStatus, AssignmentsRequest, Page, SortKey};
-use crate::report::cursor::{Position, SortValue};
+use crate::report::assignments::{
+    Assignment, AssignmentPage, AssignmentStatus, AssignmentsRequest, SortKey,
+};
+use crate::report::cursor::{AssignmentPosition, SortValue};
 use crate::report::tree::OrganizationTree;
-use crate::report::value::Instant;
+use crate::report::value::Timestamp;
 
 /// The latest seats, with what decides about order and filters. `$columns` and `$joins` bring
 /// names, `$opened` the licence, where they are needed; `$filter` chooses organizations.
@@ -172,7 +174,7 @@ impl Store {
         &self,
         account: &str,
         request: &AssignmentsRequest,
-        page: &Page,
+        page: &AssignmentPage,
         now_ms: i64,
         (scope, tree): (&Scope<'_>, &OrganizationTree),
     ) -> Result<(Vec<Assignment>, u64), StoreError> {
@@ -206,7 +208,7 @@ impl Store {
         &self,
         account: &str,
         request: &AssignmentsRequest,
-        after: Option<&Position>,
+        after: Option<&AssignmentPosition>,
         now_ms: i64,
         scope: &Scope<'_>,
         ranks: Option<&Ranks<'_>>,
@@ -298,8 +300,8 @@ impl Store {
                     .unwrap_or_else(|| key.organization_id.clone()),
                 project_id,
                 project,
-                last_assignment: Instant(key.last_assignment_ms),
-                last_active_use: key.last_active_use_ms.map(Instant),
+                last_assignment: Timestamp(key.last_assignment_ms),
+                last_active_use: key.last_active_use_ms.map(Timestamp),
                 activated: key.activated,
                 status: if key.active {
                     AssignmentStatus::Active

@@ -9,7 +9,7 @@ use super::error::StoreError;
 use super::reports_licenses::instants;
 use super::scope::Scope;
 use crate::report::license_history::SeatCounts;
-use crate::report::seat_history::{SeatInterval, SeatRecords, counts_at};
+use crate::report::seat_history::{SeatHolding, SeatRecords, counts_at};
 
 /// Seats that change in the time of a report are sorted in memory up to this number (24 MB); beyond
 /// it the view has ClickHouse do so, which takes more of its time.
@@ -121,7 +121,7 @@ impl Store {
                 return self.license_history(account, organization, instants_ms).await;
             }
             let interval =
-                |(start_ms, end_ms, activated_ms)| SeatInterval { start_ms, end_ms, activated_ms };
+                |(start_ms, end_ms, activated_ms)| SeatHolding { start_ms, end_ms, activated_ms };
             records.changing = changing.into_iter().map(interval).collect();
             (records.steady, records.steady_activated) = (steady, steady_activated);
         }

@@ -9,10 +9,11 @@ use super::client::Store;
 use super::error::StoreError;
 use super::reports::instant;
 use crate::report::assignments::{
-    Assignment, AssignmentStatus, AssignmentsRequest, Bounds, Page, Sort, SortKey, StatusFilter,
+    Assignment, AssignmentPage, AssignmentStatus, AssignmentsRequest, Bounds, Sort, SortKey,
+    StatusFilter,
 };
-use crate::report::cursor::{Position, SortValue};
-use crate::report::value::Instant;
+use crate::report::cursor::{AssignmentPosition, SortValue};
+use crate::report::value::Timestamp;
 
 const COLUMNS: &str = "\
 SELECT r.user_id AS user_id, r.user AS user, r.email AS email, r.license_source AS license_source, \
@@ -68,8 +69,8 @@ impl From<AssignmentRow> for Assignment {
             organization: row.organization,
             project_id: row.project_id,
             project: row.project,
-            last_assignment: Instant(row.last_assignment_ms),
-            last_active_use: row.last_active_use_ms.map(Instant),
+            last_assignment: Timestamp(row.last_assignment_ms),
+            last_active_use: row.last_active_use_ms.map(Timestamp),
             activated: row.activated,
             status: if row.active { AssignmentStatus::Active } else { AssignmentStatus::Revoked },
         }
@@ -102,7 +103,7 @@ impl Store {
         &self,
         account: &str,
         request: &AssignmentsRequest,
-        page: &Page,
+        page: &AssignmentPage,
         now_ms: i64,
     ) -> Result<(Vec<Assignment>, u64), StoreError> {
         let rows = self.assignment_rows(account, request, page, now_ms).await?;
@@ -114,7 +115,7 @@ impl Store {
             return Ok((Vec::new(), 0));
         }
         // A page behind the last row tells nothing of the total, so the first page is asked.
-        let first_page = Page { limit: 0, after: None };
+        let first_page = AssignmentPage { limit: 0, after: None };
         let rows = self.assignment_rows(account, request, &first_page, now_ms).await?;
         Ok((Vec::new(), rows.first().map_or(0, |row| row.total)))
     }
@@ -155,7 +156,7 @@ impl Store {
         &self,
         account: &str,
         request: &AssignmentsRequest,
-        page: &Page,
+        page: &AssignmentPage,
         now_ms: i64,
     ) -> Result<Vec<AssignmentRow>, StoreError> {
         let query = self.assignment_query(
@@ -172,7 +173,7 @@ impl Store {
         &self,
         account: &str,
         request: &AssignmentsRequest,
-        after: Option<&Position>,
+        after: Option<&AssignmentPosition>,
         now_ms: i64,
         limit: &str,
     ) -> Query {
@@ -188,7 +189,7 @@ impl Store {
 }
 
 /// Binds what [`continuation`] refers to.
-pub(super) fn with_position(query: Query, position: &Position) -> Query {
+pub(super) fn with_position(query: Query, position: &AssignmentPosition) -> Query {
     let query = query.param("after_user_id", &position.user_id);
     let query = query.param("after_organization_id", &position.organization_id);
     match &position.key {
@@ -286,7 +287,11 @@ pub(super) fn order(sort: Sort) -> String {
 
 /// The condition that the rows after the position meet, in the order of [`order`]. `kind` is the
 /// type of the key where it is not that of the column in the view.
-pub(super) fn continuation(sort: Sort, position: &Position, kind: Option<&str>) -> String {
+pub(super) fn continuation(
+    sort: Sort,
+    position: &AssignmentPosition,
+    kind: Option<&str>,
+) -> String {
     const TIES: &str =
         "(r.user_id, r.organization_id) > ({after_user_id:String}, {after_organization_id:String})";
     let (column, nullable, own_kind) = sort_column(sort.key);

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::client::Store;
 use super::error::StoreError;
 use crate::core::calendar::Day;
-use crate::report::test_activity::{TestCounts, Wanted};
+use crate::report::test_activity::{TestCounts, WantedDays};
 
 /// A source's figures are the greatest that it has counted, and sources add up. `$filter` chooses a
 /// project, `$days` the days.
@@ -44,7 +44,7 @@ impl Store {
         account: &str,
         organization: &str,
         project: Option<&str>,
-        wanted: &Wanted,
+        wanted: &WantedDays,
     ) -> Result<Vec<TestCounts>, StoreError> {
         if wanted.ranges().is_empty() {
             return Ok(Vec::new());

@@ -12,7 +12,7 @@ use super::client::Store;
 use super::error::StoreError;
 use super::reports::with_days;
 use super::reports_licenses::{LICENSE_HISTORY_BY_ORGANIZATION, SeriesSeatsRow, instants};
-use crate::report::license_usage::{PeriodUsers, UsageRows, Wanted};
+use crate::report::license_usage::{PeriodUsers, UsageRows, WantedUsage};
 use crate::report::period::DayRanges;
 
 const RANGES: &str = "\
@@ -172,7 +172,7 @@ impl Store {
         &self,
         account: &str,
         organization: Option<&str>,
-        wanted: &Wanted,
+        wanted: &WantedUsage,
     ) -> Result<SeriesStream, StoreError> {
         let ordered = |sql: &str| format!("{sql} ORDER BY organization_id");
         let open = |error| self.target().classify(error);

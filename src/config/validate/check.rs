@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::problem::Problem;
+use crate::config::problem::ConfigProblem;
 
 /// What validation needs from the machine.
 pub(in crate::config) struct Surroundings<'a> {
@@ -18,14 +18,14 @@ pub(in crate::config) struct Surroundings<'a> {
 
 /// The sections' problems.
 pub(super) struct Check<'a> {
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<ConfigProblem>,
     pub(super) surroundings: &'a Surroundings<'a>,
 }
 
 impl Check<'_> {
     /// Records a problem; `message` follows the key.
     pub(super) fn problem(&mut self, key: impl Into<String>, message: String) {
-        self.problems.push(Problem::new(key, message));
+        self.problems.push(ConfigProblem::new(key, message));
     }
 
     /// Records that a value, which is not a secret, is not allowed.

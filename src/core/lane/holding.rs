@@ -13,7 +13,7 @@ use crate::core::counters::{ProjectDay, QuotaDay};
 use crate::core::event::{Decoded, Event, EventKind, Record};
 use crate::core::id::{Id, IdRef};
 use crate::core::load::{CounterBlock, Loaded, MetBy, Missing};
-use crate::core::quota::QuotaMonth;
+use crate::core::quota::QuotaMonthKey;
 use crate::core::rollup::{AccountMove, PlanFact, QuotaUsage, TestExecutions, ZoneFact};
 use crate::core::seats::Activity;
 
@@ -210,7 +210,7 @@ impl Lane {
             let (account, organization) = (row.account.clone(), row.organization.clone());
             let block = CounterBlock { account, organization, month: row.day.year_month() };
             if fresh.contains(&block) {
-                let month = QuotaMonth { anchor_ms: row.anchor_ms, month: row.month };
+                let month = QuotaMonthKey { anchor_ms: row.anchor_ms, month: row.month };
                 let key = QuotaDay { month, day: row.day };
                 self.with_block(&block, |held| held.quota.restore(key, row.tests, row.upto));
             }

@@ -29,14 +29,17 @@ const REST_BYTES_MAX: usize = 64 * 1024;
 const REST_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// The text of a request: its statement, and the beginning of the data after it.
-pub(super) enum Text {
+pub(super) enum StatementText {
     Alone(Vec<u8>),
     Insert { insert: Insert, first: Bytes },
 }
 
 /// Reads as much of the body as belongs to the statement. A line break separates the URL's part of
 /// a statement from the body, as in ClickHouse.
-pub(super) async fn read_statement(query: &str, body: &mut Incoming) -> Result<Text, EngineError> {
+pub(super) async fn read_statement(
+    query: &str,
+    body: &mut Incoming,
+) -> Result<StatementText, EngineError> {
     let mut text = query.as_bytes().to_vec();
     let mut piece = body.next().await?;
     if !text.is_empty() && piece.is_some() {
@@ -50,16 +53,16 @@ pub(super) async fn read_statement(query: &str, body: &mut Incoming) -> Result<T
         match statement::scan(&text, complete) {
             Scan::Insert(insert) => {
                 let first = Bytes::copy_from_slice(&text[insert.data_at..]);
-                return Ok(Text::Insert { insert, first });
+                return Ok(StatementText::Insert { insert, first });
             }
-            Scan::Alone if complete => return Ok(Text::Alone(text)),
+            Scan::Alone if complete => return Ok(StatementText::Alone(text)),
             Scan::More if text.len() > HEAD_BYTES_MAX => {
                 let message =
                     format!("The head of an INSERT is longer than {HEAD_BYTES_MAX} bytes");
                 return Err(EngineError::new(62, "SYNTAX_ERROR", &message));
             }
             Scan::Alone => {
-                return read_rest(text, body).await.map(Text::Alone);
+                return read_rest(text, body).await.map(StatementText::Alone);
             }
             Scan::More => piece = body.next().await?,
         }

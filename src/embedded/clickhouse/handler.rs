@@ -16,7 +16,9 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::answer;
-use super::body::{Incoming, STATEMENT_TIME_MAX, Text, boundary, read_form, read_statement};
+use super::body::{
+    Incoming, STATEMENT_TIME_MAX, StatementText, boundary, read_form, read_statement,
+};
 use super::commands;
 use super::connections::Peer;
 use super::door::Door;
@@ -145,10 +147,10 @@ impl Server {
             return Ok("Ok.\n".into_response());
         }
         match text {
-            Text::Insert { insert, first } => {
+            StatementText::Insert { insert, first } => {
                 self.insert(parsed, insert, first, body, started).await
             }
-            Text::Alone(text) => self.run_alone(parsed, &text, started).await,
+            StatementText::Alone(text) => self.run_alone(parsed, &text, started).await,
         }
     }
 
@@ -158,7 +160,7 @@ impl Server {
         head: &Parts,
         parsed: &mut Parsed,
         body: &mut Incoming,
-    ) -> Result<Text, EngineError> {
+    ) -> Result<StatementText, EngineError> {
         let _reading = self.readers.acquire().await.map_err(|_| broke_off())?;
         if let Some(boundary) = boundary(&head.headers) {
             read_form(parsed, body, boundary).await?;

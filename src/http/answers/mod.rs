@@ -58,7 +58,7 @@ pub(super) struct Streaming {
     pub(super) known: Arc<KnownAccount>,
     /// The instant that stands in for an `as_of` that was not given, milliseconds since 1970 UTC.
     pub(super) now_ms: i64,
-    pub(super) data_through: Option<value::Instant>,
+    pub(super) data_through: Option<value::Timestamp>,
     pub(super) place: Place,
 }
 

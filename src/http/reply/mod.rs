@@ -16,7 +16,7 @@ use crate::core::calendar::Day;
 use crate::http::reply::problem::Problem;
 use crate::http::request::list_field::elements;
 use crate::report::csv::BYTE_ORDER_MARK;
-use crate::report::value::Instant;
+use crate::report::value::Timestamp;
 
 /// The media type of CSV exports.
 pub(in crate::http) const CSV: &str = "text/csv; charset=utf-8; header=present";
@@ -47,7 +47,7 @@ pub(in crate::http) fn whole(
     today: Day,
     tag: &str,
     report: &[u8],
-    data_through: Option<Instant>,
+    data_through: Option<Timestamp>,
 ) -> Result<Response, Problem> {
     match form {
         Form::Csv(_) if is_known(headers, tag) => Ok(not_modified(tag)),
@@ -63,7 +63,7 @@ fn json(
     headers: &HeaderMap,
     tag: &str,
     report: &[u8],
-    data_through: Option<Instant>,
+    data_through: Option<Timestamp>,
 ) -> Result<Response, Problem> {
     if is_known(headers, tag) {
         return Ok(not_modified(tag));
@@ -78,7 +78,7 @@ pub(in crate::http) fn json_tagged_by<T: Serialize>(
     headers: &HeaderMap,
     undated: &impl Serialize,
     report: &T,
-    data_through: Option<Instant>,
+    data_through: Option<Timestamp>,
 ) -> Result<Response, Problem> {
     json(headers, &entity_tag(&serialized(undated)?), &serialized(report)?, data_through)
 }

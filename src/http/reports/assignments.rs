@@ -21,7 +21,7 @@ use crate::http::request::params::{
 use crate::http::request::path::Account;
 use crate::http::state::ApiState;
 use crate::report::assignments::{
-    Assignment, AssignmentsReport, AssignmentsRequest, Page, cells, table,
+    Assignment, AssignmentPage, AssignmentsReport, AssignmentsRequest, cells, table,
 };
 use crate::report::csv::{BYTE_ORDER_MARK, Table};
 use crate::report::period::Pinned;
@@ -110,7 +110,7 @@ async fn export(
 #[derive(Debug)]
 struct AssignmentsPage {
     request: AssignmentsRequest,
-    page: Page,
+    page: AssignmentPage,
 }
 
 impl Report for AssignmentsPage {

@@ -18,7 +18,7 @@ use crate::http::request::path::Account;
 use crate::http::state::ApiState;
 use crate::http::usage_parts::Of;
 use crate::report::license_usage::{
-    LicenseUsage, UsageByOrganizationReport, UsageReport, UsageRequest, UsageRows, Wanted,
+    LicenseUsage, UsageByOrganizationReport, UsageReport, UsageRequest, UsageRows, WantedUsage,
     fits_memory,
 };
 use crate::report::period::{Period, Pinned};
@@ -114,7 +114,7 @@ impl Usage {
 
     async fn total(&self, making: &Making<'_>, period: &Period) -> Result<UsageReport, Problem> {
         let Making { account, zone, .. } = *making;
-        let wanted = Wanted::by(period);
+        let wanted = WantedUsage::by(period);
         let scope = making.scope(self.request.organization.as_deref());
         let rows = match Who::of(&scope) {
             Some(who) => self.rows(making, &who, &wanted).await?.remove("").unwrap_or_default(),
@@ -130,7 +130,7 @@ impl Usage {
         children: &[&str],
     ) -> Result<UsageByOrganizationReport, Problem> {
         let Making { account, zone, .. } = *making;
-        let wanted = Wanted::by(period);
+        let wanted = WantedUsage::by(period);
         let members = children.iter().map(|&child| (child, making.tree().subtree(child))).collect();
         let rows = match Series::new(members) {
             Some(series) => self.rows(making, &Who::Series(series), &wanted).await?,
@@ -151,7 +151,7 @@ impl Usage {
         &self,
         making: &Making<'_>,
         who: &Who<'_>,
-        wanted: &Wanted,
+        wanted: &WantedUsage,
     ) -> Result<HashMap<String, UsageRows>, Problem> {
         let (of, parts, basis) = (self.of(), making.parts(), making.basis());
         let users = async {
@@ -175,7 +175,11 @@ impl Usage {
     }
 
     /// The same of an organization, of which more lie below it than a query of ours can name.
-    async fn viewed(&self, making: &Making<'_>, wanted: &Wanted) -> Result<UsageRows, Problem> {
+    async fn viewed(
+        &self,
+        making: &Making<'_>,
+        wanted: &WantedUsage,
+    ) -> Result<UsageRows, Problem> {
         let (account, store) = (making.account, making.store());
         let organization = self.request.organization.as_deref();
         let (seats, users) = tokio::try_join!(
@@ -190,7 +194,7 @@ impl Usage {
     async fn viewed_by_organization(
         &self,
         making: &Making<'_>,
-        wanted: &Wanted,
+        wanted: &WantedUsage,
     ) -> Result<HashMap<String, UsageRows>, Problem> {
         let (account, store) = (making.account, making.store());
         let organization = self.request.organization.as_deref();

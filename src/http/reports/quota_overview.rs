@@ -20,7 +20,7 @@ use crate::report::organizations::Visible;
 use crate::report::period::Pinned;
 use crate::report::query::Query;
 use crate::report::quota_overview::{
-    Organizations, Page, QuotaOverview, QuotaOverviewReport, QuotaOverviewRequest,
+    QuotaOverview, QuotaOverviewReport, QuotaOverviewRequest, QuotaPage, VisibleTree,
 };
 use crate::report::subject::Answer;
 use crate::store::Scope;
@@ -82,7 +82,7 @@ struct Quotas {
     request: QuotaOverviewRequest,
     format: Format,
     /// `None` for all rows, as CSV.
-    page: Option<Page>,
+    page: Option<QuotaPage>,
     /// The organizations of the caller; `None` where all are.
     own: Option<BTreeSet<String>>,
 }
@@ -101,7 +101,7 @@ impl Report for Quotas {
     async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let Making { account, zone, now_ms, .. } = *making;
         let as_of_ms = self.request.as_of_ms(now_ms);
-        let organizations = Organizations::new(making.tree(), self.own.as_ref());
+        let organizations = VisibleTree::new(making.tree(), self.own.as_ref());
         let scope = organizations
             .asked_for(&self.request)
             .map_or(Scope::Account, |ids| Scope::Organizations(ids.into_iter().collect()));

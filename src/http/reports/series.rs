@@ -19,10 +19,12 @@ use crate::http::reply::{self, Form};
 use crate::http::request::params::Format;
 use crate::http::state::ApiState;
 use crate::report::csv::{BYTE_ORDER_MARK, Table};
-use crate::report::license_usage::{UsageByOrganizationReport, UsageRequest, UsageSeries, Wanted};
+use crate::report::license_usage::{
+    UsageByOrganizationReport, UsageRequest, UsageSeries, WantedUsage,
+};
 use crate::report::period::Period;
 use crate::report::tree::OrganizationTree;
-use crate::report::value::Instant;
+use crate::report::value::Timestamp;
 use crate::store::{SeriesStream, Store, StoreError};
 
 /// The name of the CSV export.
@@ -39,7 +41,7 @@ struct Comparison<'a> {
     period: &'a Period,
     /// In order.
     children: &'a [&'a str],
-    data_through: Option<Instant>,
+    data_through: Option<Timestamp>,
 }
 
 /// The tag of the comparison, for which its rows are read.
@@ -133,7 +135,7 @@ impl Chunks {
     fn new(store: &Store, comparison: &Comparison<'_>, format: Format) -> Result<Self, Problem> {
         let Comparison { account, request, zone, period, children, data_through } = *comparison;
         let organization = request.organization.as_deref();
-        let rows = store.license_usage_series(account, organization, &Wanted::by(period))?;
+        let rows = store.license_usage_series(account, organization, &WantedUsage::by(period))?;
         let (writing, head, tail) = match format {
             Format::Json => {
                 // The series are the last field of the report, so that what lies around them is an

@@ -15,7 +15,7 @@ use crate::http::state::ApiState;
 use crate::report::period::Pinned;
 use crate::report::query::Query;
 use crate::report::subject::Answer;
-use crate::report::test_activity::{TestActivityReport, TestActivityRequest, Wanted};
+use crate::report::test_activity::{TestActivityReport, TestActivityRequest, WantedDays};
 
 /// Tests run and uploaded over time
 ///
@@ -70,7 +70,7 @@ impl Report for TestActivity {
     async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let Making { account, zone, now_ms, .. } = *making;
         let period = self.request.period.resolve(zone, now_ms)?;
-        let wanted = Wanted::by(&period);
+        let wanted = WantedDays::by(&period);
         let (organization, project) =
             (self.request.organization.as_str(), self.request.project.as_deref());
         let counts = making.store().test_counts(account, organization, project, &wanted).await?;

@@ -7,7 +7,7 @@ use seatmeter::report::assignments::{AssignmentsReport, AssignmentsRequest, Sort
 use seatmeter::report::period::{DayRanges, PeriodRequest};
 use seatmeter::report::query::Query;
 use seatmeter::report::quota::QuotaFacts;
-use seatmeter::report::test_activity::Wanted;
+use seatmeter::report::test_activity::WantedDays;
 use seatmeter::report::tree::OrganizationTree;
 use seatmeter::report::usage_parts::{Parts, RangeUsers};
 use seatmeter::store::{Scope, Series, Store, Who};
@@ -327,7 +327,7 @@ async fn tests_of_days_are_those_of_the_view() {
     ] {
         let mut query = Query::parse(Some(asked)).unwrap();
         let period = PeriodRequest::take(&mut query).unwrap().resolve(Zone::UTC, 0).unwrap();
-        let wanted = Wanted::by(&period);
+        let wanted = WantedDays::by(&period);
         for (organization, project) in ORGANIZATIONS
             .into_iter()
             .flat_map(|id| [None, Some("p1"), Some("p2")].map(|project| (id, project)))

@@ -1,7 +1,8 @@
-//! Rules of the house that a compiler cannot check: dependencies of modules, places of `unsafe`,
-//! length of files, numbers of migrations.
+//! Rules of the house that a compiler cannot check: dependencies of modules, circles of files,
+//! names of types, places of `unsafe`, lengths, numbers of migrations.
 
 mod circles;
+mod names;
 mod source;
 
 use std::fs;
@@ -235,6 +236,11 @@ fn no_files_of_the_program_form_a_circle() {
     if let Some(circle) = circles::first(program) {
         panic!("a circle of files: {}", circle.join(" -> "));
     }
+}
+
+#[test]
+fn no_two_types_have_one_name() {
+    assert_eq!(names::duplicates(sources().iter()), Vec::<String>::new(), "rename one of them");
 }
 
 /// Files beside a folder of their name that holds Rust files: the module's file belongs into it.
