@@ -11,11 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, bail};
 use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use zstd::stream::read::Decoder as ZstdDecoder;
 
 /// Bytes of a record that are kept: the largest that the sender hands to a broker, 16 MiB less what
 /// the client adds.
 pub(super) const RECORD_BYTES_MAX: usize = (16 << 20) - 4_096;
+
+/// The window of a zstd file, as a power of two: 128 MiB, as much as zstd's own command unpacks
+/// unasked. A larger one is refused, so that a file cannot take all memory.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 const BUFFER_BYTES: usize = 1 << 20;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -245,39 +249,14 @@ fn unpack(raw: Box<dyn Read + Send>) -> io::Result<Box<dyn BufRead + Send>> {
     let unpacked: Box<dyn Read + Send> = if head.starts_with(&GZIP) {
         Box::new(MultiGzDecoder::new(packed))
     } else if head == ZSTD {
-        Box::new(ZstdFrames { frame: None, rest: Some(packed) })
+        let mut frames = ZstdDecoder::with_buffer(packed)?;
+        frames.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+        Box::new(frames)
     } else {
         return skip_mark(head, packed);
     };
     let (head, unpacked) = with_head(unpacked)?;
     skip_mark(head, BufReader::with_capacity(BUFFER_BYTES, unpacked))
-}
-
-/// Unpacks the frames of a zstd file, one after the other.
-struct ZstdFrames<R: Read> {
-    frame: Option<StreamingDecoder<R, FrameDecoder>>,
-    /// What follows, while no frame is read.
-    rest: Option<R>,
-}
-
-impl<R: BufRead> Read for ZstdFrames<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if let Some(mut rest) = self.rest.take() {
-                if rest.fill_buf()?.is_empty() {
-                    self.rest = Some(rest);
-                    return Ok(0);
-                }
-                self.frame = Some(StreamingDecoder::new(rest).map_err(io::Error::other)?);
-            }
-            let Some(frame) = &mut self.frame else { return Ok(0) };
-            let bytes = frame.read(buffer)?;
-            if bytes > 0 || buffer.is_empty() {
-                return Ok(bytes);
-            }
-            self.rest = self.frame.take().map(StreamingDecoder::into_inner);
-        }
-    }
 }
 
 /// The first bytes, four where there are as many, and a reader that gives them again.

@@ -81,9 +81,7 @@ fn packed_files_and_byte_order_marks_are_understood() {
     check(&gzip(plain), &expected);
     let (first, second) = plain.split_at(7);
     check(&[gzip(first), gzip(second)].concat(), &expected);
-    let zstd = |bytes: &[u8]| {
-        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
-    };
+    let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
     check(&zstd(plain), &expected);
     check(&[zstd(first), zstd(second)].concat(), &expected);
 }
@@ -117,21 +115,38 @@ fn the_beginning_is_looked_at_and_read_again() {
     assert_eq!(records.next(&mut record).unwrap(), None);
 }
 
+/// The error that ends the reading of a file.
+fn error_of(file: Vec<u8>) -> String {
+    let mut records = Records::of(io::Cursor::new(file), None);
+    let mut record = Vec::new();
+    loop {
+        match records.next(&mut record) {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the file was read to its end"),
+            Err(error) => return format!("{error:#}"),
+        }
+    }
+}
+
 #[test]
 fn a_packed_file_that_breaks_off_is_an_error() {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packer.write_all(b"{}\n{}\n").unwrap();
-    let packed = packer.finish().unwrap();
-    let mut records = Records::of(io::Cursor::new(packed[..packed.len() - 9].to_vec()), None);
-    let mut record = Vec::new();
-    let outcome = loop {
-        match records.next(&mut record) {
-            Ok(Some(_)) => {}
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(format!("{error:#}")),
-        }
-    };
-    assert!(outcome.unwrap_err().starts_with("cannot read the events: "));
+    let gzip = packer.finish().unwrap();
+    let zstd = zstd::encode_all(&b"{}\n{}\n"[..], 1).unwrap();
+    for packed in [gzip, zstd] {
+        let error = error_of(packed[..packed.len() - 9].to_vec());
+        assert!(error.starts_with("cannot read the events: "), "{error}");
+    }
+}
+
+#[test]
+fn a_zstd_file_of_a_huge_window_is_refused() {
+    let mut packer = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    packer.window_log(ZSTD_WINDOW_LOG_MAX + 1).unwrap();
+    packer.write_all(b"{}\n{}\n").unwrap();
+    let error = error_of(packer.finish().unwrap());
+    assert!(error.starts_with("cannot read the events: "), "{error}");
 }
 
 proptest! {
