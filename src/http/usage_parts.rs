@@ -14,6 +14,7 @@ use super::directory::AGE_MAX;
 use crate::core::calendar::Day;
 use crate::core::topics::Topic;
 use crate::http::reply::problem::Problem;
+use crate::report::id::{AccountId, OrganizationId};
 use crate::report::license_usage::PeriodUsers;
 use crate::report::period::DayRanges;
 use crate::report::usage_parts::{Parts, RangeUsers};
@@ -31,7 +32,7 @@ const ROWS_MIN: usize = 20_000;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Of {
     /// With all below it; `None` for the whole account.
-    pub(super) organization: Option<String>,
+    pub(super) organization: Option<OrganizationId>,
     /// By its direct children.
     pub(super) by_organization: bool,
 }
@@ -39,7 +40,7 @@ pub(super) struct Of {
 /// What a part is kept under.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    account: String,
+    account: AccountId,
     of: Of,
     /// Version of the account's directory, which knows the organizations.
     tree: u64,
@@ -58,7 +59,7 @@ enum Asked {
 /// What parts are made from.
 pub(super) struct Basis<'a> {
     pub(super) store: &'a Store,
-    pub(super) account: &'a str,
+    pub(super) account: &'a AccountId,
     /// What the account's topics stood at before anything was read.
     pub(super) versions: &'a AccountVersions,
     /// How many organizations the account has.
@@ -227,7 +228,7 @@ impl UsageParts {
 
 fn key(basis: &Basis<'_>, of: &Of, asked: Asked, version: u64) -> Key {
     Key {
-        account: basis.account.to_owned(),
+        account: basis.account.clone(),
         of: of.clone(),
         tree: basis.versions.of(Topic::Directory).version,
         asked,

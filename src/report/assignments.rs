@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::csv::{Cell, Table};
 use super::cursor::{AssignmentPosition, SortValue};
+use super::id::{AccountId, OrganizationId};
 use super::period::{EVENT_TIME_MAX_MS, Pinned};
 use super::query::{BadParameter, Query};
 use super::search::search_key;
@@ -27,7 +28,7 @@ const DAY_MS: i64 = 86_400_000;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AssignmentsRequest {
     /// Only this organization and all below it.
-    pub organization: Option<String>,
+    pub organization: Option<OrganizationId>,
     /// Only seats taken from this licence.
     pub license_source: Option<String>,
     /// Part of the user's name, by its [`search_key`].
@@ -293,7 +294,7 @@ impl AssignmentsReport {
     /// Puts a page together. `rows` are those after the page's start, one more than the limit if
     /// there are as many.
     pub fn assemble(
-        account: &str,
+        account: &AccountId,
         request: &AssignmentsRequest,
         page: &AssignmentPage,
         zone: Zone,
@@ -306,7 +307,7 @@ impl AssignmentsReport {
         let next_cursor =
             last.map(|row| position_of(row, request.sort.key).encode(&request.scope(account)));
         Self {
-            subject: Subject::new(account, request.organization.as_deref(), zone),
+            subject: Subject::new(account, request.organization.as_ref(), zone),
             rows,
             total,
             next_cursor,
@@ -327,8 +328,8 @@ fn position_of(row: &Assignment, key: SortKey) -> AssignmentPosition {
     };
     AssignmentPosition {
         key,
-        user_id: row.user_id.clone(),
-        organization_id: row.organization_id.clone(),
+        user_id: row.user_id.as_str().into(),
+        organization_id: row.organization_id.as_str().into(),
     }
 }
 
@@ -362,6 +363,7 @@ pub fn cells(row: Assignment) -> [Cell; 7] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::id::UserId;
 
     fn page(raw: &str) -> Result<(AssignmentsRequest, AssignmentPage), String> {
         Query::parse(Some(raw))
@@ -413,12 +415,13 @@ mod tests {
     fn the_next_cursor_continues_the_same_query_alone() {
         let (request, first) = page("limit=1&sort=email").unwrap();
         let rows = vec![row("1"), row("2")];
-        let report = AssignmentsReport::assemble("acme", &request, &first, Zone::UTC, rows, 2);
+        let report =
+            AssignmentsReport::assemble(&"acme".into(), &request, &first, Zone::UTC, rows, 2);
         assert_eq!(report.rows.len(), 1);
         let cursor = report.next_cursor.unwrap();
         let (_, second) = page(&format!("limit=5&sort=email&cursor={cursor}")).unwrap();
         let position = second.after.unwrap();
-        assert_eq!((position.key, position.user_id), (SortValue::Null, "1".to_owned()));
+        assert_eq!((position.key, position.user_id), (SortValue::Null, UserId::from("1")));
         for other in [
             "sort=-email",
             "sort=user",
@@ -440,7 +443,7 @@ mod tests {
     fn the_last_page_has_no_cursor() {
         let (request, first) = page("limit=2").unwrap();
         let report = AssignmentsReport::assemble(
-            "acme",
+            &"acme".into(),
             &request,
             &first,
             Zone::UTC,

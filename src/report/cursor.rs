@@ -6,6 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::id::{OrganizationId, UserId};
+
 /// How many bytes of the checksum a cursor carries.
 const CHECKSUM_BYTES: usize = 16;
 
@@ -23,9 +25,9 @@ pub struct AssignmentPosition {
     /// The value that the rows are sorted by.
     pub key: SortValue,
     /// Breaks ties, first.
-    pub user_id: String,
+    pub user_id: UserId,
     /// Breaks ties, then.
-    pub organization_id: String,
+    pub organization_id: OrganizationId,
 }
 
 /// A value that rows are sorted by; nulls come last in both directions.
@@ -118,7 +120,7 @@ mod tests {
     use super::*;
 
     fn position(key: SortValue) -> AssignmentPosition {
-        AssignmentPosition { key, user_id: "u\"1".to_owned(), organization_id: "é".to_owned() }
+        AssignmentPosition { key, user_id: "u\"1".into(), organization_id: "é".into() }
     }
 
     #[test]
@@ -139,7 +141,8 @@ mod tests {
         let key = SortValue::text(&longest);
         assert_eq!(key, SortValue::Beginning(longest[..TEXT_BYTES_MAX].to_owned()));
         let ids = |bytes| "\"".repeat(bytes);
-        let position = AssignmentPosition { key, user_id: ids(128), organization_id: ids(64) };
+        let position =
+            AssignmentPosition { key, user_id: ids(128).into(), organization_id: ids(64).into() };
         let cursor = position.encode("a");
         assert!(cursor.len() < CURSOR_BYTES_MAX, "{}", cursor.len());
         assert_eq!(AssignmentPosition::decode(&cursor, "a"), Some(position));

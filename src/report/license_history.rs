@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::csv::{Cell, Table};
+use super::id::{AccountId, OrganizationId};
 use super::period::{EVENT_TIME_MAX_MS, Period, PeriodRequest, Slice};
 use super::query::{BadParameter, Query};
 use super::subject::{ReportRange, Subject};
@@ -16,7 +17,7 @@ use crate::core::calendar::{Zone, day_start};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryRequest {
     /// Only this organization and all below it.
-    pub organization: Option<String>,
+    pub organization: Option<OrganizationId>,
     /// The range.
     pub period: PeriodRequest,
 }
@@ -106,7 +107,7 @@ fn stored_start_ms(zone: Zone, slice: &Slice) -> i64 {
 impl HistoryReport {
     /// Puts the report together. `counts` holds one row per instant of [`instants_ms`].
     pub fn assemble(
-        account: &str,
+        account: &AccountId,
         request: &HistoryRequest,
         zone: Zone,
         period: &Period,
@@ -132,7 +133,7 @@ impl HistoryReport {
             }
         });
         Self {
-            subject: Subject::new(account, request.organization.as_deref(), zone),
+            subject: Subject::new(account, request.organization.as_ref(), zone),
             range: ReportRange::of(period),
             points: points.collect(),
         }
@@ -211,7 +212,7 @@ mod tests {
             peak_overage: 6,
         };
         let counts: Vec<SeatCounts> = instants.iter().map(|&edge_ms| count(edge_ms)).collect();
-        let report = HistoryReport::assemble("a", &request, zone, &period, &counts);
+        let report = HistoryReport::assemble(&"a".into(), &request, zone, &period, &counts);
         let peaks = report.points.iter().map(|point| (point.peak_assigned, point.peak_overage));
         assert_eq!(peaks.collect::<Vec<_>>(), [(9, 6), (5, 2), (5, 2)]);
     }

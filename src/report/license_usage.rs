@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::csv::{Cell, Table};
+use super::id::{AccountId, OrganizationId};
 use super::period::{DayRanges, Period, PeriodRequest};
 use super::query::{BadParameter, Query};
 use super::subject::{ReportRange, Subject};
@@ -34,7 +35,7 @@ const ORGANIZATION_COLUMNS: [&str; 2] = ["Organization ID", "Organization"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageRequest {
     /// Only this organization and all below it.
-    pub organization: Option<String>,
+    pub organization: Option<OrganizationId>,
     /// The range.
     pub period: PeriodRequest,
     /// One series per direct child of the chosen organization, or per top-level organization.
@@ -184,14 +185,14 @@ pub enum LicenseUsage {
 impl UsageReport {
     /// Puts the report together.
     pub fn assemble(
-        account: &str,
+        account: &AccountId,
         request: &UsageRequest,
         zone: Zone,
         period: &Period,
         rows: &UsageRows,
     ) -> Self {
         Self {
-            subject: Subject::new(account, request.organization.as_deref(), zone),
+            subject: Subject::new(account, request.organization.as_ref(), zone),
             range: ReportRange::of(period),
             summary: UsageSummary::assemble(period, rows),
             points: usage_points(period, rows),
@@ -212,7 +213,7 @@ impl UsageByOrganizationReport {
     /// Puts the report together. `children` are the organizations to compare, ascending; those
     /// without rows have seats and users 0.
     pub fn assemble(
-        account: &str,
+        account: &AccountId,
         request: &UsageRequest,
         zone: Zone,
         period: &Period,
@@ -225,7 +226,7 @@ impl UsageByOrganizationReport {
             UsageSeries::assemble(organization_id.to_owned(), period, rows)
         });
         Self {
-            subject: Subject::new(account, request.organization.as_deref(), zone),
+            subject: Subject::new(account, request.organization.as_ref(), zone),
             range: ReportRange::of(period),
             series: series.collect(),
         }

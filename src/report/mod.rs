@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod assignments;
 pub mod csv;
 pub mod cursor;
+pub mod id;
 pub mod ingest;
 pub mod license_history;
 pub mod license_usage;

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::id::AccountId;
 use super::subject::Subject;
 use crate::core::calendar::Zone;
 
@@ -49,7 +50,7 @@ impl OrganizationsReport {
     /// not see, no name is in it: a path begins at the first organization on it from which on all
     /// are visible.
     pub fn assemble(
-        account: &str,
+        account: &AccountId,
         zone: Zone,
         visible: &Visible,
         mut organizations: Vec<OrganizationEntry>,
@@ -117,7 +118,8 @@ mod tests {
         ];
         let check = |ids: &[&str], paths: &[&str]| {
             let visible = Visible::Only(ids.iter().map(|id| (*id).to_owned()).collect());
-            let report = OrganizationsReport::assemble("acme", Zone::UTC, &visible, all.clone());
+            let report =
+                OrganizationsReport::assemble(&"acme".into(), Zone::UTC, &visible, all.clone());
             let found: Vec<_> = report
                 .organizations
                 .iter()

@@ -82,7 +82,7 @@ impl Query {
     }
 
     /// Takes an identifier.
-    pub fn take_id(&mut self, name: &str) -> Result<Option<String>, BadParameter> {
+    pub fn take_id<T: From<String>>(&mut self, name: &str) -> Result<Option<T>, BadParameter> {
         self.take(name).map(|value| parse_id(name, &value)).transpose()
     }
 
@@ -136,9 +136,9 @@ impl Query {
 
 /// Judges an identifier of the request, by the rule for those of events; on success it is the text
 /// that the store knows it by.
-pub fn parse_id(parameter: &str, text: &str) -> Result<String, BadParameter> {
+pub fn parse_id<T: From<String>>(parameter: &str, text: &str) -> Result<T, BadParameter> {
     let detail = match judge_text(text, ID_BYTES_MAX) {
-        Ok(()) => return Ok(text.to_owned()),
+        Ok(()) => return Ok(text.to_owned().into()),
         Err(IdFault::Empty) => "An identifier is not empty.",
         Err(IdFault::TooLong) => "An identifier has at most 64 bytes.",
         Err(IdFault::Control) => "An identifier has no control characters.",
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn every_parameter_is_known_and_stands_once() {
-        let take = |query: &mut Query| query.take_id("organization_id").map(drop);
+        let take = |query: &mut Query| query.take_id::<String>("organization_id").map(drop);
         check("", take, Ok(()));
         check("&&organization_id=a%26b&", take, Ok(()));
         check("organization_id=a&organization_id=a", take, Err("organization_id"));
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn identifiers_are_judged_as_in_events() {
         for good in ["42", "a b", "é", "=1+1", "' OR 1=1 --", "...", "a.b", &"x".repeat(64)] {
-            assert_eq!(parse_id("id", good).as_deref(), Ok(good));
+            assert_eq!(parse_id::<String>("id", good).as_deref(), Ok(good));
         }
         for bad in [
             "",
@@ -225,7 +225,7 @@ mod tests {
             "..",
             &"x".repeat(65),
         ] {
-            assert!(parse_id("id", bad).is_err(), "{bad:?}");
+            assert!(parse_id::<String>("id", bad).is_err(), "{bad:?}");
         }
     }
 

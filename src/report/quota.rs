@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::id::{AccountId, OrganizationId};
 use super::pace::{Course, Pace};
 use super::period::Pinned;
 use super::query::{BadParameter, Query};
@@ -21,7 +22,7 @@ pub const GRACE_PERCENT: u32 = 130;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuotaRequest {
     /// The organization alone, not those below it.
-    pub organization: String,
+    pub organization: OrganizationId,
     as_of_ms: Option<i64>,
 }
 
@@ -32,7 +33,7 @@ impl QuotaRequest {
     }
 
     /// Takes a request's parameters. `organization` comes from the path.
-    pub fn parse(organization: String, mut query: Query) -> Result<Self, BadParameter> {
+    pub fn parse(organization: OrganizationId, mut query: Query) -> Result<Self, BadParameter> {
         let request = Self { organization, as_of_ms: query.take_instant("as_of")? };
         query.finish()?;
         Ok(request)
@@ -279,7 +280,11 @@ impl<'a> Figures<'a> {
 
 impl QuotaReport {
     /// Puts the report together; `None` where no plan had started.
-    pub fn assemble(account: &str, organization: &str, figures: &Figures<'_>) -> Option<Self> {
+    pub fn assemble(
+        account: &AccountId,
+        organization: &OrganizationId,
+        figures: &Figures<'_>,
+    ) -> Option<Self> {
         let quota = figures.current()?;
         Some(Self { subject: Subject::new(account, Some(organization), figures.zone), quota })
     }

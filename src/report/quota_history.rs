@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::csv::{Cell, Table};
+use super::id::{AccountId, OrganizationId};
 use super::quota::{Figures, QuotaMonth};
 use super::subject::Subject;
 use crate::core::calendar::Zone;
@@ -20,8 +21,8 @@ pub struct QuotaHistoryReport {
 impl QuotaHistoryReport {
     /// Puts the report together; `None` where no plan had started.
     pub fn assemble(
-        account: &str,
-        organization: &str,
+        account: &AccountId,
+        organization: &OrganizationId,
         zone: Zone,
         figures: &Figures<'_>,
     ) -> Option<Self> {
@@ -77,7 +78,7 @@ mod tests {
         };
         let facts = QuotaFacts { records: vec![record], used, week_tests: 0 };
         let figures = Figures::new(Zone::UTC, &facts, as_of_day * DAY_MS);
-        QuotaHistoryReport::assemble("a", "o", Zone::UTC, &figures).unwrap()
+        QuotaHistoryReport::assemble(&"a".into(), &"o".into(), Zone::UTC, &figures).unwrap()
     }
 
     #[test]

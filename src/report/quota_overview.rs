@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::csv::{Cell, Table};
 use super::cursor::{seal, unseal};
+use super::id::{AccountId, OrganizationId};
 use super::organizations::{OrganizationsReport, Visible};
 use super::period::Pinned;
 use super::query::{BadParameter, Query};
@@ -27,7 +28,7 @@ const LIMIT_DEFAULT: u32 = 100;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuotaOverviewRequest {
     /// Only this organization and all below it.
-    pub organization: Option<String>,
+    pub organization: Option<OrganizationId>,
     /// Only those whose quota is used as far.
     pub status: Option<QuotaStatus>,
     as_of_ms: Option<i64>,
@@ -141,7 +142,7 @@ impl<'a> VisibleTree<'a> {
             Some(own) => Visible::Only(own.iter().cloned().collect()),
         };
         let organizations = self.tree.organizations();
-        let report = OrganizationsReport::assemble("", Zone::UTC, &visible, organizations);
+        let report = OrganizationsReport::assemble(&"".into(), Zone::UTC, &visible, organizations);
         let paths = report.organizations.into_iter();
         paths.map(|organization| (organization.organization_id, organization.path)).collect()
     }
@@ -232,7 +233,7 @@ impl QuotaOverview {
     /// A page of the rows.
     pub fn page(
         self,
-        account: &str,
+        account: &AccountId,
         request: &QuotaOverviewRequest,
         page: &QuotaPage,
     ) -> QuotaOverviewReport {
@@ -255,7 +256,7 @@ impl QuotaOverview {
             seal(&request.scope(account), &position)
         });
         QuotaOverviewReport {
-            subject: Subject::new(account, request.organization.as_deref(), self.zone),
+            subject: Subject::new(account, request.organization.as_ref(), self.zone),
             rows,
             total: total as u64,
             by_status: self.by_status,
@@ -378,7 +379,7 @@ mod tests {
         let organizations = VisibleTree::new(&tree, own.as_ref());
         let facts = known.iter().map(|(id, facts)| ((*id).to_owned(), facts.clone())).collect();
         QuotaOverview::rank(&request, &organizations, Zone::UTC, AS_OF_MS, facts)
-            .page("acme", &request, &page)
+            .page(&"acme".into(), &request, &page)
     }
 
     fn paths(report: &QuotaOverviewReport) -> Vec<(&str, &str)> {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::id::{AccountId, OrganizationId};
 use super::value::{Date, Timestamp};
 use crate::core::calendar::{Interval, Zone};
 
@@ -10,11 +11,11 @@ use crate::core::calendar::{Interval, Zone};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Subject {
     /// The account.
-    #[schema(example = "acme")]
-    pub account_id: String,
+    #[schema(value_type = String, example = "acme")]
+    pub account_id: AccountId,
     /// The organization that the report is limited to; null for the whole account.
-    #[schema(example = "42", required = true)]
-    pub organization_id: Option<String>,
+    #[schema(value_type = Option<String>, example = "42", required = true)]
+    pub organization_id: Option<OrganizationId>,
     /// IANA name of the account's time zone of now, in which days begin and end.
     #[schema(example = "Europe/Berlin")]
     pub timezone: &'static str,
@@ -22,10 +23,10 @@ pub struct Subject {
 
 impl Subject {
     /// The report's subject in the zone of now.
-    pub fn new(account: &str, organization: Option<&str>, zone: Zone) -> Self {
+    pub fn new(account: &AccountId, organization: Option<&OrganizationId>, zone: Zone) -> Self {
         Self {
-            account_id: account.to_owned(),
-            organization_id: organization.map(str::to_owned),
+            account_id: account.clone(),
+            organization_id: organization.cloned(),
             timezone: zone.name(),
         }
     }

@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::csv::{Cell, Table};
+use super::id::{AccountId, OrganizationId, ProjectId};
 use super::period::{DayRanges, Period, PeriodRequest};
 use super::query::{BadParameter, Query};
 use super::subject::{ReportRange, Subject};
@@ -14,16 +15,16 @@ use crate::core::calendar::{Day, Zone};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestActivityRequest {
     /// The organization alone, not those below it.
-    pub organization: String,
+    pub organization: OrganizationId,
     /// Only this project.
-    pub project: Option<String>,
+    pub project: Option<ProjectId>,
     /// The range.
     pub period: PeriodRequest,
 }
 
 impl TestActivityRequest {
     /// Takes a request's parameters. `organization` comes from the path.
-    pub fn parse(organization: String, mut query: Query) -> Result<Self, BadParameter> {
+    pub fn parse(organization: OrganizationId, mut query: Query) -> Result<Self, BadParameter> {
         let request = Self {
             organization,
             project: query.take_id("project_id")?,
@@ -152,7 +153,7 @@ impl WantedDays {
 impl TestActivityReport {
     /// Puts the report together. Days without tests may be missing from `counts`.
     pub fn assemble(
-        account: &str,
+        account: &AccountId,
         request: &TestActivityRequest,
         zone: Zone,
         period: &Period,
@@ -244,7 +245,7 @@ mod tests {
             let (from, to) = (first.plus_days(from), first.plus_days(from + days));
             let raw = format!("from={from}&to={to}&interval={interval}&as_of={as_of}T12:00:00Z");
             let query = Query::parse(Some(&raw)).unwrap();
-            let request = TestActivityRequest::parse("o".to_owned(), query).unwrap();
+            let request = TestActivityRequest::parse("o".into(), query).unwrap();
             let period = request.period.resolve(Zone::UTC, 0).unwrap();
             let run_on = |start: Day, end: Day| -> u64 {
                 counts.iter().filter(|c| start <= c.day && c.day <= end).map(|c| c.run).sum()
@@ -254,7 +255,7 @@ mod tests {
             let (monday, sunday) = preceding_week(as_of);
             let week = run_on(monday, sunday);
             let report = TestActivityReport::assemble(
-                "a", &request, Zone::UTC, &period, counts.clone(),
+                &"a".into(), &request, Zone::UTC, &period, counts.clone(),
             );
             let found: Vec<u64> = report.points.iter().map(|point| point.run).collect();
             proptest::prop_assert_eq!(found, expected);

@@ -8,6 +8,7 @@ use super::client::Store;
 use super::error::StoreError;
 use super::reports_licenses::instants;
 use super::scope::Scope;
+use crate::report::id::{AccountId, OrganizationId};
 use crate::report::license_history::SeatCounts;
 use crate::report::seat_history::{SeatHolding, SeatRecords, counts_at};
 
@@ -82,8 +83,8 @@ impl Store {
     /// Where ClickHouse cannot be asked.
     pub async fn seat_history(
         &self,
-        account: &str,
-        organization: Option<&str>,
+        account: &AccountId,
+        organization: Option<&OrganizationId>,
         scope: &Scope<'_>,
         instants_ms: &[i64],
     ) -> Result<Vec<SeatCounts>, StoreError> {
@@ -134,8 +135,8 @@ impl Store {
     /// Where ClickHouse cannot be asked.
     pub async fn license_history(
         &self,
-        account: &str,
-        organization: Option<&str>,
+        account: &AccountId,
+        organization: Option<&OrganizationId>,
         instants_ms: &[i64],
     ) -> Result<Vec<SeatCounts>, StoreError> {
         if instants_ms.is_empty() {

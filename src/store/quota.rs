@@ -12,6 +12,7 @@ use super::error::StoreError;
 use super::rows::plan_kind;
 use super::scope::Scope;
 use crate::core::calendar::Day;
+use crate::report::id::{AccountId, OrganizationId};
 use crate::report::pace::week_before;
 use crate::report::period::stored_day;
 use crate::report::quota::{QuotaFacts, QuotaUsed};
@@ -125,15 +126,15 @@ impl Store {
     /// Where ClickHouse cannot be asked.
     pub async fn quota_history_facts(
         &self,
-        account: &str,
-        organization: &str,
+        account: &AccountId,
+        organization: &OrganizationId,
         as_of_day: Day,
     ) -> Result<QuotaFacts, StoreError> {
         let parts = [PLANS, &USED.replace("$days", "")];
         let query = self
-            .facts_query(&parts, account, &Scope::Organizations(vec![organization]))
+            .facts_query(&parts, account, &Scope::Organizations(vec![organization.as_str()]))
             .param("as_of_day", stored_day(as_of_day).to_string());
-        Ok(self.facts(query).await?.remove(organization).unwrap_or_default())
+        Ok(self.facts(query).await?.remove(organization.as_str()).unwrap_or_default())
     }
 
     fn facts_query(&self, parts: &[&str], account: &str, scope: &Scope<'_>) -> Query {

@@ -7,6 +7,7 @@ use clickhouse::query::Query;
 use super::client::Store;
 use super::error::StoreError;
 use crate::core::calendar::Day;
+use crate::report::id::{AccountId, OrganizationId};
 use crate::report::ingest::PartitionProgress;
 use crate::report::period::DayRanges;
 
@@ -39,12 +40,12 @@ impl Store {
     pub(super) fn report_query(
         &self,
         sql: &str,
-        account: &str,
-        organization: Option<&str>,
+        account: &AccountId,
+        organization: Option<&OrganizationId>,
     ) -> Query {
         self.read(sql)
             .param("account", account)
-            .param("organization", organization.unwrap_or_default())
+            .param("organization", organization.map_or("", OrganizationId::as_str))
     }
 }
 

@@ -208,10 +208,10 @@ pub(super) fn with_filters(
 ) -> Query {
     let mut query = query.param("account", account);
     let texts = [
-        ("organization", &request.organization),
-        ("license_source", &request.license_source),
-        ("user_part", &request.user_part),
-        ("email_part", &request.email_part),
+        ("organization", request.organization.as_deref()),
+        ("license_source", request.license_source.as_deref()),
+        ("user_part", request.user_part.as_deref()),
+        ("email_part", request.email_part.as_deref()),
     ];
     for (name, value) in texts {
         if let Some(value) = value {

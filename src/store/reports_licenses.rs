@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::client::Store;
 use super::error::StoreError;
 use super::reports::instant;
+use crate::report::id::{AccountId, OrganizationId};
 
 pub(super) const LICENSE_HISTORY_BY_ORGANIZATION: &str = "\
 SELECT h.organization_id AS organization_id, toUnixTimestamp64Milli(h.edge) AS edge_ms, h.assigned \
@@ -30,8 +31,8 @@ impl Store {
     /// Where ClickHouse cannot be asked.
     pub async fn seats_by_organization(
         &self,
-        account: &str,
-        organization: Option<&str>,
+        account: &AccountId,
+        organization: Option<&OrganizationId>,
         edges_ms: &[i64],
     ) -> Result<Vec<(String, i64, u64)>, StoreError> {
         if edges_ms.is_empty() {

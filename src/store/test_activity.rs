@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::client::Store;
 use super::error::StoreError;
 use crate::core::calendar::Day;
+use crate::report::id::{AccountId, OrganizationId, ProjectId};
 use crate::report::test_activity::{TestCounts, WantedDays};
 
 /// A source's figures are the greatest that it has counted, and sources add up. `$filter` chooses a
@@ -41,9 +42,9 @@ impl Store {
     /// Where ClickHouse cannot be asked.
     pub async fn test_counts(
         &self,
-        account: &str,
-        organization: &str,
-        project: Option<&str>,
+        account: &AccountId,
+        organization: &OrganizationId,
+        project: Option<&ProjectId>,
         wanted: &WantedDays,
     ) -> Result<Vec<TestCounts>, StoreError> {
         if wanted.ranges().is_empty() {

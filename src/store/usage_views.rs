@@ -12,6 +12,7 @@ use super::client::Store;
 use super::error::StoreError;
 use super::reports::with_days;
 use super::reports_licenses::{LICENSE_HISTORY_BY_ORGANIZATION, SeriesSeatsRow, instants};
+use crate::report::id::{AccountId, OrganizationId};
 use crate::report::license_usage::{PeriodUsers, UsageRows, WantedUsage};
 use crate::report::period::DayRanges;
 
@@ -130,8 +131,8 @@ impl Store {
     /// Where ClickHouse cannot be asked.
     pub async fn active_users(
         &self,
-        account: &str,
-        organization: Option<&str>,
+        account: &AccountId,
+        organization: Option<&OrganizationId>,
         days: Option<&DayRanges>,
     ) -> Result<PeriodUsers, StoreError> {
         let Some(days) = days else { return Ok(PeriodUsers::default()) };
@@ -149,8 +150,8 @@ impl Store {
     /// Where ClickHouse cannot be asked.
     pub async fn active_users_by_organization(
         &self,
-        account: &str,
-        organization: Option<&str>,
+        account: &AccountId,
+        organization: Option<&OrganizationId>,
         days: Option<&DayRanges>,
     ) -> Result<Vec<(String, PeriodUsers)>, StoreError> {
         let Some(days) = days else { return Ok(Vec::new()) };
@@ -170,8 +171,8 @@ impl Store {
     /// Where ClickHouse cannot be asked.
     pub fn license_usage_series(
         &self,
-        account: &str,
-        organization: Option<&str>,
+        account: &AccountId,
+        organization: Option<&OrganizationId>,
         wanted: &WantedUsage,
     ) -> Result<SeriesStream, StoreError> {
         let ordered = |sql: &str| format!("{sql} ORDER BY organization_id");

@@ -7,12 +7,13 @@ use crate::core::calendar::Zone;
 use crate::http::directory::KnownAccount;
 use crate::http::places::Place;
 use crate::http::usage_parts::{Basis, Dated, UsageParts};
+use crate::report::id::AccountId;
 use crate::report::tree::OrganizationTree;
 use crate::store::{AccountVersions, Scope, Store};
 
 /// A report that is being made. It holds one of the places for report queries.
 pub(in crate::http) struct Making<'a> {
-    pub(in crate::http) account: &'a str,
+    pub(in crate::http) account: &'a AccountId,
     /// The account's zone of now.
     pub(in crate::http) zone: Zone,
     /// The instant that stands in for an `as_of` that was not given, milliseconds since 1970 UTC.

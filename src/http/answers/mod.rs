@@ -32,6 +32,7 @@ use super::usage_parts::UsageParts;
 use crate::core::calendar::{Day, day_of};
 use crate::core::topics::Topic;
 use crate::http::reply::problem::Problem;
+use crate::report::id::AccountId;
 use crate::report::period::Pinned;
 use crate::report::value;
 use crate::store::Store;
@@ -65,7 +66,7 @@ pub(super) struct Streaming {
 /// What an answer is kept under.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    account: String,
+    account: AccountId,
     kind: ReportKind,
     /// Form and parameters.
     asked: String,
@@ -158,7 +159,7 @@ impl Answers {
     pub(super) async fn whole<R: Report>(
         &self,
         headers: &HeaderMap,
-        account: &str,
+        account: &AccountId,
         report: &R,
     ) -> Result<Response, Problem> {
         let found = self.find(account, &NeverStreamed(report)).await?;
@@ -179,7 +180,7 @@ impl Answers {
     pub(super) async fn answer<R: StreamableReport>(
         &self,
         headers: &HeaderMap,
-        account: &str,
+        account: &AccountId,
         report: &R,
     ) -> Result<Answered, Problem> {
         let found = self.find(account, report).await?;
@@ -208,7 +209,7 @@ impl Answers {
     /// What is kept for the question; where nothing is, the report is made and kept.
     async fn find<'a, R: StreamableReport>(
         &self,
-        account: &'a str,
+        account: &'a AccountId,
         report: &R,
     ) -> Result<Found<'a>, Problem> {
         let asked = self.asked(account, R::KIND, report.pinned()).await?;
@@ -245,7 +246,7 @@ impl Answers {
 
     async fn asked<'a>(
         &self,
-        account: &'a str,
+        account: &'a AccountId,
         kind: ReportKind,
         pinned: Pinned,
     ) -> Result<Asked<'a>, Problem> {
@@ -307,7 +308,7 @@ fn weight(key: &Key, kept: &Kept) -> u32 {
 
 /// What is known when a question is to be answered.
 struct Asked<'a> {
-    account: &'a str,
+    account: &'a AccountId,
     kind: ReportKind,
     look: Look,
     known: Arc<KnownAccount>,
@@ -320,7 +321,7 @@ impl Asked<'_> {
     fn key(&self, asked: String) -> Key {
         let version = |&topic: &Topic| self.look.versions.of(topic).version;
         Key {
-            account: self.account.to_owned(),
+            account: self.account.clone(),
             kind: self.kind,
             asked,
             moment: self.moment,

@@ -24,6 +24,7 @@ use crate::report::assignments::{
     Assignment, AssignmentPage, AssignmentsReport, AssignmentsRequest, cells, table,
 };
 use crate::report::csv::{BYTE_ORDER_MARK, Table};
+use crate::report::id::AccountId;
 use crate::report::period::Pinned;
 use crate::report::query::Query;
 use crate::report::subject::Answer;
@@ -75,7 +76,7 @@ pub(in crate::http) async fn list(
 
 async fn page(
     state: &ApiState,
-    account: &str,
+    account: &AccountId,
     query: Query,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
@@ -85,7 +86,7 @@ async fn page(
 
 async fn export(
     state: &ApiState,
-    account: &str,
+    account: &AccountId,
     query: Query,
     file: CsvFile,
     headers: &HeaderMap,

@@ -12,6 +12,7 @@ use crate::http::request::params::{
 };
 use crate::http::request::path::Account;
 use crate::http::state::ApiState;
+use crate::report::id::OrganizationId;
 use crate::report::license_history::{HistoryReport, HistoryRequest, instants_ms};
 use crate::report::period::Pinned;
 use crate::report::query::Query;
@@ -65,8 +66,8 @@ impl Report for History {
     async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let Making { account, zone, now_ms, .. } = *making;
         let period = self.request.period.resolve(zone, now_ms)?;
-        let organization = self.request.organization.as_deref();
-        let scope = making.scope(organization);
+        let organization = self.request.organization.as_ref();
+        let scope = making.scope(organization.map(OrganizationId::as_str));
         let instants_ms = instants_ms(zone, &period);
         let counts =
             making.store().seat_history(account, organization, &scope, &instants_ms).await?;

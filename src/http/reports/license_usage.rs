@@ -181,7 +181,7 @@ impl Usage {
         wanted: &WantedUsage,
     ) -> Result<UsageRows, Problem> {
         let (account, store) = (making.account, making.store());
-        let organization = self.request.organization.as_deref();
+        let organization = self.request.organization.as_ref();
         let (seats, users) = tokio::try_join!(
             store.license_history(account, organization, &wanted.edges_ms),
             store.active_users(account, organization, wanted.days.as_ref()),
@@ -197,7 +197,7 @@ impl Usage {
         wanted: &WantedUsage,
     ) -> Result<HashMap<String, UsageRows>, Problem> {
         let (account, store) = (making.account, making.store());
-        let organization = self.request.organization.as_deref();
+        let organization = self.request.organization.as_ref();
         let (seats, users) = tokio::try_join!(
             store.seats_by_organization(account, organization, &wanted.edges_ms),
             store.active_users_by_organization(account, organization, wanted.days.as_ref()),

@@ -68,11 +68,11 @@ impl Report for Quota {
 
     async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let Making { account, zone, now_ms, .. } = *making;
-        let organization = self.request.organization.as_str();
+        let organization = &self.request.organization;
         let as_of_ms = self.request.as_of_ms(now_ms);
-        let scope = Scope::Organizations(vec![organization]);
+        let scope = Scope::Organizations(vec![organization.as_str()]);
         let mut facts = making.store().quota_facts(account, &scope, day_of(zone, as_of_ms)).await?;
-        let facts = facts.remove(organization).unwrap_or_default();
+        let facts = facts.remove(organization.as_str()).unwrap_or_default();
         let figures = Figures::new(zone, &facts, as_of_ms);
         let report = QuotaReport::assemble(account, organization, &figures).ok_or_else(no_plan)?;
         Made::json(&report)
@@ -130,7 +130,7 @@ impl Report for QuotaHistory {
 
     async fn make(&self, making: &Making<'_>) -> Result<Made, Problem> {
         let Making { account, zone, now_ms, .. } = *making;
-        let organization = self.request.organization.as_str();
+        let organization = &self.request.organization;
         let as_of_ms = self.request.as_of_ms(now_ms);
         let as_of_day = day_of(zone, as_of_ms);
         let facts = making.store().quota_history_facts(account, organization, as_of_day).await?;

@@ -16,6 +16,7 @@ use crate::http::request::params::{
 };
 use crate::http::request::path::Account;
 use crate::http::state::ApiState;
+use crate::report::id::OrganizationId;
 use crate::report::organizations::Visible;
 use crate::report::period::Pinned;
 use crate::report::query::Query;
@@ -69,7 +70,7 @@ pub(in crate::http) async fn list(
         Visible::All => None,
         Visible::Only(ids) => Some(ids.into_iter().collect::<BTreeSet<String>>()),
     };
-    let is_own = |id: &String| own.as_ref().is_none_or(|own| own.contains(id));
+    let is_own = |id: &OrganizationId| own.as_ref().is_none_or(|own| own.contains(id.as_str()));
     if !request.organization.iter().all(is_own) {
         return Err(Problem::forbidden());
     }

@@ -19,6 +19,7 @@ use crate::http::reply::{self, Form};
 use crate::http::request::params::Format;
 use crate::http::state::ApiState;
 use crate::report::csv::{BYTE_ORDER_MARK, Table};
+use crate::report::id::AccountId;
 use crate::report::license_usage::{
     UsageByOrganizationReport, UsageRequest, UsageSeries, WantedUsage,
 };
@@ -35,7 +36,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// What is compared.
 struct Comparison<'a> {
-    account: &'a str,
+    account: &'a AccountId,
     request: &'a UsageRequest,
     zone: Zone,
     period: &'a Period,
@@ -66,7 +67,7 @@ pub(in crate::http) async fn tag(
 /// and are then sent once more to whoever asks again.
 pub(in crate::http) async fn stream(
     state: &ApiState,
-    account: &str,
+    account: &AccountId,
     request: UsageRequest,
     format: Format,
     streaming: Streaming,
@@ -134,7 +135,7 @@ struct Chunks {
 impl Chunks {
     fn new(store: &Store, comparison: &Comparison<'_>, format: Format) -> Result<Self, Problem> {
         let Comparison { account, request, zone, period, children, data_through } = *comparison;
-        let organization = request.organization.as_deref();
+        let organization = request.organization.as_ref();
         let rows = store.license_usage_series(account, organization, &WantedUsage::by(period))?;
         let (writing, head, tail) = match format {
             Format::Json => {

@@ -71,8 +71,7 @@ impl Report for TestActivity {
         let Making { account, zone, now_ms, .. } = *making;
         let period = self.request.period.resolve(zone, now_ms)?;
         let wanted = WantedDays::by(&period);
-        let (organization, project) =
-            (self.request.organization.as_str(), self.request.project.as_deref());
+        let (organization, project) = (&self.request.organization, self.request.project.as_ref());
         let counts = making.store().test_counts(account, organization, project, &wanted).await?;
         let report = TestActivityReport::assemble(account, &self.request, zone, &period, counts);
         match self.format {

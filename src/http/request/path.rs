@@ -4,15 +4,16 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
 use crate::http::reply::problem::Problem;
+use crate::report::id::{AccountId, OrganizationId};
 use crate::report::query::parse_id;
 
 /// The account of a path.
-pub(in crate::http) struct Account(pub(in crate::http) String);
+pub(in crate::http) struct Account(pub(in crate::http) AccountId);
 
 /// The account and the organization of a path.
 pub(in crate::http) struct Organization {
-    pub(in crate::http) account: String,
-    pub(in crate::http) organization: String,
+    pub(in crate::http) account: AccountId,
+    pub(in crate::http) organization: OrganizationId,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Account {

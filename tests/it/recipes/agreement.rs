@@ -4,6 +4,7 @@
 use seatmeter::core::calendar::{Day, Zone};
 use seatmeter::core::event::PlanKind;
 use seatmeter::report::assignments::{AssignmentsReport, AssignmentsRequest, SortKey};
+use seatmeter::report::id::{AccountId, OrganizationId, ProjectId};
 use seatmeter::report::period::{DayRanges, PeriodRequest};
 use seatmeter::report::query::Query;
 use seatmeter::report::quota::QuotaFacts;
@@ -113,11 +114,14 @@ async fn seats_and_users_of_organizations_are_those_of_the_views() {
     let first_days: Vec<Day> = (-7..63).step_by(7).map(day).collect();
     let days = DayRanges { first_days, last_day: day(69) };
     let mut found = 0;
+    let acme = AccountId::from("acme");
     for organization in [None].into_iter().chain(ORGANIZATIONS.map(Some)) {
+        let named = organization.map(OrganizationId::from);
+        let named = named.as_ref();
         let scope =
             organization.map_or(Scope::Account, |id| Scope::Organizations(tree.subtree(id)));
-        let seats = store.seat_history("acme", organization, &scope, &edges_ms).await.unwrap();
-        let viewed = store.license_history("acme", organization, &edges_ms).await.unwrap();
+        let seats = store.seat_history(&acme, named, &scope, &edges_ms).await.unwrap();
+        let viewed = store.license_history(&acme, named, &edges_ms).await.unwrap();
         assert_eq!(seats, viewed, "{organization:?}");
         found += seats.last().unwrap().assigned;
         let who = Who::of(&scope).unwrap();
@@ -126,7 +130,7 @@ async fn seats_and_users_of_organizations_are_those_of_the_views() {
         assert!(assigned.iter().eq(viewed.iter().map(|at| &at.assigned)), "{organization:?}");
         let users = store.active_users_of("acme", &who, &days).await.unwrap();
         let mut users = users.into_iter().next().map(|(_, users)| users).unwrap_or_default();
-        let mut viewed = store.active_users("acme", organization, Some(&days)).await.unwrap();
+        let mut viewed = store.active_users(&acme, named, Some(&days)).await.unwrap();
         users.buckets.sort_unstable();
         viewed.buckets.sort_unstable();
         assert_eq!(users, viewed, "{organization:?}");
@@ -148,7 +152,9 @@ async fn compare_series(
         assert_eq!(organization, Some("c1"), "a circle alone is read by the view");
         return;
     };
-    let mut viewed = store.seats_by_organization("acme", organization, edges_ms).await.unwrap();
+    let (acme, named) = (AccountId::from("acme"), organization.map(OrganizationId::from));
+    let named = named.as_ref();
+    let mut viewed = store.seats_by_organization(&acme, named, edges_ms).await.unwrap();
     viewed.retain(|(_, _, assigned)| *assigned > 0);
     viewed.sort_unstable();
     let who = Who::Series(series);
@@ -164,8 +170,7 @@ async fn compare_series(
     assigned.sort_unstable();
     assert_eq!(assigned, viewed, "{organization:?}");
     let mut users = store.active_users_of("acme", &who, days).await.unwrap();
-    let mut viewed =
-        store.active_users_by_organization("acme", organization, Some(days)).await.unwrap();
+    let mut viewed = store.active_users_by_organization(&acme, named, Some(days)).await.unwrap();
     for rows in [&mut users, &mut viewed] {
         rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         rows.iter_mut().for_each(|(_, users)| users.buckets.sort_unstable());
@@ -226,8 +231,14 @@ async fn pages_of_assignments_are_those_of_the_view() {
                 let viewed = store.assignments("acme", &request, &page, 0).await.unwrap();
                 assert_eq!(read, viewed, "{asked}{cursor}");
                 let (rows, total) = read;
-                let report =
-                    AssignmentsReport::assemble("acme", &request, &page, Zone::UTC, rows, total);
+                let report = AssignmentsReport::assemble(
+                    &"acme".into(),
+                    &request,
+                    &page,
+                    Zone::UTC,
+                    rows,
+                    total,
+                );
                 rows_seen += report.rows.len();
                 let Some(next) = report.next_cursor else { break };
                 cursor = format!("&cursor={next}");
@@ -272,7 +283,10 @@ async fn plans_and_what_is_used_are_those_of_the_views() {
     for as_of_day in [0, 12, 31, 33, 34, 40].map(day) {
         let all = store.quota_facts("acme", &Scope::Account, as_of_day).await.unwrap();
         for organization in ORGANIZATIONS {
-            let history = store.quota_history_facts("acme", organization, as_of_day).await.unwrap();
+            let history = store
+                .quota_history_facts(&"acme".into(), &organization.into(), as_of_day)
+                .await
+                .unwrap();
             let viewed = database.text(&format!(
                 "SELECT toUnixTimestamp64Milli(time), kind, plan, monthly_quota FROM plans WHERE \
                  account_id = 'acme' AND organization_id = '{organization}' \
@@ -332,8 +346,15 @@ async fn tests_of_days_are_those_of_the_view() {
             .into_iter()
             .flat_map(|id| [None, Some("p1"), Some("p2")].map(|project| (id, project)))
         {
-            let mut counts =
-                store.test_counts("acme", organization, project, &wanted).await.unwrap();
+            let mut counts = store
+                .test_counts(
+                    &"acme".into(),
+                    &organization.into(),
+                    project.map(ProjectId::from).as_ref(),
+                    &wanted,
+                )
+                .await
+                .unwrap();
             counts.sort_unstable_by_key(|count| count.day);
             let found: Vec<String> = counts
                 .iter()
