@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use seatmeter::app::{self, Cli};
 
-/// How long it may take to say why the process ends.
+/// Time limit for saying why the process ends.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
@@ -22,11 +22,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says why the process ends. It ends also where nobody reads that.
+/// Says why the process ends. It ends even if standard error cannot be written to.
 fn tell(last_words: String) {
     let (done, is_done) = mpsc::channel();
     let telling = thread::spawn(move || {
-        // Where standard error is gone there is nobody left to tell.
+        // Without standard error there is no place for a message.
         let _ = writeln!(std::io::stderr(), "{last_words}");
         let _ = done.send(());
     });

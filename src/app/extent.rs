@@ -1,4 +1,4 @@
-//! What events are about: an account that is worth looking at, an organization of it that has a
+//! The subjects of events: an account that is worth looking at, an organization of it that has a
 //! plan, and the days that its data lies in.
 
 use std::collections::HashMap;
@@ -9,14 +9,14 @@ use crate::core::event::{Event, EventKind};
 /// Accounts that are told apart; the first ones.
 const ACCOUNTS_MAX: usize = 1_000;
 
-/// What the events so far are about, by account.
+/// The subjects of the events so far, by account.
 #[derive(Default)]
 pub(super) struct Extents {
     accounts: HashMap<String, Extent>,
 }
 
 struct Extent {
-    /// How many accounts came before.
+    /// Number of accounts that came before.
     number: usize,
     zone: Zone,
     /// The times of the first and the last event of use or licensing, milliseconds since 1970 UTC.

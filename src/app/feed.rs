@@ -35,7 +35,7 @@ const UNREAD_BYTES_MAX: usize = 5 * 1024 * 1024 - PACED_BATCH_BYTES;
 /// Time between checks of the progress.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long to wait for the worker before looking for other news.
+/// Longest wait for the worker before other news are looked for.
 const READ_WAIT: Duration = Duration::from_millis(10);
 
 /// Time between updates of what is shown, and records between looks at the clock.
@@ -109,11 +109,11 @@ fn look_at(lines: &[u8], extents: &mut Extents) {
     }
 }
 
-/// What a feeder needs to know of the process that it runs in.
+/// The process that a feeder runs in, as far as the feeder needs it.
 pub(super) struct Surroundings {
     pub(super) kafka: config::Kafka,
     pub(super) store: Store,
-    /// How far the worker has read.
+    /// The worker's positions.
     pub(super) positions: Arc<Positions>,
     /// Told when everything is handed over.
     pub(super) feeding: Arc<Feeding>,
@@ -305,7 +305,7 @@ impl Feeder {
         }
     }
 
-    /// What is counted so far, over all partitions.
+    /// Progress of all partitions together.
     fn counted(&self) -> anyhow::Result<rollup::Progress> {
         let Surroundings { store, kafka, .. } = &self.surroundings;
         let mut sum = rollup::Progress::default();

@@ -20,7 +20,7 @@ use crate::telemetry::{events, metrics};
 /// Lines that may wait to be written; about a MiB.
 const WAITING_LINES_MAX: usize = 4_096;
 
-/// How long the last lines may take at the end of the process.
+/// Time limit for the last lines at the end of the process.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Installs the process-wide subscriber; librdkafka's log lines come through it too.

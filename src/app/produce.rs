@@ -20,7 +20,7 @@ const SHOW_INTERVAL: Duration = Duration::from_millis(200);
 /// Records that are read ahead.
 const RECORDS_AHEAD_MAX: usize = 1_024;
 
-/// How long the brokers may take to acknowledge the last records after the stop request.
+/// Time limit for the brokers to acknowledge the last records after the stop request.
 const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time between warnings while nothing is acknowledged.

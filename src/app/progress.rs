@@ -10,7 +10,7 @@ use indicatif::{HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressS
 /// Time between plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long work takes before it is told how long it will.
+/// Time before the remaining time is estimated.
 const LEFT_AFTER: Duration = Duration::from_secs(2);
 
 /// Every bar that is shown.
@@ -18,7 +18,7 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Progress of one task.
 pub(super) struct Progress {
-    /// What is being done, such as `sending`.
+    /// The work as a participle, such as `sending`.
     action: &'static str,
     /// The position of the end; `None` if unknown.
     total: Option<u64>,
@@ -98,7 +98,7 @@ impl Progress {
         say(summary);
     }
 
-    /// How long the work has taken so far.
+    /// Duration of the work so far.
     pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }

@@ -66,7 +66,7 @@ impl Rejections {
             .records += 1;
     }
 
-    /// How many there are.
+    /// Their number.
     pub(super) fn records(&self) -> u64 {
         self.groups.values().map(|group| group.records).sum()
     }
@@ -103,7 +103,7 @@ fn excerpt(payload: &[u8]) -> String {
     format!("{begun:?}{more}")
 }
 
-/// What the record probably is instead of an event, and the way out.
+/// The probable cause of the rejection, and the way out.
 fn likely_cause(reject: Reject, payload: &[u8]) -> Option<&'static str> {
     match (reject.reason, reject.path) {
         (RejectReason::InvalidJson, _) => likely_form(payload),

@@ -33,7 +33,7 @@ use crate::telemetry::events;
 const METADATA_TIMEOUTS: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// How long to wait for room in the queue, or for deliveries, before looking again.
+/// Pause before room in the queue, or deliveries, are looked for again.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Bytes of a paced batch: the broker keeps a batch whole as long as any of it is unread.

@@ -25,8 +25,8 @@ use crate::telemetry::feeding::Feeding;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics;
 
-/// How long the process may take to end after the time for the last flush: each step (commit,
-/// tasks, leaving the group, open requests) has its own limit, and their sum is below this.
+/// Time limit for the process to end after the time for the last flush: each step (commit, tasks,
+/// leaving the group, open requests) has its own limit, and their sum is below this.
 const END_GRACE: Duration = Duration::from_secs(40);
 
 /// Time between clean-ups of the recorder, which keeps each duration until then.
@@ -107,7 +107,7 @@ impl<'a> Service<'a> {
         self.state.fed_by(feeding);
     }
 
-    /// How far the worker has read.
+    /// The worker's positions.
     pub(super) fn positions(&self) -> Arc<Positions> {
         Arc::clone(&self.positions)
     }

@@ -19,13 +19,13 @@ const PARTITION_RECORDS_MAX: i64 = 5_000;
 /// Newest records that are read in all.
 const RECORDS_MAX: i64 = 200_000;
 
-/// How long the brokers may take to answer a question.
+/// Time limit for the brokers to answer a question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long reading may take. Records that arrive later are ignored.
+/// Time limit of the reading. Records that arrive later are ignored.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long to wait for one record.
+/// Time limit for one record.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Accounts that are named, at most.

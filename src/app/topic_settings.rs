@@ -14,7 +14,7 @@ use crate::config::{self, Config};
 use crate::ingest::{self, Attempt};
 use crate::kafka::{Causes, Operation, Resource};
 
-/// How long the brokers may take to answer.
+/// Time limit for the brokers to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The window in which duplicates are recognized, milliseconds.
@@ -28,7 +28,7 @@ pub(super) enum Finding {
     Warning(String),
     /// Counts would be wrong, or nothing would be counted.
     Error(String),
-    /// What could not be checked, and why.
+    /// A check that could not be made, and why.
     NotChecked(String),
 }
 

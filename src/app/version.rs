@@ -1,4 +1,4 @@
-//! What this program is built from.
+//! The versions that this program is built from.
 
 use std::sync::LazyLock;
 

@@ -30,7 +30,7 @@ struct Unread {
     blocks: VecDeque<(u64, usize)>,
 }
 
-/// What a record takes.
+/// Memory that a record takes.
 pub(super) fn weight(payload: &[u8], key: Option<&[u8]>) -> usize {
     payload.len() + key.map_or(0, <[u8]>::len) + OVERHEAD_BYTES
 }

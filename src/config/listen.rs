@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 ///
 /// # Errors
 ///
-/// What is expected instead.
+/// The expected form.
 pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     if let Ok(address) = text.parse() {

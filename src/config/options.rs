@@ -28,13 +28,13 @@ pub struct Kafka {
     pub brokers: String,
     pub topic: String,
     pub group_id: String,
-    /// How long the group waits for a silent member.
+    /// Time after which the group gives up a silent member.
     pub session_timeout: Duration,
     /// `cooperative-sticky` (default), `range` or `roundrobin`.
     pub assignor: String,
     /// Any other librdkafka property; validation refuses those that would break exactness.
     pub properties: BTreeMap<String, SecretString>,
-    /// What gives the tokens of OAUTHBEARER, where that is the mechanism.
+    /// The source of OAUTHBEARER's tokens, where that is the mechanism.
     pub token_source: Option<TokenSource>,
 }
 
@@ -55,7 +55,7 @@ pub struct Ingest {
     pub worker_threads: usize,
     /// Records taken from librdkafka at once, at most.
     pub batch_records_max: usize,
-    /// How long a batch may take to fill.
+    /// Time limit for a batch to fill.
     pub batch_wait: Duration,
     /// Time between flushes.
     pub flush_interval: Duration,
@@ -72,7 +72,7 @@ pub struct Ingest {
     pub held_entries_max: usize,
     /// Payload KiB that librdkafka may queue for each worker.
     pub queue_kbytes_max: u32,
-    /// How long a revoked partition may take to drain, flush and commit; below the session timeout.
+    /// Time limit for a revoked partition to drain, flush and commit; below the session timeout.
     pub revoke_deadline: Duration,
     /// A worker thread that shows no sign of life for this long ends the process.
     pub watchdog_timeout: Duration,
@@ -96,7 +96,7 @@ pub struct ClickHouse {
     pub ca_file: Option<PathBuf>,
 }
 
-/// What the name of the internal database adds to that of the documented views.
+/// Suffix of the internal database's name.
 pub(super) const INTERNAL_SUFFIX: &str = "_internal";
 
 impl ClickHouse {
@@ -122,9 +122,9 @@ pub struct Http {
     pub connections_max: usize,
     /// Open connections of one peer, at most.
     pub connections_per_peer_max: usize,
-    /// How long a request's head may take, and how long an idle connection is kept.
+    /// Time limit of a request's head and of an idle connection.
     pub keep_alive_timeout: Duration,
-    /// How old the look may be by which a report is answered: how far its account had been counted.
+    /// Greatest age of the look, at how far an account is counted, by which a report is answered.
     pub look_age_max: Duration,
     /// Host names, besides loopback ones, that the API answers for when no token is needed.
     pub allowed_hosts: Vec<String>,
@@ -167,7 +167,7 @@ pub struct Jwt {
     pub leeway: Duration,
 }
 
-/// What is logged.
+/// Options of the log.
 #[derive(Clone, Debug)]
 pub struct Log {
     /// A `tracing` filter directive, such as `info` or `seatmeter=debug`.

@@ -1,4 +1,4 @@
-//! What can be wrong with the configuration.
+//! Problems of the configuration.
 
 use std::fmt;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-/// What gives the tokens.
+/// The source of tokens.
 #[derive(Clone, Debug)]
 pub enum TokenSource {
     Unsecured(UnsecuredToken),
@@ -22,7 +22,7 @@ pub struct AuthorizationServer {
     pub endpoint: Url,
     pub client_id: String,
     pub client_secret: SecretString,
-    /// What the token is asked for, where anything is said of it.
+    /// The scope of the token, where one is configured.
     pub scope: Option<String>,
     /// Certificates in PEM of the authorities to trust instead of Mozilla's.
     pub ca_pem: Option<String>,
@@ -40,7 +40,7 @@ const CLIENT_SECRET: [&str; 2] =
 const SCOPE: &str = "sasl.oauthbearer.scope";
 const GRANT_TYPE: &str = "sasl.oauthbearer.grant.type";
 
-/// What is understood of `sasl.oauthbearer.method` = `oidc`.
+/// The properties of `sasl.oauthbearer.method` = `oidc` that are supported.
 const UNDERSTOOD: [&str; 9] = [
     "sasl.oauthbearer.method",
     ENDPOINT,
@@ -53,7 +53,7 @@ const UNDERSTOOD: [&str; 9] = [
     CA_PEM,
 ];
 
-/// What is wrong with a property: its name, and what is expected.
+/// A wrong property: its name, and the expected form.
 type Wrong = (&'static str, &'static str);
 
 /// Whether this property of an authorization server is understood, with this value.

@@ -68,7 +68,7 @@ pub struct Account {
     pub moves: Vec<AccountMove>,
     /// The first and the last event since the last drain.
     events: Option<(RecordPlace, RecordPlace)>,
-    /// What these events touched.
+    /// Topics that these events touched.
     touched: Touched,
     pub upkeep: Upkeep,
 }

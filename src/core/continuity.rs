@@ -49,7 +49,7 @@ struct LookBack {
     is_found: bool,
 }
 
-/// What a record says about the log.
+/// Evidence of a record about the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It continues the log, as far as can be seen.

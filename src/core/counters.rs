@@ -79,12 +79,12 @@ impl<K: Clone + Eq + Hash, V: Copy + AddAssign> Counters<K, V> {
         keys.into_iter().filter_map(take).collect()
     }
 
-    /// How many counters are held.
+    /// Number of counters that are held.
     pub fn len(&self) -> usize {
         self.counters.len()
     }
 
-    /// How many of them changed since [`take_changed`](Self::take_changed).
+    /// Number of them that changed since [`take_changed`](Self::take_changed).
     pub fn changed_len(&self) -> usize {
         self.changed.len()
     }
@@ -158,12 +158,12 @@ pub struct Block {
 }
 
 impl Block {
-    /// How many counters are held.
+    /// Number of counters that are held.
     pub fn len(&self) -> usize {
         self.executions.len() + self.quota.len()
     }
 
-    /// How many of them changed since the last drain.
+    /// Number of them that changed since the last drain.
     pub fn changed_len(&self) -> usize {
         self.executions.changed_len() + self.quota.changed_len()
     }

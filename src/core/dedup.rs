@@ -11,7 +11,7 @@ use std::num::NonZeroU32;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as TableEntry;
 
-/// How many offsets back a duplicate is looked for.
+/// Number of offsets back within which a duplicate is looked for.
 pub const WINDOW_OFFSETS: u64 = 1_000_000;
 
 /// How much earlier than its duplicate a record may be stamped, milliseconds.
@@ -166,7 +166,7 @@ impl DuplicateFilter {
         self.newest_offset = offset;
     }
 
-    /// How many ids are remembered.
+    /// Number of ids that are remembered.
     pub fn len(&self) -> usize {
         self.seen.len()
     }

@@ -38,7 +38,7 @@ impl Record<'_> {
     }
 }
 
-/// What a record turned out to be.
+/// Outcome of decoding a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decoded<'a> {
     /// A well-formed event. The lane decides whether it is a duplicate.
@@ -170,9 +170,9 @@ pub struct TestExecuted<'a> {
     pub project: Option<IdRef<'a>>,
     pub user: Option<IdRef<'a>>,
     pub origin: Origin,
-    /// How many tests ran, 1 to 1,000,000.
+    /// Number of tests, 1 to 1,000,000.
     pub tests: u64,
-    /// How long all of them took together, milliseconds.
+    /// Duration of all of them together, milliseconds.
     pub duration_ms: u64,
 }
 
@@ -185,7 +185,7 @@ pub enum Origin {
     Upload,
 }
 
-/// What a plan record does.
+/// Kind of a plan record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PlanKind {
     /// A new plan, which anchors the quota months.

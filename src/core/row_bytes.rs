@@ -1,4 +1,4 @@
-//! What rows take in memory until they are written.
+//! Memory of rows until they are written.
 
 use super::id::Id;
 use super::rollup::{

@@ -23,7 +23,7 @@ pub struct Activity {
     pub last_ms: i64,
 }
 
-/// What a fact changes about an interval of its seat.
+/// Change that a fact makes to an interval of its seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IntervalChange {
     /// The start of the interval, milliseconds since 1970 UTC.
@@ -60,7 +60,7 @@ impl IntervalChange {
     }
 }
 
-/// What an activity is to a seat.
+/// Effect of an activity on a seat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attained {
     /// It is the first of its interval, whether it made it so or was known.

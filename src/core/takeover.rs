@@ -21,10 +21,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What one release has claimed of one partition. Merged by `max`.
+/// Claim of one release on one partition. Merged by `max`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
-    /// How many changes of release came before, plus 1.
+    /// Number of changes of release that came before, plus 1.
     pub turn: u64,
     /// Rows with days that this release computed may be stored for records below this offset, and
     /// for none at or beyond it; 0 while there are none.

@@ -50,7 +50,7 @@
 //! before its event is applied again; until then its time is unknown, and so is the row to anyone
 //! who trusts announcements.
 
-/// What an account's figures are told apart by.
+/// A part of an account's figures that has a version of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
     /// Names, parents, zones, the organizations seen, and how seat holders without a name are

@@ -11,7 +11,7 @@ pub struct Line {
     pub json: Vec<u8>,
 }
 
-/// Whether noise may duplicate a line.
+/// Kind of a line: only lines of tests are duplicated as noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineKind {
     /// `test.executed`, which is recognized as a duplicate.

@@ -1,9 +1,9 @@
-//! What to generate.
+//! Properties of the generated load.
 
-/// How many days before the first instant a plan may have started, at most.
+/// Greatest number of days from the start of a plan to the first instant.
 pub const PLAN_AGE_DAYS_MAX: i32 = 199;
 
-/// What to generate.
+/// Properties of the generated load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {
     /// The same seed and the same other fields yield the same lines.

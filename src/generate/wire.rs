@@ -8,7 +8,7 @@ use super::world::{Account, Organization, User, index};
 use crate::core::event::{Origin, PlanKind};
 use crate::core::id::Id;
 
-/// What happens, with indices into the [`Account`].
+/// An event, with indices into the [`Account`].
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Happening {
     Login { user: u32 },

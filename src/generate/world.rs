@@ -31,7 +31,7 @@ pub(super) struct Organization {
     pub(super) tests_per_run: u32,
     pub(super) plan: &'static str,
     pub(super) monthly_quota: Option<u64>,
-    /// How many days before the first instant its plan started.
+    /// Days from the start of its plan to the first instant.
     pub(super) plan_age_days: i32,
     /// The day on which it gets a larger plan.
     pub(super) upgraded_on: Option<Day>,

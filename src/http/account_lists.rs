@@ -19,7 +19,7 @@ use crate::store::Store;
 
 /// Bytes of lists that are kept, at most.
 const KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// What keeping a list costs besides its accounts, bytes, about.
+/// Overhead of a kept list besides its accounts, bytes, about.
 const KEPT_OVERHEAD_BYTES: usize = 256;
 /// The account whose turn at the places the lists take; no id is empty.
 const NO_ACCOUNT: &str = "";

@@ -83,7 +83,7 @@ enum Grant {
     },
 }
 
-/// What a caller is let in with.
+/// Admission of a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Admission {
     /// The organizations that the caller may see, of the account in the path.
@@ -159,7 +159,7 @@ impl Authenticator {
         matches!(self.mode, Mode::Off)
     }
 
-    /// What the caller may see of the account on an endpoint of this access.
+    /// The part of the account that the caller may see on an endpoint of this access.
     ///
     /// # Errors
     /// Where the token is missing or bad, or the caller may not use the endpoint.
@@ -250,7 +250,8 @@ impl Verifier {
     }
 }
 
-/// What a caller is told of a token whose signature is good; `None` where it is not.
+/// The answer to a token that is refused although its signature is good; `None` where it is not
+/// good.
 fn refusal(error: &jsonwebtoken::errors::Error) -> Option<&'static str> {
     use jsonwebtoken::errors::ErrorKind;
     match error.kind() {

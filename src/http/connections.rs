@@ -93,7 +93,7 @@ impl Drop for Admitted {
     }
 }
 
-/// What stands for a peer: whoever has one IPv6 address usually has its whole network of 64 bits.
+/// Address by which a peer is counted: an IPv6 host usually owns its whole network of 64 bits.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -15,14 +15,14 @@ use crate::http::reply::problem::Problem;
 use crate::report::tree::OrganizationTree;
 use crate::store::{AccountDirectory, AccountVersions, Store};
 
-/// How long ago the data of an answer may have been read.
+/// Greatest age of the data of an answer.
 pub(super) const AGE_MAX: Duration = Duration::from_secs(60);
 /// Bytes that are kept, at most.
 const KEPT_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// What keeping one costs besides its texts, bytes, about.
+/// Overhead of a kept one besides its texts, bytes, about.
 const KEPT_OVERHEAD_BYTES: usize = 256;
 
-/// What is known of an account.
+/// An account: its zone and organizations.
 #[derive(Debug)]
 pub(super) struct KnownAccount {
     pub(super) zone: Zone,
@@ -34,7 +34,7 @@ pub(super) struct KnownAccount {
 /// Account and version of its directory.
 type Key = (String, u64);
 
-/// What is known of accounts.
+/// The directory of accounts.
 pub(super) struct Directory {
     store: Store,
     /// Places for report queries.
@@ -57,7 +57,7 @@ impl Directory {
         Self { store, places, accounts }
     }
 
-    /// What is known of the account. Its versions were read before.
+    /// The account. Its versions were read before.
     ///
     /// # Errors
     /// Where no event has named the account, ClickHouse cannot be asked, or no place came free in

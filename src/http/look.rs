@@ -17,24 +17,24 @@ use crate::telemetry::http as telemetry;
 /// Accounts that one look asks for, at most.
 const ACCOUNTS_MAX: usize = 256;
 
-/// How far an account had been counted at a moment.
+/// State of an account's counting at a moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
     /// When the look began.
     pub(super) began: Instant,
     /// By topic.
     pub(super) versions: AccountVersions,
-    /// By when all was counted that the versions stand for.
+    /// Time by which everything up to these versions was counted.
     pub(super) data_through: Option<value::Timestamp>,
 }
 
-/// How far all accounts had been counted at a moment.
+/// State of all accounts' counting at a moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LookAtAll {
     began: Instant,
     /// Grows with each flush that changes the directory of any account.
     pub(super) directory_version: u64,
-    /// By when all was counted that the version stands for.
+    /// Time by which everything up to this version was counted.
     pub(super) data_through: Option<value::Timestamp>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Looks {
     store: Store,
     /// The Kafka topic whose progress is read.
     topic: String,
-    /// How old a look may be for a question, reckoned from its beginning.
+    /// Greatest age of a look for a question, from the look's beginning.
     age_max: Duration,
     /// Held by whoever looks.
     turn: tokio::sync::Mutex<()>,
@@ -70,7 +70,7 @@ impl Looks {
         Self { store, topic, age_max, turn: tokio::sync::Mutex::default(), seen: Mutex::default() }
     }
 
-    /// Until when a look is good for questions.
+    /// When a look becomes too old for questions.
     pub(super) fn good_until(&self, look: &Look) -> Instant {
         look.began + self.age_max
     }
@@ -146,7 +146,7 @@ impl Looks {
         Ok(accounts.iter().map(look).collect())
     }
 
-    /// By when all was counted, read no longer ago than a look may be old.
+    /// Time by which everything was counted, read no longer ago than a look may be old.
     async fn progress_seen(&self, began: Instant) -> Result<Option<value::Timestamp>, Problem> {
         let known = self.lock().progress.filter(|(read, _)| *read + self.age_max >= began);
         if let Some((_, data_through)) = known {

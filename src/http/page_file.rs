@@ -22,7 +22,7 @@ pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// A page names the hashes, so it is asked for each time; its `ETag` makes that cheap.
 pub(super) const ASK_EACH_TIME: &str = "no-cache";
 
-/// What a page may do: load from this server, and talk to it.
+/// Rights of a page: to load from this server, and to talk to it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors ";

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::http::reply::problem::Problem;
 
-/// How long a question waits for a place before it is answered 503.
+/// Longest wait of a question for a place before it is answered 503.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Questions of one account that may wait at once.
@@ -25,7 +25,7 @@ const WAITING_MAX: usize = 1_024;
 #[derive(Clone)]
 pub(super) struct Places {
     queues: Arc<Mutex<Queues>>,
-    /// How long a question waits.
+    /// Longest wait of a question.
     patience: Duration,
 }
 
@@ -88,7 +88,7 @@ impl Places {
         }
     }
 
-    /// How many questions have a place, and how many wait for one.
+    /// Numbers of questions that have a place, and that wait for one.
     pub(super) fn taken_and_waiting(&self) -> (usize, usize) {
         let queues = self.lock();
         (queues.held.values().sum(), queues.waiting_count)

@@ -27,7 +27,7 @@ use crate::http::reports::{
 };
 use crate::telemetry::http as telemetry;
 
-/// How long a browser may call the API before it asks again whether it may: the longest that any
+/// Time for which a browser need not ask again whether it may call the API: the longest that any
 /// browser keeps to.
 const PREFLIGHT_AGE_MAX: Duration = Duration::from_hours(24);
 

@@ -25,14 +25,14 @@ use crate::telemetry::http as telemetry;
 /// The longest request head, bytes; a longer one is answered with 431.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// How long open requests may take to finish after the shutdown.
+/// Time limit for open requests to finish after the shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pause after an `accept` that failed, as it does when file descriptors run out: without it the
 /// loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a connection is told for which there is no room.
+/// Answer to a connection for which there is no room.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: \
         0\r\n\r\n";
@@ -64,7 +64,7 @@ pub async fn serve_operations(
     serve_router(listener, operations_router(state), limits, shutdown).await
 }
 
-/// What connections may cost.
+/// Limits of connections.
 struct Limits {
     connections: Connections,
     /// How long a client may take to send a request's head, and how long an idle connection is
@@ -114,7 +114,7 @@ async fn serve_router(
             }
             None => {
                 telemetry::connection_refused();
-                // Whoever reads nothing gets nothing; nobody is waited for.
+                // A client that does not read gets no answer: the server does not wait for it.
                 let _ = stream.try_write(FULL);
             }
         }

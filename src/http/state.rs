@@ -1,4 +1,4 @@
-//! What every handler shares.
+//! State that all handlers share.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -20,10 +20,10 @@ use crate::store::Store;
 use crate::telemetry::feeding::Feeding;
 use crate::telemetry::health::Health;
 
-/// How old the number of split accounts may be.
+/// Greatest age of the number of split accounts.
 const SPLIT_ACCOUNTS_AGE_MAX: Duration = Duration::from_secs(2);
 
-/// What every handler shares. Cheap to clone.
+/// State that all handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
     shared: Arc<Shared>,
@@ -45,7 +45,7 @@ struct Shared {
     frame_ancestors: Vec<String>,
     /// When it was last asked how many accounts are split, and the answer.
     split_accounts: Mutex<Option<(std::time::Instant, u64)>>,
-    /// What feeds the topic in this process, if anything does.
+    /// The feeder of the topic in this process, if there is one.
     feeding: OnceLock<Arc<Feeding>>,
 }
 
@@ -146,7 +146,7 @@ impl ApiState {
         self.shared.keep_alive_timeout
     }
 
-    /// What has been counted so far.
+    /// Progress of the ingestion.
     pub(super) async fn ingest(&self) -> Result<IngestReport, Problem> {
         let fed = match self.shared.feeding.get().map(|feeding| feeding.records()) {
             None => Fed::ByNobody,

@@ -22,7 +22,7 @@ use crate::store::{AccountVersions, AssignedSeats, Store, Who};
 
 /// Bytes that are kept, at most.
 const KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// What keeping one costs besides its figures, bytes, about.
+/// Overhead of a kept one besides its figures, bytes, about.
 const KEPT_OVERHEAD_BYTES: usize = 512;
 /// Rows of active users (one per organization and day) from which on parts of them are kept. Fewer
 /// are read sooner than it takes to find out whether they have changed.
@@ -37,7 +37,7 @@ pub(super) struct Of {
     pub(super) by_organization: bool,
 }
 
-/// What a part is kept under.
+/// Key of a kept part.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     account: AccountId,
@@ -56,13 +56,13 @@ enum Asked {
     Seats(Vec<i64>),
 }
 
-/// What parts are made from.
+/// The data that parts are made from.
 pub(super) struct Basis<'a> {
     pub(super) store: &'a Store,
     pub(super) account: &'a AccountId,
-    /// What the account's topics stood at before anything was read.
+    /// Versions of the account's topics, read before anything else.
     pub(super) versions: &'a AccountVersions,
-    /// How many organizations the account has.
+    /// Number of organizations of the account.
     pub(super) organizations: usize,
 }
 

@@ -22,10 +22,10 @@ use super::topic::{AskError, Topic};
 use crate::config::{Config, Kafka};
 use crate::kafka::{Cause, Causes, Kind, Operation, Resource};
 
-/// How long the brokers may take for each step.
+/// Time limit for the brokers in each step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a broker may take to describe the group.
+/// Time limit for a broker to describe the group.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a missing topic is requested again, and the pause between.
@@ -35,7 +35,7 @@ const MISSING_PAUSE: Duration = Duration::from_millis(300);
 /// Partitions that are read from, at most, until one has a record.
 const PARTITIONS_ASKED_MAX: u32 = 16;
 
-/// How long one poll of the client or of the queue waits.
+/// Longest wait of one poll of the client or of the queue.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 
 /// Outcome of one attempt.

@@ -96,7 +96,7 @@ fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
     properties
 }
 
-/// What librdkafka's callbacks have reported since the last call.
+/// Reports of librdkafka's callbacks since the last call.
 #[derive(Debug)]
 pub(super) struct Context {
     events: Mutex<VecDeque<GroupEvent>>,

@@ -15,7 +15,7 @@ use super::librdkafka::commit;
 use super::seek::partition_list;
 use crate::telemetry::{events, metrics};
 
-/// How long the group's coordinator may take to answer a commit.
+/// Time limit for the group's coordinator to answer a commit.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Commits offsets whose progress is recorded.

@@ -39,7 +39,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// The least time that a recorded end of a log is valid.
 const END_VALID_MIN: Duration = Duration::from_secs(30);
 
-/// What the last flush left unwritten.
+/// Rows that the last flush left unwritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unwritten {
     /// Lanes whose last events will be counted again.
@@ -79,8 +79,7 @@ pub(super) struct Intervals {
 }
 
 impl Intervals {
-    /// How long a recorded end of a log is valid: until an idle lane should have recorded a few
-    /// more.
+    /// Validity of a recorded end of a log: until an idle lane should have recorded a few more.
     fn end_valid_for(&self) -> Duration {
         (self.idle * 3).max(END_VALID_MIN)
     }

@@ -16,7 +16,7 @@ pub(super) struct Halt {
     pub(super) cause: HaltCause,
 }
 
-/// What keeps a lane from headway.
+/// Cause of a lane's halt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HaltCause {
     /// The client reported this about the partition, and there was no progress since.

@@ -67,7 +67,7 @@ pub(super) struct DrainedLane {
 }
 
 impl DrainedLane {
-    /// How far this progress is behind the end of the log; `None` where that is not known.
+    /// Records between this progress and the end of the log; `None` where that is not known.
     pub(super) fn lag(&self, next_offset: u64) -> Option<u64> {
         self.is_end_known.then(|| self.high_watermark.saturating_sub(next_offset))
     }
@@ -94,7 +94,7 @@ pub(super) enum ToConsumer {
     Reading(Tenure),
     /// The lanes of this release are flushed.
     Released(u64),
-    /// What the brokers say about the topic.
+    /// The topic as its brokers describe it.
     TopicSeen(TopicDescription),
     /// Something is unusual: the topic is to be described soon.
     LookAtTopic,

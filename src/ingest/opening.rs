@@ -1,4 +1,4 @@
-//! What a partition's lane starts from, or why it is refused.
+//! The start of a partition's lane, or the reason why it is refused.
 
 use crate::core::continuity::Difference;
 use crate::core::rollup::{Progress, Source};

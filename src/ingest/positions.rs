@@ -1,4 +1,4 @@
-//! How far this process has read the partitions that it counts, for a feeder in the same process
+//! Positions of this process in the partitions that it counts, for a feeder in the same process
 //! that must not run ahead.
 
 use std::collections::BTreeMap;

@@ -23,7 +23,7 @@ const TELL_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct Dependency {
     /// Name on `/readyz` and in metrics.
     component: &'static str,
-    /// What fails without it, as in "cannot write to ClickHouse".
+    /// The failure without it, as in "cannot write to ClickHouse".
     trouble: &'static str,
     health: Arc<Health>,
     state: Mutex<State>,

@@ -8,7 +8,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::Client;
 
-/// How long librdkafka's own thread may take for a seek, which usually takes microseconds.
+/// Time limit of librdkafka's own thread for a seek, which usually takes microseconds.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Partitions of the topic, each with this offset.

@@ -19,7 +19,7 @@ use crate::telemetry::{events, metrics};
 /// The component on `/readyz`.
 const COMPONENT: &str = "split_accounts";
 
-/// How often the view is queried, at most.
+/// Shortest interval between queries of the view.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A query reads a row for each account, so with very many accounts queries come less often: they
@@ -60,7 +60,7 @@ pub(super) async fn watch_split_accounts(
     }
 }
 
-/// What has been logged so far.
+/// Split accounts that have been logged.
 #[derive(Default)]
 struct Known {
     accounts: BTreeSet<String>,

@@ -47,7 +47,7 @@ const BEYOND_END_PAUSE: Duration = Duration::from_secs(1);
 /// The pause between two checks of a reason that may pass.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
-/// What ClickHouse holds of every partition of every incarnation of the topic.
+/// Progress of every partition of every incarnation of the topic, as ClickHouse holds it.
 #[derive(Clone, Debug, Default)]
 struct Recorded {
     progress: Vec<StoredProgress>,

@@ -42,10 +42,10 @@ use crate::store::Store;
 use crate::telemetry::events;
 use crate::telemetry::health::Health;
 
-/// How long leaving the group may take before the process ends without it.
+/// Time limit for leaving the group before the process ends without it.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long tasks may take to end: as long as the slowest broker request.
+/// Time limit for tasks to end: as long as the slowest broker request.
 const TASKS_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// All running threads and tasks.
@@ -206,13 +206,13 @@ impl Supervisor {
     }
 }
 
-/// What the parts of a worker have in common.
+/// State that the parts of a worker share.
 struct Common<'a> {
     config: &'a Config,
     store: Store,
     seed: UserKeySeed,
     health: Arc<Health>,
-    /// How far each partition was read, for a feeder of this process.
+    /// The position of each partition, for a feeder of this process.
     positions: Arc<Positions>,
     fatal: FatalSender,
     consumer: ConsumerHandle,

@@ -26,10 +26,10 @@ use super::seek::partition_list;
 use crate::config;
 use crate::telemetry::events;
 
-/// How long one probe may take.
+/// Time limit of one probe.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long to wait for the next messages of a probe.
+/// Longest wait for the next messages of a probe.
 const TAKE_WAIT: Duration = Duration::from_millis(100);
 
 /// Messages taken at once.

@@ -23,7 +23,7 @@ use super::messages::{ConsumerHandle, ToConsumer};
 use super::opening::Watermarks;
 use super::retry::{Dependency, Wait};
 
-/// How long a broker may take to answer a request.
+/// Time limit for a broker to answer a request.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Interval of descriptions while nothing seems wrong.

@@ -17,14 +17,13 @@ use super::messages::{Fatal, FatalSender};
 use crate::telemetry::events;
 use crate::telemetry::health::Health;
 
-/// How often a task shows a sign of life.
+/// Interval between a task's heartbeats.
 const BEAT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often the heartbeats are checked.
+/// Interval between checks of the heartbeats.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the process may take to end by itself, which only logs the reason, before it is forced
-/// to.
+/// Time limit for the process to end by itself, which only logs the reason, before it is forced to.
 const LAST_GRACE: Duration = Duration::from_secs(5);
 
 /// Exit status of a process that could not end by itself; `EX_SOFTWARE` of sysexits.
@@ -81,8 +80,8 @@ pub(super) async fn beating<T>(heartbeat: Arc<Heartbeat>, work: impl Future<Outp
     }
 }
 
-/// How long a thread has been silent, in checks. Not in clock time: a process that was stopped and
-/// continued has missed no check.
+/// Number of checks for which a thread has been silent. Not in clock time: a process that was
+/// stopped and continued has missed no check.
 struct Silence {
     beats: u64,
     looks: u64,

@@ -16,7 +16,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::config::{AuthorizationServer, MASK};
 
-/// How long the whole exchange may take.
+/// Time limit of the whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The largest answer that is read, bytes.

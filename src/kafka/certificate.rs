@@ -14,10 +14,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore};
 
-/// How long each step of the handshake may take.
+/// Time limit of each step of the handshake.
 const STEP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What is wrong with a broker's certificate.
+/// A fault of a broker's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// It is not signed by a trusted authority.

@@ -1,4 +1,4 @@
-//! What a feeder that runs in this process has handed over.
+//! Progress of a feeder that runs in this process.
 
 use std::sync::OnceLock;
 

@@ -61,7 +61,7 @@ pub fn serves(routes: impl IntoIterator<Item = &'static str>) {
     }
 }
 
-/// How many questions of a kind (`report`, `export`) are asked, and how many wait.
+/// Numbers of questions of a kind (`report`, `export`) that are asked, and that wait.
 pub fn places(kind: &'static str, taken: usize, waiting: usize) {
     for (state, questions) in [("taken", taken), ("waiting", waiting)] {
         gauge!(PLACES, "kind" => kind, "state" => state).set(questions as f64);

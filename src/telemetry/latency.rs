@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 
 use super::names::{LATENCY_HISTOGRAM as HISTOGRAM, LATENCY_SUMMARY as SUMMARY};
 
-/// How long one half of the window lasts: quantiles are over the last one to two of these.
+/// Length of one half of the window: quantiles are over the last one to two of these.
 const HALF: Duration = Duration::from_secs(60);
 
 /// Latencies above this are recorded as this: a day or more is a backlog, not a latency.
@@ -68,7 +68,7 @@ const BOUNDS_MS: [u64; 13] = [
     86_400_000,
 ];
 
-/// All that is told about the latency.
+/// Both metrics of the latency.
 #[derive(Debug)]
 pub struct Latencies {
     window: LatencyWindow,

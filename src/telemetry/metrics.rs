@@ -30,7 +30,7 @@ use crate::core::rollup::Progress;
 const DURATION_BOUNDS: [f64; 12] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
-/// What the program is built from.
+/// Versions of the program and its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Build {
     /// The program's version.
@@ -160,7 +160,7 @@ pub fn offsets_lost(offsets: u64) {
     counter!(LOST_OFFSETS).increment(offsets);
 }
 
-/// How far a partition's progress is behind the end of its log; `None` if that end cannot be
+/// Records between a partition's progress and the end of its log; `None` if that end cannot be
 /// requested.
 pub fn lag(partition: u32, records: Option<u64>) {
     gauge!(LAG, "partition" => partition.to_string())

@@ -31,5 +31,5 @@ pub(super) const LATENCY_HISTOGRAM: &str = "seatmeter_end_to_end_duration_second
 pub(super) const BUILD_INFO: &str = "seatmeter_build_info";
 pub(super) const DATA_AGE: &str = "seatmeter_data_age_seconds";
 
-/// What became of a record, as [`RECORDS`] labels it.
+/// Outcomes of a record, as [`RECORDS`] labels them.
 pub(super) const OUTCOMES: [&str; 5] = ["accepted", "rejected", "duplicate", "skipped", "absent"];

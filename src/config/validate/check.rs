@@ -1,4 +1,4 @@
-//! What the sections share: where their problems are collected, and the rules of more than one.
+//! The part that sections share: the list of their problems, and rules of more than one.
 
 use std::fmt::Display;
 use std::io;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::config::problem::ConfigProblem;
 
-/// What validation needs from the machine.
+/// The machine, as far as validation needs it.
 pub(in crate::config) struct Surroundings<'a> {
     /// Cores that this process may use.
     pub(in crate::config) cores: usize,

@@ -8,7 +8,7 @@ use super::check::Check;
 use crate::config::token::{AuthorizationServer, CA_FILE, CA_PEM, TokenSource, UnsecuredToken};
 
 impl Check<'_> {
-    /// What gives the tokens of OAUTHBEARER, where it is the mechanism.
+    /// The source of OAUTHBEARER's tokens, where it is the mechanism.
     pub(super) fn token_source(
         &mut self,
         properties: &BTreeMap<String, SecretString>,

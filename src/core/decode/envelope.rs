@@ -15,7 +15,7 @@ pub(super) struct Envelope<'a> {
     pub(super) fields: Fields<'a>,
 }
 
-/// What the envelope's `data` is.
+/// The envelope's `data`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Data {
     /// Not given, or null.

@@ -1,4 +1,4 @@
-//! What each event does to a lane.
+//! Effect of each event on a lane.
 
 use std::borrow::Cow;
 
@@ -101,7 +101,7 @@ impl Lane {
 struct Entry<'l> {
     account: &'l mut Account,
     rows: &'l mut LaneRows,
-    /// What was added to `rows`, bytes.
+    /// Bytes added to `rows`.
     row_bytes: usize,
     merged_rows: usize,
     changed: bool,

@@ -17,12 +17,12 @@ const USER: IdRef<'static> = IdRef::Number(100);
 const MARCH_MS: i64 = 1_772_323_200_000;
 const HOUR_MS: i64 = 3_600_000;
 
-/// How many intervals a drain tells the activity of.
+/// Number of intervals with an activity in a drain.
 fn activity_rows(rows: &LaneRows) -> usize {
     rows.seat_intervals.iter().filter(|row| row.last_active_ms.is_some()).count()
 }
 
-/// What the store answers of the use of these seats.
+/// The store's answer about the use of these seats.
 fn usage_of(intervals: Vec<SeatInterval>) -> Vec<SeatUsage> {
     let usage = |row: SeatInterval| {
         let SeatInterval {

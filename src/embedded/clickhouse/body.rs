@@ -17,11 +17,11 @@ use crate::embedded::libchdb::EngineError;
 /// The text of a statement that stands alone, at most (the engine's own `max_query_size` is 256 KiB
 /// unless raised).
 const STATEMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long the statement, or a form, may take to arrive, even if bytes keep coming.
+/// Time limit for the statement, or a form, to arrive, even if bytes keep coming.
 pub(super) const STATEMENT_TIME_MAX: Duration = Duration::from_secs(120);
 /// Fields of a form.
 const FIELDS_MAX: usize = 1000;
-/// How long a client may pause within a request's body.
+/// Longest pause of a client within a request's body.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// How much of a refused request's body is read before the answer, and for how long. A client that
 /// has sent no more than that keeps its connection.

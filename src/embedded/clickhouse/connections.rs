@@ -21,7 +21,7 @@ use super::linger::{Linger, Lingering};
 /// Connections at once. A further one takes the place of the oldest whose client has not shown the
 /// password, and waits where all have.
 const CONNECTIONS_MAX: usize = 512;
-/// How long a client may take to send a request's head, and how long an idle connection is kept.
+/// Time limit of a request's head and of an idle connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest request head, bytes; a longer one gets status 431.
 const HEAD_BYTES_MAX: usize = 128 * 1024;

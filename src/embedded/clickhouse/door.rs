@@ -17,7 +17,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The engine's one user.
 pub(super) const USER: &str = "default";
 
-/// What a request must present.
+/// Credentials that a request must present.
 #[derive(Debug)]
 pub(super) struct Door {
     /// SHA-256, so that comparing takes the same time for any guess.

@@ -1,11 +1,11 @@
-//! What a statement leaves behind in its session.
+//! Changes that a statement leaves in its session.
 
 use super::items::{Item, is};
 use super::lexer::{Token, Tokens};
 use super::statement::Kind;
 use crate::embedded::libchdb::EngineError;
 
-/// What later statements of the session find changed.
+/// State of the session that a statement changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Nothing,

@@ -10,7 +10,7 @@ use crate::embedded::libchdb::EngineError;
 const ZSTD_LEVEL: i32 = 1;
 const ZSTD_LEVEL_MAX: i32 = 22;
 
-/// What is done to each chunk of a result.
+/// Encoding of each chunk of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Encoding {
     /// The protocol version of a client that reads `FORMAT Native`; 0 asks for nothing.
@@ -19,7 +19,7 @@ pub(super) struct Encoding {
 }
 
 impl Encoding {
-    /// What a request asks for, of a result in that format.
+    /// The encoding that a request asks for, of a result in that format.
     pub(super) fn of(request: &Parsed, format: &str) -> Encoding {
         let native_version =
             if format.eq_ignore_ascii_case("Native") { request.protocol_version } else { 0 };

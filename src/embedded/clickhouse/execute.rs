@@ -28,7 +28,7 @@ const NOT_STREAMABLE: &str = "Streaming query is not supported";
 pub(super) struct Job {
     pub(super) request: Parsed,
     pub(super) statement: Statement,
-    /// What it leaves behind in its session.
+    /// The change that it leaves in its session.
     pub(super) effect: Effect,
     /// Its session, if the request names one.
     pub(super) lease: Option<Lease>,
@@ -48,7 +48,7 @@ impl Job {
     }
 }
 
-/// What to run.
+/// The statement to run.
 pub(super) enum Statement {
     /// A statement that stands alone, with the format of its result.
     Alone { sql: Vec<u8>, format: String, kind: Kind },
@@ -100,7 +100,7 @@ impl Engine {
 /// Where the beginning of the reply goes.
 pub(super) type ReplySender = oneshot::Sender<Result<Reply, EngineError>>;
 
-/// What tells the client that its statement is over.
+/// The message that a statement is over, for its client.
 enum Ending {
     /// The whole reply.
     Reply(ReplySender, Result<Reply, EngineError>),

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// How much is still read, and for how long.
+/// Bytes that are still read at most, and for how long.
 const BYTES_MAX: usize = 256 * 1024 * 1024;
 const TIME_MAX: Duration = Duration::from_secs(30);
 /// Bytes that are discarded at once.

@@ -17,9 +17,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::door::USER;
 use crate::embedded::provision;
 
-/// How long an engine may take to start; loading a large data directory takes seconds.
+/// Time limit for an engine to start; loading a large data directory takes seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long an engine may take to stop before it is killed.
+/// Time limit for an engine to stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Lines of its stderr that are kept for the message of a failed start.
 const STDERR_LINES_MAX: usize = 20;

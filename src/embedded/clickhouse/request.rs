@@ -43,7 +43,7 @@ pub(super) struct Parsed {
     pub(super) query_id: Option<String>,
 }
 
-/// What a request says of its session; without a name, nothing of it counts.
+/// The session of a request; without a name, the other fields are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Session {
     name: Option<String>,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::engine::Engine;
 use crate::embedded::libchdb::{Connection, EngineError};
 
-/// How often failed writes of merges are checked.
+/// Interval between checks for failed writes of merges.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Statements that wait for the same check.
 const WAITING_MAX: usize = 256;

@@ -26,10 +26,10 @@ use super::sessions::Sessions;
 use super::{access, confine, connections, password};
 use crate::embedded::libchdb::{EngineError, Library, end_process};
 
-/// How long running statements may take to end after the stop request.
+/// Time limit for running statements to end after the stop request.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// How often idle sessions are looked for.
+/// Interval at which idle sessions are looked for.
 const SESSIONS_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How to serve.

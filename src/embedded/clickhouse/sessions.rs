@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::embedded::libchdb::{Connection, EngineError};
 
-/// How long an idle session lives unless its client says otherwise, and at most; as of a server.
+/// Lifetime of an idle session, by default and at most; as of a server.
 pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// The longest name of a session.
@@ -37,7 +37,7 @@ const ALL_TABLE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) name: String,
-    /// How long it lives after this request.
+    /// Its lifetime after this request.
     pub(super) timeout: Duration,
     /// It must exist (`session_check`).
     pub(super) must_exist: bool,
@@ -60,7 +60,7 @@ enum Slot {
     Idle { since: Instant, until: Instant, kept: Option<Box<Kept>> },
 }
 
-/// What a session keeps.
+/// State that a session keeps.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) connection: Connection,

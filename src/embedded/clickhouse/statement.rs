@@ -138,7 +138,7 @@ pub(super) struct Alone {
     /// The format of that clause.
     pub(super) format: Option<String>,
     pub(super) kind: Kind,
-    /// How many statements the text holds: one, if all is well.
+    /// Number of statements in the text; 1 is expected.
     pub(super) count: usize,
 }
 

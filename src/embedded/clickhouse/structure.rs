@@ -34,7 +34,7 @@ pub(super) fn of_call(name: &str, rest: &[Item<'_>]) -> Result<Vec<Vec<u8>>, Eng
     }
 }
 
-/// What is to be seen of a description.
+/// The visible part of a description.
 enum Seen {
     /// There is none.
     Nothing,
@@ -68,7 +68,7 @@ fn unclear_format() -> EngineError {
     EngineError::new(497, "ACCESS_DENIED", text)
 }
 
-/// How many commas there are up to the bracket that closes the call.
+/// Number of commas up to the bracket that closes the call.
 fn commas_within(rest: &[Item<'_>]) -> usize {
     let mut depth = 0_usize;
     let mut commas = 0;
@@ -148,7 +148,7 @@ mod tests {
     use super::super::lexer::Tokens;
     use super::*;
 
-    /// What the arguments of a call describe.
+    /// The columns that the arguments of a call describe.
     fn of(name: &str, arguments: &str) -> Result<Vec<String>, EngineError> {
         let text = format!("{arguments}) FROM t");
         let items: Vec<Item<'_>> = Tokens::new(text.as_bytes())

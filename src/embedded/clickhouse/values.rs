@@ -13,7 +13,7 @@ use crate::embedded::libchdb::EngineError;
 /// Longer words are not among the names searched for.
 const WORD_BYTES_MAX: usize = 32;
 
-/// What makes a table part of an expression.
+/// Words before a table that is part of an expression.
 const TABLE_WORDS: [&str; 2] = ["SELECT", "IN"];
 
 /// The type of a parameter that is a name.

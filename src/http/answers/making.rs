@@ -37,7 +37,7 @@ impl Making<'_> {
         self.parts
     }
 
-    /// What they are made from.
+    /// The data that they are made from.
     pub(in crate::http) fn basis(&self) -> Basis<'_> {
         Basis {
             store: self.store,

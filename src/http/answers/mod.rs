@@ -42,10 +42,10 @@ use crate::telemetry::http::{self as telemetry, AnsweredBy};
 const KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The largest answer that is kept whole, bytes; of a larger one the tag is.
 const KEPT_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// What keeping an answer costs besides its texts, bytes, about.
+/// Overhead of a kept answer besides its texts, bytes, about.
 const KEPT_OVERHEAD_BYTES: usize = 512;
 
-/// What comes of a question.
+/// Outcome of a question.
 pub(super) enum Answered {
     /// The answer.
     Whole(Response),
@@ -63,7 +63,7 @@ pub(super) struct Streaming {
     pub(super) place: Place,
 }
 
-/// What an answer is kept under.
+/// Key of a kept answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     account: AccountId,
@@ -75,7 +75,7 @@ struct Key {
     versions: Vec<u64>,
 }
 
-/// What an answer depends on besides question and data.
+/// Time that an answer depends on, besides question and data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Moment {
     /// Nothing.
@@ -206,7 +206,7 @@ impl Answers {
         found.reply(headers, report.form(), &bytes).map(Answered::Whole)
     }
 
-    /// What is kept for the question; where nothing is, the report is made and kept.
+    /// The kept answer to the question; where there is none, the report is made and kept.
     async fn find<'a, R: StreamableReport>(
         &self,
         account: &'a AccountId,
@@ -281,7 +281,7 @@ impl Answers {
         })
     }
 
-    /// Until when an answer to the question is kept.
+    /// When an answer to the question expires.
     fn expiry(&self, asked: &Asked<'_>, making: &Making<'_>) -> Instant {
         match asked.moment {
             Moment::Any | Moment::Day(_) => making.read_at() + AGE_MAX,
@@ -306,7 +306,7 @@ fn weight(key: &Key, kept: &Kept) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-/// What is known when a question is to be answered.
+/// A question, and the state of its account.
 struct Asked<'a> {
     account: &'a AccountId,
     kind: ReportKind,
@@ -330,7 +330,7 @@ impl Asked<'_> {
     }
 }
 
-/// What is kept for a question, or was just made.
+/// An answer that was kept, or was just made.
 struct Found<'a> {
     asked: Asked<'a>,
     tag: Arc<str>,

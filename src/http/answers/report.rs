@@ -29,7 +29,8 @@ pub(in crate::http) enum ReportKind {
 }
 
 impl ReportKind {
-    /// What it is made of. The directory, which knows the account's zone, is part of every report.
+    /// Topics that it is made of. The directory, which knows the account's zone, is part of every
+    /// report.
     pub(super) fn topics(self) -> &'static [Topic] {
         use Topic::{Activity, Directory, Seats, Tests, Uses};
         match self {
@@ -53,7 +54,7 @@ pub(in crate::http) trait Report: std::fmt::Debug + Sync {
     /// Whether it changes while its data does not.
     fn pinned(&self) -> Pinned;
 
-    /// What it is sent as.
+    /// The form in which it is sent.
     fn form(&self) -> Form {
         Form::Json
     }
@@ -70,7 +71,7 @@ pub(in crate::http) trait StreamableReport: std::fmt::Debug + Sync {
     /// Whether it changes while its data does not.
     fn pinned(&self) -> Pinned;
 
-    /// What it is sent as.
+    /// The form in which it is sent.
     fn form(&self) -> Form {
         Form::Json
     }
@@ -85,7 +86,7 @@ pub(in crate::http) trait StreamableReport: std::fmt::Debug + Sync {
 /// A report that was made: its bytes, without `data_through`.
 pub(in crate::http) struct Made(Vec<u8>);
 
-/// What was made of a report that may be written as its rows come.
+/// Outcome of making a report that may be written as its rows come.
 pub(in crate::http) enum MadeOrTagged {
     /// The report.
     Made(Made),

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-/// What a reference to a schema begins with.
+/// Prefix of a reference to a schema.
 const PREFIX: &str = "#/components/schemas/";
 
 type Schemas = Map<String, Value>;

@@ -21,7 +21,7 @@ use crate::report::value::Timestamp;
 /// The media type of CSV exports.
 pub(in crate::http) const CSV: &str = "text/csv; charset=utf-8; header=present";
 
-/// What a report is sent as.
+/// The form in which a report is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Form {
     Json,

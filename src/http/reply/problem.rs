@@ -1,4 +1,4 @@
-//! What went wrong, as an RFC 9457 problem document. Nothing of an inner error is in it.
+//! Problems as RFC 9457 documents. Nothing of an inner error is in them.
 
 use std::borrow::Cow;
 

@@ -146,7 +146,7 @@ impl Usage {
         ))
     }
 
-    /// What the lines are made of, by series.
+    /// The figures of the lines, by series.
     async fn rows(
         &self,
         making: &Making<'_>,

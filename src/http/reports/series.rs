@@ -34,7 +34,7 @@ pub(in crate::http) const FILE_NAME: &str = "license-usage";
 /// Bytes that are sent at once, about.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// What is compared.
+/// A comparison of organizations.
 struct Comparison<'a> {
     account: &'a AccountId,
     request: &'a UsageRequest,
@@ -126,9 +126,9 @@ struct Chunks {
     children: VecDeque<String>,
     rows: SeriesStream,
     writing: Writing,
-    /// What comes before the series, until it is taken.
+    /// Bytes before the series, until they are taken.
     head: Option<Vec<u8>>,
-    /// What comes behind them, until it is taken.
+    /// Bytes behind the series, until they are taken.
     tail: Option<Vec<u8>>,
 }
 

@@ -1,4 +1,4 @@
-//! Whom a request is addressed to.
+//! The host that a request is addressed to.
 //!
 //! Where no token is needed, a page of anybody's could read everything by binding its own name to a
 //! loopback address (DNS rebinding). So the API then answers only for names that nobody else can

@@ -1,4 +1,4 @@
-//! What is asked: parameters, paths, hosts, and the lists of header fields.
+//! Parts of a request: parameters, paths, hosts, and the lists of header fields.
 
 pub(super) mod host;
 pub(super) mod list_field;

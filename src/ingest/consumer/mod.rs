@@ -31,7 +31,7 @@ use crate::telemetry::{events, metrics};
 /// The group's component on `/readyz`.
 const GROUP: &str = "group";
 
-/// How long one poll waits. Messages from other threads wait until it ends.
+/// Longest wait of one poll. Messages from other threads wait until it ends.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 
 /// The consumer thread's state.

@@ -11,7 +11,7 @@ use crate::telemetry::{events, metrics};
 /// The component of the assigned partitions.
 const PARTITIONS: &str = "partitions";
 
-/// How long a partition may take to start once the process was ready before: a rebalance should not
+/// Time limit for a partition to start once the process was ready before: a rebalance should not
 /// take a process out of service.
 const START_PATIENCE: Duration = Duration::from_secs(15);
 

@@ -15,8 +15,8 @@ use crate::ingest::rebalance::{Release, ReleaseReason, Tenure};
 use crate::ingest::seek::partition_list;
 use crate::telemetry::events;
 
-/// How long others may still use the client once it is to be closed: longer than a broker request
-/// may take.
+/// Time limit for others to give up a client that is being closed: longer than a broker request may
+/// take.
 const LAST_USE_TIMEOUT: Duration = Duration::from_secs(7);
 
 impl ConsumerThread {

@@ -26,8 +26,8 @@ use crate::telemetry::{events, metrics};
 /// takes to find that the rest of the log holds nothing.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How long a transaction may be open before a lane that waits for its end is reported: longer than
-/// the usual timeout of a producer's transaction, 60 s.
+/// Time for which a transaction may be open before a lane that waits for its end is reported:
+/// longer than the usual timeout of a producer's transaction, 60 s.
 const TRANSACTION_PATIENCE: Duration = Duration::from_secs(90);
 
 /// The first pause before a partition is read again after its data could not be read; it doubles

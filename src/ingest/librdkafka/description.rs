@@ -1,4 +1,4 @@
-//! What the brokers say about a topic, or why they say nothing.
+//! A topic as its brokers describe it, or why they do not.
 
 use std::ffi::NulError;
 

@@ -154,7 +154,7 @@ pub(super) struct PartitionEvent {
 }
 
 impl Batch<'_> {
-    /// How many messages there are.
+    /// Number of messages.
     pub(super) fn len(&self) -> usize {
         self.queue.messages.len()
     }

@@ -38,7 +38,7 @@ use crate::core::lane::{Applied, Step};
 use crate::telemetry::metrics::{SeekCause, WorkerState};
 use crate::telemetry::{events, metrics};
 
-/// How long a worker that does not read waits for a message before its next heartbeat.
+/// Longest wait of a worker that does not read for a message before its next heartbeat.
 const LISTEN_WAIT: Duration = Duration::from_millis(100);
 
 /// The pause before a failed seek is retried.

@@ -20,7 +20,7 @@ use crate::kafka::files;
 use crate::kafka::secrets::Secrets;
 use crate::kafka::token::NO_TOKEN;
 
-/// How often a certificate is fetched again; it may have been replaced.
+/// Interval at which a certificate is fetched again; it may have been replaced.
 const LOOK_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Whether waiting helps.

@@ -313,7 +313,7 @@ fn special_bytes(chunk: u64) -> u64 {
 struct OpenContainers {
     /// The innermost up to 64, the lowest bit being the innermost of all.
     inner: u64,
-    /// How many bits of `inner` are used, 0 to 64; 0 only if no container is open.
+    /// Number of used bits of `inner`, 0 to 64; 0 only if no container is open.
     inner_count: u32,
     /// Those further out, 64 each.
     outer: Vec<u64>,

@@ -1,4 +1,4 @@
-//! How long the values of a column are in `FORMAT Native`, by its type.
+//! Lengths of a column's values in `FORMAT Native`, by its type.
 
 use super::reader::{Reader, cut_off};
 use crate::embedded::clickhouse::lexer::{Token, Tokens};
