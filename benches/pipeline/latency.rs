@@ -84,8 +84,7 @@ pub(crate) fn start() {
     let cost = worker.wait_for(before + 1);
     println!(
         "start: {} organizations in the store, duplicate window of {} events to be replayed; {:.2} \
-        s to the first flush, \
-         {:.2} s of CPU",
+        s to the first flush, {:.2} s of CPU",
         organizations.trim(),
         before,
         cost.elapsed.as_secs_f64(),

@@ -226,8 +226,7 @@ fn check_times(from_ms: i64, to_ms: i64) -> anyhow::Result<()> {
     if from_ms < first_ms {
         bail!(
             "--from must be {} or later: plans start up to {PLAN_AGE_DAYS_MAX} days before it, and \
-            events before \
-             2000-01-01 are rejected",
+            events before 2000-01-01 are rejected",
             day_of(Zone::UTC, first_ms)
         );
     }

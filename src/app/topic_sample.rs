@@ -112,9 +112,8 @@ fn judge(topic: &str, sample: &Sample) -> Option<Finding> {
     let more = if split.len() > names.len() { ", …" } else { "" };
     Some(Finding::Warning(format!(
         "topic {topic:?} has accounts in several partitions at once ({} of {} in its newest \
-        records: {}{more}): they cannot be \
-         counted exactly; let all producers use one partitioner (config/runbook.md: An account in \
-         two partitions)",
+        records: {}{more}): they cannot be counted exactly; let all producers use one partitioner \
+        (config/runbook.md: An account in two partitions)",
         split.len(),
         sample.len(),
         names.join(", "),
@@ -148,8 +147,7 @@ mod tests {
                 .unwrap()
                 .to_string();
         let expected = "warning: topic \"t\" has accounts in several partitions at once (1 of 2 in \
-            its newest records: \
-                        \"acme\" in partitions [0, 3]): they cannot be counted exactly";
+            its newest records: \"acme\" in partitions [0, 3]): they cannot be counted exactly";
         assert!(found.starts_with(expected), "{found}");
     }
 

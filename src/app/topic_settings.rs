@@ -123,8 +123,7 @@ fn judge(topic: &str, settings: &BTreeMap<String, String>) -> Vec<Finding> {
     if setting("cleanup.policy").split(',').any(|policy| policy.trim() == "compact") {
         findings.push(Finding::Error(format!(
             "topic {topic:?} has cleanup.policy = {}: compaction deletes all but the last event of \
-            an account; set it to \
-             delete",
+            an account; set it to delete",
             setting("cleanup.policy")
         )));
     }
@@ -139,15 +138,13 @@ fn judge(topic: &str, settings: &BTreeMap<String, String>) -> Vec<Finding> {
         }
         Some(_) => {}
         None => findings.push(Finding::NotChecked(format!(
-            "topic {topic:?}: the brokers tell no \
-            retention.ms"
+            "topic {topic:?}: the brokers tell no retention.ms"
         ))),
     }
     if let Some(bytes) = number("retention.bytes").filter(|&bytes| bytes >= 0) {
         findings.push(Finding::Warning(format!(
             "topic {topic:?} has retention.bytes = {bytes}: make sure that a partition never \
-            writes that much in 24 hours, \
-             or set it to -1"
+            writes that much in 24 hours, or set it to -1"
         )));
     }
     if findings.is_empty() {

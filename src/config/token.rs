@@ -145,8 +145,7 @@ const LIFE_SECONDS_MAX: u32 = 2_147_483_647;
 
 /// The form of `sasl.oauthbearer.config`.
 const FORM: &str = "expected principal=NAME, and if wanted lifeSeconds=1 to 2147483647, \
-    scope=NAME,…, \
-                        principalClaimName=NAME, scopeClaimName=NAME, with a blank between two";
+    scope=NAME,…, principalClaimName=NAME, scopeClaimName=NAME, with a blank between two";
 
 impl UnsecuredToken {
     /// Reads `sasl.oauthbearer.config`.

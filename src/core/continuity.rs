@@ -88,8 +88,7 @@ impl fmt::Display for Difference {
             Self::OtherEpochs { offset, leader_epoch } => write!(
                 f,
                 "the record that was counted at offset {offset}, of leader epoch {leader_epoch}, \
-                is gone, and the epochs \
-                 around that offset are not those of its log"
+                is gone, and the epochs around that offset are not those of its log"
             ),
         }
     }

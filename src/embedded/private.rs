@@ -45,8 +45,7 @@ pub(super) fn refuse_if_of_somebody_else(folder: &Path) -> Result<()> {
     if !is_ours(&metadata) {
         bail!(
             "{} belongs to user {}, who could read and change what is kept in it: name another \
-            folder, or one in it that does \
-             not exist yet, or make this user its owner (chown)",
+            folder, or one in it that does not exist yet, or make this user its owner (chown)",
             folder.display(),
             metadata.uid()
         );
@@ -124,8 +123,7 @@ pub(super) fn refuse_if_others_may_write(file: &Path, root: &Path) -> Result<()>
         if !is_ours(&metadata) && metadata.uid() != 0 {
             bail!(
                 "{} belongs to user {}, who may change what is loaded from it: remove it, and it \
-                is fetched again, or name \
-                 another cache folder by SEATMETER_CACHE_DIR",
+                is fetched again, or name another cache folder by SEATMETER_CACHE_DIR",
                 path.display(),
                 metadata.uid()
             );
@@ -133,8 +131,7 @@ pub(super) fn refuse_if_others_may_write(file: &Path, root: &Path) -> Result<()>
         if metadata.mode() & OTHERS_WRITE != 0 {
             bail!(
                 "others may write to {} (mode {:03o}), and so change what is loaded from it: \
-                remove it, and it is fetched \
-                 again, or take their right away (chmod go-w)",
+                remove it, and it is fetched again, or take their right away (chmod go-w)",
                 path.display(),
                 metadata.mode() & 0o777
             );

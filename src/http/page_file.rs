@@ -23,9 +23,8 @@ pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
 pub(super) const ASK_EACH_TIME: &str = "no-cache";
 
 /// Rights of a page: to load from this server, and to talk to it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
-    frame-ancestors ";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' \
+    data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors ";
 
 /// The policy that pages and their files are sent with.
 #[derive(Clone)]

@@ -119,8 +119,7 @@ impl Names {
             }
             RDKafkaErrorCode::BadCompression => format!(
                 "{text}; a batch that unpacks to more than receive.message.max.bytes of \
-                [kafka.properties] cannot be read: \
-                 raise it (to 2147483647 at most), or {}",
+                [kafka.properties] cannot be read: raise it (to 2147483647 at most), or {}",
                 PassBy(&self.topic)
             ),
             RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage => format!(
@@ -152,8 +151,7 @@ impl fmt::Display for PassBy<'_> {
         write!(
             out,
             "give its records up by `kafka-delete-records.sh` with an offset of topic {} behind \
-            it; they are then counted as \
-             absent",
+            it; they are then counted as absent",
             self.0
         )
     }

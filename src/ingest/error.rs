@@ -9,9 +9,8 @@ pub enum IngestError {
     /// The topic does not exist.
     #[error(
         "topic {topic:?} does not exist on Kafka at {brokers}; create it (`kafka-topics.sh \
-        --create --topic {topic} \
-         --partitions 4 --bootstrap-server {brokers}`), or set kafka.topic to the one that holds \
-         the events"
+        --create --topic {topic} --partitions 4 --bootstrap-server {brokers}`), or set kafka.topic \
+        to the one that holds the events"
     )]
     TopicMissing { topic: String, brokers: String },
     /// librdkafka refuses the configuration.
@@ -41,8 +40,7 @@ pub enum IngestError {
     /// ClickHouse did not take the last flush in time.
     #[error(
         "stopped before the last events of {partitions} partitions were written, because {reason}; \
-        they are counted again by \
-         the next start, nothing is lost"
+        they are counted again by the next start, nothing is lost"
     )]
     NotWritten { partitions: usize, reason: String },
 }

@@ -38,30 +38,25 @@ pub(super) enum Refusal {
     /// The topic was deleted and created again: its records are not those counted.
     #[error(
         "topic {topic} was recreated: partition {partition} was counted under topic id \
-        {recorded:?}, the topic's id is now \
-         {current:?}. To count the new topic beside the old one, delete the old topic's rows from \
-         source_progress and \
-         restart; otherwise give the new topic another name or database"
+        {recorded:?}, the topic's id is now {current:?}. To count the new topic beside the old \
+        one, delete the old topic's rows from source_progress and restart; otherwise give the new \
+        topic another name or database"
     )]
     Recreated { topic: String, partition: u32, recorded: String, current: String },
     /// The log ends before the progress.
     #[error(
         "partition {partition} of topic {topic} lost records that were counted: the progress is at \
-        offset {next_offset}, the \
-         log ends at {high}. Restore the log, or delete this source's row from source_progress and \
-         count into another \
-         database"
+        offset {next_offset}, the log ends at {high}. Restore the log, or delete this source's row \
+        from source_progress and count into another database"
     )]
     BeyondEnd { topic: String, partition: u32, next_offset: u64, high: u64 },
     /// Days were computed by another release of the zone data, and a replay by this one would move
     /// some.
     #[error(
         "partition {partition} of topic {topic} was counted by time zone data {counted}, this \
-        program has {current}, and not \
-         all that was counted is stored up to its progress: not that of partitions {unfinished:?}. \
-         Run the program with \
-         {counted} until it has caught up and stopped in an orderly way, then this one; it goes on \
-         by itself once that is so"
+        program has {current}, and not all that was counted is stored up to its progress: not that \
+        of partitions {unfinished:?}. Run the program with {counted} until it has caught up and \
+        stopped in an orderly way, then this one; it goes on by itself once that is so"
     )]
     ZoneData {
         topic: String,
@@ -73,10 +68,8 @@ pub(super) enum Refusal {
     /// The log was cut below the progress, and filled again with other records.
     #[error(
         "partition {partition} of topic {topic} lost records that were counted, and others took \
-        their offsets: {difference}. \
-         An unclean leader election does this. Restore the log and restart, or count what it holds \
-         now into another database \
-         (clickhouse.database)"
+        their offsets: {difference}. An unclean leader election does this. Restore the log and \
+        restart, or count what it holds now into another database (clickhouse.database)"
     )]
     Refilled { topic: String, partition: u32, difference: Difference },
 }

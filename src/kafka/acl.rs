@@ -51,8 +51,7 @@ pub(super) fn missing(
     };
     format!(
         "an ACL must allow {whom} {operation} on {resource} (kafka-acls.sh --add --allow-principal \
-        {principal} \
-         --operation {operation} {option})"
+        {principal} --operation {operation} {option})"
     )
 }
 
@@ -65,14 +64,12 @@ mod tests {
         assert_eq!(
             missing(Operation::Read, Resource::Group("g"), Some("User:alice")),
             "an ACL must allow User:alice Read on group \"g\" (kafka-acls.sh --add \
-            --allow-principal User:alice --operation \
-             Read --group g)"
+            --allow-principal User:alice --operation Read --group g)"
         );
         assert_eq!(
             missing(Operation::Describe, Resource::Cluster, None),
             "an ACL must allow this client's principal Describe on the cluster (kafka-acls.sh \
-            --add --allow-principal \
-             User:NAME --operation Describe --cluster)"
+            --add --allow-principal User:NAME --operation Describe --cluster)"
         );
     }
 }

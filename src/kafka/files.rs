@@ -10,8 +10,7 @@ pub(super) fn cause(text: &str, properties: &BTreeMap<String, String>) -> Option
     if text.starts_with("Private key check failed") {
         return Some(
             "the key of ssl.key.location or ssl.key.pem does not belong to the client's \
-            certificate of \
-             ssl.certificate.location or ssl.certificate.pem"
+            certificate of ssl.certificate.location or ssl.certificate.pem"
                 .to_owned(),
         );
     }

@@ -361,8 +361,7 @@ fn seats_sql(request: &AssignmentsRequest, scope: &Scope<'_>, is_ranked: bool) -
     }
     if is_ranked {
         columns += ", transform(i.organization_id, {ranked:Array(String)}, {ranks:Array(UInt64)}, \
-            toUInt64(0)) \
-            AS organization";
+            toUInt64(0)) AS organization";
     }
     let filter = match scope {
         Scope::Account => "",

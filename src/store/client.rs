@@ -145,10 +145,9 @@ impl Store {
                 that it knows"
                     .into()
             }
-            shards => format!(
-                "it has {shards} shards; seatmeter needs one with any number of \
-                replicas"
-            ),
+            shards => {
+                format!("it has {shards} shards; seatmeter needs one with any number of replicas")
+            }
         };
         Err(StoreError::UnsuitableCluster {
             url: self.target().url.clone(),

@@ -272,10 +272,8 @@ mod tests {
                 text,
                 &format!(
                     "ClickHouse at http://ch:8123 does not let user 'meter' change settings, and \
-                    seatmeter sends with each \
-                     request those that its answers depend on: give the user readonly = 0 or 2 and \
-                     no constraints on them \
-                     ({text})"
+                    seatmeter sends with each request those that its answers depend on: give the \
+                    user readonly = 0 or 2 and no constraints on them ({text})"
                 ),
                 false,
             );
@@ -292,8 +290,7 @@ mod tests {
         check(
             "Code: 81. DB::Exception: Database usage does not exist. (UNKNOWN_DATABASE)",
             "database 'usage' on ClickHouse at http://ch:8123 lacks the schema: run `seatmeter \
-            migrate` \
-             (Code: 81. DB::Exception: Database usage does not exist. (UNKNOWN_DATABASE))",
+            migrate` (Code: 81. DB::Exception: Database usage does not exist. (UNKNOWN_DATABASE))",
             false,
         );
         assert!(matches!(
@@ -321,8 +318,7 @@ mod tests {
         check(
             "Code: 242. DB::Exception: Table is in readonly mode.\n(TABLE_IS_READ_ONLY)",
             "ClickHouse at http://ch:8123 answered with error 242: Code: 242. DB::Exception: Table \
-            is in readonly mode. \
-             (TABLE_IS_READ_ONLY)",
+            is in readonly mode. (TABLE_IS_READ_ONLY)",
             true,
         );
         check(
@@ -338,8 +334,7 @@ mod tests {
         check(
             "<html>Bad Gateway</html>",
             "http://ch:8123 did not answer as ClickHouse does: <html>Bad Gateway</html>; \
-            clickhouse.url must name its \
-             HTTP interface (8123 or 8443)",
+            clickhouse.url must name its HTTP interface (8123 or 8443)",
             true,
         );
     }

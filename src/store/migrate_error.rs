@@ -28,9 +28,8 @@ pub enum MigrateError {
     /// The database holds tables, as before they had a database of their own.
     #[error(
         "database '{database}' has the layout of an older seatmeter, which this one cannot \
-        upgrade: point \
-         clickhouse.database at a new database, run `seatmeter migrate`, and let the worker count \
-         the topic again"
+        upgrade: point clickhouse.database at a new database, run `seatmeter migrate`, and let the \
+        worker count the topic again"
     )]
     OldLayout { database: String },
     /// A database is missing, and the user may not create it.
@@ -62,8 +61,7 @@ pub enum MigrateError {
     /// The table `deployment` was changed by somebody else.
     #[error(
         "database '{database}' has {found} seeds for the keys of users, so some users would count \
-        twice: leave in its \
-         table deployment the row with the earliest made_at"
+        twice: leave in its table deployment the row with the earliest made_at"
     )]
     ManySeeds { database: String, found: usize },
     /// The system gives no random numbers.

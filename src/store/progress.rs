@@ -73,9 +73,8 @@ impl TableRow for ProgressRow {
     const TABLE: &'static str = "source_progress";
     // `flushed_at` and `end_known_until` are left to ClickHouse's clock.
     const COLUMNS: &'static str = "source, topic, topic_id, partition, next_offset, accepted, \
-        rejected, duplicates, \
-                                   skipped, absent, last_record, high_watermark, end_valid_ms, \
-                                   completes_flush";
+        rejected, duplicates, skipped, absent, last_record, high_watermark, end_valid_ms, \
+        completes_flush";
 
     fn encode(&self, source: &Source, out: &mut RowBuffer) {
         out.string(source.as_str());

@@ -127,8 +127,7 @@ pub fn log_unrecognized(source: &Source, offset: u64) {
     warn!(
         %source, offset,
         "the last record that was counted is gone (compaction?), so that a log that was cut and \
-        filled again would not be \
-         noticed; counting on"
+        filled again would not be noticed; counting on"
     );
 }
 

@@ -56,8 +56,7 @@ impl Check<'_> {
             && files.iter().all(|files| files.is_empty())
         {
             let expected = "needs a key: set auth.hs256_secrets, auth.hs256_secret_files, \
-                auth.rs256_public_key_files, \
-                            auth.eddsa_public_key_files or auth.jwks_files";
+                auth.rs256_public_key_files, auth.eddsa_public_key_files or auth.jwks_files";
             self.refuse("auth.mode", &raw.mode, expected);
         }
         let leeway_seconds = self.integer("auth.leeway_seconds", raw.leeway_seconds, 0..=600_u64);

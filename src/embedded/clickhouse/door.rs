@@ -66,8 +66,7 @@ impl Door {
         let asked = host.or(request.uri().authority().map(Authority::as_str));
         if asked.is_some_and(|asked| !self.is_own(asked, local)) {
             let text = "The name in Host is none of this server: ask it by its address, by \
-                localhost, or by a name or address \
-                        that it was started with (--host-name)";
+                localhost, or by a name or address that it was started with (--host-name)";
             return Err(EngineError::new(497, "ACCESS_DENIED", text));
         }
         let is_foreign = only(headers, ORIGIN)?.is_some_and(|origin| {

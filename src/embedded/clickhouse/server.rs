@@ -72,8 +72,7 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
     if named.is_none() && !options.listen.ip().is_loopback() {
         bail!(
             "refusing to listen on {}: without a password only loopback addresses are allowed; set \
-            one by --password or \
-             SEATMETER_ENGINE_PASSWORD, or listen on 127.0.0.1",
+            one by --password or SEATMETER_ENGINE_PASSWORD, or listen on 127.0.0.1",
             options.listen
         );
     }
@@ -164,9 +163,8 @@ impl Stop {
 fn start_failure(data_dir: &Path, error: &EngineError) -> anyhow::Error {
     anyhow::anyhow!(
         "the ClickHouse engine does not start on {}: {error} (its own reason, if any, is in the \
-        lines above); check that \
-         the directory is writable, its disk not full, and its data from the same or an older \
-         version",
+        lines above); check that the directory is writable, its disk not full, and its data from \
+        the same or an older version",
         data_dir.display()
     )
 }

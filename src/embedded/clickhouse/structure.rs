@@ -63,8 +63,7 @@ fn of_format(arguments: &[Item<'_>]) -> Result<Seen, EngineError> {
 
 fn unclear_format() -> EngineError {
     let text = "The first argument of format() must be the name of a format in single quotes, such \
-        as 'CSV', and its data the \
-                last, unless the engine is started with --allow-external";
+        as 'CSV', and its data the last, unless the engine is started with --allow-external";
     EngineError::new(497, "ACCESS_DENIED", text)
 }
 

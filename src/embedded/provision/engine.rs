@@ -166,8 +166,7 @@ fn npm_pack(specification: &str, folder: &Path) -> Result<PathBuf> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             bail!(
                 "npm is needed to fetch the embedded ClickHouse once, and is not installed: \
-                install Node.js (Debian: \
-                 apt install npm; macOS: brew install node), {WAY_OUT}"
+                install Node.js (Debian: apt install npm; macOS: brew install node), {WAY_OUT}"
             );
         }
         Err(error) => return Err(error).context("cannot start npm"),

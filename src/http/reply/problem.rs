@@ -175,8 +175,7 @@ impl Problem {
         Self::new(
             Kind::ForeignHost,
             "Without tokens (auth.mode = \"off\") the API answers only for localhost, loopback \
-            addresses and the names in \
-             http.allowed_hosts.",
+            addresses and the names in http.allowed_hosts.",
         )
     }
 
@@ -185,8 +184,7 @@ impl Problem {
         Self::new(
             Kind::TooLarge,
             "The answer would be too large; where the report takes them, ask for a shorter range, \
-            a longer interval, a \
-             single organization or format=csv.",
+            a longer interval, a single organization or format=csv.",
         )
     }
 
@@ -200,8 +198,7 @@ impl Problem {
         Self::new(
             Kind::TimedOut,
             "The answer took too long; where the report takes them, ask for a shorter range, a \
-            longer interval or a single \
-             organization.",
+            longer interval or a single organization.",
         )
     }
 

@@ -288,9 +288,8 @@ impl Teller {
             ),
             HaltCause::Silence => format!(
                 "{stands}: the brokers send nothing and say nothing; look at the leader's log, and \
-                at whether the batch at \
-                 this offset can be read (`kafka-console-consumer.sh --partition {partition} \
-                 --offset {offset}`)"
+                at whether the batch at this offset can be read (`kafka-console-consumer.sh \
+                --partition {partition} --offset {offset}`)"
             ),
         }
     }

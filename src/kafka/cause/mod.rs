@@ -172,8 +172,7 @@ impl Causes {
             };
         Cause::refused(format!(
             "topic {topic:?} does not exist on Kafka at {}, or this user lacks Describe on it: \
-            create it, or set kafka.topic \
-             to the one that holds the events{missing}",
+            create it, or set kafka.topic to the one that holds the events{missing}",
             self.0.brokers
         ))
     }
@@ -242,8 +241,7 @@ impl Facts {
             self.property("sasl.username").map(|user| format!(" {user:?}")).unwrap_or_default();
         Some(Cause::refused(format!(
             "the brokers refuse user{user} by {mechanism}: wrong password, or no such user; see \
-            sasl.username and \
-             sasl.password in [kafka.properties]"
+            sasl.username and sasl.password in [kafka.properties]"
         )))
     }
 
@@ -263,9 +261,8 @@ impl Facts {
             let plain = if protocol == "SASL_SSL" { "SASL_PLAINTEXT" } else { "PLAINTEXT" };
             return Some(Cause::refused(format!(
                 "{broker} does not speak TLS, as security.protocol = {protocol} asks for: name its \
-                TLS listener in \
-                 kafka.brokers, or set security.protocol = {plain} in [kafka.properties] if that \
-                 is what you want"
+                TLS listener in kafka.brokers, or set security.protocol = {plain} in \
+                [kafka.properties] if that is what you want"
             )));
         }
         let alerts = [
@@ -293,8 +290,7 @@ impl Facts {
             }
             None => format!(
                 "{broker} asks for a client's certificate: set ssl.certificate.location and \
-                ssl.key.location in \
-                 [kafka.properties] ({told})"
+                ssl.key.location in [kafka.properties] ({told})"
             ),
         }))
     }
@@ -321,8 +317,7 @@ impl Facts {
                     if names.is_empty() { "another host".to_owned() } else { names.join(", ") };
                 format!(
                     "the certificate of {broker} is for {names}: name the broker so in \
-                    kafka.brokers and in its \
-                     advertised.listeners, {unless}"
+                    kafka.brokers and in its advertised.listeners, {unless}"
                 )
             }
             Some(Fault::Other(text)) => {
@@ -330,8 +325,7 @@ impl Facts {
             }
             None => format!(
                 "the certificate of {broker} is not accepted: it is signed by no authority of \
-                {trusted}, or it has expired, \
-                 or it is for another host ({unless})"
+                {trusted}, or it has expired, or it is for another host ({unless})"
             ),
         })
     }
@@ -353,9 +347,8 @@ impl Facts {
         if text.contains("broker might require SASL") {
             return Some(Cause::refused(format!(
                 "{broker} closes the connection: with security.protocol = {protocol} this client \
-                does not log in, and the \
-                 listener seems to ask for it; set security.protocol and sasl.mechanism in \
-                 [kafka.properties]"
+                does not log in, and the listener seems to ask for it; set security.protocol and \
+                sasl.mechanism in [kafka.properties]"
             )));
         }
         None

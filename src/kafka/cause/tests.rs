@@ -27,13 +27,11 @@ const SASL: [(&str, &str); 4] = [
 #[test]
 fn what_librdkafka_says_has_a_cause() {
     let text = "sasl_ssl://k:9093/bootstrap: SASL authentication error: Authentication failed: \
-        Invalid username or password \
-                (after 404ms in state AUTH_REQ)";
+        Invalid username or password (after 404ms in state AUTH_REQ)";
     let expected = "the brokers refuse user \"alice\" by PLAIN: wrong password, or no such user";
     check(&SASL, Code::Authentication, text, Kind::Refused, expected);
-    let text = "sasl_ssl://k:9093/1: Receive failed: error:0A000412:SSL routines::ssl/tls \
-        alert bad certificate: SSL alert \
-                number 42 (after 3ms in state APIVERSION_QUERY)";
+    let text = "sasl_ssl://k:9093/1: Receive failed: error:0A000412:SSL routines::ssl/tls alert \
+        bad certificate: SSL alert number 42 (after 3ms in state APIVERSION_QUERY)";
     check(
         &SASL,
         Code::BrokerTransportFailure,
@@ -42,8 +40,7 @@ fn what_librdkafka_says_has_a_cause() {
         "k:9093 asks for a client's certificate",
     );
     let text = "GroupCoordinator: k:9093: SSL handshake failed: error:0A000086:SSL \
-        routines::certificate verify failed: \
-                broker certificate could not be verified";
+        routines::certificate verify failed: broker certificate could not be verified";
     check(
         &SASL,
         Code::SSL,
@@ -51,9 +48,8 @@ fn what_librdkafka_says_has_a_cause() {
         Kind::Refused,
         "the certificate of k:9093 is not accepted: it is signed by no",
     );
-    let text = "k:9092/bootstrap: Disconnected: connection closed by peer: receive 0 after \
-        POLLIN (after 4ms in state \
-                APIVERSION_QUERY, 1 identical error(s) suppressed)";
+    let text = "k:9092/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN \
+        (after 4ms in state APIVERSION_QUERY, 1 identical error(s) suppressed)";
     check(
         &[],
         Code::BrokerTransportFailure,
@@ -89,8 +85,7 @@ fn what_librdkafka_says_has_a_cause() {
 #[test]
 fn lines_of_the_log_tell_what_no_error_does() {
     let line = "[thrd:k:9093/bootstrap]: k:9093/bootstrap: Disconnected: connection closed by \
-        peer: receive 0 after POLLIN \
-                (after 34ms in state APIVERSION_QUERY)";
+        peer: receive 0 after POLLIN (after 34ms in state APIVERSION_QUERY)";
     let told = causes(&[]).complaint("FAIL", line).unwrap();
     assert!(told.starts_with("k:9093/bootstrap: Disconnected"), "{told}");
     assert_eq!(causes(&[]).complaint("CONNECT", line), None);

@@ -307,13 +307,10 @@ fn what_the_engine_offers_is_known() {
     assert_eq!(
         functions.join(" "),
         "dictionary fuzzJSON fuzzQuery generate_series generateRandom generateSeries input loop \
-        merge \
-         mergeTreeAnalyzeIndexes mergeTreeAnalyzeIndexesUUID mergeTreeIndex mergeTreeProjection \
-         mergeTreeTextIndex null \
-         numbers numbers_mt primes prometheusQuery prometheusQueryRange SQLStandardValues \
-         timeSeriesData timeSeriesMetrics \
-         timeSeriesSamples timeSeriesSelector timeSeriesTags values view viewExplain \
-         viewIfPermitted zeros zeros_mt"
+        merge mergeTreeAnalyzeIndexes mergeTreeAnalyzeIndexesUUID mergeTreeIndex \
+        mergeTreeProjection mergeTreeTextIndex null numbers numbers_mt primes prometheusQuery \
+        prometheusQueryRange SQLStandardValues timeSeriesData timeSeriesMetrics timeSeriesSamples \
+        timeSeriesSelector timeSeriesTags values view viewExplain viewIfPermitted zeros zeros_mt"
     );
     let mut engines = names(
         "SELECT name FROM system.table_engines WHERE name NOT LIKE '%MergeTree' ORDER BY \
@@ -328,8 +325,7 @@ fn what_the_engine_offers_is_known() {
     assert_eq!(
         engines.join(" "),
         "Alias Buffer Dictionary FuzzJSON FuzzQuery GenerateRandom Join Log Loop MaterializedView \
-        Memory Merge Null Set \
-         StripeLog TimeSeries TinyLog View WindowView"
+        Memory Merge Null Set StripeLog TimeSeries TinyLog View WindowView"
     );
     let mut engines = names("SELECT name FROM system.database_engines ORDER BY lower(name)");
     engines.retain(|name| {

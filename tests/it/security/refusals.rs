@@ -240,8 +240,7 @@ fn check_config_passes_where_everything_is_allowed_and_names_each_missing_acl() 
     setup.allow_all();
     let good = format!(
         "ok: topic {topic:?} can be read; partition 0 holds no records\nok: group {group:?} can be \
-        joined\nok: topic {topic:?} \
-         keeps its records for longer than 24 hours"
+        joined\nok: topic {topic:?} keeps its records for longer than 24 hours"
     );
     assert_eq!(check(), (Some(0), good));
 
@@ -285,8 +284,7 @@ fn produce_names_the_acl_that_it_lacks() {
         let (status, said) = setup.produce(Listener::SaslSsl, &setup.but(&[]));
         // The refusal comes before or after the record is queued.
         let expected = format!(
-            "the brokers refuse Write on topic {0:?}: an ACL must allow {1} Write on \
-            topic {0:?}",
+            "the brokers refuse Write on topic {0:?}: an ACL must allow {1} Write on topic {0:?}",
             setup.topic,
             setup.principal()
         );

@@ -153,8 +153,7 @@ async fn an_unreachable_server_is_named_and_waited_for() {
         error.to_string(),
         format!(
             "ClickHouse at {url} cannot be reached: Connection refused (os error 111); check \
-            clickhouse.url and that \
-             the server is up"
+            clickhouse.url and that the server is up"
         )
     );
 }
@@ -222,8 +221,7 @@ async fn a_server_that_is_not_clickhouse_is_told_so() {
         error.to_string(),
         format!(
             "{url} did not answer as ClickHouse does: <html> <h1>Bad Gateway</h1></html>; \
-            clickhouse.url must name its \
-             HTTP interface (8123 or 8443)"
+            clickhouse.url must name its HTTP interface (8123 or 8443)"
         )
     );
 }

@@ -227,8 +227,7 @@ fn properties(certificates: &Certificates) -> Vec<(String, String)> {
     let scram = format!("{LOGIN_MODULES}.scram.ScramLoginModule required;");
     let oauthbearer = format!(
         "{LOGIN_MODULES}.oauthbearer.OAuthBearerLoginModule required \
-        unsecuredLoginStringClaim_sub=\"broker\" \
-         unsecuredValidatorAllowableClockSkewMs=\"5000\";"
+        unsecuredLoginStringClaim_sub=\"broker\" unsecuredValidatorAllowableClockSkewMs=\"5000\";"
     );
     let mut properties = vec![
         (
