@@ -6,15 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::cursor;
+use super::page::Page;
 use super::query::{BadParameter, Query};
 use super::search::search_key;
 use crate::core::calendar::Zone;
-
-/// How many accounts a page has at most.
-const LIMIT_MAX: u32 = 1000;
-
-/// How many accounts a page has where the request does not say.
-const LIMIT_DEFAULT: u32 = 100;
 
 /// The longest name that a cursor carries, bytes.
 const CURSOR_NAME_BYTES_MAX: usize = 256;
@@ -192,14 +187,10 @@ impl AccountsRequest {
     /// Where one is at fault.
     pub fn parse(mut query: Query) -> Result<Self, BadParameter> {
         let part = query.take_text("search")?.map(|part| search_key(&part));
-        let limit = query.take_number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
-        let scope = scope(part.as_deref());
-        let after = query.take_parsed("cursor", |cursor| {
-            cursor::unseal(&scope, cursor)
-                .ok_or_else(|| "Not a next_cursor of this query.".to_owned())
+        let Page { limit, after } = Page::take(&mut query, "query", |cursor| {
+            cursor::unseal(&scope(part.as_deref()), cursor)
         })?;
         query.finish()?;
-        let limit = usize::try_from(limit).expect("a limit of at most 1000 fits");
         Ok(Self { part, limit, after })
     }
 }

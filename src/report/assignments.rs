@@ -6,18 +6,13 @@ use utoipa::ToSchema;
 use super::csv::{Cell, Table};
 use super::cursor::{AssignmentPosition, SortValue};
 use super::id::{AccountId, OrganizationId};
+use super::page::{Page, refuse_pages};
 use super::period::{EVENT_TIME_MAX_MS, Pinned};
 use super::query::{BadParameter, Query};
 use super::search::search_key;
 use super::subject::Subject;
 use super::value::Timestamp;
 use crate::core::calendar::Zone;
-
-/// How many rows a page has at most.
-const LIMIT_MAX: u32 = 1000;
-
-/// How many rows a page has where the request does not say.
-const LIMIT_DEFAULT: u32 = 100;
 
 /// The longest inactivity, and the longest time that a seat is held, that can be asked for, days.
 const DAYS_MAX: u32 = 100_000;
@@ -53,15 +48,6 @@ pub struct Bounds {
     pub inactive_before_ms: Option<i64>,
     /// At or before it the seat was assigned.
     pub held_since_ms: Option<i64>,
-}
-
-/// A page of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AssignmentPage {
-    /// How many rows it has at most.
-    pub limit: usize,
-    /// Where the page before it ended.
-    pub after: Option<AssignmentPosition>,
 }
 
 /// Which seats are asked for.
@@ -122,11 +108,7 @@ impl AssignmentsRequest {
     /// Takes the parameters of a request for all rows, as CSV has them.
     pub fn parse_all(mut query: Query) -> Result<Self, BadParameter> {
         let request = Self::take(&mut query)?;
-        for of_pages in ["limit", "cursor"] {
-            query.take_parsed(of_pages, |_| {
-                Err::<(), _>("CSV has all rows at once, JSON has pages.".to_owned())
-            })?;
-        }
+        refuse_pages(&mut query)?;
         query.finish()?;
         Ok(request)
     }
@@ -135,18 +117,14 @@ impl AssignmentsRequest {
     pub fn parse_page(
         account: &str,
         mut query: Query,
-    ) -> Result<(Self, AssignmentPage), BadParameter> {
+    ) -> Result<(Self, Page<AssignmentPosition>), BadParameter> {
         let request = Self::take(&mut query)?;
-        let limit = query.take_number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
-        let scope = request.scope(account);
-        let after = query.take_parsed("cursor", |cursor| {
-            AssignmentPosition::decode(cursor, &scope)
+        let page = Page::take(&mut query, "account and query", |cursor| {
+            AssignmentPosition::decode(cursor, &request.scope(account))
                 .filter(|position| request.sorts_by(&position.key))
-                .ok_or_else(|| "Not a next_cursor of this account and query.".to_owned())
         })?;
         query.finish()?;
-        let limit = usize::try_from(limit).expect("a limit of at most 1000 fits");
-        Ok((request, AssignmentPage { limit, after }))
+        Ok((request, page))
     }
 
     fn take(query: &mut Query) -> Result<Self, BadParameter> {
@@ -296,7 +274,7 @@ impl AssignmentsReport {
     pub fn assemble(
         account: &AccountId,
         request: &AssignmentsRequest,
-        page: &AssignmentPage,
+        page: &Page<AssignmentPosition>,
         zone: Zone,
         mut rows: Vec<Assignment>,
         total: u64,
@@ -365,7 +343,7 @@ mod tests {
     use super::*;
     use crate::report::id::UserId;
 
-    fn page(raw: &str) -> Result<(AssignmentsRequest, AssignmentPage), String> {
+    fn page(raw: &str) -> Result<(AssignmentsRequest, Page<AssignmentPosition>), String> {
         Query::parse(Some(raw))
             .and_then(|query| AssignmentsRequest::parse_page("acme", query))
             .map_err(|fault| fault.parameter)

@@ -14,6 +14,7 @@ pub mod license_history;
 pub mod license_usage;
 pub mod organizations;
 pub mod pace;
+pub mod page;
 pub mod period;
 pub mod query;
 pub mod quota;

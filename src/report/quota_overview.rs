@@ -10,6 +10,7 @@ use super::csv::{Cell, Table};
 use super::cursor::{seal, unseal};
 use super::id::{AccountId, OrganizationId};
 use super::organizations::{OrganizationsReport, Visible};
+use super::page::{Page, refuse_pages};
 use super::period::Pinned;
 use super::query::{BadParameter, Query};
 use super::quota::{CurrentQuota, Figures, QuotaFacts, QuotaStatus};
@@ -17,12 +18,6 @@ use super::subject::Subject;
 use super::tree::OrganizationTree;
 use super::value::{Date, Hundredths};
 use crate::core::calendar::{Zone, day_of};
-
-/// How many rows a page has at most.
-const LIMIT_MAX: u32 = 1000;
-
-/// How many rows a page has where the request does not say.
-const LIMIT_DEFAULT: u32 = 100;
 
 /// Which organizations are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,15 +27,6 @@ pub struct QuotaOverviewRequest {
     /// Only those whose quota is used as far.
     pub status: Option<QuotaStatus>,
     as_of_ms: Option<i64>,
-}
-
-/// A page of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QuotaPage {
-    /// How many rows it has at most.
-    pub limit: usize,
-    /// Where the page before it ended.
-    pub after: Option<QuotaPosition>,
 }
 
 /// Where a page ended: what the last row is ranked by, but for the path, which its organization has
@@ -56,28 +42,23 @@ impl QuotaOverviewRequest {
     /// Takes the parameters of a request for all rows, as CSV has them.
     pub fn parse_all(mut query: Query) -> Result<Self, BadParameter> {
         let request = Self::take(&mut query)?;
-        for of_pages in ["limit", "cursor"] {
-            query.take_parsed(of_pages, |_| {
-                Err::<(), _>("CSV has all rows at once, JSON has pages.".to_owned())
-            })?;
-        }
+        refuse_pages(&mut query)?;
         query.finish()?;
         Ok(request)
     }
 
     /// Takes the parameters of a request for a page of the account's rows.
-    pub fn parse_page(account: &str, mut query: Query) -> Result<(Self, QuotaPage), BadParameter> {
+    pub fn parse_page(
+        account: &str,
+        mut query: Query,
+    ) -> Result<(Self, Page<QuotaPosition>), BadParameter> {
         let request = Self::take(&mut query)?;
-        let limit = query.take_number("limit", 1..=LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT);
-        let scope = request.scope(account);
-        let after = query.take_parsed("cursor", |cursor| {
-            let (used, monthly_quota, organization_id) = unseal(&scope, cursor)
-                .ok_or_else(|| "Not a next_cursor of this account and query.".to_owned())?;
-            Ok(QuotaPosition { used, monthly_quota, organization_id })
+        let page = Page::take(&mut query, "account and query", |cursor| {
+            let (used, monthly_quota, organization_id) = unseal(&request.scope(account), cursor)?;
+            Some(QuotaPosition { used, monthly_quota, organization_id })
         })?;
         query.finish()?;
-        let limit = usize::try_from(limit).expect("a limit of at most 1000 fits");
-        Ok((request, QuotaPage { limit, after }))
+        Ok((request, page))
     }
 
     fn take(query: &mut Query) -> Result<Self, BadParameter> {
@@ -235,7 +216,7 @@ impl QuotaOverview {
         self,
         account: &AccountId,
         request: &QuotaOverviewRequest,
-        page: &QuotaPage,
+        page: &Page<QuotaPosition>,
     ) -> QuotaOverviewReport {
         let total = self.rows.len();
         let start = page.after.as_ref().map_or(0, |after| {
@@ -363,7 +344,7 @@ mod tests {
         QuotaFacts { records: vec![record], used: vec![used], week_tests: 7 }
     }
 
-    fn request(raw: &str) -> (QuotaOverviewRequest, QuotaPage) {
+    fn request(raw: &str) -> (QuotaOverviewRequest, Page<QuotaPosition>) {
         let query = Query::parse(Some(raw)).unwrap();
         QuotaOverviewRequest::parse_page("acme", query).unwrap()
     }

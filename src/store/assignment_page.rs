@@ -13,10 +13,9 @@ use super::error::StoreError;
 use super::load::chunks;
 use super::reports_assignments::{continuation, filters, order, with_filters};
 use super::scope::Scope;
-use crate::report::assignments::{
-    Assignment, AssignmentPage, AssignmentStatus, AssignmentsRequest, SortKey,
-};
+use crate::report::assignments::{Assignment, AssignmentStatus, AssignmentsRequest, SortKey};
 use crate::report::cursor::{AssignmentPosition, SortValue};
+use crate::report::page::Page;
 use crate::report::tree::OrganizationTree;
 use crate::report::value::Timestamp;
 
@@ -174,7 +173,7 @@ impl Store {
         &self,
         account: &str,
         request: &AssignmentsRequest,
-        page: &AssignmentPage,
+        page: &Page<AssignmentPosition>,
         now_ms: i64,
         (scope, tree): (&Scope<'_>, &OrganizationTree),
     ) -> Result<(Vec<Assignment>, u64), StoreError> {

@@ -9,10 +9,10 @@ use super::client::Store;
 use super::error::StoreError;
 use super::reports::instant;
 use crate::report::assignments::{
-    Assignment, AssignmentPage, AssignmentStatus, AssignmentsRequest, Bounds, Sort, SortKey,
-    StatusFilter,
+    Assignment, AssignmentStatus, AssignmentsRequest, Bounds, Sort, SortKey, StatusFilter,
 };
 use crate::report::cursor::{AssignmentPosition, SortValue};
+use crate::report::page::Page;
 use crate::report::value::Timestamp;
 
 const COLUMNS: &str = "\
@@ -103,7 +103,7 @@ impl Store {
         &self,
         account: &str,
         request: &AssignmentsRequest,
-        page: &AssignmentPage,
+        page: &Page<AssignmentPosition>,
         now_ms: i64,
     ) -> Result<(Vec<Assignment>, u64), StoreError> {
         let rows = self.assignment_rows(account, request, page, now_ms).await?;
@@ -115,7 +115,7 @@ impl Store {
             return Ok((Vec::new(), 0));
         }
         // A page behind the last row tells nothing of the total, so the first page is asked.
-        let first_page = AssignmentPage { limit: 0, after: None };
+        let first_page = Page { limit: 0, after: None };
         let rows = self.assignment_rows(account, request, &first_page, now_ms).await?;
         Ok((Vec::new(), rows.first().map_or(0, |row| row.total)))
     }
@@ -156,7 +156,7 @@ impl Store {
         &self,
         account: &str,
         request: &AssignmentsRequest,
-        page: &AssignmentPage,
+        page: &Page<AssignmentPosition>,
         now_ms: i64,
     ) -> Result<Vec<AssignmentRow>, StoreError> {
         let query = self.assignment_query(

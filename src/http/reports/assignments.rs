@@ -20,11 +20,11 @@ use crate::http::request::params::{
 };
 use crate::http::request::path::Account;
 use crate::http::state::ApiState;
-use crate::report::assignments::{
-    Assignment, AssignmentPage, AssignmentsReport, AssignmentsRequest, cells, table,
-};
+use crate::report::assignments::{Assignment, AssignmentsReport, AssignmentsRequest, cells, table};
 use crate::report::csv::{BYTE_ORDER_MARK, Table};
+use crate::report::cursor::AssignmentPosition;
 use crate::report::id::AccountId;
+use crate::report::page::Page;
 use crate::report::period::Pinned;
 use crate::report::query::Query;
 use crate::report::subject::Answer;
@@ -111,7 +111,7 @@ async fn export(
 #[derive(Debug)]
 struct AssignmentsPage {
     request: AssignmentsRequest,
-    page: AssignmentPage,
+    page: Page<AssignmentPosition>,
 }
 
 impl Report for AssignmentsPage {

@@ -18,10 +18,11 @@ use crate::http::request::path::Account;
 use crate::http::state::ApiState;
 use crate::report::id::OrganizationId;
 use crate::report::organizations::Visible;
+use crate::report::page::Page;
 use crate::report::period::Pinned;
 use crate::report::query::Query;
 use crate::report::quota_overview::{
-    QuotaOverview, QuotaOverviewReport, QuotaOverviewRequest, QuotaPage, VisibleTree,
+    QuotaOverview, QuotaOverviewReport, QuotaOverviewRequest, QuotaPosition, VisibleTree,
 };
 use crate::report::subject::Answer;
 use crate::store::Scope;
@@ -83,7 +84,7 @@ struct Quotas {
     request: QuotaOverviewRequest,
     format: Format,
     /// `None` for all rows, as CSV.
-    page: Option<QuotaPage>,
+    page: Option<Page<QuotaPosition>>,
     /// The organizations of the caller; `None` where all are.
     own: Option<BTreeSet<String>>,
 }
