@@ -1,7 +1,7 @@
 //! `GET A/licenses/assignments`, as pages of JSON and as one CSV.
 
 use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use futures_util::stream::{iter, try_unfold};
@@ -15,8 +15,9 @@ use crate::http::reply;
 use crate::http::reply::problem::Problem;
 use crate::http::reply::stream;
 use crate::http::reply::{CsvFile, Form};
+use crate::http::request::formatted::Formatted;
 use crate::http::request::params::{
-    AccountParam, AsOfParam, AssignmentParams, Format, FormatParam, OrganizationParam,
+    AccountParam, AsOfParam, AssignmentParams, FormatParam, OrganizationParam,
 };
 use crate::http::request::path::Account;
 use crate::http::state::ApiState;
@@ -63,11 +64,8 @@ const CHUNK_LINES_MAX: usize = 500;
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     Account(account): Account,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    Formatted { query, format, headers }: Formatted,
 ) -> Result<Response, Problem> {
-    let mut query = Query::parse(query.as_deref())?;
-    let format = Format::take(&mut query, &headers)?;
     match format.form(FILE_NAME) {
         Form::Json => page(&state, &account, query, &headers).await,
         Form::Csv(file) => export(&state, &account, query, file, &headers).await,

@@ -1,12 +1,12 @@
 //! `GET A/licenses/history`.
 
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::Response;
 
 use crate::http::answers::{Made, Making, Report, ReportKind};
 use crate::http::reply::Form;
 use crate::http::reply::problem::Problem;
+use crate::http::request::formatted::Formatted;
 use crate::http::request::params::{
     AccountParam, Format, FormatParam, OrganizationParam, RangeParams,
 };
@@ -15,7 +15,6 @@ use crate::http::state::ApiState;
 use crate::report::id::OrganizationId;
 use crate::report::license_history::{HistoryReport, HistoryRequest, instants_ms};
 use crate::report::period::Pinned;
-use crate::report::query::Query;
 use crate::report::subject::Answer;
 
 /// Seats purchased, assigned and activated over time
@@ -37,11 +36,8 @@ use crate::report::subject::Answer;
 pub(in crate::http) async fn history(
     State(state): State<ApiState>,
     Account(account): Account,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    Formatted { query, format, headers }: Formatted,
 ) -> Result<Response, Problem> {
-    let mut query = Query::parse(query.as_deref())?;
-    let format = Format::take(&mut query, &headers)?;
     let request = HistoryRequest::parse(query)?;
     state.answers().whole(&headers, &account, &History { request, format }).await
 }

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::Response;
 
 use crate::http::answers::{Answered, Made, MadeOrTagged, Making, ReportKind, StreamableReport};
 use crate::http::reply::Form;
 use crate::http::reply::problem::Problem;
 use crate::http::reports::series::{self, FILE_NAME};
+use crate::http::request::formatted::Formatted;
 use crate::http::request::params::{
     AccountParam, Format, FormatParam, GroupByParam, OrganizationParam, RangeParams,
 };
@@ -22,7 +22,6 @@ use crate::report::license_usage::{
     fits_memory,
 };
 use crate::report::period::{Period, Pinned};
-use crate::report::query::Query;
 use crate::report::subject::Answer;
 use crate::store::{Series, Who};
 
@@ -47,11 +46,8 @@ use crate::store::{Series, Who};
 pub(in crate::http) async fn report(
     State(state): State<ApiState>,
     Account(account): Account,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    Formatted { query, format, headers }: Formatted,
 ) -> Result<Response, Problem> {
-    let mut query = Query::parse(query.as_deref())?;
-    let format = Format::take(&mut query, &headers)?;
     let usage = Usage { request: UsageRequest::parse(query)?, format };
     match state.answers().answer(&headers, &account, &usage).await? {
         Answered::Whole(response) => Ok(response),

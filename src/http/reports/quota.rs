@@ -8,6 +8,7 @@ use crate::core::calendar::day_of;
 use crate::http::answers::{Made, Making, Report, ReportKind};
 use crate::http::reply::Form;
 use crate::http::reply::problem::Problem;
+use crate::http::request::formatted::Formatted;
 use crate::http::request::params::{
     AccountParam, AsOfParam, Format, FormatParam, OwnOrganizationParam,
 };
@@ -102,11 +103,8 @@ impl Report for Quota {
 pub(in crate::http) async fn history(
     State(state): State<ApiState>,
     Organization { account, organization }: Organization,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    Formatted { query, format, headers }: Formatted,
 ) -> Result<Response, Problem> {
-    let mut query = Query::parse(query.as_deref())?;
-    let format = Format::take(&mut query, &headers)?;
     let request = QuotaRequest::parse(organization, query)?;
     state.answers().whole(&headers, &account, &QuotaHistory { request, format }).await
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use axum::Extension;
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::Response;
 
 use crate::core::calendar::day_of;
 use crate::http::answers::{Made, Making, Report, ReportKind};
 use crate::http::reply::Form;
 use crate::http::reply::problem::Problem;
+use crate::http::request::formatted::Formatted;
 use crate::http::request::params::{
     AccountParam, AsOfParam, Format, FormatParam, OrganizationParam, QuotaOverviewParams,
 };
@@ -20,7 +20,6 @@ use crate::report::id::OrganizationId;
 use crate::report::organizations::Visible;
 use crate::report::page::Page;
 use crate::report::period::Pinned;
-use crate::report::query::Query;
 use crate::report::quota_overview::{
     QuotaOverview, QuotaOverviewReport, QuotaOverviewRequest, QuotaPosition, VisibleTree,
 };
@@ -55,11 +54,8 @@ pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     Extension(visible): Extension<Visible>,
     Account(account): Account,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    Formatted { query, format, headers }: Formatted,
 ) -> Result<Response, Problem> {
-    let mut query = Query::parse(query.as_deref())?;
-    let format = Format::take(&mut query, &headers)?;
     let (request, page) = match format {
         Format::Json => {
             let (request, page) = QuotaOverviewRequest::parse_page(&account, query)?;

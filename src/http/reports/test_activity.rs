@@ -1,19 +1,18 @@
 //! `GET A/organizations/{organization_id}/test-activity`.
 
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::Response;
 
 use crate::http::answers::{Made, Making, Report, ReportKind};
 use crate::http::reply::Form;
 use crate::http::reply::problem::Problem;
+use crate::http::request::formatted::Formatted;
 use crate::http::request::params::{
     AccountParam, Format, FormatParam, OwnOrganizationParam, ProjectParam, RangeParams,
 };
 use crate::http::request::path::Organization;
 use crate::http::state::ApiState;
 use crate::report::period::Pinned;
-use crate::report::query::Query;
 use crate::report::subject::Answer;
 use crate::report::test_activity::{TestActivityReport, TestActivityRequest, WantedDays};
 
@@ -41,11 +40,8 @@ use crate::report::test_activity::{TestActivityReport, TestActivityRequest, Want
 pub(in crate::http) async fn report(
     State(state): State<ApiState>,
     Organization { account, organization }: Organization,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    Formatted { query, format, headers }: Formatted,
 ) -> Result<Response, Problem> {
-    let mut query = Query::parse(query.as_deref())?;
-    let format = Format::take(&mut query, &headers)?;
     let request = TestActivityRequest::parse(organization, query)?;
     state.answers().whole(&headers, &account, &TestActivity { request, format }).await
 }
