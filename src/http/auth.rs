@@ -15,6 +15,7 @@ use super::keys::{self, Key};
 use crate::config;
 use crate::http::reply::problem::Problem;
 use crate::report::accounts::{Role, Roles};
+use crate::report::id::{AccountId, OrganizationId};
 use crate::report::organizations::Visible;
 
 /// The longest token that is looked at, bytes.
@@ -68,18 +69,18 @@ enum Caller {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Grant {
     AccountAdmin {
-        account: String,
+        account: AccountId,
     },
     /// `owner`, `admin` and `billing_manager` may read the same.
     OrganizationRole {
-        account: String,
-        organization: String,
+        account: AccountId,
+        organization: OrganizationId,
         role: Role,
     },
     /// May read no report.
     Checker {
         /// `None` for all accounts.
-        account: Option<String>,
+        account: Option<AccountId>,
     },
 }
 
@@ -90,6 +91,13 @@ pub(super) struct Admission {
     pub(super) visible: Visible,
     /// The caller's roles in any account.
     pub(super) roles: Roles,
+}
+
+/// The ids that a path names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PathIds<'p> {
+    pub(super) account: Option<&'p str>,
+    pub(super) organization: Option<&'p str>,
 }
 
 #[derive(Deserialize)]
@@ -126,16 +134,16 @@ impl GrantClaim {
     /// What it grants; `None` for a role that this program does not know, or one that lacks its
     /// organization.
     fn grant(self) -> Option<Grant> {
-        let account = self.account.into_text();
+        let account = AccountId::from(self.account.into_text());
         match (Role::parse(&self.role)?, self.organization) {
             (Role::AccountAdmin, None) => Some(Grant::AccountAdmin { account }),
             (role @ (Role::Owner | Role::Admin | Role::BillingManager), Some(organization)) => {
-                let organization = organization.into_text();
+                let organization = organization.into_text().into();
                 Some(Grant::OrganizationRole { account, organization, role })
             }
-            (Role::Checker, None) => {
-                Some(Grant::Checker { account: Some(account).filter(|id| id != ALL_ACCOUNTS) })
-            }
+            (Role::Checker, None) => Some(Grant::Checker {
+                account: Some(account).filter(|id| id.as_str() != ALL_ACCOUNTS),
+            }),
             _ => None,
         }
     }
@@ -167,12 +175,10 @@ impl Authenticator {
         &self,
         headers: &HeaderMap,
         access: Access,
-        account: Option<&str>,
-        organization: Option<&str>,
+        named: PathIds<'_>,
     ) -> Result<Admission, Problem> {
         let caller = self.authenticate(headers)?;
-        let visible =
-            caller.visible(access, account, organization).ok_or_else(Problem::forbidden)?;
+        let visible = caller.visible(access, named).ok_or_else(Problem::forbidden)?;
         Ok(Admission { visible, roles: caller.roles() })
     }
 
@@ -298,12 +304,8 @@ fn validation(config: &config::Jwt) -> Validation {
 impl Caller {
     /// Which organizations of the account the caller may see on an endpoint of this access; `None`
     /// where the caller may not use it.
-    fn visible(
-        &self,
-        access: Access,
-        account: Option<&str>,
-        organization: Option<&str>,
-    ) -> Option<Visible> {
+    fn visible(&self, access: Access, named: PathIds<'_>) -> Option<Visible> {
+        let PathIds { account, organization } = named;
         let Self::Bearer(grants) = self else { return Some(Visible::All) };
         let account_admin = grants.iter().any(|grant| match grant {
             Grant::AccountAdmin { account: granted } => Some(granted.as_str()) == account,
@@ -315,7 +317,7 @@ impl Caller {
                 Grant::OrganizationRole { account: granted, organization, .. }
                     if Some(granted.as_str()) == account =>
                 {
-                    Some(organization.clone())
+                    Some(organization.as_str().to_owned())
                 }
                 _ => None,
             })

@@ -16,7 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::auth::{Access, Admission};
+use super::auth::{Access, Admission, PathIds};
 use super::state::ApiState;
 use super::{dashboard, docs, log, openapi, operations};
 use crate::http::page_file::PagePolicy;
@@ -181,9 +181,8 @@ async fn guard(
     let named = |wanted: &str| {
         path.iter().flatten().find(|(name, _)| *name == wanted).map(|(_, value)| value)
     };
-    let (account, organization) = (named("account_id"), named("organization_id"));
-    let Admission { visible, roles } =
-        state.auth().admit(request.headers(), access, account, organization)?;
+    let named = PathIds { account: named("account_id"), organization: named("organization_id") };
+    let Admission { visible, roles } = state.auth().admit(request.headers(), access, named)?;
     request.extensions_mut().insert(visible);
     request.extensions_mut().insert(roles);
     Ok(next.run(request).await)

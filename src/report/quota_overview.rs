@@ -359,8 +359,11 @@ mod tests {
         let own = own.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect());
         let organizations = VisibleTree::new(&tree, own.as_ref());
         let facts = known.iter().map(|(id, facts)| ((*id).to_owned(), facts.clone())).collect();
-        QuotaOverview::rank(&request, &organizations, Zone::UTC, AS_OF_MS, facts)
-            .page(&"acme".into(), &request, &page)
+        QuotaOverview::rank(&request, &organizations, Zone::UTC, AS_OF_MS, facts).page(
+            &"acme".into(),
+            &request,
+            &page,
+        )
     }
 
     fn paths(report: &QuotaOverviewReport) -> Vec<(&str, &str)> {
