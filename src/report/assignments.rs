@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::csv::{Cell, Table};
 use super::cursor::{AssignmentPosition, SortValue};
-use super::id::{AccountId, OrganizationId};
+use super::id::{AccountId, OrganizationId, ProjectId, UserId};
 use super::page::{Page, refuse_pages};
 use super::period::{EVENT_TIME_MAX_MS, Pinned};
 use super::query::{BadParameter, Query};
@@ -212,8 +212,8 @@ impl AssignmentsRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Assignment {
     /// The user.
-    #[schema(example = "9013")]
-    pub user_id: String,
+    #[schema(value_type = String, example = "9013")]
+    pub user_id: UserId,
     /// The user's name, the id until there is one.
     #[schema(example = "Ada Lovelace")]
     pub user: String,
@@ -224,14 +224,14 @@ pub struct Assignment {
     #[schema(example = "acme")]
     pub license_source: String,
     /// The organization of the seat.
-    #[schema(example = "42")]
-    pub organization_id: String,
+    #[schema(value_type = String, example = "42")]
+    pub organization_id: OrganizationId,
     /// Its path: the names from the top of the tree down, joined by ` / `.
     #[schema(example = "Acme / Quality")]
     pub organization: String,
     /// The project that the assignment named.
-    #[schema(example = "7", required = true)]
-    pub project_id: Option<String>,
+    #[schema(value_type = Option<String>, example = "7", required = true)]
+    pub project_id: Option<ProjectId>,
     /// Its name, the id until it has one.
     #[schema(example = "Checkout", required = true)]
     pub project: Option<String>,
@@ -306,8 +306,8 @@ fn position_of(row: &Assignment, key: SortKey) -> AssignmentPosition {
     };
     AssignmentPosition {
         key,
-        user_id: row.user_id.as_str().into(),
-        organization_id: row.organization_id.as_str().into(),
+        user_id: row.user_id.clone(),
+        organization_id: row.organization_id.clone(),
     }
 }
 
@@ -341,7 +341,6 @@ pub fn cells(row: Assignment) -> [Cell; 7] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::id::UserId;
 
     fn page(raw: &str) -> Result<(AssignmentsRequest, Page<AssignmentPosition>), String> {
         Query::parse(Some(raw))
@@ -351,11 +350,11 @@ mod tests {
 
     fn row(user: &str) -> Assignment {
         Assignment {
-            user_id: user.to_owned(),
+            user_id: user.into(),
             user: format!("Name {user}"),
             email: None,
             license_source: "acme".to_owned(),
-            organization_id: "42".to_owned(),
+            organization_id: "42".into(),
             organization: "=Acme".to_owned(),
             project_id: None,
             project: None,

@@ -297,7 +297,7 @@ impl Store {
                 organization: tree
                     .path(&key.organization_id)
                     .unwrap_or_else(|| key.organization_id.clone()),
-                project_id,
+                project_id: project_id.map(Into::into),
                 project,
                 last_assignment: Timestamp(key.last_assignment_ms),
                 last_active_use: key.last_active_use_ms.map(Timestamp),
@@ -307,8 +307,8 @@ impl Store {
                 } else {
                     AssignmentStatus::Revoked
                 },
-                user_id: key.user_id,
-                organization_id: key.organization_id,
+                user_id: key.user_id.into(),
+                organization_id: key.organization_id.into(),
             }
         });
         Ok(described.collect())

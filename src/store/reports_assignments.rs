@@ -61,13 +61,13 @@ struct AssignmentRow {
 impl From<AssignmentRow> for Assignment {
     fn from(row: AssignmentRow) -> Self {
         Self {
-            user_id: row.user_id,
+            user_id: row.user_id.into(),
             user: row.user,
             email: row.email,
             license_source: row.license_source,
-            organization_id: row.organization_id,
+            organization_id: row.organization_id.into(),
             organization: row.organization,
-            project_id: row.project_id,
+            project_id: row.project_id.map(Into::into),
             project: row.project,
             last_assignment: Timestamp(row.last_assignment_ms),
             last_active_use: row.last_active_use_ms.map(Timestamp),
