@@ -1,5 +1,5 @@
-//! The lists of accounts, each kept under the accounts that it may hold and the version of all
-//! directories.
+//! Cached lists of accounts. The key of a list is the accounts that it may contain, and the version
+//! of all directories.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,9 +17,9 @@ use crate::report::accounts::AccountList;
 use crate::report::value;
 use crate::store::Store;
 
-/// Bytes of lists that are kept, at most.
+/// Bytes of lists that are cached, at most.
 const KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Overhead of a kept list besides its accounts, bytes, about.
+/// Overhead of a cached list besides its accounts, bytes, about.
 const KEPT_OVERHEAD_BYTES: usize = 256;
 /// The account whose turn at the places the lists take; no id is empty.
 const NO_ACCOUNT: &str = "";

@@ -1,5 +1,5 @@
-//! What reports need to know of an account before they are made, kept under the version of the
-//! account's directory.
+//! Cached zones and organizations of accounts, which each report needs. Their key contains the
+//! version of the account's directory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,9 +17,9 @@ use crate::store::{AccountDirectory, AccountVersions, Store};
 
 /// Greatest age of the data of an answer.
 pub(super) const AGE_MAX: Duration = Duration::from_secs(60);
-/// Bytes that are kept, at most.
+/// Bytes that are cached, at most.
 const KEPT_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// Overhead of a kept one besides its texts, bytes, about.
+/// Overhead of a cached one besides its texts, bytes, about.
 const KEPT_OVERHEAD_BYTES: usize = 256;
 
 /// An account: its zone and organizations.

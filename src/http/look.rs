@@ -1,8 +1,9 @@
-//! Looks: how far accounts have been counted, and when, read anew where the last look is too old.
+//! Looks: the versions up to which accounts are counted, and the time of that, read anew where the
+//! last look is too old.
 //!
 //! A look reads the progress of all sources first and that of the accounts afterwards. A flush
-//! records the latter first, so what an account's version stands for holds all that was counted by
-//! the look's `data_through`. There is one look at a time: whoever asks while it runs joins the
+//! records the latter first, so the data of an account's version contains all that was counted by
+//! the look's `data_through`. One look runs at a time: requests that arrive meanwhile share the
 //! next one.
 
 use std::collections::{BTreeSet, HashMap};
@@ -45,7 +46,7 @@ pub(super) struct Looks {
     topic: String,
     /// Greatest age of a look for a question, from the look's beginning.
     age_max: Duration,
-    /// Held by whoever looks.
+    /// Locked while a look runs.
     turn: tokio::sync::Mutex<()>,
     seen: Mutex<Seen>,
 }
@@ -75,8 +76,7 @@ impl Looks {
         look.began + self.age_max
     }
 
-    /// How far the account has been counted, by a look that began no longer ago than
-    /// `http.look_max_age_ms` before this was asked.
+    /// The account's state, by a look that began at most `http.look_max_age_ms` before this call.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
@@ -87,7 +87,7 @@ impl Looks {
         }
         self.lock().waiting.insert(account.to_owned());
         let _turn = self.turn.lock().await;
-        // Whoever had the turn before may have looked for all who waited.
+        // The look that ended just now may have included this account.
         if let Some(known) = self.known(account, asked) {
             return known;
         }

@@ -1,6 +1,5 @@
-//! Files of the pages that people look at: what a browser may do with them, and how long it may
-//! keep them. The policy lets a page load scripts and styles from this server alone, none of them
-//! inline.
+//! Files of the pages for people: their content security policy and their caching. The policy lets
+//! a page load scripts and styles from this server alone, none of them inline.
 
 use std::io::{self, Write};
 use std::sync::LazyLock;

@@ -195,8 +195,7 @@ impl Drop for Waiting {
 }
 
 impl Queues {
-    /// Removes questions that nobody waits for any more, so that they do not count against the
-    /// account.
+    /// Removes abandoned questions, so that they do not count against the account.
     fn forget_abandoned(&mut self, account: &str) {
         let Some(queue) = self.waiting.get_mut(account) else { return };
         let before = queue.len();

@@ -1,6 +1,6 @@
-//! Parts of the license usage that answers are made of: active users of days that seldom change,
-//! and assigned seats. Each is kept under what it was made from, so nothing is ever invalidated: a
-//! question changes its key when its data changes. What a key names was read before the part was.
+//! Cached parts of the license usage: active users of days that seldom change, and assigned seats.
+//! The key of a part is the version of its data, so no part is ever invalidated: a question changes
+//! its key when its data changes. The versions in a key are read before the part.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use crate::report::period::DayRanges;
 use crate::report::usage_parts::{Parts, RangeUsers};
 use crate::store::{AccountVersions, AssignedSeats, Store, Who};
 
-/// Bytes that are kept, at most.
+/// Bytes that are cached, at most.
 const KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Overhead of a kept one besides its figures, bytes, about.
+/// Overhead of a cached one besides its figures, bytes, about.
 const KEPT_OVERHEAD_BYTES: usize = 512;
-/// Rows of active users (one per organization and day) from which on parts of them are kept. Fewer
-/// are read sooner than it takes to find out whether they have changed.
+/// Rows of active users (one per organization and day) from which on parts of them are cached.
+/// Fewer are read sooner than it takes to find out whether they have changed.
 const ROWS_MIN: usize = 20_000;
 
 /// Which organizations a part tells of.
@@ -37,7 +37,7 @@ pub(super) struct Of {
     pub(super) by_organization: bool,
 }
 
-/// Key of a kept part.
+/// Key of a cached part.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     account: AccountId,
@@ -69,7 +69,7 @@ pub(super) struct Basis<'a> {
 /// Figures, and when the oldest of them were read, or before.
 pub(super) type Dated<T> = (T, Instant);
 
-/// A part that is kept.
+/// A part that is cached.
 struct Kept<T> {
     figures: Arc<T>,
     /// When it was read, or before.

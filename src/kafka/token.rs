@@ -39,15 +39,15 @@ type Complaint = (Option<RDKafkaErrorCode>, String);
 pub struct Tokens {
     source: Option<TokenSource>,
     tell: Tell,
-    /// What the authorization server was asked and has not answered yet. Held while it is waited
-    /// for.
+    /// The request that the authorization server has not answered yet. Locked during the wait for
+    /// its answer.
     asked: Mutex<Option<Receiver<Answer>>>,
     /// Why there is no new token; `None` while there is one.
     failure: Mutex<Option<String>>,
 }
 
 impl Tokens {
-    /// Tokens of this source, the lack of which is told by `tell`.
+    /// Tokens of this source; `tell` reports that there are none.
     pub fn new(source: Option<TokenSource>, tell: Tell) -> Self {
         Self { source, tell, asked: Mutex::default(), failure: Mutex::default() }
     }
@@ -81,9 +81,9 @@ impl Tokens {
         answer
     }
 
-    /// What is behind a client's complaint: that there is no new token, where that is so. Brokers
-    /// end connections with their tokens, and refuse those that have ended, without a word of why
-    /// there is no other.
+    /// The cause of a client's complaint: the lack of a new token, where there is none. Brokers end
+    /// connections with their tokens, and refuse expired ones, without saying why there is no
+    /// other.
     pub fn behind(&self, complaint: Complaint) -> Complaint {
         match &*lock(&self.failure) {
             Some(reason) => {
@@ -106,7 +106,7 @@ fn ask(server: &AuthorizationServer, asked: &mut Option<Receiver<Answer>>) -> Op
         let (answer, receiver) = mpsc::sync_channel(1);
         let server = server.clone();
         std::thread::spawn(move || {
-            // Nobody waits any more where the client is gone.
+            // The answer is not needed once the client is gone.
             let _ = answer.send(authorization_server::ask(&server, Utc::now().timestamp_millis()));
         });
         receiver

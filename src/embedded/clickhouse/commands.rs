@@ -1,5 +1,5 @@
-//! Statements that nobody may send, with leave to reach outside or without: writing ones by a GET,
-//! and what would end or block the engine itself.
+//! Statements that are always refused, even if external access is allowed: those that write by a
+//! GET, and those that would end or block the engine itself.
 
 use super::access::DEFAULT_DATABASE;
 use super::items::{Item, is, name_of};

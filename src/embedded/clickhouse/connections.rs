@@ -201,7 +201,7 @@ mod tests {
         assert!(started.elapsed() < HEAD_TIMEOUT, "{:?}", started.elapsed());
         younger.write_all(b"localhost\r\n\r\n").await.unwrap();
         assert_eq!(first_line(&mut younger).await, "HTTP/1.1 200 OK");
-        // Who has shown the password keeps the place, so nobody is left who would have to go.
+        // A connection that has shown the password is never cut off for another one.
         let mut waiting = send(address, KNOWN).await;
         drop(newest);
         assert_eq!(first_line(&mut waiting).await, "HTTP/1.1 200 OK");

@@ -1,11 +1,12 @@
-//! From a question to its answer: one that is kept is sent at once, any other is made once for all
-//! who ask for it.
+//! Answers to questions: a cached answer is sent at once, any other is made once for all requests
+//! that wait for it.
 //!
-//! An answer is kept under the question and what it was made from: the local day where it depends
-//! on now, and the version of the account, which was read before the report was. So a key names its
-//! data, and nothing is ever invalidated. An answer that time alone changes is good for questions
-//! of the same [look](super::look) only: one to which something lies ahead, or whose filter goes by
-//! the instant. Whatever is kept is forgotten within a minute, so that a repair by hand shows.
+//! The key of a cached answer is the question and the data that it was made from: the local day
+//! where the answer depends on the present, and the version of the account, which was read before
+//! the report. So a key names its data, and no answer is ever invalidated. An answer that time
+//! alone changes serves the questions of one [look](super::look) only: its account has events in
+//! the future, or its filter depends on the instant. Cached answers expire within a minute, so that
+//! a repair by hand shows.
 
 mod making;
 mod report;
@@ -38,11 +39,11 @@ use crate::report::value;
 use crate::store::Store;
 use crate::telemetry::http::{self as telemetry, AnsweredBy};
 
-/// Bytes of answers that are kept, at most.
+/// Bytes of answers that are cached, at most.
 const KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// The largest answer that is kept whole, bytes; of a larger one the tag is.
+/// The largest answer that is cached whole, bytes; of a larger one the tag is.
 const KEPT_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Overhead of a kept answer besides its texts, bytes, about.
+/// Overhead of a cached answer besides its texts, bytes, about.
 const KEPT_OVERHEAD_BYTES: usize = 512;
 
 /// Outcome of a question.
@@ -63,7 +64,7 @@ pub(super) struct Streaming {
     pub(super) place: Place,
 }
 
-/// Key of a kept answer.
+/// Key of a cached answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     account: AccountId,
@@ -87,7 +88,7 @@ enum Moment {
     Look(Instant),
 }
 
-/// An answer that is kept.
+/// An answer that is cached.
 #[derive(Clone)]
 struct Kept {
     tag: Arc<str>,
@@ -99,13 +100,13 @@ struct Kept {
 enum Body {
     /// The report without `data_through`.
     Whole(Bytes),
-    /// It was too large to be kept.
+    /// It was too large to be cached.
     TooLarge,
     /// It is written as its rows come.
     Streamed,
 }
 
-/// Answers questions, and keeps what it has answered.
+/// Answers questions, and caches the answers.
 pub(super) struct Answers {
     store: Store,
     looks: Arc<Looks>,
@@ -213,7 +214,7 @@ impl Answers {
         report: &R,
     ) -> Result<Found<'a>, Problem> {
         let asked = self.asked(account, R::KIND, report.pinned()).await?;
-        // Of one that was made right now, and is too large to be kept.
+        // Of one that was made right now, and is too large to be cached.
         let mut unkept = None;
         let mut by = AnsweredBy::Kept;
         let key = asked.key(format!("{:?} {report:?}", report.form()));
@@ -330,12 +331,12 @@ impl Asked<'_> {
     }
 }
 
-/// An answer that was kept, or was just made.
+/// An answer that was cached, or was just made.
 struct Found<'a> {
     asked: Asked<'a>,
     tag: Arc<str>,
-    /// `None` where they are too many to be kept and were not made just now, or where the answer is
-    /// streamed.
+    /// `None` where they are too many to be cached and were not made just now, or where the answer
+    /// is streamed.
     bytes: Option<Bytes>,
     is_streamed: bool,
     by: AnsweredBy,

@@ -1,7 +1,7 @@
 //! The host that a request is addressed to.
 //!
-//! Where no token is needed, a page of anybody's could read everything by binding its own name to a
-//! loopback address (DNS rebinding). So the API then answers only for names that nobody else can
+//! Where no token is needed, any web page could read everything by binding its own name to a
+//! loopback address (DNS rebinding). So the API then answers only for names that no other site can
 //! bind.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
