@@ -102,7 +102,7 @@ struct Entry {
     name: String,
     id: String,
     zone: Zone,
-    /// What it is searched by, where that differs from name and id.
+    /// The text by which it is searched, where that differs from name and id.
     keys: Option<Box<(String, String)>>,
 }
 
@@ -149,7 +149,7 @@ impl AccountList {
 pub struct AccountsRequest {
     /// Part of name or id, by its [`search_key`].
     part: Option<String>,
-    /// How many accounts a page has at most.
+    /// Accounts of a page, at most.
     limit: usize,
     /// The last account of the page before.
     after: Option<Position>,

@@ -65,7 +65,7 @@ pub struct Sort {
     pub descending: bool,
 }
 
-/// What rows are sorted by: text by code point, times by age.
+/// The column that rows are sorted by: text by code point, times by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SortKey {
     User,

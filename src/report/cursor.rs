@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::id::{OrganizationId, UserId};
 
-/// How many bytes of the checksum a cursor carries.
+/// Bytes of the checksum that a cursor carries.
 const CHECKSUM_BYTES: usize = 16;
 
 /// The longest text that a cursor carries whole, bytes. A name may be as long as a record, and an
@@ -90,7 +90,7 @@ pub fn seal(scope: &str, payload: &serde_json::Value) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// What a cursor carries; `None` where it is made up, changed, or of another scope.
+/// The payload of a cursor; `None` where it is made up, changed, or of another scope.
 pub fn unseal<T: DeserializeOwned>(scope: &str, cursor: &str) -> Option<T> {
     if cursor.len() > CURSOR_BYTES_MAX {
         return None;

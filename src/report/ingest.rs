@@ -1,4 +1,4 @@
-//! What has been counted so far, partition by partition.
+//! Progress of the counting, partition by partition.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -7,14 +7,14 @@ use super::value::Timestamp;
 use crate::core::calendar::RELEASE;
 use crate::core::rollup::Progress;
 
-/// How far one partition has been counted, as the store gives it.
+/// Progress of one partition, as the store gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionProgress {
     /// The topic.
     pub topic: String,
     /// The partition.
     pub partition: u32,
-    /// What became of its records.
+    /// The outcomes of its records.
     pub progress: Progress,
     /// The end of the partition's log; `None` where it could not be asked for lately.
     pub high_watermark: Option<u64>,
@@ -47,7 +47,7 @@ pub struct RecordCounts {
     pub lag: Option<u64>,
 }
 
-/// What a feeder in the process that answers has handed over.
+/// Progress of a feeder in the process that answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fed {
     /// Nobody feeds: the producers are elsewhere.

@@ -333,7 +333,7 @@ fn usage_points(period: &Period, rows: &UsageRows) -> Vec<UsagePoint> {
     points.collect()
 }
 
-/// What the store is asked for.
+/// The figures that the store is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedUsage {
     /// Instants, milliseconds since 1970 UTC, ascending; never empty.
@@ -343,7 +343,7 @@ pub struct WantedUsage {
 }
 
 impl WantedUsage {
-    /// What the period's buckets and its summary need.
+    /// The figures that the period's buckets and its summary need.
     pub fn by(period: &Period) -> Self {
         let mut edges_ms = period.edges_ms();
         // Of a period that lies ahead of `as_of` the summary alone has an edge.
@@ -386,7 +386,7 @@ mod tests {
         })
     }
 
-    /// What a store would tell of the days.
+    /// The store's answer for the days.
     fn stored(days: &Days, ranges: Option<&DayRanges>) -> PeriodUsers {
         let Some(ranges) = ranges else { return PeriodUsers::default() };
         let within = |first: Day, last: Day| {

@@ -24,7 +24,7 @@ pub struct Pace {
     pub runs_out_on: Option<Date>,
 }
 
-/// What an estimate is made from.
+/// The data of an estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Course {
     /// The day of `as_of`.

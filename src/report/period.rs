@@ -6,7 +6,7 @@ use crate::core::calendar::{Day, Interval, Zone, bucket_count, buckets, day_of, 
 /// The most buckets that a report has.
 pub const BUCKETS_MAX: usize = 1000;
 
-/// How many days a report covers where `from` is not given.
+/// Days that a report covers where `from` is not given.
 const DEFAULT_DAYS: i32 = 30;
 
 /// 1999-12-31, the first local day that an event can lie on: none is older than 2000-01-01 UTC.
@@ -140,7 +140,7 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// How many days its daily figures cover; at least 1.
+    /// Number of days that its daily figures cover; at least 1.
     pub fn counted_days(&self) -> u64 {
         u64::try_from(self.counted_to.0 - self.start.0 + 1)
             .expect("a bucket that has begun covers its first day")
@@ -169,7 +169,7 @@ pub struct DayRanges {
 }
 
 impl DayRanges {
-    /// How many days they are together.
+    /// Number of days in all of them.
     pub fn count(&self) -> usize {
         usize::try_from(self.last_day.0 - self.first_days[0].0 + 1).unwrap_or(0)
     }
@@ -187,7 +187,7 @@ impl Period {
         self.edge_ms.clamp(0, EVENT_TIME_MAX_MS)
     }
 
-    /// How many days its daily figures cover; 0 where it lies ahead of `as_of`.
+    /// Number of days that its daily figures cover; 0 where it lies ahead of `as_of`.
     pub fn counted_days(&self) -> u64 {
         self.slices.iter().map(Slice::counted_days).sum()
     }

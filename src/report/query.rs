@@ -20,7 +20,7 @@ const INSTANTS_MS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402
 pub struct BadParameter {
     /// Its name, as the request gave it.
     pub parameter: String,
-    /// What is wrong with it: one sentence for the caller.
+    /// Its fault, as one sentence for the caller.
     pub detail: String,
 }
 
@@ -31,7 +31,7 @@ impl BadParameter {
     }
 }
 
-/// The parameters of a query string that nobody has taken yet.
+/// The parameters of a query string that are not taken yet.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     pairs: Vec<(String, String)>,
@@ -123,7 +123,7 @@ impl Query {
         })
     }
 
-    /// Refuses what nobody has taken.
+    /// Refuses parameters that were not taken.
     pub fn finish(self) -> Result<(), BadParameter> {
         match self.pairs.first() {
             None => Ok(()),

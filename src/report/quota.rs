@@ -45,12 +45,12 @@ impl QuotaRequest {
     }
 }
 
-/// What the store knows of an organization's plans and of what it used.
+/// An organization's plans and use, as the store has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuotaFacts {
     /// Its plan records, in the order of (time, source, offset).
     pub records: Vec<PlanRecord>,
-    /// What it used by quota month, in no order. Months without use may be missing, and all but the
+    /// Its use by quota month, in no order. Months without use may be missing, and all but the
     /// running one where no others are asked for.
     pub used: Vec<QuotaUsed>,
     /// Tests run on the platform on the 7 days before the day of `as_of`; 0 where no estimate is
@@ -231,7 +231,7 @@ fn balance(quota: u64, used: u64) -> i64 {
     })
 }
 
-/// What is known of an organization, as it stood at an instant.
+/// The state of an organization at an instant.
 pub struct Figures<'a> {
     zone: Zone,
     as_of_ms: i64,
@@ -387,7 +387,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// What an answer of now is kept by.
+        /// The kind of key that an answer of the present is cached under.
         #[test]
         fn where_nothing_happens_both_reports_are_the_same_all_day_long(
             zone in proptest::sample::select(vec![

@@ -292,7 +292,7 @@ fn path_of<'a>(paths: &'a HashMap<String, String>, organization: &'a str) -> &'a
     paths.get(organization).map_or(organization, String::as_str)
 }
 
-/// What rows are ordered by.
+/// The order of rows.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rank<'a> {
     /// Greater percentages come first; `None`, which is unlimited, is less than any.

@@ -10,9 +10,10 @@ use icu_normalizer::DecomposingNormalizerBorrowed;
 use icu_properties::CodePointMapData;
 use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
 
-/// What a text is searched by: its compatibility decomposition (NFKD) without combining marks, by
-/// Unicode's default case folding, with the dotless ı as i. So `ipek` is part of İpek, `zoe` of Zoë
-/// in either normal form, `strasse` of Straße, `finn` of ﬁnn. Folding it again changes nothing.
+/// The form by which a text is searched: its compatibility decomposition (NFKD) without combining
+/// marks, by Unicode's default case folding, with the dotless ı as i. So `ipek` is part of İpek,
+/// `zoe` of Zoë in either normal form, `strasse` of Straße, `finn` of ﬁnn. Folding it again changes
+/// nothing.
 pub fn search_key(text: &str) -> String {
     // Most texts need no table. Of ASCII nothing is decomposed or a mark, and only capitals fold.
     if text.is_ascii() {

@@ -28,7 +28,7 @@ pub struct SeatRecords {
     pub purchases: Vec<(i64, u64)>,
 }
 
-/// How many seats are assigned, and how many of them beyond those purchased.
+/// Numbers of seats that are assigned, and of those beyond the purchased ones.
 #[derive(Clone, Copy)]
 struct Level {
     assigned: u64,
@@ -48,10 +48,10 @@ impl Level {
 struct Sweep<'r> {
     /// Starts and ends, ascending: the time doubled, and 1 more for a start.
     changes: Vec<i64>,
-    /// How many of them have happened.
+    /// Number of them that have happened.
     changed: usize,
     purchases: &'r [(i64, u64)],
-    /// How many of them have been made.
+    /// Number of them that have been made.
     purchased: usize,
     open: i64,
 }

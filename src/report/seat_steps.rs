@@ -9,7 +9,7 @@ pub struct SeatSteps {
     pub start_ms: i64,
     /// The same of the end; of one that is still held the last instant.
     pub end_ms: i64,
-    /// How many intervals they are.
+    /// Number of the intervals.
     pub intervals: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What every report says of itself.
+//! The fields that all reports share.
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -134,7 +134,7 @@ pub struct WantedDays {
 }
 
 impl WantedDays {
-    /// What the period needs: the days of its buckets, and those of the preceding week.
+    /// The days that the period needs: those of its buckets, and those of the preceding week.
     pub fn by(period: &Period) -> Self {
         let buckets =
             period.day_ranges().and_then(|days| Some((*days.first_days.first()?, days.last_day)));

@@ -75,7 +75,7 @@ impl Parts {
     }
 }
 
-/// How many keys are in any of the lists.
+/// Number of keys that are in any of the lists.
 fn distinct(lists: &[&Vec<u64>]) -> u64 {
     let mut keys: Vec<u64> = lists.iter().flat_map(|list| list.iter().copied()).collect();
     // Each list is in order, which this sort makes use of.
@@ -95,7 +95,7 @@ mod tests {
     /// Users by day.
     type Days = BTreeMap<Day, BTreeSet<u64>>;
 
-    /// What the store would tell of the ranges.
+    /// The store's answer for the ranges.
     fn stored(days: &Days, asked: Option<&DayRanges>) -> RangeUsers {
         let Some(asked) = asked else { return RangeUsers::default() };
         let ends = asked.first_days[1..].iter().map(|next| next.plus_days(-1));

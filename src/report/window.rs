@@ -7,7 +7,7 @@
 use crate::core::calendar::{Zone, quota_month_of, quota_month_start};
 use crate::core::event::PlanKind;
 
-/// How many quota months from the anchor have the grace.
+/// Number of quota months from the anchor that have the grace.
 pub const GRACE_MONTHS: u32 = 3;
 
 /// A plan record, as the store gives it.
@@ -15,7 +15,7 @@ pub const GRACE_MONTHS: u32 = 3;
 pub struct PlanRecord {
     /// From when on, milliseconds since 1970 UTC.
     pub time_ms: i64,
-    /// What it does.
+    /// Its kind.
     pub kind: PlanKind,
     /// The plan.
     pub plan: String,
@@ -26,7 +26,7 @@ pub struct PlanRecord {
 /// One quota month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window<'a> {
-    /// What it is counted from, milliseconds since 1970 UTC.
+    /// The anchor from which it is counted, milliseconds since 1970 UTC.
     pub anchor_ms: i64,
     /// Its number, 1 = first.
     pub month: u32,

@@ -1,6 +1,5 @@
-//! What every report needs to know of an account: its zone and its organizations, in one query over
-//! the tables. The views `accounts` and `organizations` say the same to analysts; a test holds them
-//! together.
+//! Zone and organizations of an account, which every report needs, in one query over the tables.
+//! The views `accounts` and `organizations` say the same to analysts; a test holds them together.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +38,7 @@ struct FieldRow {
     value: String,
 }
 
-/// What is known of an account that any event has named.
+/// The directory of an account that any event has named.
 #[derive(Clone, Debug)]
 pub struct AccountDirectory {
     /// Its time zone of now.
@@ -55,7 +54,7 @@ struct Described {
 }
 
 impl Store {
-    /// What is known of an account; `None` where no event has named it.
+    /// The directory of an account; `None` where no event has named it.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.

@@ -1,4 +1,4 @@
-//! How far each account has been counted, topic by topic: the versions that answers are kept under.
+//! Versions of accounts, topic by topic, under which answers are cached.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::load::chunks;
 use crate::core::topics::Topic;
 
-/// How far an account has been counted on one topic.
+/// Version of an account on one topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TopicVersion {
     /// Grows with each flush that stores rows of the account on the topic, and with nothing else; 0
@@ -22,7 +22,7 @@ pub struct TopicVersion {
     pub latest_ms: i64,
 }
 
-/// How far an account has been counted on each topic.
+/// Versions of an account on all topics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AccountVersions([TopicVersion; Topic::ALL.len()]);
 
@@ -105,9 +105,9 @@ fn versions_of(rows: &[VersionRow]) -> HashMap<String, AccountVersions> {
 }
 
 impl Store {
-    /// How far these accounts have been counted; those that no flush has told of are missing.
-    /// Whatever is read afterwards, and after [`Self::sync_topics`], holds at least the rows that
-    /// the versions stand for.
+    /// The versions of these accounts; accounts that no flush has announced are missing. Whatever
+    /// is read afterwards, and after [`Self::sync_topics`], holds at least the rows that the
+    /// versions stand for.
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.

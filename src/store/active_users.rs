@@ -57,7 +57,7 @@ struct PartRow {
     ranges: Vec<RangeRow>,
 }
 
-/// How far one source has counted the users of a day.
+/// Progress of one source on the users of a day.
 #[derive(Row, Deserialize)]
 struct DayRow {
     day: i32,

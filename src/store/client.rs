@@ -24,13 +24,13 @@ use super::settings;
 use super::tables::TABLES;
 use crate::config;
 
-/// How long a connection may take to open. Short, because a host that drops packets would else eat
-/// the whole request timeout.
+/// Time limit for a connection to open. Short, because a host that drops packets would else eat the
+/// whole request timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept. ClickHouse closes idle ones after 3 s (10 s since 23.11),
-/// and a request on a connection that is just being closed fails.
+/// Lifetime of an idle connection. ClickHouse closes idle ones after 3 s (10 s since 23.11), and a
+/// request on a connection that is just being closed fails.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// How long one statement of a migration may take: with a cluster it waits for every replica
+/// Time limit of one statement of a migration: with a cluster it waits for every replica
 /// (ClickHouse's own limit for that is 180 s).
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(200);
 
@@ -187,7 +187,7 @@ impl Store {
         &self.connection.internal_database
     }
 
-    /// Whom we talk to.
+    /// The server.
     pub(super) fn target(&self) -> &Target {
         &self.connection.target
     }

@@ -1,4 +1,4 @@
-//! What is chosen once for a database and stays: the secret by which text ids of users are hashed.
+//! The constants of a database, chosen once: the secret by which text ids of users are hashed.
 
 use clickhouse::Row;
 use serde::Deserialize;

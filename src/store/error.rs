@@ -1,4 +1,4 @@
-//! What can go wrong between us and ClickHouse, told apart by what the operator has to do about it.
+//! Errors of ClickHouse and of the way to it, told apart by what the operator has to do about them.
 
 use std::time::Duration;
 
@@ -129,7 +129,7 @@ impl StoreError {
     }
 }
 
-/// Whom we talk to, for messages. Holds no secret.
+/// The server, for messages. Holds no secret.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     /// Scheme, host and port of the server.

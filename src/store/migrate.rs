@@ -18,7 +18,7 @@ use super::schema::{Migration, View, migrations, on_cluster, quoted, views};
 /// The user lacks a right.
 const CODE_ACCESS_DENIED: i32 = 497;
 
-/// What `migrate` did.
+/// Outcome of `migrate`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MigrationReport {
     /// Versions that were applied just now; empty where the schema was up to date.

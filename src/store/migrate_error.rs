@@ -1,4 +1,4 @@
-//! What can be wrong with a schema, told apart by what the operator has to do about it.
+//! Faults of a schema, told apart by what the operator has to do about them.
 
 use super::error::StoreError;
 

@@ -1,4 +1,4 @@
-//! How far each partition has been counted.
+//! Progress of each partition.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What quota reports are made of, each in one query over the tables of plans and of what was used.
-//! The views `plans` and `quota_months` say the same to analysts; a test holds them together.
+//! The data of quota reports, each in one query over the tables of plans and of what was used. The
+//! views `plans` and `quota_months` say the same to analysts; a test holds them together.
 
 use std::collections::HashMap;
 
@@ -84,7 +84,7 @@ struct FactRow {
 }
 
 impl FactRow {
-    /// What a plan record is known and ordered by.
+    /// Identity and order of a plan record.
     fn place(&self) -> (&str, i64, &str, u64) {
         (&self.organization_id, self.time_ms, &self.source, self.offset)
     }

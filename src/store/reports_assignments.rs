@@ -34,7 +34,7 @@ const FILTERED: &str = "\
 FROM (SELECT a.*, count() OVER () AS total FROM account_license_assignments(account = \
 {account:String}) AS a";
 
-/// What tells a set of assignments from any other.
+/// Fingerprint of a set of assignments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Row, Deserialize)]
 pub struct AssignmentsHash {
     rows: u64,

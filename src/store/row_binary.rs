@@ -26,7 +26,7 @@ pub(super) struct RowBuffer {
 }
 
 impl RowBuffer {
-    /// How many bytes they are so far.
+    /// Their bytes so far.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 const ON_CLUSTER: &str = "/*on cluster*/";
 /// Where an engine becomes `Replicated…`.
 const REPLICATED: &str = "/*replicated*/";
-/// What a documented view reads, it reads with the rights of the user who made it.
+/// A documented view reads its tables with the rights of the user who made it.
 const RIGHTS_OF_THE_MAKER: &str = "SQL SECURITY DEFINER";
 /// A test holds the documented views to it.
 const HEADER: &str = "a documented view starts with VIEW and its name, and a line of it with AS";

@@ -60,7 +60,7 @@ impl<'a> Series<'a> {
     }
 }
 
-/// Whom a query tells of.
+/// The organizations that a query covers.
 #[derive(Clone, Debug)]
 pub enum Who<'a> {
     /// The account, whatever organization its events named.

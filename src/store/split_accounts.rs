@@ -49,7 +49,7 @@ pub struct SplitAccount {
 /// Accounts that cannot be counted exactly.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SplitAccounts {
-    /// How many there are.
+    /// Their number.
     pub total: u64,
     /// The first of them by id.
     pub first: Vec<SplitAccount>,

@@ -28,14 +28,14 @@ use crate::core::rollup::{
 /// buffers.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// What a flush wrote.
+/// Rows that a flush wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// One entry per table that got rows.
     pub tables: Vec<TableWritten>,
 }
 
-/// What was written to one table.
+/// Rows that were written to one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableWritten {
     /// The table.

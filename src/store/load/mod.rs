@@ -113,7 +113,7 @@ impl Store {
         })
     }
 
-    /// How much there is of each account. An account without any seat or counter is answered too.
+    /// Number of entries of each account. An account without any seat or counter is answered too.
     async fn load_extents(
         &self,
         accounts: &[String],
