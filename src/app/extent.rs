@@ -25,7 +25,7 @@ struct Extent {
     organization: Option<String>,
 }
 
-/// Where to look.
+/// A view of the dashboard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sight {
     pub(super) account: String,

@@ -1,4 +1,4 @@
-//! Where logs go: standard error, as text or as JSON lines.
+//! Logs on standard error, as text or as JSON lines.
 //!
 //! Logging never waits for the reader of the log: a separate thread writes the lines, and if they
 //! are not read for a while, some are lost, which is counted and logged. Otherwise a pipe that is

@@ -21,7 +21,7 @@ pub struct Config {
     pub log: Log,
 }
 
-/// Where the events are read from.
+/// The Kafka topic that events are read from.
 #[derive(Clone, Debug)]
 pub struct Kafka {
     /// `host:port`, comma-separated.
@@ -78,7 +78,7 @@ pub struct Ingest {
     pub watchdog_timeout: Duration,
 }
 
-/// Where the rollups are stored.
+/// The ClickHouse that stores the rollups.
 #[derive(Clone, Debug)]
 pub struct ClickHouse {
     /// `http://` or `https://`.

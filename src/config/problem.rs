@@ -5,7 +5,7 @@ use std::fmt;
 /// Why the configuration is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// At least one.
+    /// The problems, at least one.
     pub problems: Vec<ConfigProblem>,
 }
 

@@ -1,4 +1,4 @@
-//! Where the tokens of OAUTHBEARER come from: an authorization server (`sasl.oauthbearer.method` =
+//! Sources of OAUTHBEARER's tokens: an authorization server (`sasl.oauthbearer.method` =
 //! `oidc`), or nowhere (`sasl.oauthbearer.config`): those are unsecured, and only test brokers
 //! accept them.
 
@@ -28,7 +28,7 @@ pub struct AuthorizationServer {
     pub ca_pem: Option<String>,
 }
 
-/// Where the certificates of an authorization server's authorities are, in a file and as they are.
+/// Properties of the certificates of an authorization server's authorities: a file, and PEM text.
 pub(super) const CA_FILE: &str = "https.ca.location";
 pub(super) const CA_PEM: &str = "https.ca.pem";
 

@@ -106,7 +106,7 @@ impl Continuity {
         }
     }
 
-    /// Where reading has to start so that a check sees the last record and some before it.
+    /// The offset to read from so that a check sees the last record and some before it.
     pub fn look_from(progress: &Progress) -> u64 {
         let last = progress.last_record.map_or(progress.next_offset, |last| last.offset);
         last.saturating_sub(NEIGHBOUR_OFFSETS)

@@ -87,7 +87,7 @@ impl Ring {
 /// Remembers the ids of the last [`WINDOW_OFFSETS`] offsets.
 #[derive(Debug, Default)]
 pub struct DuplicateFilter {
-    /// In offset order; entry `i` has sequence number `first + i`, wrapping.
+    /// Hashes in offset order; entry `i` has sequence number `first + i`, wrapping.
     seen: Ring,
     first: u32,
     /// The offset of the last entry of `seen`.

@@ -176,7 +176,7 @@ pub struct TestExecuted<'a> {
     pub duration_ms: u64,
 }
 
-/// Where the tests ran.
+/// The place where tests ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// On the platform; consumes quota.

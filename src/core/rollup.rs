@@ -120,7 +120,7 @@ pub struct LaneRows {
     /// Where the lane stood at the drain: `upto` of every counter below, and the progress to record
     /// once all rows of the flush are acknowledged.
     pub progress: Progress,
-    /// To be written before every other row.
+    /// Rows to write before all others.
     pub account_moves: Vec<AccountMove>,
     pub active_users: Vec<ActiveUsers>,
     pub test_executions: Vec<TestExecutions>,
@@ -133,7 +133,7 @@ pub struct LaneRows {
     pub directory: Vec<DirectoryEntry>,
     pub organizations: Vec<OrganizationSeen>,
     pub rejected: Vec<RejectedRecord>,
-    /// To be written once every other row is acknowledged.
+    /// Rows to write once all others are acknowledged.
     pub account_progress: Vec<AccountProgress>,
     /// Kafka timestamps (milliseconds) of records passed since the last drain, as (timestamp,
     /// records) for the latency metric; coarse, at most one entry per distinct second.

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::id::Id;
 use super::rollup::{SeatFact, SeatFactKind, SeatInterval, SeatOpened};
 
-/// Where a fact stands among the facts of its kind: by time, then source, then offset.
+/// Order of a fact among the facts of its kind: by time, then source, then offset.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FactOrder {
     /// Milliseconds since 1970 UTC.
@@ -30,7 +30,7 @@ pub struct IntervalChange {
     pub start_ms: i64,
     /// The fact opens it.
     pub is_opened: bool,
-    /// Where it ends, as far as that is news, milliseconds since 1970 UTC.
+    /// Its new end, if it has changed, milliseconds since 1970 UTC.
     pub end_ms: Option<i64>,
     /// A later assignment is known.
     pub is_superseded: bool,
@@ -75,7 +75,7 @@ pub struct Attained {
 struct Fact {
     order: FactOrder,
     kind: SeatFactKind,
-    /// Of the interval that an `Assigned` opens.
+    /// The activity in the interval that an `Assigned` opens.
     activity: Option<Activity>,
     /// Whether its first and its last time have changed since the last drain.
     untold: (bool, bool),

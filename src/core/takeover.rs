@@ -34,11 +34,11 @@ pub struct Claim {
 /// The claims to one partition, by release.
 pub type Claims = BTreeMap<Arc<str>, Claim>;
 
-/// Where a partition stands.
+/// Progress of a partition.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'a> {
     pub partition: u32,
-    /// As its progress is recorded; 0 before it is.
+    /// The next offset of its recorded progress; 0 before the first.
     pub next_offset: u64,
     pub claims: &'a Claims,
 }

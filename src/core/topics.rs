@@ -116,8 +116,8 @@ impl Topics {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
     topics: Topics,
-    /// By topic, milliseconds since 1970 UTC; 0 where the topic was not touched. No event is older
-    /// than 2000.
+    /// Latest times by topic, milliseconds since 1970 UTC; 0 where the topic was not touched. No
+    /// event is older than 2000.
     latest_ms: [i64; Topic::ALL.len()],
 }
 

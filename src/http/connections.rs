@@ -12,9 +12,9 @@ const OWN_DESCRIPTORS: u64 = 128;
 /// Bounds of open connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionBounds {
-    /// Of all peers.
+    /// Connections of all peers.
     pub(super) all: usize,
-    /// Of one peer: an IPv4 address, or an IPv6 network of 64 bits.
+    /// Connections of one peer: an IPv4 address, or an IPv6 network of 64 bits.
     pub(super) of_peer: usize,
 }
 

@@ -23,7 +23,7 @@ const ACCOUNTS_MAX: usize = 256;
 pub(super) struct Look {
     /// When the look began.
     pub(super) began: Instant,
-    /// By topic.
+    /// The account's version on each topic.
     pub(super) versions: AccountVersions,
     /// Time by which everything up to these versions was counted.
     pub(super) data_through: Option<value::Timestamp>,

@@ -31,9 +31,9 @@ const ROWS_MIN: usize = 20_000;
 /// Which organizations a part tells of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Of {
-    /// With all below it; `None` for the whole account.
+    /// An organization with all below it; `None` for the whole account.
     pub(super) organization: Option<OrganizationId>,
-    /// By its direct children.
+    /// Whether the figures are by its direct children.
     pub(super) by_organization: bool,
 }
 
@@ -45,14 +45,14 @@ struct Key {
     /// Version of the account's directory, which knows the organizations.
     tree: u64,
     asked: Asked,
-    /// Of the data.
+    /// Version of the data.
     version: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Asked {
     Users(DayRanges),
-    /// At these instants, and at one more after the last change of a seat.
+    /// Seats at these instants, and at one more after the last change of a seat.
     Seats(Vec<i64>),
 }
 

@@ -1,4 +1,4 @@
-//! Where a partition starts.
+//! The offset at which a partition starts.
 //!
 //! The start is decided here, from the progress in ClickHouse, never by librdkafka or by the
 //! group's committed offset. With `p` the recorded progress' next offset, and the log holding the

@@ -68,7 +68,7 @@ pub fn places(kind: &'static str, taken: usize, waiting: usize) {
     }
 }
 
-/// Where the answer to a question came from.
+/// Origin of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnsweredBy {
     /// It was kept, or somebody else had just asked for it.

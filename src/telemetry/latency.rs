@@ -79,7 +79,7 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// Without any record.
+    /// Latencies of no record.
     pub fn new(now: Instant) -> Self {
         let window = LatencyWindow::new(now);
         Self { window, buckets: [0; BOUNDS_MS.len()], records: 0, sum_ms: 0 }

@@ -147,7 +147,7 @@ impl Lane {
         self.progress.next_offset
     }
 
-    /// Where reading has to start so that the duplicate filter is whole: 1,000,000 offsets before
+    /// The offset to read from so that the duplicate filter is complete: 1,000,000 offsets before
     /// the next one.
     pub fn rewind_offset(&self) -> u64 {
         self.progress.next_offset.saturating_sub(WINDOW_OFFSETS)

@@ -97,7 +97,7 @@ impl Engine {
     }
 }
 
-/// Where the beginning of the reply goes.
+/// Receiver of the beginning of the reply.
 pub(super) type ReplySender = oneshot::Sender<Result<Reply, EngineError>>;
 
 /// The message that a statement is over, for its client.

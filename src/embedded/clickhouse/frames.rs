@@ -27,7 +27,7 @@ const ZSTD: u8 = 0x90;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     Lz4,
-    /// With this level.
+    /// ZSTD of this level.
     Zstd(i32),
 }
 

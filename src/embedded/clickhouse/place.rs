@@ -1,4 +1,4 @@
-//! Where a statement runs: on a connection of its own, or on the one that its session keeps.
+//! The connection on which a statement runs: its own, or that of its session.
 //!
 //! What a request names (database, settings) holds for its statement alone. A connection of its own
 //! ends with it; on a kept one it is taken back afterwards, so that only what the client did by
@@ -22,7 +22,7 @@ const TABLE_BYTES: &str = "SELECT toUInt64(sum(ifNull(total_bytes, 0))) FROM sys
      database = '' AND is_temporary SETTINGS max_rows_to_read = 0, max_bytes_to_read = 0, \
      max_result_rows = 0, max_execution_time = 0";
 
-/// Where the statement of one request runs.
+/// The connection on which the statement of one request runs.
 #[derive(Debug)]
 pub(super) struct Place {
     /// The session, if there is one.

@@ -30,7 +30,7 @@ pub(super) struct Insert {
     pub(super) sql: Vec<u8>,
     /// The format of the data.
     pub(super) format: String,
-    /// Where in the text the data begins.
+    /// Offset of the data in the text.
     pub(super) data_at: usize,
 }
 
@@ -110,7 +110,7 @@ fn skip_target(tokens: &mut Depths<'_>, text: &[u8]) -> bool {
     true
 }
 
-/// Where the data begins after `FORMAT name`: after blanks and at most one line break, as in
+/// Offset of the data after `FORMAT name`: after blanks and at most one line break, as in
 /// ClickHouse.
 fn with_format(text: &[u8], keyword: &Item, name: &Item, complete: bool) -> Scan {
     let mut data_at = name.end;

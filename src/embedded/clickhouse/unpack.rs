@@ -29,7 +29,7 @@ pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, EngineError>> +
 /// How a body is packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Packing {
-    /// By HTTP.
+    /// HTTP's `Content-Encoding`.
     pub(super) content: Option<Content>,
     /// Within that, in ClickHouse's own frames.
     pub(super) frames: bool,
@@ -128,7 +128,7 @@ fn cannot(error: io::Error) -> EngineError {
 struct Frames {
     packed: Pieces,
     buffer: BytesMut,
-    /// Of the frame before, what was not handed on yet.
+    /// The rest of the frame before, which was not handed on yet.
     data: Bytes,
 }
 

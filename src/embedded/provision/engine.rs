@@ -27,7 +27,7 @@ const HASH_FILE: &str = "libchdb.so.sha256";
 const WAY_OUT: &str = "or name a libchdb.so of your own by --library FILE, or use an external \
     ClickHouse (clickhouse.url)";
 
-/// Where a platform's library comes from.
+/// The package of a platform's library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Package {
     name: &'static str,

@@ -72,7 +72,7 @@ struct Key {
     /// Form and parameters.
     asked: String,
     moment: Moment,
-    /// By topic of the report.
+    /// The version of each topic of the report.
     versions: Vec<u64>,
 }
 

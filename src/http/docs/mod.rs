@@ -26,7 +26,7 @@ const PAGE: &str = include_str!("page.html");
 const OWN: [(&str, &[u8]); 2] =
     [("page.css", include_bytes!("page.css")), ("start.js", include_bytes!("start.js"))];
 
-/// Where the archive that the crate carries has the files of Swagger UI.
+/// Folder of Swagger UI's files in the archive of its crate.
 const FOLDER: &str = "swagger-ui-5.32.6/dist";
 
 /// Those of them that the page needs.

@@ -40,7 +40,7 @@ struct Comparison<'a> {
     request: &'a UsageRequest,
     zone: Zone,
     period: &'a Period,
-    /// In order.
+    /// The organizations, in order.
     children: &'a [&'a str],
     data_through: Option<Timestamp>,
 }
