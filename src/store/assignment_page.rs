@@ -177,15 +177,35 @@ impl Store {
         now_ms: i64,
         (scope, tree): (&Scope<'_>, &OrganizationTree),
     ) -> Result<(Vec<Assignment>, u64), StoreError> {
-        let is_cut =
-            page.after.as_ref().is_some_and(|after| matches!(after.key, SortValue::Beginning(_)));
+        if is_cut(page) {
+            return self.assignments(account, request, page, now_ms).await;
+        }
+        let place = (scope, tree);
+        if let Some(few) = self.few_assignments(account, request, page, now_ms, place).await? {
+            return Ok(few);
+        }
+        self.many_assignments(account, request, page, now_ms, place).await
+    }
+
+    /// The same, whatever the number of rows, by queries of keys first and names then.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn many_assignments(
+        &self,
+        account: &str,
+        request: &AssignmentsRequest,
+        page: &Page<AssignmentPosition>,
+        now_ms: i64,
+        (scope, tree): (&Scope<'_>, &OrganizationTree),
+    ) -> Result<(Vec<Assignment>, u64), StoreError> {
         let ranked = match scope {
             _ if request.sort.key != SortKey::Organization => None,
             Scope::Account => Some(tree.ids()),
             Scope::Organizations(ids) => Some(ids.clone()),
         };
         let can_rank = ranked.as_ref().is_none_or(|ids| Scope::Organizations(ids.clone()).fits());
-        if is_cut || !scope.fits() || !can_rank {
+        if is_cut(page) || !scope.fits() || !can_rank {
             return self.assignments(account, request, page, now_ms).await;
         }
         let ranks = ranked.map(|ids| Ranks::of(tree, ids));
@@ -347,6 +367,11 @@ impl Store {
         }
         Ok(rows)
     }
+}
+
+/// Whether the page's place is told by the beginning of a text alone.
+fn is_cut(page: &Page<AssignmentPosition>) -> bool {
+    page.after.as_ref().is_some_and(|after| matches!(after.key, SortValue::Beginning(_)))
 }
 
 /// The latest seats of the scope, with what the request's order and filters need; `is_ranked`

@@ -14,6 +14,7 @@ mod assignment_page;
 mod client;
 mod deployment;
 mod error;
+mod few_assignments;
 mod license_history;
 mod load;
 mod migrate;

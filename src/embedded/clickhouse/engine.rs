@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::access::DEFAULT_DATABASE;
+use super::idle::Idle;
 use super::settings::{base_settings, quoted};
 use crate::embedded::libchdb::{Connection, EngineError, Library};
 
@@ -13,11 +14,12 @@ pub(super) struct Engine {
     data_dir: PathBuf,
     /// The permissions of its user; see [`access`](super::access).
     access_file: PathBuf,
+    idle: Idle,
 }
 
 impl Engine {
     pub(super) fn new(library: Library, data_dir: &Path, access_file: PathBuf) -> Engine {
-        Engine { library, data_dir: data_dir.to_owned(), access_file }
+        Engine { library, data_dir: data_dir.to_owned(), access_file, idle: Idle::default() }
     }
 
     /// Opens a connection, and starts the engine with the first one.
@@ -34,6 +36,11 @@ impl Engine {
         let mut connection = self.library.connect(&arguments)?;
         connection.query(base_settings().as_bytes(), "Null", &[])?;
         Ok(connection)
+    }
+
+    /// Connections that wait for a request like their last one.
+    pub(super) fn idle(&self) -> &Idle {
+        &self.idle
     }
 
     /// Asks every running statement to stop, when the server stops.

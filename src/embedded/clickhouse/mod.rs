@@ -5,7 +5,8 @@
 //! curl, Grafana and analysts use it as they use a ClickHouse server. `demo` and the tests start it
 //! as a [child process](EngineProcess).
 //!
-//! Each request is independent, on its own connection, unless it names a session. An INSERT is
+//! Each request is independent, on a connection that no other uses meanwhile, unless it names a
+//! session. An INSERT is
 //! streamed into the engine and acknowledged when it is written; an INSERT whose body breaks off is
 //! cancelled. A SELECT is streamed out chunk by chunk where its format allows, and in constant
 //! memory; with `wait_end_of_query=1`, and in formats that frame the rows (JSON, Parquet, Pretty),
@@ -38,6 +39,7 @@ mod framing;
 mod guard;
 mod handler;
 mod harmless;
+mod idle;
 mod items;
 mod lexer;
 mod linger;

@@ -1,19 +1,18 @@
 //! The connection on which a statement runs: its own, or that of its session.
 //!
 //! What a request names (database, settings) holds for its statement alone. A connection of its own
-//! ends with it; on a kept one it is taken back afterwards, so that only what the client did by
-//! statements stays.
+//! ends with it, or serves another request that names the same; on that of a session it is taken
+//! back afterwards, so that only what the client did by statements stays.
 
 use super::access::DEFAULT_DATABASE;
 use super::effect::Effect;
 use super::engine::Engine;
+use super::idle::{Idle, SetUp, Setup};
 use super::request::Parsed;
 use super::sessions::{Kept, Lease};
-use super::settings::{BASE_SETTINGS, quoted, set};
+use super::settings::{BASE_SETTINGS, LOG_COMMENT, quoted, set};
 use crate::embedded::libchdb::{Connection, EngineError};
 
-/// The setting that holds a query's comment.
-const LOG_COMMENT: &str = "log_comment";
 /// The code of a change of settings in a session that was set to read only.
 const READONLY: u32 = 164;
 
@@ -28,12 +27,23 @@ pub(super) struct Place {
     /// The session, if there is one.
     lease: Option<Lease>,
     /// The request's own connection, unless the session keeps one.
-    own: Option<Connection>,
+    own: Option<SetUp>,
+    idle: Idle,
     /// The session keeps its connection from this statement on.
     is_new: bool,
     effect: Effect,
     /// Statements that take back what the request has set.
     undo: Vec<String>,
+}
+
+/// What a statement leaves behind.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    pub(super) succeeded: bool,
+    /// It may have written.
+    pub(super) wrote: bool,
+    /// Its connection is as it was before.
+    pub(super) nothing: bool,
 }
 
 impl Place {
@@ -57,12 +67,27 @@ impl Place {
             }
         }
         let keeps = lease.as_ref().is_some_and(|lease| lease.kept.is_some());
-        let own = if keeps { None } else { Some(engine.connect()?) };
-        let mut place = Place { lease, own, is_new, effect, undo: Vec::new() };
+        let setup = Setup::of(request);
+        let used = if keeps { None } else { engine.idle().take(&setup) };
+        let is_set_up = used.is_some();
+        let own = match used {
+            None if !keeps => Some(SetUp::new(engine.connect()?, setup.clone())),
+            used => used,
+        };
+        let idle = engine.idle().clone();
+        let mut place = Place { lease, own, idle, is_new, effect, undo: Vec::new() };
+        if is_set_up {
+            let comment = (LOG_COMMENT.to_owned(), comment_of(request, mark));
+            match place.connection().query(set(&[comment]).as_bytes(), "Null", &[]) {
+                Ok(_) => return Ok(place),
+                // It takes no settings any more, as the request has made it read only.
+                Err(_) => place.own = Some(SetUp::new(engine.connect()?, setup)),
+            }
+        }
         match place.set(request, mark) {
             Ok(()) => Ok(place),
             Err(error) => {
-                place.leave(false, false)?;
+                place.leave(Left { succeeded: false, wrote: false, nothing: false })?;
                 Err(error)
             }
         }
@@ -72,7 +97,7 @@ impl Place {
         let kept = self.lease.as_mut().and_then(|lease| lease.kept.as_mut());
         match (kept, &mut self.own) {
             (Some(kept), _) => &mut kept.connection,
-            (None, Some(own)) => own,
+            (None, Some(own)) => &mut own.connection,
             (None, None) => unreachable!("a place has a connection of one kind"),
         }
     }
@@ -99,13 +124,8 @@ impl Place {
             let sql = format!("USE {}", quoted(database, '`'));
             self.connection().query(sql.as_bytes(), "Null", &[])?;
         }
-        // The engine assigns query ids itself, so a query is identified by a mark after the comment
-        // of the request.
-        let comment = request.settings.iter().rev().find(|(name, _)| name == LOG_COMMENT);
-        let comment =
-            comment.map_or_else(|| mark.to_owned(), |(_, comment)| format!("{comment} {mark}"));
         let mut settings = request.settings.clone();
-        settings.push((LOG_COMMENT.to_owned(), comment));
+        settings.push((LOG_COMMENT.to_owned(), comment_of(request, mark)));
         if request.readonly && !self.is_kept() {
             settings.push(("readonly".to_owned(), "2".to_owned()));
         }
@@ -124,13 +144,16 @@ impl Place {
         }
     }
 
-    /// Takes back what the request has set, and gives the session back. `wrote`: the statement may
-    /// have written.
+    /// Takes back what the request has set, and gives the session back.
     ///
     /// # Errors
     ///
     /// The session's temporary tables have become too large; it has ended.
-    pub(super) fn leave(mut self, succeeded: bool, wrote: bool) -> Result<(), EngineError> {
+    pub(super) fn leave(mut self, left: Left) -> Result<(), EngineError> {
+        let Left { succeeded, wrote, nothing } = left;
+        if let Some(own) = self.own.take().filter(|_| nothing && succeeded) {
+            self.idle.give(own);
+        }
         let Some(mut lease) = self.lease.take() else { return Ok(()) };
         if self.is_new && !succeeded {
             lease.kept = None;
@@ -145,6 +168,13 @@ impl Place {
         }
         outcome
     }
+}
+
+/// The comment of the request, with the mark at its end: the engine assigns query ids itself, so a
+/// query is identified by the mark.
+fn comment_of(request: &Parsed, mark: &str) -> String {
+    let comment = request.settings.iter().rev().find(|(name, _)| name == LOG_COMMENT);
+    comment.map_or_else(|| mark.to_owned(), |(_, comment)| format!("{comment} {mark}"))
 }
 
 fn take_back(kept: &mut Kept, undo: &[String]) -> Result<(), EngineError> {

@@ -116,7 +116,7 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
         .context("cannot start the threads of the HTTP server")?;
     let outcome = runtime.block_on(async {
         tokio::spawn(end_idle_sessions(sessions.clone()));
-        listen(options, engine, server, &credentials, &stop).await
+        listen(options, engine.clone(), server, &credentials, &stop).await
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     if stop.failed.load(Ordering::Acquire) {
@@ -134,6 +134,7 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
     }
     // The engine stops with its last connection, which is the sentinel's.
     sessions.end_all();
+    engine.idle().close();
     outcome
 }
 

@@ -11,6 +11,9 @@ pub(super) const BASE_SETTINGS: [(&str, &str); 5] = [
     ("min_free_disk_bytes_to_perform_insert", "67108864"),
 ];
 
+/// The setting that holds a query's comment.
+pub(super) const LOG_COMMENT: &str = "log_comment";
+
 /// The statement that sets them.
 pub(super) fn set(settings: &[(String, String)]) -> String {
     let changes: Vec<String> =

@@ -6,6 +6,7 @@ mod doors;
 mod faults;
 mod packed;
 mod provision;
+mod reuse;
 mod sessions;
 
 use std::io::Read as _;

@@ -210,6 +210,8 @@ async fn pages_of_assignments_are_those_of_the_view() {
         "&license_source=acme",
         "&activated=true",
         "&held_days=5&as_of=2026-03-06T00:00:00Z",
+        "&inactive_days=1&as_of=2026-03-06T00:00:00Z",
+        "&email=e",
     ];
     let mut rows_seen = 0;
     for key in SortKey::ALL.map(SortKey::as_str) {
@@ -230,6 +232,11 @@ async fn pages_of_assignments_are_those_of_the_view() {
                     .unwrap();
                 let viewed = store.assignments("acme", &request, &page, 0).await.unwrap();
                 assert_eq!(read, viewed, "{asked}{cursor}");
+                let place = (&scope, &tree);
+                let few = store.few_assignments("acme", &request, &page, 0, place).await.unwrap();
+                assert_eq!(few, Some(viewed), "{asked}{cursor}");
+                let many = store.many_assignments("acme", &request, &page, 0, place).await.unwrap();
+                assert_eq!(many, read, "{asked}{cursor}");
                 let (rows, total) = read;
                 let report = AssignmentsReport::assemble(
                     &"acme".into(),
