@@ -19,7 +19,7 @@ use super::feed::{self, Feed, Surroundings};
 use super::output::written;
 use super::service::{self, Role, Service};
 use crate::config::{self, AuthMode, Config};
-use crate::embedded::clickhouse::{EngineOptions, EngineProcess};
+use crate::embedded::clickhouse::{DataDirLock, EngineOptions, EngineProcess, Use};
 use crate::embedded::kafka::MockBroker;
 use crate::store::Store;
 use crate::telemetry::feeding::Feeding;
@@ -113,10 +113,12 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     let mut feed = Feed::open(args.events.as_deref())?;
     let sight = feed.sight()?;
-    let listener = service::listen(config.http.listen, "--listen").await?;
-    let address = listener.local_addr().context("the API has no address")?;
     // A separate folder, so that the demo never empties the database of another engine.
     let data_dir = args.data_dir.clone().map_or_else(default_data_dir, Ok)?.join("demo");
+    // Before the port: who starts a second demo is told of the first one, not of its port.
+    let _lock = DataDirLock::take(&data_dir, Use::Demo)?;
+    let listener = service::listen(config.http.listen, "--listen").await?;
+    let address = listener.local_addr().context("the API has no address")?;
     let mut engine = start_engine(args, data_dir.clone()).await?;
     let broker = MockBroker::start(&config.kafka.topic, PARTITIONS)?;
     config.clickhouse.url = engine.url();

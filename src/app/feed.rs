@@ -74,7 +74,7 @@ impl Feed {
                 let mut extents = Extents::default();
                 let begun = records.beginning()?;
                 let is_whole = u64::try_from(begun.len()).ok() == bytes_total;
-                look_at(&begun, &mut extents);
+                look_at_file(begun, &mut extents)?;
                 // Where the data ends is known only at the end of the file.
                 let sight = extents.sight();
                 Ok(match is_whole {
@@ -96,16 +96,24 @@ impl Feed {
     }
 }
 
-/// Notes the events of some lines, the last of which may be cut.
-fn look_at(lines: &[u8], extents: &mut Extents) {
-    let now_ms = Utc::now().timestamp_millis();
+/// Notes the events at the beginning of a file, the last of which may be cut.
+fn look_at_file(begun: Vec<u8>, extents: &mut Extents) -> anyhow::Result<()> {
+    let mut records = Records::of(std::io::Cursor::new(begun), None);
+    let mut record = Vec::new();
+    while records.next(&mut record)?.is_some() {
+        look_at(&record, extents);
+    }
+    Ok(())
+}
+
+/// Notes an event, if it is one.
+fn look_at(payload: &[u8], extents: &mut Extents) {
+    let Some(key) = key(payload) else { return };
     let taken = Taken { place: super::records::Place::Line(0), bytes: 0 };
-    for line in lines.split(|byte| *byte == b'\n') {
-        let Some(key) = key(line) else { continue };
-        let event = judge(&mut Rejections::default(), taken, line, Some(key.as_bytes()), now_ms);
-        if let Some(event) = event {
-            extents.note(&key, &event);
-        }
+    let now_ms = Utc::now().timestamp_millis();
+    let mut unheard = Rejections::default();
+    if let Some(event) = judge(&mut unheard, taken, payload, Some(key.as_bytes()), now_ms) {
+        extents.note(&key, &event);
     }
 }
 
@@ -175,6 +183,7 @@ impl Feeder {
                 progress.set(records.position(), self.sent);
             }
         }
+        progress.set(records.position(), self.sent);
         if let Some(counts) = self.finish(progress)? {
             self.tell(&counts, &rejections, extents.sight());
         }
@@ -199,6 +208,7 @@ impl Feeder {
                 progress.set(position(line.time_ms), self.sent);
             }
         }
+        progress.set(position(to_ms), self.sent);
         self.finish(progress).map(drop)
     }
 
@@ -227,7 +237,8 @@ impl Feeder {
         }
         self.room = self.room.saturating_sub(weight);
         self.sent += 1;
-        self.sender.send(self.sent, payload, key, &self.surroundings.stop)
+        let sent = self.sender.send(self.sent, payload, key, &self.surroundings.stop);
+        sent.with_context(|| format!("record {}", self.sent))
     }
 
     /// Waits until so many bytes may be sent, or nothing is unread; false if `stop` is cancelled.

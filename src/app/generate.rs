@@ -143,7 +143,8 @@ fn to_kafka(
     let mut sender = Sender::connect(&config.kafka)?;
     let mut progress = Progress::new("sending", total);
     for (line, number) in lines {
-        sender.send(number, &line, key(&line).as_deref(), stop)?;
+        let sent = sender.send(number, &line, key(&line).as_deref(), stop);
+        sent.with_context(|| format!("record {number}"))?;
         if number.is_multiple_of(SHOW_LINES) {
             progress.set(number, sender.delivered());
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use chrono::Utc;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,8 @@ pub(super) fn run(args: &Args, config: &Config, stop: &CancellationToken) -> any
                 }
                 let key = key(&record);
                 judge(&mut rejections, taken, &record, key.as_deref().map(str::as_bytes), now_ms);
-                if !sender.send(place.number(), &record, key.as_deref(), stop)? {
+                let sent = sender.send(place.number(), &record, key.as_deref(), stop);
+                if !sent.with_context(|| format!("{} {}", place.noun(), place.number()))? {
                     break;
                 }
             }

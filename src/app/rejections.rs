@@ -116,6 +116,13 @@ fn likely_cause(reject: Reject, payload: &[u8]) -> Option<&'static str> {
         (RejectReason::InvalidField, "time") => {
             Some("`time` is text in RFC 3339 with an offset, such as 2026-03-01T09:12:33Z")
         }
+        (
+            RejectReason::InvalidField,
+            "data.account_id" | "data.organization_id" | "data.user_id",
+        ) => {
+            Some("an id is a non-empty string or a whole number from 0; schemas/events/ says more")
+        }
+        (RejectReason::TimeTooOld, _) => Some("an event of before 2000 is not counted"),
         (RejectReason::UnknownType, _) => Some("schemas/events/ names the types of events"),
         (RejectReason::TimeInFuture, _) => {
             Some("an event must not lie more than an hour after the time at which it is sent")

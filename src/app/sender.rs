@@ -195,7 +195,7 @@ impl Sender {
                 }
                 Err((error, _)) => {
                     let code = error.rdkafka_error_code();
-                    bail!("cannot send record {number}: {}", self.reason(code, &error.to_string()));
+                    bail!("cannot send: {}", self.reason(code, &error.to_string()));
                 }
             }
         }

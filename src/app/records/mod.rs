@@ -134,7 +134,7 @@ impl Records {
     }
 
     /// The records of a reader, which gives so many bytes if that is known.
-    fn of(reader: impl Read + Send + 'static, bytes_total: Option<u64>) -> Self {
+    pub(super) fn of(reader: impl Read + Send + 'static, bytes_total: Option<u64>) -> Self {
         let taken = Arc::new(AtomicU64::new(0));
         let counted = Counted { inner: reader, taken: Arc::clone(&taken) };
         let input = Input::Raw(Box::new(counted));

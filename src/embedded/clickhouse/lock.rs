@@ -8,13 +8,44 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::embedded::private;
 
-/// Its name in the data directory. The file stays; the lock on it is released by the system with
-/// the process.
-const LOCK_FILE: &str = "seatmeter.lock";
+/// What a process does with a data directory: each may be done by one process at a time.
+#[derive(Clone, Copy, Debug)]
+pub enum Use {
+    Engine,
+    /// `seatmeter demo`, which runs an engine on it and empties its database.
+    Demo,
+}
 
-/// Keeps other engine processes out of a data directory until it is dropped.
+impl Use {
+    /// The name of the locked file in the data directory. The file stays; the lock on it is
+    /// released by the system with the process.
+    fn lock_file(self) -> &'static str {
+        match self {
+            Use::Engine => "seatmeter.lock",
+            Use::Demo => "demo.lock",
+        }
+    }
+
+    /// Says who has it, and the way out.
+    fn refusal(self, data_dir: &Path, holder: &str) -> String {
+        let data_dir = data_dir.display();
+        match self {
+            Use::Engine => format!(
+                "the data directory {data_dir} is in use by another engine{holder}; stop it, or \
+                choose another --data-dir"
+            ),
+            Use::Demo => format!(
+                "another demo{holder} is running on the data in {data_dir}; use that one, stop it \
+                by Ctrl-C, or give this one its own data by --data-dir, and its own port by \
+                --listen"
+            ),
+        }
+    }
+}
+
+/// Keeps other processes from the same use of a data directory until it is dropped.
 #[derive(Debug)]
-pub(super) struct DataDirLock {
+pub struct DataDirLock {
     _file: File,
 }
 
@@ -24,11 +55,11 @@ impl DataDirLock {
     /// # Errors
     ///
     /// It cannot be created or written to, belongs to another user, or another process holds it.
-    pub(super) fn take(data_dir: &Path) -> Result<DataDirLock> {
+    pub fn take(data_dir: &Path, purpose: Use) -> Result<DataDirLock> {
         private::ensure_folder(data_dir)
             .with_context(|| format!("cannot create the data directory {}", data_dir.display()))?;
         private::refuse_if_of_somebody_else(data_dir)?;
-        let path = data_dir.join(LOCK_FILE);
+        let path = data_dir.join(purpose.lock_file());
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -45,11 +76,7 @@ impl DataDirLock {
                 let known = file.read_to_string(&mut holder).is_ok() && !holder.trim().is_empty();
                 let holder =
                     if known { format!(" (process {})", holder.trim()) } else { String::new() };
-                bail!(
-                    "the data directory {} is in use by another engine{holder}; stop it, or choose \
-                    another --data-dir",
-                    data_dir.display()
-                );
+                bail!(purpose.refusal(data_dir, &holder));
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
@@ -71,12 +98,14 @@ mod tests {
     fn a_directory_is_taken_once() {
         let directory = tempfile::tempdir().unwrap();
         let data_dir = directory.path().join("new/data");
-        let held = DataDirLock::take(&data_dir).unwrap();
-        let refused = DataDirLock::take(&data_dir).unwrap_err().to_string();
+        let held = DataDirLock::take(&data_dir, Use::Engine).unwrap();
+        let refused = DataDirLock::take(&data_dir, Use::Engine).unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         assert!(refused.contains(&data_dir.display().to_string()), "{refused}");
-        drop(held);
-        DataDirLock::take(&data_dir).unwrap();
+        let demo = DataDirLock::take(&data_dir, Use::Demo).unwrap();
+        assert!(DataDirLock::take(&data_dir, Use::Demo).is_err());
+        drop((held, demo));
+        DataDirLock::take(&data_dir, Use::Engine).unwrap();
     }
 
     #[test]
@@ -86,7 +115,7 @@ mod tests {
         // else's.
         let given = std::os::unix::fs::chown(directory.path(), Some(12345), None);
         let foreign = if given.is_ok() { directory.path() } else { Path::new("/") };
-        let refused = DataDirLock::take(foreign).unwrap_err().to_string();
+        let refused = DataDirLock::take(foreign, Use::Engine).unwrap_err().to_string();
         assert!(refused.contains("belongs to user"), "{refused}");
     }
 }

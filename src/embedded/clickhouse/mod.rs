@@ -59,5 +59,6 @@ mod structure;
 mod unpack;
 mod values;
 
+pub use lock::{DataDirLock, Use};
 pub use process::{EngineOptions, EngineProcess, PASSWORD_VARIABLE};
 pub use server::{ServeOptions, serve};

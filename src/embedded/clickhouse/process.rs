@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -223,7 +223,10 @@ fn launch(options: &EngineOptions, listen: SocketAddr) -> Result<(Running, Place
     let stdout = child.stdout.take().context("the engine process has no stdout")?;
     let mut running = Running { child, stdin, complaints };
     match wait_until_ready(stdout, options.password.as_ref()) {
-        Ok(place) => Ok((running, place)),
+        Ok(place) => {
+            running.complaints.log();
+            Ok((running, place))
+        }
         Err(error) => {
             running.child.kill().context("cannot kill the engine")?;
             let status = running.child.wait().context("cannot wait for the engine to end")?;
@@ -295,35 +298,58 @@ fn place_of(line: &str, named: Option<&SecretString>) -> Option<Place> {
     Some(Place { address: address.parse().ok()?, password })
 }
 
-/// The last lines of a child's stderr. They go to the log too.
+/// The last lines of a child's stderr. Those of a child that is ready go to the log too; of one
+/// that does not start, its message alone says them.
 #[derive(Debug)]
 struct Complaints {
-    lines: Arc<Mutex<VecDeque<String>>>,
+    said: Arc<Mutex<Said>>,
     reader: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    lines: VecDeque<String>,
+    is_logged: bool,
 }
 
 impl Complaints {
     fn collect(stderr: impl Read + Send + 'static) -> Complaints {
-        let lines = Arc::new(Mutex::new(VecDeque::new()));
-        let kept = Arc::clone(&lines);
+        let said = Arc::new(Mutex::new(Said::default()));
+        let kept = Arc::clone(&said);
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                tracing::warn!(target: "seatmeter::engine", "{line}");
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                if kept.len() == STDERR_LINES_MAX {
-                    kept.pop_front();
+                let mut kept = lock(&kept);
+                if kept.is_logged {
+                    complain(&line);
                 }
-                kept.push_back(line);
+                if kept.lines.len() == STDERR_LINES_MAX {
+                    kept.lines.pop_front();
+                }
+                kept.lines.push_back(line);
             }
         });
-        Complaints { lines, reader }
+        Complaints { said, reader }
+    }
+
+    /// Logs the lines so far, and those to come.
+    fn log(&self) {
+        let mut said = lock(&self.said);
+        said.lines.iter().for_each(|line| complain(line));
+        said.is_logged = true;
     }
 
     /// All lines, once the child has ended.
     fn text(self) -> String {
         // The lines stay valid if the reader panicked.
         drop(self.reader.join());
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.make_contiguous().join("\n")
+        lock(&self.said).lines.make_contiguous().join("\n")
     }
+}
+
+fn complain(line: &str) {
+    tracing::warn!(target: "seatmeter::engine", "{line}");
+}
+
+fn lock(said: &Mutex<Said>) -> MutexGuard<'_, Said> {
+    said.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -20,7 +20,7 @@ use super::door::{Door, USER};
 use super::engine::Engine;
 use super::guard::Guard;
 use super::handler::{STATEMENTS_MAX, Server, answer_request, refuse_web_pages};
-use super::lock::DataDirLock;
+use super::lock::{DataDirLock, Use};
 use super::sentinel::Sentinel;
 use super::sessions::Sessions;
 use super::{access, confine, connections, password};
@@ -76,7 +76,7 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
             options.listen
         );
     }
-    let _lock = DataDirLock::take(&options.data_dir)?;
+    let _lock = DataDirLock::take(&options.data_dir, Use::Engine)?;
     let library = Library::load(&options.library).context(
         "give a libchdb.so by --library FILE, or use an external ClickHouse (clickhouse.url)",
     )?;

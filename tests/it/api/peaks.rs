@@ -5,6 +5,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
+use super::exports::assert_file_of_today;
 use super::support::{Account, Api, event};
 
 const ACCOUNTS: usize = 6;
@@ -203,6 +204,5 @@ fn a_seat_that_comes_and_goes_within_a_bucket_shows_in_its_peak() {
          2026-03-02,2026-03-02,1,1,0,2,1\r\n\
          2026-03-03,2026-03-03,1,1,0,1,0\r\n"
     );
-    let disposition = csv.header("content-disposition").unwrap();
-    assert!(disposition.starts_with("attachment; filename=\"license-history-20"), "{disposition}");
+    assert_file_of_today(&csv, "license-history");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::exports::assert_file_of_today;
 use super::support::{Account, Api, event};
 
 /// Lines of the CSV export, each as its cells; they must say what the report says.
@@ -168,8 +169,7 @@ fn usage_comes_as_csv_too() {
     let answer = account.get(&format!("{query}&format=csv"));
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.header("content-type").unwrap().starts_with("text/csv"));
-    let disposition = answer.header("content-disposition").unwrap();
-    assert!(disposition.starts_with("attachment; filename=\"license-usage-20"), "{disposition}");
+    assert_file_of_today(&answer, "license-usage");
     assert_eq!(
         answer.text(),
         "Start,End,Assigned,Active Users,Peak Daily Active Users,Average Daily Active Users\r\n\

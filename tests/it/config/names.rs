@@ -19,8 +19,8 @@ fn an_unknown_variable_is_refused() {
             "SEATMETER__KAFKA: no such option; `seatmeter check-config --defaults` lists them",
             "SEATMETER__KAFKA__BROKER: no such option (did you mean SEATMETER__KAFKA__BROKERS?); \
             `seatmeter check-config --defaults` lists them",
-            "SEATMETER__KAFKA__TOPIC__NAME: no such option; `seatmeter check-config --defaults` \
-            lists them",
+            "SEATMETER__KAFKA__TOPIC__NAME: no such option (did you mean \
+            SEATMETER__KAFKA__TOPIC?); `seatmeter check-config --defaults` lists them",
         ],
     );
 }

@@ -282,7 +282,8 @@ fn produce_names_the_acl_that_it_lacks() {
     setup.allow(Operation::Describe, Resource::Topic(&setup.topic));
     let check = || {
         let (status, said) = setup.produce(Listener::SaslSsl, &setup.but(&[]));
-        // The refusal comes before or after the record is queued.
+        // The refusal comes before the record is queued ("line 1: cannot send: …") or after ("not
+        // delivered: 1 record; the first is line 1: …"): the line is named either way.
         let expected = format!(
             "the brokers refuse Write on topic {0:?}: an ACL must allow {1} Write on topic {0:?}",
             setup.topic,
@@ -290,6 +291,7 @@ fn produce_names_the_acl_that_it_lacks() {
         );
         assert_eq!(status, Some(1));
         assert!(said.contains(&expected), "{said}");
+        assert!(said.contains("line 1: "), "{said}");
     };
     // Without any topic to write to, a producer is refused before it writes.
     check();
