@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::{engine_password, logging};
-use crate::config::Log;
+use crate::config::{Log, listen_address};
 use crate::embedded::clickhouse::{ServeOptions, serve};
 use crate::embedded::provision::engine_library;
 
@@ -18,9 +18,10 @@ use crate::embedded::provision::engine_library;
 /// 'http://default:PASSWORD@127.0.0.1:8123/?query=SHOW+DATABASES'
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Address to listen on; port 0 takes a free one. Without a password only loopback addresses
-    /// are allowed
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8123")]
+    /// Address to listen on, or its port alone; port 0 takes a free one. Without a password only
+    /// loopback addresses are allowed
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8123",
+        value_parser = listen_address)]
     listen: SocketAddr,
 
     /// Where the data is kept; by default in the user's data folder
