@@ -209,7 +209,10 @@ impl Feeder {
             }
         }
         progress.set(position(to_ms), self.sent);
-        self.finish(progress).map(drop)
+        if self.finish(progress)?.is_some_and(|counts| counts.rejected > 0) {
+            say("duplicates and rejected records are made up too, to be looked at");
+        }
+        Ok(())
     }
 
     /// Sends live events until `stop` is cancelled.

@@ -82,7 +82,8 @@ static EXPORTED: LazyLock<Api> = LazyLock::new(|| {
     api
 });
 
-/// The answer is a file with this name and the date of today. The account's zone is UTC. A test that runs at its midnight may see either day.
+/// The answer is a file with this name and the date of today. The account's zone is UTC. A test
+/// that runs at its midnight may see either day.
 #[track_caller]
 pub(crate) fn assert_file_of_today(answer: &Answer, name: &str) {
     let now = chrono::Utc::now();
