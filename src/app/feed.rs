@@ -345,3 +345,27 @@ pub(super) fn start(feed: Feed, surroundings: Surroundings) -> JoinHandle<anyhow
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || run(feed, surroundings, runtime))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_lines_and_of_an_array_tells_the_same() {
+        let login = |day: u32| {
+            format!(
+                r#"{{"id":"{day}","source":"/a","type":"user.login",
+                "time":"2026-03-0{day}T09:00:00Z","data":{{"account_id":"a","user_id":1}}}}"#
+            )
+            .replace('\n', "")
+        };
+        let sight = |text: String| {
+            let total = text.len() as u64;
+            let records = Records::of(std::io::Cursor::new(text), Some(total));
+            Feed::File(records).sight().unwrap().unwrap().query()
+        };
+        let expected = "account=a&from=2026-03-01&to=2026-03-03";
+        assert_eq!(sight(format!("{}\n{}\n", login(1), login(3))), expected);
+        assert_eq!(sight(format!("[\n{},\n{}\n]\n", login(1), login(3))), expected);
+    }
+}
