@@ -52,8 +52,8 @@ pub(super) async fn aside(answer: impl FnOnce() -> Response + Send + 'static) ->
 /// Content, as it is and compressed, with all that its headers need.
 pub(super) struct PageFile {
     content: Bytes,
-    /// Made when it is first asked for: plotly.js takes a tenth of a second.
-    pub(super) compressed: LazyLock<Option<Bytes>, Box<dyn FnOnce() -> Option<Bytes> + Send>>,
+    /// Made when it is first asked for.
+    compressed: LazyLock<Option<Bytes>, Box<dyn FnOnce() -> Option<Bytes> + Send>>,
     media_type: &'static str,
     etag: String,
 }

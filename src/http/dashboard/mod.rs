@@ -1,9 +1,9 @@
 //! The dashboard: one page and its files, served from the binary.
 //!
-//! The page is plain HTML, CSS and ES modules in `assets/`; it draws with the plotly.js that the
-//! `plotly` crate carries, and asks the report API for everything else. Files live below a hash of
-//! their content, so a browser may keep them for ever. Nothing here reads a report, knows an
-//! account or a token, or changes with a request.
+//! The page is plain HTML, CSS and ES modules in `assets/`; it draws its charts itself, as SVG, and
+//! asks the report API for everything else. Files live below a hash of their content, so a browser
+//! may keep them for ever. Nothing here reads a report, knows an account or a token, or changes
+//! with a request.
 
 mod zone;
 
@@ -33,7 +33,9 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "api.js",
     "base.css",
     "chart.js",
+    "copy.js",
     "dom.js",
+    "drawing.js",
     "figure.js",
     "filters.js",
     "format.js",
@@ -46,21 +48,20 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "parts.css",
     "parts.js",
     "person.js",
-    "plotly.css",
     "print.css",
     "quota.js",
     "range.js",
     "shell.js",
+    "sorted-table.js",
     "state.js",
     "tooltip.js",
     "view-assignments.js",
     "view-history.js",
+    "view-overview.js",
     "view-quota.js",
     "view-usage.js",
     "zone.js",
 ];
-
-const PLOTLY: &str = "plotly.min.js";
 
 static SITE: LazyLock<Site> = LazyLock::new(Site::new);
 
@@ -85,10 +86,7 @@ pub(super) fn assets<S: Clone + Send + Sync + 'static>() -> Router<S> {
     ))
 )]
 pub(super) async fn page(Extension(policy): Extension<PagePolicy>, headers: HeaderMap) -> Response {
-    let answer = aside(move || SITE.page.answer(&headers, &policy, ASK_EACH_TIME)).await;
-    // The page asks for it when its figures are there; by then it is compressed.
-    tokio::task::spawn_blocking(|| LazyLock::force(&SITE.plotly.compressed));
-    answer
+    aside(move || SITE.page.answer(&headers, &policy, ASK_EACH_TIME)).await
 }
 
 async fn asset(
@@ -109,26 +107,19 @@ struct Site {
     /// Our own files and their hash.
     assets: Vec<(&'static str, PageFile)>,
     assets_hash: String,
-    plotly: PageFile,
-    plotly_hash: String,
 }
 
 impl Site {
     fn new() -> Self {
         let assets_hash =
             hash(ASSETS.iter().flat_map(|(name, content)| [name.as_bytes(), content]));
-        let plotly = plotly_js();
-        let plotly_hash = hash([plotly.as_bytes()]);
         let base = format!("/assets/{assets_hash}");
         let modules: Vec<String> = ASSETS
             .iter()
             .filter(|(name, _)| name.ends_with(".js"))
             .map(|(name, _)| format!(r#"<link rel="modulepreload" href="{base}/{name}">"#))
             .collect();
-        let page = PAGE
-            .replace("{{assets}}", &base)
-            .replace("{{modules}}", &modules.join("\n  "))
-            .replace("{{plotly}}", &format!("/assets/{plotly_hash}/{PLOTLY}"));
+        let page = PAGE.replace("{{assets}}", &base).replace("{{modules}}", &modules.join("\n  "));
         Self {
             page: PageFile::new("text/html; charset=utf-8", Bytes::from(page)),
             assets: ASSETS
@@ -138,27 +129,13 @@ impl Site {
                 })
                 .collect(),
             assets_hash,
-            plotly: PageFile::new(media_type(PLOTLY), Bytes::from(plotly)),
-            plotly_hash,
         }
     }
 
     fn file(&self, hash: &str, name: &str) -> Option<&PageFile> {
-        if hash == self.plotly_hash && name == PLOTLY {
-            return Some(&self.plotly);
-        }
         let (_, file) = self.assets.iter().find(|(known, _)| *known == name)?;
         (hash == self.assets_hash).then_some(file)
     }
-}
-
-/// The plotly.js that the `plotly` crate carries. The crate hands it out between script tags,
-/// followed by MathJax, which we have no use for.
-fn plotly_js() -> String {
-    let tags = plotly::Plot::offline_js_sources();
-    let begun = tags.find('>').map_or(0, |tag| tag + 1);
-    let ended = tags.find("</script>").unwrap_or(tags.len());
-    tags[begun..ended].to_owned()
 }
 
 #[cfg(test)]
@@ -277,13 +254,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn plotly_comes_from_its_crate_and_compressed() {
-        let address = format!("/assets/{}/{PLOTLY}", SITE.plotly_hash);
+    async fn files_are_sent_compressed_where_that_is_understood() {
+        let address = format!("/assets/{}/main.js", SITE.assets_hash);
         let (_, headers, plain) = ask(&address, &[(ACCEPT_ENCODING, "gzip;q=0, identity")]).await;
         assert!(!headers.contains_key(CONTENT_ENCODING));
-        let text = std::str::from_utf8(&plain).unwrap().trim_start();
-        assert!(text.starts_with("/**\n* plotly.js v3."), "{}", &text[..60]);
-        assert!(text.trim_end().ends_with("return Plotly;\n}));"), "{}", &text[text.len() - 60..]);
         let (_, headers, compressed) = ask(&address, &[(ACCEPT_ENCODING, "br, gzip")]).await;
         assert_eq!(headers[CONTENT_ENCODING], "gzip");
         assert!(compressed.len() * 2 < plain.len());
@@ -292,14 +266,23 @@ mod tests {
         assert_eq!(unpacked, plain);
     }
 
+    /// What a browser fetches before the first chart; a drawing library alone took 1.4 MB.
+    #[tokio::test]
+    async fn the_page_with_all_its_files_is_light() {
+        let mut sum = 0;
+        for (name, _) in ASSETS {
+            let address = format!("/assets/{}/{name}", SITE.assets_hash);
+            sum += ask(&address, &[(ACCEPT_ENCODING, "gzip")]).await.2.len();
+        }
+        assert!(sum < 80_000, "{sum} bytes");
+    }
+
     #[tokio::test]
     async fn no_other_name_and_no_other_hash() {
         let known = &SITE.assets_hash;
-        for address in [
-            "/assets/0000000000000000/main.js".to_owned(),
-            format!("/assets/{known}/nothing.js"),
-            format!("/assets/{known}/{PLOTLY}"),
-        ] {
+        for address in
+            ["/assets/0000000000000000/main.js".to_owned(), format!("/assets/{known}/nothing.js")]
+        {
             assert_eq!(ask(&address, &[]).await.0, StatusCode::NOT_FOUND, "{address}");
         }
     }

@@ -22,7 +22,7 @@ export function fragment(...children) {
 /**
  * Makes the children of `target` look like `children`, changing only what differs, so that focus, scroll position, text
  * selection and drawn charts survive a refresh. Children with a `data-key` are matched by it, others by their place. The
- * content of an element with `data-keep` belongs to somebody else (plotly.js) and is left alone.
+ * content of an element with `data-keep` belongs to somebody else (chart.js) and is left alone.
  */
 export function patch(target, ...children) {
   patchChildren(target, fragment(...children));

@@ -2,10 +2,10 @@
 
 import { h } from './dom.js';
 import { day, momentIn, span } from './format.js';
-import { namedPath } from './names.js';
-import { organizationField } from './organizations.js';
+import { named } from './names.js';
+import { ancestors, organizationField } from './organizations.js';
 import { INTERVALS, PRESETS, fits } from './range.js';
-import { TEXT_MAX } from './state.js';
+import { TEXT_MAX, address, change } from './state.js';
 
 /** A labelled select whose choice becomes the field `name` of the address. */
 export function choice(label, name, value, options) {
@@ -98,12 +98,23 @@ function inUtc(instant) {
   return new Date(instant).toISOString().slice(0, 16);
 }
 
-/** One line that says what the report covers; what is printed instead of the filters. */
+/**
+ * One line that says what the report covers, and is printed instead of the filters. The organizations above the chosen one
+ * are links; `state` is that of the view.
+ */
 export function summary({ state, organizations, range, timezone }, chosen) {
-  const organization = chosen ? organizations?.byId.get(chosen)?.path ?? chosen : 'All organizations';
   return h('p', { class: 'summary', 'data-key': 'summary' },
-    namedPath(organization),
+    chosen ? crumbs(state, organizations, chosen) : 'All organizations',
     [range?.from && range.to ? span(range.from, range.to) : null, timezone].filter(Boolean).map((words) => ` · ${words}`).join(''),
     state.as_of ? [' · ', h('strong', null, `as of ${momentIn(state.as_of, 'UTC')}\u00a0UTC`), ' ',
       h('button', { type: 'button', class: 'quiet small', 'data-action': 'now' }, 'Back to now')] : null);
+}
+
+function crumbs(state, organizations, chosen) {
+  const above = organizations ? ancestors(organizations, chosen).reverse() : [chosen];
+  const name = (id) => named(organizations?.byId.get(id)?.name ?? id);
+  const link = (id, content) => h('a', { href: address(change(state, { organization_id: id, period: undefined })), 'data-action': 'link' }, content);
+  return h('nav', { class: 'crumbs', 'aria-label': 'Path of organizations' },
+    link(undefined, 'All organizations'),
+    above.map((id) => [' / ', id === chosen ? h('span', { 'aria-current': 'location' }, name(id)) : link(id, name(id))]));
 }

@@ -13,15 +13,16 @@ export function count(value) {
   return rounded + whole.format(value).replace('-', '−');
 }
 
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
+
+/** A count as short as an axis needs it: `1,500`, `1.5M`. */
+export function short(value) {
+  return value < 100_000 ? whole.format(value) : compact.format(value);
+}
+
 /** A figure that has two decimals by contract. */
 export function decimal(value) {
   return hundredths.format(value);
-}
-
-/** A difference with its sign. */
-export function signed(value) {
-  if (value === 0) return '±0';
-  return (value > 0 ? '+' : '−') + whole.format(Math.abs(value));
 }
 
 /** `part` of `all` in percent, rounded down to 2 decimals, so that 100 means all; null where there is nothing to be part of. */
@@ -142,4 +143,10 @@ export function ago(seconds) {
   if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
   if (seconds < 172_800) return `${Math.round(seconds / 3600)} h ago`;
   return `${count(Math.round(seconds / 86_400))} days ago`;
+}
+
+/** The day of an instant in the zone, `YYYY-MM-DD`. */
+export function dayIn(instant, zone) {
+  const time = Date.parse(instant);
+  return new Date(time + (offsetAt(time, zone) ?? 0)).toISOString().slice(0, 10);
 }

@@ -1,6 +1,7 @@
 // Brings the reports of a view and keeps them: which answers a view stands on, which of them are being fetched, and which
 // could not be. The last good answer to the very same question stays until there is a better one, so nothing blanks.
 
+import { ACCOUNTS } from './accounts.js';
 import { ApiError, get, url } from './api.js';
 import { tree } from './organizations.js';
 import { BEFORE_ALL, BUCKETS_MAX, addDays, automatic, daysIn, fits, presetStart } from './range.js';
@@ -44,7 +45,9 @@ export async function load(state, view, changed) {
   for (;;) {
     const wanted = needs(state, view).filter(({ name, address }) => !asked.has(name + address));
     if (wanted.length === 0 || !current() || refused) break;
-    await Promise.all(wanted.map(ask));
+    // What a view can be read without does not hold up what it cannot.
+    const first = wanted.filter(({ later }) => !later);
+    await Promise.all((first.length > 0 ? first : wanted).map(ask));
   }
   if (current()) drop(needs(state, view).map(({ name }) => name));
   return current() ? refused : null;
@@ -52,8 +55,9 @@ export async function load(state, view, changed) {
 
 function needs(state, view) {
   const shared = [
-    { name: 'ingest', address: '/v1/ingest' },
     { name: 'organizations', address: `${base(state)}/organizations` },
+    { name: 'ingest', address: '/v1/ingest', later: true },
+    { name: 'accounts', address: ACCOUNTS, later: true },
   ];
   const plan = planOf(state, view);
   if (!plan.ready) return [...shared, ...view.extent ? dayNeeds(plan, view) : []];
@@ -97,6 +101,26 @@ function learn(name, address, body) {
   if (name === 'first-days') days.set(`days ${address}`, body.points);
 }
 
+/**
+ * The pages of a list, of which each after the first is asked for when the one before it is there: the requests, and the
+ * answers so far. `page(cursor)` is the address of one.
+ */
+export function paged(slot, name, page, { most, later = false }) {
+  const requests = [];
+  const bodies = [];
+  let cursor;
+  while (requests.length < most) {
+    const request = { name: requests.length === 0 ? name : `${name} ${requests.length}`, address: page(cursor), later: later || requests.length > 0 };
+    requests.push(request);
+    const { key, body } = slot(request.name);
+    if (!body || (requests.length > 1 && key !== request.address)) break;
+    bodies.push(body);
+    cursor = body.next_cursor;
+    if (!cursor || key !== request.address) break;
+  }
+  return { requests, bodies };
+}
+
 /** Whether something is being fetched that the page does not show yet. */
 export function isBusy() {
   return [...slots.values()].some(({ busy }) => busy);
@@ -112,11 +136,11 @@ export function planOf(state, view) {
   const listed = slots.get('organizations')?.body?.organizations;
   const plan = { state, base: base(state), slot: (name) => slots.get(name) ?? { busy: true }, organizations: null };
   if (listed) plan.organizations = organizationsOf(listed);
-  plan.organization = state.organization_id ?? (view.needsOrganization ? plan.organizations?.roots[0]?.id : undefined);
+  plan.organization = state.organization_id;
   plan.today = days.get(`today ${encodeURIComponent(state.account)} ${state.as_of ?? ''}`);
   plan.extent = view.extent?.(plan);
   plan.range = rangeOf(plan);
-  plan.ready = !view.extent || (plan.range !== null && (!view.needsOrganization || Boolean(plan.organization)));
+  plan.ready = !view.extent || plan.range !== null;
   const length = plan.range?.days ?? 30;
   const chosen = state.interval;
   plan.automatic = automatic(length, view.finest);
@@ -163,7 +187,6 @@ function firstMonth(extent) {
 }
 
 function dayNeeds(plan, view) {
-  if (view.needsOrganization && !plan.organization) return [];
   if (plan.state.range === 'all' && plan.today) {
     const month = firstMonth(plan.extent);
     if (month) return [{ name: 'first-days', address: plan.extent.days(month) }];

@@ -1,24 +1,30 @@
 // The page: reads its address, loads what the view needs, draws it, and does so again every few seconds.
 
 import {
-  download, grantedAccounts, grantsNoLicenses, isTokenUnusable, serverNow, setToken, takeTokenFromFragment, token,
+  download, get, grantsNoLicenses, isTokenUnusable, serverNow, setToken, takeTokenFromFragment, token,
 } from './api.js';
-import { drawAll, fetchAhead, redraw } from './chart.js';
+import { ACCOUNTS, forgetAccounts, noteAccounts, openAccounts, rememberAccount, usualAccount } from './accounts.js';
+import { drawAll } from './chart.js';
+import { csvOf, toClipboard } from './copy.js';
+import { leaveDates, watchDates } from './dates.js';
 import { h, patch, typed } from './dom.js';
-import { wrongDays } from './filters.js';
 import { LIMIT_WORDS, forget, isBusy, load, mayRecover, planOf } from './loader.js';
 import { describe, notRefreshed } from './messages.js';
 import { closeOrganizations, openOrganizations } from './organizations.js';
-import { loading, notice, stateCard } from './parts.js';
+import './paper.js';
+import { loading, notice } from './parts.js';
+import { problem, unreadDays } from './problem.js';
 import { drawPerson, hidePerson } from './person.js';
-import { drawFreshness, drawShell, knownAccounts, rememberAccount, tokenForm, tokenOffer, welcome } from './shell.js';
+import { drawFreshness, drawShell, tokenForm, tokenOffer, welcome } from './shell.js';
 import { ASSIGNMENT_FILTERS, VIEWS, address, change, forView, parse } from './state.js';
 import { view as assignments } from './view-assignments.js';
 import { view as licenseHistory } from './view-history.js';
 import { view as quota } from './view-quota.js';
+import { view as overview } from './view-overview.js';
 import { view as licenseUsage } from './view-usage.js';
 
 const views = { 'license-history': licenseHistory, 'license-usage': licenseUsage, assignments, usage: quota };
+const viewOf = ({ view, organization_id: organization }) => (view === 'usage' && !organization ? overview : views[view]);
 const TYPING_PAUSE_MS = 300;
 const RETRY_AFTER_S = 5;
 
@@ -34,7 +40,6 @@ let failedExport = null; // the error of the last one, or null
 let timer = null;
 let typing = null; // the timer that waits until nobody types any more
 let pending = null; // what it does then, or null
-let isTypingDates = false; // since a key was pressed in a date field
 
 // ---- Going somewhere ----
 
@@ -56,9 +61,8 @@ function go(next, { replace = false, earlier = [] } = {}) {
 function leaveFields() {
   clearTimeout(typing);
   pending = null;
-  isTypingDates = false;
   typed.clear();
-  document.getElementById('wrong-days')?.replaceChildren();
+  leaveDates();
 }
 
 function arrive({ spoken = true } = {}) {
@@ -66,8 +70,8 @@ function arrive({ spoken = true } = {}) {
   state = parse(location.search);
   failedExport = null;
   if (!state.account) {
-    const [known] = knownAccounts();
-    if (known) return go(forView({ ...state, account: known }, state.view), { replace: true });
+    const usual = usualAccount();
+    if (usual) return go(forView({ ...state, account: usual }, state.view), { replace: true });
   }
   if (before.account !== state.account || before.view !== state.view) window.scrollTo(0, 0);
   return refresh(spoken);
@@ -76,30 +80,44 @@ function arrive({ spoken = true } = {}) {
 async function refresh(spoken = false) {
   clearTimeout(timer);
   draw();
-  if (!state.account || offered !== null || (locked && !token())) return;
+  if (offered !== null || (locked && !token())) return undefined;
   const asked = state;
-  const loading = load(state, views[state.view], draw);
-  if (views[state.view].drawn) fetchAhead();
-  const refused = await loading;
-  if (asked !== state) return;
+  if (!state.account) return askForAccounts(asked);
+  const refused = await load(state, viewOf(state), draw);
+  if (asked !== state) return undefined;
   locked = refused;
-  if (!locked) noteSuccess();
+  if (!locked && noteSuccess()) return refresh(spoken);
   draw();
   if (!locked) drawPerson(state, { again: true });
   if (spoken && !locked) announcer.textContent = `${VIEWS[state.view]} is up to date.`;
   schedule();
+  return undefined;
+}
+
+// Without an account, those that there are can be chosen from.
+async function askForAccounts(asked) {
+  try {
+    noteAccounts(await get(ACCOUNTS));
+  } catch (error) {
+    if (error.kind === 'unauthorized') locked = error;
+  }
+  if (asked !== state) return undefined;
+  return !locked && usualAccount() ? arrive() : draw();
 }
 
 function noteSuccess() {
-  const plan = planOf(state, views[state.view]);
+  const plan = planOf(state, viewOf(state));
   const { body, error } = plan.slot('organizations');
   if (body) rememberAccount(state.account);
   if (plan.slot('ingest').error?.kind !== 'away' && error?.kind !== 'away') heard = serverNow();
-  // The address names the organization that is shown, so that it can be passed on; other views are not narrowed by it.
-  if (plan.organization && !state.organization_id) {
-    history.replaceState({ ...history.state, organizationIsOurs: true }, '', address({ ...state, organization_id: plan.organization }));
+  // Where there is but one organization, nothing is to be ranked. The address names it, so that it can be passed on; other
+  // views are not narrowed by it.
+  if (viewOf(state) === overview && plan.organizations?.byId.size === 1) {
+    history.replaceState({ ...history.state, organizationIsOurs: true }, '', address({ ...state, organization_id: plan.organizations.roots[0].id }));
     state = parse(location.search);
+    return true;
   }
+  return false;
 }
 
 function schedule() {
@@ -114,6 +132,7 @@ function schedule() {
 // ---- Drawing ----
 
 function draw() {
+  if (state.account) noteAccounts(planOf(state, viewOf(state)).slot('accounts').body);
   drawShell(state, { organizationIsOurs: Boolean(history.state?.organizationIsOurs) });
   if (offered !== null) {
     patch(main, tokenOffer());
@@ -121,7 +140,7 @@ function draw() {
     closeOrganizations();
     return drawFreshness(state, { busy: true }, 0);
   }
-  if (!state.account) {
+  if (!state.account && !locked) {
     patch(main, welcome());
     return drawFreshness(state, { busy: true }, 0);
   }
@@ -131,45 +150,23 @@ function draw() {
     closeOrganizations();
     return drawFreshness(state, { busy: true }, 0);
   }
-  const view = views[state.view];
+  const view = viewOf(state);
   const plan = planOf(state, view);
   const { nodes, charts } = report(view, plan);
   patch(main, h('div', { class: `view view-${view.name}`, 'data-key': `${view.name} ${state.account}`, 'aria-busy': String(isBusy()) }, view.top(plan), nodes));
   drawFreshness(state, plan.slot('ingest'), heard);
-  drawAll(charts, !isBusy());
+  drawAll(charts);
   drawPerson(state);
   return undefined;
 }
 
 function report(view, plan) {
   const slot = plan.ready ? plan.slot(view.main) : unreadDays(plan);
-  const listed = plan.slot('organizations');
-  const error = slot.error ?? (view.needsOrganization && !plan.organization ? listed.error : undefined);
-  if (!plan.ready && view.needsOrganization && listed.body && !plan.organization) {
-    return { nodes: [stateCard({ title: 'No organization yet', text: 'Usage is counted per organization, and no event of this account has named one that you may see.' })], charts: [] };
-  }
+  const { error } = slot;
   if (error && !(plan.ready && slot.body)) return { nodes: [problem(view, plan, error)], charts: [] };
   if (!plan.ready || !slot.body) return { nodes: [loading(`the ${view.thing}`)], charts: [] };
   const { nodes, charts } = view.body(plan, slot.body);
   return { nodes: [notices(plan, error), ...nodes], charts };
-}
-
-// Of the questions for the days of the range, the one that could not be answered.
-function unreadDays(plan) {
-  const firstDays = plan.slot('first-days');
-  if (firstDays.error) return firstDays;
-  const extent = plan.slot('extent');
-  return extent.error && extent.key === plan.extent?.address ? extent : plan.slot('today');
-}
-
-function problem(view, { organizations }, error) {
-  const words = describe(error, { account: state.account, thing: view.thing });
-  return stateCard({ ...words, key: `problem-${error.kind}` }, h('div', { class: 'actions' },
-    words.action === 'token' ? h('button', { type: 'button', class: 'button primary', 'data-action': 'other-token' }, 'Use another token') : null,
-    error.kind === 'forbidden' && !view.needsOrganization && organizations?.byId.size > 0
-      ? h('a', { class: 'button', href: address(forView(state, 'usage')), 'data-action': 'link' }, 'See the usage of your organizations') : null,
-    error.kind === 'bad_request' ? h('a', { class: 'button', href: address({ view: state.view, account: state.account }), 'data-action': 'link' }, 'Start afresh') : null,
-    error.passing ? h('button', { type: 'button', class: 'button', 'data-action': 'retry' }, 'Try now') : null));
 }
 
 function notices(plan, error) {
@@ -207,11 +204,13 @@ const actions = {
     const { name, value } = element.dataset;
     go(change(state, { [name]: state[name] === value && name !== 'range' ? undefined : value }));
   },
+  'open-accounts'() {
+    openAccounts({ chosen: state.account, choose: (account) => go(forView({ account, refresh: state.refresh }, state.view)) });
+  },
   'open-organizations'() {
-    const view = views[state.view];
-    const { organizations, organization } = planOf(state, view);
+    const { organizations, organization } = planOf(state, viewOf(state));
     openOrganizations({
-      organizations, chosen: organization, whole: view.needsOrganization ? null : 'All organizations',
+      organizations, chosen: organization, whole: 'All organizations',
       choose: (id) => go(change(state, { organization_id: id ?? undefined, period: undefined })),
     });
   },
@@ -230,7 +229,7 @@ const actions = {
   'close-person': () => closePerson(),
   'other-token'() {
     setToken(null);
-    forget();
+    forgetAll();
     locked = { kind: 'unauthorized' };
     draw();
     document.getElementById('token')?.focus();
@@ -246,15 +245,28 @@ const actions = {
   },
   'forget-token'() {
     setToken(null);
-    forget();
+    forgetAll();
     refresh(true);
+  },
+  go: (element) => go(parse(new URL(element.dataset.href, location.href).search)),
+  async copy(element) {
+    const table = document.getElementById(element.dataset.table);
+    if (!table) return;
+    try {
+      await toClipboard(csvOf(table));
+      announcer.textContent = 'Copied.';
+      element.classList.add('done');
+      setTimeout(() => element.classList.remove('done'), 2000);
+    } catch {
+      announcer.textContent = 'The browser does not let this page copy.';
+    }
   },
   async export(element) {
     if (exporting) return;
     exporting = element.dataset.name;
     failedExport = null;
     draw();
-    const { address: from, file } = views[state.view].exports(planOf(state, views[state.view]))[exporting];
+    const { address: from, file } = viewOf(state).exports(planOf(state, viewOf(state)))[exporting];
     try {
       await download(from, file.replaceAll(/[^\p{L}\p{N}._-]+/gu, '_'));
       announcer.textContent = 'The CSV file is saved.';
@@ -274,6 +286,9 @@ document.addEventListener('click', (event) => {
   const element = event.target.closest('[data-action]');
   if (element) actions[element.dataset.action]?.(element, event);
 });
+
+// A place of a chart was chosen.
+document.addEventListener('follow', ({ detail }) => go(parse(new URL(detail, location.href).search)));
 
 document.addEventListener('submit', (event) => {
   event.preventDefault();
@@ -297,8 +312,13 @@ function takeToken() {
   return link.taken;
 }
 
-function enterWithToken() {
+function forgetAll() {
   forget();
+  forgetAccounts();
+}
+
+function enterWithToken() {
+  forgetAll();
   locked = lockedByToken();
   return enter();
 }
@@ -311,7 +331,7 @@ function lockedByToken() {
 // An address that names no account or no view leads to what the token opens.
 function enter(options) {
   const given = parse(location.search);
-  const account = given.account ?? grantedAccounts()[0];
+  const account = given.account ?? usualAccount();
   const named = new URLSearchParams(location.search).has('view');
   const view = account && !named && grantsNoLicenses(account) ? 'usage' : given.view;
   if (account !== given.account || view !== given.view) history.replaceState(history.state, '', address({ ...given, account, view }));
@@ -334,44 +354,14 @@ document.addEventListener('input', (event) => {
 document.addEventListener('change', (event) => {
   const { dataset, value, nodeName } = event.target;
   if (dataset.field && nodeName === 'SELECT') go(change(state, { [dataset.field]: value || undefined }));
-  // A day picked in the calendar is meant; one that is being typed may not be.
-  if (dataset.date && !isTypingDates) chooseDates();
   if (dataset.instant && event.target.validity.valid) go(change(state, { as_of: value ? `${value}:00Z` : undefined }));
 });
 
-// A range is judged when both its fields are left, or at Enter: while it is typed it passes through days that nobody means.
-document.addEventListener('keydown', (event) => {
-  if (!event.target.dataset?.date) return;
-  if (event.key === 'Enter') chooseDates();
-  else if (!['Tab', 'Shift'].includes(event.key)) {
-    isTypingDates = true;
-    dateFields().forEach((field) => typed.add(field));
-  }
-});
-
-document.addEventListener('focusout', ({ target, relatedTarget }) => {
+document.addEventListener('focusout', ({ target }) => {
   if (target.dataset?.field) pending?.();
-  if (!target.dataset?.date || relatedTarget?.dataset?.date) return;
-  chooseDates();
-  isTypingDates = false;
 });
 
-function dateFields() {
-  return ['from', 'to'].map((name) => document.getElementById(`field-${name}`));
-}
-
-function chooseDates() {
-  const fields = dateFields();
-  const [first, last] = fields;
-  if (!fields.some((field) => typed.has(field))) return;
-  const wrong = wrongDays(first, last);
-  document.getElementById('wrong-days').textContent = wrong;
-  if (wrong) return;
-  // The attribute is what was last drawn.
-  const same = fields.every((field) => field.value === field.getAttribute('value'));
-  fields.forEach((field) => typed.delete(field));
-  if (!same) go(change(state, { from: first.value, to: last.value || undefined }));
-}
+watchDates((days) => go(change(state, days)));
 
 // ---- The browser ----
 
@@ -390,24 +380,9 @@ window.addEventListener('hashchange', () => {
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden && state.account && state.refresh !== '0') refresh();
 });
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
 setInterval(() => {
-  if (state.account && !locked && offered === null) drawFreshness(state, planOf(state, views[state.view]).slot('ingest'), heard);
+  if (state.account && !locked && offered === null) drawFreshness(state, planOf(state, viewOf(state)).slot('ingest'), heard);
 }, 5000);
-
-// Paper shows all figures and is white.
-let openedForPaper = [];
-window.addEventListener('beforeprint', () => {
-  openedForPaper = [...document.querySelectorAll('details.as-table:not([open])')];
-  for (const details of openedForPaper) details.open = true;
-  document.documentElement.classList.add('printing');
-  redraw();
-});
-window.addEventListener('afterprint', () => {
-  for (const details of openedForPaper) details.open = false;
-  document.documentElement.classList.remove('printing');
-  redraw();
-});
 
 takeToken();
 locked = lockedByToken();

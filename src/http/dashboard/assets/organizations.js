@@ -45,7 +45,7 @@ let dialog = null;
 /** Opens the tree over the page and calls `choose` with the organization's id, or null for all of them. */
 export function openOrganizations({ organizations, chosen, whole, choose }) {
   dialog?.remove();
-  const open = new Set(ancestors(organizations, chosen));
+  const open = new Set(chosen ? ancestors(organizations, chosen) : []);
   if (organizations.byId.size <= 60) for (const id of organizations.byId.keys()) open.add(id);
   const state = { organizations, chosen, whole, open, search: '' };
   dialog = h('dialog', { class: 'picker', 'aria-labelledby': 'picker-title' },
@@ -67,10 +67,11 @@ export function closeOrganizations() {
   if (dialog?.open) dialog.close();
 }
 
-function ancestors({ byId }, id) {
+/** The organization and those above it, upwards. */
+export function ancestors({ byId }, id) {
   const path = [];
   for (let node = byId.get(id); node && !path.includes(node.id); node = byId.get(node.parent)) path.push(node.id);
-  return path;
+  return path.length > 0 ? path : [id];
 }
 
 function listen(element, state, choose) {

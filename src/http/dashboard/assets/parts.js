@@ -1,11 +1,23 @@
 // Small pieces that the views are made of.
 
 import { h } from './dom.js';
+import { count } from './format.js';
 
-/** A figure with its name and a remark. `tone` is good, warn or bad. */
-export function figureCard({ id, name, value, remark, tone }) {
+/** A figure with its name, remarks, and where it leads to. `tone` is good, warn or bad. */
+export function figureCard({ id, name, value, remark, tone, href }) {
   return h('div', { class: `card stat ${tone ? `tone-${tone}` : ''}`, 'data-key': `stat-${id}`, id: `stat-${id}` },
-    h('dt', null, name), h('dd', { class: 'stat-value' }, value), remark ? h('dd', { class: 'stat-remark' }, remark) : null);
+    h('dt', null, name),
+    h('dd', { class: 'stat-value' }, href ? h('a', { href, 'data-action': 'link', 'aria-label': `${value} ${name.toLowerCase()}: see more` }, value) : value),
+    [remark].flat().filter(Boolean).map((words) => h('dd', { class: 'stat-remark' }, words)));
+}
+
+/** How a figure differs from the one before it, in words and with an arrow; null where there is none before. */
+export function changed(now, before, against, show = count) {
+  if (before === null || before === undefined || now === null) return null;
+  const difference = now - before;
+  if (difference === 0) return `no change against ${against}`;
+  return h('span', null, h('span', { class: 'change', 'aria-hidden': 'true' }, difference > 0 ? '▲ ' : '▼ '),
+    `${difference > 0 ? '+' : '−'}${show(Math.abs(difference))} against ${against}`);
 }
 
 /** A row of such figures. */
@@ -26,6 +38,11 @@ export const CSV = { format: 'csv', bom: 'true' };
 export function exportButton(name, what) {
   return h('button', { type: 'button', class: 'button', 'data-action': 'export', 'data-name': name, id: `export-${name}` },
     'Export CSV', what ? h('span', { class: 'unseen' }, ` of ${what}`) : null);
+}
+
+/** A button that copies the table with that id as it is on the screen. */
+export function copyButton(table) {
+  return h('button', { type: 'button', class: 'button', 'data-action': 'copy', 'data-table': table, id: `copy-${table}` }, 'Copy what I see', h('span', { class: 'unseen' }, ' as CSV'));
 }
 
 /** A state that stands instead of a report. */

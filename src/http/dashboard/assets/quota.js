@@ -1,32 +1,31 @@
-// The quota of now as a gauge with its figures, and the quota months of before.
+// The quota month as it fills, with its figures, and the quota months of before.
 
 import { h } from './dom.js';
 import { figure } from './figure.js';
-import { count, dateIn, decimal, exactly, momentIn } from './format.js';
+import { count, dateIn, day, dayIn, decimal, exactly, momentIn, shortDay } from './format.js';
 import { named } from './names.js';
+import { addDays, daysIn } from './range.js';
 
-const STATUS = {
+/** The words and the tone of each status. */
+export const STATUS = {
   within: { words: 'Within quota', tone: 'good' },
   grace: { words: 'In the grace allowance', tone: 'warn' },
   exhausted: { words: 'Exhausted', tone: 'bad' },
 };
 
-/** The gauge with balance, grace and reset date. */
-export function quotaNow(quota, timezone) {
-  const limited = quota.monthly_quota !== null;
-  const nodes = h('section', { class: 'card quota', 'data-key': 'quota', 'aria-labelledby': 'quota-title' },
-    h('h2', { id: 'quota-title' }, 'Quota this month'),
-    limited ? dial(quota) : h('div', { class: 'unlimited' }, used(quota)),
-    h('div', { class: 'quota-facts' }, verdict(quota), facts(quota, timezone)),
-    limited ? table(quota) : null);
-  const gauge = { used: quota.used, quota: quota.monthly_quota, allowance: quota.allowance, level: quota.status };
-  return { nodes: [nodes], charts: limited ? [{ id: 'quota', gauge }] : [] };
+/** The first day of the quota month, as the account's zone has it. */
+export function firstDay({ window }, timezone) {
+  return dayIn(window.start, timezone);
 }
 
-function dial(quota) {
-  return h('div', { class: 'dial', role: 'img', 'aria-label': `${count(quota.used)} of ${count(quota.monthly_quota)} tests used, ${decimal(quota.percent_used)} percent` },
-    h('div', { class: 'plot plot-gauge', id: 'plot-quota', 'data-key': 'plot', 'data-keep': true }),
-    used(quota));
+/** The quota of now with its figures. `points` are the days of the month so far, or null while they are not known. */
+export function quotaNow(quota, timezone, points) {
+  const chart = points ? filling(quota, timezone, points) : null;
+  const nodes = h('section', { class: 'card quota', 'data-key': 'quota', 'aria-labelledby': 'quota-title' },
+    h('h2', { id: 'quota-title' }, 'Quota this month'),
+    used(quota),
+    h('div', { class: 'quota-facts' }, verdict(quota, timezone), facts(quota, timezone)));
+  return { nodes: [nodes, chart ? figure(chart) : null], charts: chart ? [chart] : [] };
 }
 
 function used(quota) {
@@ -35,36 +34,88 @@ function used(quota) {
     quota.percent_used === null ? null : h('span', { class: 'percent', id: 'quota-percent' }, `${decimal(quota.percent_used)} %`));
 }
 
-function verdict(quota) {
+function verdict(quota, timezone) {
   const { words, tone } = STATUS[quota.status];
-  const more = quota.can_run ? '' : ' No more tests may run until the quota is reset.';
-  return h('p', { class: `verdict tone-${tone}`, id: 'quota-status' }, h('strong', null, words), more);
+  const more = quota.can_run ? '' : ' No more tests may run until the quota is reset. Results of tests may still be uploaded.';
+  return h('div', { class: `verdict tone-${tone}` },
+    h('p', { id: 'quota-status' }, h('strong', null, quota.monthly_quota === null ? 'Within quota: unlimited' : words), more ? '.' : '', more),
+    h('p', { id: 'quota-estimate' }, estimate(quota, timezone)));
+}
+
+/** What the pace of the week before leads to, in a sentence. */
+function estimate({ pace, monthly_quota: quota, window, status }, timezone) {
+  const end = dateIn(window.end, timezone);
+  if (!pace) return 'There is no estimate yet: it needs seven days since the plan began.';
+  const pacing = 'At the pace of the last seven days';
+  if (quota === null) return `${pacing} about ${count(pace.projected_used)} tests are used by ${end}.`;
+  if (status === 'exhausted') return null;
+  if (pace.runs_out_on) return `${pacing} the allowance is reached on ${day(pace.runs_out_on)}.`;
+  const left = quota - pace.projected_used;
+  if (left >= 0) return `${pacing} ${count(left)} tests of the quota are left over on ${end}.`;
+  return `${pacing} ${count(-left)} tests more than the quota are used by ${end}, which the allowance covers.`;
 }
 
 function facts(quota, timezone) {
   const number = (value) => (value === null ? 'Unlimited' : count(value));
   const until = dateIn(quota.grace.until, timezone);
-  const active = quota.monthly_quota === null ? `Until ${until}; an unlimited plan needs none`
-    : `${quota.grace.percent} % of the quota may be used until ${until}`;
-  const grace = quota.grace.active ? active : `Ended on ${until}`;
+  const grace = quota.grace.active ? `${quota.grace.percent} % of the quota may be used until ${until}` : `Ended on ${until}`;
   const rows = [
     ['balance', 'Balance', number(quota.balance)],
     ['remaining', 'May still run', number(quota.remaining)],
     ['allowance', 'Allowance', number(quota.allowance)],
     ['reset', 'Resets on', h('time', { datetime: quota.window.end, title: exactly(quota.window.end) }, momentIn(quota.window.end, timezone))],
-    ['grace', 'Grace', grace],
+    // An unlimited plan needs none.
+    ...quota.monthly_quota === null ? [] : [['grace', 'Grace', grace]],
     ['plan', 'Plan', [named(quota.plan), `, month ${quota.window.month}`]],
   ];
   return h('dl', { class: 'facts' }, rows.map(([id, name, value]) => h('div', null, h('dt', null, name), h('dd', { id: `quota-${id}` }, value))));
 }
 
-function table(quota) {
-  const rows = [['Used', quota.used], ['Monthly quota', quota.monthly_quota], ['Allowance', quota.allowance], ['Balance', quota.balance], ['May still run', quota.remaining]];
-  return h('details', { class: 'as-table', id: 'table-quota' }, h('summary', null, 'Show as table'),
-    h('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': 'Quota this month, as a table' },
-      h('table', null, h('caption', { class: 'unseen' }, 'Quota this month'),
-        h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Figure'), h('th', { scope: 'col', class: 'number' }, 'Tests'))),
-        h('tbody', null, rows.map(([name, value]) => h('tr', null, h('th', { scope: 'row' }, name), h('td', { class: 'number' }, count(value))))))));
+// What was used by the end of each day. It is counted back from what is used now, which knows of plans that came late.
+function usedByDay(used, points) {
+  let after = 0;
+  const backwards = [...points].reverse().map(({ run }) => {
+    const by = Math.max(0, used - after);
+    after += run;
+    return by;
+  });
+  return backwards.reverse();
+}
+
+// The pace is an average of seven days, rounded to hundredths: a seventh of a whole number all the same.
+function projection({ used, pace }, from, days) {
+  if (!pace) return null;
+  const week = Math.round(pace.daily_average * 7);
+  return Array.from({ length: days }, (_, place) => (place < from ? null : used + Math.floor((week * (place - from)) / 7)));
+}
+
+function filling(quota, timezone, points) {
+  const first = firstDay(quota, timezone);
+  const lastDay = dayIn(new Date(Date.parse(quota.window.end) - 1).toISOString(), timezone);
+  const days = Math.max(points.length, daysIn(first, lastDay));
+  const today = points.length - 1;
+  const all = Array.from({ length: days }, (_, place) => addDays(first, place));
+  const flat = (value) => all.map(() => value);
+  const until = usedByDay(quota.used, points);
+  const ahead = projection(quota, today, days);
+  const out = quota.pace?.runs_out_on ?? null;
+  const limited = quota.monthly_quota !== null;
+  return {
+    id: 'month', title: 'The month as it fills', rowHead: 'Day',
+    note: ahead ? 'The projection is an estimate: it goes on as the last seven days did.' : null,
+    partial: true, partialAt: today,
+    labels: all.map((text, place) => (place === today ? `${day(text)}, so far` : day(text))), ticks: all.map(shortDay),
+    series: [
+      { name: 'Used', values: all.map((_, place) => until[place] ?? null), kind: 'bar', color: 'used' },
+      ...limited ? [
+        { name: 'Quota', values: flat(quota.monthly_quota), kind: 'step', color: 'limit', plain: true },
+        { name: 'Allowance', values: flat(quota.allowance), kind: 'step', color: 'allowance', dash: 'dash', plain: true },
+      ] : [],
+      ...ahead ? [{ name: 'Projection (estimate)', values: ahead, kind: 'line', color: 'peak', dash: 'dot', plain: true }] : [],
+      ...out ? [{ name: 'Reaches the allowance', values: all.map((text, place) => (text === out ? ahead[place] : null)), kind: 'mark', color: 'over', aside: true }] : [],
+    ],
+    extra: [{ name: 'Tests run on the day', show: (place) => (points[place] ? count(points[place].run) : '–') }],
+  };
 }
 
 /** The quota months, oldest first. The newest one is always the running one. */

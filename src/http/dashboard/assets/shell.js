@@ -1,45 +1,19 @@
 // The frame around the views: account, freshness, navigation, token.
 
-import { grantedAccounts, grantsNoLicenses, serverNow, token } from './api.js';
+import { accountList, accountSwitch } from './accounts.js';
+import { grantsNoLicenses, serverNow, token } from './api.js';
 import { h, patch } from './dom.js';
 import { ago, clock, count, exactly, momentIn, plural } from './format.js';
 import { TEXT_MAX, VIEWS, address, forView } from './state.js';
 
-const RECENT = 'seatmeter.accounts';
-const RECENT_MAX = 8;
 // An idle partition completes a flush every 10 seconds, so figures that are older than this wait for something.
 const BEHIND_AFTER_S = 60;
 
-/** Accounts that were opened in this browser, the last one first. */
-export function recentAccounts() {
-  try {
-    const stored = JSON.parse(localStorage.getItem(RECENT));
-    return Array.isArray(stored) ? stored.filter((id) => typeof id === 'string') : [];
-  } catch {
-    return [];
-  }
-}
-
-/** Puts the account first among them. A browser that stores nothing just does not remember. */
-export function rememberAccount(account) {
-  const recent = [account, ...recentAccounts().filter((id) => id !== account)].slice(0, RECENT_MAX);
-  try {
-    localStorage.setItem(RECENT, JSON.stringify(recent));
-  } catch {
-    return;
-  }
-}
-
-/** Accounts to offer: those of the token, then those of before. */
-export function knownAccounts() {
-  return [...new Set([...grantedAccounts(), ...recentAccounts()])];
-}
-
-/** Draws account field and navigation. An organization that nobody chose does not go along to other views. */
+/** Draws account and navigation. An organization that nobody chose does not go along to other views. */
 export function drawShell(state, { organizationIsOurs }) {
   const carried = organizationIsOurs ? { ...state, organization_id: undefined } : state;
   patch(document.getElementById('account'),
-    state.account ? accountForm(state.account) : null,
+    state.account ? accountSwitch(state.account) : null,
     token() ? h('button', { type: 'button', class: 'quiet small', 'data-action': 'forget-token', 'data-key': 'token' }, 'Forget token') : null);
   patch(document.getElementById('views'), state.account ? h('ul', null, viewsFor(state.account).map(([view, name]) => h('li', null,
     h('a', {
@@ -55,11 +29,10 @@ function viewsFor(account) {
   return grantsNoLicenses(account) ? views.filter(([view]) => view === 'usage') : views;
 }
 
-function accountForm(account) {
+function accountForm() {
   return h('form', { class: 'account-form', 'data-form': 'account', 'data-key': 'form' },
     h('label', { for: 'account-id' }, 'Account'),
-    h('input', { id: 'account-id', name: 'account', value: account ?? '', list: 'accounts', autocomplete: 'off', spellcheck: 'false', required: true, maxlength: TEXT_MAX, placeholder: 'Account id' }),
-    h('datalist', { id: 'accounts' }, knownAccounts().map((id) => h('option', { value: id }))),
+    h('input', { id: 'account-id', name: 'account', value: '', autocomplete: 'off', spellcheck: 'false', required: true, maxlength: TEXT_MAX, placeholder: 'Account id' }),
     h('button', { type: 'submit', class: 'button small' }, 'Open'));
 }
 
@@ -98,14 +71,11 @@ function freshness(state, body, error, heard) {
 
 /** What stands on the page before an account is chosen. */
 export function welcome() {
-  const known = knownAccounts();
   return h('section', { class: 'card state', 'data-key': 'welcome' },
     h('h1', { id: 'title', tabindex: '-1' }, 'Which account?'),
-    h('p', null, 'Enter the id of an account, as its events carry it, to see its seats and its test quota.'),
-    accountForm(null),
-    known.length > 0 ? h('div', { class: 'chip-row' }, known.map((id) => h('a', {
-      class: 'chip', href: address(forView({ account: id }, 'license-history')), 'data-action': 'link',
-    }, id))) : null);
+    h('p', null, 'Choose an account, or enter its id as its events carry it, to see its seats and its test quota.'),
+    accountForm(),
+    accountList((id) => address(forView({ account: id }, 'license-history'))));
 }
 
 /** What stands on the page while a link offers a token in place of the one that is kept. */

@@ -1,5 +1,5 @@
 // Exact figures by pointer, touch and keyboard. A drawn chart is a slider over its periods: arrow keys, Home and End move
-// along it, a screen reader says the figures of each, Escape puts the tooltip away.
+// along it, a screen reader says the figures of each, Escape puts the tooltip away, Enter opens what a place leads to.
 
 import { h, patch } from './dom.js';
 import { swatch, valuesAt } from './figure.js';
@@ -10,16 +10,16 @@ const LINGER_MS = 250;
 const AXIS_PX = 24;
 const charts = new WeakMap();
 
-/** Gives the drawn chart its tooltip. Called again after each drawing. */
-export function attach(plot, chart) {
+/** Gives the drawn chart its tooltip. Called again after each drawing; `area` is where its places lie. */
+export function attach(plot, chart, area) {
   const state = charts.get(plot) ?? { at: null };
-  state.chart = chart;
+  Object.assign(state, { chart, area });
   plot.setAttribute('role', 'slider');
   plot.setAttribute('tabindex', '0');
-  plot.setAttribute('aria-label', `${chart.title}: move through it with the arrow keys`);
+  plot.setAttribute('aria-label', `${chart.title}: move through it with the arrow keys${chart.links ? `; Enter: ${chart.leads}` : ''}`);
   plot.setAttribute('aria-valuemin', '0');
   plot.setAttribute('aria-valuemax', String(chart.labels.length - 1));
-  plot.setAttribute('aria-orientation', chart.horizontal ? 'vertical' : 'horizontal');
+  plot.setAttribute('aria-orientation', 'horizontal');
   if (!charts.has(plot)) {
     charts.set(plot, state);
     listen(plot);
@@ -51,6 +51,15 @@ function listen(plot) {
   });
   plot.addEventListener('blur', () => hide(plot));
   plot.addEventListener('keydown', (event) => move(plot, event));
+  // A finger reads first; the tooltip has the link for it.
+  plot.addEventListener('click', (event) => {
+    if (event.pointerType !== 'touch') follow(plot, placeAt(plot, event));
+  });
+}
+
+function follow(plot, index) {
+  const href = charts.get(plot).chart.links?.[index];
+  if (href) plot.dispatchEvent(new CustomEvent('follow', { bubbles: true, detail: href }));
 }
 
 document.addEventListener('keydown', ({ key }) => { if (key === 'Escape') hideAllBut(null); });
@@ -72,20 +81,19 @@ function move(plot, event) {
   let index;
   if (event.key === 'Home') index = 0;
   else if (event.key === 'End') index = last;
+  else if (event.key === 'Enter') return follow(plot, at ?? last);
   else if (STEPS[event.key]) index = (at ?? last) + STEPS[event.key];
-  else return;
+  else return undefined;
   event.preventDefault();
-  show(plot, Math.max(0, Math.min(last, index)));
+  return show(plot, Math.max(0, Math.min(last, index)));
 }
 
-// The plot area lies within the margins that plotly.js has settled on, and every place has the same share of it.
 function placeAt(plot, event) {
-  const { chart } = charts.get(plot);
-  const { l, t, w, h: tall } = plot._fullLayout._size;
+  const { chart, area } = charts.get(plot);
   const box = plot.getBoundingClientRect();
-  const along = chart.horizontal ? (event.clientY - box.top - t) / tall : (event.clientX - box.left - l) / w;
-  const beside = event.clientY - box.top - t > tall + 40;
-  if (along < -0.02 || along > 1.02 || beside) return null;
+  const along = (event.clientX - box.left - area.left) / area.width;
+  const below = event.clientY - box.top - area.top > area.height + 40;
+  if (along < -0.02 || along > 1.02 || below) return null;
   return Math.max(0, Math.min(chart.labels.length - 1, Math.floor(along * chart.labels.length)));
 }
 
@@ -105,6 +113,7 @@ function content(chart, index) {
     h('p', { class: 'tooltip-title' }, named(chart.labels[index])),
     h('dl', null, valuesAt(chart, index).map(({ name, text, color, shape }) => h('div', null,
       h('dt', null, color ? swatch(color, shape) : null, name), h('dd', null, text)))),
+    chart.links?.[index] ? h('p', null, h('a', { href: chart.links[index], 'data-action': 'link', tabindex: '-1' }, chart.leads)) : null,
   ];
 }
 
@@ -123,20 +132,17 @@ function placeFor(height, top, begins, ends) {
 
 // Above the place it speaks of, within the chart's width: moving straight up reaches it.
 function position(plot, tooltip, index) {
-  const { chart } = charts.get(plot);
-  const { l, t, w, h: tall } = plot._fullLayout._size;
-  const share = (index + 0.5) / chart.labels.length;
-  const centre = chart.horizontal ? l + w / 2 : l + share * w;
+  const { chart, area } = charts.get(plot);
+  const centre = area.left + ((index + 0.5) / chart.labels.length) * area.width;
   const left = Math.max(0, Math.min(plot.clientWidth - tooltip.offsetWidth, centre - tooltip.offsetWidth / 2));
-  const half = 0.5 / chart.labels.length;
-  const [begins, ends] = chart.horizontal ? [t + (share - half) * tall, t + (share + half) * tall] : [t, t + tall + AXIS_PX];
+  const top = placeFor(tooltip.offsetHeight, plot.getBoundingClientRect().top, area.top, area.top + area.height + AXIS_PX);
   tooltip.style.setProperty('left', `${left}px`);
-  tooltip.style.setProperty('top', `${placeFor(tooltip.offsetHeight, plot.getBoundingClientRect().top, begins, ends)}px`);
+  tooltip.style.setProperty('top', `${top}px`);
   const frame = plot.parentElement;
   frame.classList.add('pointing');
-  frame.style.setProperty('--at', `${chart.horizontal ? t + share * tall : centre}px`);
-  frame.style.setProperty('--start', `${chart.horizontal ? l : t}px`);
-  frame.style.setProperty('--length', `${chart.horizontal ? w : tall}px`);
+  frame.style.setProperty('--at', `${centre}px`);
+  frame.style.setProperty('--start', `${area.top}px`);
+  frame.style.setProperty('--length', `${area.height}px`);
 }
 
 function lingerThenHide(plot) {

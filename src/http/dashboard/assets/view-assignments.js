@@ -1,12 +1,13 @@
 // Assignments: who holds a seat, and whether it is used.
 
-import { url } from './api.js';
+import { serverNow, url } from './api.js';
 import { h } from './dom.js';
-import { asOf, chips, choice, expert, filterBar, summary, text } from './filters.js';
+import { asOf, choice, expert, filterBar, summary, text } from './filters.js';
 import { count, exactly, momentIn, plural } from './format.js';
 import { named, namedPath, shown } from './names.js';
 import { organizationField } from './organizations.js';
-import { CSV, exportButton, heading, stateCard } from './parts.js';
+import { CSV, copyButton, exportButton, heading, stateCard } from './parts.js';
+import { isReclaim, reason, reclaimChips, reclaimRequests, reclaimSums } from './reclaim.js';
 import { ASSIGNMENT_FILTERS, address, change } from './state.js';
 
 const COLUMNS = [
@@ -15,8 +16,8 @@ const COLUMNS = [
   ['status', 'Status', false],
 ];
 
-/** The filters of the table, as the API takes them. */
-export function filtersOf(state) {
+// The filters of the table, as the API takes them.
+function filtersOf(state) {
   const query = { sort: state.sort, as_of: state.as_of };
   for (const name of ASSIGNMENT_FILTERS) query[name] = state[name];
   return query;
@@ -27,10 +28,10 @@ export const view = {
   main: 'assignments',
   thing: 'list of assignments',
 
-  requests: ({ base, state }) => [{
+  requests: (plan) => [{
     name: 'assignments',
-    address: url(`${base}/licenses/assignments`, { ...filtersOf(state), limit: state.limit, cursor: state.cursor }),
-  }],
+    address: url(`${plan.base}/licenses/assignments`, { ...filtersOf(plan.state), limit: plan.state.limit, cursor: plan.state.cursor }),
+  }, ...reclaimRequests(plan)],
 
   exports: ({ base, state }) => ({
     assignments: {
@@ -39,7 +40,7 @@ export const view = {
     },
   }),
 
-  top: (plan) => [heading('Assignments', exportButton('assignments', 'all filtered assignments')), tools(plan)],
+  top: (plan) => [heading('Assignments', exportButton('assignments', 'all filtered assignments'), copyButton('assignments')), tools(plan), reclaimChips(plan)],
 
   body(plan, { rows, total, next_cursor: next, timezone }) {
     const { state } = plan;
@@ -51,7 +52,7 @@ export const view = {
         : { title: 'No seats are assigned', text: 'Seats appear here as soon as one is assigned to somebody.' };
       return { nodes: [said, stateCard(words, filtered ? h('p', null, resetButton('button')) : null)], charts: [] };
     }
-    return { nodes: [said, table(state, rows, timezone), pager(state, rows.length, total, next)], charts: [] };
+    return { nodes: [said, reclaimSums(plan), table(state, rows, timezone), pager(state, rows.length, total, next)], charts: [] };
   },
 };
 
@@ -62,20 +63,14 @@ function tools({ state, organizations }) {
     text('Email', 'email', state.email, { placeholder: 'Part of the address' }),
     choice('Status', 'status', state.status, [['active', 'Active'], ['revoked', 'Revoked'], ['all', 'All']]),
     choice('Activated', 'activated', state.activated, [['', 'Any'], ['true', 'Yes'], ['false', 'No']]),
-    chips('Inactive for', 'inactive_days', state.inactive_days, inactive(state)),
     choice('Sort by', 'sort', state.sort, COLUMNS.filter(([, , sortable]) => sortable)
       .flatMap(([name, words]) => [[name, `${words}, ascending`], [`-${name}`, `${words}, descending`]])),
-    expert(Boolean(state.license_source || state.held_days || state.as_of),
+    expert(Boolean(state.license_source || state.as_of || (!isReclaim(state) && (state.held_days || state.inactive_days))),
+      text('Inactive for', 'inactive_days', state.inactive_days, { placeholder: 'At least so many days' }),
       text('Held for', 'held_days', state.held_days, { placeholder: 'At least so many days' }),
       text('License source', 'license_source', state.license_source, { placeholder: 'Exact' }),
       asOf(state)),
     h('div', { class: 'field', 'data-key': 'reset' }, resetButton('button')));
-}
-
-function inactive({ inactive_days: days }) {
-  const offered = ['7', '30', '60', '90'];
-  if (days && !offered.includes(days)) offered.push(days);
-  return offered.map((number) => [number, `${number} days`]);
 }
 
 function resetButton(style) {
@@ -83,12 +78,13 @@ function resetButton(style) {
 }
 
 function table(state, rows, timezone) {
+  const now = state.as_of ? Date.parse(state.as_of) : serverNow();
   return h('div', { class: 'card flush', 'data-key': 'table' },
     h('div', { class: 'across', role: 'region', tabindex: '0', 'aria-label': 'Assignments' },
       h('table', { class: 'rows', role: 'table', id: 'assignments' },
         h('caption', { class: 'unseen' }, 'Assignments'),
         h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, COLUMNS.map((column) => head(state, column)))),
-        h('tbody', { role: 'rowgroup' }, rows.map((row) => line(state, row, timezone))))));
+        h('tbody', { role: 'rowgroup' }, rows.map((row) => line(state, row, timezone, now))))));
 }
 
 function head(state, [name, words, sortable]) {
@@ -100,7 +96,7 @@ function head(state, [name, words, sortable]) {
       h('span', { class: 'arrow', 'aria-hidden': 'true' }, { ascending: '↑', descending: '↓', none: '↕' }[order])));
 }
 
-function line(state, row, timezone) {
+function line(state, row, timezone, now) {
   const person = address({ ...state, person: row.user_id, person_name: beginning(row.user) });
   const cell = (label, ...content) => h('td', { role: 'cell', 'data-label': label }, h('span', { class: 'cell' }, content));
   return h('tr', { role: 'row', 'data-key': `${row.organization_id}\n${row.user_id}` },
@@ -111,7 +107,7 @@ function line(state, row, timezone) {
     cell('TestOps project', row.project === null ? none() : named(shown(row.project, row.project_id))),
     cell('Last assignment', moment(row.last_assignment, timezone)),
     cell('Last active use', row.last_active_use ? moment(row.last_active_use, timezone) : h('span', { class: 'never' }, 'Never')),
-    cell('Status', status(row)));
+    cell('Status', status(row), h('span', { class: 'remark' }, reason(row, timezone, now))));
 }
 
 // Enough of a name to find it by, and not too much for an address.

@@ -1,16 +1,17 @@
-// License history: how many seats are purchased, assigned and activated, and the gaps between.
+// License history: how many seats are purchased, assigned and activated, the gaps between, and where they did not suffice.
 
 import { url } from './api.js';
+import { h } from './dom.js';
 import { figure } from './figure.js';
 import { filters, summary } from './filters.js';
-import { bucket, count, day, percent, plural, signed, tick } from './format.js';
+import { bucket, count, percent, plural, tick } from './format.js';
 import { extent } from './loader.js';
-import { figureCard, figureCards, heading, stateCard } from './parts.js';
+import { changed, figureCard, figureCards, heading, stateCard } from './parts.js';
+import { address, change, forView } from './state.js';
 
 export const view = {
   name: 'license-history',
   main: 'history',
-  drawn: true,
   thing: 'license history',
 
   extent: ({ base, state }) => extent(`${base}/licenses/history`, { organization_id: state.organization_id, as_of: state.as_of },
@@ -26,52 +27,90 @@ export const view = {
       return { nodes: [said, stateCard({ title: 'Nothing has begun yet', text: 'The whole period lies in the future. Choose an earlier one.' })], charts: [] };
     }
     const chart = seats(plan, points);
-    const quiet = points.every((point) => point.purchased + point.assigned + point.activated === 0);
+    const quiet = points.every((point) => point.purchased + point.peak_assigned + point.activated === 0);
     const empty = stateCard({ title: 'No seats in this period', text: 'None was purchased, assigned or activated. Choose a longer period or another organization.' });
-    return quiet ? { nodes: [said, empty], charts: [] } : { nodes: [said, cards(plan, points), figure(chart)], charts: [chart] };
+    return quiet ? { nodes: [said, empty], charts: [] } : { nodes: [said, cards(plan, points), overage(plan, points), figure(chart)], charts: [chart] };
   },
 };
 
-function cards({ state }, points) {
-  const first = points[0];
-  const last = points.at(-1);
-  const free = last.purchased - last.assigned;
-  const idle = last.assigned - last.activated;
-  const since = (name) => `${signed(last[name] - first[name])} since ${day(first.end)}`;
-  const [has, owned] = state.organization_id ? ['Allocated', 'allocated'] : ['Purchased', 'purchased'];
-  const share = (part, whole, words) => (whole > 0 ? `${percent(part, whole)} of ${words}` : null);
-  return figureCards(
-    figureCard({ id: 'purchased', name: has, value: count(last.purchased), remark: since('purchased') }),
-    figureCard({ id: 'assigned', name: 'Assigned', value: count(last.assigned), remark: since('assigned') }),
-    figureCard({ id: 'activated', name: 'Activated', value: count(last.activated), remark: since('activated') }),
-    free >= 0
-      ? figureCard({ id: 'free', name: 'Free seats', value: count(free), remark: share(free, last.purchased, owned) })
-      : figureCard({ id: 'free', name: 'Over', value: count(-free), remark: `${plural(-free, 'seat more is', 'seats more are')} assigned than ${owned}`, tone: 'bad' }),
-    figureCard({ id: 'idle', name: 'Never used', value: count(idle), remark: share(idle, last.assigned, 'assigned'), tone: idle > 0 && idle * 4 > last.assigned ? 'warn' : undefined }));
+// What the seats are called: an organization has an allocation, the account a purchase.
+function words({ organization_id: organization }) {
+  return organization ? { has: 'Allocated', owned: 'allocated', whole: 'the allocation' } : { has: 'Purchased', owned: 'purchased', whole: 'the purchase' };
 }
 
-function seats({ state, interval }, points) {
+function cards({ state, interval }, points) {
+  const last = points.at(-1);
+  const before = points.at(-2);
+  const against = before ? bucket(before, interval) : null;
+  const { has, owned } = words(state);
+  const share = (part, whole, name) => (whole > 0 ? `${percent(part, whole)} of ${name}` : null);
+  const than = (read) => (before ? changed(read(last), read(before), against) : null);
+  const rows = (filters) => address({ ...forView(state, 'assignments'), status: 'active', ...filters });
+  const users = address(forView(state, 'license-usage'));
+  const free = ({ purchased, assigned }) => purchased - assigned;
+  const idle = ({ assigned, activated }) => assigned - activated;
+  const over = -free(last);
+  return figureCards(
+    figureCard({ id: 'purchased', name: has, value: count(last.purchased), remark: than(({ purchased }) => purchased), href: users }),
+    figureCard({ id: 'assigned', name: 'Assigned', value: count(last.assigned), remark: [share(last.assigned, last.purchased, owned), than(({ assigned }) => assigned)], href: rows({}) }),
+    figureCard({ id: 'activated', name: 'Activated', value: count(last.activated), remark: [share(last.activated, last.assigned, 'assigned'), than(({ activated }) => activated)], href: rows({ activated: 'true' }) }),
+    over <= 0
+      ? figureCard({ id: 'free', name: 'Free seats', value: count(-over), remark: [share(-over, last.purchased, owned), than(free)], href: users })
+      : figureCard({ id: 'free', name: 'Over', value: count(over), remark: [`${plural(over, 'seat more is', 'seats more are')} assigned than ${owned}`, than((point) => -free(point))], tone: 'bad', href: rows({ sort: '-last_assignment' }) }),
+    figureCard({ id: 'idle', name: 'Never used', value: count(idle(last)), remark: [share(idle(last), last.assigned, 'assigned'), than(idle)], tone: idle(last) > 0 && idle(last) * 4 > last.assigned ? 'warn' : undefined, href: rows({ activated: 'false' }) }));
+}
+
+// Bills go by the highest moment, which no end of a day need show.
+function overage(plan, points) {
+  const worst = points.reduce((most, point) => (point.peak_overage > most.peak_overage ? point : most));
+  const { whole, owned } = words(plan.state);
+  if (worst.peak_overage === 0) {
+    return h('p', { class: 'notice tone-good', 'data-key': 'overage', id: 'overage' }, `At no moment of the period were more seats assigned than ${owned}.`);
+  }
+  const times = points.filter(({ peak_overage: over }) => over > 0).length;
+  return h('p', { class: 'notice tone-bad', 'data-key': 'overage', id: 'overage' },
+    `At most ${plural(worst.peak_overage, 'seat', 'seats')} over ${whole}: `,
+    h('a', { href: leadOf(plan, worst), 'data-action': 'link' }, bucket(worst, plan.interval)),
+    `, when up to ${count(worst.peak_assigned)} were assigned. It happened in ${times} of ${count(points.length)} ${{ day: 'days' }[plan.interval] ?? 'periods'}.`);
+}
+
+// From a period to its days, from a day to the seats.
+function leadOf({ state, interval }, { start, end }) {
+  if (interval !== 'day') return address(change(state, { from: start, to: end, interval: 'day' }));
+  return address({ ...forView(state, 'assignments'), status: 'all', sort: '-last_assignment' });
+}
+
+function seats(plan, points) {
+  const { state, interval } = plan;
   const column = (name) => points.map((point) => point[name]);
   const higher = points.map(({ purchased, assigned }) => Math.max(purchased, assigned));
-  const over = points.some(({ purchased, assigned }) => assigned > purchased);
+  const isOver = points.some(({ peak_overage: over }) => over > 0);
   const bands = [
-    { name: 'Assigned, never used', lower: column('activated'), upper: column('assigned'), color: 'idle', pattern: '/' },
+    { name: 'Assigned, never used', lower: column('activated'), upper: column('assigned'), color: 'idle', pattern: 'lines' },
     { name: 'Free', lower: column('assigned'), upper: higher, color: 'free' },
   ];
-  if (over) bands.push({ name: state.organization_id ? 'Over the allocation' : 'Over the purchase', lower: column('purchased'), upper: higher, color: 'over', pattern: 'x' });
+  if (isOver) {
+    // From the highest moment down by as many seats as were missing.
+    const overs = points.map(({ peak_overage: over, peak_assigned: peak }) => ({ lower: peak - over, upper: peak }));
+    bands.push({ name: `Over ${words(state).whole}`, lower: overs.map(({ lower }) => lower), upper: overs.map(({ upper }) => upper), color: 'over', pattern: 'cross' });
+  }
   return {
     id: 'seats', title: 'Seats over time', partial: points.at(-1).partial,
-    note: 'Each as it stood at the end of the day or period.',
+    note: `Lines show how it stood at the end of ${interval === 'day' ? 'the day' : 'the period'}${isOver ? '; marks show the highest moment where seats were missing.' : '.'}`,
     labels: points.map((point) => bucket(point, interval)), ticks: points.map((point) => tick(point, interval)),
+    links: points.map((point) => leadOf(plan, point)), leads: interval === 'day' ? 'See the seats' : 'See its days',
     series: [
-      { name: state.organization_id ? 'Allocated' : 'Purchased', values: column('purchased'), kind: 'step', color: 'purchased', dash: 'dash', symbol: 'square' },
+      { name: words(state).has, values: column('purchased'), kind: 'step', color: 'purchased', dash: 'dash', symbol: 'square' },
       { name: 'Assigned', values: column('assigned'), kind: 'step', color: 'assigned', symbol: 'circle' },
       { name: 'Activated', values: column('activated'), kind: 'step', color: 'activated', dash: 'dot', symbol: 'diamond' },
+      ...isOver ? [{ name: 'Highest while over', values: points.map(({ peak_overage: over, peak_assigned: peak }) => (over > 0 ? peak : null)), kind: 'mark', color: 'over', aside: true }] : [],
     ],
     bands,
     extra: [
       { name: 'Free', show: (index) => count(points[index].purchased - points[index].assigned) },
       { name: 'Never used', show: (index) => count(points[index].assigned - points[index].activated) },
+      { name: 'Highest assigned', show: (index) => count(points[index].peak_assigned) },
+      { name: 'Highest over', show: (index) => count(points[index].peak_overage) },
     ],
   };
 }

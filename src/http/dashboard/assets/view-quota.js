@@ -7,19 +7,23 @@ import { bucket, count, duration, isCut, span, tick } from './format.js';
 import { extent } from './loader.js';
 import { describe } from './messages.js';
 import { CSV, exportButton, figureCard, figureCards, heading, loading, stateCard } from './parts.js';
-import { quotaHistory, quotaNow } from './quota.js';
+import { firstDay, quotaHistory, quotaNow } from './quota.js';
+import { address } from './state.js';
 
 const organizationPath = ({ base, organization }) => `${base}/organizations/${encodeURIComponent(organization)}`;
 
 const activityQuery = ({ query, state }) => ({ ...query, organization_id: undefined, project_id: state.project_id });
 
+// The days of the quota month so far.
+function monthAddress(path, quota, as_of) {
+  return url(`${path}/test-activity`, { from: firstDay(quota, quota.timezone), interval: 'day', as_of });
+}
+
 export const view = {
   name: 'usage',
   main: 'test-activity',
-  drawn: true,
   thing: 'usage',
   finest: 'week',
-  needsOrganization: true,
 
   extent: (plan) => plan.organization && extent(`${organizationPath(plan)}/test-activity`,
     { as_of: plan.state.as_of, project_id: plan.state.project_id }, (point) => point.executions > 0),
@@ -27,10 +31,14 @@ export const view = {
   requests(plan) {
     const path = organizationPath(plan);
     const { as_of } = plan.state;
+    const quota = { name: 'quota', address: url(`${path}/quota`, { as_of }) };
+    const { key, body } = plan.slot('quota');
+    const month = key === quota.address && body ? [{ name: 'month', address: monthAddress(path, body, as_of), later: true }] : [];
     return [
+      quota,
       { name: 'test-activity', address: url(`${path}/test-activity`, activityQuery(plan)) },
-      { name: 'quota', address: url(`${path}/quota`, { as_of }) },
-      { name: 'quota-history', address: url(`${path}/quota/history`, { as_of }) },
+      { name: 'quota-history', address: url(`${path}/quota/history`, { as_of }), later: true },
+      ...month,
     ];
   },
 
@@ -51,25 +59,29 @@ export const view = {
 
   top: (plan) => [
     heading('Usage'),
-    filters({ ...plan, state: { ...plan.state, organization_id: plan.organization } },
-      { whole: null, extra: [text('Project', 'project_id', plan.state.project_id, { placeholder: 'Exact id' })] }),
+    filters(plan, { whole: 'All organizations', extra: [text('Project', 'project_id', plan.state.project_id, { placeholder: 'Exact id' })] }),
   ],
 
   body(plan, report) {
     const { points, preceding_week: week, timezone } = report;
     const said = summary({ ...plan, timezone }, plan.organization);
-    const quota = section(plan, 'quota', (body) => quotaNow(body, timezone));
+    const quota = section(plan, 'quota', (body) => quotaNow(body, timezone, daysOf(plan, body)));
     const past = section(plan, 'quota-history', (body) => quotaHistory(body, timezone, exportButton('quota', 'the quota history')));
     const chart = activity(plan, points);
     const quiet = points.every((point) => point.executions === 0);
     const empty = stateCard({ title: 'No tests in this period', text: 'None ran, and no results were uploaded. Choose a longer period.', key: 'no-tests' },
       exportButton('activity', 'the test activity'));
     return {
-      nodes: [said, quota.nodes, cards(points, week), quiet ? empty : figure(chart, exportButton('activity', 'the test activity')), past.nodes],
+      nodes: [said, quota.nodes, cards(plan.state, points, week), quiet ? empty : figure(chart, exportButton('activity', 'the test activity')), past.nodes],
       charts: [...quota.charts, ...quiet ? [] : [chart], ...past.charts],
     };
   },
 };
+
+function daysOf(plan, quota) {
+  const { key, body } = plan.slot('month');
+  return body && key === monthAddress(organizationPath(plan), quota, plan.state.as_of) ? body.points : null;
+}
 
 // Quota and its history are reports of their own: one may be there while the other is not.
 function section(plan, name, draw) {
@@ -84,13 +96,15 @@ function section(plan, name, draw) {
   return { nodes: [stateCard({ ...words, key: name })], charts: [] };
 }
 
-function cards(points, week) {
+function cards(state, points, week) {
+  const days = address({ ...state, interval: 'day' });
+  const daysOfWeek = address({ ...state, range: undefined, from: week.start, to: week.end, interval: 'day' });
   const sum = (name) => points.reduce((total, point) => total + point[name], 0);
   return figureCards(
-    figureCard({ id: 'executions', name: 'Executions in the period', value: count(sum('executions')), remark: `${count(sum('run'))} run, ${count(sum('uploaded'))} uploaded` }),
-    figureCard({ id: 'duration', name: 'Duration in the period', value: duration(sum('duration_ms')), remark: `${count(sum('duration_ms'))} ms` }),
-    figureCard({ id: 'week-executions', name: 'Executions, preceding week', value: count(week.executions), remark: span(week.start, week.end) }),
-    figureCard({ id: 'week-duration', name: 'Duration, preceding week', value: duration(week.duration_ms), remark: `${count(week.duration_ms)} ms` }));
+    figureCard({ id: 'executions', name: 'Executions in the period', value: count(sum('executions')), remark: `${count(sum('run'))} run, ${count(sum('uploaded'))} uploaded`, href: days }),
+    figureCard({ id: 'duration', name: 'Duration in the period', value: duration(sum('duration_ms')), remark: `${count(sum('duration_ms'))} ms`, href: days }),
+    figureCard({ id: 'week-executions', name: 'Executions, preceding week', value: count(week.executions), remark: span(week.start, week.end), href: daysOfWeek }),
+    figureCard({ id: 'week-duration', name: 'Duration, preceding week', value: duration(week.duration_ms), remark: `${count(week.duration_ms)} ms`, href: daysOfWeek }));
 }
 
 const ADVERBS = { day: 'Daily', week: 'Weekly', month: 'Monthly', quarter: 'Quarterly', year: 'Yearly' };
