@@ -200,7 +200,7 @@ impl Browser {
         self.wait(
             "the charts are drawn",
             "return [...document.querySelectorAll('.plot')].every((plot) => \
-            plot.querySelector('.main-svg'))",
+            plot.querySelector('.drawing'))",
         );
     }
 

@@ -69,28 +69,6 @@ fn filters_narrow_the_table_and_reset_filters_widens_it() {
 }
 
 #[test]
-fn chips_show_who_has_been_inactive() {
-    let Some(browser) = Browser::open(LIGHT) else { return };
-    browser.goto(
-        &Site::tiny().page(&format!("view=assignments&account=1000&sort=last_active_use&{AS_OF}")),
-    );
-    browser.click(".chip[data-value='30']");
-    shows(&browser, &assignments(&[("inactive_days", "30"), ("sort", "last_active_use")]));
-    assert_eq!(
-        browser.eval("return document.querySelector('.chip[data-value=\"30\"]').ariaPressed"),
-        "true"
-    );
-    browser.click(".chip[data-value='30']");
-    browser.wait(
-        "the chip is off",
-        "return document.querySelector('.chip[data-value=\"30\"]').ariaPressed === 'false'",
-    );
-    browser.settled();
-    assert_eq!(assigned(&browser).len(), assignments(&[("sort", "email")]).list("rows").len());
-    browser.console_is_clean();
-}
-
-#[test]
 fn the_organization_is_chosen_in_the_tree_by_keyboard() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     browser.goto(&Site::tiny().page(&format!("view=assignments&account=1000&{AS_OF}")));
@@ -269,7 +247,7 @@ fn charts_tell_exact_figures_to_pointer_and_keyboard() {
     browser.goto(&Site::tiny().page(&format!("account=1000&{}", case.query())));
     browser.wait(
         "the chart is drawn",
-        "return Boolean(document.querySelector('#plot-seats .main-svg'))",
+        "return Boolean(document.querySelector('#plot-seats .drawing'))",
     );
     let rows = browser.table("#table-seats");
     let told = || -> Vec<String> {
@@ -449,6 +427,8 @@ fn nobody_is_kept_out() {
         "license-history",
         "license-usage&interval=week",
         "assignments&limit=3",
+        "assignments&activated=false&held_days=30",
+        "usage",
         "usage&organization_id=org-0-0",
     ];
     for view in views {

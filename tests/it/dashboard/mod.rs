@@ -15,6 +15,7 @@ mod browser;
 mod docs;
 mod expected;
 mod figures;
+mod findings;
 mod interaction;
 mod links;
 mod live;

@@ -1,5 +1,5 @@
-//! Loading of the page: figures before charts, from this server only, with a message for every wait
-//! and failure.
+//! Loading of the page: few requests, from this server only, with a message for every wait and
+//! failure.
 
 use std::time::Duration;
 
@@ -11,12 +11,16 @@ use super::site::Site;
 
 const AS_OF: &str = "as_of=2026-06-20T12:00:00Z";
 
-/// Records the state when the figures appeared: whether plotly.js was loaded or loading.
-const WATCH: &str = "new MutationObserver((_, observer) => { \
-    if (!document.querySelector('.stat-value, #assignments tbody tr')) return; \
+/// Records how many reports had been asked for when the figures appeared, and whether a chart was
+/// drawn with them.
+const WATCH: &str = "const real = window.fetch; const asked = []; \
+    window.fetch = (...request) => { if (String(request[0]).startsWith('/v1')) \
+    asked.push(String(request[0])); return real(...request); }; \
+    new MutationObserver((_, observer) => { \
+    if (!document.querySelector('.stat-value, #assignments tbody tr, #overview tbody tr')) return; \
     observer.disconnect(); \
-    window.atFigures = { read: Boolean(window.Plotly), inserted: \
-    Boolean(document.querySelector('script[src*=plotly]')) }; \
+    queueMicrotask(() => { window.atFigures = { asked: [...asked], drawn: \
+    document.querySelectorAll('.drawing').length }; }); \
     }).observe(document, { childList: true, subtree: true, attributes: true })";
 
 /// Answers requests for the license history with the value of `window.answer`; without one, the API
@@ -28,51 +32,24 @@ const HISTORY_BY_HAND: &str = "const real = window.fetch; \
       return await window.answer() ?? real(address, options); }";
 
 #[test]
-fn figures_are_shown_before_the_drawing_library_is_read() {
+fn a_view_needs_three_reports_at_first_and_draws_at_once() {
     let Some(browser) = Browser::open(LIGHT) else { return };
     let site = Site::tiny();
     browser.before_each_page(WATCH);
-    for view in ["license-history", "license-usage", "usage&organization_id=org-0-0"] {
-        browser.goto(&site.page(&format!("view={view}&account=1000&range=quarter&{AS_OF}")));
+    for (view, charts) in [
+        ("license-history", 1),
+        ("license-usage", 1),
+        ("assignments", 0),
+        ("usage", 0),
+        ("usage&organization_id=org-0-0", 1),
+    ] {
+        browser.goto(&site.page(&format!("view={view}&account=1000&{AS_OF}")));
         browser.wait("the figures are noticed", "return Boolean(window.atFigures)");
-        assert_eq!(
-            browser.eval("return window.atFigures"),
-            json!({ "read": false, "inserted": false }),
-            "{view}"
-        );
-        browser.drawn();
-        assert_eq!(
-            browser.eval("return document.querySelectorAll('.main-svg').length > 0"),
-            true,
-            "{view}"
-        );
+        let at_figures = browser.eval("return window.atFigures");
+        let asked = at_figures["asked"].as_array().unwrap().len();
+        assert!(asked <= 3, "{view}: {at_figures:#}");
+        assert!(at_figures["drawn"].as_u64().unwrap() >= charts, "{view}: {at_figures:#}");
     }
-    // A view without charts does not load the library.
-    browser.goto(&site.page(&format!("view=assignments&account=1000&{AS_OF}")));
-    browser.wait("the figures are noticed", "return Boolean(window.atFigures)");
-    let fetched = "return performance.getEntriesByType('resource').some(({ name }) => \
-        name.includes('plotly.min.js'))";
-    assert_eq!(browser.eval(fetched), false);
-    browser.console_is_clean();
-}
-
-#[test]
-fn without_the_drawing_library_the_tables_stand_in() {
-    let Some(mut browser) = Browser::open(LIGHT) else { return };
-    browser.expect("net::ERR_BLOCKED_BY_CLIENT");
-    browser.block(&["*plotly.min.js"]);
-    browser.goto(&Site::tiny().page(&format!("account=1000&range=quarter&refresh=1&{AS_OF}")));
-    browser
-        .wait_for_words("The drawing could not be loaded. The table below has the same figures.");
-    assert_eq!(browser.eval("return document.getElementById('table-seats').open"), true);
-    assert!(!browser.table("#table-seats").is_empty());
-    browser.is_accessible("a page without drawings");
-    // It is retried automatically.
-    browser.block(&[]);
-    browser.wait(
-        "the chart is drawn",
-        "return Boolean(document.querySelector('#plot-seats .main-svg'))",
-    );
     browser.console_is_clean();
 }
 
@@ -80,10 +57,10 @@ fn without_the_drawing_library_the_tables_stand_in() {
 fn a_chart_may_be_left_while_it_is_being_drawn() {
     let Some(mut browser) = Browser::open(LIGHT) else { return };
     browser.expect("404 (Not Found)");
-    // Navigates away at the moment when plotly.js has inserted the first lines of a chart.
+    // Navigates away at the moment when the first chart is inserted.
     browser.before_each_page(
         "let left = false; new MutationObserver(() => {
-            if (left || !document.querySelector('.main-svg')) return;
+            if (left || !document.querySelector('.drawing')) return;
             left = true;
             history.pushState(null, '', '/?account=nobody');
             dispatchEvent(new PopStateEvent('popstate'));
@@ -101,7 +78,7 @@ fn everything_comes_from_this_server() {
     browser.goto(&Site::tiny().page(&format!("account=1000&{AS_OF}")));
     browser.wait(
         "the chart is drawn",
-        "return Boolean(document.querySelector('#plot-seats .main-svg'))",
+        "return Boolean(document.querySelector('#plot-seats .drawing'))",
     );
     let loaded = browser.eval(
         "return performance.getEntriesByType('resource').map(({ name }) => new URL(name)) \

@@ -73,6 +73,7 @@ fn nothing_is_wider_than_the_paper() {
         "license-history",
         "license-usage&interval=week",
         "assignments&status=all",
+        "usage",
         "usage&organization_id=org-0-0",
     ];
     for view in views {

@@ -56,11 +56,13 @@ fn page(site: &Site, query: &str) -> String {
     site.page(&format!("account={ACCOUNT}&as_of={AS_OF}&{query}"))
 }
 
-fn queries() -> [(&'static str, String); 4] {
+fn queries() -> [(&'static str, String); 6] {
     [
         ("license-history", "range=all".to_owned()),
         ("license-usage", "view=license-usage&range=90d&interval=week".to_owned()),
         ("assignments", "view=assignments".to_owned()),
+        ("reclaim", "view=assignments&inactive_days=30&held_days=30".to_owned()),
+        ("overview", "view=usage".to_owned()),
         ("usage", format!("view=usage&range=90d&organization_id={ORGANIZATION}")),
     ]
 }
