@@ -145,12 +145,6 @@ impl Browser {
         self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
     }
 
-    /// Blocks addresses that match these patterns.
-    pub(super) fn block(&self, addresses: &[&str]) {
-        self.devtools("Network.enable", json!({}));
-        self.devtools("Network.setBlockedURLs", json!({ "urls": addresses }));
-    }
-
     /// Emulates print layout at that width.
     pub(super) fn look_as_on_paper(&self, width: u32) {
         self.look(Look { width, ..LIGHT });
