@@ -2,8 +2,8 @@
 //!
 //! # Code map
 //!
-//! Data flows one way, and dependencies point one way: `core <- report <- store <- {ingest, http}
-//! <- app <- main`.
+//! Data flows one way, and dependencies point one way: `core <- report <- store <- {verify, ingest,
+//! http} <- app <- main`.
 //!
 //! ```text
 //! bytes -> decode -> event -> lane (state machine of one partition) -> rollup rows
@@ -19,6 +19,7 @@
 //! | [`kafka`] | turns what librdkafka reports into causes that an operator can act on; secrets, certificates, ACLs |
 //! | [`store`] | the only module that knows ClickHouse: schema, migrations, writes, loads, progress, report queries |
 //! | [`ingest`] | consumes the topic: consumer, rebalances, workers that own lanes, flushes, supervision |
+//! | [`verify`] | folds the log anew, and compares what ClickHouse holds with it |
 //! | [`http`] | serves the report API and the dashboard: routes, access, parameters, cached answers |
 //! | [`embedded`] | ClickHouse as a library behind HTTP, librdkafka's mock broker, and fetching what they run on |
 //! | [`generate`] | generates realistic usage events from a seed |
@@ -42,3 +43,4 @@ pub mod kafka;
 pub mod report;
 pub mod store;
 pub mod telemetry;
+pub mod verify;

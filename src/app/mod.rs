@@ -26,6 +26,9 @@ mod shutdown;
 mod token;
 mod topic_sample;
 mod topic_settings;
+mod verify;
+mod verify_log;
+mod verify_pass;
 mod version;
 mod window;
 
@@ -66,6 +69,7 @@ enum Command {
     Migrate(migrate::Args),
     Produce(produce::Args),
     Generate(generate::Args),
+    Verify(verify::Args),
     CheckConfig(check_config::Args),
     Clickhouse(clickhouse::Args),
     Token(token::Args),
@@ -99,6 +103,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             let stop = shutdown::on_signals()?;
             blocking(move || generate::run(&args, load, &stop)).await
         }),
+        Command::Verify(args) => {
+            with_runtime(load, async |config, stop| verify::run(&args, &config, &stop).await)
+        }
         Command::CheckConfig(args) => check_config::run(&args, load),
         Command::Clickhouse(args) => clickhouse::run(args),
         Command::Token(args) => token::run(&args, load),

@@ -474,3 +474,22 @@ pub struct RejectedRecord {
     pub payload_bytes: u64,
     pub reject: Reject,
 }
+
+/// Bytes that are kept of a rejected record's key, and of its payload.
+const REJECTED_BYTES_MAX: usize = 64 * 1024;
+
+impl RejectedRecord {
+    /// What is kept of the record.
+    pub fn of(record: &Record<'_>, reject: Reject) -> Self {
+        let kept = |bytes: &[u8]| bytes[..bytes.len().min(REJECTED_BYTES_MAX)].to_vec();
+        let payload = record.payload.unwrap_or_default();
+        Self {
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.map(kept),
+            payload: kept(payload),
+            payload_bytes: payload.len() as u64,
+            reject,
+        }
+    }
+}

@@ -25,6 +25,9 @@ pub enum IngestError {
     /// The Kafka client failed for good.
     #[error("the Kafka client failed for good: {reason}; restart to go on")]
     Client { reason: String },
+    /// A log cannot be read outside the group.
+    #[error("the topic cannot be read: {reason}")]
+    Unreadable { reason: String },
     /// A thread shows no sign of life.
     #[error("thread {thread} has shown no sign of life for {seconds} s; restart to go on")]
     ThreadStuck { thread: String, seconds: u64 },

@@ -28,4 +28,5 @@ mod simulation;
 mod store;
 mod support;
 mod tidy;
+mod verify;
 mod zone_data;

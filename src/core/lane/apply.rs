@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use xxhash_rust::xxh3::xxh3_128;
-
 use super::{Judgement, Lane};
 use crate::core::account::{Account, HeldBlock, Seen, Upkeep, fact_order};
 use crate::core::calendar::Zone;
 use crate::core::counters::{ProjectDayRef, QuotaDay};
+use crate::core::dedup::event_id;
 use crate::core::event::{Event, EventKind, Origin, PlanKind, Record, TestExecuted};
 use crate::core::id::IdRef;
 use crate::core::rollup::{
@@ -29,7 +28,7 @@ impl Lane {
     pub(super) fn apply_event(&mut self, record: &Record<'_>, event: &Event<'_>) -> Judgement {
         let mut id = 0;
         if let EventKind::TestExecuted(test) = &event.kind {
-            id = self.event_id(&event.account, test);
+            id = event_id(&event.account, test, &mut self.id_bytes);
             // Checked before anything is loaded, because a duplicate needs nothing.
             if self.duplicates.is_duplicate(id, record.offset, record.timestamp_ms) {
                 self.duplicates.remember(id, record.offset, record.timestamp_ms);
@@ -72,28 +71,6 @@ impl Lane {
             self.duplicates.remember(id, record.offset, record.timestamp_ms);
         }
         Judgement::Accepted
-    }
-
-    /// The identity of a `test.executed` event: a 128-bit hash of (account, source, id), each with
-    /// its length, so that no two triples yield the same bytes.
-    pub(super) fn event_id(&mut self, account: &IdRef<'_>, test: &TestExecuted<'_>) -> u128 {
-        let bytes = &mut self.id_bytes;
-        bytes.clear();
-        match account {
-            IdRef::Number(number) => {
-                bytes.push(0);
-                bytes.extend_from_slice(&number.to_le_bytes());
-            }
-            IdRef::Text(text) => {
-                bytes.push(1);
-                bytes.extend_from_slice(&text.len().to_le_bytes());
-                bytes.extend_from_slice(text.as_bytes());
-            }
-        }
-        bytes.extend_from_slice(&test.event_source.len().to_le_bytes());
-        bytes.extend_from_slice(test.event_source.as_bytes());
-        bytes.extend_from_slice(test.event_id.as_bytes());
-        xxh3_128(bytes)
     }
 }
 

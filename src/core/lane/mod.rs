@@ -21,16 +21,13 @@ mod tests;
 use hashbrown::HashMap;
 
 use super::account::{Account, HeldBlock};
-use super::dedup::{DuplicateFilter, WINDOW_OFFSETS};
+use super::dedup::{DuplicateFilter, WINDOW_OFFSETS, event_id};
 use super::event::{Decoded, EventKind, Record};
 use super::id::{Id, UserKeySeed};
 use super::rollup::{
     LaneRows, LastRecord, Progress, QuotaUsage, RejectedRecord, Source, TestExecutions,
 };
 use super::row_bytes::RowBytes as _;
-
-/// Bytes that are kept of a rejected record's key, and of its payload.
-const REJECTED_BYTES_MAX: usize = 64 * 1024;
 
 /// Memory of a drained row of an entry of `accounts`, at most, bytes; it shares its texts with the
 /// account.
@@ -163,7 +160,7 @@ impl Lane {
         if let Decoded::Event(event) = decoded
             && let EventKind::TestExecuted(test) = &event.kind
         {
-            let id = self.event_id(&event.account, test);
+            let id = event_id(&event.account, test, &mut self.id_bytes);
             self.duplicates.remember(id, record.offset, record.timestamp_ms);
         }
     }
@@ -224,16 +221,7 @@ impl Lane {
             Decoded::Tombstone => self.progress.skipped += 1,
             Decoded::Rejected(reject) => {
                 self.progress.rejected += 1;
-                let kept = |bytes: &[u8]| bytes[..bytes.len().min(REJECTED_BYTES_MAX)].to_vec();
-                let payload = record.payload.unwrap_or_default();
-                let rejected = RejectedRecord {
-                    offset: record.offset,
-                    timestamp_ms: record.timestamp_ms,
-                    key: record.key.map(kept),
-                    payload: kept(payload),
-                    payload_bytes: payload.len() as u64,
-                    reject: reject.clone(),
-                };
+                let rejected = RejectedRecord::of(record, reject.clone());
                 self.row_bytes += rejected.bytes();
                 self.rows.rejected.push(rejected);
             }

@@ -25,7 +25,7 @@ const COLUMNS_MAX: usize = 100;
 const UNSAFE_MODULES: [&str; 2] = ["src/embedded/libchdb", "src/ingest/librdkafka"];
 
 /// What each module of the crate may use of the others: dependencies point one way.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("core", &[]),
     ("report", &["core"]),
     ("config", &[]),
@@ -34,6 +34,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("embedded", &[]),
     ("kafka", &["config"]),
     ("store", &["config", "core", "report"]),
+    ("verify", &["core", "store"]),
     ("ingest", &["config", "core", "kafka", "store", "telemetry"]),
     ("http", &["config", "core", "report", "store", "telemetry"]),
     (
@@ -49,6 +50,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
             "report",
             "store",
             "telemetry",
+            "verify",
         ],
     ),
     ("main", &["app"]),

@@ -1,0 +1,326 @@
+//! Reads a topic's partitions from given offsets to given ends, in batches as workers do, outside
+//! the group: nothing is subscribed, committed or written.
+//!
+//! It decides nothing about a record: whoever reads gets every one, and says where reading ends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset;
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{Client, Context, consumer_properties};
+use super::error::IngestError;
+use super::librdkafka::{Message, PartitionEvent, Queue, forward_partition};
+use super::seek::{partition_list, seek};
+use super::topic::{AskError, Topic};
+use crate::config::Config;
+use crate::core::event::Record;
+use crate::core::rollup::Source;
+
+/// How long the brokers may stay silent.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// The pause before a question is asked again.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// How long one poll of the client waits.
+const POLL_WAIT: Duration = Duration::from_millis(50);
+
+/// How long a batch may take to fill.
+const BATCH_WAIT: Duration = Duration::from_millis(20);
+
+/// What reads a partition.
+pub trait ReadsPartition: Send {
+    /// The partition.
+    fn partition(&self) -> u32;
+
+    /// The next offset to read.
+    fn next_offset(&self) -> u64;
+
+    /// Reading ends before this offset.
+    fn end(&self) -> u64;
+
+    /// Takes in the record at or behind [`next_offset`](Self::next_offset). False: offsets before
+    /// it are missing, and a seek has to show that they are really absent.
+    ///
+    /// # Errors
+    /// Whatever ends the reading.
+    fn read(&mut self, record: &Record<'_>) -> anyhow::Result<bool>;
+
+    /// The seek to the next offset succeeded.
+    fn sought(&mut self);
+
+    /// The log holds no more records before the end.
+    fn pass_rest(&mut self);
+}
+
+/// The beginning and the end of a partition's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogBounds {
+    /// The first offset that the log holds.
+    pub first: u64,
+    /// The offset of the next record.
+    pub end: u64,
+}
+
+/// A connection to the brokers of the configured topic.
+pub struct LogReader<'c> {
+    config: &'c Config,
+    topic: Topic,
+    client: PolledClient,
+}
+
+impl<'c> LogReader<'c> {
+    /// Connects.
+    ///
+    /// # Errors
+    /// Where librdkafka refuses the configuration.
+    pub fn connect(config: &'c Config) -> Result<Self, IngestError> {
+        let client = PolledClient::new(config)?;
+        let kafka = &config.kafka;
+        let topic = Topic::new(&kafka.topic, &kafka.brokers, Arc::clone(&client.client));
+        Ok(Self { config, topic, client })
+    }
+
+    /// The sources of all partitions. Blocks.
+    ///
+    /// # Errors
+    /// Where the topic does not exist, or the brokers do not answer for a minute.
+    pub fn sources(&self) -> Result<Vec<Source>, IngestError> {
+        let description = self.ask(|| self.topic.describe_blocking())?;
+        let name = &self.config.kafka.topic;
+        let source = |partition| Source::new(name, &description.id, partition);
+        Ok((0..description.partitions).map(source).collect())
+    }
+
+    /// Where a partition's log begins and ends. Blocks.
+    ///
+    /// # Errors
+    /// Where the brokers do not answer for a minute.
+    pub fn bounds(&self, partition: u32) -> Result<LogBounds, IngestError> {
+        let marks = self.ask(|| self.topic.watermarks_blocking(partition))?;
+        Ok(LogBounds { first: marks.low, end: marks.high })
+    }
+
+    /// The offset of the first record stamped at this time or later, milliseconds since 1970 UTC;
+    /// `None` where there is none. Blocks.
+    ///
+    /// # Errors
+    /// Where the brokers do not answer.
+    pub fn offset_at(&self, partition: u32, time_ms: i64) -> Result<Option<u64>, IngestError> {
+        let failed = |error: rdkafka::error::KafkaError| client_error(error.to_string());
+        let number = i32::try_from(partition).map_err(|error| client_error(error.to_string()))?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.config.kafka.topic, number, Offset::Offset(time_ms))
+            .map_err(failed)?;
+        let found = self.client.client.offsets_for_times(list, SILENCE_MAX).map_err(failed)?;
+        Ok(found.elements().first().and_then(|element| match element.offset() {
+            Offset::Offset(offset) => u64::try_from(offset).ok(),
+            _ => None,
+        }))
+    }
+
+    /// Reads every partition to its end, on so many threads. `after` is called after each batch of
+    /// a partition's thread with the number of records in it. Blocks; ends early when `stop` is
+    /// cancelled.
+    ///
+    /// # Errors
+    /// Where a partition cannot be read, the brokers are silent for a minute, or a reader fails.
+    pub fn read<R: ReadsPartition>(
+        &self,
+        threads: usize,
+        readers: &mut [R],
+        stop: &CancellationToken,
+        after: impl Fn(u64) + Sync,
+    ) -> anyhow::Result<()> {
+        let mut readers: Vec<&mut R> =
+            readers.iter_mut().filter(|reader| reader.next_offset() < reader.end()).collect();
+        if readers.is_empty() {
+            return Ok(());
+        }
+        let polled = PolledClient::new(self.config)?;
+        let topic = &self.config.kafka.topic;
+        let count = threads.clamp(1, readers.len());
+        let queues: Vec<Queue> =
+            (0..count).map(|_| Queue::new(Arc::clone(&polled.client))).collect();
+        for (index, reader) in readers.iter().enumerate() {
+            let target = queues[index % count].target();
+            forward_partition(&polled.client, topic, reader.partition(), &target)?;
+        }
+        let starts = readers.iter().map(|reader| (reader.partition(), reader.next_offset()));
+        polled.client.assign(&partition_list(topic, starts)?)?;
+        let mut shares: Vec<BTreeMap<u32, &mut R>> = (0..count).map(|_| BTreeMap::new()).collect();
+        for (index, reader) in readers.drain(..).enumerate() {
+            shares[index % count].insert(reader.partition(), reader);
+        }
+        let failed = AtomicBool::new(false);
+        let (config, failed, after, client) = (self.config, &failed, &after, &polled.client);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = queues
+                .into_iter()
+                .zip(shares)
+                .map(|(queue, readers)| {
+                    let thread = Thread { config, client, readers, failed, stop };
+                    scope.spawn(move || thread.run(queue, after))
+                })
+                .collect();
+            threads.into_iter().try_for_each(|thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+        })
+    }
+
+    /// Asks until there is an answer, for a minute at most.
+    fn ask<T>(&self, question: impl Fn() -> Result<T, AskError>) -> Result<T, IngestError> {
+        let deadline = Instant::now() + SILENCE_MAX;
+        let mut missing = 0;
+        loop {
+            let error = match question() {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            // A topic that was just created is unknown to some brokers for a moment.
+            missing += u32::from(matches!(error, AskError::Missing(_)));
+            let is_final = matches!(error, AskError::Denied { .. }) || missing > 3;
+            if is_final || Instant::now() >= deadline {
+                return Err(client_error(error.to_string()));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// One thread's share of the partitions.
+struct Thread<'r, R> {
+    config: &'r Config,
+    client: &'r Arc<Client>,
+    readers: BTreeMap<u32, &'r mut R>,
+    /// Another thread has failed.
+    failed: &'r AtomicBool,
+    stop: &'r CancellationToken,
+}
+
+impl<R: ReadsPartition> Thread<'_, R> {
+    fn run(mut self, mut queue: Queue, after: impl Fn(u64)) -> anyhow::Result<()> {
+        let result = self.read(&mut queue, after);
+        if result.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn read(&mut self, queue: &mut Queue, after: impl Fn(u64)) -> anyhow::Result<()> {
+        let is_reading = |reader: &&mut R| reader.next_offset() < reader.end();
+        let mut heard = Instant::now();
+        while self.readers.values().any(|reader| is_reading(&reader)) {
+            if self.stop.is_cancelled() || self.failed.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let mut gaps = Vec::new();
+            let mut records = 0;
+            let batch = queue.take(self.config.ingest.batch_records_max, BATCH_WAIT);
+            for message in batch.messages() {
+                match message {
+                    Message::Record { partition, record, .. } => {
+                        let Some(reader) = self.readers.get_mut(&partition) else { continue };
+                        if gaps.contains(&partition) || reader.next_offset() >= reader.end() {
+                            continue;
+                        }
+                        if record.offset >= reader.end() {
+                            // The last offsets before the end hold no record.
+                            reader.pass_rest();
+                            continue;
+                        }
+                        records += 1;
+                        if !reader.read(&record)? {
+                            gaps.push(partition);
+                        }
+                    }
+                    Message::Event(event) => self.event(&event)?,
+                }
+            }
+            drop(batch);
+            for partition in gaps {
+                self.seek(partition)?;
+            }
+            if records > 0 {
+                heard = Instant::now();
+            } else if heard.elapsed() > SILENCE_MAX {
+                let cause = self.client.context().last_error();
+                let cause = cause.unwrap_or_else(|| "no record came for a minute".to_owned());
+                return Err(client_error(cause).into());
+            }
+            after(records);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: &PartitionEvent) -> anyhow::Result<()> {
+        let Some(reader) = self.readers.get_mut(&event.partition) else { return Ok(()) };
+        if event.code != RDKafkaErrorCode::PartitionEOF {
+            let text = format!("partition {}: {}", event.partition, event.text);
+            return Err(client_error(text).into());
+        }
+        if event.offset.is_some_and(|offset| offset >= reader.end()) {
+            reader.pass_rest();
+        }
+        Ok(())
+    }
+
+    fn seek(&mut self, partition: u32) -> anyhow::Result<()> {
+        let Some(reader) = self.readers.get_mut(&partition) else { return Ok(()) };
+        seek(self.client, &self.config.kafka.topic, partition, reader.next_offset())?;
+        reader.sought();
+        Ok(())
+    }
+}
+
+fn client_error(reason: String) -> IngestError {
+    IngestError::Unreadable { reason }
+}
+
+/// A client outside the group, and a thread that serves its callbacks.
+struct PolledClient {
+    client: Arc<Client>,
+    is_over: Arc<AtomicBool>,
+    polling: Option<JoinHandle<()>>,
+}
+
+impl PolledClient {
+    fn new(config: &Config) -> Result<Self, IngestError> {
+        let mut properties = consumer_properties(&config.kafka, &config.ingest);
+        properties.set("enable.partition.eof", "true");
+        let client = Client::from_config_and_context(&properties, Context::of(&config.kafka))
+            .map_err(|error| IngestError::ClientConfig(error.to_string()))?;
+        // Closing must never wait for an answer to a rebalance.
+        client.context().close();
+        let client = Arc::new(client);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (polled, end) = (Arc::clone(&client), Arc::clone(&is_over));
+        let polling = std::thread::spawn(move || {
+            while !end.load(Ordering::Acquire) {
+                // Errors go to the context. Records go to queues of their own.
+                drop(polled.poll(POLL_WAIT));
+            }
+        });
+        Ok(Self { client, is_over, polling: Some(polling) })
+    }
+}
+
+impl Drop for PolledClient {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Release);
+        if let Some(polling) = self.polling.take() {
+            // The thread cannot panic: it only polls.
+            let _ = polling.join();
+        }
+    }
+}
