@@ -12,6 +12,7 @@
 //! | `start` | from the start of the process to the first flush, with 2,000 organizations in the store |
 //! | `partitions` | 1, 2, 4 and 16 partitions |
 //! | `users` | 1,000 to 1,000,000 active users |
+//! | `verify` | `seatmeter verify` against the batch reader alone |
 //!
 //! CPU seconds are those of the whole process, from its start until the last event is durable, by
 //! the kernel's accounting; memory is the highest resident set. Compare figures of one run only.
@@ -31,16 +32,18 @@ mod scaling;
 )]
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
+mod verify;
 mod worker;
 
 /// A part of the bench.
-const PARTS: [(&str, fn()); 6] = [
+const PARTS: [(&str, fn()); 7] = [
     ("drain", drain::run),
     ("growth", scaling::growth),
     ("latency", latency::run),
     ("start", latency::start),
     ("partitions", scaling::partitions),
     ("users", scaling::users),
+    ("verify", verify::run),
 ];
 
 fn main() {

@@ -15,6 +15,13 @@ use crate::verify::fold::{Folded, PartitionFold};
 use crate::verify::locate::Locator;
 use crate::verify::scope::FoldedSource;
 
+/// Rows of all folds that wait to be merged, at most: this share of the memory, as bytes a row.
+/// The more wait, the more of them are merged before they reach the common rows.
+const MEMORY_BYTES_PER_PENDING_ROW: usize = 2_000;
+
+/// Rows of one fold that wait, at least and at most.
+const PENDING_ROWS: (usize, usize) = (5_000, 200_000);
+
 /// The topic's log.
 pub(super) struct Log<'c> {
     reader: LogReader<'c>,
@@ -80,6 +87,8 @@ impl<'c> Log<'c> {
         let held: Vec<AtomicUsize> =
             folds.iter().map(|fold| AtomicUsize::new(fold.held_bytes())).collect();
         let (is_over, held_all) = (self.stop.child_token(), &held);
+        let share = memory_max / MEMORY_BYTES_PER_PENDING_ROW / folds.len().max(1);
+        let pending_rows_max = share.clamp(PENDING_ROWS.0, PENDING_ROWS.1);
         let readers = folds.iter_mut().enumerate();
         let mut readers: Vec<FoldingReader<'_>> = readers
             .map(|(index, fold)| FoldingReader {
@@ -88,6 +97,7 @@ impl<'c> Log<'c> {
                 held: &held_all[index],
                 held_all,
                 memory_max,
+                pending_rows_max,
                 full: &full,
                 is_over: &is_over,
             })
@@ -137,6 +147,7 @@ struct FoldingReader<'f> {
     held: &'f AtomicUsize,
     held_all: &'f [AtomicUsize],
     memory_max: usize,
+    pending_rows_max: usize,
     full: &'f AtomicBool,
     is_over: &'f CancellationToken,
 }
@@ -169,7 +180,7 @@ impl ReadsPartition for FoldingReader<'_> {
 
     fn read(&mut self, record: &Record<'_>) -> anyhow::Result<bool> {
         let folded = self.fold.fold(record)?;
-        if self.fold.is_due() {
+        if self.fold.is_due(self.pending_rows_max) {
             self.drain();
         }
         Ok(folded == Folded::Passed)

@@ -23,7 +23,7 @@ use crate::verify::selection::Selection;
 const READINGS_MAX: u32 = 100;
 
 /// How long the progress may take to cover what was stored when rows were read.
-const COVER_WAIT: Duration = Duration::from_secs(60);
+const COVER_WAIT: Duration = Duration::from_secs(30);
 
 /// The pause between two looks at the progress.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
@@ -217,7 +217,7 @@ impl Pass<'_> {
     }
 
     /// Waits until the progress covers what was stored when rows were read: it has come to the end
-    /// that the log had then, or a flush was completed since. False: neither within a minute.
+    /// that the log had then, or a flush was completed since. False: neither in time.
     async fn wait_for_cover(
         &self,
         recorded: &mut BTreeMap<String, Recorded>,

@@ -3,7 +3,7 @@
 //!
 //! It decides nothing about a record: whoever reads gets every one, and says where reading ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -168,7 +168,8 @@ impl<'c> LogReader<'c> {
                 .into_iter()
                 .zip(shares)
                 .map(|(queue, readers)| {
-                    let thread = Thread { config, client, readers, failed, stop };
+                    let sought = BTreeSet::new();
+                    let thread = Thread { config, client, readers, sought, failed, stop };
                     scope.spawn(move || thread.run(queue, after))
                 })
                 .collect();
@@ -203,6 +204,8 @@ struct Thread<'r, R> {
     config: &'r Config,
     client: &'r Arc<Client>,
     readers: BTreeMap<u32, &'r mut R>,
+    /// Partitions whose gaps a seek has shown to be real.
+    sought: BTreeSet<u32>,
     /// Another thread has failed.
     failed: &'r AtomicBool,
     stop: &'r CancellationToken,
@@ -220,7 +223,7 @@ impl<R: ReadsPartition> Thread<'_, R> {
     fn read(&mut self, queue: &mut Queue, after: impl Fn(u64)) -> anyhow::Result<()> {
         let is_reading = |reader: &&mut R| reader.next_offset() < reader.end();
         let mut heard = Instant::now();
-        while self.readers.values().any(|reader| is_reading(&reader)) {
+        while self.readers.values().any(|reader| is_reading(reader)) {
             if self.stop.is_cancelled() || self.failed.load(Ordering::Relaxed) {
                 return Ok(());
             }
@@ -235,8 +238,12 @@ impl<R: ReadsPartition> Thread<'_, R> {
                             continue;
                         }
                         if record.offset >= reader.end() {
-                            // The last offsets before the end hold no record.
-                            reader.pass_rest();
+                            // The last offsets before the end seem to hold no record.
+                            if self.sought.contains(&partition) {
+                                reader.pass_rest();
+                            } else {
+                                gaps.push(partition);
+                            }
                             continue;
                         }
                         records += 1;
@@ -244,7 +251,11 @@ impl<R: ReadsPartition> Thread<'_, R> {
                             gaps.push(partition);
                         }
                     }
-                    Message::Event(event) => self.event(&event)?,
+                    Message::Event(event) => {
+                        if self.is_doubtful_end(&event)? {
+                            gaps.push(event.partition);
+                        }
+                    }
                 }
             }
             drop(batch);
@@ -263,22 +274,28 @@ impl<R: ReadsPartition> Thread<'_, R> {
         Ok(())
     }
 
-    fn event(&mut self, event: &PartitionEvent) -> anyhow::Result<()> {
-        let Some(reader) = self.readers.get_mut(&event.partition) else { return Ok(()) };
+    /// Whether the log seems to hold nothing more before the end of what is read, which a seek has
+    /// to show again.
+    fn is_doubtful_end(&mut self, event: &PartitionEvent) -> anyhow::Result<bool> {
+        let Some(reader) = self.readers.get_mut(&event.partition) else { return Ok(false) };
         if event.code != RDKafkaErrorCode::PartitionEOF {
             let text = format!("partition {}: {}", event.partition, event.text);
             return Err(client_error(text).into());
         }
-        if event.offset.is_some_and(|offset| offset >= reader.end()) {
+        let is_end = reader.next_offset() < reader.end()
+            && event.offset.is_some_and(|offset| offset >= reader.end());
+        if is_end && self.sought.contains(&event.partition) {
             reader.pass_rest();
+            return Ok(false);
         }
-        Ok(())
+        Ok(is_end)
     }
 
     fn seek(&mut self, partition: u32) -> anyhow::Result<()> {
         let Some(reader) = self.readers.get_mut(&partition) else { return Ok(()) };
         seek(self.client, &self.config.kafka.topic, partition, reader.next_offset())?;
         reader.sought();
+        self.sought.insert(partition);
         Ok(())
     }
 }

@@ -41,6 +41,16 @@ impl Difference {
         self.table.key_columns().iter().copied().zip(self.key.split('\t'))
     }
 
+    /// Partition and offset that matter first: as found in the log, or of a fact by its key.
+    pub fn place(&self) -> Option<(u32, u64)> {
+        let column = |name: &str| self.columns().find(|(column, _)| *column == name);
+        self.first.or_else(|| {
+            let (_, offset) = column("offset")?;
+            let (_, partition) = column("source")?.1.rsplit_once('/')?;
+            Some((partition.parse().ok()?, offset.parse().ok()?))
+        })
+    }
+
     /// Users that are missing, and users that are too many.
     fn users(&self) -> Option<(Vec<u64>, Vec<u64>)> {
         let none = Value::Users(super::members::Members::default());
@@ -87,7 +97,7 @@ impl Difference {
             "key": key,
             "wanted": self.wanted.as_ref().map(text_of),
             "found": self.found.as_ref().map(text_of),
-            "first_offset": self.first.map(
+            "first_offset": self.place().map(
                 |(partition, offset)| json!({"partition": partition, "offset": offset})
             ),
         });
@@ -121,7 +131,7 @@ impl fmt::Display for Difference {
         if self.is_foreign {
             f.write_str("; no progress of this source is recorded")?;
         }
-        if let Some((partition, offset)) = self.first {
+        if let Some((partition, offset)) = self.place() {
             write!(f, "; see partition {partition}, offset {offset}")?;
         }
         Ok(())
@@ -268,6 +278,16 @@ mod tests {
         assert_eq!(json["key"]["organization_id"], "42");
         assert_eq!(json["missing_users"][0], "ben");
         assert_eq!(json["first_offset"]["offset"], 17);
+    }
+
+    #[test]
+    fn a_fact_that_differs_names_its_own_offset() {
+        let mut difference = difference(Some(Value::Fact("x".into())), None);
+        difference.table = Compared::RejectedEvents;
+        difference.key = "usage-events/Kx9_/3\t41".into();
+        difference.first = None;
+        assert_eq!(difference.place(), Some((3, 41)));
+        assert_eq!(difference.account(), None);
     }
 
     #[test]

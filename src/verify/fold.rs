@@ -14,13 +14,10 @@ use crate::core::lane::{Lane, Step};
 use crate::core::rollup::{LaneRows, Progress, RejectedRecord};
 use crate::store::StoreError;
 
-/// Rows of a lane that wait to be merged, at most.
-const PENDING_ROWS_MAX: usize = 20_000;
+/// Memory of a row that waits to be merged, bytes, about; rejected records take more.
+const PENDING_ROW_BYTES: usize = 160;
 
-/// Memory of these rows, at most, bytes.
-const PENDING_BYTES_MAX: usize = 8 << 20;
-
-/// Records between two looks at these limits.
+/// Records between two looks at how many rows wait.
 const RECORDS_BETWEEN_LOOKS: u32 = 256;
 
 /// Memory of an entry that a lane holds, bytes, about.
@@ -71,7 +68,7 @@ pub struct PartitionFold {
     taken: Taken,
     /// Counts the records that are not selected, where their outcomes are taken.
     others: Others,
-    /// Records since the last look at the limits.
+    /// Records since the last look at how many rows wait.
     unlooked: u32,
     prior: Arc<Prior>,
     /// Reading stops before this offset.
@@ -242,15 +239,15 @@ impl PartitionFold {
         self.lane.skip_to(offset);
     }
 
-    /// Whether rows should be merged now; to be asked after each record.
-    pub fn is_due(&mut self) -> bool {
+    /// Whether so many rows wait that they should be merged; to be asked after each record.
+    pub fn is_due(&mut self, rows_max: usize) -> bool {
         self.unlooked += 1;
         if self.unlooked < RECORDS_BETWEEN_LOOKS {
             return false;
         }
         self.unlooked = 0;
-        self.lane.pending_rows() >= PENDING_ROWS_MAX
-            || self.lane.pending_bytes() + self.others.rejected_bytes >= PENDING_BYTES_MAX
+        let bytes = self.lane.pending_bytes() + self.others.rejected_bytes;
+        self.lane.pending_rows() >= rows_max || bytes >= rows_max * PENDING_ROW_BYTES
     }
 
     /// Merges the rows so far.

@@ -97,11 +97,7 @@ impl Value {
                 return users.extend(others.keys());
             }
             (Self::Interval(interval), Self::Interval(other)) => interval.join(*other),
-            (Self::Latest(latest), Self::Latest(other)) => {
-                if other > *latest {
-                    *latest = other;
-                }
-            }
+            (Self::Latest(latest), Self::Latest(other)) if other > *latest => *latest = other,
             _ => {}
         }
         0

@@ -243,3 +243,82 @@ fn a_topic_that_does_not_exist_is_no_agreement() {
     assert!(!output.status.success());
     assert!(text(&output.stderr).contains("no-such-topic"), "{output:?}");
 }
+
+#[test]
+fn accounts_that_moved_to_added_partitions_are_verified() {
+    let setup = Setup::new(1);
+    if setup.kafka.is_mock() {
+        return;
+    }
+    let mut writer = Writer::new(35);
+    setup.produce(&writer.write(3_000));
+    let mut worker = setup.worker();
+    setup.check(&writer);
+    writer.forget_sent_tests();
+    setup.kafka.add_partitions(&setup.topic, 3);
+    // Kafka's timestamps tell who was first; they have milliseconds.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    setup.produce(&writer.write(3_000));
+    setup.check(&writer);
+    assert!(worker.terminate(STOP_TIMEOUT).success());
+    let (output, report) = verify(&setup, &[]);
+    assert_agrees(&output, &report);
+    assert_eq!(report["open"], serde_json::json!([]));
+    add_user(&setup);
+    let (output, report) = verify(&setup, &[]);
+    assert!(!output.status.success(), "{report:#}");
+    assert_eq!(report["differences"].as_array().unwrap().len(), 2, "{report:#}");
+}
+
+#[test]
+fn what_a_cut_off_flush_has_left_is_not_settled_before_a_worker_goes_on() {
+    let setup = counted(36, 1_000);
+    let mut writer = Writer::new(37);
+    setup.produce(&writer.write(1_000));
+    // As if a worker had written rows of these records and died before the progress.
+    setup
+        .database
+        .query("CREATE TABLE progress_before ENGINE = Memory AS SELECT * FROM source_progress");
+    let mut worker = setup.worker();
+    setup.wait_until_counted();
+    assert!(worker.terminate(STOP_TIMEOUT).success());
+    setup.database.query("TRUNCATE TABLE source_progress");
+    setup.database.query("INSERT INTO source_progress SELECT * FROM progress_before");
+    setup.database.query("DROP TABLE progress_before");
+    // More of the same keys is to be counted, so that no row is what the log says at its end.
+    setup.produce(&writer.write(3_000));
+
+    let (output, report) = verify(&setup, &["--account", "acct-2"]);
+    assert!(!output.status.success(), "{report:#}");
+    assert_eq!(report["differences"], serde_json::json!([]), "{report:#}");
+    assert!(!report["unsettled"].as_array().unwrap().is_empty());
+    assert!(text(&output.stdout).contains("not settled: "), "{output:?}");
+
+    let mut worker = setup.worker();
+    setup.wait_until_counted();
+    let (output, report) = verify(&setup, &[]);
+    assert_agrees(&output, &report);
+    assert!(worker.terminate(STOP_TIMEOUT).success());
+}
+
+#[test]
+fn what_was_sent_since_a_time_is_verified_alone() {
+    let setup = Setup::new(2);
+    let mut writer = Writer::new(38);
+    setup.produce(&writer.write(2_000));
+    let mut worker = setup.worker();
+    setup.check(&writer);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let since = chrono::Utc::now().to_rfc3339();
+    setup.produce(&writer.write(2_000));
+    setup.check(&writer);
+    let (output, report) = verify(&setup, &["--from", &since]);
+    assert_agrees(&output, &report);
+    for partition in report["partitions"].as_array().unwrap() {
+        let first = partition["first_offset"].as_u64().unwrap();
+        assert!(first > 0 && first < partition["next_offset"].as_u64().unwrap(), "{report:#}");
+    }
+    let (_, whole) = verify(&setup, &[]);
+    assert!(report["rows"].as_u64().unwrap() < whole["rows"].as_u64().unwrap(), "{whole:#}");
+    assert!(worker.terminate(STOP_TIMEOUT).success());
+}
