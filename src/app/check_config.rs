@@ -129,7 +129,10 @@ async fn look_at_store(store: &Store) -> Finding {
         store.user_key_seed().await
     };
     match checked.await {
-        Ok(_) => Finding::Good(format!("ClickHouse {version} has the schema")),
+        Ok(_) => match version.known_fault() {
+            Some(fault) => Finding::Warning(format!("ClickHouse {version} has a fault: {fault}")),
+            None => Finding::Good(format!("ClickHouse {version} has the schema")),
+        },
         Err(
             error @ (MigrateError::Outdated { .. }
             | MigrateError::OutdatedView { .. }

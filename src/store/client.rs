@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -51,6 +51,8 @@ struct Connection {
     target: Target,
     internal_database: String,
     cluster: Option<String>,
+    /// The shortcuts that the server lets us switch off; unknown before it was asked.
+    shortcuts: OnceLock<Vec<(&'static str, &'static str)>>,
 }
 
 impl fmt::Debug for Store {
@@ -93,7 +95,9 @@ impl Store {
         let internal_database = config.internal_database();
         let client = server.clone().with_database(&internal_database);
         let cluster = config.cluster.clone();
-        let connection = Connection { server, client, target, internal_database, cluster };
+        let shortcuts = OnceLock::new();
+        let connection =
+            Connection { server, client, target, internal_database, cluster, shortcuts };
         let connection = Arc::new(connection);
         Ok(Self { connection, query_memory_max_bytes: 0 })
     }
@@ -122,7 +126,30 @@ impl Store {
             return Err(StoreError::TooOld { url, found, needed: VERSION_MIN });
         }
         self.check_cluster().await?;
+        self.find_shortcuts().await?;
         Ok(found)
+    }
+
+    /// Asks which shortcuts the server knows; from now on they are switched off with each query.
+    async fn find_shortcuts(&self) -> Result<(), StoreError> {
+        let query = self
+            .server_query(
+                "SELECT s.name AS name FROM system.settings AS s \
+                WHERE s.name IN {names:Array(String)}",
+            )
+            .param("names", settings::SHORTCUTS.map(|(name, _)| name).as_slice());
+        let known: Vec<String> = self.within(query.fetch_all()).await?;
+        let is_known = |(name, _): &(&str, &str)| known.iter().any(|of| of == name);
+        let shortcuts = settings::SHORTCUTS.into_iter().filter(is_known).collect();
+        // Another task that asked at the same time got the same answer.
+        let _ = self.connection.shortcuts.set(shortcuts);
+        Ok(())
+    }
+
+    /// The query without the engine's shortcuts.
+    fn without_shortcuts(&self, query: Query) -> Query {
+        let known = self.connection.shortcuts.get().into_iter().flatten();
+        known.fold(query, |query, (name, value)| query.with_setting(*name, *value))
     }
 
     /// One shard only: a view of a shard sees no other shard's rows, so with two of them each would
@@ -199,13 +226,13 @@ impl Store {
 
     /// A query on the server, whatever databases it has.
     pub(super) fn server_query(&self, sql: &str) -> Query {
-        self.connection.server.query(sql)
+        self.without_shortcuts(self.connection.server.query(sql))
     }
 
     /// A query on the internal database. Parameters are bound as `{name:Type}`; a `?` in the text
     /// has to be doubled.
     pub(super) fn query(&self, sql: &str) -> Query {
-        self.connection.client.query(sql)
+        self.without_shortcuts(self.connection.client.query(sql))
     }
 
     /// A query that the server lets read only.

@@ -50,7 +50,7 @@ pub use reports_assignments::{AssignmentStream, AssignmentsHash};
 pub use schema::{DOCUMENTED_VIEWS, Migration, View, migrations, views};
 pub use scope::{Scope, Series, Who};
 pub use server_version::{ServerVersion, VERSION_MIN};
-pub use settings::PINNED;
+pub use settings::{PINNED, SHORTCUTS};
 pub use split_accounts::{SplitAccount, SplitAccounts};
 pub use tables::TABLES;
 pub use usage_views::SeriesStream;

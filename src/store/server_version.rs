@@ -16,6 +16,16 @@ pub struct ServerVersion {
 }
 
 impl ServerVersion {
+    /// What this release answers wrongly whatever the settings; `None` where nothing is known.
+    pub fn known_fault(self) -> Option<&'static str> {
+        const MENDED: ServerVersion = ServerVersion { year: 26, month: 5 };
+        (self < MENDED).then_some(
+            "before 26.5, a statement that uses one parameterized view twice, with different \
+            parameters, may take the first answer for both; reports are not concerned, \
+            statements of analysts may be",
+        )
+    }
+
     /// Reads what `version()` answers, such as `26.7.2.1`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');

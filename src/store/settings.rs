@@ -47,6 +47,20 @@ pub(super) const REQUEST: [(&str, &str); 21] = [
     ("data_type_default_nullable", "0"),
 ];
 
+/// Shortcuts of the engine, on by default, that have made wrong answers in released versions: a
+/// cache of conditions that other queries can spoil, limits pushed into aggregations, filters
+/// derived from others and pushed below windows, filters pushed through joins, several replicas for
+/// one query. They are switched off where the server
+/// knows the setting: a server refuses a request with one that it does not know.
+pub const SHORTCUTS: [(&str, &str); 6] = [
+    ("enable_join_runtime_filters", "0"),
+    ("enable_parallel_replicas", "0"),
+    ("optimize_aggregation_in_order_limit", "0"),
+    ("optimize_and_compare_chain", "0"),
+    ("optimize_trivial_group_by_limit_query", "0"),
+    ("use_query_condition_cache", "0"),
+];
+
 /// All that go with each request.
 pub(super) fn of_requests() -> impl Iterator<Item = (&'static str, &'static str)> {
     PINNED.into_iter().chain(REQUEST)

@@ -4,6 +4,7 @@
 mod database;
 mod errors;
 mod load;
+mod shortcuts;
 mod views;
 mod write;
 
