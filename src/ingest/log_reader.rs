@@ -221,9 +221,8 @@ impl<R: ReadsPartition> Thread<'_, R> {
     }
 
     fn read(&mut self, queue: &mut Queue, after: impl Fn(u64)) -> anyhow::Result<()> {
-        let is_reading = |reader: &&mut R| reader.next_offset() < reader.end();
         let mut heard = Instant::now();
-        while self.readers.values().any(|reader| is_reading(reader)) {
+        while self.readers.values().any(|reader| reader.next_offset() < reader.end()) {
             if self.stop.is_cancelled() || self.failed.load(Ordering::Relaxed) {
                 return Ok(());
             }
