@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::browser::{Browser, DARK, LIGHT, PHONE};
+use super::browser::{Browser, DARK, LIGHT, Look, PHONE};
 use super::site::{Site, event, token};
 use crate::support::unique;
 
@@ -343,7 +343,7 @@ fn chips_count_the_seats_that_they_show() {
 
 #[test]
 fn no_view_is_wider_than_a_phone() {
-    let Some(browser) = Browser::open(PHONE) else { return };
+    let Some(browser) = Browser::open(Look { width: 390, ..PHONE }) else { return };
     let site = Site::tiny();
     let as_of = "as_of=2026-06-20T12:00:00Z";
     for view in [

@@ -65,10 +65,10 @@ function overage(plan, points) {
   const worst = points.reduce((most, point) => (point.peak_overage > most.peak_overage ? point : most));
   const { whole, owned } = words(plan.state);
   if (worst.peak_overage === 0) {
-    return h('p', { class: 'notice tone-good', 'data-key': 'overage', id: 'overage' }, `At no moment of the period were more seats assigned than ${owned}.`);
+    return h('p', { class: 'finding tone-good', 'data-key': 'overage', id: 'overage' }, `At no moment of the period were more seats assigned than ${owned}.`);
   }
   const times = points.filter(({ peak_overage: over }) => over > 0).length;
-  return h('p', { class: 'notice tone-bad', 'data-key': 'overage', id: 'overage' },
+  return h('p', { class: 'finding tone-bad', 'data-key': 'overage', id: 'overage' },
     `At most ${plural(worst.peak_overage, 'seat', 'seats')} over ${whole}: `,
     h('a', { href: leadOf(plan, worst), 'data-action': 'link' }, bucket(worst, plan.interval)),
     `, when up to ${count(worst.peak_assigned)} were assigned. It happened in ${times} of ${count(points.length)} ${{ day: 'days' }[plan.interval] ?? 'periods'}.`);
