@@ -8,7 +8,12 @@ use crate::support::{engine, unique};
 fn a_request_finds_nothing_of_those_before_it() {
     let database = engine().create();
     // A value that no other test sends: this test has its connections for itself.
-    let url = format!("{}/?max_rows_in_join=1000&log_comment={}", database.url, unique("reuse"));
+    let url = format!(
+        "{}/?database={}&max_rows_in_join=1000&log_comment={}",
+        database.url,
+        database.name,
+        unique("reuse")
+    );
     let default = execute(&url, "SELECT getSetting('max_block_size')");
     let with_setting = "SELECT getSetting('max_block_size') SETTINGS max_block_size = 7";
     let in_part = "SELECT * FROM (SELECT getSetting('max_block_size') SETTINGS max_block_size = 7)";
@@ -39,7 +44,7 @@ fn a_request_finds_nothing_of_those_before_it() {
 #[test]
 fn a_connection_that_read_for_a_get_still_only_reads() {
     let database = engine().create();
-    let url = format!("{}/?max_rows_in_join=1001", database.url);
+    let url = format!("{}/?database={}&max_rows_in_join=1001", database.url, database.name);
     execute(&url, "CREATE TABLE t (n UInt8) ENGINE = MergeTree ORDER BY n");
     for _ in 0..3 {
         assert_eq!(get(&format!("{url}&query=SELECT+1")).status(), 200);
