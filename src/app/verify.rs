@@ -15,10 +15,10 @@ use super::verify_pass::{Pass, PassOutcome};
 use crate::config::Config;
 use crate::core::calendar::RELEASE;
 use crate::store::Store;
-use crate::verify::difference::{Difference, Report, VerifiedPartition};
+use crate::verify::difference::{Report, RowDifference, VerifiedPartition};
 use crate::verify::fold::Taken;
 use crate::verify::locate::Locator;
-use crate::verify::scope::{FoldedSource, Scope};
+use crate::verify::scope::{FoldedSource, VerifiedScope};
 use crate::verify::selection::Selection;
 
 /// Differences that are printed, at most; the report has all that are kept.
@@ -196,7 +196,7 @@ impl<'v> Verification<'v> {
     }
 
     /// What the scope leaves open.
-    fn note_scope(&mut self, scope: &Scope) {
+    fn note_scope(&mut self, scope: &VerifiedScope) {
         let unread: Vec<&str> = scope.unread_sources().collect();
         if !unread.is_empty() {
             self.report
@@ -250,7 +250,7 @@ fn print(report: &Report) -> anyhow::Result<()> {
     for outcome in &report.outcomes {
         line(outcome)?;
     }
-    let all = |of: &[Difference]| -> Vec<String> {
+    let all = |of: &[RowDifference]| -> Vec<String> {
         of.iter().take(PRINTED_MAX).map(ToString::to_string).collect()
     };
     for difference in all(&report.differences) {

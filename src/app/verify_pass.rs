@@ -11,12 +11,12 @@ use super::verify_log::Log;
 use crate::core::rollup::Progress;
 use crate::store::{Compared, Rows, Store};
 use crate::verify::check::Check;
-use crate::verify::difference::{Difference, VerifiedPartition};
+use crate::verify::difference::{RowDifference, VerifiedPartition};
 use crate::verify::expected::Expected;
 use crate::verify::fold::{PartitionFold, Taken};
 use crate::verify::locate::Locator;
 use crate::verify::prior::Prior;
-use crate::verify::scope::{FoldedSource, Scope};
+use crate::verify::scope::{FoldedSource, VerifiedScope};
 use crate::verify::selection::Selection;
 
 /// Readings of rows that were not equal yet, at most.
@@ -54,13 +54,13 @@ pub(super) enum PassOutcome {
 /// What a pass has found.
 pub(super) struct DonePass {
     pub(super) rows: u64,
-    pub(super) differences: Vec<Difference>,
+    pub(super) differences: Vec<RowDifference>,
     pub(super) more_differences: u64,
-    pub(super) unsettled: Vec<Difference>,
+    pub(super) unsettled: Vec<RowDifference>,
     pub(super) partitions: Vec<VerifiedPartition>,
     /// Differences of the recorded outcomes.
     pub(super) outcomes: Vec<String>,
-    pub(super) scope: Scope,
+    pub(super) scope: VerifiedScope,
 }
 
 /// The recorded progress of one partition.
@@ -129,7 +129,7 @@ impl Pass<'_> {
     async fn folds(
         &self,
         recorded: &BTreeMap<String, Recorded>,
-        scope: &Scope,
+        scope: &VerifiedScope,
     ) -> anyhow::Result<Vec<PartitionFold>> {
         let seed = self.store.user_key_seed().await?;
         let prior = Arc::new(Prior::load(self.store.clone(), scope.clone()).await?);
@@ -149,7 +149,7 @@ impl Pass<'_> {
         folds: &mut [PartitionFold],
         ends: &[u64],
         expected: &Expected,
-        scope: &Scope,
+        scope: &VerifiedScope,
     ) -> anyhow::Result<()> {
         let prior = Arc::new(Prior::load(self.store.clone(), scope.clone()).await?);
         for (fold, end) in folds.iter_mut().zip(ends) {
@@ -178,8 +178,8 @@ impl Pass<'_> {
         self.folded.iter().map(of).collect()
     }
 
-    async fn scope(&self) -> anyhow::Result<Scope> {
-        let mut scope = Scope::new(self.folded, self.store.recorded_sources().await?);
+    async fn scope(&self) -> anyhow::Result<VerifiedScope> {
+        let mut scope = VerifiedScope::new(self.folded, self.store.recorded_sources().await?);
         let Selection { divisor, remainder, .. } = self.selection;
         let met = self.store.met_elsewhere(&scope.whole_sources(), divisor, remainder).await?;
         scope.met(met);
@@ -191,7 +191,7 @@ impl Pass<'_> {
         &self,
         check: &mut Check,
         expected: &mut Expected,
-        scope: &Scope,
+        scope: &VerifiedScope,
         is_first: bool,
     ) -> anyhow::Result<()> {
         let Selection { accounts, divisor, remainder } = &self.selection;

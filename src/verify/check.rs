@@ -10,9 +10,9 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::difference::Difference;
+use super::difference::RowDifference;
 use super::expected::Expected;
-use super::scope::{Mode, Scope};
+use super::scope::{Mode, VerifiedScope};
 use super::value::Value;
 use crate::store::{Compared, StoredRow};
 
@@ -29,7 +29,7 @@ pub struct Check {
     /// Those of them that the current reading has met.
     met: HashSet<Key>,
     is_first: bool,
-    differences: Vec<Difference>,
+    differences: Vec<RowDifference>,
     more_differences: u64,
 }
 
@@ -40,7 +40,13 @@ impl Check {
     }
 
     /// Takes in a merged row of a table.
-    pub fn see(&mut self, table: Compared, row: StoredRow, expected: &mut Expected, scope: &Scope) {
+    pub fn see(
+        &mut self,
+        table: Compared,
+        row: StoredRow,
+        expected: &mut Expected,
+        scope: &VerifiedScope,
+    ) {
         let key: Box<str> = row.key.as_str().into();
         if !self.is_first {
             let key = (table, key.clone());
@@ -84,7 +90,7 @@ impl Check {
     }
 
     /// All rows of the reading were seen: those that were not are missing.
-    pub fn end_reading(&mut self, expected: &mut Expected, scope: &Scope) {
+    pub fn end_reading(&mut self, expected: &mut Expected, scope: &VerifiedScope) {
         if self.is_first {
             let mut missing = Vec::new();
             expected.unmet(|table, key, wanted| {
@@ -156,7 +162,10 @@ impl Check {
     }
 
     /// Ends the comparison: differences, how many more there were, and the rows that never settled.
-    pub fn finish(mut self, expected: &mut Expected) -> (Vec<Difference>, u64, Vec<Difference>) {
+    pub fn finish(
+        mut self,
+        expected: &mut Expected,
+    ) -> (Vec<RowDifference>, u64, Vec<RowDifference>) {
         let unsettled =
             std::mem::take(&mut self.pending).into_iter().map(|((table, key), found)| {
                 let wanted = expected.value(table, &key).cloned();
@@ -179,8 +188,8 @@ fn difference(
     wanted: Option<Value>,
     found: Option<Value>,
     is_foreign: bool,
-) -> Difference {
-    Difference { table, key, wanted, found, is_foreign, first: None, names: Vec::new() }
+) -> RowDifference {
+    RowDifference { table, key, wanted, found, is_foreign, first: None, names: Vec::new() }
 }
 
 /// A row that says no more than none.
@@ -221,7 +230,7 @@ mod tests {
     struct Tables {
         check: Check,
         expected: Expected,
-        scope: Scope,
+        scope: VerifiedScope,
     }
 
     impl Tables {
@@ -229,7 +238,7 @@ mod tests {
             let expected = Expected::default();
             fold(&expected, log);
             let folded = FoldedSource { source: source(), start: 0 };
-            let scope = Scope::new(&[folded], vec![source().as_str().to_owned()]);
+            let scope = VerifiedScope::new(&[folded], vec![source().as_str().to_owned()]);
             Self { check: Check::new(), expected, scope }
         }
 

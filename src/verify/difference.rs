@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
-use super::value::{Interval, Value};
+use super::value::{StoredInterval, Value};
 use crate::store::Compared;
 
 /// Users that are named of a difference, at most.
@@ -13,7 +13,7 @@ const USERS_SHOWN_MAX: usize = 20;
 
 /// A row that is not what the log says.
 #[derive(Clone, Debug)]
-pub struct Difference {
+pub struct RowDifference {
     /// The table.
     pub table: Compared,
     /// The row's key.
@@ -30,7 +30,7 @@ pub struct Difference {
     pub names: Vec<(u64, String)>,
 }
 
-impl Difference {
+impl RowDifference {
     /// The account, where the table is by account.
     pub fn account(&self) -> Option<&str> {
         self.table.is_by_account().then(|| self.key.split('\t').next()).flatten()
@@ -112,7 +112,7 @@ impl Difference {
     }
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for RowDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.table.table())?;
         for (name, value) in self.columns() {
@@ -162,7 +162,7 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-fn interval_text(interval: &Interval) -> String {
+fn interval_text(interval: &StoredInterval) -> String {
     const NONE_MS: u64 = 10_413_791_999_999;
     let time = |ms: u64| if ms == 0 || ms == NONE_MS { "none".to_owned() } else { ms.to_string() };
     let opened = interval.opened.as_ref().map_or_else(
@@ -207,11 +207,11 @@ pub struct Report {
     /// Differences, of the recorded outcomes, in words.
     pub outcomes: Vec<String>,
     /// All other differences.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<RowDifference>,
     /// How many more were found than are kept.
     pub more_differences: u64,
     /// Rows that lie between their bounds, but were never seen to be equal.
-    pub unsettled: Vec<Difference>,
+    pub unsettled: Vec<RowDifference>,
     /// What the verification leaves open, in words.
     pub open: Vec<String>,
 }
@@ -230,8 +230,8 @@ impl Report {
 
     /// The same as one JSON object.
     pub fn to_json(&self) -> Json {
-        let all = |differences: &[Difference]| -> Vec<Json> {
-            differences.iter().map(Difference::to_json).collect()
+        let all = |differences: &[RowDifference]| -> Vec<Json> {
+            differences.iter().map(RowDifference::to_json).collect()
         };
         json!({
             "agrees": self.agrees(),
@@ -253,8 +253,8 @@ mod tests {
     use super::super::members::Members;
     use super::*;
 
-    fn difference(wanted: Option<Value>, found: Option<Value>) -> Difference {
-        Difference {
+    fn difference(wanted: Option<Value>, found: Option<Value>) -> RowDifference {
+        RowDifference {
             table: Compared::ActiveUsers,
             key: "acme\t42\t2026-03-01".into(),
             wanted,

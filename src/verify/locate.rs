@@ -3,7 +3,7 @@
 
 use hashbrown::HashMap;
 
-use super::difference::Difference;
+use super::difference::RowDifference;
 use super::rows;
 use super::value::Value;
 use crate::core::decode::decode;
@@ -34,8 +34,8 @@ struct Trace {
 
 impl Locator {
     /// Looks for the offsets of these differences.
-    pub fn new(differences: &[Difference], seed: UserKeySeed) -> Self {
-        let trace = |difference: &Difference| {
+    pub fn new(differences: &[RowDifference], seed: UserKeySeed) -> Self {
+        let trace = |difference: &RowDifference| {
             let keys = difference.differing_users();
             let trace = Trace {
                 value: None,
@@ -78,7 +78,7 @@ impl Locator {
     }
 
     /// Writes into the differences what was found.
-    pub fn tell(mut self, differences: &mut [Difference]) {
+    pub fn tell(mut self, differences: &mut [RowDifference]) {
         for difference in differences {
             let place = (difference.table, difference.key.clone());
             let Some(trace) = self.wanted.remove(&place) else { continue };

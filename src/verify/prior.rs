@@ -5,7 +5,7 @@
 use hashbrown::HashMap;
 use tokio::runtime::Handle;
 
-use super::scope::{FoldedSource, Scope};
+use super::scope::{FoldedSource, VerifiedScope};
 use crate::core::id::Id;
 use crate::core::load::{AccountExtent, Loaded, Missing};
 use crate::core::rollup::Source;
@@ -20,7 +20,7 @@ type Facts = HashMap<(String, Id), Loaded>;
 /// Facts that lanes judge by, by source and account.
 pub struct Prior {
     store: Store,
-    scope: Scope,
+    scope: VerifiedScope,
     runtime: Handle,
     facts: Facts,
 }
@@ -30,7 +30,7 @@ impl Prior {
     ///
     /// # Errors
     /// Where ClickHouse cannot be asked.
-    pub async fn load(store: Store, scope: Scope) -> Result<Self, StoreError> {
+    pub async fn load(store: Store, scope: VerifiedScope) -> Result<Self, StoreError> {
         let mut wanted: HashMap<String, (FoldedSource, Vec<Id>)> = HashMap::new();
         for (account, folded) in scope.preceded() {
             let name = folded.source.as_str().to_owned();

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::members::Members;
-use super::value::{Interval, Latest, Value};
+use super::value::{Latest, StoredInterval, Value};
 use crate::core::event::PlanKind;
 use crate::core::id::Id;
 use crate::core::rollup::{
@@ -119,7 +119,7 @@ fn interval(row: &SeatInterval) -> Value {
         let rest = key([&optional(opened.project.as_ref()), &opened.license_source]);
         (Box::from(&*opened.source), opened.offset, rest.into())
     });
-    Value::Interval(Box::new(Interval {
+    Value::Interval(Box::new(StoredInterval {
         opened,
         end_ms: row.end_ms.map_or(NO_MINIMUM_MS, time),
         is_superseded: row.is_superseded,

@@ -31,7 +31,7 @@ pub enum Mode {
 
 /// What is folded, and what else has counted into the tables.
 #[derive(Clone, Debug, Default)]
-pub struct Scope {
+pub struct VerifiedScope {
     folded: BTreeMap<String, FoldedSource>,
     /// Every source whose progress is recorded.
     recorded: BTreeSet<String>,
@@ -47,7 +47,7 @@ struct Exception {
     is_partial: bool,
 }
 
-impl Scope {
+impl VerifiedScope {
     /// The scope of these sources, with those that are recorded besides.
     pub fn new(folded: &[FoldedSource], recorded: Vec<String>) -> Self {
         let by_name = folded.iter().map(|of| (of.source.as_str().to_owned(), of.clone()));
@@ -173,9 +173,9 @@ mod tests {
         MetSource { account_id, source, first_ms, last_ms }
     }
 
-    fn scope() -> Scope {
+    fn scope() -> VerifiedScope {
         let recorded = ["t/id/0", "t/id/1", "t/old/0"].map(str::to_owned).to_vec();
-        Scope::new(&[folded(0, 0), folded(1, 70)], recorded)
+        VerifiedScope::new(&[folded(0, 0), folded(1, 70)], recorded)
     }
 
     #[test]

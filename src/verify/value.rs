@@ -13,7 +13,7 @@ pub enum Value {
     /// A fact; the same wherever it is told.
     Fact(Box<str>),
     /// A seat from assignment to end.
-    Interval(Box<Interval>),
+    Interval(Box<StoredInterval>),
     /// The latest value of a field of the directory.
     Latest(Box<Latest>),
     /// That there is such a row.
@@ -22,7 +22,7 @@ pub enum Value {
 
 /// A seat, column by column; times are milliseconds since 1970 UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interval {
+pub struct StoredInterval {
     /// The first record that opened it: source, offset, project and licence source.
     pub opened: Option<(Box<str>, u64, Box<str>)>,
     /// Merged by `min`.
@@ -60,7 +60,7 @@ impl Value {
                 let (source, rest) = text.split_once('\t')?;
                 let opened = (is_unknown == 0).then(|| (source.into(), offset, rest.into()));
                 let is_superseded = superseded != 0;
-                Self::Interval(Box::new(Interval {
+                Self::Interval(Box::new(StoredInterval {
                     opened,
                     end_ms,
                     is_superseded,
@@ -133,7 +133,7 @@ impl Value {
             Self::Counts(counts) => counts.len() * 8,
             Self::Users(_) => 64,
             Self::Fact(text) => text.len(),
-            Self::Interval(_) => size_of::<Interval>() + 32,
+            Self::Interval(_) => size_of::<StoredInterval>() + 32,
             Self::Latest(latest) => size_of::<Latest>() + latest.source.len() + latest.value.len(),
             Self::Present => 0,
         };
@@ -141,7 +141,7 @@ impl Value {
     }
 }
 
-impl Interval {
+impl StoredInterval {
     fn join(&mut self, other: Self) {
         self.opened = match (self.opened.take(), other.opened) {
             (Some(opened), Some(other)) => Some(opened.min(other)),
@@ -161,7 +161,7 @@ mod tests {
     fn interval(end_ms: u64, last_active_ms: u64) -> Value {
         let opened = Some(("t//0".into(), 3, "p\tl".into()));
         let (is_superseded, first_active_ms) = (false, 5);
-        Value::Interval(Box::new(Interval {
+        Value::Interval(Box::new(StoredInterval {
             opened,
             end_ms,
             is_superseded,

@@ -74,6 +74,26 @@ const TEST: &str = "{\"id\":\"2\",\
     \"source\":\"/runner\",\"type\":\"test.executed\",\"time\":\"2026-03-01T10:00:00Z\",\
     \"data\":{\"account_id\":\"acme\",\"organization_id\":\"42\",\"origin\":\"run\",\"tests\":5}}";
 
+/// A second demo on the same data is refused, without harm: told once, whatever its port is.
+fn refuses_another_on_its_data(demo: &mut Demo, events: [&str; 2]) {
+    let taken = demo.api.strip_prefix("http://").unwrap();
+    for listen in ["127.0.0.1:0", taken] {
+        let mut second = command(&["demo", "--listen", listen, "--data-dir"]);
+        let refused = second.arg(demo.data.path()).args(events).output().unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(
+            String::from_utf8(refused.stderr).unwrap(),
+            format!(
+                "seatmeter: another demo (process {}) is running on the data in {}; use that one, \
+                stop it by Ctrl-C, or give this one its own data by --data-dir, and its own port \
+                by --listen\n",
+                demo.program.pid(),
+                demo.data.path().join("demo").display()
+            )
+        );
+    }
+}
+
 #[test]
 fn it_counts_a_file_and_begins_anew_each_time() {
     let folder = tempfile::tempdir().unwrap();
@@ -102,23 +122,7 @@ fn it_counts_a_file_and_begins_anew_each_time() {
     demo.program.wait_for_line("  1 invalid_json, first in line 6, \"not JSON\"", LONG);
     demo.program.wait_for_line(&format!("see {}/{sight}", demo.api), LONG);
 
-    // A second demo on the same data is refused, without harm: said once, whatever its port is.
-    let taken = demo.api.strip_prefix("http://").unwrap();
-    for listen in ["127.0.0.1:0", taken] {
-        let mut second = command(&["demo", "--listen", listen, "--data-dir"]);
-        let refused = second.arg(demo.data.path()).args(events).output().unwrap();
-        assert_eq!(refused.status.code(), Some(1));
-        assert_eq!(
-            String::from_utf8(refused.stderr).unwrap(),
-            format!(
-                "seatmeter: another demo (process {}) is running on the data in {}; use that one, \
-                stop it by Ctrl-C, or give this one its own data by --data-dir, and its own port \
-                by --listen\n",
-                demo.program.pid(),
-                demo.data.path().join("demo").display()
-            )
-        );
-    }
+    refuses_another_on_its_data(&mut demo, events);
     assert_eq!(demo.query("SELECT sum(run) FROM test_executions_daily"), "5\n");
 
     assert!(demo.program.terminate(STOP_TIMEOUT).success(), "{}", demo.program.stderr());
