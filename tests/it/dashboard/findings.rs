@@ -26,8 +26,8 @@ fn copied(browser: &Browser, table: &str) -> Vec<Vec<String>> {
 fn on_screen(browser: &Browser, table: &str) -> Vec<Vec<String>> {
     let rows = browser.eval(&format!(
         "return [...document.querySelectorAll('#{table} tbody tr')].map((row) => \
-         [...row.cells].map((cell) => cell.innerText.replace(/\\s+/g, ' ').trim().replace('– none', \
-         '')))"
+         [...row.cells].map((cell) => cell.innerText.replace(/\\s+/g, ' ').trim()\
+         .replace('– none', '')))"
     ));
     serde_json::from_value(rows).unwrap()
 }

@@ -138,6 +138,7 @@ fn states(browser: &Browser, site: &Site) {
         );
     }
     browser.look(LIGHT);
+    browser.eval("localStorage.clear(); sessionStorage.clear()");
     let address = locked.stop(site);
     let open = site.listen(false, Some(address));
     browser.goto(&open.page(&format!("account={ACCOUNT}&as_of={AS_OF}&range=all&refresh=1")));
