@@ -17,7 +17,9 @@ fn main() {
         (None, true) => commit_of_checkout().unwrap_or_else(|| "unknown".to_owned()),
         (None, false) => "none: debug build".to_owned(),
     };
-    println!("cargo::rustc-env=SEATMETER_BUILD_COMMIT={commit}");
+    // `cargo run` hands it on to the program, which refuses variables with its own prefix that it
+    // does not know.
+    println!("cargo::rustc-env=BUILD_COMMIT={commit}");
 }
 
 /// The commit that is checked out; `-dirty` follows where files differ from it.

@@ -7,7 +7,7 @@ use crate::embedded::provision::ENGINE_VERSION;
 use crate::telemetry::metrics::Build;
 
 /// The commit that it was built from.
-const COMMIT: &str = env!("SEATMETER_BUILD_COMMIT");
+const COMMIT: &str = env!("BUILD_COMMIT");
 
 /// The program's version, its commit, the embedded engine's release, and that of the IANA time zone
 /// database.

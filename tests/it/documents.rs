@@ -53,6 +53,11 @@ pub(crate) fn first_cells(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
+fn cargo_run_sets_no_variable_that_the_program_refuses() {
+    assert!(!read("build.rs").contains("rustc-env=SEATMETER_"), "`cargo run` would hand it on");
+}
+
+#[test]
 fn the_readme_is_short() {
     let readme = read("README.md");
     let lines = readme.lines().count();
