@@ -24,7 +24,9 @@ fn main() {
 
 /// The commit that is checked out; `-dirty` follows where files differ from it.
 fn commit_of_checkout() -> Option<String> {
-    for name in ["HEAD", "logs/HEAD", "index"] {
+    // The index is not among them: to look for changes rewrites it, and the next build would compile
+    // everything anew.
+    for name in ["HEAD", "logs/HEAD"] {
         let path = git(&["rev-parse", "--git-path", name])?;
         if Path::new(&path).exists() {
             println!("cargo::rerun-if-changed={path}");

@@ -86,24 +86,32 @@ impl<'c> Log<'c> {
         let full = AtomicBool::new(false);
         let held: Vec<AtomicUsize> =
             folds.iter().map(|fold| AtomicUsize::new(fold.held_bytes())).collect();
-        let (is_over, held_all) = (self.stop.child_token(), &held);
+        let is_over = self.stop.child_token();
+        // Merges the rows so far, and looks at the memory that all folds take.
+        let drain = |fold: &mut PartitionFold, own: &AtomicUsize| {
+            fold.drain_into(expected);
+            own.store(fold.held_bytes(), Ordering::Relaxed);
+            let all: usize = held.iter().map(|held| held.load(Ordering::Relaxed)).sum();
+            if all + expected.bytes() > memory_max {
+                full.store(true, Ordering::Relaxed);
+                is_over.cancel();
+            }
+        };
         let share = memory_max / MEMORY_BYTES_PER_PENDING_ROW / folds.len().max(1);
         let pending_rows_max = share.clamp(PENDING_ROWS.0, PENDING_ROWS.1);
-        let readers = folds.iter_mut().enumerate();
-        let mut readers: Vec<FoldingReader<'_>> = readers
-            .map(|(index, fold)| FoldingReader {
-                fold,
-                expected,
-                held: &held_all[index],
-                held_all,
-                memory_max,
-                pending_rows_max,
-                full: &full,
-                is_over: &is_over,
-            })
-            .collect();
+        let drain = &drain;
+        let reader = |(fold, own)| FoldingReader {
+            fold,
+            after: move |fold: &mut PartitionFold, _: &Record<'_>| {
+                if fold.is_due(pending_rows_max) {
+                    drain(fold, own);
+                }
+            },
+        };
+        let mut readers: Vec<_> = folds.iter_mut().zip(&held).map(reader).collect();
         self.read(&mut readers, &is_over, shows_progress.then_some("verifying"))?;
-        readers.iter_mut().for_each(FoldingReader::drain);
+        drop(readers);
+        folds.iter_mut().zip(&held).for_each(|(fold, own)| drain(fold, own));
         Ok(!full.load(Ordering::Relaxed))
     }
 
@@ -113,8 +121,14 @@ impl<'c> Log<'c> {
         folds: &mut [PartitionFold],
         locator: &Mutex<Locator>,
     ) -> anyhow::Result<()> {
-        let mut readers: Vec<LocatingReader<'_>> =
-            folds.iter_mut().map(|fold| LocatingReader { fold, locator }).collect();
+        let see = |fold: &mut PartitionFold, record: &Record<'_>| {
+            if fold.takes(record) {
+                let rows = fold.drain();
+                locator.lock().unwrap_or_else(PoisonError::into_inner).see(record, &rows);
+            }
+        };
+        let mut readers: Vec<_> =
+            folds.iter_mut().map(|fold| FoldingReader { fold, after: &see }).collect();
         self.read(&mut readers, self.stop, Some("looking for the first offsets"))
     }
 
@@ -140,32 +154,13 @@ impl<'c> Log<'c> {
     }
 }
 
-/// Folds a partition.
-struct FoldingReader<'f> {
+/// Folds a partition, and acts after each record.
+struct FoldingReader<'f, A> {
     fold: &'f mut PartitionFold,
-    expected: &'f Expected,
-    held: &'f AtomicUsize,
-    held_all: &'f [AtomicUsize],
-    memory_max: usize,
-    pending_rows_max: usize,
-    full: &'f AtomicBool,
-    is_over: &'f CancellationToken,
+    after: A,
 }
 
-impl FoldingReader<'_> {
-    /// Merges the rows so far, and looks at the memory that all folds take.
-    fn drain(&mut self) {
-        self.fold.drain_into(self.expected);
-        self.held.store(self.fold.held_bytes(), Ordering::Relaxed);
-        let held: usize = self.held_all.iter().map(|held| held.load(Ordering::Relaxed)).sum();
-        if held + self.expected.bytes() > self.memory_max {
-            self.full.store(true, Ordering::Relaxed);
-            self.is_over.cancel();
-        }
-    }
-}
-
-impl ReadsPartition for FoldingReader<'_> {
+impl<A: FnMut(&mut PartitionFold, &Record<'_>) + Send> ReadsPartition for FoldingReader<'_, A> {
     fn partition(&self) -> u32 {
         self.fold.folded().source.partition()
     }
@@ -180,47 +175,7 @@ impl ReadsPartition for FoldingReader<'_> {
 
     fn read(&mut self, record: &Record<'_>) -> anyhow::Result<bool> {
         let folded = self.fold.fold(record)?;
-        if self.fold.is_due(self.pending_rows_max) {
-            self.drain();
-        }
-        Ok(folded == Folded::Passed)
-    }
-
-    fn sought(&mut self) {
-        self.fold.sought();
-    }
-
-    fn pass_rest(&mut self) {
-        self.fold.pass_rest();
-    }
-}
-
-/// Folds a partition record by record.
-struct LocatingReader<'f> {
-    fold: &'f mut PartitionFold,
-    locator: &'f Mutex<Locator>,
-}
-
-impl ReadsPartition for LocatingReader<'_> {
-    fn partition(&self) -> u32 {
-        self.fold.folded().source.partition()
-    }
-
-    fn next_offset(&self) -> u64 {
-        self.fold.next_offset()
-    }
-
-    fn end(&self) -> u64 {
-        self.fold.end()
-    }
-
-    fn read(&mut self, record: &Record<'_>) -> anyhow::Result<bool> {
-        let folded = self.fold.fold(record)?;
-        if self.fold.takes(record) {
-            let rows = self.fold.drain();
-            let mut locator = self.locator.lock().unwrap_or_else(PoisonError::into_inner);
-            locator.see(record, &rows);
-        }
+        (self.after)(self.fold, record);
         Ok(folded == Folded::Passed)
     }
 

@@ -4,19 +4,18 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::client::{Client, Context, consumer_properties, probe_properties};
+use super::client::{consumer_properties, probe_properties};
 use super::librdkafka::{
     DescribeError, Message, Queue, TopicDescription, forward_partition, may_read_with_group,
 };
 use super::opening::Watermarks;
+use super::polled_client::PolledClient;
 use super::seek::partition_list;
 use super::topic::{AskError, Topic};
 use crate::config::{Config, Kafka};
@@ -35,7 +34,7 @@ const MISSING_PAUSE: Duration = Duration::from_millis(300);
 /// Partitions that are read from, at most, until one has a record.
 const PARTITIONS_ASKED_MAX: u32 = 16;
 
-/// Longest wait of one poll of the client or of the queue.
+/// Longest wait of one poll of the queue.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 
 /// Outcome of one attempt.
@@ -63,41 +62,28 @@ pub fn try_access(config: &Config) -> Vec<Attempt> {
     vec![trial.read(&description), trial.look_group_up()]
 }
 
-/// A client, and a thread that serves its callbacks.
+/// A trial by a client of its own.
 struct Trial<'c> {
     kafka: &'c Kafka,
     causes: Causes,
-    client: Arc<Client>,
-    is_over: Arc<AtomicBool>,
-    polling: Option<JoinHandle<()>>,
+    client: PolledClient,
 }
 
 impl<'c> Trial<'c> {
     fn new(kafka: &'c Kafka, properties: &ClientConfig) -> Result<Self, Attempt> {
         let causes = Causes::new(kafka);
-        let client =
-            Client::from_config_and_context(properties, Context::of(kafka)).map_err(|error| {
-                let cause = causes.of_error(&error);
-                Attempt::Refused(format!(
-                    "the Kafka client refuses its configuration: {cause}; see [kafka.properties]"
-                ))
-            })?;
-        // Closing must never wait for an answer to a rebalance.
-        client.context().close();
-        let client = Arc::new(client);
-        let is_over = Arc::new(AtomicBool::new(false));
-        let (polled, end) = (Arc::clone(&client), Arc::clone(&is_over));
-        let polling = std::thread::spawn(move || {
-            while !end.load(Ordering::Acquire) {
-                // Errors go to the context. Nothing is subscribed, so no messages come.
-                drop(polled.poll(POLL_WAIT));
-            }
-        });
-        Ok(Self { kafka, causes, client, is_over, polling: Some(polling) })
+        let client = PolledClient::new(kafka, properties).map_err(|error| {
+            let cause = causes.of_error(&error);
+            Attempt::Refused(format!(
+                "the Kafka client refuses its configuration: {cause}; see [kafka.properties]"
+            ))
+        })?;
+        Ok(Self { kafka, causes, client })
     }
 
     fn describe(&self) -> Result<TopicDescription, Attempt> {
-        let topic = Topic::new(&self.kafka.topic, &self.kafka.brokers, Arc::clone(&self.client));
+        let topic =
+            Topic::new(&self.kafka.topic, &self.kafka.brokers, Arc::clone(&self.client.client));
         let deadline = Instant::now() + STEP_TIMEOUT;
         let mut missing = 0;
         loop {
@@ -130,7 +116,8 @@ impl<'c> Trial<'c> {
 
     /// Fetches a record, or finds that there is none.
     fn read(&self, description: &TopicDescription) -> Attempt {
-        let topic = Topic::new(&self.kafka.topic, &self.kafka.brokers, Arc::clone(&self.client));
+        let topic =
+            Topic::new(&self.kafka.topic, &self.kafka.brokers, Arc::clone(&self.client.client));
         let mut chosen = None;
         for partition in 0..description.partitions.clamp(1, PARTITIONS_ASKED_MAX) {
             match topic.watermarks_blocking(partition) {
@@ -154,10 +141,10 @@ impl<'c> Trial<'c> {
 
     fn fetch(&self, partition: u32, marks: Watermarks) -> Result<Attempt, KafkaError> {
         let topic = &self.kafka.topic;
-        let mut queue = Queue::new(Arc::clone(&self.client));
-        forward_partition(&self.client, topic, partition, &queue.target())
+        let mut queue = Queue::new(Arc::clone(&self.client.client));
+        forward_partition(&self.client.client, topic, partition, &queue.target())
             .map_err(|error| KafkaError::Seek(error.to_string()))?;
-        self.client.assign(&partition_list(topic, [(partition, marks.low)])?)?;
+        self.client.client.assign(&partition_list(topic, [(partition, marks.low)])?)?;
         let deadline = Instant::now() + STEP_TIMEOUT;
         let mut attempt = None;
         while attempt.is_none() && Instant::now() < deadline {
@@ -175,7 +162,7 @@ impl<'c> Trial<'c> {
                 },
             });
         }
-        self.client.unassign()?;
+        self.client.client.unassign()?;
         let seconds = STEP_TIMEOUT.as_secs();
         let silence = format!(
             "topic {topic:?}: no answer to a fetch from partition {partition} within {seconds} s"
@@ -191,7 +178,7 @@ impl<'c> Trial<'c> {
                 self.causes.denied(Operation::Read, Resource::Group(group)).to_string(),
             )
         };
-        match may_read_with_group(&self.client, group, ANSWER_TIMEOUT) {
+        match may_read_with_group(&self.client.client, group, ANSWER_TIMEOUT) {
             Ok(Some(true)) => Attempt::Works(format!("group {group:?} can be joined")),
             Ok(Some(false))
             | Err(DescribeError::Failed {
@@ -216,7 +203,7 @@ impl<'c> Trial<'c> {
     /// The newest cause that the client reported. May fetch a certificate, which takes a few
     /// seconds at most.
     fn complaint(&self) -> Option<Cause> {
-        let (code, text) = self.client.context().complaint()?;
+        let (code, text) = self.client.client.context().complaint()?;
         self.causes.look(&text);
         Some(self.causes.of(code, &text))
     }
@@ -232,16 +219,6 @@ impl<'c> Trial<'c> {
                 "cannot reach Kafka at {brokers} (kafka.brokers): {cause}"
             )),
             None => Attempt::Unanswered(self.causes.mask(&otherwise.to_string())),
-        }
-    }
-}
-
-impl Drop for Trial<'_> {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Release);
-        if let Some(polling) = self.polling.take() {
-            // The thread cannot panic: it only polls.
-            let _ = polling.join();
         }
     }
 }

@@ -6,19 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
-use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, Context, consumer_properties};
+use super::client::{Client, consumer_properties};
 use super::error::IngestError;
 use super::librdkafka::{Message, PartitionEvent, Queue, forward_partition};
+use super::polled_client::PolledClient;
 use super::seek::{partition_list, seek};
 use super::topic::{AskError, Topic};
 use crate::config::Config;
@@ -30,9 +29,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// The pause before a question is asked again.
 const PAUSE: Duration = Duration::from_millis(300);
-
-/// How long one poll of the client waits.
-const POLL_WAIT: Duration = Duration::from_millis(50);
 
 /// How long a batch may take to fill.
 const BATCH_WAIT: Duration = Duration::from_millis(20);
@@ -84,7 +80,7 @@ impl<'c> LogReader<'c> {
     /// # Errors
     /// Where librdkafka refuses the configuration.
     pub fn connect(config: &'c Config) -> Result<Self, IngestError> {
-        let client = PolledClient::new(config)?;
+        let client = polled_client(config)?;
         let kafka = &config.kafka;
         let topic = Topic::new(&kafka.topic, &kafka.brokers, Arc::clone(&client.client));
         Ok(Self { config, topic, client })
@@ -146,7 +142,7 @@ impl<'c> LogReader<'c> {
         if readers.is_empty() {
             return Ok(());
         }
-        let polled = PolledClient::new(self.config)?;
+        let polled = polled_client(self.config)?;
         let topic = &self.config.kafka.topic;
         let count = threads.clamp(1, readers.len());
         let queues: Vec<Queue> =
@@ -303,40 +299,10 @@ fn client_error(reason: String) -> IngestError {
     IngestError::Unreadable { reason }
 }
 
-/// A client outside the group, and a thread that serves its callbacks.
-struct PolledClient {
-    client: Arc<Client>,
-    is_over: Arc<AtomicBool>,
-    polling: Option<JoinHandle<()>>,
-}
-
-impl PolledClient {
-    fn new(config: &Config) -> Result<Self, IngestError> {
-        let mut properties = consumer_properties(&config.kafka, &config.ingest);
-        properties.set("enable.partition.eof", "true");
-        let client = Client::from_config_and_context(&properties, Context::of(&config.kafka))
-            .map_err(|error| IngestError::ClientConfig(error.to_string()))?;
-        // Closing must never wait for an answer to a rebalance.
-        client.context().close();
-        let client = Arc::new(client);
-        let is_over = Arc::new(AtomicBool::new(false));
-        let (polled, end) = (Arc::clone(&client), Arc::clone(&is_over));
-        let polling = std::thread::spawn(move || {
-            while !end.load(Ordering::Acquire) {
-                // Errors go to the context. Records go to queues of their own.
-                drop(polled.poll(POLL_WAIT));
-            }
-        });
-        Ok(Self { client, is_over, polling: Some(polling) })
-    }
-}
-
-impl Drop for PolledClient {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Release);
-        if let Some(polling) = self.polling.take() {
-            // The thread cannot panic: it only polls.
-            let _ = polling.join();
-        }
-    }
+/// A client that tells where the log of a partition ends.
+fn polled_client(config: &Config) -> Result<PolledClient, IngestError> {
+    let mut properties = consumer_properties(&config.kafka, &config.ingest);
+    properties.set("enable.partition.eof", "true");
+    PolledClient::new(&config.kafka, &properties)
+        .map_err(|error| IngestError::ClientConfig(error.to_string()))
 }

@@ -41,6 +41,7 @@ mod load;
 mod log_reader;
 mod messages;
 mod opening;
+mod polled_client;
 mod positions;
 mod rebalance;
 mod retry;

@@ -3,8 +3,9 @@
 //!
 //! A [`Connection`] runs one statement at a time, which the borrow checker enforces: a running
 //! query or insert borrows it mutably. Connections are cheap (0.4 ms, 130 KiB) and carry the
-//! session (`SET`, `USE`, temporary tables), so the server opens one per request, or keeps one per
-//! session; the engine itself starts with the first and stops with the last one.
+//! session (`SET`, `USE`, temporary tables), so no two requests share one at a time: the server
+//! opens one, reuses one with the same settings, or keeps one per session; the engine itself starts
+//! with the first and stops with the last one.
 //!
 //! This module never interprets SQL, never retries, and is the only one of the embedded engine with
 //! `unsafe`.

@@ -34,8 +34,7 @@ pub(super) fn cases(scenario: &str, end: &str) -> Vec<Case> {
     found.into_iter().filter(|case| case.status == 200).collect()
 }
 
-/// The scenarios beside a checkout of the project; without them, the project's copy of `tiny` with
-/// fewer answers.
+/// The scenarios beside a checkout of the project; without them, the project's copy of `tiny`.
 fn file(scenario: &str, kind: &str) -> PathBuf {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let name = format!("{scenario}.{kind}");
