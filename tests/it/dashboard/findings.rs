@@ -232,6 +232,20 @@ fn seats_that_were_missing_within_a_day_are_marked() {
         lines.push(fact(&account, "license.assigned", "2026-01-10T09:00:00Z", seat(user)));
     }
     lines.push(fact(&account, "license.revoked", "2026-01-10T17:00:00Z", seat("cleo")));
+    // The account's 10 January ends at 23:00 UTC.
+    lines.push(fact(
+        &account,
+        "account.updated",
+        "2026-01-01T00:00:00Z",
+        json!({ "timezone": "Europe/Berlin" }),
+    ));
+    let change = |kind: &str, user: &str, time: &str| fact(&account, kind, time, seat(user));
+    lines.extend([
+        change("license.assigned", "dan", "2026-01-10T22:59:59Z"),
+        change("license.revoked", "dan", "2026-01-10T22:59:59.500Z"),
+        change("license.revoked", "ada", "2026-01-10T23:00:01Z"),
+        change("license.assigned", "eve", "2026-01-10T23:00:02Z"),
+    ]);
     site.count(&lines.join("\n"));
     let page = |interval: &str| {
         site.page(&format!(
@@ -265,7 +279,16 @@ fn seats_that_were_missing_within_a_day_are_marked() {
     browser.click("#overage a");
     browser.wait_for_text("h1", "Assignments");
     browser.settled();
-    assert_eq!(browser.table("#assignments").len(), 3);
+    // Eve's was assigned on the day after.
+    let rows = browser.table("#assignments");
+    let users: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!(users, ["dan", "ada", "ben", "cleo"]);
+    assert!(
+        browser.text("#assigned-by").contains("at or before 11 Jan 2026, 00:00"),
+        "{}",
+        browser.text("#assigned-by")
+    );
+    browser.is_accessible("the seats of a day");
     browser.console_is_clean();
 }
 

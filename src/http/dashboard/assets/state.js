@@ -44,7 +44,7 @@ const FIELDS = {
   status: { valid: oneOf('active', 'revoked', 'all'), usual: 'active' },
   activated: { valid: oneOf('true', 'false') },
   inactive_days: { valid: number(1, 100_000) },
-  held_days: { valid: number(1, 100_000) },
+  held_days: { valid: number(0, 100_000) },
   sort: { valid: (text) => /^-?(user|email|organization|last_assignment|last_active_use)$/.test(text), usual: 'user' },
   limit: { valid: number(1, 1000), usual: '25' },
   cursor: { valid: (text) => text !== '' && text.length <= 4000 },

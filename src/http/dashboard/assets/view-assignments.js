@@ -52,9 +52,17 @@ export const view = {
         : { title: 'No seats are assigned', text: 'Seats appear here as soon as one is assigned to somebody.' };
       return { nodes: [said, stateCard(words, filtered ? h('p', null, resetButton('button')) : null)], charts: [] };
     }
-    return { nodes: [said, reclaimSums(plan), table(state, rows, timezone), pager(state, rows.length, total, next)], charts: [] };
+    return { nodes: [said, assignedBy(state, timezone), reclaimSums(plan), table(state, rows, timezone), pager(state, rows.length, total, next)], charts: [] };
   },
 };
+
+// The API tells seats as they are now: of a past moment it knows which of them were assigned by then.
+function assignedBy({ as_of: moment, held_days: held, status }, timezone) {
+  if (!moment || held !== '0') return null;
+  const later = status === 'active' ? '' : '; some may have been revoked before that moment';
+  return h('p', { class: 'note', 'data-key': 'assigned-by', id: 'assigned-by' },
+    `Seats whose last assignment was at or before ${momentIn(moment, timezone)}. Status and last use are those of now${later}.`);
+}
 
 function tools({ state, organizations }) {
   return filterBar(

@@ -1,6 +1,6 @@
 // License history: how many seats are purchased, assigned and activated, the gaps between, and where they did not suffice.
 
-import { url } from './api.js';
+import { serverNow, url } from './api.js';
 import { h } from './dom.js';
 import { figure } from './figure.js';
 import { filters, summary } from './filters.js';
@@ -8,6 +8,7 @@ import { bucket, count, percent, plural, tick } from './format.js';
 import { extent } from './loader.js';
 import { changed, figureCard, figureCards, heading, stateCard } from './parts.js';
 import { address, change, forView } from './state.js';
+import { endOfDay } from './zone.js';
 
 export const view = {
   name: 'license-history',
@@ -26,10 +27,11 @@ export const view = {
     if (points.length === 0) {
       return { nodes: [said, stateCard({ title: 'Nothing has begun yet', text: 'The whole period lies in the future. Choose an earlier one.' })], charts: [] };
     }
-    const chart = seats(plan, points);
+    const known = { ...plan, timezone };
+    const chart = seats(known, points);
     const quiet = points.every((point) => point.purchased + point.peak_assigned + point.activated === 0);
     const empty = stateCard({ title: 'No seats in this period', text: 'None was purchased, assigned or activated. Choose a longer period or another organization.' });
-    return quiet ? { nodes: [said, empty], charts: [] } : { nodes: [said, cards(plan, points), overage(plan, points), figure(chart)], charts: [chart] };
+    return quiet ? { nodes: [said, empty], charts: [] } : { nodes: [said, cards(plan, points), overage(known, points), figure(chart)], charts: [chart] };
   },
 };
 
@@ -74,10 +76,13 @@ function overage(plan, points) {
     `, when up to ${count(worst.peak_assigned)} were assigned. It happened in ${times} of ${count(points.length)} ${{ day: 'days' }[plan.interval] ?? 'periods'}.`);
 }
 
-// From a period to its days, from a day to the seats.
-function leadOf({ state, interval }, { start, end }) {
+// From a period to its days, from a day to the seats that were assigned by its end, the latest first.
+function leadOf({ state, interval, timezone }, { start, end }) {
   if (interval !== 'day') return address(change(state, { from: start, to: end, interval: 'day' }));
-  return address({ ...forView(state, 'assignments'), status: 'all', sort: '-last_assignment' });
+  const over = endOfDay(end, timezone);
+  const asked = state.as_of ? Date.parse(state.as_of) : serverNow();
+  const moment = over !== null && over < asked ? new Date(over).toISOString() : state.as_of;
+  return address({ ...forView(state, 'assignments'), as_of: moment, held_days: '0', status: 'all', sort: '-last_assignment' });
 }
 
 function seats(plan, points) {

@@ -26,3 +26,13 @@ export function offsetAt(instant, name) {
   }
   return changes[low][1] * 1000;
 }
+
+const DAY_MS = 86_400_000;
+
+/** The instant, in milliseconds, at which a day (YYYY-MM-DD) of the zone is over; null where its clock is not known. */
+export function endOfDay(day, name) {
+  const midnight = Date.parse(`${day}T00:00:00Z`) + DAY_MS;
+  // A change of the clock near midnight leaves two instants; the first of them at which the clock shows midnight or later.
+  const instants = [midnight - DAY_MS, midnight + DAY_MS].map((near) => offsetAt(near, name)).map((offset) => (offset === null ? null : midnight - offset));
+  return instants.includes(null) ? null : instants.sort((a, b) => a - b).find((instant) => instant + offsetAt(instant, name) >= midnight) ?? null;
+}
