@@ -1,6 +1,8 @@
 //! Cached parts of the license usage: active users of days that seldom change, and assigned seats.
 //! The key of a part is the version of its data, so no part is ever invalidated: a question changes
-//! its key when its data changes. The versions in a key are read before the part.
+//! its key when its data changes. The versions in a key are read before the part. The organizations
+//! are in the key as such, not as a version of the account's directory: most changes of a directory
+//! (a name, the first event after a restart of a worker) leave them as they are.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use super::directory::AGE_MAX;
 use crate::core::calendar::Day;
 use crate::core::topics::Topic;
 use crate::http::reply::problem::Problem;
-use crate::report::id::{AccountId, OrganizationId};
+use crate::report::id::AccountId;
 use crate::report::license_usage::PeriodUsers;
 use crate::report::period::DayRanges;
 use crate::report::usage_parts::{Parts, RangeUsers};
@@ -28,22 +30,12 @@ const KEPT_OVERHEAD_BYTES: usize = 512;
 /// Fewer are read sooner than it takes to find out whether they have changed.
 const ROWS_MIN: usize = 20_000;
 
-/// Which organizations a part tells of.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Of {
-    /// An organization with all below it; `None` for the whole account.
-    pub(super) organization: Option<OrganizationId>,
-    /// Whether the figures are by its direct children.
-    pub(super) by_organization: bool,
-}
-
 /// Key of a cached part.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     account: AccountId,
-    of: Of,
-    /// Version of the account's directory, which knows the organizations.
-    tree: u64,
+    /// [`Who::identity`].
+    who: Arc<[u8]>,
     asked: Asked,
     /// Version of the data.
     version: u64,
@@ -111,8 +103,9 @@ impl<T> Expiry<Key, Kept<T>> for AMinuteOld {
 fn cache<T: Send + Sync + 'static>(bytes: fn(&T) -> usize) -> Cache<Key, Kept<T>> {
     Cache::builder()
         .max_capacity(KEPT_BYTES_MAX / 2)
-        .weigher(move |_, kept: &Kept<T>| {
-            u32::try_from(KEPT_OVERHEAD_BYTES + bytes(&kept.figures)).unwrap_or(u32::MAX)
+        .weigher(move |key: &Key, kept: &Kept<T>| {
+            let bytes = KEPT_OVERHEAD_BYTES + key.who.len() + bytes(&kept.figures);
+            u32::try_from(bytes).unwrap_or(u32::MAX)
         })
         .eviction_policy(EvictionPolicy::lru())
         .expire_after(AMinuteOld)
@@ -139,18 +132,26 @@ impl UsageParts {
     pub(super) async fn assigned(
         &self,
         basis: &Basis<'_>,
-        of: &Of,
         who: &Who<'_>,
         edges_ms: &[i64],
     ) -> Result<Dated<HashMap<String, Vec<u64>>>, Problem> {
         let Some((&last_edge_ms, before)) = edges_ms.split_last() else {
             return Ok((HashMap::new(), Instant::now()));
         };
-        let key =
-            key(basis, of, Asked::Seats(before.to_vec()), basis.versions.of(Topic::Seats).version);
+        let key = Key {
+            account: basis.account.clone(),
+            who: who.identity().into(),
+            asked: Asked::Seats(before.to_vec()),
+            version: basis.versions.of(Topic::Seats).version,
+        };
         let read = async || {
             let read_at = Instant::now();
-            let seats = basis.store.assigned_at(basis.account, who, edges_ms).await?;
+            let Basis { store, account, organizations, .. } = *basis;
+            let few = store.few_assigned_at(account, who, organizations, edges_ms).await?;
+            let seats = match few {
+                Some(seats) => seats,
+                None => store.assigned_at(account, who, edges_ms).await?,
+            };
             Ok::<_, Problem>(Kept { figures: Arc::new(Seats { seats, last_edge_ms }), read_at })
         };
         let kept = self.seats.try_get_with(key.clone(), read()).await;
@@ -171,23 +172,28 @@ impl UsageParts {
     pub(super) async fn active_users(
         &self,
         basis: &Basis<'_>,
-        of: &Of,
         who: &Who<'_>,
         days: &DayRanges,
     ) -> Result<Dated<HashMap<String, PeriodUsers>>, Problem> {
-        let is_small = basis.organizations.saturating_mul(days.count()) < ROWS_MIN;
+        let read_at = Instant::now();
+        let Basis { store, account, organizations, .. } = *basis;
+        if let Some(users) = store.few_active_users(account, who, organizations, days).await? {
+            return Ok((users.into_iter().collect(), read_at));
+        }
+        let is_small = organizations.saturating_mul(days.count()) < ROWS_MIN;
         if is_small || matches!(who, Who::Account) {
             let read_at = Instant::now();
-            let users = basis.store.active_users_of(basis.account, who, days).await?;
+            let users = store.active_users_of(account, who, days).await?;
             return Ok((users.into_iter().collect(), read_at));
         }
         let parts = Parts::of(days);
+        let identity: Arc<[u8]> = who.identity().into();
         // Before the users.
         let versions = basis.store.day_versions(basis.account, days).await?;
         let ((past, past_at), (current, current_at), (latest, latest_at)) = tokio::try_join!(
-            self.part(basis, of, who, parts.past.as_ref(), &versions),
-            self.part(basis, of, who, parts.current.as_ref(), &versions),
-            self.part(basis, of, who, Some(&parts.latest), &versions),
+            self.part(basis, (who, &identity), parts.past.as_ref(), &versions),
+            self.part(basis, (who, &identity), parts.current.as_ref(), &versions),
+            self.part(basis, (who, &identity), Some(&parts.latest), &versions),
         )?;
         let none = RangeUsers::default();
         let heads = past.keys().chain(current.keys()).chain(latest.keys());
@@ -201,12 +207,11 @@ impl UsageParts {
         Ok((heads.into_iter().map(joined).collect(), read_at))
     }
 
-    /// The users of a part.
+    /// The users of a part, of the organizations with that identity.
     async fn part(
         &self,
         basis: &Basis<'_>,
-        of: &Of,
-        who: &Who<'_>,
+        (who, identity): (&Who<'_>, &Arc<[u8]>),
         days: Option<&DayRanges>,
         versions: &BTreeMap<Day, u64>,
     ) -> Result<Dated<Arc<HashMap<String, RangeUsers>>>, Problem> {
@@ -219,19 +224,14 @@ impl UsageParts {
             let users = basis.store.user_keys_of(basis.account, who, days).await?;
             Ok::<_, Problem>(Kept { figures: Arc::new(users), read_at })
         };
-        let key = key(basis, of, Asked::Users(days.clone()), version);
+        let key = Key {
+            account: basis.account.clone(),
+            who: Arc::clone(identity),
+            asked: Asked::Users(days.clone()),
+            version,
+        };
         let kept = self.users.try_get_with(key, read).await;
         let kept = kept.map_err(|problem: Arc<Problem>| (*problem).clone())?;
         Ok((kept.figures, kept.read_at))
-    }
-}
-
-fn key(basis: &Basis<'_>, of: &Of, asked: Asked, version: u64) -> Key {
-    Key {
-        account: basis.account.clone(),
-        of: of.clone(),
-        tree: basis.versions.of(Topic::Directory).version,
-        asked,
-        version,
     }
 }

@@ -9,6 +9,7 @@ pub mod assignment_order;
 pub mod assignments;
 pub mod csv;
 pub mod cursor;
+pub mod few_users;
 pub mod id;
 pub mod ingest;
 pub mod license_history;

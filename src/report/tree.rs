@@ -64,6 +64,16 @@ impl OrganizationTree {
             .collect()
     }
 
+    /// Number of the organizations.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
     /// The ids of all organizations, ascending.
     pub fn ids(&self) -> Vec<&str> {
         self.nodes.iter().map(|node| node.id.as_str()).collect()

@@ -145,13 +145,14 @@ impl Store {
         now_ms: i64,
         (scope, tree): (&Scope<'_>, &OrganizationTree),
     ) -> Result<Option<(Vec<Assignment>, u64)>, StoreError> {
-        if tree.ids().len() > ORGANIZATIONS_MAX {
+        if tree.len() > ORGANIZATIONS_MAX {
             return Ok(None);
         }
-        let Some(seats) = self.at_most::<SeatRow>(SEATS, account, SEATS_MAX).await? else {
+        let of_account = |sql| self.read(sql).param("account", account);
+        let Some(seats) = self.at_most::<SeatRow>(of_account(SEATS), SEATS_MAX).await? else {
             return Ok(None);
         };
-        let Some(names) = self.at_most::<NameRow>(NAMES, account, NAMES_MAX).await? else {
+        let Some(names) = self.at_most::<NameRow>(of_account(NAMES), NAMES_MAX).await? else {
             return Ok(None);
         };
         let names = Names::new(names);
@@ -168,18 +169,6 @@ impl Store {
             .map(|(key, seat)| described(key, seat, &names, tree))
             .collect();
         Ok(Some(page_of(rows, request, page, now_ms)))
-    }
-
-    /// The rows of the account; `None` where there are more.
-    async fn at_most<R: clickhouse::RowOwned + clickhouse::RowRead>(
-        &self,
-        sql: &str,
-        account: &str,
-        rows_max: usize,
-    ) -> Result<Option<Vec<R>>, StoreError> {
-        let query = self.read(sql).param("account", account).param("rows", rows_max + 1);
-        let rows: Vec<R> = self.fetch_all(query).await?;
-        Ok((rows.len() <= rows_max).then_some(rows))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The license history, in one query over the table of intervals. The view `license_history` says
 //! the same to analysts; a test holds them together.
 
+use std::collections::BTreeMap;
+
 use clickhouse::Row;
 use serde::Deserialize;
 
@@ -37,11 +39,10 @@ FROM \
 ) AS i";
 
 const PURCHASES: &str = "\
-SELECT toUnixTimestamp64Milli(f.time) AS time_ms, argMax(f.seats, (f.source, f.offset)) AS seats \
+SELECT toUnixTimestamp64Milli(f.time) AS time_ms, CAST(f.source, 'String') AS source, \
+    f.offset AS offset, f.seats AS seats \
 FROM license_facts AS f \
-WHERE f.account_id = {account:String} AND f.organization_id = {organization:String} \
-GROUP BY f.time \
-ORDER BY f.time";
+WHERE f.account_id = {account:String} AND f.organization_id = {organization:String}";
 
 const LICENSE_HISTORY: &str = "\
 SELECT toUnixTimestamp64Milli(h.edge) AS edge_ms, h.purchased AS purchased, h.assigned AS \
@@ -61,6 +62,8 @@ struct SeatsRow {
 #[derive(Row, Deserialize)]
 struct PurchaseRow {
     time_ms: i64,
+    source: String,
+    offset: u64,
     seats: u64,
 }
 
@@ -109,14 +112,9 @@ impl Store {
         if let Some(ids) = organizations {
             seats = seats.param("organizations", ids);
         }
-        let (seats, purchases): (Vec<SeatsRow>, Vec<PurchaseRow>) = tokio::try_join!(
-            self.fetch_all(seats),
-            self.fetch_all(self.report_query(PURCHASES, account, organization)),
-        )?;
-        let mut records = SeatRecords {
-            purchases: purchases.into_iter().map(|row| (row.time_ms, row.seats)).collect(),
-            ..SeatRecords::default()
-        };
+        let (seats, purchases): (Vec<SeatsRow>, _) =
+            tokio::try_join!(self.fetch_all(seats), self.purchases(account, organization))?;
+        let mut records = SeatRecords { purchases, ..SeatRecords::default() };
         if let Some(SeatsRow { changing, steady, steady_activated }) = seats.into_iter().next() {
             if changing.len() >= CHANGING_MAX {
                 return self.license_history(account, organization, instants_ms).await;
@@ -127,6 +125,27 @@ impl Store {
             (records.steady, records.steady_activated) = (steady, steady_activated);
         }
         Ok(counts_at(instants_ms, &records))
+    }
+
+    /// Seats purchased by the account, or allocated to the organization, by the time (milliseconds
+    /// since 1970 UTC) from which on they are: ascending, each time once.
+    pub(super) async fn purchases(
+        &self,
+        account: &AccountId,
+        organization: Option<&OrganizationId>,
+    ) -> Result<Vec<(i64, u64)>, StoreError> {
+        let query = self.report_query(PURCHASES, account, organization);
+        let rows: Vec<PurchaseRow> = self.fetch_all(query).await?;
+        // Of one time the last record counts.
+        let mut latest: BTreeMap<i64, (String, u64, u64)> = BTreeMap::new();
+        for PurchaseRow { time_ms, source, offset, seats } in rows {
+            let told = (source, offset, seats);
+            let known = latest.entry(time_ms).or_default();
+            if told > *known {
+                *known = told;
+            }
+        }
+        Ok(latest.into_iter().map(|(time_ms, (.., seats))| (time_ms, seats)).collect())
     }
 
     /// The same by the view `license_history`, in the order of the instants.

@@ -16,6 +16,7 @@ mod compared_rows;
 mod deployment;
 mod error;
 mod few_assignments;
+mod few_seats;
 mod license_history;
 mod load;
 mod migrate;

@@ -1,5 +1,7 @@
 //! Which organizations of an account a query counts.
 
+use std::collections::HashMap;
+
 use clickhouse::query::Query;
 
 /// Bytes of ids that a parameter carries, at most. ClickHouse refuses a form field of more than 128
@@ -78,6 +80,48 @@ impl<'a> Who<'a> {
         }
     }
 
+    /// Bytes that two of them share only if their queries count the same organizations in the same
+    /// series: each series with its members, whose order is of no matter.
+    pub fn identity(&self) -> Vec<u8> {
+        let Self::Series(series) = self else { return Vec::new() };
+        let mut members: Vec<(u32, &str)> =
+            series.indices.iter().copied().zip(series.organizations.iter().copied()).collect();
+        members.sort_unstable();
+        let ids: usize = series.heads.iter().chain(&series.organizations).map(|id| id.len()).sum();
+        let count = series.heads.len() + members.len();
+        let mut bytes = Vec::with_capacity(1 + ids + 8 * count);
+        // Not even an empty list of series has the identity of the account.
+        bytes.push(1);
+        let mut push = |index: u32, id: &str| {
+            bytes.extend(index.to_le_bytes());
+            bytes.extend(u32::try_from(id.len()).unwrap_or(u32::MAX).to_le_bytes());
+            bytes.extend(id.as_bytes());
+        };
+        push(u32::try_from(series.heads.len()).unwrap_or(u32::MAX), "");
+        (0..).zip(&series.heads).for_each(|(index, head)| push(index, head));
+        members.into_iter().for_each(|(index, id)| push(index, id));
+        bytes
+    }
+
+    /// How many organizations the query counts, of an account that has `of_account`.
+    pub(super) fn organizations_of(&self, of_account: usize) -> usize {
+        match self {
+            Self::Account => of_account,
+            Self::Series(series) => series.organizations.len(),
+        }
+    }
+
+    /// The number of the series of each organization; empty where all are of the first one.
+    pub(super) fn indices(&self) -> HashMap<&'a str, u32> {
+        match self {
+            Self::Series(series) if series.heads.len() > 1 => {
+                let indices = series.indices.iter().copied();
+                series.organizations.iter().copied().zip(indices).collect()
+            }
+            _ => HashMap::new(),
+        }
+    }
+
     /// Nothing can be told.
     pub(super) fn is_nobody(&self) -> bool {
         matches!(self, Self::Series(series) if series.organizations.is_empty())
@@ -138,6 +182,25 @@ fn fits(ids: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_same_organizations_in_the_same_series_have_one_identity() {
+        let identity = |members| Who::Series(Series::new(members).unwrap()).identity();
+        let one = identity(vec![("a", vec!["a", "b"]), ("c", vec!["c"])]);
+        assert_eq!(one, identity(vec![("a", vec!["b", "a"]), ("c", vec!["c"])]));
+        let others = [
+            Who::Account.identity(),
+            identity(vec![]),
+            identity(vec![("", vec!["a", "b", "c"])]),
+            identity(vec![("a", vec!["a"]), ("c", vec!["b", "c"])]),
+            identity(vec![("a", vec!["a", "b"]), ("d", vec!["c"])]),
+            identity(vec![("a", vec!["a", "bc"]), ("c", vec![])]),
+        ];
+        for (index, other) in others.iter().enumerate() {
+            assert_ne!(one, *other, "{index}");
+            assert!(!others[index + 1..].contains(other), "{index}");
+        }
+    }
 
     #[test]
     fn an_organization_of_two_series_needs_another_query() {

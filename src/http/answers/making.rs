@@ -43,7 +43,7 @@ impl Making<'_> {
             store: self.store,
             account: self.account,
             versions: self.versions,
-            organizations: self.tree().ids().len(),
+            organizations: self.tree().len(),
         }
     }
 

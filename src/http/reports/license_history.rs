@@ -65,8 +65,13 @@ impl Report for History {
         let organization = self.request.organization.as_ref();
         let scope = making.scope(organization.map(OrganizationId::as_str));
         let instants_ms = instants_ms(zone, &period);
-        let counts =
-            making.store().seat_history(account, organization, &scope, &instants_ms).await?;
+        let (store, in_all) = (making.store(), making.tree().len());
+        let few =
+            store.few_seat_history(account, organization, (&scope, in_all), &instants_ms).await?;
+        let counts = match few {
+            Some(counts) => counts,
+            None => store.seat_history(account, organization, &scope, &instants_ms).await?,
+        };
         let report = HistoryReport::assemble(account, &self.request, zone, &period, &counts);
         match self.format {
             Format::Json => Made::json(&report),

@@ -16,7 +16,6 @@ use crate::http::request::params::{
 };
 use crate::http::request::path::Account;
 use crate::http::state::ApiState;
-use crate::http::usage_parts::Of;
 use crate::report::license_usage::{
     LicenseUsage, UsageByOrganizationReport, UsageReport, UsageRequest, UsageRows, WantedUsage,
     fits_memory,
@@ -100,20 +99,12 @@ impl StreamableReport for Usage {
 }
 
 impl Usage {
-    /// Which organizations parts of it tell of.
-    fn of(&self) -> Of {
-        Of {
-            organization: self.request.organization.clone(),
-            by_organization: self.request.by_organization,
-        }
-    }
-
     async fn total(&self, making: &Making<'_>, period: &Period) -> Result<UsageReport, Problem> {
         let Making { account, zone, .. } = *making;
         let wanted = WantedUsage::by(period);
         let scope = making.scope(self.request.organization.as_deref());
         let rows = match Who::of(&scope) {
-            Some(who) => self.rows(making, &who, &wanted).await?.remove("").unwrap_or_default(),
+            Some(who) => Self::rows(making, &who, &wanted).await?.remove("").unwrap_or_default(),
             None => self.viewed(making, &wanted).await?,
         };
         Ok(UsageReport::assemble(account, &self.request, zone, period, &rows))
@@ -129,7 +120,7 @@ impl Usage {
         let wanted = WantedUsage::by(period);
         let members = children.iter().map(|&child| (child, making.tree().subtree(child))).collect();
         let rows = match Series::new(members) {
-            Some(series) => self.rows(making, &Who::Series(series), &wanted).await?,
+            Some(series) => Self::rows(making, &Who::Series(series), &wanted).await?,
             None => self.viewed_by_organization(making, &wanted).await?,
         };
         Ok(UsageByOrganizationReport::assemble(
@@ -144,20 +135,19 @@ impl Usage {
 
     /// The figures of the lines, by series.
     async fn rows(
-        &self,
         making: &Making<'_>,
         who: &Who<'_>,
         wanted: &WantedUsage,
     ) -> Result<HashMap<String, UsageRows>, Problem> {
-        let (of, parts, basis) = (self.of(), making.parts(), making.basis());
+        let (parts, basis) = (making.parts(), making.basis());
         let users = async {
             match &wanted.days {
                 None => Ok((HashMap::new(), Instant::now())),
-                Some(days) => parts.active_users(&basis, &of, who, days).await,
+                Some(days) => parts.active_users(&basis, who, days).await,
             }
         };
         let (seats, users) =
-            tokio::try_join!(parts.assigned(&basis, &of, who, &wanted.edges_ms), users)?;
+            tokio::try_join!(parts.assigned(&basis, who, &wanted.edges_ms), users)?;
         let (seats, users) = (making.take(seats), making.take(users));
         let mut rows: HashMap<String, UsageRows> = HashMap::new();
         for (id, seats) in seats {

@@ -5,6 +5,7 @@ use seatmeter::core::calendar::{Day, Zone};
 use seatmeter::core::event::PlanKind;
 use seatmeter::report::assignments::{AssignmentsReport, AssignmentsRequest, SortKey};
 use seatmeter::report::id::{AccountId, OrganizationId, ProjectId};
+use seatmeter::report::license_usage::PeriodUsers;
 use seatmeter::report::period::{DayRanges, PeriodRequest};
 use seatmeter::report::query::Query;
 use seatmeter::report::quota::QuotaFacts;
@@ -123,12 +124,18 @@ async fn seats_and_users_of_organizations_are_those_of_the_views() {
         let seats = store.seat_history(&acme, named, &scope, &edges_ms).await.unwrap();
         let viewed = store.license_history(&acme, named, &edges_ms).await.unwrap();
         assert_eq!(seats, viewed, "{organization:?}");
+        let few = store.few_seat_history(&acme, named, (&scope, tree.len()), &edges_ms).await;
+        assert_eq!(few.unwrap(), Some(seats.clone()), "{organization:?}");
         found += seats.last().unwrap().assigned;
         let who = Who::of(&scope).unwrap();
-        let assigned = store.assigned_at("acme", &who, &edges_ms).await.unwrap().by_series;
-        let assigned = assigned.into_values().next().unwrap_or(vec![0; edges_ms.len()]);
+        let assigned = store.assigned_at("acme", &who, &edges_ms).await.unwrap();
+        let few = store.few_assigned_at(&acme, &who, tree.len(), &edges_ms).await.unwrap();
+        assert_eq!(few.as_ref(), Some(&assigned), "{organization:?}");
+        let assigned = assigned.by_series.into_values().next().unwrap_or(vec![0; edges_ms.len()]);
         assert!(assigned.iter().eq(viewed.iter().map(|at| &at.assigned)), "{organization:?}");
         let users = store.active_users_of("acme", &who, &days).await.unwrap();
+        let few = store.few_active_users(&acme, &who, tree.len(), &days).await.unwrap();
+        assert_eq!(in_order(few.expect("they are few")), in_order(users.clone()));
         let mut users = users.into_iter().next().map(|(_, users)| users).unwrap_or_default();
         let mut viewed = store.active_users(&acme, named, Some(&days)).await.unwrap();
         users.buckets.sort_unstable();
@@ -159,8 +166,11 @@ async fn compare_series(
     viewed.sort_unstable();
     let who = Who::Series(series);
     compare_parts(store, &who, days).await;
-    let assigned = store.assigned_at("acme", &who, edges_ms).await.unwrap().by_series;
+    let assigned = store.assigned_at("acme", &who, edges_ms).await.unwrap();
+    let few = store.few_assigned_at(&acme, &who, tree.len(), edges_ms).await.unwrap();
+    assert_eq!(few.as_ref(), Some(&assigned), "{organization:?}");
     let mut assigned: Vec<_> = assigned
+        .by_series
         .iter()
         .flat_map(|(id, counts)| {
             edges_ms.iter().zip(counts).map(move |(&edge_ms, &count)| (id.clone(), edge_ms, count))
@@ -169,13 +179,35 @@ async fn compare_series(
         .collect();
     assigned.sort_unstable();
     assert_eq!(assigned, viewed, "{organization:?}");
-    let mut users = store.active_users_of("acme", &who, days).await.unwrap();
-    let mut viewed = store.active_users_by_organization(&acme, named, Some(days)).await.unwrap();
-    for rows in [&mut users, &mut viewed] {
-        rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        rows.iter_mut().for_each(|(_, users)| users.buckets.sort_unstable());
+    let users = in_order(store.active_users_of("acme", &who, days).await.unwrap());
+    let viewed = store.active_users_by_organization(&acme, named, Some(days)).await.unwrap();
+    assert_eq!(users, in_order(viewed), "{organization:?}");
+    let few = store.few_active_users(&acme, &who, tree.len(), days).await.unwrap();
+    assert_eq!(users, in_order(few.expect("they are few")), "{organization:?}");
+}
+
+fn in_order(mut series: Vec<(String, PeriodUsers)>) -> Vec<(String, PeriodUsers)> {
+    series.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    series.iter_mut().for_each(|(_, users)| users.buckets.sort_unstable());
+    series
+}
+
+#[tokio::test]
+async fn many_rows_are_not_read_one_by_one() {
+    let database = filled().await;
+    let store = database.store();
+    let (acme, edges_ms) = (AccountId::from("acme"), [hour(0), hour(240)]);
+    let days = DayRanges { first_days: vec![day(0)], last_day: day(69) };
+    for organizations in [1_000, usize::MAX] {
+        let scope = (&Scope::Account, organizations);
+        let seats = store.few_seat_history(&acme, None, scope, &edges_ms).await.unwrap();
+        assert_eq!(seats, None);
+        let who = Who::Account;
+        let seats = store.few_assigned_at(&acme, &who, organizations, &edges_ms).await.unwrap();
+        assert_eq!(seats, None);
+        let users = store.few_active_users(&acme, &who, organizations, &days).await.unwrap();
+        assert_eq!(users, None);
     }
-    assert_eq!(users, viewed, "{organization:?}");
 }
 
 /// The whole as its parts make it up.
