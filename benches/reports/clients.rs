@@ -133,6 +133,8 @@ pub(crate) fn changed(setting: &Setting, path: &str) -> Cost {
     let mut writer = Writer::new(setting);
     let mut random = writer.random();
     let (mut times, mut engine_cpu_s) = (Vec::new(), 0.0);
+    writer.count(&events::logins_everywhere(&mut random, ACCOUNT));
+    std::thread::sleep(LOOK_AGE_MAX);
     get(&agent, &url, None);
     for _ in 0..CHANGED {
         writer.count(&[events::event(&mut random, ACCOUNT, events::kind_for(path))]);

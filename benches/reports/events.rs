@@ -20,6 +20,9 @@ use super::setting::Setting;
 /// From one flush to the next.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// Organizations of the large account.
+const ORGANIZATIONS: u32 = 2_020;
+
 /// Events of a flush of one account.
 const EVENTS: u32 = 200;
 
@@ -167,10 +170,20 @@ pub(crate) fn kind_for(path: &str) -> &'static str {
     }
 }
 
+/// A login in each organization of the account, now: a worker that has been running for a while has
+/// met them all, and announces none of them again.
+pub(crate) fn logins_everywhere(random: &mut ChaCha8Rng, account: &str) -> Vec<String> {
+    (1..=ORGANIZATIONS).map(|user| event_of(user, random, account, "user.login")).collect()
+}
+
 /// An event of a random user of the account, now.
 pub(crate) fn event(random: &mut ChaCha8Rng, account: &str, kind: &str) -> String {
     let user = random.random_range(1..=100_000_u32);
-    let organization = user % 2020 + 1;
+    event_of(user, random, account, kind)
+}
+
+fn event_of(user: u32, random: &mut ChaCha8Rng, account: &str, kind: &str) -> String {
+    let organization = user % ORGANIZATIONS + 1;
     let data = format!(
         r#""organization_id":"{organization}","user_id":{user},"origin":"run","name":"O {user}""#
     );

@@ -30,6 +30,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Lifetime of an idle connection. ClickHouse closes idle ones after 3 s (10 s since 23.11), and a
 /// request on a connection that is just being closed fails.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// Memory for lists of users: enough for 20 million users of days, a quarter of what a report's
+/// query may take by default.
+const USER_LISTS_MAX_BYTES: u64 = 1_000_000_000;
 /// Time limit of one statement of a migration: with a cluster it waits for every replica
 /// (ClickHouse's own limit for that is 180 s).
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(200);
@@ -41,6 +44,9 @@ pub struct Store {
     /// Memory that the query of a report may take in ClickHouse, bytes; 0: as much as the server
     /// allows.
     query_memory_max_bytes: u64,
+    /// Memory that lists of users may take in ClickHouse, bytes; beyond it users are merged as
+    /// bitmaps.
+    user_lists_max_bytes: u64,
 }
 
 struct Connection {
@@ -99,7 +105,11 @@ impl Store {
         let connection =
             Connection { server, client, target, internal_database, cluster, shortcuts };
         let connection = Arc::new(connection);
-        Ok(Self { connection, query_memory_max_bytes: 0 })
+        Ok(Self {
+            connection,
+            query_memory_max_bytes: 0,
+            user_lists_max_bytes: USER_LISTS_MAX_BYTES,
+        })
     }
 
     /// The same store, whose queries of reports may take this much memory in ClickHouse each,
@@ -107,6 +117,21 @@ impl Store {
     pub fn with_query_memory_max(mut self, bytes: u64) -> Self {
         self.query_memory_max_bytes = bytes;
         self
+    }
+
+    /// The same store, with this much memory in ClickHouse for lists of users, bytes. What does not
+    /// fit is counted more slowly, in less memory.
+    pub fn with_user_lists_max(mut self, bytes: u64) -> Self {
+        self.user_lists_max_bytes = bytes;
+        self
+    }
+
+    /// Memory that the lists of users of a query may take in ClickHouse, bytes.
+    pub(super) fn user_lists_max_bytes(&self) -> u64 {
+        match self.query_memory_max_bytes {
+            0 => self.user_lists_max_bytes,
+            max => max.min(self.user_lists_max_bytes),
+        }
     }
 
     /// Asks the server for its version, which also shows that it is there and lets us in.

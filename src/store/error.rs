@@ -19,6 +19,8 @@ const CODE_NOT_ENOUGH_SPACE: i32 = 243;
 const CODE_TIMEOUT_EXCEEDED: i32 = 159;
 /// Memory ran out: that of the query, of the user or of the server.
 const CODE_MEMORY_LIMIT_EXCEEDED: i32 = 241;
+/// An array of more than 16,777,215 elements.
+const CODE_TOO_LARGE_ARRAY_SIZE: i32 = 128;
 /// Errors that no waiting heals: the statement, the schema or the user's rights are wrong. Every
 /// other code may be a passing state of the server (a replica that is read-only, too many parts,
 /// memory), so it is worth another try.
@@ -110,6 +112,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// True where the query did not fit into the memory that it may take, or made an array that is
+    /// larger than ClickHouse's may be.
+    pub(super) fn is_too_large(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Server { code: CODE_TOO_LARGE_ARRAY_SIZE, .. })
+    }
+
     /// True where the same request may succeed later without anything being changed on our side.
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -182,6 +182,18 @@ async fn compare_series(
     let users = in_order(store.active_users_of("acme", &who, days).await.unwrap());
     let viewed = store.active_users_by_organization(&acme, named, Some(days)).await.unwrap();
     assert_eq!(users, in_order(viewed), "{organization:?}");
+    // A byte is not enough for lists, so these are merged as bitmaps.
+    let bitmaps = store.clone().with_user_lists_max(1);
+    let merged = bitmaps.active_users_of("acme", &who, days).await.unwrap();
+    assert_eq!(users, in_order(merged), "{organization:?}");
+    let keys = bitmaps.user_keys_of("acme", &who, days).await.unwrap();
+    let mut lists = store.user_keys_of("acme", &who, days).await.unwrap();
+    lists.values_mut().for_each(|users| users.ranges.sort_unstable());
+    for (head, mut users) in keys {
+        users.ranges.sort_unstable();
+        assert_eq!(lists.remove(&head), Some(users), "{head}");
+    }
+    assert!(lists.is_empty(), "{lists:?}");
     let few = store.few_active_users(&acme, &who, tree.len(), days).await.unwrap();
     assert_eq!(users, in_order(few.expect("they are few")), "{organization:?}");
 }
