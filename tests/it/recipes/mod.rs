@@ -2,6 +2,7 @@
 //! to compute by hand.
 
 mod agreement;
+mod partitions;
 mod rights;
 mod settings;
 

@@ -51,24 +51,29 @@ const THREADS: usize = 4;
 type Setting = (String, String);
 
 /// A statement of an analyst's.
-struct Question {
-    name: String,
+pub(super) struct Question {
+    pub(super) name: String,
     /// The database that it is put to.
-    database: String,
-    sql: String,
+    pub(super) database: String,
+    pub(super) sql: String,
     /// Whether the statement orders its rows.
-    is_ordered: bool,
+    pub(super) is_ordered: bool,
 }
 
 /// A database to ask.
-struct Analyst {
+pub(super) struct Analyst {
     url: String,
-    questions: Vec<Question>,
+    pub(super) questions: Vec<Question>,
 }
 
 impl Analyst {
     /// The engine's result of a statement on a database under settings: rows or an error.
-    fn post(&self, database: &str, sql: &str, settings: &[Setting]) -> Result<String, String> {
+    pub(super) fn post(
+        &self,
+        database: &str,
+        sql: &str,
+        settings: &[Setting],
+    ) -> Result<String, String> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(PATIENCE))
@@ -315,7 +320,7 @@ fn questions_about(
     variants.iter().map(question).collect()
 }
 
-async fn analyst(organizations: &[&str]) -> (TestDatabase, Analyst) {
+pub(super) async fn analyst(organizations: &[&str]) -> (TestDatabase, Analyst) {
     let database = TestDatabase::migrated().await;
     database.execute("SYSTEM STOP MERGES");
     let (store, seed) = (database.store(), database.store().user_key_seed().await.unwrap());
