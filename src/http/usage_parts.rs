@@ -28,7 +28,7 @@ const KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const KEPT_OVERHEAD_BYTES: usize = 512;
 /// Rows of active users (one per organization and day) from which on parts of them are cached.
 /// Fewer are read sooner than it takes to find out whether they have changed.
-const ROWS_MIN: usize = 20_000;
+const ROWS_MIN: usize = 150_000;
 
 /// Key of a cached part.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
