@@ -95,7 +95,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Run(_) => serve(load, Role::WorkerAndApi),
         Command::Worker(_) => serve(load, Role::Worker),
         Command::Api(_) => serve(load, Role::Api),
-        Command::Migrate(_) => with_runtime(load, async |config, _| migrate::run(&config).await),
+        Command::Migrate(args) => {
+            with_runtime(load, async |config, _| migrate::run(&config, &args).await)
+        }
         Command::Produce(args) => with_runtime(load, async |config, stop| {
             blocking(move || produce::run(&args, &config, &stop)).await
         }),

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::shutdown;
-use super::version::BUILD;
+use super::version::build;
 use crate::config::Config;
 use crate::core::id::UserKeySeed;
 use crate::http::{self, ApiState};
@@ -92,7 +92,7 @@ impl<'a> Service<'a> {
         listener: TcpListener,
         store: Store,
     ) -> anyhow::Result<Self> {
-        let metrics = metrics::install(BUILD, &TABLES).context("cannot record metrics")?;
+        let metrics = metrics::install(build(), &TABLES).context("cannot record metrics")?;
         let health = Arc::new(Health::new());
         if role != Role::Api {
             ingest::not_started(config, &health);

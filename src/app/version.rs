@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use crate::core::calendar::RELEASE;
 use crate::embedded::provision::ENGINE_VERSION;
+use crate::store::schema_version;
 use crate::telemetry::metrics::Build;
 
 /// The commit that it was built from.
@@ -22,5 +23,11 @@ pub(super) fn version() -> &'static str {
 }
 
 /// The same for the metrics.
-pub(super) const BUILD: Build =
-    Build { version: env!("CARGO_PKG_VERSION"), commit: COMMIT, engine: ENGINE_VERSION };
+pub(super) fn build() -> Build {
+    Build {
+        version: env!("CARGO_PKG_VERSION"),
+        commit: COMMIT,
+        engine: ENGINE_VERSION,
+        schema: schema_version(),
+    }
+}

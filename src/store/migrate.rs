@@ -29,6 +29,17 @@ pub struct MigrationReport {
     pub version: u32,
 }
 
+/// What [`Store::migrate`] would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationPlan {
+    /// The schema's version as it is; 0 where there is none.
+    pub version: u32,
+    /// Migrations that would be applied, in their order.
+    pub migrations: Vec<Migration>,
+    /// Views that would be made, because they are missing or their text has changed.
+    pub views: Vec<String>,
+}
+
 #[derive(Row, Deserialize)]
 struct AppliedRow {
     version: u32,
@@ -58,6 +69,24 @@ impl Store {
         let report = self.migrate_to(&migrations(), &views()).await?;
         self.ensure_seed().await?;
         Ok(report)
+    }
+
+    /// What [`Self::migrate`] would do; nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Self::migrate`].
+    pub async fn migration_plan(&self) -> Result<MigrationPlan, MigrateError> {
+        let mut known = migrations();
+        let present = self.verify(&known).await?;
+        let version = present.checked_sub(1).map_or(0, |last| known[last].version);
+        let made = match self.applied_views().await {
+            // A migration makes the table of views.
+            Err(StoreError::NotMigrated { .. }) => BTreeMap::new(),
+            made => made?,
+        };
+        let views = views().into_iter().filter(|view| !is_current(&made, view));
+        let views = views.map(|view| view.name).collect();
+        Ok(MigrationPlan { version, migrations: known.split_off(present), views })
     }
 
     /// [`Self::migrate`] with migrations and views of the caller's.

@@ -204,6 +204,11 @@ pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
 }
 
+/// The version of the schema that this program knows.
+pub fn schema_version() -> u32 {
+    migrations().last().map_or(0, |last| last.version)
+}
+
 /// The migrations that this program knows, in order.
 pub fn migrations() -> Vec<Migration> {
     TABLE_FILES

@@ -39,6 +39,8 @@ pub struct Build {
     pub commit: &'static str,
     /// The release of the embedded engine.
     pub engine: &'static str,
+    /// The version of the ClickHouse schema that the program knows.
+    pub schema: u32,
 }
 
 /// Installs the process's recorder and returns the handle that renders Prometheus text. Fails if
@@ -53,10 +55,11 @@ pub fn install(build: Build, tables: &[&'static str]) -> Result<PrometheusHandle
     series::create(tables);
     super::http::create();
     gauge!(TIMEZONES, "release" => RELEASE).set(1.0);
-    let Build { version, commit, engine } = build;
+    let Build { version, commit, engine, schema } = build;
     gauge!(
         BUILD_INFO,
-        "version" => version, "commit" => commit, "engine" => engine, "timezones" => RELEASE
+        "version" => version, "commit" => commit, "engine" => engine, "timezones" => RELEASE,
+        "schema" => schema.to_string()
     )
     .set(1.0);
     Ok(handle)

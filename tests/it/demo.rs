@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use seatmeter::store::schema_version;
 use serde_json::Value;
 
 use crate::support::engine::{PASSWORD, execute};
@@ -272,6 +273,7 @@ fn check_metrics(text: &str) {
     ] {
         assert!(text.lines().any(|line| line.starts_with(series)), "{series} is not in\n{text}");
     }
+    assert!(text.contains(&format!("schema=\"{}\"", schema_version())), "{text}");
 }
 
 #[test]

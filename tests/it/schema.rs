@@ -31,6 +31,31 @@ async fn migrating_twice_does_no_harm() {
 }
 
 #[tokio::test]
+async fn a_plan_says_what_would_be_done_and_does_nothing() {
+    let database = TestDatabase::absent();
+    let store = database.store();
+    let (tables, all) = (migrations(), views());
+    let names: Vec<String> = all.iter().map(|view| view.name.clone()).collect();
+    for _ in 0..2 {
+        let plan = store.migration_plan().await.unwrap();
+        assert_eq!((plan.version, &plan.migrations, &plan.views), (0, &tables, &names));
+    }
+    store.migrate_to(&tables[..18], &[]).await.unwrap();
+    let plan = store.migration_plan().await.unwrap();
+    assert_eq!((plan.version, &plan.migrations[..]), (18, &tables[18..]));
+    assert_eq!(plan.views, names);
+    let report = store.migrate().await.unwrap();
+    assert_eq!(report.applied.len(), plan.migrations.len());
+    assert_eq!(report.views, plan.views);
+    database.execute(
+        "ALTER TABLE schema_views DELETE WHERE name = 'plans' SETTINGS mutations_sync = 2",
+    );
+    let plan = store.migration_plan().await.unwrap();
+    assert_eq!((plan.version, plan.migrations), (newest(), Vec::new()));
+    assert_eq!(plan.views, ["plans"]);
+}
+
+#[tokio::test]
 async fn a_migration_that_was_applied_but_not_recorded_is_applied_again() {
     let database = TestDatabase::migrated().await;
     database.execute("INSERT INTO organizations_seen VALUES ('acme', '42')");
