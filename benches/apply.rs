@@ -36,7 +36,6 @@ fn event(random: &mut ChaCha8Rng, offset: u64) -> (Record<'static>, Decoded<'sta
     } else {
         EventKind::TestExecuted(TestExecuted {
             event_source: "/runner".into(),
-            event_id: format!("evt-{offset}").into(),
             organization,
             project: Some(IdRef::from_text(format!("project-{}", user % 3))),
             user: Some(IdRef::Number(user)),
@@ -46,7 +45,8 @@ fn event(random: &mut ChaCha8Rng, offset: u64) -> (Record<'static>, Decoded<'sta
         })
     };
     let record = Record { offset, timestamp_ms: Some(time_ms), key: None, payload: None };
-    (record, Decoded::Event(Event { time_ms, account: IdRef::Number(account), kind }))
+    let id = format!("evt-{offset}").into();
+    (record, Decoded::Event(Event { id, time_ms, account: IdRef::Number(account), kind }))
 }
 
 /// Applies the whole batch; nothing is stored, so every load is answered with an empty result.

@@ -33,10 +33,10 @@ const DIVISOR_MAX: u64 = 4_096;
 /// Read the topic again, and compare what ClickHouse holds with it
 ///
 /// Workers may go on meanwhile. Compared are: tests and quota by organization, project and day,
-/// active users by organization and day, seats, licences, plans, zones, names, rejected records
-/// and the outcomes of all records. Each difference is printed with its key, what the log says,
-/// what was found and the first offset that matters; the exit status is 0 only if all agrees.
-/// Nothing is written, and no group is joined.
+/// active users by organization and day, seats, licences, plans, zones, names, rejected records,
+/// and the outcomes of all records, by the hour too. Each difference is printed with its key, what
+/// the log says, what was found and the first offset that matters; the exit status is 0 only if all
+/// agrees. Nothing is written, and no group is joined.
 ///
 /// Of a partition whose log no longer begins at offset 0, what lies in it is verified: counters
 /// must not be less, sets and facts must be there.

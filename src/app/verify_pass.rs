@@ -203,6 +203,9 @@ impl Pass<'_> {
             if !table.is_by_account() && self.taken == Taken::Accounts {
                 continue;
             }
+            if table.is_of_all_records() && self.taken != Taken::AllOutcomes {
+                continue;
+            }
             let pending = if is_first { Vec::new() } else { check.pending_accounts(table) };
             let rows = match &named {
                 Some(named) => Rows::Of(named),

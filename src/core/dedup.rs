@@ -12,7 +12,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as TableEntry;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::event::TestExecuted;
+use super::event::{Event, TestExecuted};
 use super::id::IdRef;
 
 /// Number of offsets back within which a duplicate is looked for.
@@ -21,11 +21,12 @@ pub const WINDOW_OFFSETS: u64 = 1_000_000;
 /// How much earlier than its duplicate a record may be stamped, milliseconds.
 pub const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// The identity of a `test.executed` event: a 128-bit hash of (account, source, id), each with its
-/// length, so that no two triples yield the same bytes. `bytes` is reused to hash in one piece.
-pub fn event_id(account: &IdRef<'_>, test: &TestExecuted<'_>, bytes: &mut Vec<u8>) -> u128 {
+/// The identity of a `test.executed` event, of which `test` is the meaning: a 128-bit hash of
+/// (account, source, id), each with its length, so that no two triples yield the same bytes.
+/// `bytes` is reused to hash in one piece.
+pub fn event_id(event: &Event<'_>, test: &TestExecuted<'_>, bytes: &mut Vec<u8>) -> u128 {
     bytes.clear();
-    match account {
+    match &event.account {
         IdRef::Number(number) => {
             bytes.push(0);
             bytes.extend_from_slice(&number.to_le_bytes());
@@ -38,7 +39,7 @@ pub fn event_id(account: &IdRef<'_>, test: &TestExecuted<'_>, bytes: &mut Vec<u8
     }
     bytes.extend_from_slice(&test.event_source.len().to_le_bytes());
     bytes.extend_from_slice(test.event_source.as_bytes());
-    bytes.extend_from_slice(test.event_id.as_bytes());
+    bytes.extend_from_slice(event.id.as_bytes());
     xxh3_128(bytes)
 }
 

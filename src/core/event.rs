@@ -107,6 +107,8 @@ impl RejectReason {
 /// A well-formed event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event<'a> {
+    /// CloudEvents `id`.
+    pub id: Cow<'a, str>,
     /// When it happened: milliseconds since 1970 UTC, within 2000..2099.
     pub time_ms: i64,
     /// The account that it belongs to, which is also the record's key.
@@ -164,8 +166,6 @@ pub enum EventKind<'a> {
 pub struct TestExecuted<'a> {
     /// CloudEvents `source`; with `id` and the account it identifies the event.
     pub event_source: Cow<'a, str>,
-    /// CloudEvents `id`.
-    pub event_id: Cow<'a, str>,
     pub organization: IdRef<'a>,
     pub project: Option<IdRef<'a>>,
     pub user: Option<IdRef<'a>>,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::audit::{AuditedHour, RecordHour};
 use super::calendar::YearMonth;
 use super::id::Id;
 use super::rollup::{
@@ -18,12 +19,17 @@ pub struct Missing {
     pub users: Vec<(Id, Id)>,
     /// Counters that are needed.
     pub counters: Vec<CounterBlock>,
+    /// Hours of the audit that are needed.
+    pub hours: Vec<RecordHour>,
 }
 
 impl Missing {
     /// True if nothing is needed.
     pub fn is_empty(&self) -> bool {
-        self.accounts.is_empty() && self.users.is_empty() && self.counters.is_empty()
+        self.accounts.is_empty()
+            && self.users.is_empty()
+            && self.counters.is_empty()
+            && self.hours.is_empty()
     }
 }
 
@@ -76,4 +82,7 @@ pub struct Loaded {
     pub seat_usage: Vec<SeatUsage>,
     pub test_executions: Vec<TestExecutions>,
     pub quota_usage: Vec<QuotaUsage>,
+    /// For hours that were asked for. Where any was, the row of the last hour that is stored of the
+    /// source is among them: all hours after it stand at 0.
+    pub audited_hours: Vec<AuditedHour>,
 }

@@ -5,6 +5,7 @@
 //! thousands of histories a second.
 
 pub mod account;
+pub mod audit;
 pub mod calendar;
 pub mod continuity;
 pub mod counters;

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::audit::AuditedHour;
 use super::calendar::{Day, Zone};
 use super::event::{PlanKind, Record, Reject};
 use super::id::Id;
@@ -133,6 +134,7 @@ pub struct LaneRows {
     pub directory: Vec<DirectoryEntry>,
     pub organizations: Vec<OrganizationSeen>,
     pub rejected: Vec<RejectedRecord>,
+    pub audited_hours: Vec<AuditedHour>,
     /// Rows to write once all others are acknowledged.
     pub account_progress: Vec<AccountProgress>,
     /// Kafka timestamps (milliseconds) of records passed since the last drain, as (timestamp,
@@ -158,6 +160,7 @@ impl LaneRows {
             directory: Vec::new(),
             organizations: Vec::new(),
             rejected: Vec::new(),
+            audited_hours: Vec::new(),
             account_progress: Vec::new(),
             record_times: Vec::new(),
         }
@@ -201,6 +204,7 @@ impl LaneRows {
             + self.directory.len()
             + self.organizations.len()
             + self.rejected.len()
+            + self.audited_hours.len()
             + self.account_progress.len()
     }
 }

@@ -106,10 +106,10 @@ fn noise_comes_in_the_shares_that_are_asked_for() {
                 line.time_ms < newest_ms && !matches!(event.kind, EventKind::Plan { .. }),
             );
             newest_ms = newest_ms.max(line.time_ms);
-            if let EventKind::TestExecuted(test) = event.kind {
+            if let EventKind::TestExecuted(_) = event.kind {
                 tests += 1;
                 duplicates +=
-                    u32::from(!seen.insert((event.account.to_id(), test.event_id.into_owned())));
+                    u32::from(!seen.insert((event.account.to_id(), event.id.into_owned())));
             }
         }
         Decoded::Rejected(_) => rejected += 1,

@@ -22,7 +22,7 @@ use super::{dashboard, docs, log, openapi, operations};
 use crate::http::page_file::PagePolicy;
 use crate::http::reply::problem::Problem;
 use crate::http::reports::{
-    accounts, assignments, ingest, license_history, license_usage, organizations, quota,
+    accounts, assignments, audit, ingest, license_history, license_usage, organizations, quota,
     quota_overview, test_activity,
 };
 use crate::telemetry::http as telemetry;
@@ -91,6 +91,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             get(test_activity::report),
         ),
         Endpoint::new("/v1/ingest", Access::AnyToken, get(ingest::report)),
+        Endpoint::new("/v1/audit", Access::AnyToken, get(audit::hours)),
         Endpoint::new("/healthz", Access::Public, get(operations::healthz)),
         Endpoint::new("/readyz", Access::Public, get(operations::readyz)),
         Endpoint::new("/metrics", Access::Public, get(operations::metrics)),

@@ -11,7 +11,7 @@ use super::answers::Answers;
 use super::auth::Authenticator;
 use super::connections::ConnectionBounds;
 use super::look::Looks;
-use super::places::Places;
+use super::places::{Place, Places};
 use crate::config::{AuthMode, Config};
 use crate::http::reply::problem::Problem;
 use crate::http::request::host::Hosts;
@@ -33,6 +33,8 @@ struct Shared {
     store: Store,
     answers: Answers,
     account_lists: AccountLists,
+    /// Places for report queries.
+    reports: Places,
     topic: String,
     auth: Authenticator,
     health: Arc<Health>,
@@ -67,7 +69,8 @@ impl ApiState {
         let exports = Places::new(config.http.concurrent_exports_max);
         let shared = Shared {
             account_lists: AccountLists::new(store.clone(), Arc::clone(&looks), reports.clone()),
-            answers: Answers::new(store.clone(), looks, reports, exports),
+            answers: Answers::new(store.clone(), looks, reports.clone(), exports),
+            reports,
             store,
             topic: config.kafka.topic.clone(),
             auth: Authenticator::new(&config.auth)?,
@@ -108,6 +111,11 @@ impl ApiState {
 
     pub(super) fn account_lists(&self) -> &AccountLists {
         &self.shared.account_lists
+    }
+
+    /// Takes a place for a report query that is about no account.
+    pub(super) async fn take_place(&self) -> Result<Place, Problem> {
+        self.shared.reports.take("").await
     }
 
     pub(super) fn auth(&self) -> &Authenticator {

@@ -294,6 +294,8 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::audit::RecordHour;
+    use crate::core::load::{Loaded, Missing};
     use crate::core::rollup::Source;
     use crate::ingest::opening::Watermarks;
 
@@ -308,7 +310,11 @@ mod tests {
 
     fn slot(opening: &Opening) -> Slot {
         let seed = UserKeySeed { k0: 1, k1: 2 };
-        Slot::new(Tenure { partition: 0, number: 1 }, opening, seed, Instant::now())
+        let mut slot = Slot::new(Tenure { partition: 0, number: 1 }, opening, seed, Instant::now());
+        // No hour of the audit is stored.
+        let asked = Missing { hours: vec![RecordHour(0)], ..Missing::default() };
+        slot.lane.admit(&asked, Loaded::default());
+        slot
     }
 
     fn tombstone(offset: u64) -> Record<'static> {

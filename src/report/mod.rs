@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod assignment_order;
 pub mod assignments;
+pub mod audit;
 pub mod csv;
 pub mod cursor;
 pub mod few_users;

@@ -159,9 +159,10 @@ mod tests {
 
     #[test]
     fn every_table_that_reports_read_is_of_a_topic() {
-        const OF_NO_ACCOUNT_REPORT: [&str; 5] = [
+        const OF_NO_ACCOUNT_REPORT: [&str; 6] = [
             "account_moves",
             "account_progress",
+            "ingest_audit_state",
             "rejected_event_facts",
             "source_progress",
             "zone_claims",

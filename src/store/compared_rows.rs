@@ -41,11 +41,13 @@ pub enum Compared {
     Organizations,
     /// Rejected records.
     RejectedEvents,
+    /// Outcomes by hour, as each source has counted them.
+    AuditedHours,
 }
 
 impl Compared {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::TestExecutions,
         Self::QuotaUsage,
         Self::ActiveUsers,
@@ -58,6 +60,7 @@ impl Compared {
         Self::Directory,
         Self::Organizations,
         Self::RejectedEvents,
+        Self::AuditedHours,
     ];
 
     /// The table's name in the internal database.
@@ -75,6 +78,7 @@ impl Compared {
             Self::Directory => "directory_state",
             Self::Organizations => "organizations_seen",
             Self::RejectedEvents => "rejected_event_facts",
+            Self::AuditedHours => "ingest_audit_state",
         }
     }
 
@@ -100,12 +104,18 @@ impl Compared {
             Self::Directory => &["account_id", "entity", "organization_id", "entity_id", "field"],
             Self::Organizations => &["account_id", "organization_id"],
             Self::RejectedEvents => &["source", "offset"],
+            Self::AuditedHours => &["source", "hour"],
         }
     }
 
     /// Whether its key begins with an account.
     pub fn is_by_account(self) -> bool {
-        self != Self::RejectedEvents
+        !matches!(self, Self::RejectedEvents | Self::AuditedHours)
+    }
+
+    /// Whether its rows tell of all records of a source, whatever their accounts.
+    pub fn is_of_all_records(self) -> bool {
+        self == Self::AuditedHours
     }
 
     /// Whether its key names a source, so that the rows of one source are that source's alone.
@@ -153,6 +163,14 @@ impl Compared {
                     toUInt64(min(t.opened).1), min(t.opened).3]",
                 text: "concatWithSeparator('\\t', min(t.opened).2, min(t.opened).4, \
                     min(t.opened).5)",
+            },
+            Self::AuditedHours => Parts {
+                key: "t.source, toString(t.hour)",
+                group: "t.source, t.hour",
+                numbers: "[min(t.first_offset), max(t.counted).2, max(t.counted).3, \
+                    max(t.counted).4, max(t.counted).5, max(t.counted).6, max(t.counted).7, \
+                    max(t.counted).8]",
+                text: "''",
             },
             Self::Organizations => Parts {
                 key: "t.account_id, t.organization_id",

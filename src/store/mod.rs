@@ -11,6 +11,7 @@ mod account_versions;
 mod active_users;
 mod assigned;
 mod assignment_page;
+mod audit;
 mod client;
 mod compared_rows;
 mod deployment;

@@ -51,12 +51,14 @@ static TABLE_FILES: &[(&str, &str)] = &embed! { "tables":
     "0019_account_progress"
     "0020_account_moves"
     "0021_active_days"
+    "0022_ingest_audit_state"
 };
 
 /// Name and text of every file in `schemas/clickhouse/views`, each after the views that it reads; a
 /// test compares the list with the directory.
 static VIEW_FILES: &[(&str, &str)] = &embed! { "views":
     "ingest_progress"
+    "ingest_audit"
     "rejected_events"
     "split_accounts"
     "daily_active_users"
@@ -90,10 +92,11 @@ static VIEW_FILES: &[(&str, &str)] = &embed! { "views":
 
 /// The views that analysts read. What stands here is described in `schemas/clickhouse/README.md`,
 /// and keeps its name and its columns.
-pub const DOCUMENTED_VIEWS: [&str; 20] = [
+pub const DOCUMENTED_VIEWS: [&str; 21] = [
     "accounts",
     "daily_active_users",
     "daily_active_users_by_account",
+    "ingest_audit",
     "ingest_progress",
     "license_assignments",
     "license_intervals",

@@ -1,13 +1,14 @@
 //! The tables that the worker writes to.
 
 /// Every table that rollups, facts and progress are written to.
-pub const TABLES: [&str; 17] = [
+pub const TABLES: [&str; 18] = [
     "account_moves",
     "account_progress",
     "active_days",
     "active_users_by_account_state",
     "active_users_state",
     "directory_state",
+    "ingest_audit_state",
     "license_facts",
     "organizations_seen",
     "plan_facts",

@@ -19,6 +19,7 @@ use futures_util::future::{FutureExt as _, join_all};
 use super::client::Store;
 use super::error::StoreError;
 use super::rows::{DirectoryRow, EncodedTable, TableRow, encode_rows};
+use crate::core::audit::AuditedHour;
 use crate::core::rollup::{
     AccountMove, AccountProgress, ActiveDay, ActiveUsers, LaneRows, LicenseFact, OrganizationSeen,
     PlanFact, QuotaUsage, RejectedRecord, SeatFact, SeatInterval, Source, TestExecutions, ZoneFact,
@@ -77,6 +78,7 @@ impl Store {
             self.insert_rows::<DirectoryRow<'_>>(directory()).boxed(),
             self.insert_rows::<OrganizationSeen>(of(lanes, |lane| &lane.organizations)).boxed(),
             self.insert_rows::<RejectedRecord>(of(lanes, |lane| &lane.rejected)).boxed(),
+            self.insert_rows::<AuditedHour>(of(lanes, |lane| &lane.audited_hours)).boxed(),
         ];
         let results = join_all(writes).await;
         let mut tables: Vec<TableWritten> = results.into_iter().collect::<Result<_, _>>()?;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
-use super::value::{StoredInterval, Value};
+use super::value::{StoredHour, StoredInterval, Value};
 use crate::store::Compared;
 
 /// Users that are named of a difference, at most.
@@ -41,13 +41,20 @@ impl RowDifference {
         self.table.key_columns().iter().copied().zip(self.key.split('\t'))
     }
 
-    /// Partition and offset that matter first: as found in the log, or of a fact by its key.
+    /// Partition and offset that matter first: as found in the log, of a fact by its key, of an
+    /// hour by its first record.
     pub fn place(&self) -> Option<(u32, u64)> {
         let column = |name: &str| self.columns().find(|(column, _)| *column == name);
         self.first.or_else(|| {
-            let (_, offset) = column("offset")?;
+            let offset = match (column("offset"), &self.wanted, &self.found) {
+                (Some((_, offset)), ..) => offset.parse().ok()?,
+                (None, Some(Value::Hour(hour)), _) | (None, None, Some(Value::Hour(hour))) => {
+                    hour.first_offset
+                }
+                _ => return None,
+            };
             let (_, partition) = column("source")?.1.rsplit_once('/')?;
-            Some((partition.parse().ok()?, offset.parse().ok()?))
+            Some((partition.parse().ok()?, offset))
         })
     }
 
@@ -152,6 +159,7 @@ fn text_of(value: &Value) -> String {
         },
         Value::Fact(text) => format!("{:?}", text.replace('\t', " ").trim()),
         Value::Interval(interval) => interval_text(interval),
+        Value::Hour(hour) => hour_text(hour),
         Value::Latest(latest) => {
             format!(
                 "{:?} of {} ms, {} {}",
@@ -160,6 +168,20 @@ fn text_of(value: &Value) -> String {
         }
         Value::Present => "a row".to_owned(),
     }
+}
+
+fn hour_text(StoredHour { first_offset, counts }: &StoredHour) -> String {
+    format!(
+        "{} accepted, {} rejected, {} duplicates, {} skipped, {} tests run, {} uploaded, checksum \
+        {:016x}, from offset {first_offset} on",
+        counts.accepted,
+        counts.rejected,
+        counts.duplicates,
+        counts.skipped,
+        counts.tests_run,
+        counts.tests_uploaded,
+        counts.checksum
+    )
 }
 
 fn interval_text(interval: &StoredInterval) -> String {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::expected::Expected;
+use super::hours::HourSums;
 use super::prior::Prior;
 use super::scope::FoldedSource;
 use super::selection::Selection;
+use crate::core::audit::HourCounts;
 use crate::core::decode::decode;
 use crate::core::dedup::{DuplicateFilter, WINDOW_MS, WINDOW_OFFSETS, event_id};
 use crate::core::event::{Decoded, EventKind, Record};
@@ -189,7 +191,8 @@ impl PartitionFold {
         }
         if !self.selection.takes(record.key) {
             if self.taken == Taken::AllOutcomes {
-                self.others.count(record);
+                let is_unsure = self.is_near_start(record);
+                self.others.count(record, !is_unsure);
             }
             self.lane.skip_to(record.offset + 1);
             return Ok(Folded::Passed);
@@ -215,13 +218,20 @@ impl PartitionFold {
 
     /// Whether the record is a test that may be a duplicate of one that is not read.
     fn is_unsure(&mut self, (record, decoded): &(Record<'_>, Decoded<'_>)) -> bool {
-        let Some(unsure) = &mut self.unsure else { return false };
-        if !unsure.covers(record) {
-            self.unsure = None;
+        if !self.is_near_start(record) {
             return false;
         }
         let Decoded::Event(event) = decoded else { return false };
         matches!(event.kind, EventKind::TestExecuted(_))
+    }
+
+    /// Whether duplicates cannot be told at the record yet.
+    fn is_near_start(&mut self, record: &Record<'_>) -> bool {
+        let Some(unsure) = &mut self.unsure else { return false };
+        if !unsure.covers(record) {
+            self.unsure = None;
+        }
+        self.unsure.is_some()
     }
 
     /// A seek to the next offset succeeded: the next gap is real.
@@ -263,6 +273,11 @@ impl PartitionFold {
         if self.taken == Taken::Accounts {
             rows.rejected.clear();
         }
+        match self.taken {
+            Taken::AllOutcomes => self.others.hours.complete(&mut rows.audited_hours),
+            // Hours are of all records.
+            Taken::OwnOutcomes | Taken::Accounts => rows.audited_hours.clear(),
+        }
         rows.rejected.append(&mut self.others.rejected_rows);
         self.others.rejected_bytes = 0;
         rows
@@ -277,6 +292,7 @@ struct Others {
     rejected: u64,
     duplicates: u64,
     skipped: u64,
+    hours: HourSums,
     seen: DuplicateFilter,
     id_bytes: Vec<u8>,
     rejected_rows: Vec<RejectedRecord>,
@@ -285,27 +301,40 @@ struct Others {
 }
 
 impl Others {
-    fn count(&mut self, record: &Record<'_>) {
+    /// Counts a record, in its hour too where `audits`.
+    fn count(&mut self, record: &Record<'_>, audits: bool) {
+        let of_record = self.judge(record);
+        if audits {
+            self.hours.count(record, of_record);
+        }
+    }
+
+    fn judge(&mut self, record: &Record<'_>) -> HourCounts {
         match decode(record) {
-            Decoded::Tombstone => self.skipped += 1,
+            Decoded::Tombstone => {
+                self.skipped += 1;
+                HourCounts::SKIPPED
+            }
             Decoded::Rejected(reject) => {
                 self.rejected += 1;
                 let row = RejectedRecord::of(record, reject);
                 self.rejected_bytes += row.payload.len() + row.key.as_ref().map_or(0, Vec::len);
                 self.rejected_rows.push(row);
+                HourCounts::REJECTED
             }
             Decoded::Event(event) => {
                 if let EventKind::TestExecuted(test) = &event.kind {
-                    let id = event_id(&event.account, test, &mut self.id_bytes);
+                    let id = event_id(&event, test, &mut self.id_bytes);
                     let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
                     let is_duplicate = self.seen.is_duplicate(id, offset, timestamp_ms);
                     self.seen.remember(id, offset, timestamp_ms);
                     if is_duplicate {
                         self.duplicates += 1;
-                        return;
+                        return HourCounts::DUPLICATE;
                     }
                 }
                 self.accepted += 1;
+                HourCounts::accepted(record, &event, &mut self.id_bytes)
             }
         }
     }

@@ -20,6 +20,7 @@ pub mod check;
 pub mod difference;
 pub mod expected;
 pub mod fold;
+mod hours;
 pub mod locate;
 mod members;
 pub mod prior;

@@ -2,10 +2,12 @@
 
 use std::fmt::{Display, Write as _};
 
+use chrono::DateTime;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::members::Members;
-use super::value::{Latest, StoredInterval, Value};
+use super::value::{Latest, StoredHour, StoredInterval, Value};
+use crate::core::audit::RecordHour;
 use crate::core::event::PlanKind;
 use crate::core::id::Id;
 use crate::core::rollup::{
@@ -73,6 +75,14 @@ pub(super) fn each(rows: &LaneRows, mut take: impl FnMut(Compared, String, Value
     for row in &rows.rejected {
         take(Compared::RejectedEvents, key([&source, &row.offset]), rejected(row));
     }
+    for row in &rows.audited_hours {
+        let hour = StoredHour { first_offset: row.first_offset, counts: row.counts };
+        take(
+            Compared::AuditedHours,
+            key([&source, &hour_text(row.hour)]),
+            Value::Hour(Box::new(hour)),
+        );
+    }
 }
 
 /// Values, separated by tabs.
@@ -83,6 +93,12 @@ fn key<const N: usize>(parts: [&dyn Display; N]) -> String {
         write!(key, "{tab}{part}").expect("a String takes every write");
     }
     key
+}
+
+/// The hour as ClickHouse writes it.
+fn hour_text(hour: RecordHour) -> String {
+    let time = DateTime::from_timestamp(i64::from(hour.start_s()), 0).unwrap_or_default();
+    time.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 fn optional(id: Option<&Id>) -> String {

@@ -1,6 +1,7 @@
 //! The value of a compared row: a join-semilattice, as the tables merge it.
 
 use super::members::Members;
+use crate::core::audit::HourCounts;
 use crate::store::{Compared, StoredRow};
 
 /// What a row holds besides its key.
@@ -16,8 +17,19 @@ pub enum Value {
     Interval(Box<StoredInterval>),
     /// The latest value of a field of the directory.
     Latest(Box<Latest>),
+    /// An hour of the audit; the one of more records counts.
+    Hour(Box<StoredHour>),
     /// That there is such a row.
     Present,
+}
+
+/// An hour of the audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredHour {
+    /// The offset of its first record.
+    pub first_offset: u64,
+    /// Outcomes of its records.
+    pub counts: HourCounts,
 }
 
 /// A seat, column by column; times are milliseconds since 1970 UTC.
@@ -75,6 +87,7 @@ impl Value {
                 Self::Latest(Box::new(Latest { time_ms, source, offset, value }))
             }
             Compared::Organizations => Self::Present,
+            Compared::AuditedHours => Self::Hour(Box::new(StoredHour::of_stored(&numbers)?)),
             Compared::SeatFacts
             | Compared::LicenseFacts
             | Compared::PlanFacts
@@ -97,6 +110,7 @@ impl Value {
                 return users.extend(others.keys());
             }
             (Self::Interval(interval), Self::Interval(other)) => interval.join(*other),
+            (Self::Hour(hour), Self::Hour(other)) => hour.join(*other),
             (Self::Latest(latest), Self::Latest(other)) if other > *latest => *latest = other,
             _ => {}
         }
@@ -123,6 +137,7 @@ impl Value {
                 joined == **other
             }
             (Self::Latest(latest), Self::Latest(other)) => latest <= other,
+            (Self::Hour(hour), Self::Hour(other)) => hour.is_within(other),
             (value, other) => value == other,
         }
     }
@@ -135,9 +150,48 @@ impl Value {
             Self::Fact(text) => text.len(),
             Self::Interval(_) => size_of::<StoredInterval>() + 32,
             Self::Latest(latest) => size_of::<Latest>() + latest.source.len() + latest.value.len(),
+            Self::Hour(_) => size_of::<StoredHour>(),
             Self::Present => 0,
         };
         size_of::<Self>() + heap
+    }
+}
+
+impl StoredHour {
+    fn of_stored(numbers: &[u64]) -> Option<Self> {
+        let [first_offset, accepted, rejected, duplicates, skipped, run, uploaded, checksum] =
+            numbers.try_into().ok()?;
+        let (tests_run, tests_uploaded) = (run, uploaded);
+        let counts = HourCounts {
+            accepted,
+            rejected,
+            duplicates,
+            skipped,
+            tests_run,
+            tests_uploaded,
+            checksum,
+        };
+        Some(Self { first_offset, counts })
+    }
+
+    fn join(&mut self, other: Self) {
+        self.first_offset = self.first_offset.min(other.first_offset);
+        if other.counts.records() > self.counts.records() {
+            self.counts = other.counts;
+        }
+    }
+
+    /// Whether the other one may have come of this one by more records. Of the checksum nothing can
+    /// be said before all records are there.
+    fn is_within(&self, other: &Self) -> bool {
+        let counts = |of: &HourCounts| {
+            [of.accepted, of.rejected, of.duplicates, of.skipped, of.tests_run, of.tests_uploaded]
+        };
+        let (own, others) = (counts(&self.counts), counts(&other.counts));
+        self == other
+            || (self.first_offset >= other.first_offset
+                && own != others
+                && own.iter().zip(others).all(|(own, other)| *own <= other))
     }
 }
 
@@ -186,6 +240,7 @@ mod tests {
             (users(&[1, 2]), users(&[1, 2, 3])),
             (interval(90, 7), interval(80, 9)),
             (latest(1, "old"), latest(2, "new")),
+            (hour(3, 900), hour(4, 100)),
         ];
         for (lower, upper) in pairs {
             assert!(lower.is_within(&upper) && !upper.is_within(&lower), "{lower:?} {upper:?}");
@@ -194,6 +249,16 @@ mod tests {
             joined.settle();
             assert_eq!(joined, upper);
         }
+    }
+
+    fn hour(accepted: u64, checksum: u64) -> Value {
+        let counts = HourCounts { accepted, checksum, ..HourCounts::default() };
+        Value::Hour(Box::new(StoredHour { first_offset: 7, counts }))
+    }
+
+    #[test]
+    fn hours_of_the_same_records_have_the_same_checksum() {
+        assert!(!hour(3, 900).is_within(&hour(3, 901)));
     }
 
     #[test]

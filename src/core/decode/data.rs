@@ -80,13 +80,11 @@ impl EventType {
     }
 }
 
-/// The account and the meaning of an event. `event_id` and `event_source` are the envelope's `id`
-/// and `source`.
+/// The account and the meaning of an event. `event_source` is the envelope's `source`.
 #[inline(always)]
 pub(super) fn judge<'a>(
     event_type: EventType,
     fields: &Fields<'a>,
-    event_id: Cow<'a, str>,
     event_source: Cow<'a, str>,
 ) -> Result<(IdRef<'a>, EventKind<'a>), Reject> {
     // Every row of the table starts with the account.
@@ -96,7 +94,7 @@ pub(super) fn judge<'a>(
             organization: fields.organization_if_given()?,
             user: fields.user()?,
         },
-        EventType::TestExecuted => test_executed(fields, event_id, event_source)?,
+        EventType::TestExecuted => test_executed(fields, event_source)?,
         EventType::LicensePurchased => EventKind::LicensePurchased { seats: fields.seats()? },
         EventType::LicenseAllocated => EventKind::LicenseAllocated {
             organization: fields.organization()?,
@@ -143,12 +141,10 @@ pub(super) fn judge<'a>(
 
 fn test_executed<'a>(
     fields: &Fields<'a>,
-    event_id: Cow<'a, str>,
     event_source: Cow<'a, str>,
 ) -> Result<EventKind<'a>, Reject> {
     Ok(EventKind::TestExecuted(TestExecuted {
         event_source,
-        event_id,
         organization: fields.organization()?,
         project: fields.project_if_given()?,
         user: optional("data.user_id", fields.user_id, user_id)?,

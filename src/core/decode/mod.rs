@@ -90,12 +90,12 @@ fn judge<'a>(payload: &'a [u8], record: &Record<'_>) -> Result<Event<'a>, Reject
     let event_type = EventType::named(&type_name)
         .ok_or(Reject { reason: RejectReason::UnknownType, path: "" })?;
     judge_time(time_ms, record.timestamp_ms)?;
-    let (account, kind) = data::judge(event_type, &envelope.fields, id, source)?;
+    let (account, kind) = data::judge(event_type, &envelope.fields, source)?;
     // The key decides the partition, and with it the order that an account's events are counted in.
     if !record.key.is_some_and(|key| account.is_text(key)) {
         return Err(Reject { reason: RejectReason::InvalidField, path: "$key" });
     }
-    Ok(Event { time_ms, account, kind })
+    Ok(Event { id, time_ms, account, kind })
 }
 
 fn judge_time(time_ms: i64, timestamp_ms: Option<i64>) -> Result<(), Reject> {

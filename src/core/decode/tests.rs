@@ -33,6 +33,7 @@ fn check_rejected(text: &str, reason: RejectReason, path: &'static str) {
 #[test]
 fn the_example_of_the_contract_is_a_login() {
     let event = Event {
+        id: "evt-1".into(),
         time_ms: LOGIN_MS,
         account: IdRef::from_text("acme"),
         kind: EventKind::Activity {
@@ -346,6 +347,7 @@ fn strings_without_escapes_are_borrowed() {
         .replace("user.login", "test.executed")
         .replace("\"user_id\"", "\"origin\":\"run\",\"user_id\"");
     let Decoded::Event(Event {
+        id,
         kind: EventKind::TestExecuted(test),
         account: IdRef::Text(account),
         ..
@@ -353,7 +355,7 @@ fn strings_without_escapes_are_borrowed() {
     else {
         panic!("{text}");
     };
-    for string in [test.event_id, test.event_source, account] {
+    for string in [id, test.event_source, account] {
         assert!(matches!(string, Cow::Borrowed(_)), "{string}");
     }
 }

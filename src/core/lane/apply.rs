@@ -28,7 +28,7 @@ impl Lane {
     pub(super) fn apply_event(&mut self, record: &Record<'_>, event: &Event<'_>) -> Judgement {
         let mut id = 0;
         if let EventKind::TestExecuted(test) = &event.kind {
-            id = event_id(&event.account, test, &mut self.id_bytes);
+            id = event_id(event, test, &mut self.id_bytes);
             // Checked before anything is loaded, because a duplicate needs nothing.
             if self.duplicates.is_duplicate(id, record.offset, record.timestamp_ms) {
                 self.duplicates.remember(id, record.offset, record.timestamp_ms);

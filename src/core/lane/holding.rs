@@ -7,7 +7,8 @@ use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 use super::Lane;
-use crate::core::account::{Account, User, fact_order};
+use crate::core::account::{Account, Upkeep, User, fact_order};
+use crate::core::audit::RecordHour;
 use crate::core::calendar::{YearMonth, Zone, day_of};
 use crate::core::counters::{ProjectDay, QuotaDay};
 use crate::core::event::{Decoded, Event, EventKind, Record};
@@ -32,6 +33,7 @@ impl Lane {
             if record.offset < self.progress.next_offset {
                 continue;
             }
+            wanted.add_hour(self, record);
             if let Decoded::Event(event) = decoded {
                 wanted.add(self, event);
             }
@@ -62,6 +64,7 @@ impl Lane {
         self.admit_moves(&fresh_accounts, &loaded.met_by, &loaded.moves_away);
         self.admit_users(&missing.users, &fresh_accounts, &loaded);
         self.admit_counters(&missing.counters, loaded.test_executions, &loaded.quota_usage);
+        self.hours.admit(&missing.hours, &loaded.audited_hours, self.drain);
     }
 
     fn admit_account_facts(&mut self, fresh: &HashSet<Id>, loaded: &Loaded) {
@@ -235,14 +238,14 @@ impl Lane {
         source != self.source.as_str() || offset < self.progress.next_offset
     }
 
-    /// Accounts, users and counters held.
+    /// Accounts, users, counters and hours held.
     pub fn held_entries(&self) -> usize {
         let of_account = |account: &Account| {
             let blocks =
                 account.organizations.iter().flat_map(|organization| organization.blocks.iter());
             1 + account.users.len() + blocks.map(|held| 1 + held.block.len()).sum::<usize>()
         };
-        self.accounts.values().map(of_account).sum()
+        self.accounts.values().map(of_account).sum::<usize>() + self.hours.len()
     }
 
     /// Evicts entries that the store holds, idle longest first, until at most `entries_max` are
@@ -255,9 +258,8 @@ impl Lane {
         }
         let idle_since = self.eviction_edge(held - entries_max);
         let acknowledged = self.acknowledged;
-        let goes = |upkeep: crate::core::account::Upkeep| {
-            upkeep.used < idle_since && upkeep.is_stored(acknowledged)
-        };
+        let goes = |upkeep: Upkeep| upkeep.used < idle_since && upkeep.is_stored(acknowledged);
+        self.hours.evict(goes);
         self.accounts.retain(|_, account| {
             let mut has_all_seats = account.has_all_seats;
             account.users.retain(|_, user| {
@@ -287,6 +289,9 @@ impl Lane {
     /// The earliest drain such that evicting entries last used before it frees `surplus` entries.
     fn eviction_edge(&self, surplus: usize) -> u64 {
         let mut by_drain: BTreeMap<u64, usize> = BTreeMap::new();
+        for upkeep in self.hours.upkeeps() {
+            *by_drain.entry(upkeep.used).or_default() += 1;
+        }
         for account in self.accounts.values() {
             *by_drain.entry(account.upkeep.used).or_default() += 1;
             for user in account.users.values() {
@@ -316,11 +321,19 @@ struct Wanted<'b> {
     accounts: HashSet<&'b IdRef<'b>>,
     users: HashSet<(&'b IdRef<'b>, &'b IdRef<'b>)>,
     counters: HashSet<(&'b IdRef<'b>, &'b IdRef<'b>, YearMonth)>,
+    hours: HashSet<RecordHour>,
 }
 
 impl<'b> Wanted<'b> {
     fn len(&self) -> usize {
-        self.accounts.len() + self.users.len() + self.counters.len()
+        self.accounts.len() + self.users.len() + self.counters.len() + self.hours.len()
+    }
+
+    fn add_hour(&mut self, lane: &Lane, record: &Record<'_>) {
+        let hour = RecordHour::of(record.timestamp_ms);
+        if !lane.hours.knows(hour) {
+            self.hours.insert(hour);
+        }
     }
 
     fn add(&mut self, lane: &Lane, event: &'b Event<'b>) {
@@ -364,6 +377,7 @@ impl<'b> Wanted<'b> {
                 .map(|(account, user)| (account.to_id(), user.to_id()))
                 .collect(),
             counters: self.counters.into_iter().map(counter_block).collect(),
+            hours: self.hours.into_iter().collect(),
         }
     }
 }

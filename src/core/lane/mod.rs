@@ -15,12 +15,15 @@
 
 mod apply;
 mod holding;
+mod ledger;
 #[cfg(test)]
 mod tests;
 
 use hashbrown::HashMap;
 
+use self::ledger::AuditLedger;
 use super::account::{Account, HeldBlock};
+use super::audit::{HourCounts, RecordHour};
 use super::dedup::{DuplicateFilter, WINDOW_OFFSETS, event_id};
 use super::event::{Decoded, EventKind, Record};
 use super::id::{Id, UserKeySeed};
@@ -47,6 +50,7 @@ pub struct Lane {
     progress: Progress,
     trust: Trust,
     duplicates: DuplicateFilter,
+    hours: AuditLedger,
     accounts: HashMap<Id, Account>,
     /// Accounts with something to drain besides `rows`.
     dirty_accounts: Vec<Id>,
@@ -118,6 +122,7 @@ impl Lane {
             progress,
             trust: Trust::Doubted,
             duplicates: DuplicateFilter::default(),
+            hours: AuditLedger::default(),
             accounts: HashMap::new(),
             dirty_accounts: Vec::new(),
             row_bytes: 0,
@@ -160,7 +165,7 @@ impl Lane {
         if let Decoded::Event(event) = decoded
             && let EventKind::TestExecuted(test) = &event.kind
         {
-            let id = event_id(&event.account, test, &mut self.id_bytes);
+            let id = event_id(event, test, &mut self.id_bytes);
             self.duplicates.remember(id, record.offset, record.timestamp_ms);
         }
     }
@@ -217,20 +222,35 @@ impl Lane {
             self.trust = Trust::Believed;
         }
         self.skip_to(record.offset);
-        match decoded {
-            Decoded::Tombstone => self.progress.skipped += 1,
+        if !self.hours.turn_to(RecordHour::of(record.timestamp_ms), self.drain) {
+            return Step::Blocked;
+        }
+        let of_record = match decoded {
+            Decoded::Tombstone => {
+                self.progress.skipped += 1;
+                HourCounts::SKIPPED
+            }
             Decoded::Rejected(reject) => {
                 self.progress.rejected += 1;
                 let rejected = RejectedRecord::of(record, reject.clone());
                 self.row_bytes += rejected.bytes();
                 self.rows.rejected.push(rejected);
+                HourCounts::REJECTED
             }
             Decoded::Event(event) => match self.apply_event(record, event) {
-                Judgement::Accepted => self.progress.accepted += 1,
-                Judgement::Duplicate => self.progress.duplicates += 1,
+                Judgement::Accepted => {
+                    self.progress.accepted += 1;
+                    HourCounts::accepted(record, event, &mut self.id_bytes)
+                }
+                Judgement::Duplicate => {
+                    self.progress.duplicates += 1;
+                    HourCounts::DUPLICATE
+                }
                 Judgement::NotHeld => return Step::Blocked,
             },
-        }
+        };
+        let is_change = self.hours.count(record.offset, self.drain, of_record);
+        self.merged_rows += usize::from(is_change);
         self.progress.next_offset = record.offset + 1;
         self.note_record_time(record.timestamp_ms);
         Step::Passed
@@ -243,6 +263,7 @@ impl Lane {
         let mut rows = std::mem::replace(&mut self.rows, empty);
         rows.progress = self.progress;
         let upto = self.progress.next_offset;
+        rows.audited_hours = self.hours.take_changed(upto);
         for account_id in std::mem::take(&mut self.dirty_accounts) {
             let Some(account) = self.accounts.get_mut(&account_id) else { continue };
             account.is_dirty = false;

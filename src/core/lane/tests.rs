@@ -1,6 +1,7 @@
 //! The rules of a lane, one by one. The simulation in `tests/it` combines them.
 
 use super::*;
+use crate::core::audit::{AuditedHour, RecordHour};
 use crate::core::calendar::{Day, YearMonth, Zone};
 use crate::core::event::{Event, Origin, PlanKind, Reject, RejectReason, TestExecuted};
 use crate::core::id::{IdRef, UserKeySeed};
@@ -51,13 +52,13 @@ fn event(
     time_ms: i64,
     kind: EventKind<'static>,
 ) -> (Record<'static>, Decoded<'static>) {
-    (record(offset), Decoded::Event(Event { time_ms, account: ACCOUNT, kind }))
+    let id = format!("evt-{offset}").into();
+    (record(offset), Decoded::Event(Event { id, time_ms, account: ACCOUNT, kind }))
 }
 
 fn tests_run(offset: u64, time_ms: i64, tests: u64) -> (Record<'static>, Decoded<'static>) {
     let test = TestExecuted {
         event_source: "/ci".into(),
-        event_id: format!("run-{offset}").into(),
         organization: ORGANIZATION,
         project: None,
         user: None,
@@ -100,7 +101,11 @@ const SEED: UserKeySeed = UserKeySeed { k0: 1, k1: 2 };
 
 fn lane_at(next_offset: u64) -> Lane {
     let progress = Progress { next_offset, accepted: next_offset, ..Progress::default() };
-    Lane::new(Source::new("t", "", 0), progress, SEED)
+    let mut lane = Lane::new(Source::new("t", "", 0), progress, SEED);
+    // No hour of the audit is stored.
+    let asked = Missing { hours: vec![RecordHour(0)], ..Missing::default() };
+    lane.admit(&asked, Loaded::default());
+    lane
 }
 
 /// Applies the batch to the end, answering every load with what `stored` holds; returns what was
@@ -294,6 +299,7 @@ fn extent(has_all_seats: bool, last_counted: Option<YearMonth>) -> Loaded {
 #[test]
 fn an_account_that_is_held_whole_is_asked_for_once() {
     let another = Event {
+        id: "another".into(),
         time_ms: MARCH_MS,
         account: ACCOUNT,
         kind: EventKind::Activity { organization: None, user: IdRef::Number(101) },
@@ -388,7 +394,9 @@ fn a_duplicate_counts_nothing_and_needs_nothing() {
     let (_, original) = tests_run(0, MARCH_MS, 3);
     lane.warm(&record(1), &original);
     assert_eq!(lane.apply(&[(record(2), original)]), Applied::All);
-    assert_eq!((lane.progress().duplicates, lane.pending_rows()), (1, 0));
+    assert_eq!((lane.progress().duplicates, lane.pending_rows()), (1, 1));
+    let rows = lane.drain();
+    assert_eq!((rows.row_count(), rows.audited_hours[0].counts), (1, HourCounts::DUPLICATE));
 }
 
 #[test]
@@ -427,11 +435,38 @@ fn only_what_is_stored_and_idle_is_evicted() {
     lane.drain();
     lane.drain();
     lane.drain();
-    assert_eq!(lane.evict(0), 0, "the flush is not acknowledged");
+    assert_eq!(lane.evict(0), 1, "the flush is not acknowledged; an hour without records goes");
     lane.flushed();
-    assert_eq!(lane.held_entries(), 2);
-    assert_eq!(lane.evict(0), 2);
+    // An account, a user, and an hour.
+    assert_eq!(lane.held_entries(), 3);
+    assert_eq!(lane.evict(0), 3);
     assert_eq!(lane.apply(&[login(2, MARCH_MS)]), Applied::Blocked { index: 0 });
+}
+
+#[test]
+fn a_record_waits_until_its_hour_is_loaded() {
+    let mut lane = Lane::new(Source::new("t", "", 0), Progress::default(), SEED);
+    let tombstone = |offset, timestamp_ms| {
+        let record = Record { payload: None, timestamp_ms: Some(timestamp_ms), ..record(offset) };
+        (record, Decoded::Tombstone)
+    };
+    let counts = |skipped| HourCounts { skipped, ..HourCounts::default() };
+    let march = |counts, upto| {
+        let hour = RecordHour::of(Some(MARCH_MS));
+        AuditedHour { hour, first_offset: 0, counts, upto }
+    };
+    // A flush that died had counted one record already.
+    let stored = Loaded { audited_hours: vec![march(counts(1), 1)], ..Loaded::default() };
+    let batch = vec![tombstone(0, MARCH_MS), tombstone(1, MARCH_MS + HOUR_MS)];
+    assert_eq!(apply(&mut lane, &batch, &stored).len(), 1, "later hours are not stored");
+    let rows = lane.drain().audited_hours;
+    assert_eq!(
+        (rows.len(), rows[0].first_offset, rows[0].upto, rows[0].counts),
+        (1, 1, 2, counts(1))
+    );
+    let asked = apply(&mut lane, &vec![tombstone(2, MARCH_MS), tombstone(3, 0)], &stored);
+    assert_eq!(asked[0].hours, [RecordHour(0)], "an earlier hour may be stored");
+    assert_eq!(lane.drain().audited_hours[0], march(counts(2), 4));
 }
 
 #[test]

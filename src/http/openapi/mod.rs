@@ -39,6 +39,7 @@ use crate::http::reply::problem::{self, ProblemDocument};
         crate::http::reports::quota::history,
         crate::http::reports::test_activity::report,
         crate::http::reports::ingest::report,
+        crate::http::reports::audit::hours,
         super::operations::healthz,
         super::operations::readyz,
         super::operations::metrics,

@@ -188,6 +188,21 @@ pub(in crate::http) struct AccountListParams {
     cursor: Option<String>,
 }
 
+/// Range and page of the audit.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
+pub(in crate::http) struct AuditParams {
+    /// The first hour, by its beginning in UTC; by default 23 hours before `to`.
+    #[param(format = DateTime, example = "2026-03-01T00:00:00Z")]
+    from: Option<String>,
+    /// The last hour, inclusive, by its beginning in UTC; by default the present one.
+    #[param(format = DateTime, example = "2026-03-01T23:00:00Z")]
+    to: Option<String>,
+    /// `next_cursor` of the page before, of the same query.
+    cursor: Option<String>,
+}
+
 /// The comparison by organization.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

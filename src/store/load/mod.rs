@@ -82,6 +82,7 @@ impl Store {
             .map(|block| (block.account.to_string(), block.organization.to_string(), block.month.0))
             .collect();
         let read = tokio::try_join!(
+            self.load_hours(&missing.hours, source),
             self.load_facts::<_, ZoneRow>(ZONE_FACTS, &accounts),
             self.load_facts::<_, PlanFactRow>(PLAN_FACTS, &accounts),
             self.load_facts::<_, SeatFactRow>(SEAT_FACTS_OF_ACCOUNTS, &whole),
@@ -91,7 +92,7 @@ impl Store {
             self.load_counters::<ExecutionsRow>(TEST_EXECUTIONS, &counters, source),
             self.load_counters::<QuotaUsageRow>(QUOTA_USAGE, &counters, source),
         )?;
-        let (zones, plans, all_facts, all_usage, facts, usage, executions, quota) = read;
+        let (hours, zones, plans, all_facts, all_usage, facts, usage, executions, quota) = read;
         let facts = all_facts.into_iter().chain(facts);
         Ok(Loaded {
             zone_facts: zones
@@ -107,6 +108,7 @@ impl Store {
             seat_usage: all_usage.into_iter().chain(usage).map(SeatUsage::from).collect(),
             test_executions: executions.into_iter().map(TestExecutions::from).collect(),
             quota_usage: quota.into_iter().map(QuotaUsage::from).collect(),
+            audited_hours: hours,
             extents,
             met_by,
             moves_away,
@@ -254,6 +256,12 @@ pub(super) trait Key: Serialize {
 impl Key for String {
     fn text_bytes(&self) -> usize {
         self.len() + 3
+    }
+}
+
+impl Key for u32 {
+    fn text_bytes(&self) -> usize {
+        11
     }
 }
 

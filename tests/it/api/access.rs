@@ -68,7 +68,7 @@ const KNOWN: [Caller; 9] = [
 ];
 
 /// The callers that may use an endpoint; others with a valid token get 403, and without one 401.
-const MATRIX: [(&str, &[Caller]); 16] = [
+const MATRIX: [(&str, &[Caller]); 17] = [
     ("/v1/accounts", &KNOWN),
     ("/v1/accounts/{account_id}/licenses/history", &[AccountAdmin]),
     ("/v1/accounts/{account_id}/licenses/usage", &[AccountAdmin]),
@@ -94,6 +94,7 @@ const MATRIX: [(&str, &[Caller]); 16] = [
         &[AccountAdmin, Owner, Admin, BillingManager],
     ),
     ("/v1/ingest", &KNOWN),
+    ("/v1/audit", &KNOWN),
     ("/healthz", &CALLERS),
     ("/readyz", &CALLERS),
     ("/metrics", &CALLERS),

@@ -145,6 +145,7 @@ fn every_parameter_that_is_described_is_taken() {
     let document = document();
     let example = |path: &str, name: &str| match name {
         "organization_id" | "license_source" | "project_id" => "o",
+        "from" | "to" if path == "/v1/audit" => "2026-01-01T00:00:00Z",
         "from" | "to" => "2026-01-01",
         "interval" => "week",
         "as_of" => "2026-01-02T00:00:00Z",
@@ -173,7 +174,7 @@ fn every_parameter_that_is_described_is_taken() {
 }
 
 /// Endpoints with queries that they are asked with.
-const QUERIES: [(&str, &[&str]); 10] = [
+const QUERIES: [(&str, &[&str]); 11] = [
     ("/v1/accounts", &["", "search=a&limit=1", "limit=0"]),
     (
         "/v1/accounts/{account_id}/licenses/history",
@@ -210,6 +211,7 @@ const QUERIES: [(&str, &[&str]); 10] = [
         &["", "from=2026-01-01&to=2026-01-31", "format=csv", "from=x"],
     ),
     ("/v1/ingest", &["", "x=1"]),
+    ("/v1/audit", &["", "from=2026-12-31T23:00:00Z&to=2027-01-01T00:00:00Z", "from=2026-01-01"]),
 ];
 
 #[test]

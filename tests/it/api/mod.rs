@@ -2,6 +2,7 @@
 //! and days and months that are hard to get right.
 
 mod access;
+mod audit;
 mod calendar;
 mod client_limits;
 mod contract;

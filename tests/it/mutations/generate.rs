@@ -29,7 +29,7 @@ pub(super) fn generate(dice: &mut Dice) -> Generated {
     let (event_source, event_id) = (nonempty_text(dice), nonempty_text(dice));
     let mut data = Members::new();
     push_id(dice, &mut data, "account_id", &account);
-    let (event_type, kind) = kind(dice, &mut data, &account, &event_source, &event_id);
+    let (event_type, kind) = kind(dice, &mut data, &account, &event_source);
     let envelope = vec![
         ("specversion", "\"1.0\"".to_owned()),
         ("id", json_text(dice, &event_id)),
@@ -39,7 +39,8 @@ pub(super) fn generate(dice: &mut Dice) -> Generated {
         ("data", json_object(dice, data)),
     ];
     let text = json_object(dice, envelope);
-    Generated { key: account.to_string(), event: Event { time_ms, account, kind }, text }
+    let key = account.to_string();
+    Generated { key, event: Event { id: event_id.into(), time_ms, account, kind }, text }
 }
 
 fn kind(
@@ -47,7 +48,6 @@ fn kind(
     data: &mut Members,
     account: &IdRef<'static>,
     event_source: &str,
-    event_id: &str,
 ) -> (&'static str, EventKind<'static>) {
     let event_type = *dice.pick(&seatmeter::core::decode::EVENT_TYPES);
     let kind = match event_type {
@@ -57,7 +57,6 @@ fn kind(
         },
         "test.executed" => EventKind::TestExecuted(TestExecuted {
             event_source: Cow::Owned(event_source.to_owned()),
-            event_id: Cow::Owned(event_id.to_owned()),
             organization: required_id(dice, data, "organization_id"),
             project: optional_id(dice, data, "project_id"),
             user: optional_id(dice, data, "user_id"),

@@ -118,7 +118,8 @@ pub(super) fn judge(record: &Record<'_>) -> Option<Decoded<'static>> {
         return reject(RejectReason::InvalidField, "$key");
     }
     let kind = kind(event_type, &data, &envelope);
-    Some(Decoded::Event(Event { time_ms, account, kind }))
+    let id = string(&envelope["id"]);
+    Some(Decoded::Event(Event { id, time_ms, account, kind }))
 }
 
 /// The first field of the row that is missing or wrong.
@@ -230,7 +231,6 @@ fn kind(
         },
         "test.executed" => EventKind::TestExecuted(TestExecuted {
             event_source: string(&envelope["source"]),
-            event_id: string(&envelope["id"]),
             organization: required("organization_id"),
             project: optional("project_id"),
             user: optional("user_id"),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use seatmeter::core::audit::{AuditedHour, HourCounts, RecordHour};
 use seatmeter::core::rollup::{Field, LaneRows, Source};
 use seatmeter::store::{PINNED, ProgressRow, View, views};
 
@@ -255,6 +256,13 @@ pub(super) fn deep_tree(source: &Source) -> LaneRows {
         assigned(source, 21, "c1", "1", 6, None),
     ];
     rows.seat_intervals = seat_intervals(&rows.seat_facts, &[used("45", "u-deep", 5, 7, 9)]);
+    let hour = |hour, first_offset| AuditedHour {
+        hour: RecordHour(hour),
+        first_offset,
+        counts: HourCounts { accepted: 5, checksum: u64::MAX, ..HourCounts::default() },
+        upto: 1_000,
+    };
+    rows.audited_hours = vec![hour(500_000, 0), hour(500_001, 600)];
     rows
 }
 

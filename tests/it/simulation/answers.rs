@@ -84,7 +84,7 @@ fn read(store: &MemoryStore) -> Answers {
             "seat" => &[Topic::Seats, Topic::Uses],
             "active_users" => &[Topic::Activity],
             "executions" | "quota" | "plan" => &[Topic::Tests],
-            "rejected" => &[],
+            "rejected" | "audit" => &[],
             other => panic!("{other} is of no topic"),
         };
         for (question, answer) in answers.iter_mut().filter(|(question, _)| question.0 == account) {

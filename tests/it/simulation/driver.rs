@@ -133,7 +133,10 @@ impl<'l> Driver<'l> {
         };
         let weights = [45, 25, 8, 3, 4, 5, 6, 3, 8, 10, 3]
             .map(|weight| weight * *dice.pick(&[1, 1, 1, 2, 4]));
-        let store = MemoryStore::new(mutant == Some(Mutant::WritesDeltas));
+        let store = MemoryStore::new(
+            mutant == Some(Mutant::WritesDeltas),
+            mutant == Some(Mutant::MergesChecksumsAlone),
+        );
         Self {
             log,
             as_written,

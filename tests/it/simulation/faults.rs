@@ -151,6 +151,15 @@ pub(super) enum Mutant {
     LeavesOut(Topic),
     /// A reader looks after it has read.
     LooksAfterReading,
+    /// Stored hours of the audit look as if they covered nothing.
+    DropsUptoOfHours,
+    /// Hours of the audit that the store holds are not loaded.
+    TakesUnheldHoursAsZero,
+    /// The last hour of the audit that the store holds of a source is taken for 0 unless it was
+    /// loaded.
+    TakesLaterHoursForEmpty,
+    /// The checksum of an hour is merged by its own `max`, apart from what it is the sum of.
+    MergesChecksumsAlone,
 }
 
 impl Mutant {
@@ -159,7 +168,7 @@ impl Mutant {
 }
 
 impl Mutant {
-    pub(super) const ALL: [Self; 37] = [
+    pub(super) const ALL: [Self; 41] = [
         Self::DropsUpto,
         Self::WritesDeltas,
         Self::JudgesByLaterFacts,
@@ -197,5 +206,9 @@ impl Mutant {
         Self::LeavesOut(Topic::Activity),
         Self::LeavesOut(Topic::Tests),
         Self::LooksAfterReading,
+        Self::DropsUptoOfHours,
+        Self::TakesUnheldHoursAsZero,
+        Self::TakesLaterHoursForEmpty,
+        Self::MergesChecksumsAlone,
     ];
 }

@@ -263,6 +263,7 @@ impl Driver<'_> {
             held.release.drain(&mut rows);
             rows.test_executions.iter_mut().for_each(|row| row.upto = then.next_offset);
             rows.quota_usage.iter_mut().for_each(|row| row.upto = then.next_offset);
+            rows.audited_hours.iter_mut().for_each(|row| row.upto = then.next_offset);
             flush.unwritten.extend(statements(&[rows]));
         }
     }
@@ -304,7 +305,8 @@ fn check_drain(rows: &LaneRows, progress: Progress) -> Result<()> {
         .test_executions
         .iter()
         .map(|row| row.upto)
-        .chain(rows.quota_usage.iter().map(|row| row.upto));
+        .chain(rows.quota_usage.iter().map(|row| row.upto))
+        .chain(rows.audited_hours.iter().map(|row| row.upto));
     for upto in uptos {
         ensure!(
             upto == progress.next_offset,

@@ -32,7 +32,7 @@ impl<'l> Driver<'l> {
             self.stats.count(Happened::ResumedBehindRows);
         }
         held.release.load(&mut loaded);
-        self.mutate(held, &mut loaded);
+        self.mutate(held, &missing, &mut loaded);
         held.deltas.loaded(&loaded);
         // Meanwhile the worker serves its inbox; none of it may harm the waiting lane.
         if self.happens(Fault::Eviction, 5) {
@@ -63,7 +63,7 @@ impl<'l> Driver<'l> {
         Some(loaded)
     }
 
-    fn mutate(&self, held: &Held<'_>, loaded: &mut Loaded) {
+    fn mutate(&self, held: &Held<'_>, missing: &Missing, loaded: &mut Loaded) {
         let (own, next_offset) = (held.lane.source().as_str(), held.lane.next_offset());
         match self.mutant {
             Some(Mutant::DropsUpto) => {
@@ -104,6 +104,13 @@ impl<'l> Driver<'l> {
                     .for_each(|fact| earlier(&fact.source, &mut fact.offset));
             }
             Some(Mutant::ForgetsWhoCounted) => loaded.met_by.clear(),
+            Some(Mutant::DropsUptoOfHours) => {
+                loaded.audited_hours.iter_mut().for_each(|row| row.upto = 0);
+            }
+            Some(Mutant::TakesUnheldHoursAsZero) => loaded.audited_hours.clear(),
+            Some(Mutant::TakesLaterHoursForEmpty) => {
+                loaded.audited_hours.retain(|row| missing.hours.contains(&row.hour));
+            }
             Some(Mutant::ForgetsOtherSources) => {
                 loaded.zone_facts.retain(|fact| &*fact.source == own);
                 loaded.plan_facts.retain(|fact| &*fact.source == own);
@@ -127,6 +134,7 @@ fn truncate(loaded: &mut Loaded, dice: &mut Dice) {
     loaded.seat_usage.truncate(loaded.seat_usage.len() / 2);
     loaded.test_executions.truncate(loaded.test_executions.len() / 2);
     loaded.quota_usage.truncate(loaded.quota_usage.len() / 2);
+    loaded.audited_hours.truncate(loaded.audited_hours.len() / 2);
 }
 
 /// The store returns rows in any order.
@@ -140,6 +148,7 @@ fn shuffle(loaded: &mut Loaded, dice: &mut Dice) {
     dice.shuffle(&mut loaded.seat_usage);
     dice.shuffle(&mut loaded.test_executions);
     dice.shuffle(&mut loaded.quota_usage);
+    dice.shuffle(&mut loaded.audited_hours);
 }
 
 /// For [`Mutant::WritesDeltas`]: the values of a lane's counters when they were last written.

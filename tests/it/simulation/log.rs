@@ -59,6 +59,8 @@ pub(super) enum Meaning {
 /// An event.
 #[derive(Clone, Debug)]
 pub(super) struct SimEvent {
+    /// CloudEvents `id`.
+    pub(super) id: String,
     pub(super) time_ms: i64,
     pub(super) account: String,
     pub(super) kind: Kind,
@@ -120,7 +122,6 @@ pub(super) enum Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Test {
     pub(super) event_source: String,
-    pub(super) event_id: String,
     pub(super) organization: String,
     pub(super) project: Option<String>,
     pub(super) user: Option<String>,

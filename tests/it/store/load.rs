@@ -43,6 +43,7 @@ async fn nothing_is_loaded_that_was_not_asked_for() {
         accounts: vec![id("unknown")],
         users: vec![(id("acme"), id("nobody")), (id("other"), id("o'brien"))],
         counters: vec![block("acme", "o'brien", 2026, 4)],
+        ..Missing::default()
     };
     let extents = vec![extent("unknown", true, None)];
     let expected = Loaded { extents, test_executions: vec![other_day], ..Loaded::default() };
@@ -60,6 +61,7 @@ async fn counters_of_another_source_are_not_loaded_and_facts_are() {
         met_by: Vec::new(),
         test_executions: Vec::new(),
         quota_usage: Vec::new(),
+        audited_hours: Vec::new(),
         ..as_loaded(&one_of_each(&other))
     };
     assert_eq!(sorted(loaded), expected);
@@ -85,6 +87,7 @@ async fn an_account_with_few_seats_is_loaded_whole() {
         accounts: vec![id("acme"), id("large")],
         users: vec![(id("acme"), id("nobody")), (id("large"), id("u7"))],
         counters: vec![block("acme", "o'brien", 2026, 3), block("acme", "o'brien", 2026, 4)],
+        ..Missing::default()
     };
     let loaded = database.store().load(&source, &missing).await.unwrap();
     let march = written.test_executions[0].day.year_month();

@@ -1,6 +1,7 @@
 //! The store on the real engine: what is written is read back, even if written twice, late, or by
 //! two sources.
 
+mod audit;
 mod database;
 mod errors;
 mod load;
@@ -11,6 +12,7 @@ mod write;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use seatmeter::core::audit::{AuditedHour, HourCounts, RecordHour};
 use seatmeter::core::calendar::{Day, YearMonth};
 use seatmeter::core::event::{PlanKind, Reject, RejectReason};
 use seatmeter::core::id::Id;
@@ -127,7 +129,23 @@ fn one_of_each(source: &Source) -> LaneRows {
     });
     rows.organizations.push(OrganizationSeen { account: id("acme"), organization: None });
     rows.seat_intervals.extend(seat_intervals(&rows.seat_facts, &[]));
+    rows.audited_hours = audited_hours();
     rows
+}
+
+/// The first hour that there may be, and the last.
+fn audited_hours() -> Vec<AuditedHour> {
+    let counts = HourCounts {
+        accepted: 1,
+        rejected: 2,
+        duplicates: 3,
+        skipped: 4,
+        tests_run: 5,
+        tests_uploaded: 6,
+        checksum: u64::MAX,
+    };
+    let hour = |hour| AuditedHour { hour, first_offset: 7, counts, upto: 100 };
+    [RecordHour(0), RecordHour::LAST].map(hour).to_vec()
 }
 
 /// Everything that [`one_of_each`] wrote.
@@ -137,6 +155,7 @@ fn everything() -> Missing {
         accounts: vec![id("acme")],
         users: ODD_IDS.iter().map(|odd| (id("acme"), id(odd))).collect(),
         counters: counters.collect(),
+        hours: vec![RecordHour(0), RecordHour(1), RecordHour::LAST],
     }
 }
 
@@ -176,6 +195,7 @@ fn sorted(mut loaded: Loaded) -> Loaded {
     loaded.seat_usage.sort_by_key(|row| row.user.to_string());
     loaded.test_executions.sort_by_key(|row| (row.day, row.organization.to_string()));
     loaded.quota_usage.sort_by_key(|row| (row.day, row.organization.to_string()));
+    loaded.audited_hours.sort_by_key(|row| row.hour);
     loaded
 }
 
@@ -201,6 +221,7 @@ fn as_loaded(rows: &LaneRows) -> Loaded {
         seat_usage: rows.seat_intervals.iter().filter_map(as_usage).collect(),
         test_executions: rows.test_executions.clone(),
         quota_usage: rows.quota_usage.clone(),
+        audited_hours: rows.audited_hours.clone(),
     })
 }
 

@@ -93,23 +93,24 @@ fn whatever_is_done_to_the_tables_is_found_and_named() {
     let surplus = add_user(&setup);
     let foreign = add_foreign_row(&setup);
     let lost = lose_rejection(&setup);
+    let hour = raise_hour(&setup);
 
     let (output, report) = verify(&setup, &[]);
     assert!(!output.status.success(), "{report:#}");
     let printed = text(&output.stdout);
-    for expected in [&counter, &missing, &surplus, &foreign, &lost] {
+    for expected in [&counter, &missing, &surplus, &foreign, &lost, &hour] {
         let line = printed.lines().find(|line| line.contains(expected.as_str()));
         assert!(line.is_some(), "{expected} is not in\n{printed}");
     }
     // The user that is too many is also among those of the account.
-    assert_eq!(report["differences"].as_array().unwrap().len(), 6, "{report:#}");
+    assert_eq!(report["differences"].as_array().unwrap().len(), 7, "{report:#}");
     let located = report["differences"]
         .as_array()
         .unwrap()
         .iter()
         .filter(|difference| difference["first_offset"]["offset"].is_u64());
     assert!(located.count() >= 4, "{report:#}");
-    assert!(text(&output.stderr).contains("6 differences"), "{output:?}");
+    assert!(text(&output.stderr).contains("7 differences"), "{output:?}");
 }
 
 /// Raises a counter; returns what the difference must say.
@@ -198,6 +199,25 @@ fn add_foreign_row(setup: &Setup<'_>) -> String {
          ORDER BY account_id, organization_id, day LIMIT 1",
     );
     "source=elsewhere/id/7: wanted no row, found".to_owned()
+}
+
+/// Adds an accepted record to an hour of the audit.
+fn raise_hour(setup: &Setup<'_>) -> String {
+    let columns = row(
+        setup,
+        "SELECT source, hour, max(counted).1 AS upto, max(counted).2 AS accepted, \
+         max(counted).8 AS checksum FROM ingest_audit_state GROUP BY source, hour \
+         ORDER BY source, hour LIMIT 1",
+    );
+    let [source, hour, upto, accepted, _] = &columns[..] else { panic!("{columns:?}") };
+    setup.database.query(&format!(
+        "INSERT INTO ingest_audit_state SELECT source, hour, any(topic), any(topic_id), \
+         any(partition), min(first_offset), ({upto} + 1, {accepted} + 1, max(counted).3, \
+         max(counted).4, max(counted).5, max(counted).6, max(counted).7, max(counted).8) \
+         FROM ingest_audit_state WHERE source = '{source}' AND hour = '{hour}' \
+         GROUP BY source, hour"
+    ));
+    format!("ingest_audit_state source={source} hour={hour}: wanted {accepted} accepted, ")
 }
 
 /// Removes a rejected record.

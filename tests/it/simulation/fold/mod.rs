@@ -1,6 +1,7 @@
 //! The naive fold: the contract's sections 1 and 2 applied to a log by walking it once, in order,
 //! and scanning everything before for each lookup. It shares no code with the core.
 
+mod hours;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use seatmeter::core::calendar::Zone;
 use seatmeter::core::rollup::Progress;
 use siphasher::sip::SipHasher24;
 
+use self::hours::Hour;
 use super::log::{Kind, Log, LogRecord, Meaning, PartitionLog, SimEvent, Test};
 use super::naive_calendar::{day_of, month_of, text};
 use super::releases::Release;
@@ -82,6 +84,8 @@ pub(super) struct Fold {
     sequence: usize,
     /// Rows that no other record can change.
     rows: View,
+    /// By source and hour of record time.
+    hours: BTreeMap<(String, String), Hour>,
     /// Per partition, for each record that was not lost.
     outcomes: Vec<Vec<(u64, Outcome)>>,
     /// Events that count, by account and index of the partition, in their order: the phase and the
@@ -121,22 +125,19 @@ fn lies_in(time_ms: i64, start_ms: i64, end_ms: Option<i64>) -> bool {
     start_ms <= time_ms && end_ms.is_none_or(|end_ms| time_ms < end_ms)
 }
 
-fn tests_of(record: &LogRecord) -> Option<(&str, &Test)> {
+/// Account, source and id of a test.
+fn test_of(record: &LogRecord) -> Option<(&str, &str, &str)> {
     match &record.meaning {
-        Meaning::Event(SimEvent { account, kind: Kind::Test(test), .. }) => Some((account, test)),
+        Meaning::Event(SimEvent { account, id, kind: Kind::Test(test), .. }) => {
+            Some((account, &test.event_source, id))
+        }
         _ => None,
     }
 }
 
 /// True if `later` is a duplicate because of `earlier`, which precedes it in the partition.
 pub(super) fn makes_duplicate(earlier: &LogRecord, later: &LogRecord) -> bool {
-    let (Some((account, test)), Some((later_account, later_test))) =
-        (tests_of(earlier), tests_of(later))
-    else {
-        return false;
-    };
-    let is_same = account == later_account
-        && (&test.event_source, &test.event_id) == (&later_test.event_source, &later_test.event_id);
+    let is_same = test_of(earlier).is_some_and(|test| test_of(later) == Some(test));
     let is_near = match (earlier.timestamp_ms, later.timestamp_ms) {
         (Some(earlier_ms), Some(later_ms)) => later_ms - earlier_ms <= DAY_MS,
         // The contract covers stamped records; one without a stamp is treated as near in time to
@@ -178,6 +179,7 @@ pub(super) fn fold(
                             .or_default()
                             .push((phase, partition.records[at].timestamp_ms));
                     }
+                    fold.audit(&source_name(partition), &partition.records[at], outcome);
                     fold.outcomes[index].push((partition.records[at].offset, outcome));
                 }
             }
@@ -259,7 +261,7 @@ impl Fold {
     }
 
     fn event(&mut self, event: &SimEvent, source: &str, offset: u64) {
-        let SimEvent { time_ms, account, kind } = event;
+        let SimEvent { id: _, time_ms, account, kind } = event;
         let order: Order = (*time_ms, source.to_owned(), offset);
         let place = format!("{} {source} {offset}", text(*time_ms));
         self.sequence += 1;

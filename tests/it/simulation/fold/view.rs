@@ -36,6 +36,7 @@ impl Fold {
         for ((account, organization, user), facts) in &self.seats {
             self.view_seat(&mut view, (account, organization, user), facts);
         }
+        self.view_hours(&mut view);
         view
     }
 

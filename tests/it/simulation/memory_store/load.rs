@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use seatmeter::core::audit::AuditedHour;
 use seatmeter::core::calendar::{Day, YearMonth};
 use seatmeter::core::id::Id;
 use seatmeter::core::load::{AccountExtent, Loaded, MetBy, Missing};
@@ -35,7 +36,8 @@ impl MemoryStore {
             5 => self.load_seat_facts(missing, loaded),
             6 => self.load_seat_usage(missing, loaded),
             7 => self.load_executions(source, missing, loaded),
-            _ => self.load_quota(source, missing, loaded),
+            8 => self.load_quota(source, missing, loaded),
+            _ => self.load_hours(source, missing, loaded),
         }
     }
 
@@ -159,6 +161,20 @@ impl MemoryStore {
                 });
             }
         }
+    }
+
+    /// The hours that are asked for, and the last one of the source.
+    fn load_hours(&self, source: &Source, missing: &Missing, loaded: &mut Loaded) {
+        let of_source = self.hours.iter().filter(|((by, _), _)| by == source);
+        let last = of_source.clone().map(|((_, hour), _)| *hour).max();
+        let is_wanted = |hour| {
+            missing.hours.contains(&hour) || (!missing.hours.is_empty() && last == Some(hour))
+        };
+        let rows = of_source.filter(|((_, hour), _)| is_wanted(*hour));
+        loaded.audited_hours.extend(rows.map(|((_, hour), (first_offset, (upto, counts)))| {
+            let (first_offset, upto) = (*first_offset, *upto);
+            AuditedHour { hour: *hour, first_offset, counts: *counts, upto }
+        }));
     }
 
     /// The latest month of any counter of the source.

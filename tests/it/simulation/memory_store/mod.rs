@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
+use seatmeter::core::audit::{AuditedHour, HourCounts, RecordHour};
 use seatmeter::core::calendar::{Day, Zone};
 use seatmeter::core::event::PlanKind;
 use seatmeter::core::id::Id;
@@ -39,6 +40,7 @@ pub(super) enum Row {
     Directory(DirectoryEntry),
     Organization(OrganizationSeen),
     Rejected(Source, RejectedRecord),
+    Hour(Source, AuditedHour),
     AccountMove(AccountMove),
     /// With the account, the day and `upto`.
     ActiveDay(Source, Id, Day, u64),
@@ -61,7 +63,7 @@ fn upto_of(drains: &[LaneRows]) -> Vec<(Source, u64)> {
 
 /// The INSERTs of these drains but for the first and the last: one per table that has rows.
 pub(super) fn statements(drains: &[LaneRows]) -> Vec<Statement> {
-    let mut tables: [Vec<Row>; 11] = Default::default();
+    let mut tables: [Vec<Row>; 12] = Default::default();
     for drain in drains {
         let source = || drain.source.clone();
         tables[0].extend(drain.active_users.iter().cloned().map(Row::ActiveUsers));
@@ -77,6 +79,7 @@ pub(super) fn statements(drains: &[LaneRows]) -> Vec<Statement> {
         tables[8].extend(drain.directory.iter().cloned().map(Row::Directory));
         tables[9].extend(drain.organizations.iter().cloned().map(Row::Organization));
         tables[10].extend(drain.rejected.iter().cloned().map(|row| Row::Rejected(source(), row)));
+        tables[11].extend(drain.audited_hours.iter().map(|row| Row::Hour(source(), *row)));
     }
     let statement = |rows| Statement { rows, upto: upto_of(drains) };
     tables.into_iter().filter(|rows| !rows.is_empty()).map(statement).collect()
@@ -99,12 +102,16 @@ type QuotaKey = (Id, Id, i64, u32, Day, Source);
 type DirectoryKey = (Id, String, &'static str);
 /// With its `upto`.
 type Counter<V> = (V, u64);
+/// The first offset of an hour, its `upto` and its counts.
+type Hour = (u64, (u64, HourCounts));
 
 /// The tables.
 #[derive(Clone, Default)]
 pub(super) struct MemoryStore {
     /// Counters are added up rather than merged by `max`, for a mutant.
     adds_counters: bool,
+    /// The columns of an hour are merged one by one rather than together, for a mutant.
+    splits_hours: bool,
     active_users: BTreeMap<(Id, Option<Id>, Day), RoaringTreemap>,
     executions: BTreeMap<ExecutionsKey, Counter<ExecutionCount>>,
     quota: BTreeMap<QuotaKey, Counter<u64>>,
@@ -116,6 +123,7 @@ pub(super) struct MemoryStore {
     directory: BTreeMap<DirectoryKey, (i64, Name, u64, String)>,
     organizations: BTreeSet<(Id, Option<Id>)>,
     rejected: BTreeMap<(Source, u64), RejectedRecord>,
+    hours: BTreeMap<(Source, RecordHour), Hour>,
     pub(super) accounts: Accounts,
     progress: BTreeMap<Source, Progress>,
     claims: BTreeMap<Source, Claims>,
@@ -136,8 +144,8 @@ fn replace<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
 
 impl MemoryStore {
     /// Empty tables.
-    pub(super) fn new(adds_counters: bool) -> Self {
-        Self { adds_counters, ..Self::default() }
+    pub(super) fn new(adds_counters: bool, splits_hours: bool) -> Self {
+        Self { adds_counters, splits_hours, ..Self::default() }
     }
 
     /// An INSERT of which every row arrives.
@@ -193,6 +201,7 @@ impl MemoryStore {
                 self.organizations.insert((row.account, row.organization));
             }
             Row::Rejected(source, row) => replace(&mut self.rejected, (source, row.offset), row),
+            Row::Hour(source, row) => self.write_hour(source, row),
             Row::Claim(source, release, claim) => {
                 let known = self.claims.entry(source).or_default();
                 let known = known.entry(release.name().into()).or_default();
@@ -233,6 +242,17 @@ impl MemoryStore {
         let (known, upto) = self.quota.entry(key).or_default();
         *upto = row.upto.max(*upto);
         *known = if self.adds_counters { *known + row.tests } else { row.tests.max(*known) };
+    }
+
+    fn write_hour(&mut self, source: Source, row: AuditedHour) {
+        let new = (row.upto, row.counts);
+        let hour = self.hours.entry((source, row.hour)).or_insert((row.first_offset, new));
+        hour.0 = hour.0.min(row.first_offset);
+        let checksum = hour.1.1.checksum.max(row.counts.checksum);
+        hour.1 = hour.1.max(new);
+        if self.splits_hours {
+            hour.1.1.checksum = checksum;
+        }
     }
 
     fn write_directory(&mut self, row: DirectoryEntry) {
@@ -361,6 +381,10 @@ impl MemoryStore {
         for ((seat, start_ms), interval) in &self.seat_intervals {
             Self::view_seat(&mut view, seat, *start_ms, interval);
         }
+        for ((source, hour), (first_offset, (_, counts))) in &self.hours {
+            let key = format!("audit {source} {}", text(hour.start_ms()));
+            view.insert(key, format!("from {first_offset} on: {counts:?}"));
+        }
         view
     }
 
@@ -433,4 +457,4 @@ impl MemoryStore {
 }
 
 /// Number of queries of an answer.
-pub(super) const LOAD_QUERIES: usize = 9;
+pub(super) const LOAD_QUERIES: usize = 10;
