@@ -11,6 +11,7 @@ mod engine_password;
 mod extent;
 mod feed;
 mod generate;
+mod integrity;
 mod logging;
 mod migrate;
 mod output;

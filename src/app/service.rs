@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::integrity::check_figures;
 use super::shutdown;
 use super::version::build;
 use crate::config::Config;
@@ -134,6 +135,10 @@ impl<'a> Service<'a> {
                 () = stop.cancelled() => return Ok(()),
                 ready = wait_for_schema(&store, &health) => ready?,
             };
+            let _check = config.audit.interval.filter(|_| role != Role::Worker).map(|interval| {
+                let topic = config.kafka.topic.clone();
+                AbortOnDropHandle::new(tokio::spawn(check_figures(store.clone(), topic, interval)))
+            });
             match role {
                 Role::Api => stop.cancelled().await,
                 Role::Worker | Role::WorkerAndApi => {

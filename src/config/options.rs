@@ -17,6 +17,7 @@ pub struct Config {
     pub ingest: Ingest,
     pub clickhouse: ClickHouse,
     pub http: Http,
+    pub audit: Audit,
     pub auth: Auth,
     pub log: Log,
 }
@@ -132,6 +133,13 @@ pub struct Http {
     pub cors_origins: Vec<String>,
     /// Origins whose pages may show ours in a frame.
     pub frame_ancestors: Vec<String>,
+}
+
+/// Options of the check of figures that are counted twice.
+#[derive(Clone, Copy, Debug)]
+pub struct Audit {
+    /// Time between two samples of accounts; `None`: none is ever taken.
+    pub interval: Option<Duration>,
 }
 
 /// Access control.

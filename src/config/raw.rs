@@ -15,6 +15,7 @@ pub(super) struct Raw {
     pub(super) ingest: RawIngest,
     pub(super) clickhouse: RawClickHouse,
     pub(super) http: RawHttp,
+    pub(super) audit: RawAudit,
     pub(super) auth: RawAuth,
     pub(super) log: RawLog,
 }
@@ -81,6 +82,13 @@ pub(super) struct RawHttp {
     pub(super) allowed_hosts: Vec<String>,
     pub(super) cors_origins: Vec<String>,
     pub(super) frame_ancestors: Vec<String>,
+}
+
+/// `[audit]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAudit {
+    pub(super) interval_ms: i64,
 }
 
 /// `[auth]`.

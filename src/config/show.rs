@@ -22,6 +22,8 @@ impl Display for Config {
         self.show_ingest(f)?;
         self.show_clickhouse(f)?;
         self.show_http(f)?;
+        let interval = self.audit.interval.unwrap_or_default();
+        writeln!(f, "\n[audit]\ninterval_ms = {}", interval.as_millis())?;
         self.show_auth(f)?;
         writeln!(f, "\n[log]")?;
         writeln!(f, "filter = {}", quoted(&self.log.filter))?;

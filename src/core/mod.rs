@@ -15,6 +15,7 @@ pub mod event;
 pub mod id;
 pub mod lane;
 pub mod load;
+pub mod progress;
 pub mod quota;
 pub mod rollup;
 pub mod row_bytes;

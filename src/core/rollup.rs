@@ -8,6 +8,7 @@ use super::audit::AuditedHour;
 use super::calendar::{Day, Zone};
 use super::event::{PlanKind, Record, Reject};
 use super::id::Id;
+pub use super::progress::{LastRecord, Progress};
 use super::topics::Touched;
 
 /// The name of one incarnation of one partition: `topic/topic-id/partition`, where the topic id is
@@ -66,51 +67,6 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
-    }
-}
-
-/// How far a partition has been counted, and the outcomes of its records. The five counts add up to
-/// the offsets passed since the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// The first offset that is not counted yet.
-    pub next_offset: u64,
-    /// Events counted.
-    pub accepted: u64,
-    /// Records written to `rejected_events`.
-    pub rejected: u64,
-    /// Duplicate `test.executed` events.
-    pub duplicates: u64,
-    /// Tombstones.
-    pub skipped: u64,
-    /// Offsets that the log did not hold.
-    pub absent: u64,
-    /// The last record passed, below the next offset; `None` where none was.
-    pub last_record: Option<LastRecord>,
-}
-
-/// The last record that a lane has passed, which identifies its log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LastRecord {
-    /// Its offset.
-    pub offset: u64,
-    /// The epoch of the leader that appended it, or [`UNKNOWN_EPOCH`](super::event::UNKNOWN_EPOCH).
-    pub leader_epoch: i32,
-    /// Its [`Record::fingerprint`].
-    pub fingerprint: u64,
-}
-
-impl LastRecord {
-    /// From this record.
-    pub fn of(record: &Record<'_>, leader_epoch: i32) -> Self {
-        Self { offset: record.offset, leader_epoch, fingerprint: record.fingerprint() }
-    }
-}
-
-impl Progress {
-    /// All offsets passed.
-    pub fn passed(&self) -> u64 {
-        self.accepted + self.rejected + self.duplicates + self.skipped + self.absent
     }
 }
 

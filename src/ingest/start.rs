@@ -75,8 +75,7 @@ fn decide(source: &Source, recorded: &Recorded, marks: Watermarks) -> Result<Ope
             current: source.topic_id().to_owned(),
         });
     }
-    let progress =
-        own.map_or(Progress { next_offset: marks.low, ..Progress::default() }, |row| row.progress);
+    let progress = own.map_or_else(|| Progress::starting_at(marks.low), |row| row.progress);
     if progress.next_offset > marks.high {
         return Err(Refusal::BeyondEnd {
             topic: source.topic().to_owned(),

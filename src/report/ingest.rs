@@ -117,6 +117,7 @@ impl IngestReport {
             .into_iter()
             .map(|partition| {
                 let Progress {
+                    first_offset: _,
                     next_offset,
                     accepted,
                     rejected,
@@ -219,6 +220,7 @@ mod tests {
             topic: "usage-events".to_owned(),
             partition,
             progress: Progress {
+                first_offset: 0,
                 next_offset,
                 accepted: next_offset - 3,
                 rejected: 1,

@@ -72,15 +72,16 @@ impl TableRow for ZoneClaim {
 impl TableRow for ProgressRow {
     const TABLE: &'static str = "source_progress";
     // `flushed_at` and `end_known_until` are left to ClickHouse's clock.
-    const COLUMNS: &'static str = "source, topic, topic_id, partition, next_offset, accepted, \
-        rejected, duplicates, skipped, absent, last_record, high_watermark, end_valid_ms, \
-        completes_flush";
+    const COLUMNS: &'static str = "source, topic, topic_id, partition, first_offset, next_offset, \
+        accepted, rejected, duplicates, skipped, absent, last_record, high_watermark, \
+        end_valid_ms, completes_flush";
 
     fn encode(&self, source: &Source, out: &mut RowBuffer) {
         out.string(source.as_str());
         out.string(source.topic());
         out.string(source.topic_id());
         out.u32(source.partition());
+        out.u64(self.progress.first_offset);
         out.u64(self.progress.next_offset);
         out.u64(self.progress.accepted);
         out.u64(self.progress.rejected);
@@ -103,6 +104,7 @@ struct StoredRow {
     topic: String,
     topic_id: String,
     partition: u32,
+    first_offset: u64,
     next_offset: u64,
     accepted: u64,
     rejected: u64,
@@ -143,6 +145,7 @@ impl From<StoredRow> for StoredProgress {
         Self {
             source: Source::new(&row.topic, &row.topic_id, row.partition),
             progress: Progress {
+                first_offset: row.first_offset,
                 next_offset: row.next_offset,
                 accepted: row.accepted,
                 rejected: row.rejected,
@@ -233,8 +236,8 @@ impl Store {
     pub async fn progress(&self, topic: &str) -> Result<Vec<StoredProgress>, StoreError> {
         let query = self
             .read_only(
-                "SELECT topic, topic_id, partition, next_offset, accepted, rejected, duplicates, \
-                skipped, absent, \
+                "SELECT topic, topic_id, partition, first_offset, next_offset, accepted, \
+                rejected, duplicates, skipped, absent, \
                  tupleElement(last_record, 1) AS last_offset, tupleElement(last_record, 2) AS \
                  last_leader_epoch, \
                  tupleElement(last_record, 3) AS last_fingerprint, \

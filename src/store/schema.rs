@@ -88,16 +88,21 @@ static VIEW_FILES: &[(&str, &str)] = &embed! { "views":
     "quota_months"
     "test_activity"
     "user_keys"
+    "integrity_of_sources"
+    "integrity_of_tests"
+    "integrity_of_accounts"
+    "integrity"
 };
 
 /// The views that analysts read. What stands here is described in `schemas/clickhouse/README.md`,
 /// and keeps its name and its columns.
-pub const DOCUMENTED_VIEWS: [&str; 21] = [
+pub const DOCUMENTED_VIEWS: [&str; 22] = [
     "accounts",
     "daily_active_users",
     "daily_active_users_by_account",
     "ingest_audit",
     "ingest_progress",
+    "integrity",
     "license_assignments",
     "license_intervals",
     "license_purchases",

@@ -199,6 +199,28 @@ pub fn split_accounts_not_read(error: &str) {
     debug!("cannot ask for split accounts: {error}");
 }
 
+/// Figures that are counted twice differ; logged when it is found.
+pub fn figures_differ(identity: &str, account: &str, source: &str, (expected, found): (u64, u64)) {
+    error!(
+        identity,
+        account,
+        source,
+        expected,
+        found,
+        "figures differ that are counted twice (config/runbook.md: Figures that differ)"
+    );
+}
+
+/// They agree again.
+pub fn figures_agree(identity: &str, account: &str, source: &str) {
+    info!(identity, account, source, "figures that differed agree again");
+}
+
+/// The figures could not be read; they are read again with the next sample.
+pub fn figures_not_read(error: &str) {
+    debug!("cannot read the figures that are counted twice: {error}");
+}
+
 /// A seek failed and is retried.
 pub fn seek_failed(source: &Source, offset: u64, error: &str) {
     debug!(%source, offset, "cannot seek, trying again: {error}");

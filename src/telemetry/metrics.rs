@@ -15,10 +15,10 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 use super::latency::Latencies;
 use super::names::{
-    ASSIGNED, BUILD_INFO, COMMIT_FAILURES, DATA_AGE, EVICTED, FLUSH_BYTES, FLUSH_ROWS,
-    FLUSH_SECONDS, HALTED, HELD_ENTRIES, KAFKA_TROUBLE, LAG, LOAD_SECONDS, LOADS, LOST_LOG_LINES,
-    LOST_OFFSETS, OUTCOMES, PENDING_ROWS, REBALANCES, RECORDS, REFUSED, REJECTS, REMEMBERED_IDS,
-    RETRIES, SEEKS, SPLIT_ACCOUNTS, TIMEZONES, WORKERS_FULL,
+    ASSIGNED, BUILD_INFO, COMMIT_FAILURES, DATA_AGE, DIFFERENCE, EVICTED, FLUSH_BYTES, FLUSH_ROWS,
+    FLUSH_SECONDS, HALTED, HELD_ENTRIES, IDENTITIES, INTEGRITY_CHECKS, KAFKA_TROUBLE, LAG,
+    LOAD_SECONDS, LOADS, LOST_LOG_LINES, LOST_OFFSETS, OUTCOMES, PENDING_ROWS, REBALANCES, RECORDS,
+    REFUSED, REJECTS, REMEMBERED_IDS, RETRIES, SEEKS, SPLIT_ACCOUNTS, TIMEZONES, WORKERS_FULL,
 };
 pub use super::seek_cause::SeekCause;
 use super::{process, series};
@@ -108,6 +108,7 @@ fn describe() {
         "Accounts of the topic that more than one partition has counted without a stop between; \
         every worker tells them all"
     );
+    describe_integrity();
     describe_counter!(FLUSH_ROWS, "Rows written, by table");
     describe_counter!(FLUSH_BYTES, Unit::Bytes, "Bytes written before compression, by table");
     describe_histogram!(
@@ -141,6 +142,15 @@ fn describe() {
         "Time since the last completed flush, of the partition whose last one is oldest; NaN where \
         ClickHouse does not tell"
     );
+}
+
+fn describe_integrity() {
+    describe_gauge!(
+        DIFFERENCE,
+        "By how much figures differ that are counted twice, by what is compared (the view \
+        integrity); 0 is well"
+    );
+    describe_counter!(INTEGRITY_CHECKS, "Samples of accounts of which these were compared");
 }
 
 /// Progress was recorded: counts the difference.
@@ -225,6 +235,16 @@ pub fn partitions(assigned: usize, refused: usize) {
 /// Number of accounts that more than one partition has counted without a stop between.
 pub fn split_accounts(accounts: u64) {
     gauge!(SPLIT_ACCOUNTS).set(accounts as f64);
+}
+
+/// A sample was checked: by how much the figures of each identity differ. One that is left out does
+/// not.
+pub fn integrity(differences: &BTreeMap<&str, u64>) {
+    for identity in IDENTITIES {
+        let difference = differences.get(identity).copied().unwrap_or_default();
+        gauge!(DIFFERENCE, "identity" => identity).set(difference as f64);
+    }
+    counter!(INTEGRITY_CHECKS).increment(1);
 }
 
 /// A table's share of a flush.

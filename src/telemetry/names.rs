@@ -29,7 +29,22 @@ pub(super) const TIMEZONES: &str = "seatmeter_timezones_info";
 pub(super) const LATENCY_SUMMARY: &str = "seatmeter_end_to_end_latency_seconds";
 pub(super) const LATENCY_HISTOGRAM: &str = "seatmeter_end_to_end_duration_seconds";
 pub(super) const BUILD_INFO: &str = "seatmeter_build_info";
+pub(super) const DIFFERENCE: &str = "seatmeter_integrity_difference";
+pub(super) const INTEGRITY_CHECKS: &str = "seatmeter_integrity_checks_total";
 pub(super) const DATA_AGE: &str = "seatmeter_data_age_seconds";
 
 /// Outcomes of a record, as [`RECORDS`] labels them.
 pub(super) const OUTCOMES: [&str; 5] = ["accepted", "rejected", "duplicate", "skipped", "absent"];
+
+/// Figures that are counted twice, as [`DIFFERENCE`] labels them; the view `integrity` says what
+/// each compares.
+pub(super) const IDENTITIES: [&str; 8] = [
+    "outcomes",
+    "rejected_records",
+    "audited_records",
+    "tests",
+    "account_bitmaps",
+    "intervals",
+    "open_intervals",
+    "quota",
+];

@@ -4,9 +4,9 @@
 use metrics::{counter, gauge};
 
 use super::names::{
-    ASSIGNED, COMMIT_FAILURES, DATA_AGE, EVICTED, FLUSH_BYTES, FLUSH_ROWS, HALTED, KAFKA_TROUBLE,
-    LOADS, LOST_LOG_LINES, LOST_OFFSETS, OUTCOMES, REBALANCES, RECORDS, REFUSED, REJECTS, RETRIES,
-    SEEKS, SPLIT_ACCOUNTS, WORKERS_FULL,
+    ASSIGNED, COMMIT_FAILURES, DATA_AGE, DIFFERENCE, EVICTED, FLUSH_BYTES, FLUSH_ROWS, HALTED,
+    IDENTITIES, INTEGRITY_CHECKS, KAFKA_TROUBLE, LOADS, LOST_LOG_LINES, LOST_OFFSETS, OUTCOMES,
+    REBALANCES, RECORDS, REFUSED, REJECTS, RETRIES, SEEKS, SPLIT_ACCOUNTS, WORKERS_FULL,
 };
 use super::seek_cause::SeekCause;
 use crate::core::event::RejectReason;
@@ -68,5 +68,9 @@ pub(super) fn create(tables: &[&'static str]) {
     for name in [ASSIGNED, REFUSED, SPLIT_ACCOUNTS, WORKERS_FULL] {
         gauge!(name).set(0.0);
     }
+    for identity in IDENTITIES {
+        gauge!(DIFFERENCE, "identity" => identity).set(0.0);
+    }
+    counter!(INTEGRITY_CHECKS).absolute(0);
     gauge!(DATA_AGE).set(f64::NAN);
 }

@@ -111,7 +111,7 @@ impl PartitionFold {
         prior: Arc<Prior>,
         seed: UserKeySeed,
     ) -> Self {
-        let progress = Progress { next_offset: folded.start, ..Progress::default() };
+        let progress = Progress::starting_at(folded.start);
         let mut lane = Lane::new(folded.source.clone(), progress, seed);
         // Gaps are doubted here, over all records.
         lane.sought();

@@ -21,6 +21,7 @@ pub mod difference;
 pub mod expected;
 pub mod fold;
 mod hours;
+pub mod integrity;
 pub mod locate;
 mod members;
 pub mod prior;

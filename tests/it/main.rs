@@ -17,6 +17,7 @@ mod documents;
 mod embedded;
 mod end_to_end;
 mod faults;
+mod integrity;
 mod kafka_access;
 mod mutations;
 mod produce;

@@ -1,10 +1,11 @@
--- Every column is a maximum, so an old row that arrives late changes nothing. Readers: ingest_progress.
+-- Every column is a maximum, or a minimum, so an old row that arrives late changes nothing. Readers: ingest_progress.
 CREATE TABLE IF NOT EXISTS source_progress /*on cluster*/
 (
     source LowCardinality(String) COMMENT 'One incarnation of one Kafka partition: topic/topic-id/partition',
     topic LowCardinality(String) COMMENT 'Kafka topic',
     topic_id LowCardinality(String) COMMENT 'Kafka''s id of the topic, empty where the broker has none',
     partition UInt32 COMMENT 'Kafka partition',
+    first_offset SimpleAggregateFunction(min, UInt64) COMMENT 'First offset that there was when counting began',
     next_offset SimpleAggregateFunction(max, UInt64) COMMENT 'First offset that is not counted yet',
     accepted SimpleAggregateFunction(max, UInt64) COMMENT 'Events counted so far',
     rejected SimpleAggregateFunction(max, UInt64) COMMENT 'Records rejected so far',

@@ -4,6 +4,7 @@ CREATE OR REPLACE VIEW ingest_progress /*on cluster*/
     topic String COMMENT 'Kafka topic',
     topic_id String COMMENT 'Kafka''s id of the topic, empty where the broker has none',
     partition UInt32 COMMENT 'Kafka partition',
+    first_offset UInt64 COMMENT 'First offset that there was when counting began',
     next_offset UInt64 COMMENT 'First offset that is not counted yet',
     high_watermark UInt64 COMMENT 'End of the partition''s log when last seen',
     lag Nullable(UInt64) COMMENT 'Records still to be counted; NULL where the log could not be asked for its end lately',
@@ -21,6 +22,7 @@ AS SELECT
     p.topic AS topic,
     p.topic_id AS topic_id,
     p.partition AS partition,
+    min(p.first_offset) AS first_offset,
     max(p.next_offset) AS next_offset,
     max(p.high_watermark) AS high_watermark,
     multiIf(

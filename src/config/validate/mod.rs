@@ -17,22 +17,23 @@ use tracing_subscriber::EnvFilter;
 pub(crate) use self::auth::HS256_SECRET_BYTES_MIN;
 use self::check::Check;
 pub(super) use self::check::Surroundings;
-use super::options::{Config, Log};
+use super::options::{Audit, Config, Log};
 use super::problem::ConfigError;
-use super::raw::{Raw, RawLog};
+use super::raw::{Raw, RawAudit, RawLog};
 
 /// The configuration, or all its problems.
 pub(super) fn validate(raw: Raw, surroundings: &Surroundings<'_>) -> Result<Config, ConfigError> {
     let mut check = Check { problems: Vec::new(), surroundings };
-    let Raw { kafka, ingest, clickhouse, http, auth, log } = raw;
+    let Raw { kafka, ingest, clickhouse, http, audit, auth, log } = raw;
     let kafka = check.kafka(kafka);
     let ingest = check.ingest(&ingest, kafka.session_timeout);
     let clickhouse = check.clickhouse(clickhouse);
     let http = check.http(http);
+    let audit = check.audit(&audit);
     let auth = check.auth(auth, http.listen);
     let log = check.log(log);
     if check.problems.is_empty() {
-        Ok(Config { kafka, ingest, clickhouse, http, auth, log })
+        Ok(Config { kafka, ingest, clickhouse, http, audit, auth, log })
     } else {
         Err(ConfigError { problems: check.problems })
     }
@@ -41,6 +42,15 @@ pub(super) fn validate(raw: Raw, surroundings: &Surroundings<'_>) -> Result<Conf
 /// One method per section. If a value is wrong, the problem is recorded and an allowed value is
 /// used in its place, so that the rest can be validated; no [`Config`] is built then.
 impl Check<'_> {
+    fn audit(&mut self, raw: &RawAudit) -> Audit {
+        const KEY: &str = "audit.interval_ms";
+        let interval = match raw.interval_ms {
+            0 => None,
+            interval_ms => Some(self.milliseconds(KEY, interval_ms, 1_000..=86_400_000)),
+        };
+        Audit { interval }
+    }
+
     fn log(&mut self, raw: RawLog) -> Log {
         if let Err(error) = EnvFilter::try_new(&raw.filter) {
             self.refuse("log.filter", &raw.filter, error);

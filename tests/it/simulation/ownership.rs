@@ -24,7 +24,7 @@ impl Driver<'_> {
         let Some(claim) = self.claim(index, release) else { return };
         let partition = &mut self.partitions[index];
         let stored = self.store.progress(&partition.source);
-        let fresh = Progress { next_offset: partition.start_offset, ..Progress::default() };
+        let fresh = Progress::starting_at(partition.start_offset);
         let mut lane = Lane::new(partition.source.clone(), stored.unwrap_or(fresh), self.seed);
         let mut rewind = lane.rewind_offset();
         if self.mutant == Some(Mutant::WarmsHalfTheWindow) {

@@ -436,7 +436,8 @@ impl Fold {
 
     /// The expected progress of a partition at `next_offset`.
     pub(super) fn progress_at(&self, log: &Log, index: usize, next_offset: u64) -> Progress {
-        let mut progress = Progress { next_offset, ..Progress::default() };
+        let first_offset = log.partitions[index].first_offset;
+        let mut progress = Progress { first_offset, next_offset, ..Progress::default() };
         for (_, outcome) in self.outcomes[index].iter().filter(|(offset, _)| *offset < next_offset)
         {
             match outcome {
@@ -446,7 +447,7 @@ impl Fold {
                 Outcome::Skipped => progress.skipped += 1,
             }
         }
-        let passed = next_offset - log.partitions[index].first_offset;
+        let passed = next_offset - first_offset;
         progress.absent =
             passed - progress.accepted - progress.rejected - progress.duplicates - progress.skipped;
         progress

@@ -213,7 +213,8 @@ impl MemoryStore {
             Row::AccountMove(row) => self.accounts.write_move(row),
             Row::AccountProgress(source, row) => self.accounts.write_progress(source, row),
             Row::Progress(source, row) => {
-                let known = self.progress.entry(source).or_default();
+                let known = self.progress.entry(source).or_insert(row);
+                known.first_offset = known.first_offset.min(row.first_offset);
                 known.next_offset = known.next_offset.max(row.next_offset);
                 known.accepted = known.accepted.max(row.accepted);
                 known.rejected = known.rejected.max(row.rejected);

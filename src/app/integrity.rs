@@ -1,0 +1,70 @@
+//! The check of figures that are counted twice, sample by sample of the accounts.
+
+use std::time::Duration;
+
+use crate::store::{ComparedFigures, Identities, Store, StoreError};
+use crate::telemetry::{events, metrics};
+use crate::verify::integrity::{Findings, Integrity};
+
+/// Accounts of a sample.
+const SAMPLE_ACCOUNTS: usize = 100;
+
+/// Accounts that are read again with a sample, because their figures differed, at most.
+const AGAIN_ACCOUNTS_MAX: usize = 100;
+
+/// Checks a sample each interval, for ever.
+pub(super) async fn check_figures(store: Store, topic: String, interval: Duration) {
+    let mut check = Check { store, topic, integrity: Integrity::default(), after: String::new() };
+    loop {
+        tokio::time::sleep(interval).await;
+        match check.sample().await {
+            Ok(()) => metrics::integrity(&check.integrity.differences()),
+            Err(error) => events::figures_not_read(&error.to_string()),
+        }
+    }
+}
+
+struct Check {
+    store: Store,
+    topic: String,
+    integrity: Integrity,
+    /// The last account of the sample before; empty where the next one begins with the first.
+    after: String,
+}
+
+impl Check {
+    async fn sample(&mut self) -> Result<(), StoreError> {
+        let progress = self.store.progress(&self.topic).await?;
+        self.integrity.go_on(&progress);
+        let begins = self.after.is_empty();
+        let sample = self.store.accounts_after(&self.after, SAMPLE_ACCOUNTS).await?;
+        let is_last = sample.len() < SAMPLE_ACCOUNTS;
+        self.after = sample.last().filter(|_| !is_last).cloned().unwrap_or_default();
+        let mut accounts = self.integrity.accounts(AGAIN_ACCOUNTS_MAX);
+        accounts.extend(sample);
+        self.compare(Identities::OfSources).await?;
+        // It takes all tests of all accounts, so once in a while must do.
+        if begins {
+            self.compare(Identities::OfTests).await?;
+        }
+        let accounts: Vec<String> = accounts.into_iter().collect();
+        if !accounts.is_empty() {
+            self.compare(Identities::OfAccounts(&accounts)).await?;
+        }
+        Ok(())
+    }
+
+    async fn compare(&mut self, identities: Identities<'_>) -> Result<(), StoreError> {
+        // This has to be before the figures are read, and shortly.
+        let progress = self.store.progress(&self.topic).await?;
+        let figures = self.store.compared_figures(identities).await?;
+        let Findings { differing, agreeing } = self.integrity.take(&progress, figures);
+        for ComparedFigures { identity, account_id, source, expected, found, .. } in &differing {
+            events::figures_differ(identity, account_id, source, (*expected, *found));
+        }
+        for ComparedFigures { identity, account_id, source, .. } in &agreeing {
+            events::figures_agree(identity, account_id, source);
+        }
+        Ok(())
+    }
+}
