@@ -2,8 +2,8 @@
 //!
 //! # Code map
 //!
-//! Data flows one way, and dependencies point one way: `core <- report <- store <- {verify, ingest,
-//! http} <- app <- main`.
+//! Data flows one way, and dependencies point one way: `core <- report <- store <- {standing,
+//! verify} <- {ingest, http} <- app <- main`.
 //!
 //! ```text
 //! bytes -> decode -> event -> lane (state machine of one partition) -> rollup rows
@@ -18,6 +18,7 @@
 //! | [`config`] | reads options from defaults, file and environment, and validates them |
 //! | [`kafka`] | turns what librdkafka reports into causes that an operator can act on; secrets, certificates, ACLs |
 //! | [`store`] | the only module that knows ClickHouse: schema, migrations, writes, loads, progress, report queries |
+//! | [`standing`] | holds in memory what every organization may still run |
 //! | [`ingest`] | consumes the topic: consumer, rebalances, workers that own lanes, flushes, supervision |
 //! | [`verify`] | folds the log anew, and compares what ClickHouse holds with it |
 //! | [`http`] | serves the report API and the dashboard: routes, access, parameters, cached answers |
@@ -41,6 +42,7 @@ pub mod http;
 pub mod ingest;
 pub mod kafka;
 pub mod report;
+pub mod standing;
 pub mod store;
 pub mod telemetry;
 pub mod verify;

@@ -13,7 +13,7 @@ use super::query::{BadParameter, Query};
 use super::subject::Subject;
 use super::value::{Hundredths, Timestamp};
 use super::window::{GRACE_MONTHS, PlanRecord, Plans, Window, grace_until_ms};
-use crate::core::calendar::{Zone, day_of};
+use crate::core::calendar::{Day, Zone, day_of};
 
 /// The allowance in those months, percent of the monthly quota.
 pub const GRACE_PERCENT: u32 = 130;
@@ -50,25 +50,24 @@ impl QuotaRequest {
 pub struct QuotaFacts {
     /// Its plan records, in the order of (time, source, offset).
     pub records: Vec<PlanRecord>,
-    /// Its use by quota month, in no order. Months without use may be missing, and all but the
-    /// running one where no others are asked for.
+    /// Its use by quota month and day, in no order. Months without use may be missing, and all but
+    /// the running one where no others are asked for.
     pub used: Vec<QuotaUsed>,
     /// Tests run on the platform on the 7 days before the day of `as_of`; 0 where no estimate is
     /// asked for.
     pub week_tests: u64,
 }
 
-/// Tests that were counted in a quota month.
+/// Tests that were counted in a quota month on a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaUsed {
     /// The anchor of the month, milliseconds since 1970 UTC.
     pub anchor_ms: i64,
     /// Its number, 1 = first.
     pub month: u32,
-    /// All that was counted in it.
-    pub used: u64,
-    /// What was counted in it up to and including the day of `as_of`.
-    pub used_to_as_of: u64,
+    /// The day; all days before the first one that is asked about stand as that one.
+    pub day: Day,
+    pub tests: u64,
 }
 
 /// The quota of an organization in the month that runs at `as_of`.
@@ -191,7 +190,7 @@ impl QuotaMonth {
             monthly_quota: quota,
             allowance,
             used,
-            remaining: allowance.map(|allowance| allowance.saturating_sub(used)),
+            remaining: remaining(allowance, used),
             balance: quota.map(|quota| balance(quota, used)),
             percent_used: quota.map(|quota| Hundredths::percent(used, quota)),
             status,
@@ -203,6 +202,11 @@ impl QuotaMonth {
             },
         }
     }
+}
+
+/// The allowance less what is used, at least 0; `None` is unlimited.
+pub(super) fn remaining(allowance: Option<u64>, used: u64) -> Option<u64> {
+    allowance.map(|allowance| allowance.saturating_sub(used))
 }
 
 /// 130 % of the quota, rounded down.
@@ -236,25 +240,39 @@ pub struct Figures<'a> {
     zone: Zone,
     as_of_ms: i64,
     plans: Plans<'a>,
-    used: HashMap<(i64, u32), &'a QuotaUsed>,
+    /// By anchor and number of the month.
+    used: HashMap<(i64, u32), MonthUsed>,
     week_tests: u64,
+}
+
+/// Tests that were counted in a quota month.
+#[derive(Clone, Copy, Debug, Default)]
+struct MonthUsed {
+    /// On all days.
+    all: u64,
+    /// Up to and including the day of `as_of`.
+    to_as_of: u64,
 }
 
 impl<'a> Figures<'a> {
     /// The figures in the account's zone of now, as of an instant (milliseconds since 1970 UTC).
     pub fn new(zone: Zone, facts: &'a QuotaFacts, as_of_ms: i64) -> Self {
-        Self {
-            zone,
-            as_of_ms,
-            plans: Plans::new(zone, &facts.records, as_of_ms),
-            used: facts.used.iter().map(|row| ((row.anchor_ms, row.month), row)).collect(),
-            week_tests: facts.week_tests,
+        let as_of_day = day_of(zone, as_of_ms);
+        let mut used: HashMap<(i64, u32), MonthUsed> = HashMap::new();
+        for row in &facts.used {
+            let of_month = used.entry((row.anchor_ms, row.month)).or_default();
+            of_month.all = of_month.all.saturating_add(row.tests);
+            if row.day <= as_of_day {
+                of_month.to_as_of = of_month.to_as_of.saturating_add(row.tests);
+            }
         }
+        let plans = Plans::new(zone, &facts.records, as_of_ms);
+        Self { zone, as_of_ms, plans, used, week_tests: facts.week_tests }
     }
 
     /// The quota month that runs, with its pace; `None` where no plan had started.
     pub fn current(&self) -> Option<CurrentQuota> {
-        let month = self.month(&self.plans.running()?);
+        let (_, month) = self.running()?;
         let course = Course {
             as_of_day: day_of(self.zone, self.as_of_ms),
             end_day: day_of(self.zone, month.window.end.0),
@@ -266,15 +284,21 @@ impl<'a> Figures<'a> {
         Some(CurrentQuota { month, pace: Pace::estimate(first_day, &course) })
     }
 
+    /// The anchor of the quota month that runs, milliseconds since 1970 UTC, and the month; `None`
+    /// where no plan had started.
+    pub(super) fn running(&self) -> Option<(i64, QuotaMonth)> {
+        let window = self.plans.running()?;
+        Some((window.anchor_ms, self.month(&window)))
+    }
+
     /// All quota months that have begun, newest first. Empty where no plan had started.
     pub fn months(&self) -> Vec<QuotaMonth> {
         self.plans.windows().iter().rev().map(|window| self.month(window)).collect()
     }
 
     fn month(&self, window: &Window<'_>) -> QuotaMonth {
-        let row = self.used.get(&(window.anchor_ms, window.month));
-        let used = row.map_or(0, |row| if window.running { row.used_to_as_of } else { row.used });
-        QuotaMonth::new(self.zone, window, used)
+        let used = self.used.get(&(window.anchor_ms, window.month)).copied().unwrap_or_default();
+        QuotaMonth::new(self.zone, window, if window.running { used.to_as_of } else { used.all })
     }
 }
 
@@ -308,7 +332,13 @@ mod tests {
 
     fn current(quota: Option<u64>, used: u64, week_tests: u64, as_of_day: i64) -> CurrentQuota {
         let month = u32::try_from(as_of_day / 31 + 1).unwrap();
-        let used = vec![QuotaUsed { anchor_ms: 0, month, used: 1_000_000, used_to_as_of: used }];
+        let on = |day: i64, tests| QuotaUsed {
+            anchor_ms: 0,
+            month,
+            day: Day(i32::try_from(day).unwrap()),
+            tests,
+        };
+        let used = vec![on(as_of_day, used), on(as_of_day + 1, 1_000_000)];
         let facts = QuotaFacts { records: vec![started(quota)], used, week_tests };
         let current = Figures::new(Zone::UTC, &facts, as_of_day * DAY_MS).current().unwrap();
         assert_eq!(current.month.window.month, month);

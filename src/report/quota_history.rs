@@ -63,6 +63,7 @@ impl QuotaHistoryReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::calendar::Day;
     use crate::core::event::PlanKind;
     use crate::report::quota::{QuotaFacts, QuotaUsed};
     use crate::report::window::PlanRecord;
@@ -83,9 +84,10 @@ mod tests {
 
     #[test]
     fn history_counts_all_of_a_month_that_is_over_and_whole_days_of_the_running_one() {
-        let row = |month| QuotaUsed { anchor_ms: 0, month, used: 20, used_to_as_of: 7 };
-        let gone = QuotaUsed { anchor_ms: 5, month: 1, used: 99, used_to_as_of: 99 };
-        let report = history(Some(10), vec![row(1), row(2), gone], 40);
+        let on = |month, day, tests| QuotaUsed { anchor_ms: 0, month, day: Day(day), tests };
+        let gone = QuotaUsed { anchor_ms: 5, month: 1, day: Day(40), tests: 99 };
+        let both = |month| [on(month, 40, 7), on(month, 41, 13)];
+        let report = history(Some(10), [&both(1)[..], &both(2), &[gone]].concat(), 40);
         let used: Vec<_> =
             report.windows.iter().map(|month| (month.window.month, month.used)).collect();
         assert_eq!(used, [(2, 7), (1, 20)]);

@@ -316,6 +316,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::core::calendar::Day;
     use crate::core::event::PlanKind;
     use crate::report::quota::QuotaUsed;
     use crate::report::tree::Node;
@@ -340,7 +341,7 @@ mod tests {
             plan: "team".to_owned(),
             monthly_quota: quota,
         };
-        let used = QuotaUsed { anchor_ms: 0, month: 1, used, used_to_as_of: used };
+        let used = QuotaUsed { anchor_ms: 0, month: 1, day: Day(0), tests: used };
         QuotaFacts { records: vec![record], used: vec![used], week_tests: 7 }
     }
 

@@ -50,6 +50,15 @@ pub fn waiting_ended(component: &str) {
     info!(component, "works again");
 }
 
+/// An account is in a time zone that this program does not know.
+pub fn account_unreadable(account: &str) {
+    error!(
+        account,
+        "unknown time zone: the account's standings cannot be told; upgrade this process to the \
+        release of the zone data that the workers count by"
+    );
+}
+
 /// The topic exists.
 pub fn topic_found(topic: &str, id: &str, partitions: u32) {
     info!(topic, id, partitions, "counting topic");

@@ -52,8 +52,10 @@ pub fn install(build: Build, tables: &[&'static str]) -> Result<PrometheusHandle
     describe();
     process::describe();
     super::http::describe();
+    super::standing::describe();
     series::create(tables);
     super::http::create();
+    super::standing::create();
     gauge!(TIMEZONES, "release" => RELEASE).set(1.0);
     let Build { version, commit, engine, schema } = build;
     gauge!(

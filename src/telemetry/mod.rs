@@ -10,3 +10,4 @@ mod names;
 mod process;
 mod seek_cause;
 mod series;
+pub mod standing;

@@ -32,6 +32,10 @@ pub(super) const BUILD_INFO: &str = "seatmeter_build_info";
 pub(super) const DIFFERENCE: &str = "seatmeter_integrity_difference";
 pub(super) const INTEGRITY_CHECKS: &str = "seatmeter_integrity_checks_total";
 pub(super) const DATA_AGE: &str = "seatmeter_data_age_seconds";
+pub(super) const STANDING_ORGANIZATIONS: &str = "seatmeter_standing_organizations";
+pub(super) const STANDINGS_AGE: &str = "seatmeter_standings_age_seconds";
+pub(super) const STANDING_READS: &str = "seatmeter_standing_reads_total";
+pub(super) const CHECKS: &str = "seatmeter_can_run_checks_total";
 
 /// Outcomes of a record, as [`RECORDS`] labels them.
 pub(super) const OUTCOMES: [&str; 5] = ["accepted", "rejected", "duplicate", "skipped", "absent"];

@@ -1,6 +1,8 @@
 //! What the API reads from the tables by queries of its own, and what the documented views say: one
 //! and the same.
 
+use std::collections::BTreeMap;
+
 use seatmeter::core::calendar::{Day, Zone};
 use seatmeter::core::event::PlanKind;
 use seatmeter::report::assignments::{AssignmentsReport, AssignmentsRequest, SortKey};
@@ -12,7 +14,7 @@ use seatmeter::report::quota::QuotaFacts;
 use seatmeter::report::test_activity::WantedDays;
 use seatmeter::report::tree::OrganizationTree;
 use seatmeter::report::usage_parts::{Parts, RangeUsers};
-use seatmeter::store::{Scope, Series, Store, Who};
+use seatmeter::store::{AccountQuota, Accounts, Scope, Series, Store, Who};
 
 use super::settings::deep_tree;
 use super::{acme, second_source};
@@ -313,17 +315,28 @@ fn plan_lines(facts: &QuotaFacts) -> String {
     facts.records.iter().map(line).collect()
 }
 
-/// Used tests by quota month, one a line.
-fn used_lines(facts: &QuotaFacts) -> String {
-    let mut lines: Vec<_> = facts
-        .used
-        .iter()
-        .map(|row| (row.anchor_ms, row.month, row.used, row.used_to_as_of))
-        .collect();
-    lines.sort_unstable();
-    let line =
-        |(anchor_ms, month, used, to_as_of)| format!("{anchor_ms}\t{month}\t{used}\t{to_as_of}\n");
-    lines.into_iter().map(line).collect()
+/// Used tests by quota month, of all days and up to one, one a line.
+fn used_lines(facts: &QuotaFacts, as_of_day: Day) -> String {
+    let mut months: BTreeMap<(i64, u32), (u64, u64)> = BTreeMap::new();
+    for row in &facts.used {
+        let (used, to_as_of) = months.entry((row.anchor_ms, row.month)).or_default();
+        *used += row.tests;
+        *to_as_of += if row.day <= as_of_day { row.tests } else { 0 };
+    }
+    let line = |((anchor_ms, month), (used, to_as_of))| {
+        format!("{anchor_ms}\t{month}\t{used}\t{to_as_of}\n")
+    };
+    months.into_iter().map(line).collect()
+}
+
+/// What is read of all organizations of accounts together, without the days after one.
+async fn of_accounts(store: &Store, accounts: Accounts<'_>, day: Day) -> AccountQuota {
+    let mut found = store.quota_facts_from(accounts, day).await.unwrap();
+    let mut quota = found.remove("acme").unwrap_or_default();
+    for facts in quota.organizations.values_mut() {
+        facts.used.retain(|row| row.day <= day);
+    }
+    quota
 }
 
 #[tokio::test]
@@ -333,6 +346,24 @@ async fn plans_and_what_is_used_are_those_of_the_views() {
     let mut used = 0;
     for as_of_day in [0, 12, 31, 33, 34, 40].map(day) {
         let all = store.quota_facts("acme", &Scope::Account, as_of_day).await.unwrap();
+        let acme = ["acme".to_owned()];
+        for accounts in [
+            Accounts::These(&acme),
+            Accounts::Behind { after: "", upto: None },
+            Accounts::Behind { after: "acm", upto: Some("acme") },
+        ] {
+            let read = of_accounts(&store, accounts, as_of_day).await;
+            let zone = database.text("SELECT timezone FROM accounts WHERE account_id = 'acme'");
+            assert_eq!(read.zone.unwrap().to_string(), zone.trim());
+            for (id, facts) in &all {
+                let together = &read.organizations.get(id).cloned().unwrap_or_default();
+                assert_eq!(plan_lines(together), plan_lines(facts), "{id} {as_of_day}");
+                let used = |facts| used_lines(facts, as_of_day);
+                assert_eq!(used(together), used(facts), "{id} {as_of_day}");
+            }
+        }
+        let elsewhere = Accounts::Behind { after: "acme", upto: Some("acmf") };
+        assert_eq!(of_accounts(&store, elsewhere, as_of_day).await, AccountQuota::default());
         for organization in ORGANIZATIONS {
             let history = store
                 .quota_history_facts(&"acme".into(), &organization.into(), as_of_day)
@@ -349,13 +380,13 @@ async fn plans_and_what_is_used_are_those_of_the_views() {
                  FROM quota_months(account = 'acme', organization = '{organization}', \
                  last_day = '{as_of_day}') ORDER BY a, m"
             ));
-            assert_eq!(used_lines(&history), viewed, "{organization} {as_of_day}");
+            assert_eq!(used_lines(&history, as_of_day), viewed, "{organization} {as_of_day}");
             let scope = Scope::Organizations(vec![organization]);
             let alone = store.quota_facts("acme", &scope, as_of_day).await.unwrap();
             let (alone, among_all) = (alone.get(organization), all.get(organization));
             let facts = |facts: Option<&QuotaFacts>| {
                 let facts = facts.cloned().unwrap_or_default();
-                (plan_lines(&facts), used_lines(&facts), facts.week_tests)
+                (plan_lines(&facts), used_lines(&facts, as_of_day), facts.week_tests)
             };
             assert_eq!(facts(alone), facts(among_all), "{organization} {as_of_day}");
             let (plans, running, week) = facts(alone);

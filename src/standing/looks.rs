@@ -1,0 +1,173 @@
+//! Between those who ask and the task that reads: what is held, and how the latest attempt to read
+//! it went.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+
+use super::held::{Changes, Fresh, Held, HeldLook, Reading};
+use super::{AgesMax, LOAD_PATIENCE, NoStandings, PATIENCE};
+use crate::store::Accounts;
+use crate::telemetry::{events, standing as telemetry};
+
+/// What is held, and how it is read.
+pub(super) struct Looking {
+    ages_max: AgesMax,
+    held: RwLock<Held>,
+    /// Wakes the task for somebody who waits.
+    wake: Notify,
+    /// Somebody waits, and no attempt has begun since.
+    is_waited_for: AtomicBool,
+    state: watch::Sender<State>,
+    /// The latest question.
+    asked: Mutex<Option<Instant>>,
+}
+
+/// How reading goes.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// Beginning of the latest look whose changes are held.
+    looked: Option<Instant>,
+    /// Beginning of the attempt that runs.
+    running_since: Option<Instant>,
+    /// The latest attempt failed.
+    has_failed: bool,
+}
+
+impl Looking {
+    pub(super) fn new(ages_max: AgesMax) -> Self {
+        Self {
+            ages_max,
+            held: RwLock::default(),
+            wake: Notify::new(),
+            is_waited_for: AtomicBool::new(false),
+            state: watch::Sender::new(State::default()),
+            asked: Mutex::default(),
+        }
+    }
+
+    /// Somebody asks.
+    pub(super) fn is_asked(&self, now: Instant) {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// Whether somebody has asked within this time.
+    pub(super) fn is_in_demand(&self, within: Duration) -> bool {
+        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.is_some_and(|asked| asked.elapsed() <= within)
+    }
+
+    /// Whether what is held is young enough for a question of that moment.
+    pub(super) fn is_fresh(&self, asked: Instant) -> bool {
+        self.held().look.is_some_and(|look| look.began + self.ages_max.look >= asked)
+    }
+
+    /// Waits until what is held is young enough for a question of that moment, or until it makes no
+    /// sense to wait: the latest attempt failed, or the one that runs takes too long.
+    pub(super) async fn wait(&self, asked: Instant) {
+        let mut state = self.state.subscribe();
+        self.is_waited_for.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+        let State { looked, running_since, .. } = *state.borrow();
+        let patience = if looked.is_some() { PATIENCE } else { LOAD_PATIENCE };
+        let deadline = match running_since {
+            // The first reading takes as long as there are accounts.
+            Some(running_since) if looked.is_some() => running_since + patience,
+            _ => asked + patience,
+        };
+        let is_settled = |state: &State| {
+            let is_fresh = |looked| looked + self.ages_max.look >= asked;
+            state.has_failed || state.looked.is_some_and(is_fresh)
+        };
+        // Whoever waits in vain finds what is held, or learns why there is nothing.
+        let _ = tokio::time::timeout_at(deadline.into(), state.wait_for(is_settled)).await;
+    }
+
+    /// Waits until somebody waits.
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Somebody waits for the next look.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.is_waited_for.load(Ordering::Relaxed)
+    }
+
+    /// Answers a question from what is held.
+    pub(super) fn read<T>(
+        &self,
+        now_ms: i64,
+        answer: impl FnOnce(&Reading<'_>) -> T,
+    ) -> Result<T, NoStandings> {
+        let held = self.held();
+        Ok(answer(&held.reading(now_ms, self.ages_max.standing)?))
+    }
+
+    /// Greatest age of a look for a question.
+    pub(super) fn look_age_max(&self) -> Duration {
+        self.ages_max.look
+    }
+
+    /// An attempt to read begins.
+    pub(super) fn attempt_begins(&self) {
+        self.is_waited_for.store(false, Ordering::Relaxed);
+        self.state.send_modify(|state| state.running_since = Some(Instant::now()));
+    }
+
+    /// The attempt failed.
+    pub(super) fn attempt_failed(&self) {
+        self.state.send_modify(|state| {
+            *state = State { running_since: None, has_failed: true, ..*state };
+        });
+    }
+
+    /// A step succeeded that those who ask do not wait for.
+    pub(super) fn step_succeeded(&self) {
+        self.state.send_modify(|state| {
+            *state = State { running_since: None, has_failed: false, ..*state };
+        });
+    }
+
+    /// Takes in accounts that were read.
+    pub(super) fn take(&self, read: Accounts<'_>, fresh: Fresh) {
+        let changes: Changes = self.held().changes(read, fresh);
+        if changes.is_empty() {
+            return;
+        }
+        changes.unreadable().for_each(events::account_unreadable);
+        // Those who ask wait for the exchange alone: what is replaced is dropped afterwards.
+        let replaced = self.change(|held| held.apply(changes));
+        drop(replaced);
+    }
+
+    /// The timelines of all accounts reach to this instant now, milliseconds since 1970 UTC.
+    pub(super) fn reaches_to(&self, known_until_ms: i64) {
+        self.change(|held| held.known_until_ms = known_until_ms);
+    }
+
+    /// All that a look has told of is held.
+    pub(super) fn look_succeeded(&self, look: HeldLook) {
+        self.change(|held| held.look = Some(look));
+        let looked = Some(look.began);
+        let state = State { looked, running_since: None, has_failed: false };
+        self.state.send_replace(state);
+    }
+
+    /// Sets the metrics of what is held.
+    pub(super) fn tell(&self) {
+        let held = self.held();
+        let age = held.look.map(|look| look.began.elapsed());
+        telemetry::held(held.organizations(), age);
+    }
+
+    fn held(&self) -> RwLockReadGuard<'_, Held> {
+        // What is held is whole between two changes, also if a thread panicked meanwhile.
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Held) -> T) -> T {
+        change(&mut self.held.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}

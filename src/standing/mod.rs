@@ -1,0 +1,104 @@
+//! Standings: what every organization that has a plan may still run, in memory.
+//!
+//! They are read by the queries of the quota reports, judged by the functions of these reports
+//! ([`crate::report::standing`]), and kept up by what ClickHouse has announced since; time moves
+//! them on without a query. A question is answered from memory, with how old the figures are. It
+//! waits only where they are older than `http.look_max_age_ms` and ClickHouse answers: then for the
+//! next look, which all who wait share.
+//!
+//! Nothing here computes a figure, and no lock is held while anything is waited for.
+
+mod held;
+mod looks;
+mod refresh;
+mod sweep;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use tokio_util::task::AbortOnDropHandle;
+
+pub use self::held::{Reading, UnreadableAccount};
+use self::looks::Looking;
+use self::refresh::Refresher;
+use crate::store::Store;
+
+/// Longest wait for a look that is slower than usual; the figures that are held serve then.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Longest wait of a question for the first reading of the standings.
+const LOAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How old figures may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgesMax {
+    /// Where ClickHouse answers: greatest age of a look for a question.
+    pub look: Duration,
+    /// Where it does not: older figures are not told any more.
+    pub standing: Duration,
+}
+
+/// Why no standing can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoStandings {
+    /// They have not been read yet.
+    #[error("the standings have not been read yet")]
+    NotRead,
+    /// ClickHouse has not been read for longer than answers may be old.
+    #[error("the standings were read {} s ago", age.as_secs())]
+    TooOld { age: Duration },
+}
+
+/// The standings of all organizations.
+pub struct Standings {
+    looking: Arc<Looking>,
+    task: Mutex<Task>,
+}
+
+/// The task that reads them. It ends when this is dropped.
+struct Task {
+    /// What it starts with; `None` once it runs.
+    refresher: Option<Refresher>,
+    running: Option<AbortOnDropHandle<()>>,
+}
+
+impl Standings {
+    /// Standings that are not held yet. `topic` is the Kafka topic whose progress tells how fresh
+    /// they are.
+    pub fn new(store: Store, topic: String, ages_max: AgesMax) -> Self {
+        let looking = Arc::new(Looking::new(ages_max));
+        let refresher = Refresher::new(store, topic, Arc::clone(&looking));
+        let task = Mutex::new(Task { refresher: Some(refresher), running: None });
+        Self { looking, task }
+    }
+
+    /// Reads them, and keeps them up from now on. Questions do so too. Call it within a runtime.
+    pub fn hold(&self) {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(refresher) = task.refresher.take() {
+            task.running = Some(AbortOnDropHandle::new(tokio::spawn(refresher.run())));
+        }
+    }
+
+    /// Answers a question from what is held, which began to be read at most
+    /// `http.look_max_age_ms` before this call wherever ClickHouse answers in time.
+    ///
+    /// # Errors
+    /// Where nothing is held, or nothing that is young enough.
+    pub async fn read<T>(&self, answer: impl FnOnce(&Reading<'_>) -> T) -> Result<T, NoStandings> {
+        let asked = Instant::now();
+        self.looking.is_asked(asked);
+        if !self.looking.is_fresh(asked) {
+            self.hold();
+            self.looking.wait(asked).await;
+        }
+        // After the look: what it knows of and lies before now has happened.
+        self.looking.read(Utc::now().timestamp_millis(), answer)
+    }
+
+    /// Sets the metrics of what is held.
+    pub fn tell(&self) {
+        self.looking.tell();
+    }
+}
