@@ -60,6 +60,8 @@ def main(questions, url):
         for name, text in (question["path"] | question["query"]).items():
             name = f"{name}_" if f"{name}_" in types else name
             values[name] = typed(types[name], text)
+        if question["body"] is not None:
+            values["body"] = types["body"].from_dict(question["body"])
         answer = module.sync_detailed(client=client, **values)
         where = f"{question['operation']} {question['query']}"
         assert answer.status_code == 200, f"{where}: {answer.status_code} {answer.content}"

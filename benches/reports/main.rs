@@ -9,12 +9,14 @@
 //! as the day lasts. `cargo bench --bench reports -- history` runs the reports with that in their
 //! line.
 //!
+//! `-- can-run` measures whether tests may run, from memory, of 100,000 organizations.
 //! `-- small accounts` measures the first answers of 20,000 small accounts instead, and
 //! `-- many accounts` polls of random accounts while all of them change (`-- many accounts each`
 //! report by report too).
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench reports on standard output")]
 
+mod can_run;
 mod clients;
 mod events;
 mod many_accounts;
@@ -45,6 +47,7 @@ fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     match wanted.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["can-run"] => return can_run::run(),
         ["small", "accounts"] => return small_accounts::run(),
         ["many", "accounts"] => return many_accounts::run(false),
         ["many", "accounts", "each"] => return many_accounts::run(true),

@@ -29,6 +29,9 @@ pub(crate) const LARGE: Data =
 /// Four weeks of 20,000 accounts with 12 users each.
 pub(crate) const SMALL: Data =
     Data { database: "small", statements: include_str!("small.sql"), days: 28 };
+/// Four weeks of 100,000 organizations with a plan in 20,000 accounts.
+pub(crate) const STANDINGS: Data =
+    Data { database: "standings", statements: include_str!("standings.sql"), days: 28 };
 /// Nothing yet: events come in over the run.
 pub(crate) const EMPTY: Data = Data { database: "many", statements: "", days: 0 };
 
@@ -74,7 +77,7 @@ impl Setting {
         } else {
             runtime.block_on(store.migrate()).expect("the schema applies");
         }
-        let (api, address) = start_api(exe, &engine, data.database);
+        let (api, address) = start_api(exe, &engine, data.database, &[]);
         let (database, exe) = (data.database, exe.to_owned());
         Self { runtime, store, engine, database, exe, address, api }
     }
@@ -86,13 +89,32 @@ impl Setting {
 
     /// Starts the API anew, which has kept nothing then.
     pub(crate) fn restart_api(&mut self) {
+        self.restart_api_with(&[]);
+    }
+
+    /// The same; it runs all requests on one thread.
+    pub(crate) fn restart_api_on_one_thread(&mut self) {
+        self.restart_api_with(&[("TOKIO_WORKER_THREADS", "1")]);
+    }
+
+    fn restart_api_with(&mut self, variables: &[(&str, &str)]) {
         self.stop_api();
-        (self.api, self.address) = start_api(&self.exe, &self.engine, self.database);
+        (self.api, self.address) = start_api(&self.exe, &self.engine, self.database, variables);
     }
 
     fn stop_api(&mut self) {
         drop(self.api.kill());
         drop(self.api.wait());
+    }
+
+    /// `host:port` of the API.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// CPU seconds of the API so far.
+    pub(crate) fn api_cpu_s(&self) -> f64 {
+        cpu_s(self.api.id())
     }
 
     /// CPU seconds of the engine so far.
@@ -102,7 +124,7 @@ impl Setting {
 
     /// CPU seconds of engine and API so far.
     pub(crate) fn cpu_s(&self) -> f64 {
-        self.engine_cpu_s() + cpu_s(self.api.id())
+        self.engine_cpu_s() + self.api_cpu_s()
     }
 
     pub(crate) fn api_memory_mb(&self) -> u64 {
@@ -154,7 +176,12 @@ fn load(engine: &EngineProcess, data: Data, today: NaiveDate) {
     }
 }
 
-fn start_api(exe: &Path, engine: &EngineProcess, database: &str) -> (Child, String) {
+fn start_api(
+    exe: &Path,
+    engine: &EngineProcess,
+    database: &str,
+    variables: &[(&str, &str)],
+) -> (Child, String) {
     let free = TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .expect("a port is free");
@@ -166,6 +193,7 @@ fn start_api(exe: &Path, engine: &EngineProcess, database: &str) -> (Child, Stri
         .env("SEATMETER__CLICKHOUSE__DATABASE", database)
         .env("SEATMETER__HTTP__LISTEN", &address)
         .env("SEATMETER__LOG__FILTER", "error")
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .spawn()
         .expect("the API starts");

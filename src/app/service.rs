@@ -124,6 +124,7 @@ impl<'a> Service<'a> {
         }));
         let close = CancellationToken::new();
         let token = close.clone();
+        let api = (role != Role::Worker).then(|| state.clone());
         let mut serving = tokio::spawn(async move {
             match role {
                 Role::Worker => http::serve_operations(listener, state, token).await,
@@ -139,6 +140,9 @@ impl<'a> Service<'a> {
                 let topic = config.kafka.topic.clone();
                 AbortOnDropHandle::new(tokio::spawn(check_figures(store.clone(), topic, interval)))
             });
+            if let Some(api) = &api {
+                api.hold_standings();
+            }
             match role {
                 Role::Api => stop.cancelled().await,
                 Role::Worker | Role::WorkerAndApi => {

@@ -20,7 +20,7 @@ use crate::config::{AuthMode, Config, Jwt};
 /// seatmeter token --account acme --role account_admin
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Account that the token opens
+    /// Account that the token opens; for the role checker also '*', which is all of them
     #[arg(long, value_name = "ID", required_unless_present = "grants", requires = "role")]
     account: Option<String>,
 
@@ -28,7 +28,7 @@ pub(super) struct Args {
     #[arg(long, requires = "account")]
     role: Option<AccountRole>,
 
-    /// Organization that the role holds in; needed for every role but account_admin
+    /// Organization that the role holds in; needed for every role but account_admin and checker
     #[arg(long, value_name = "ID", requires = "account")]
     organization: Option<String>,
 
@@ -71,6 +71,7 @@ enum AccountRole {
     Owner,
     Admin,
     BillingManager,
+    Checker,
 }
 
 #[derive(Serialize)]
@@ -138,7 +139,10 @@ fn grants(args: &Args) -> anyhow::Result<serde_json::Value> {
         (AccountRole::AccountAdmin, Some(_)) => {
             bail!("the role account_admin is of the whole account; leave --organization out")
         }
-        (AccountRole::AccountAdmin, None) | (_, Some(_)) => {}
+        (AccountRole::Checker, Some(_)) => {
+            bail!("the role checker is of the whole account; leave --organization out")
+        }
+        (AccountRole::AccountAdmin | AccountRole::Checker, None) | (_, Some(_)) => {}
         (_, None) => bail!("this role is of one organization: name it by --organization"),
     }
     Ok(serde_json::to_value([MintedGrant { account, organization, role }])?)

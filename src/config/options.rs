@@ -127,6 +127,8 @@ pub struct Http {
     pub keep_alive_timeout: Duration,
     /// Greatest age of the look, at how far an account is counted, by which a report is answered.
     pub look_age_max: Duration,
+    /// Greatest age of what `can-run` is answered from while ClickHouse is away.
+    pub standing_age_max: Duration,
     /// Host names, besides loopback ones, that the API answers for when no token is needed.
     pub allowed_hosts: Vec<String>,
     /// Origins allowed by CORS; empty is off.

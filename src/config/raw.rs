@@ -79,6 +79,7 @@ pub(super) struct RawHttp {
     pub(super) connections_per_peer_max: i64,
     pub(super) keep_alive_timeout_ms: i64,
     pub(super) look_max_age_ms: i64,
+    pub(super) standing_age_max_ms: i64,
     pub(super) allowed_hosts: Vec<String>,
     pub(super) cors_origins: Vec<String>,
     pub(super) frame_ancestors: Vec<String>,

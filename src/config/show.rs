@@ -101,6 +101,7 @@ impl Config {
         writeln!(f, "connections_per_peer_max = {}", http.connections_per_peer_max)?;
         writeln!(f, "keep_alive_timeout_ms = {}", http.keep_alive_timeout.as_millis())?;
         writeln!(f, "look_max_age_ms = {}", http.look_age_max.as_millis())?;
+        writeln!(f, "standing_age_max_ms = {}", http.standing_age_max.as_millis())?;
         writeln!(f, "allowed_hosts = {}", list(&http.allowed_hosts, |host| quoted(host)))?;
         writeln!(f, "cors_origins = {}", list(&http.cors_origins, |origin| quoted(origin)))?;
         writeln!(f, "frame_ancestors = {}", list(&http.frame_ancestors, |origin| quoted(origin)))

@@ -38,6 +38,8 @@ pub enum Access {
     AnyRoleInAccount,
     /// Account admins, and owners, admins and billing managers of the organization in the path.
     OrganizationRole,
+    /// The same, and checkers of the account in the path.
+    Check,
 }
 
 /// How callers are known.
@@ -91,7 +93,13 @@ pub(super) struct Admission {
     pub(super) visible: Visible,
     /// The caller's roles in any account.
     pub(super) roles: Roles,
+    /// What the caller may ask about.
+    pub(super) may_check: MayCheck,
 }
+
+/// The organizations of which a caller may ask whether tests may run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MayCheck(Caller);
 
 /// The ids that a path names.
 #[derive(Clone, Copy, Debug)]
@@ -179,7 +187,7 @@ impl Authenticator {
     ) -> Result<Admission, Problem> {
         let caller = self.authenticate(headers)?;
         let visible = caller.visible(access, named).ok_or_else(Problem::forbidden)?;
-        Ok(Admission { visible, roles: caller.roles() })
+        Ok(Admission { visible, roles: caller.roles(), may_check: MayCheck(caller) })
     }
 
     fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
@@ -301,6 +309,13 @@ fn validation(config: &config::Jwt) -> Validation {
     validation
 }
 
+impl MayCheck {
+    /// Whether the caller may ask about the organization.
+    pub(super) fn allows(&self, account: &str, organization: &str) -> bool {
+        self.0.may_check(account, organization)
+    }
+}
+
 impl Caller {
     /// Which organizations of the account the caller may see on an endpoint of this access; `None`
     /// where the caller may not use it.
@@ -329,9 +344,26 @@ impl Caller {
             Access::OrganizationRole => {
                 account_admin || organization.is_some_and(|id| organizations.contains(id))
             }
+            Access::Check => account
+                .zip(organization)
+                .is_some_and(|(account, organization)| self.may_check(account, organization)),
         };
         let visible = if account_admin { Visible::All } else { Visible::Only(organizations) };
         allowed.then_some(visible)
+    }
+
+    /// Whether the caller may ask if tests of the organization may run.
+    fn may_check(&self, account: &str, organization: &str) -> bool {
+        let Self::Bearer(grants) = self else { return true };
+        grants.iter().any(|grant| match grant {
+            Grant::AccountAdmin { account: granted } => granted.as_str() == account,
+            Grant::OrganizationRole { account: granted, organization: own, .. } => {
+                own.as_str() == organization && granted.as_str() == account
+            }
+            Grant::Checker { account: granted } => {
+                granted.as_ref().is_none_or(|granted| granted.as_str() == account)
+            }
+        })
     }
 
     fn roles(&self) -> Roles {

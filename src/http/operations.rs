@@ -114,6 +114,7 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> impl IntoResponse 
         Ok(Err(_)) | Err(_) => None,
     };
     state.answers().tell_places();
+    state.standings().tell();
     let text = crate::telemetry::metrics::render(state.metrics(), through);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_DISPOSITION, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER,
+};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -22,8 +24,8 @@ use super::{dashboard, docs, log, openapi, operations};
 use crate::http::page_file::PagePolicy;
 use crate::http::reply::problem::Problem;
 use crate::http::reports::{
-    accounts, assignments, audit, ingest, license_history, license_usage, organizations, quota,
-    quota_overview, test_activity,
+    accounts, assignments, audit, can_run, ingest, license_history, license_usage, organizations,
+    quota, quota_overview, test_activity,
 };
 use crate::telemetry::http as telemetry;
 
@@ -37,12 +39,19 @@ pub struct Endpoint {
     pub path: &'static str,
     /// Who may use it.
     pub access: Access,
+    /// The methods that it takes, as the header `Allow` names them.
+    pub methods: &'static str,
     handler: MethodRouter<ApiState>,
 }
 
 impl Endpoint {
     fn new(path: &'static str, access: Access, handler: MethodRouter<ApiState>) -> Self {
-        Self { path, access, handler }
+        Self { path, access, methods: "GET, HEAD", handler }
+    }
+
+    /// One that takes a body.
+    fn taking_body(path: &'static str, access: Access, handler: MethodRouter<ApiState>) -> Self {
+        Self { methods: "POST", ..Self::new(path, access, handler) }
     }
 }
 
@@ -90,6 +99,12 @@ pub fn endpoints() -> Vec<Endpoint> {
             Access::OrganizationRole,
             get(test_activity::report),
         ),
+        Endpoint::new(
+            "/v1/accounts/{account_id}/organizations/{organization_id}/can-run",
+            Access::Check,
+            get(can_run::one),
+        ),
+        Endpoint::taking_body("/v1/can-run", Access::AnyToken, post(can_run::many)),
         Endpoint::new("/v1/ingest", Access::AnyToken, get(ingest::report)),
         Endpoint::new("/v1/audit", Access::AnyToken, get(audit::hours)),
         Endpoint::new("/healthz", Access::Public, get(operations::healthz)),
@@ -126,7 +141,12 @@ fn router_of(
     telemetry::serves(self::endpoints().iter().map(|endpoint| endpoint.path));
     for endpoint in endpoints {
         let guard = from_fn_with_state((state.clone(), endpoint.access), guard);
-        router = router.route(endpoint.path, endpoint.handler.route_layer(guard));
+        let methods = endpoint.methods;
+        let handler = endpoint
+            .handler
+            .route_layer(guard)
+            .fallback(async move || Problem::method_not_allowed(methods));
+        router = router.route(endpoint.path, handler);
     }
     let layers = ServiceBuilder::new()
         .layer(from_fn(log::record))
@@ -141,7 +161,7 @@ fn router_of(
         .fallback(async || {
             Problem::not_found("There is no such endpoint; /openapi.json lists them.")
         })
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed("GET, HEAD"))
         .layer(layers)
         .with_state(state)
 }
@@ -154,8 +174,8 @@ fn cors(origins: &[String]) -> CorsLayer {
     }
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(allowed))
-        .allow_methods([Method::GET, Method::HEAD])
-        .allow_headers([AUTHORIZATION, IF_NONE_MATCH])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH])
         .max_age(PREFLIGHT_AGE_MAX)
         .expose_headers([
             CONTENT_DISPOSITION,
@@ -166,8 +186,9 @@ fn cors(origins: &[String]) -> CorsLayer {
 }
 
 /// Lets a request through to its handler if the caller may make it; the handler finds
-/// [`Visible`](crate::report::organizations::Visible) and
-/// [`Roles`](crate::report::accounts::Roles) in its extensions.
+/// [`Visible`](crate::report::organizations::Visible),
+/// [`Roles`](crate::report::accounts::Roles) and [`MayCheck`](super::auth::MayCheck) in its
+/// extensions.
 async fn guard(
     State((state, access)): State<(ApiState, Access)>,
     path: Result<RawPathParams, RawPathParamsRejection>,
@@ -183,9 +204,11 @@ async fn guard(
         path.iter().flatten().find(|(name, _)| *name == wanted).map(|(_, value)| value)
     };
     let named = PathIds { account: named("account_id"), organization: named("organization_id") };
-    let Admission { visible, roles } = state.auth().admit(request.headers(), access, named)?;
+    let Admission { visible, roles, may_check } =
+        state.auth().admit(request.headers(), access, named)?;
     request.extensions_mut().insert(visible);
     request.extensions_mut().insert(roles);
+    request.extensions_mut().insert(may_check);
     Ok(next.run(request).await)
 }
 

@@ -16,6 +16,7 @@ use crate::config::{AuthMode, Config};
 use crate::http::reply::problem::Problem;
 use crate::http::request::host::Hosts;
 use crate::report::ingest::{Fed, IngestReport, PartitionProgress};
+use crate::standing::{AgesMax, Standings};
 use crate::store::Store;
 use crate::telemetry::feeding::Feeding;
 use crate::telemetry::health::Health;
@@ -35,6 +36,7 @@ struct Shared {
     account_lists: AccountLists,
     /// Places for report queries.
     reports: Places,
+    standings: Standings,
     topic: String,
     auth: Authenticator,
     health: Arc<Health>,
@@ -67,10 +69,13 @@ impl ApiState {
         let looks = Arc::new(looks);
         let reports = Places::new(config.http.concurrent_queries_max);
         let exports = Places::new(config.http.concurrent_exports_max);
+        let ages_max =
+            AgesMax { look: config.http.look_age_max, standing: config.http.standing_age_max };
         let shared = Shared {
             account_lists: AccountLists::new(store.clone(), Arc::clone(&looks), reports.clone()),
             answers: Answers::new(store.clone(), looks, reports.clone(), exports),
             reports,
+            standings: Standings::new(store.clone(), config.kafka.topic.clone(), ages_max),
             store,
             topic: config.kafka.topic.clone(),
             auth: Authenticator::new(&config.auth)?,
@@ -97,6 +102,12 @@ impl ApiState {
         let _ = self.shared.feeding.set(feeding);
     }
 
+    /// Reads what organizations may still run, so that the first question finds it. Call it within
+    /// a runtime.
+    pub fn hold_standings(&self) {
+        self.shared.standings.hold();
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.shared.store
     }
@@ -116,6 +127,10 @@ impl ApiState {
     /// Takes a place for a report query that is about no account.
     pub(super) async fn take_place(&self) -> Result<Place, Problem> {
         self.shared.reports.take("").await
+    }
+
+    pub(super) fn standings(&self) -> &Standings {
+        &self.shared.standings
     }
 
     pub(super) fn auth(&self) -> &Authenticator {

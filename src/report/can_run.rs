@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::id::{AccountId, OrganizationId};
 use super::query::{BadParameter, Query, parse_id};
 use super::quota::QuotaStatus;
-use super::standing::Standing;
+use super::standing::QuotaStanding;
 use super::value::Timestamp;
 use crate::core::id::NUMBER_MAX;
 
@@ -30,14 +30,14 @@ const FORM: &str = r#"{"checks": [{"account_id": "acme", "organization_id": "42"
 
 /// A question: may this organization run so many tests more?
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
+pub struct RunCheck {
     pub account: AccountId,
     pub organization: OrganizationId,
     /// 1 to [`TESTS_MAX`].
     pub tests: u64,
 }
 
-impl Check {
+impl RunCheck {
     /// Takes the check of a path and its query.
     ///
     /// # Errors
@@ -251,22 +251,22 @@ pub struct CheckResult {
 
 impl CheckResult {
     /// By the organization's standing; `None` is that of one without a plan.
-    pub fn judged(check: Check, standing: Option<&Standing>) -> Self {
+    pub fn judged(check: RunCheck, standing: Option<&QuotaStanding>) -> Self {
         let status = standing.map_or(CheckStatus::NoPlan, |standing| standing.status.into());
         Self {
             can_run: standing.map(|standing| standing.lets_run(check.tests)),
-            remaining: standing.and_then(Standing::remaining),
+            remaining: standing.and_then(QuotaStanding::remaining),
             resets_at: standing.map(|standing| Timestamp(standing.ends_ms)),
             ..Self::unknown(check, status)
         }
     }
 
     /// To a caller who may not ask.
-    pub fn forbidden(check: Check) -> Self {
+    pub fn forbidden(check: RunCheck) -> Self {
         Self::unknown(check, CheckStatus::Forbidden)
     }
 
-    fn unknown(check: Check, status: CheckStatus) -> Self {
+    fn unknown(check: RunCheck, status: CheckStatus) -> Self {
         Self {
             account_id: check.account,
             organization_id: check.organization,
@@ -301,7 +301,7 @@ pub struct CanRunResults {
 /// Checks to be made together.
 #[derive(ToSchema)]
 #[schema(as = Checks)]
-#[expect(dead_code, reason = "only its description is used; the parsing is that of `Check`")]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of `RunCheck`")]
 pub struct ChecksBody {
     #[schema(min_items = 1, max_items = 1000)]
     checks: Vec<CheckBody>,
@@ -310,7 +310,7 @@ pub struct ChecksBody {
 /// May this organization run so many tests more?
 #[derive(ToSchema)]
 #[schema(as = Check)]
-#[expect(dead_code, reason = "only its description is used; the parsing is that of `Check`")]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of `RunCheck`")]
 pub struct CheckBody {
     /// The account; a whole number stands for its digits.
     #[schema(
@@ -328,8 +328,8 @@ pub struct CheckBody {
         example = "42"
     )]
     organization_id: String,
-    /// The tests that are about to run.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64, default = 1, example = 10)]
+    /// The tests that are about to run; by default 1.
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64, example = 10)]
     tests: Option<u64>,
 }
 
@@ -337,26 +337,26 @@ pub struct CheckBody {
 mod tests {
     use super::*;
 
-    fn check(account: &str, organization: &str, tests: u64) -> Check {
-        Check { account: account.into(), organization: organization.into(), tests }
+    fn check(account: &str, organization: &str, tests: u64) -> RunCheck {
+        RunCheck { account: account.into(), organization: organization.into(), tests }
     }
 
     #[test]
     fn checks_are_taken_in_their_order() {
         let body = br#" {"checks":[{"account_id":"a","organization_id":42,"tests":1000000000000},
             {"tests":null,"organization_id":"\u00e9","account_id":"42"}]} "#;
-        let checks = Check::parse_many(body).unwrap();
+        let checks = RunCheck::parse_many(body).unwrap();
         assert_eq!(checks, [check("a", "42", TESTS_MAX), check("42", "é", 1)]);
         let most = format!(
             r#"{{"checks":[{}]}}"#,
             vec![r#"{"account_id":"a","organization_id":"o"}"#; CHECKS_MAX].join(",")
         );
-        assert_eq!(Check::parse_many(most.as_bytes()).unwrap().len(), CHECKS_MAX);
+        assert_eq!(RunCheck::parse_many(most.as_bytes()).unwrap().len(), CHECKS_MAX);
     }
 
     #[track_caller]
     fn refused(body: &str, parameter: &str, detail: &str) {
-        let fault = Check::parse_many(body.as_bytes()).unwrap_err();
+        let fault = RunCheck::parse_many(body.as_bytes()).unwrap_err();
         assert_eq!(fault.parameter, parameter, "{body}: {}", fault.detail);
         assert!(fault.detail.contains(detail), "{body}: {}", fault.detail);
     }
@@ -407,7 +407,7 @@ mod tests {
     fn a_single_check_is_one_test_unless_told() {
         let parse = |raw| {
             let query = Query::parse(Some(raw)).unwrap();
-            Check::parse("a".into(), "o".into(), query).map_err(|fault| fault.parameter)
+            RunCheck::parse("a".into(), "o".into(), query).map_err(|fault| fault.parameter)
         };
         assert_eq!(parse(""), Ok(check("a", "o", 1)));
         assert_eq!(parse("tests=250"), Ok(check("a", "o", 250)));
@@ -421,13 +421,13 @@ mod tests {
     fn results_say_no_more_than_the_caller_may_know() {
         let text = |result| serde_json::to_string(&result).unwrap();
         let nothing = |status: &str| {
-            format!(
-                r#"{{"account_id":"a","organization_id":"o","can_run":null,"status":"{status}","remaining":null,"resets_at":null}}"#
-            )
+            let ids = r#""account_id":"a","organization_id":"o""#;
+            let nulls = r#""remaining":null,"resets_at":null"#;
+            format!(r#"{{{ids},"can_run":null,"status":"{status}",{nulls}}}"#)
         };
         assert_eq!(text(CheckResult::judged(check("a", "o", 1), None)), nothing("no_plan"));
         assert_eq!(text(CheckResult::forbidden(check("a", "o", 1))), nothing("forbidden"));
-        let standing = Standing {
+        let standing = QuotaStanding {
             anchor_ms: 0,
             month: 1,
             ends_ms: 7,

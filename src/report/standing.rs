@@ -11,7 +11,7 @@ use crate::core::calendar::{Day, Zone, day_of, day_start};
 
 /// What an organization that has a plan may still run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct QuotaStanding {
     /// The anchor of its quota month, milliseconds since 1970 UTC.
     pub anchor_ms: i64,
     /// The number of that month, 1 = first.
@@ -35,7 +35,7 @@ pub struct QuotaBounds {
     pub allowance: u64,
 }
 
-impl Standing {
+impl QuotaStanding {
     /// The standing at the instant, milliseconds since 1970 UTC; `None` where no plan had started.
     fn at(zone: Zone, facts: &QuotaFacts, as_of_ms: i64) -> Option<Self> {
         let (anchor_ms, month) = Figures::new(zone, facts, as_of_ms).running()?;
@@ -72,7 +72,7 @@ impl Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
     /// Up to the first change.
-    first: Option<Standing>,
+    first: Option<QuotaStanding>,
     /// The changes that follow, in the order of time.
     later: Box<[Change]>,
 }
@@ -82,19 +82,19 @@ pub struct Timeline {
 struct Change {
     /// Its first instant, milliseconds since 1970 UTC.
     from_ms: i64,
-    standing: Option<Standing>,
+    standing: Option<QuotaStanding>,
 }
 
 impl Timeline {
-    /// The timeline over [`from_ms`, `until_ms`), milliseconds since 1970 UTC, in the account's zone
-    /// of now; `None` where no plan starts before its end. The facts hold the use of each day from
-    /// that of `from_ms` on.
+    /// The timeline from one instant to before another, milliseconds since 1970 UTC, in the
+    /// account's zone of now; `None` where no plan starts before its end. The facts hold the use of
+    /// each day from that of the first instant on.
     pub fn draw(zone: Zone, facts: &QuotaFacts, from_ms: i64, until_ms: i64) -> Option<Self> {
-        let first = Standing::at(zone, facts, from_ms);
+        let first = QuotaStanding::at(zone, facts, from_ms);
         let mut latest = first;
         let mut later = Vec::new();
         for from_ms in changes_of(zone, facts, from_ms, until_ms) {
-            let standing = Standing::at(zone, facts, from_ms);
+            let standing = QuotaStanding::at(zone, facts, from_ms);
             if standing != latest {
                 later.push(Change { from_ms, standing });
                 latest = standing;
@@ -104,9 +104,9 @@ impl Timeline {
         has_plan.then(|| Self { first, later: later.into() })
     }
 
-    /// The standing at an instant of the timeline, milliseconds since 1970 UTC; `None` where no plan
-    /// had started. An earlier instant is read as its first, and a later one as its last.
-    pub fn at(&self, now_ms: i64) -> Option<&Standing> {
+    /// The standing at an instant of the timeline, milliseconds since 1970 UTC; `None` where no
+    /// plan had started. An earlier instant is read as its first, and a later one as its last.
+    pub fn at(&self, now_ms: i64) -> Option<&QuotaStanding> {
         let change = self.later.iter().rev().find(|change| change.from_ms <= now_ms);
         change.map_or(self.first.as_ref(), |change| change.standing.as_ref())
     }
@@ -157,11 +157,11 @@ mod tests {
     #[test]
     fn tests_run_as_long_as_the_allowance_holds_them() {
         let facts = facts(vec![record(0, PlanKind::Started, Some(10))], vec![used(1, 0, 12)]);
-        let standing = Standing::at(Zone::UTC, &facts, 1).unwrap();
+        let standing = QuotaStanding::at(Zone::UTC, &facts, 1).unwrap();
         assert_eq!((standing.allowance(), standing.remaining()), (Some(13), Some(1)));
         assert_eq!(standing.status, QuotaStatus::Grace);
         assert!(standing.lets_run(1) && !standing.lets_run(2) && !standing.lets_run(u64::MAX));
-        let unlimited = Standing { bounds: None, ..standing };
+        let unlimited = QuotaStanding { bounds: None, ..standing };
         assert!(unlimited.lets_run(u64::MAX));
         assert_eq!(unlimited.remaining(), None);
     }

@@ -4,10 +4,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
-use super::NoStandings;
-use crate::report::standing::{Standing, Timeline};
+use crate::report::standing::{QuotaStanding, Timeline};
 use crate::report::value::Timestamp;
 use crate::store::{AccountQuota, Accounts};
+
+/// Why no standing can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoStandings {
+    /// They have not been read yet.
+    #[error("the standings have not been read yet")]
+    NotRead,
+    /// ClickHouse has not been read for longer than answers may be old.
+    #[error("the standings were read {} s ago", age.as_secs())]
+    TooOld { age: Duration },
+}
 
 /// All that is held.
 #[derive(Default)]
@@ -74,7 +84,7 @@ impl Reading<'_> {
         &self,
         account: &str,
         organization: &str,
-    ) -> Result<Option<&Standing>, UnreadableAccount> {
+    ) -> Result<Option<&QuotaStanding>, UnreadableAccount> {
         match self.held.accounts.get(account) {
             None => Ok(None),
             Some(HeldAccount::Unreadable) => Err(UnreadableAccount),

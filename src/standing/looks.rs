@@ -7,10 +7,24 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
-use super::held::{Changes, Fresh, Held, HeldLook, Reading};
-use super::{AgesMax, LOAD_PATIENCE, NoStandings, PATIENCE};
+use super::held::{Changes, Fresh, Held, HeldLook, NoStandings, Reading};
 use crate::store::Accounts;
 use crate::telemetry::{events, standing as telemetry};
+
+/// Longest wait for a look that is slower than usual; the figures that are held serve then.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Longest wait of a question for the first reading of the standings.
+const LOAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How old figures may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgesMax {
+    /// Where ClickHouse answers: greatest age of a look for a question.
+    pub look: Duration,
+    /// Where it does not: older figures are not told any more.
+    pub standing: Duration,
+}
 
 /// What is held, and how it is read.
 pub(super) struct Looking {
@@ -18,7 +32,7 @@ pub(super) struct Looking {
     held: RwLock<Held>,
     /// Wakes the task for somebody who waits.
     wake: Notify,
-    /// Somebody waits, and no attempt has begun since.
+    /// Somebody waits, and no look has begun since.
     is_waited_for: AtomicBool,
     state: watch::Sender<State>,
     /// The latest question.
@@ -32,7 +46,7 @@ struct State {
     looked: Option<Instant>,
     /// Beginning of the attempt that runs.
     running_since: Option<Instant>,
-    /// The latest attempt failed.
+    /// The latest look failed.
     has_failed: bool,
 }
 
@@ -68,7 +82,7 @@ impl Looking {
     /// sense to wait: the latest attempt failed, or the one that runs takes too long.
     pub(super) async fn wait(&self, asked: Instant) {
         let mut state = self.state.subscribe();
-        self.is_waited_for.store(true, Ordering::Relaxed);
+        self.is_waited_for.store(true, Ordering::SeqCst);
         self.wake.notify_one();
         let State { looked, running_since, .. } = *state.borrow();
         let patience = if looked.is_some() { PATIENCE } else { LOAD_PATIENCE };
@@ -85,14 +99,16 @@ impl Looking {
         let _ = tokio::time::timeout_at(deadline.into(), state.wait_for(is_settled)).await;
     }
 
-    /// Waits until somebody waits.
+    /// Waits until somebody waits for the next look.
     pub(super) async fn woken(&self) {
-        self.wake.notified().await;
+        while !self.is_waited_for() {
+            self.wake.notified().await;
+        }
     }
 
     /// Somebody waits for the next look.
     pub(super) fn is_waited_for(&self) -> bool {
-        self.is_waited_for.load(Ordering::Relaxed)
+        self.is_waited_for.load(Ordering::SeqCst)
     }
 
     /// Answers a question from what is held.
@@ -110,24 +126,30 @@ impl Looking {
         self.ages_max.look
     }
 
-    /// An attempt to read begins.
-    pub(super) fn attempt_begins(&self) {
-        self.is_waited_for.store(false, Ordering::Relaxed);
-        self.state.send_modify(|state| state.running_since = Some(Instant::now()));
+    /// A look begins, and when.
+    pub(super) fn look_begins(&self) -> Instant {
+        // Whoever says so later has asked after this moment, and needs the next look.
+        self.is_waited_for.store(false, Ordering::SeqCst);
+        self.attempt_begins()
     }
 
-    /// The attempt failed.
+    /// An attempt to read begins, and when.
+    pub(super) fn attempt_begins(&self) -> Instant {
+        let began = Instant::now();
+        self.state.send_modify(|state| state.running_since = Some(began));
+        began
+    }
+
+    /// A look failed, or the first reading of all.
     pub(super) fn attempt_failed(&self) {
         self.state.send_modify(|state| {
             *state = State { running_since: None, has_failed: true, ..*state };
         });
     }
 
-    /// A step succeeded that those who ask do not wait for.
-    pub(super) fn step_succeeded(&self) {
-        self.state.send_modify(|state| {
-            *state = State { running_since: None, has_failed: false, ..*state };
-        });
+    /// Nothing is read until the next attempt.
+    pub(super) fn attempt_ended(&self) {
+        self.state.send_modify(|state| state.running_since = None);
     }
 
     /// Takes in accounts that were read.

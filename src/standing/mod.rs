@@ -14,41 +14,16 @@ mod refresh;
 mod sweep;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::Utc;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::held::{Reading, UnreadableAccount};
+pub use self::held::{NoStandings, Reading, UnreadableAccount};
+pub use self::looks::AgesMax;
 use self::looks::Looking;
 use self::refresh::Refresher;
 use crate::store::Store;
-
-/// Longest wait for a look that is slower than usual; the figures that are held serve then.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Longest wait of a question for the first reading of the standings.
-const LOAD_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How old figures may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AgesMax {
-    /// Where ClickHouse answers: greatest age of a look for a question.
-    pub look: Duration,
-    /// Where it does not: older figures are not told any more.
-    pub standing: Duration,
-}
-
-/// Why no standing can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoStandings {
-    /// They have not been read yet.
-    #[error("the standings have not been read yet")]
-    NotRead,
-    /// ClickHouse has not been read for longer than answers may be old.
-    #[error("the standings were read {} s ago", age.as_secs())]
-    TooOld { age: Duration },
-}
 
 /// The standings of all organizations.
 pub struct Standings {

@@ -27,8 +27,9 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Time between two sweeps; while nobody asks, looks are enough for longer.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const IDLE_SWEEP: Duration = Duration::from_secs(600);
-/// Pause after an attempt that failed.
+/// Pause after a look that failed, and after a sweep.
 const RETRY: Duration = Duration::from_secs(1);
+const SWEEP_RETRY: Duration = Duration::from_secs(10);
 /// Time limit of a look, and of one run of a sweep.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How far timelines reach, milliseconds: beyond the greatest age of an answer, and the time
@@ -52,6 +53,8 @@ pub(super) struct Refresher {
     sweep: Option<Sweep>,
     /// Beginning of the latest sweep that ended.
     swept: Option<Instant>,
+    /// Set where a run of a sweep failed.
+    no_sweep_before: Option<Instant>,
     /// Why the latest attempt failed.
     trouble: Option<String>,
 }
@@ -88,6 +91,7 @@ impl Refresher {
             sources: Orphans::default(),
             sweep: None,
             swept: None,
+            no_sweep_before: None,
             trouble: None,
         }
     }
@@ -96,17 +100,22 @@ impl Refresher {
     pub(super) async fn run(mut self) {
         loop {
             let began = Instant::now();
-            let mut outcome = self.refresh(began).await;
-            let next = began + self.pace();
-            if outcome.is_ok() {
-                self.works_again();
-                outcome = self.sweep_until(next).await;
-            }
-            if let Err(failure) = outcome {
+            if let Err(failure) = self.refresh().await {
+                self.looking.attempt_failed();
                 self.failed(&failure);
                 tokio::time::sleep(RETRY).await;
                 continue;
             }
+            let next = began + self.pace();
+            match self.sweep_until(next).await {
+                Ok(()) => self.works_again(),
+                // Looks go on, which is what those who ask depend on.
+                Err(failure) => {
+                    self.no_sweep_before = Some(Instant::now() + SWEEP_RETRY);
+                    self.failed(&failure);
+                }
+            }
+            self.looking.attempt_ended();
             tokio::select! {
                 () = self.looking.woken() => {}
                 () = tokio::time::sleep_until(next.into()) => {}
@@ -124,12 +133,11 @@ impl Refresher {
     }
 
     /// Takes in all that is stored by now.
-    async fn refresh(&mut self, began: Instant) -> Result<(), Failure> {
+    async fn refresh(&mut self) -> Result<(), Failure> {
         if self.swept.is_none() {
             self.fill().await?;
         }
-        self.looking.attempt_begins();
-        self.look(began).await
+        self.look().await
     }
 
     /// Reads all accounts for the first time.
@@ -149,7 +157,8 @@ impl Refresher {
     }
 
     /// Takes in what was announced since the latest look.
-    async fn look(&mut self, began: Instant) -> Result<(), Failure> {
+    async fn look(&mut self) -> Result<(), Failure> {
+        let began = self.looking.look_begins();
         // This has to be before the announcements are read.
         let sources = within(self.store.counted_sources(&self.topic)).await?;
         let offsets = self.offsets.get_or_insert_default();
@@ -170,8 +179,12 @@ impl Refresher {
 
     /// Goes on with a sweep that is due, run by run, until the next look is.
     async fn sweep_until(&mut self, next: Instant) -> Result<(), Failure> {
-        let interval = if self.looking.is_in_demand(DEMAND) { SWEEP_INTERVAL } else { IDLE_SWEEP };
+        if self.no_sweep_before.is_some_and(|until| Instant::now() < until) {
+            return Ok(());
+        }
         if self.sweep.is_none() {
+            let is_asked = self.looking.is_in_demand(DEMAND);
+            let interval = if is_asked { SWEEP_INTERVAL } else { IDLE_SWEEP };
             if self.swept.is_some_and(|swept| swept.elapsed() < interval) {
                 return Ok(());
             }
@@ -184,7 +197,6 @@ impl Refresher {
         loop {
             self.looking.attempt_begins();
             let goes_on = self.read_run().await?;
-            self.looking.step_succeeded();
             if !goes_on || Instant::now() >= next || self.looking.is_waited_for() {
                 return Ok(());
             }
@@ -192,7 +204,7 @@ impl Refresher {
     }
 
     async fn begin_sweep(&mut self) -> Result<(), Failure> {
-        self.store.sync_topics(&[Topic::Tests]).await?;
+        within(self.store.sync_topics(&[Topic::Tests])).await?;
         self.sweep = Some(Sweep::over(within(self.store.accounts_with_plans()).await?));
         Ok(())
     }
@@ -222,7 +234,6 @@ impl Refresher {
     /// Tells of a failure when it begins.
     fn failed(&mut self, failure: &Failure) {
         telemetry::read(Err(()));
-        self.looking.attempt_failed();
         if self.trouble.is_none() {
             let reason = failure.to_string();
             events::waiting(COMPONENT, "cannot read the standings from ClickHouse", &reason);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use chrono::Utc;
 
 /// Plan records of a run, about: as many organizations as are read in some 100 ms.
-const RUN_PLANS: u64 = 2_000;
+const RUN_PLANS: u64 = 5_000;
 
 /// A sweep that is under way.
 pub(super) struct Sweep {

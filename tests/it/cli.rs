@@ -317,6 +317,9 @@ fn token_mints_what_the_configuration_accepts() {
         (&json!("https://issuer.example"), &json!("seatmeter"))
     );
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
+    let arguments = ["token", "--account", "*", "--role", "checker"];
+    let claims = self::claims(&arguments, &environment, Algorithm::HS256, &key);
+    assert_eq!(claims["grants"], json!([{"account": "*", "role": "checker"}]));
 }
 
 #[test]
@@ -359,6 +362,10 @@ fn token_says_what_it_lacks() {
     check(
         &with_secret(&["--account", "a", "--role", "account_admin", "--organization", "1"]),
         "the role account_admin ",
+    );
+    check(
+        &with_secret(&["--account", "*", "--role", "checker", "--organization", "1"]),
+        "the role checker ",
     );
     check(&with_secret(&["--grants", "{}"]), "--grants must be a JSON array");
     check(&with_secret(&["--grants", "["]), "--grants is not JSON");

@@ -60,6 +60,11 @@ impl Check<'_> {
                 raw.look_max_age_ms,
                 0..=10_000,
             ),
+            standing_age_max: self.milliseconds(
+                "http.standing_age_max_ms",
+                raw.standing_age_max_ms,
+                10_000..=86_400_000,
+            ),
             allowed_hosts: raw.allowed_hosts,
             cors_origins: raw.cors_origins,
             frame_ancestors: raw.frame_ancestors,

@@ -25,7 +25,8 @@ use crate::http::reply::problem::{self, ProblemDocument};
         license(name = "Apache License 2.0", identifier = "Apache-2.0"),
         description = "Who holds a seat, who really uses it, and how many tests may still run.\n\n\
             Days are calendar days in the account's time zone. Every report carries an `ETag`, a \
-            hash of the answer without `data_through`, and answers `If-None-Match` with 304.",
+            hash of the answer without `data_through`, and answers `If-None-Match` with 304. \
+            `can-run` is answered from memory, and is not to be kept.",
     ),
     servers((url = "/", description = "The server that this description comes from")),
     paths(
@@ -38,6 +39,8 @@ use crate::http::reply::problem::{self, ProblemDocument};
         crate::http::reports::quota::current,
         crate::http::reports::quota::history,
         crate::http::reports::test_activity::report,
+        crate::http::reports::can_run::one,
+        crate::http::reports::can_run::many,
         crate::http::reports::ingest::report,
         crate::http::reports::audit::hours,
         super::operations::healthz,
@@ -57,6 +60,8 @@ use crate::http::reply::problem::{self, ProblemDocument};
             billing managers"),
         (name = "tests", description = "Test activity of an organization; for its owners, admins \
             and billing managers"),
+        (name = "can-run", description = "Whether tests may run; for services, and whoever may see \
+            the quota"),
         (name = "operations", description = "How the service itself is doing"),
     )
 )]
@@ -101,8 +106,13 @@ impl Modify for Common {
         for (path, item) in &mut document.paths.paths {
             if let Some(operation) = &mut item.get
                 && path.starts_with("/v1/")
+                && !path.ends_with("/can-run")
             {
                 describe_report(operation);
+            }
+            if let Some(operation) = &mut item.post {
+                let responses = &mut operation.responses.responses;
+                responses.insert("413".to_owned(), problem("The body is too large").into());
             }
             for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
                 // Where no token is needed, generators and linters want that said.
@@ -142,8 +152,8 @@ fn problems(path: &str) -> Vec<(&'static str, &'static str)> {
         (
             "400",
             if is_report {
-                "A parameter is at fault, which `parameter` names, or the request does not name \
-                 exactly one host"
+                "A parameter or a field is at fault, which `parameter` names, or the request does \
+                 not name exactly one host"
             } else {
                 "The request does not name exactly one host"
             },
@@ -172,7 +182,9 @@ fn problems(path: &str) -> Vec<(&'static str, &'static str)> {
             ),
         ]);
     }
-    if names_account {
+    if path.ends_with("/can-run") && names_account {
+        problems.push(("404", "The path is not UTF-8"));
+    } else if names_account {
         problems.push(("404", "No event has named the account, or the organization has no plan"));
     }
     problems

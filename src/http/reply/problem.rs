@@ -33,7 +33,12 @@ enum Kind {
     InvalidToken,
     Forbidden,
     NotFound,
-    MethodNotAllowed,
+    /// The methods that the endpoint takes.
+    MethodNotAllowed(&'static str),
+    /// The body of the request is too large.
+    BodyTooLarge,
+    /// The body of the request did not arrive whole.
+    BodyBroken,
     /// The caller takes the answer in no encoding that there is.
     NotAcceptable,
     Internal,
@@ -75,11 +80,12 @@ pub(in crate::http) struct ProblemDocument<'a> {
 impl Kind {
     const fn status(self) -> StatusCode {
         match self {
-            Self::InvalidParameter | Self::BadHost => StatusCode::BAD_REQUEST,
+            Self::InvalidParameter | Self::BadHost | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Unauthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::ForeignHost => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::TooLarge => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -101,9 +107,11 @@ impl Kind {
             Self::ForeignHost => ("urn:seatmeter:problem:foreign-host", "Foreign host"),
             Self::TooLarge => ("urn:seatmeter:problem:too-large", "Answer too large"),
             Self::NotFound => ("urn:seatmeter:problem:not-found", "Not found"),
-            Self::MethodNotAllowed => {
+            Self::MethodNotAllowed(_) => {
                 ("urn:seatmeter:problem:method-not-allowed", "Method not allowed")
             }
+            Self::BodyTooLarge => ("urn:seatmeter:problem:body-too-large", "Body too large"),
+            Self::BodyBroken => ("urn:seatmeter:problem:body-broken", "Body broken"),
             Self::NotAcceptable => ("urn:seatmeter:problem:not-acceptable", "Not acceptable"),
             Self::Internal => ("urn:seatmeter:problem:internal", "Internal error"),
             Self::Busy => ("urn:seatmeter:problem:busy", "Busy"),
@@ -119,7 +127,7 @@ impl Kind {
             Self::InvalidToken => {
                 Some((WWW_AUTHENTICATE, "Bearer realm=\"seatmeter\", error=\"invalid_token\""))
             }
-            Self::MethodNotAllowed => Some((ALLOW, "GET, HEAD")),
+            Self::MethodNotAllowed(methods) => Some((ALLOW, methods)),
             Self::Busy => Some((RETRY_AFTER, "1")),
             Self::Unavailable => Some((RETRY_AFTER, "5")),
             _ => None,
@@ -152,9 +160,27 @@ impl Problem {
         Self::new(Kind::NotFound, detail)
     }
 
-    /// 405.
-    pub(in crate::http) fn method_not_allowed() -> Self {
-        Self::new(Kind::MethodNotAllowed, "Everything here is read by GET.")
+    /// 405; the endpoint takes these methods.
+    pub(in crate::http) fn method_not_allowed(methods: &'static str) -> Self {
+        let detail = format!("This endpoint takes {methods}.");
+        Self::new(Kind::MethodNotAllowed(methods), detail)
+    }
+
+    /// 413: the body is longer than this, bytes.
+    pub(in crate::http) fn body_too_large(bytes_max: usize) -> Self {
+        let detail =
+            format!("The body has more than {bytes_max} bytes; send it in several requests.");
+        Self::new(Kind::BodyTooLarge, detail)
+    }
+
+    /// 400: the body did not arrive whole.
+    pub(in crate::http) fn body_broken() -> Self {
+        Self::new(Kind::BodyBroken, "The body did not arrive whole; send the request again.")
+    }
+
+    /// 503, and why, for a caller who can do without an answer.
+    pub(in crate::http) fn unavailable(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Unavailable, detail)
     }
 
     /// 406: `Accept-Encoding` forbids every encoding that there is.
@@ -226,10 +252,9 @@ impl From<StoreError> for Problem {
         let problem = match &error {
             StoreError::TimedOut { .. } => Self::timed_out(),
             StoreError::TooLarge { .. } => Self::too_large(),
-            _ if error.is_retryable() => Self::new(
-                Kind::Unavailable,
-                "The figures cannot be read right now; ask again shortly.",
-            ),
+            _ if error.is_retryable() => {
+                Self::unavailable("The figures cannot be read right now; ask again shortly.")
+            }
             _ => Self::internal(),
         };
         tracing::error!(error = %error, status = problem.kind.status().as_u16(), "a report query \

@@ -4,6 +4,7 @@
 pub(super) mod accounts;
 pub(super) mod assignments;
 pub(super) mod audit;
+pub(super) mod can_run;
 pub(super) mod ingest;
 pub(super) mod license_history;
 pub(super) mod license_usage;

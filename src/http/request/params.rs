@@ -286,6 +286,16 @@ pub(in crate::http) struct AssignmentParams {
     cursor: Option<String>,
 }
 
+/// The tests that are about to run.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
+pub(in crate::http) struct CanRunParams {
+    /// The tests that are about to run; by default 1.
+    #[param(minimum = 1, maximum = 1_000_000_000_000_u64, example = 10)]
+    tests: Option<u64>,
+}
+
 /// Filter and page of the quota overview.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -68,7 +68,7 @@ const KNOWN: [Caller; 9] = [
 ];
 
 /// The callers that may use an endpoint; others with a valid token get 403, and without one 401.
-const MATRIX: [(&str, &[Caller]); 17] = [
+const MATRIX: [(&str, &[Caller]); 19] = [
     ("/v1/accounts", &KNOWN),
     ("/v1/accounts/{account_id}/licenses/history", &[AccountAdmin]),
     ("/v1/accounts/{account_id}/licenses/usage", &[AccountAdmin]),
@@ -93,6 +93,11 @@ const MATRIX: [(&str, &[Caller]); 17] = [
         "/v1/accounts/{account_id}/organizations/{organization_id}/test-activity",
         &[AccountAdmin, Owner, Admin, BillingManager],
     ),
+    (
+        "/v1/accounts/{account_id}/organizations/{organization_id}/can-run",
+        &[AccountAdmin, Owner, Admin, BillingManager, Checker],
+    ),
+    ("/v1/can-run", &KNOWN),
     ("/v1/ingest", &KNOWN),
     ("/v1/audit", &KNOWN),
     ("/healthz", &CALLERS),
@@ -102,6 +107,9 @@ const MATRIX: [(&str, &[Caller]); 17] = [
     ("/docs", &CALLERS),
     ("/", &CALLERS),
 ];
+
+/// A body for `/v1/can-run`, which tells by check what is forbidden.
+const CHECKS: &str = r#"{"checks": [{"account_id": "acme", "organization_id": "42"}]}"#;
 
 /// The `Authorization` header of a caller for organization 42 of account acme.
 fn authorization(caller: Caller) -> Option<String> {
@@ -184,9 +192,16 @@ fn tree() -> Vec<String> {
 }
 
 pub(super) fn ask(path: &str, authorization: Option<&str>) -> Answer {
-    let headers: Vec<(&str, &str)> =
-        authorization.iter().map(|value| ("authorization", *value)).collect();
-    GUARDED.request("GET", path, &headers)
+    GUARDED.request("GET", path, &headers(authorization))
+}
+
+/// The same of an endpoint that takes a body.
+pub(super) fn ask_by_body(path: &str, body: &str, authorization: Option<&str>) -> Answer {
+    GUARDED.post(path, &headers(authorization), body)
+}
+
+fn headers(authorization: Option<&str>) -> Vec<(&'static str, &str)> {
+    authorization.map(|value| ("authorization", value)).into_iter().collect()
 }
 
 fn filled(path: &str, account: &str, organization: &str) -> String {
@@ -201,8 +216,12 @@ fn every_endpoint_lets_in_whom_it_should() {
             .find(|(path, _)| *path == endpoint.path)
             .unwrap_or_else(|| panic!("{} has no entry in the matrix of access", endpoint.path));
         for caller in CALLERS {
-            let answer =
-                ask(&filled(endpoint.path, "acme", "42"), authorization(caller).as_deref());
+            let path = filled(endpoint.path, "acme", "42");
+            let authorization = authorization(caller);
+            let answer = match endpoint.methods {
+                "POST" => ask_by_body(&path, CHECKS, authorization.as_deref()),
+                _ => ask(&path, authorization.as_deref()),
+            };
             let expected = match caller {
                 _ if allowed.contains(&caller) => 200,
                 _ if KNOWN.contains(&caller) => 403,
@@ -330,7 +349,8 @@ fn a_token_lists_the_accounts_of_its_grants_with_its_roles() {
 fn a_checker_reads_no_report() {
     for account in ["acme", "*"] {
         let header = format!("Bearer {}", token(grants(account, None, "checker")));
-        for (path, _) in MATRIX.iter().filter(|(path, _)| path.contains("{account_id}")) {
+        let is_report = |path: &str| path.contains("{account_id}") && !path.ends_with("/can-run");
+        for (path, _) in MATRIX.iter().filter(|(path, _)| is_report(path)) {
             assert_eq!(ask(&filled(path, "acme", "42"), Some(&header)).status, 403, "{path}");
         }
     }

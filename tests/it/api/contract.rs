@@ -70,10 +70,17 @@ fn document() -> Value {
     API.report("/openapi.json")
 }
 
+/// The description of the only operation of a path.
+fn operation<'d>(document: &'d Value, path: &str) -> &'d Value {
+    let operations = document["paths"][path].as_object().expect("the path is described");
+    assert_eq!(operations.len(), 1, "{path}");
+    operations.values().next().unwrap()
+}
+
 /// The schema of an answer, with everything that it refers to; `None` if the document has no such
 /// answer.
 fn schema(document: &Value, path: &str, status: u16, media_type: &str) -> Option<Value> {
-    let response = &document["paths"][path]["get"]["responses"][status.to_string()];
+    let response = &operation(document, path)["responses"][status.to_string()];
     let mut schema = response["content"][media_type]["schema"].as_object()?.clone();
     schema.insert("components".to_owned(), document["components"].clone());
     Some(Value::Object(schema))
@@ -82,8 +89,7 @@ fn schema(document: &Value, path: &str, status: u16, media_type: &str) -> Option
 /// Validates an answer by the document.
 #[track_caller]
 fn check(document: &Value, path: &str, answer: &Answer) {
-    let operation = &document["paths"][path]["get"];
-    assert!(operation.is_object(), "{path} is not described");
+    let operation = operation(document, path);
     assert!(
         operation["responses"].get(answer.status.to_string()).is_some(),
         "{path} does not tell of {}",
@@ -121,7 +127,9 @@ fn the_document_describes_every_endpoint_and_no_other() {
     assert_eq!(described, served);
     let mut ids = HashSet::new();
     for endpoint in endpoints() {
-        let operation = &document["paths"][endpoint.path]["get"];
+        let operation = operation(&document, endpoint.path);
+        let method = if endpoint.methods == "POST" { "post" } else { "get" };
+        assert!(document["paths"][endpoint.path].get(method).is_some(), "{}", endpoint.path);
         assert!(
             ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
             "operation ids are unique"
@@ -156,13 +164,13 @@ fn every_parameter_that_is_described_is_taken() {
         "status" => "all",
         "activated" => "true",
         "bom" => "false",
-        "inactive_days" | "held_days" | "limit" => "1",
+        "inactive_days" | "held_days" | "limit" | "tests" => "1",
         "sort" => "-last_active_use",
         other => panic!("{other} has no example here"),
     };
     for endpoint in endpoints() {
         let path = endpoint.path.replace("{account_id}", "a").replace("{organization_id}", "o");
-        let parameters = document["paths"][endpoint.path]["get"]["parameters"].as_array();
+        let parameters = operation(&document, endpoint.path)["parameters"].as_array();
         for parameter in parameters.into_iter().flatten().filter(|one| one["in"] == "query") {
             let name = parameter["name"].as_str().unwrap();
             // A cursor needs an earlier answer; paging has separate tests.
@@ -174,7 +182,7 @@ fn every_parameter_that_is_described_is_taken() {
 }
 
 /// Endpoints with queries that they are asked with.
-const QUERIES: [(&str, &[&str]); 11] = [
+const QUERIES: [(&str, &[&str]); 12] = [
     ("/v1/accounts", &["", "search=a&limit=1", "limit=0"]),
     (
         "/v1/accounts/{account_id}/licenses/history",
@@ -210,8 +218,22 @@ const QUERIES: [(&str, &[&str]); 11] = [
         "/v1/accounts/{account_id}/organizations/{organization_id}/test-activity",
         &["", "from=2026-01-01&to=2026-01-31", "format=csv", "from=x"],
     ),
+    (
+        "/v1/accounts/{account_id}/organizations/{organization_id}/can-run",
+        &["", "tests=3", "tests=0"],
+    ),
     ("/v1/ingest", &["", "x=1"]),
     ("/v1/audit", &["", "from=2026-12-31T23:00:00Z&to=2027-01-01T00:00:00Z", "from=2026-01-01"]),
+];
+
+/// Bodies of `POST /v1/can-run`.
+const BODIES: [&str; 5] = [
+    r#"{"checks": [{"account_id": "a", "organization_id": "o", "tests": 2},
+        {"account_id": "a", "organization_id": "p"}, {"account_id": "b", "organization_id": 7}]}"#,
+    r#"{"checks": []}"#,
+    r#"{"checks": [{"account_id": "a"}]}"#,
+    r#"{"checks": [{"account_id": "a", "organization_id": "o", "x": 1}]}"#,
+    "no JSON",
 ];
 
 #[test]
@@ -241,6 +263,11 @@ fn every_answer_is_what_the_document_says() {
             }
         }
     }
+    for body in BODIES {
+        check(&document, "/v1/can-run", &API.post("/v1/can-run", &[], body));
+    }
+    let large = " ".repeat(1024 * 1024 + 1);
+    check(&document, "/v1/can-run", &API.post("/v1/can-run", &[], &large));
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/"] {
         check(&document, path, &API.get(path));
     }

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::LazyLock;
 
-use seatmeter::http::{Access, endpoints};
+use seatmeter::http::{Access, Endpoint, endpoints};
 use serde_json::{Value, json};
 
 use super::support::{Answer, Api, event};
@@ -28,9 +28,12 @@ static TARGET: LazyLock<Api> = LazyLock::new(|| {
 
 const ACCOUNT: &str = "/v1/accounts/a";
 
-/// Paths of all reports and of `/v1/ingest`.
+/// Paths of all reports, of single checks and of `/v1/ingest`.
 fn reports() -> Vec<String> {
-    let guarded = endpoints().into_iter().filter(|endpoint| endpoint.access != Access::Public);
+    let is_read = |endpoint: &Endpoint| endpoint.methods != "POST";
+    let guarded = endpoints()
+        .into_iter()
+        .filter(|endpoint| endpoint.access != Access::Public && is_read(endpoint));
     guarded
         .map(|endpoint| {
             endpoint.path.replace("{account_id}", "a").replace("{organization_id}", "o")
@@ -92,6 +95,9 @@ fn each_endpoint_takes_its_own_parameters_alone() {
         ("/organizations/o/quota", "format=csv", "format"),
         ("/organizations/o/quota/history", "to=2026-01-01", "to"),
         ("/organizations/o/test-activity", "organization_id=o", "organization_id"),
+        ("/organizations/o/can-run", "as_of=2026-01-01T00:00:00Z", "as_of"),
+        ("/organizations/o/can-run", "tests=0", "tests"),
+        ("/organizations/o/can-run", "tests=1000000000001", "tests"),
     ];
     for (path, query, parameter) in cases {
         problem(&TARGET.get(&format!("{ACCOUNT}{path}?{query}")), 400, Some(parameter));
@@ -299,10 +305,19 @@ fn paths_that_do_not_exist_and_methods_that_do_nothing() {
     problem(&TARGET.get("/v1/accounts/a%0d%0ax-evil:1/licenses/history"), 400, Some("account_id"));
     for endpoint in endpoints() {
         let path = endpoint.path.replace("{account_id}", "a").replace("{organization_id}", "o");
-        for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        let others = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"]
+            .into_iter()
+            .filter(|method| !endpoint.methods.split(", ").any(|taken| taken == *method));
+        for method in others {
             let answer = TARGET.request(method, &path, &[]);
-            problem(&answer, 405, None);
-            assert_eq!(answer.header("allow"), Some("GET, HEAD"), "{path}");
+            assert_eq!(answer.header("allow"), Some(endpoint.methods), "{method} {path}");
+            assert_eq!(answer.status, 405, "{method} {path}");
+            if method != "HEAD" {
+                problem(&answer, 405, None);
+            }
+        }
+        if endpoint.methods == "POST" {
+            continue;
         }
         let head = TARGET.request("HEAD", &path, &[]);
         assert_eq!((head.status, head.body.len()), (200, 0), "{path}");

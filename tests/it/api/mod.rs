@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 mod calendar;
+mod can_run;
 mod client_limits;
 mod contract;
 mod exports;
@@ -16,6 +17,7 @@ mod peaks;
 mod polling;
 mod quota;
 mod seats;
+mod standings;
 pub(crate) mod support;
 mod token_access;
 mod tokens;

@@ -183,6 +183,23 @@ impl Api {
     /// Makes a request with headers.
     #[track_caller]
     pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send(method, path, headers, ())
+    }
+
+    /// Posts a body.
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.send("POST", path, headers, body)
+    }
+
+    #[track_caller]
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl ureq::AsSendBody,
+    ) -> Answer {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
@@ -193,7 +210,7 @@ impl Api {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(()).expect("the request is one");
+        let request = request.body(body).expect("the request is one");
         let mut response =
             agent.run(request).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         let body = response
@@ -265,6 +282,16 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
+    /// The same partition in the hands of another owner, which goes on from this progress.
+    pub(crate) async fn reopened(&self, store: &Store, progress: Progress) -> Self {
+        let seed = store.user_key_seed().await.expect("the schema was applied");
+        Self {
+            lane: Lane::new(self.source.clone(), progress, seed),
+            source: self.source.clone(),
+            next_offset: progress.next_offset,
+        }
+    }
+
     /// What a flush of these events would write, which are the next ones of the partition.
     pub(crate) async fn drained(&mut self, store: &Store, events: &[impl AsRef<str>]) -> LaneRows {
         let keys: Vec<Option<String>> = events.iter().map(|event| key(event.as_ref())).collect();

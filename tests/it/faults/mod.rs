@@ -18,6 +18,7 @@ mod long;
 mod plain_consumer;
 mod process;
 mod split;
+mod standings;
 mod topic;
 mod worker;
 mod zone_data;

@@ -352,7 +352,7 @@ async fn plans_and_what_is_used_are_those_of_the_views() {
             Accounts::Behind { after: "", upto: None },
             Accounts::Behind { after: "acm", upto: Some("acme") },
         ] {
-            let read = of_accounts(&store, accounts, as_of_day).await;
+            let read = of_accounts(store, accounts, as_of_day).await;
             let zone = database.text("SELECT timezone FROM accounts WHERE account_id = 'acme'");
             assert_eq!(read.zone.unwrap().to_string(), zone.trim());
             for (id, facts) in &all {
@@ -363,7 +363,7 @@ async fn plans_and_what_is_used_are_those_of_the_views() {
             }
         }
         let elsewhere = Accounts::Behind { after: "acme", upto: Some("acmf") };
-        assert_eq!(of_accounts(&store, elsewhere, as_of_day).await, AccountQuota::default());
+        assert_eq!(of_accounts(store, elsewhere, as_of_day).await, AccountQuota::default());
         for organization in ORGANIZATIONS {
             let history = store
                 .quota_history_facts(&"acme".into(), &organization.into(), as_of_day)
