@@ -20,6 +20,7 @@ mod faults;
 mod integrity;
 mod kafka_access;
 mod mutations;
+mod operator;
 mod produce;
 mod recipes;
 mod scenarios;
