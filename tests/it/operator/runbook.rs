@@ -195,3 +195,52 @@ fn every_table_that_holds_an_account_is_erased() {
     }
     assert!(tables > 15, "only {tables}");
 }
+
+/// Level and body of each log line of a file of the program.
+fn log_lines(path: &str) -> Vec<(&'static str, String)> {
+    let source: String = read(path).split("\\\n").map(str::trim_start).collect();
+    let code = source.split("#[cfg(test)]").next().unwrap();
+    let mut lines = Vec::new();
+    for level in ["error", "warn", "info", "debug"] {
+        for rest in code.split(&format!("{level}!(")).skip(1) {
+            lines.push((level, rest.split(");").next().unwrap().to_owned()));
+        }
+    }
+    lines
+}
+
+/// Level, text and fields of each row of the table of log lines.
+fn told_log_lines() -> Vec<(String, Option<String>, BTreeSet<String>)> {
+    let section = section(RUNBOOK, "Levels and fields of the log");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    rows.skip(1)
+        .map(|row| {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            let text = cells[1].strip_prefix('`').and_then(|text| text.strip_suffix('`'));
+            let fields = quoted(cells[2]).map(str::to_owned).collect();
+            (cells[0].to_owned(), text.map(str::to_owned), fields)
+        })
+        .collect()
+}
+
+#[test]
+fn every_log_line_of_worker_and_api_is_listed_with_level_and_fields() {
+    let told = told_log_lines();
+    let mut matched = BTreeSet::new();
+    let folders = ["src/http", "src/http/reply"].map(files).concat();
+    for path in folders.iter().map(String::as_str).chain(["src/telemetry/events.rs"]) {
+        for (level, body) in log_lines(path) {
+            // Lines of librdkafka, and reasons that `/readyz` gives too, have no text of their own.
+            let is_passed_on = ["\"{message}\"", "\"{reason}\""].iter().any(|t| body.contains(t));
+            let row = told.iter().position(|(of, text, fields)| {
+                let is_said = text.as_ref().is_some_and(|text| body.contains(text.as_str()));
+                *of == level && is_said && fields.iter().all(|field| body.contains(field.as_str()))
+            });
+            assert!(row.is_some() || is_passed_on, "{RUNBOOK} does not list {level}: {body}");
+            matched.extend(row);
+        }
+    }
+    for (index, (level, text, _)) in told.iter().enumerate() {
+        assert!(matched.contains(&index) || text.is_none(), "nothing logs {level}: {text:?}");
+    }
+}
