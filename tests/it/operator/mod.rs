@@ -4,6 +4,7 @@
 mod dashboards;
 mod packaging;
 mod promql;
+mod restore;
 mod rules;
 mod runbook;
 

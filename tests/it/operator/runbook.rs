@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::{RUNBOOK, files, root, rules};
 use crate::documents::{self, quoted, read, section};
+use crate::store::TestDatabase;
 
 /// What a section of an alert or a reason says.
 const PARTS: [&str; 4] = ["Counts", "Look", "Do", "Over"];
@@ -242,5 +243,50 @@ fn every_log_line_of_worker_and_api_is_listed_with_level_and_fields() {
     }
     for (index, (level, text, _)) in told.iter().enumerate() {
         assert!(matched.contains(&index) || text.is_none(), "nothing logs {level}: {text:?}");
+    }
+}
+
+/// Beginnings of statements that the engine of the tests is not to run: copies need a disk for
+/// them.
+const NOT_RUN: [&str; 2] = ["BACKUP ", "RESTORE "];
+
+/// The statements in indented blocks: each ends with a semicolon.
+fn statements_of_blocks(runbook: &str) -> Vec<String> {
+    let mut statements: Vec<String> = Vec::new();
+    let mut begun = String::new();
+    for line in runbook.lines().filter_map(|line| line.strip_prefix("    ")).map(str::trim) {
+        let begins = ["SELECT ", "DELETE ", "ALTER ", "BACKUP ", "RESTORE "];
+        if begun.is_empty() && !begins.iter().any(|word| line.starts_with(word)) {
+            continue;
+        }
+        begun.push_str(line);
+        begun.push(' ');
+        if let Some(statement) = begun.trim_end().strip_suffix(';') {
+            statements.push(statement.to_owned());
+            begun.clear();
+        }
+    }
+    assert_eq!(begun, "", "it has no end");
+    statements.retain(|statement| !NOT_RUN.iter().any(|word| statement.starts_with(word)));
+    statements
+}
+
+#[tokio::test]
+async fn statements_run() {
+    let runbook = read(RUNBOOK);
+    let joined = runbook.replace("\n  ", " ").replace('\n', " ");
+    // Only a server logs its queries.
+    let inline: Vec<&str> = quoted(&joined)
+        .filter(|part| part.starts_with("SELECT ") && !part.contains("system.query_log"))
+        .collect();
+    let blocks = statements_of_blocks(&runbook);
+    assert!(inline.len() > 6 && blocks.len() > 9, "only {inline:?} {blocks:?}");
+    let database = TestDatabase::migrated().await;
+    let internal = database.config().internal_database();
+    for statement in inline {
+        database.analyst_text(&statement.replace("seatmeter_internal", &internal));
+    }
+    for statement in blocks {
+        database.execute(&statement.replace("seatmeter_internal", &internal));
     }
 }
