@@ -52,6 +52,7 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "parts.css",
     "parts.js",
     "person.js",
+    "place.js",
     "print.css",
     "problem.js",
     "quota.js",

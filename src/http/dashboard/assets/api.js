@@ -4,6 +4,7 @@ import { learnZone } from './zone.js';
 
 const TOKEN = 'seatmeter.token';
 const KEPT_MAX = 60;
+const RECENT_MS = 300_000;
 
 /** Why a request brought no report. */
 export class ApiError extends Error {
@@ -72,9 +73,9 @@ export function takeTokenFromFragment() {
   return { taken: true, offered: null };
 }
 
-/** The accounts that the token's grants name. */
+/** The accounts that the token's grants name with a role that reads reports. */
 export function grantedAccounts() {
-  return [...new Set(grants().map(({ account }) => String(account)))];
+  return [...new Set(grants().filter(({ role }) => role !== 'checker').map(({ account }) => String(account)))];
 }
 
 /** Whether the token's grants name the account, but not its licence reports. */
@@ -106,16 +107,25 @@ export function url(path, query = {}) {
 
 const kept = new Map();
 
+/** What the URL answered within the last minutes, to be shown until it answers again; or nothing. */
+export function recently(address) {
+  const before = kept.get(address);
+  return before && performance.now() - before.at < RECENT_MS ? before.body : undefined;
+}
+
 /** The report at the URL; the very same object as before where it has not changed. */
 export async function get(address, signal) {
   const before = kept.get(address);
   const response = await request(address, 'application/json', before?.etag, signal);
-  if (response.status === 304 && before) return before.body;
+  if (response.status === 304 && before) {
+    before.at = performance.now();
+    return before.body;
+  }
   const body = await response.json().catch((cause) => { throw asAway(cause); });
   kept.delete(address);
   const etag = response.headers.get('ETag');
   if (body.timezone) await learnZone(body.timezone);
-  if (etag) kept.set(address, { etag, body });
+  if (etag) kept.set(address, { etag, body, at: performance.now() });
   if (kept.size > KEPT_MAX) kept.delete(kept.keys().next().value);
   return body;
 }

@@ -1,7 +1,7 @@
 // The organizations below the chosen one beside each other: those that matter as bars, all of them as a table.
 
 import { h } from './dom.js';
-import { s } from './drawing.js';
+import { cutSign, s } from './drawing.js';
 import { choice } from './filters.js';
 import { bucket, count, decimal, percent, plural } from './format.js';
 import { named } from './names.js';
@@ -17,7 +17,7 @@ const LOWEST_MAX = 4;
 const shareOf = ({ summary }, ascending) => summary.active_percent ?? (ascending ? Infinity : -Infinity);
 
 const COLUMNS = [
-  { name: 'organization', words: 'Organization', value: ({ name }) => name },
+  { name: 'organization', words: 'Organization', ascending: true, value: ({ name }) => name },
   { name: 'assigned', words: 'Assigned', number: true, value: ({ summary }) => summary.assigned },
   { name: 'active', words: 'Active users', number: true, value: ({ summary }) => summary.active_users },
   { name: 'share', words: 'Active share', number: true, value: shareOf },
@@ -77,7 +77,6 @@ function chosenOf(largest) {
 function bars(state, largest) {
   const { shown, rest } = chosenOf(largest);
   const seats = rest.reduce((sum, { summary }) => sum + summary.assigned, 0);
-  // The rest goes beyond the end where it is more than the largest.
   const most = Math.max(1, ...shown.flatMap(({ summary }) => [summary.assigned, summary.active_users]));
   return h('ul', { class: 'bars', id: 'bars', 'aria-label': 'Assigned seats and active users by organization' },
     shown.map(({ id, name, summary }) => h('li', { 'data-key': `bar-${id}` },
@@ -87,12 +86,13 @@ function bars(state, largest) {
         summary.assigned > 0 ? ` (${percent(summary.active_users, summary.assigned)})` : ''))),
     // Who is active in several of them must not be counted twice, so the rest has seats alone.
     rest.length > 0 ? h('li', { 'data-key': 'bar-rest' }, h('span', { class: 'bar-name' }, `${count(rest.length)} others`),
-      pair(most, seats, 0), h('span', { class: 'bar-words' }, plural(seats, 'seat', 'seats'))) : null);
+      pair(most, seats, 0), h('span', { class: 'bar-words' }, plural(seats, 'seat', 'seats'), seats > most ? '; the bar is cut' : '')) : null);
 }
 
 function pair(most, assigned, active) {
   const wide = (value) => `${(Math.min(value, most) * 100) / most}%`;
   return s('svg', { class: 'bar-pair', 'aria-hidden': 'true', focusable: 'false', width: '100%', height: 20 },
     s('rect', { class: 'color-assigned', width: wide(assigned), height: 9 }),
-    s('rect', { class: 'color-active', y: 10, width: wide(active), height: 9 }));
+    s('rect', { class: 'color-active', y: 10, width: wide(active), height: 9 }),
+    assigned > most ? cutSign(10) : null);
 }

@@ -1,11 +1,13 @@
 // A table as it is on the screen, as CSV for a spreadsheet.
 
-// Cells that a spreadsheet would run as a formula.
-const FORMULA = /^[=+\-@\t\r]/;
+// Cells that a spreadsheet would run as a formula, and separators that some spreadsheet splits a cell at: those of the
+// server's CSV (src/report/csv.rs).
+const FORMULA = /^[\p{White_Space}\p{M}\p{Z}\p{Cc}\p{Cf}\u115f\u1160\u2800\u3164\uffa0]*[=+\-@＝＋－＠﹦﹢﹣﹫]/u;
+const SEPARATOR = /[;\t]/;
 
 /** The table's heads and rows as CSV (RFC 4180), as the screen has them; moments as in the report. */
 export function csvOf(table) {
-  const rows = [...table.rows].map((row) => [...row.cells].map((cell) => field(textOf(cell))).join(','));
+  const rows = [...table.rows].map((row) => lineOf([...row.cells].map(textOf)));
   return `${rows.join('\r\n')}\r\n`;
 }
 
@@ -19,9 +21,12 @@ function textOf(cell) {
   return copy.textContent.replaceAll(/\s+/g, ' ').trim();
 }
 
-function field(text) {
-  const safe = FORMULA.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+function lineOf(cells) {
+  const isSplit = cells.some((text) => SEPARATOR.test(text));
+  return cells.map((text) => {
+    const safe = FORMULA.test(text) ? `'${text}` : text;
+    return isSplit || /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  }).join(',');
 }
 
 /** Puts the text into the clipboard; throws where the browser does not let it. */

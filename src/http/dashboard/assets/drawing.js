@@ -18,6 +18,11 @@ export function s(tag, attributes, ...children) {
   return element;
 }
 
+/** The sign near the end of a bar that is drawn shorter than it is. */
+export function cutSign(height) {
+  return s('svg', { x: '100%', overflow: 'visible' }, s('path', { class: 'bar-cut', d: `M-16 ${height + 1}l6 ${-height - 2}h5l-6 ${height + 2}Z` }));
+}
+
 /** The drawing of a chart in that size, and where its area lies within it: `{ svg, area: { left, top, width, height } }`. */
 export function drawing(chart, size) {
   const scale = amounts(chart);
@@ -154,9 +159,11 @@ function line({ name, values, kind, color, dash = 'solid', symbol = 'circle', pl
     marked ? values.map((value, place) => (value === null || value === undefined ? null : point(symbol, at.x(place), at.y(value), 3))) : null);
 }
 
+// Many marks are small, so that they stay apart.
 function marks({ name, values, color, symbol = 'triangle' }, at) {
+  const r = Math.max(2, Math.min(5, (at.x(1) - at.x(0)) * 0.35));
   return s('g', { class: `color-${color}`, 'data-series': name }, values.map((value, place) => (value === null ? null
-    : s('g', { 'data-place': place }, point(symbol, at.x(place), at.y(value), 5)))));
+    : s('g', { 'data-place': place }, point(symbol, at.x(place), at.y(value), r)))));
 }
 
 function point(symbol, x, y, r) {

@@ -28,8 +28,7 @@ export function decimal(value) {
 /** `part` of `all` in percent, rounded down to 2 decimals, so that 100 means all; null where there is nothing to be part of. */
 export function percent(part, all) {
   if (all <= 0) return null;
-  const hundredths = Number((BigInt(part) * 10_000n) / BigInt(all));
-  return `${hundredths % 100 === 0 ? whole.format(hundredths / 100) : decimal(hundredths / 100)} %`;
+  return `${decimal(Number((BigInt(part) * 10_000n) / BigInt(all)) / 100)} %`;
 }
 
 /** `one` thing, several `many`. */

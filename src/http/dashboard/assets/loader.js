@@ -1,8 +1,8 @@
 // Brings the reports of a view and keeps them: which answers a view stands on, which of them are being fetched, and which
 // could not be. The last good answer to the very same question stays until there is a better one, so nothing blanks.
 
-import { ACCOUNTS } from './accounts.js';
-import { ApiError, get, url } from './api.js';
+import { ACCOUNTS, accountAddress } from './accounts.js';
+import { ApiError, get, recently, url } from './api.js';
 import { tree } from './organizations.js';
 import { BEFORE_ALL, BUCKETS_MAX, addDays, automatic, daysIn, fits, presetStart } from './range.js';
 
@@ -11,12 +11,27 @@ const slots = new Map();
 const days = new Map();
 let account = null;
 let generation = 0;
+let version = 0; // changes with everything that a view is drawn from
+
+// How much was counted is drawn apart from the view, and changes all the time.
+const ASIDE = new Set(['ingest']);
+
+function put(name, slot) {
+  slots.set(name, slot);
+  if (!ASIDE.has(name)) version += 1;
+}
+
+/** A number that is another one as soon as a view has something new to show. */
+export function versionOf() {
+  return version;
+}
 
 /** Forgets every answer: they belonged to another account or another token. */
 export function forget() {
   generation += 1;
   slots.clear();
   days.clear();
+  version += 1;
 }
 
 /** Where the reports of the account are. */
@@ -35,6 +50,7 @@ export async function load(state, view, changed) {
   }
   const run = ++generation;
   const current = () => run === generation;
+  if (recall(state, view)) changed();
   const asked = new Set();
   let refused = null;
   const ask = async (request) => {
@@ -53,11 +69,31 @@ export async function load(state, view, changed) {
   return current() ? refused : null;
 }
 
+// What was answered a moment ago is shown at once: whoever goes back finds the page as it was.
+function recall(state, view) {
+  let found = false;
+  for (;;) {
+    const known = needs(state, view).flatMap(({ name, address }) => {
+      const { key, wanted } = slots.get(name) ?? {};
+      const body = key === address || wanted === address ? undefined : recently(address);
+      return body ? [{ name, address, body }] : [];
+    });
+    if (known.length === 0) return found;
+    for (const { name, address, body } of known) {
+      put(name, { key: address, body, wanted: address, busy: true });
+      learn(name, address, body);
+    }
+    found = true;
+  }
+}
+
 function needs(state, view) {
+  const named = accountAddress(state.account);
   const shared = [
     { name: 'organizations', address: `${base(state)}/organizations` },
     { name: 'ingest', address: '/v1/ingest', later: true },
     { name: 'accounts', address: ACCOUNTS, later: true },
+    ...named ? [{ name: 'account', address: named, later: true }] : [],
   ];
   const plan = planOf(state, view);
   if (!plan.ready) return [...shared, ...view.extent ? dayNeeds(plan, view) : []];
@@ -65,26 +101,30 @@ function needs(state, view) {
 }
 
 function drop(names) {
-  for (const name of slots.keys()) if (!names.includes(name)) slots.delete(name);
+  for (const name of slots.keys()) {
+    if (names.includes(name)) continue;
+    slots.delete(name);
+    version += 1;
+  }
 }
 
 async function fill({ name, address }, current, changed) {
   const before = slots.get(name);
   if (before?.key !== address) {
-    slots.set(name, { key: before?.key, body: before?.body, wanted: address, busy: true });
+    put(name, { key: before?.key, body: before?.body, wanted: address, busy: true });
     changed();
   }
   try {
     const body = await get(address);
     if (!current()) return null;
     if (before?.key === address && before.body === body && !before.error && !before.busy) return null;
-    slots.set(name, { key: address, body });
+    put(name, { key: address, body });
     learn(name, address, body);
   } catch (error) {
     if (!current()) return null;
     if (!(error instanceof ApiError)) throw error;
     const stays = error.passing && before?.key === address;
-    slots.set(name, { key: address, body: stays ? before.body : undefined, error });
+    put(name, { key: address, body: stays ? before.body : undefined, error });
     changed();
     return error;
   }
@@ -148,6 +188,11 @@ export function planOf(state, view) {
   plan.coarsened = Boolean(chosen) && chosen !== plan.interval;
   plan.query = { organization_id: state.organization_id, interval: plan.interval, as_of: state.as_of, ...plan.range?.ask };
   return plan;
+}
+
+/** The name of the chosen organization, or its id as long as no name is known; nothing where none is chosen. */
+export function nameOf({ organization, organizations }) {
+  return organization && (organizations?.byId.get(organization)?.name ?? organization);
 }
 
 let treeOf = {};

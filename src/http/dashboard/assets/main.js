@@ -3,18 +3,19 @@
 import {
   download, get, grantsNoLicenses, isTokenUnusable, serverNow, setToken, takeTokenFromFragment, token,
 } from './api.js';
-import { ACCOUNTS, forgetAccounts, noteAccounts, openAccounts, rememberAccount, usualAccount } from './accounts.js';
+import { ACCOUNTS, forgetAccount, forgetAccounts, noteAccounts, noteNames, openAccounts, rememberAccount, usualAccount } from './accounts.js';
 import { drawAll } from './chart.js';
 import { csvOf, toClipboard } from './copy.js';
 import { leaveDates, watchDates } from './dates.js';
 import { h, patch, typed } from './dom.js';
-import { LIMIT_WORDS, forget, isBusy, load, mayRecover, planOf } from './loader.js';
+import { LIMIT_WORDS, forget, isBusy, load, mayRecover, nameOf, planOf, versionOf } from './loader.js';
 import { describe, notRefreshed } from './messages.js';
 import { closeOrganizations, openOrganizations } from './organizations.js';
 import './paper.js';
 import { loading, notice } from './parts.js';
 import { problem, unreadDays } from './problem.js';
 import { drawPerson, hidePerson } from './person.js';
+import { keepPlace, leavePlace, restorePlace, returnTo } from './place.js';
 import { drawFreshness, drawShell, tokenForm, tokenOffer, welcome } from './shell.js';
 import { ASSIGNMENT_FILTERS, VIEWS, address, change, forView, parse } from './state.js';
 import { view as assignments } from './view-assignments.js';
@@ -40,19 +41,24 @@ let failedExport = null; // the error of the last one, or null
 let timer = null;
 let typing = null; // the timer that waits until nobody types any more
 let pending = null; // what it does then, or null
+let drawn = []; // what the report on the page was drawn from
 
 // ---- Going somewhere ----
 
 /**
  * Shows another state. `earlier` are the cursors of the pages before it. An organization that we chose for the usage view
- * stays ours until somebody chooses one.
+ * stays ours until somebody chooses one; so does an account.
  */
-function go(next, { replace = false, earlier = [] } = {}) {
+function go(next, { replace = false, earlier = [], accountIsOurs = false } = {}) {
   const organizationIsOurs = Boolean(history.state?.organizationIsOurs) && next.organization_id === state.organization_id;
   const target = address(next);
-  if (!replace) leaveFields();
+  const opensPerson = !replace && Boolean(next.person) && !state.person;
+  if (!replace) {
+    leaveFields();
+    leavePlace();
+  }
   if (target !== location.pathname + location.search) {
-    history[replace ? 'replaceState' : 'pushState']({ earlier, organizationIsOurs }, '', target);
+    history[replace ? 'replaceState' : 'pushState']({ earlier, organizationIsOurs, accountIsOurs, opensPerson }, '', target);
   }
   return arrive();
 }
@@ -71,7 +77,7 @@ function arrive({ spoken = true } = {}) {
   failedExport = null;
   if (!state.account) {
     const usual = usualAccount();
-    if (usual) return go(forView({ ...state, account: usual }, state.view), { replace: true });
+    if (usual) return go(forView({ ...state, account: usual }, state.view), { replace: true, accountIsOurs: true });
   }
   if (before.account !== state.account || before.view !== state.view) window.scrollTo(0, 0);
   return refresh(spoken);
@@ -86,12 +92,19 @@ async function refresh(spoken = false) {
   const refused = await load(state, viewOf(state), draw);
   if (asked !== state) return undefined;
   locked = refused;
+  if (!locked && isGone()) return go({ ...state, account: undefined }, { replace: true });
   if (!locked && noteSuccess()) return refresh(spoken);
   draw();
   if (!locked) drawPerson(state, { again: true });
   if (spoken && !locked) announcer.textContent = `${VIEWS[state.view]} is up to date.`;
   schedule();
   return undefined;
+}
+
+// An account that we remembered, and that nobody chose, may not be there any more.
+function isGone() {
+  const { error } = planOf(state, viewOf(state)).slot('organizations');
+  return ['not_found', 'forbidden'].includes(error?.kind) && Boolean(history.state?.accountIsOurs) && forgetAccount(state.account);
 }
 
 // Without an account, those that there are can be chosen from.
@@ -132,8 +145,18 @@ function schedule() {
 // ---- Drawing ----
 
 function draw() {
-  if (state.account) noteAccounts(planOf(state, viewOf(state)).slot('accounts').body);
-  drawShell(state, { organizationIsOurs: Boolean(history.state?.organizationIsOurs) });
+  const plan = planOf(state, viewOf(state));
+  if (state.account) {
+    noteAccounts(plan.slot('accounts').body);
+    noteNames(plan.slot('account').body);
+  }
+  drawShell(state, { organizationIsOurs: Boolean(history.state?.organizationIsOurs), organization: state.account && nameOf(plan) });
+  drawMain(plan);
+}
+
+function drawMain(plan) {
+  const before = drawn;
+  drawn = [];
   if (offered !== null) {
     patch(main, tokenOffer());
     hidePerson();
@@ -151,12 +174,16 @@ function draw() {
     return drawFreshness(state, { busy: true }, 0);
   }
   const view = viewOf(state);
-  const plan = planOf(state, view);
+  // Words that tell how long something is idle change with the hours.
+  drawn = [state, versionOf(), isBusy(), exporting, failedExport, Math.floor(serverNow() / 3_600_000)];
+  drawFreshness(state, plan.slot('ingest'), heard);
+  // Most answers are what they were; thousands of rows are not drawn again for them.
+  if (drawn.every((part, index) => part === before[index])) return undefined;
   const { nodes, charts } = report(view, plan);
   patch(main, h('div', { class: `view view-${view.name}`, 'data-key': `${view.name} ${state.account}`, 'aria-busy': String(isBusy()) }, view.top(plan), nodes));
-  drawFreshness(state, plan.slot('ingest'), heard);
   drawAll(charts);
   drawPerson(state);
+  if (plan.ready && plan.slot(view.main).body) restorePlace({ isWhole: !isBusy() });
   return undefined;
 }
 
@@ -181,6 +208,8 @@ function notices(plan, error) {
 
 // ---- What people do ----
 
+const isElsewhere = (one, other) => one.view !== other.view || one.organization_id !== other.organization_id || one.account !== other.account;
+
 // The cursors of the pages before that one, as far as we came through them.
 function cursorsBefore(next) {
   const earlier = history.state?.earlier ?? [];
@@ -195,8 +224,11 @@ const actions = {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
     event.preventDefault();
     const next = parse(new URL(element.href).search);
-    const elsewhere = next.view !== state.view;
+    const elsewhere = isElsewhere(next, state);
+    const rows = element.id === 'show-all' ? element.closest('.card').querySelectorAll('tbody tr').length : 0;
     go(next, { earlier: cursorsBefore(next) });
+    if (rows > 0) main.querySelectorAll('.card table.rows tbody tr')[rows]?.querySelector('a')?.focus();
+    if (element.dataset.target) document.getElementById(element.dataset.target)?.focus();
     if (elsewhere) document.getElementById('title')?.focus({ preventScroll: true });
     if (element.dataset.page) main.querySelector('.across')?.focus();
   },
@@ -218,6 +250,12 @@ const actions = {
     go(change(state, Object.fromEntries(ASSIGNMENT_FILTERS.map((name) => [name, name === 'status' ? 'active' : undefined]))));
   },
   // The browser's own way would put an entry without our state into the history.
+  jump(element, event) {
+    event.preventDefault();
+    const target = document.getElementById(element.hash.slice(1));
+    target?.scrollIntoView();
+    target?.focus();
+  },
   skip(_, event) {
     event.preventDefault();
     main.focus();
@@ -279,7 +317,10 @@ const actions = {
 };
 
 function closePerson() {
-  if (state.person) go({ ...state, person: undefined, person_name: undefined }, { earlier: history.state?.earlier });
+  if (!state.person) return;
+  // Back leads to where the person was opened; a link that opened it leads nowhere.
+  if (history.state?.opensPerson) history.back();
+  else go({ ...state, person: undefined, person_name: undefined }, { replace: true, earlier: history.state?.earlier });
 }
 
 document.addEventListener('click', (event) => {
@@ -334,7 +375,8 @@ function enter(options) {
   const account = given.account ?? usualAccount();
   const named = new URLSearchParams(location.search).has('view');
   const view = account && !named && grantsNoLicenses(account) ? 'usage' : given.view;
-  if (account !== given.account || view !== given.view) history.replaceState(history.state, '', address({ ...given, account, view }));
+  const accountIsOurs = account !== given.account || Boolean(history.state?.accountIsOurs);
+  if (account !== given.account || view !== given.view) history.replaceState({ ...history.state, accountIsOurs }, '', address({ ...given, account, view }));
   return arrive(options);
 }
 
@@ -371,6 +413,8 @@ document.getElementById('person').addEventListener('close', () => {
 window.addEventListener('popstate', () => {
   leaveFields();
   closeOrganizations();
+  const before = state;
+  returnTo(() => isElsewhere(state, before));
   arrive();
 });
 window.addEventListener('hashchange', () => {
@@ -384,6 +428,7 @@ setInterval(() => {
   if (state.account && !locked && offered === null) drawFreshness(state, planOf(state, viewOf(state)).slot('ingest'), heard);
 }, 5000);
 
+keepPlace();
 takeToken();
 locked = lockedByToken();
 enter({ spoken: false });

@@ -34,10 +34,10 @@ export function heading(title, ...actions) {
 /** What an export is asked with: spreadsheets, which most of them go to, know UTF-8 by its byte order mark. */
 export const CSV = { format: 'csv', bom: 'true' };
 
-/** A button that fetches the report as CSV. */
-export function exportButton(name, what) {
+/** A button that fetches the report as CSV; `more` are visible words after that. */
+export function exportButton(name, what, more = '') {
   return h('button', { type: 'button', class: 'button', 'data-action': 'export', 'data-name': name, id: `export-${name}` },
-    'Export CSV', what ? h('span', { class: 'unseen' }, ` of ${what}`) : null);
+    `Export CSV${more}`, what && !more ? h('span', { class: 'unseen' }, ` of ${what}`) : null);
 }
 
 /** A button that copies the table with that id as it is on the screen. */

@@ -6,6 +6,7 @@ import { plural } from './format.js';
 import { base } from './loader.js';
 import { describe } from './messages.js';
 import { fitting, named, namedPath, shown as visible } from './names.js';
+import { address, forView } from './state.js';
 import { moment, status } from './view-assignments.js';
 
 const PAGES_MAX = 50;
@@ -87,11 +88,12 @@ function known({ rows, timezone, cut }, state) {
     head(named(visible(rows[0].user, rows[0].user_id))),
     h('dl', { class: 'facts' }, facts.map(([name, value]) => h('div', null, h('dt', null, name), h('dd', null, value)))),
     h('h3', null, 'Seats'),
-    h('ul', { class: 'seats' }, rows.map((row) => seat(row, timezone))),
+    h('ul', { class: 'seats' }, rows.map((row) => seat(row, timezone, state))),
   ];
 }
 
-function seat(row, timezone) {
+function seat(row, timezone, state) {
+  const there = address({ ...forView(state, 'assignments'), organization_id: row.organization_id });
   const facts = [
     ['Assigned', moment(row.last_assignment, timezone)],
     ['Last used', row.last_active_use ? moment(row.last_active_use, timezone) : 'Never'],
@@ -99,6 +101,6 @@ function seat(row, timezone) {
     ...(row.project ? [['TestOps project', named(visible(row.project, row.project_id))]] : []),
   ];
   return h('li', { class: 'card' },
-    h('p', { class: 'seat-head' }, h('strong', null, namedPath(visible(row.organization, row.organization_id))), ' ', status(row)),
+    h('p', { class: 'seat-head' }, h('strong', null, h('a', { href: there, 'data-action': 'link' }, namedPath(visible(row.organization, row.organization_id)))), ' ', status(row)),
     h('dl', { class: 'facts' }, facts.map(([name, value]) => h('div', null, h('dt', null, name), h('dd', null, value)))));
 }

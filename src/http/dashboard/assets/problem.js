@@ -1,5 +1,6 @@
 // A report that is not there: why, and what can be done.
 
+import { accountList } from './accounts.js';
 import { h } from './dom.js';
 import { describe } from './messages.js';
 import { stateCard } from './parts.js';
@@ -16,7 +17,8 @@ export function unreadDays(plan) {
 /** What stands instead of a report that could not be brought. */
 export function problem(view, { state, organizations }, error) {
   const words = describe(error, { account: state.account, thing: view.thing });
-  return stateCard({ ...words, key: `problem-${error.kind}` }, h('div', { class: 'actions' },
+  const others = error.kind === 'not_found' ? accountList((id) => address(forView({ account: id, refresh: state.refresh }, state.view))) : null;
+  return stateCard({ ...words, key: `problem-${error.kind}` }, others ? [h('p', null, 'These accounts are there:'), others] : null, h('div', { class: 'actions' },
     words.action === 'token' ? h('button', { type: 'button', class: 'button primary', 'data-action': 'other-token' }, 'Use another token') : null,
     error.kind === 'forbidden' && state.view !== 'usage' && organizations?.byId.size > 0
       ? h('a', { class: 'button', href: address(forView({ ...state, organization_id: undefined }, 'usage')), 'data-action': 'link' }, 'See the usage of your organizations') : null,

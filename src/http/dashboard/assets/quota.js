@@ -18,19 +18,26 @@ export function firstDay({ window }, timezone) {
   return dayIn(window.start, timezone);
 }
 
-/** The quota of now with its figures. `points` are the days of the month so far, or null while they are not known. */
-export function quotaNow(quota, timezone, points) {
-  const chart = points ? filling(quota, timezone, points) : null;
+/**
+ * The quota of now with its figures. `points` are the days of the month so far, or null while they are not known: the chart
+ * has its place then. `today` is the day of the report, `seats` the address of the organization's seats, or null, and `days`
+ * that of the days of its month.
+ */
+export function quotaNow(quota, timezone, { points, today, seats, days }) {
+  const chart = filling(quota, timezone, points, today);
   const nodes = h('section', { class: 'card quota', 'data-key': 'quota', 'aria-labelledby': 'quota-title' },
     h('h2', { id: 'quota-title' }, 'Quota this month'),
-    used(quota),
-    h('div', { class: 'quota-facts' }, verdict(quota, timezone), facts(quota, timezone)));
-  return { nodes: [nodes, chart ? figure(chart) : null], charts: chart ? [chart] : [] };
+    used(quota, days),
+    h('div', { class: 'quota-facts' }, verdict(quota, timezone), facts(quota, timezone),
+      seats ? h('p', null, h('a', { id: 'quota-seats', href: seats, 'data-action': 'link' }, 'Seats of this organization')) : null));
+  return { nodes: [nodes, figure(chart)], charts: [chart] };
 }
 
-function used(quota) {
+function used(quota, days) {
   const of = quota.monthly_quota === null ? 'tests used, unlimited' : `of ${count(quota.monthly_quota)} tests used`;
-  return h('p', { class: 'used' }, h('strong', { id: 'quota-used' }, count(quota.used)), h('span', null, of),
+  return h('p', { class: 'used' }, 
+    h('strong', { id: 'quota-used' }, h('a', { class: 'plain', href: days, 'data-action': 'link', 'data-target': 'plot-tests', 'aria-label': `${count(quota.used)} tests used: see the days of the month` }, count(quota.used))),
+    h('span', null, of),
     quota.percent_used === null ? null : h('span', { class: 'percent', id: 'quota-percent' }, `${decimal(quota.percent_used)} %`));
 }
 
@@ -82,27 +89,29 @@ function usedByDay(used, points) {
   return backwards.reverse();
 }
 
-// The pace is an average of seven days, rounded to hundredths: a seventh of a whole number all the same.
-function projection({ used, pace }, from, days) {
-  if (!pace) return null;
+// The pace is an average of seven days, rounded to hundredths: a seventh of a whole number all the same. Nothing runs beyond
+// the allowance.
+function projection({ used, pace, allowance, status }, from, days) {
+  if (!pace || status === 'exhausted') return null;
   const week = Math.round(pace.daily_average * 7);
-  return Array.from({ length: days }, (_, place) => (place < from ? null : used + Math.floor((week * (place - from)) / 7)));
+  const most = allowance ?? Infinity;
+  return Array.from({ length: days }, (_, place) => (place < from ? null : Math.min(most, used + Math.floor((week * (place - from)) / 7))));
 }
 
-function filling(quota, timezone, points) {
+function filling(quota, timezone, points, asked) {
   const first = firstDay(quota, timezone);
   const lastDay = dayIn(new Date(Date.parse(quota.window.end) - 1).toISOString(), timezone);
-  const days = Math.max(points.length, daysIn(first, lastDay));
-  const today = points.length - 1;
+  const today = points ? points.length - 1 : Math.max(0, daysIn(first, asked < lastDay ? asked : lastDay) - 1);
+  const days = Math.max(today + 1, daysIn(first, lastDay));
   const all = Array.from({ length: days }, (_, place) => addDays(first, place));
   const flat = (value) => all.map(() => value);
-  const until = usedByDay(quota.used, points);
+  const until = points ? usedByDay(quota.used, points) : all.map((_, place) => (place === today ? quota.used : null));
   const ahead = projection(quota, today, days);
   const out = quota.pace?.runs_out_on ?? null;
   const limited = quota.monthly_quota !== null;
   return {
     id: 'month', title: 'The month as it fills', rowHead: 'Day',
-    note: ahead ? 'The projection is an estimate: it goes on as the last seven days did.' : null,
+    note: ahead ? `The projection is an estimate: it goes on as the last seven days did${limited ? ', up to the allowance' : ''}.` : null,
     partial: true, partialAt: today,
     labels: all.map((text, place) => (place === today ? `${day(text)}, so far` : day(text))), ticks: all.map(shortDay),
     series: [
@@ -114,7 +123,7 @@ function filling(quota, timezone, points) {
       ...ahead ? [{ name: 'Projection (estimate)', values: ahead, kind: 'line', color: 'peak', dash: 'dot', plain: true }] : [],
       ...out ? [{ name: 'Reaches the allowance', values: all.map((text, place) => (text === out ? ahead[place] : null)), kind: 'mark', color: 'over', aside: true }] : [],
     ],
-    extra: [{ name: 'Tests run on the day', show: (place) => (points[place] ? count(points[place].run) : '–') }],
+    extra: [{ name: 'Tests run on the day', show: (place) => (points?.[place] ? count(points[place].run) : '–') }],
   };
 }
 

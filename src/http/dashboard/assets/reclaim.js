@@ -12,6 +12,9 @@ import { address, change } from './state.js';
 const DAY_MS = 86_400_000;
 const PAGE_ROWS = 1000;
 const PAGES_MAX = 10;
+// Without a choice, as the address leaves it out.
+const ROWS_USUAL = '100';
+const ORGANIZATIONS_FIRST = 10;
 
 // The chips, by the filters that they stand for.
 const CHIPS = [
@@ -62,17 +65,25 @@ export function reclaimChips(plan) {
 }
 
 const COLUMNS = [
-  { name: 'organization', words: 'Organization', value: ({ name }) => name },
+  { name: 'organization', words: 'Organization', ascending: true, value: ({ name }) => name },
   { name: 'assigned', words: 'Seats to reclaim', number: true, value: ({ seats }) => seats },
 ];
 
-/** The seats of the pressed chip by organization, or nothing. */
-export function reclaimSums(plan) {
-  const { state, slot } = plan;
-  const chosen = CHIPS.find((chip) => pressed(state, chip));
-  if (!chosen || !slot('reclaim').body) return null;
-  const total = slot('reclaim').body.total;
-  if (total === 0) return null;
+const chosenOf = (state) => CHIPS.find((chip) => pressed(state, chip));
+
+/** How many seats the pressed chip stands for, above its rows, and where they are by organization; or nothing. */
+export function reclaimTotal(plan, total) {
+  const chosen = chosenOf(plan.state);
+  if (!chosen) return null;
+  const { sums, isWhole } = sumsOf(plan, chosen);
+  return h('p', { class: 'finding tone-warn', 'data-key': 'reclaim-total' },
+    h('strong', { id: 'reclaim-total' }, plural(total, 'seat', 'seats')), ' could be reclaimed',
+    isWhole ? ` in ${plural(sums.size, 'organization', 'organizations')}` : '', '. ',
+    h('a', { href: '#reclaim-title', 'data-action': 'jump' }, 'By organization'));
+}
+
+// Of what is there so far, and whether that is all.
+function sumsOf(plan, chosen) {
   const { bodies } = rowsOf(plan, chosen);
   const sums = new Map();
   for (const row of bodies.flatMap(({ rows }) => rows)) {
@@ -80,18 +91,28 @@ export function reclaimSums(plan) {
     sums.set(row.organization_id, { ...known, seats: known.seats + 1 });
   }
   const summed = [...sums.values()].reduce((sum, { seats }) => sum + seats, 0);
+  return { sums, summed, isWhole: bodies.length > 0 && !bodies.at(-1).next_cursor };
+}
+
+/** The seats of the pressed chip by organization, or nothing. They stand below the rows, which they are a sum of. */
+export function reclaimSums(plan, total) {
+  const { state } = plan;
+  const chosen = chosenOf(state);
+  if (!chosen) return null;
+  const { sums, summed, isWhole } = sumsOf(plan, chosen);
   const order = state.order ?? '-assigned';
-  const rows = ranked([...sums.values()], COLUMNS, order).slice(0, Number(state.rows));
-  return h('details', { class: 'reclaim', 'data-key': 'reclaim', open: true },
-    h('summary', null, h('strong', { id: 'reclaim-total' }, plural(total, 'seat', 'seats')), ` could be reclaimed in ${plural(sums.size, 'organization', 'organizations')}`),
-    summed < total ? h('p', { class: 'note' }, `By organization are the first ${count(summed)}.`) : null,
-    sortedTable({
+  const most = state.rows === ROWS_USUAL ? ORGANIZATIONS_FIRST : Number(state.rows);
+  const rows = ranked([...sums.values()], COLUMNS, order).slice(0, most);
+  return h('div', { class: 'below', 'data-key': 'reclaim' },
+    h('h2', { id: 'reclaim-title', tabindex: '-1' }, 'Seats to reclaim by organization'),
+    isWhole ? null : h('p', { class: 'note' }, `Summed are the first ${count(summed)} of ${count(total)}.`),
+    rows.length === 0 ? null : sortedTable({
       id: 'reclaim', title: 'Seats to reclaim by organization', state, columns: COLUMNS, order,
       rows: rows.map(({ id, name, seats }) => ({
         key: id,
-        cells: [h('a', { href: address(change(state, { organization_id: id, order: undefined })), 'data-action': 'link' }, namedPath(name)), count(seats)],
+        cells: [h('a', { href: address(change(state, { organization_id: id, order: undefined, rows: ROWS_USUAL })), 'data-action': 'link' }, namedPath(name)), count(seats)],
       })),
-    }, allButton(state, sums.size, 'organizations')));
+    }, allButton(state, sums.size, 'organizations', most)));
 }
 
 /** Why a seat is or is not in use, in words: `now` is the moment that the report speaks of, in milliseconds. */

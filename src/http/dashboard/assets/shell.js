@@ -1,6 +1,6 @@
 // The frame around the views: account, freshness, navigation, token.
 
-import { accountList, accountSwitch } from './accounts.js';
+import { accountList, accountName, accountSwitch } from './accounts.js';
 import { grantsNoLicenses, serverNow, token } from './api.js';
 import { h, patch } from './dom.js';
 import { ago, clock, count, exactly, momentIn, plural } from './format.js';
@@ -9,8 +9,11 @@ import { TEXT_MAX, VIEWS, address, forView } from './state.js';
 // An idle partition completes a flush every 10 seconds, so figures that are older than this wait for something.
 const BEHIND_AFTER_S = 60;
 
-/** Draws account and navigation. An organization that nobody chose does not go along to other views. */
-export function drawShell(state, { organizationIsOurs }) {
+/**
+ * Draws account and navigation. An organization that nobody chose does not go along to other views. `organization` is the
+ * name of the chosen one, if there is one.
+ */
+export function drawShell(state, { organizationIsOurs, organization }) {
   const carried = organizationIsOurs ? { ...state, organization_id: undefined } : state;
   patch(document.getElementById('account'),
     state.account ? accountSwitch(state.account) : null,
@@ -20,7 +23,8 @@ export function drawShell(state, { organizationIsOurs }) {
       href: address(view === state.view ? state : forView(carried, view)), 'data-action': 'link',
       'aria-current': view === state.view ? 'page' : null,
     }, name)))) : null);
-  document.title = state.account ? `${VIEWS[state.view]} · ${state.account} · seatmeter` : 'seatmeter';
+  const title = state.account ? [VIEWS[state.view], organization, accountName(state.account), 'seatmeter'] : ['seatmeter'];
+  document.title = title.filter(Boolean).join(' · ');
 }
 
 // Of license reports only an account admin sees anything.

@@ -25,7 +25,7 @@ export function attach(plot, chart, area) {
     listen(plot);
   }
   state.at = state.at === null ? null : Math.min(state.at, chart.labels.length - 1);
-  announce(plot, state.at ?? chart.labels.length - 1);
+  announce(plot, state.at ?? first(chart));
   if (state.at !== null) show(plot, state.at);
 }
 
@@ -47,7 +47,7 @@ function listen(plot) {
   tooltip.addEventListener('pointerenter', () => clearTimeout(charts.get(plot).timer));
   tooltip.addEventListener('pointerleave', leave);
   plot.addEventListener('focus', () => {
-    if (plot.matches(':focus-visible')) show(plot, charts.get(plot).at ?? charts.get(plot).chart.labels.length - 1);
+    if (plot.matches(':focus-visible')) show(plot, charts.get(plot).at ?? first(charts.get(plot).chart));
   });
   plot.addEventListener('blur', () => hide(plot));
   plot.addEventListener('keydown', (event) => move(plot, event));
@@ -75,14 +75,19 @@ function hideAllBut(element) {
 
 const STEPS = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, PageUp: -7, PageDown: 7 };
 
+// Where it begins: at the latest figures, which are not always the last place.
+function first(chart) {
+  return chart.partialAt ?? chart.labels.length - 1;
+}
+
 function move(plot, event) {
   const { chart, at } = charts.get(plot);
   const last = chart.labels.length - 1;
   let index;
   if (event.key === 'Home') index = 0;
   else if (event.key === 'End') index = last;
-  else if (event.key === 'Enter') return follow(plot, at ?? last);
-  else if (STEPS[event.key]) index = (at ?? last) + STEPS[event.key];
+  else if (event.key === 'Enter') return follow(plot, at ?? first(chart));
+  else if (STEPS[event.key]) index = (at ?? first(chart)) + STEPS[event.key];
   else return undefined;
   event.preventDefault();
   return show(plot, Math.max(0, Math.min(last, index)));

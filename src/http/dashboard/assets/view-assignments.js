@@ -7,7 +7,8 @@ import { count, exactly, momentIn, plural } from './format.js';
 import { named, namedPath, shown } from './names.js';
 import { organizationField } from './organizations.js';
 import { CSV, copyButton, exportButton, heading, stateCard } from './parts.js';
-import { isReclaim, reason, reclaimChips, reclaimRequests, reclaimSums } from './reclaim.js';
+import { isReclaim, reason, reclaimChips, reclaimRequests, reclaimSums, reclaimTotal } from './reclaim.js';
+import { sortLink } from './sorted-table.js';
 import { ASSIGNMENT_FILTERS, address, change } from './state.js';
 
 const COLUMNS = [
@@ -52,7 +53,7 @@ export const view = {
         : { title: 'No seats are assigned', text: 'Seats appear here as soon as one is assigned to somebody.' };
       return { nodes: [said, stateCard(words, filtered ? h('p', null, resetButton('button')) : null)], charts: [] };
     }
-    return { nodes: [said, assignedBy(state, timezone), reclaimSums(plan), table(state, rows, timezone), pager(state, rows.length, total, next)], charts: [] };
+    return { nodes: [said, assignedBy(state, timezone), reclaimTotal(plan, total), table(state, rows, timezone), pager(state, rows.length, total, next), reclaimSums(plan, total)], charts: [] };
   },
 };
 
@@ -100,8 +101,7 @@ function head(state, [name, words, sortable]) {
   const order = state.sort === name ? 'ascending' : state.sort === `-${name}` ? 'descending' : 'none';
   const next = order === 'ascending' ? `-${name}` : name;
   return h('th', { role: 'columnheader', scope: 'col', 'aria-sort': order },
-    h('a', { class: 'sort', href: address(change(state, { sort: next })), 'data-action': 'link' }, words,
-      h('span', { class: 'arrow', 'aria-hidden': 'true' }, { ascending: '↑', descending: '↓', none: '↕' }[order])));
+    sortLink(address(change(state, { sort: next })), words, order));
 }
 
 function line(state, row, timezone, now) {

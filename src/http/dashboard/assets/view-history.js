@@ -48,16 +48,15 @@ function cards({ state, interval }, points) {
   const share = (part, whole, name) => (whole > 0 ? `${percent(part, whole)} of ${name}` : null);
   const than = (read) => (before ? changed(read(last), read(before), against) : null);
   const rows = (filters) => address({ ...forView(state, 'assignments'), status: 'active', ...filters });
-  const users = address(forView(state, 'license-usage'));
   const free = ({ purchased, assigned }) => purchased - assigned;
   const idle = ({ assigned, activated }) => assigned - activated;
   const over = -free(last);
   return figureCards(
-    figureCard({ id: 'purchased', name: has, value: count(last.purchased), remark: than(({ purchased }) => purchased), href: users }),
+    figureCard({ id: 'purchased', name: has, value: count(last.purchased), remark: than(({ purchased }) => purchased) }),
     figureCard({ id: 'assigned', name: 'Assigned', value: count(last.assigned), remark: [share(last.assigned, last.purchased, owned), than(({ assigned }) => assigned)], href: rows({}) }),
     figureCard({ id: 'activated', name: 'Activated', value: count(last.activated), remark: [share(last.activated, last.assigned, 'assigned'), than(({ activated }) => activated)], href: rows({ activated: 'true' }) }),
     over <= 0
-      ? figureCard({ id: 'free', name: 'Free seats', value: count(-over), remark: [share(-over, last.purchased, owned), than(free)], href: users })
+      ? figureCard({ id: 'free', name: 'Free seats', value: count(-over), remark: [share(-over, last.purchased, owned), than(free)] })
       : figureCard({ id: 'free', name: 'Over', value: count(over), remark: [`${plural(over, 'seat more is', 'seats more are')} assigned than ${owned}`, than((point) => -free(point))], tone: 'bad', href: rows({ sort: '-last_assignment' }) }),
     figureCard({ id: 'idle', name: 'Never used', value: count(idle(last)), remark: [share(idle(last), last.assigned, 'assigned'), than(idle)], tone: idle(last) > 0 && idle(last) * 4 > last.assigned ? 'warn' : undefined, href: rows({ activated: 'false' }) }));
 }
@@ -66,6 +65,7 @@ function cards({ state, interval }, points) {
 function overage(plan, points) {
   const worst = points.reduce((most, point) => (point.peak_overage > most.peak_overage ? point : most));
   const { whole, owned } = words(plan.state);
+  const [unit, units] = { day: ['day', 'days'] }[plan.interval] ?? ['period', 'periods'];
   if (worst.peak_overage === 0) {
     return h('p', { class: 'finding tone-good', 'data-key': 'overage', id: 'overage' }, `At no moment of the period were more seats assigned than ${owned}.`);
   }
@@ -73,7 +73,9 @@ function overage(plan, points) {
   return h('p', { class: 'finding tone-bad', 'data-key': 'overage', id: 'overage' },
     `At most ${plural(worst.peak_overage, 'seat', 'seats')} over ${whole}: `,
     h('a', { href: leadOf(plan, worst), 'data-action': 'link' }, bucket(worst, plan.interval)),
-    `, when up to ${count(worst.peak_assigned)} were assigned. It happened in ${times} of ${count(points.length)} ${{ day: 'days' }[plan.interval] ?? 'periods'}.`);
+    `. It happened in ${times} of ${count(points.length)} ${units}.`,
+    // The two maxima are independent: purchases change within a bucket too.
+    ` The most seats assigned within that ${unit}, whether at that moment or at another: ${count(worst.peak_assigned)}.`);
 }
 
 // From a period to its days, from a day to the seats that were assigned by its end, the latest first.
@@ -89,26 +91,26 @@ function seats(plan, points) {
   const { state, interval } = plan;
   const column = (name) => points.map((point) => point[name]);
   const higher = points.map(({ purchased, assigned }) => Math.max(purchased, assigned));
+  const top = ({ purchased, peak_overage: over }) => purchased + over;
   const isOver = points.some(({ peak_overage: over }) => over > 0);
   const bands = [
     { name: 'Assigned, never used', lower: column('activated'), upper: column('assigned'), color: 'idle', pattern: 'lines' },
     { name: 'Free', lower: column('assigned'), upper: higher, color: 'free' },
   ];
   if (isOver) {
-    // From the highest moment down by as many seats as were missing.
-    const overs = points.map(({ peak_overage: over, peak_assigned: peak }) => ({ lower: peak - over, upper: peak }));
-    bands.push({ name: `Over ${words(state).whole}`, lower: overs.map(({ lower }) => lower), upper: overs.map(({ upper }) => upper), color: 'over', pattern: 'cross' });
+    // Upwards from the purchase that is drawn: what was purchased and assigned at that moment is not known.
+    bands.push({ name: `Over ${words(state).whole}`, lower: column('purchased'), upper: points.map(top), color: 'over', pattern: 'cross' });
   }
   return {
     id: 'seats', title: 'Seats over time', partial: points.at(-1).partial,
-    note: `Lines show how it stood at the end of ${interval === 'day' ? 'the day' : 'the period'}${isOver ? '; marks show the highest moment where seats were missing.' : '.'}`,
+    note: `Lines show how it stood at the end of ${interval === 'day' ? 'the day' : 'the period'}${isOver ? `; marks show, above ${words(state).whole}, by how many seats it was exceeded at most.` : '.'}`,
     labels: points.map((point) => bucket(point, interval)), ticks: points.map((point) => tick(point, interval)),
     links: points.map((point) => leadOf(plan, point)), leads: interval === 'day' ? 'See the seats' : 'See its days',
     series: [
       { name: words(state).has, values: column('purchased'), kind: 'step', color: 'purchased', dash: 'dash', symbol: 'square' },
       { name: 'Assigned', values: column('assigned'), kind: 'step', color: 'assigned', symbol: 'circle' },
       { name: 'Activated', values: column('activated'), kind: 'step', color: 'activated', dash: 'dot', symbol: 'diamond' },
-      ...isOver ? [{ name: 'Highest while over', values: points.map(({ peak_overage: over, peak_assigned: peak }) => (over > 0 ? peak : null)), kind: 'mark', color: 'over', aside: true }] : [],
+      ...isOver ? [{ name: `Most over ${words(state).whole}`, values: points.map((point) => (point.peak_overage > 0 ? top(point) : null)), kind: 'mark', color: 'over', aside: true }] : [],
     ],
     bands,
     extra: [

@@ -1,7 +1,7 @@
 // Usage of all organizations that have a plan: who runs out, and when.
 
 import { h } from './dom.js';
-import { s } from './drawing.js';
+import { cutSign, s } from './drawing.js';
 import { chips, filterBar, asOf, expert, summary, text } from './filters.js';
 import { count, dateIn, day, decimal, plural } from './format.js';
 import { paged } from './loader.js';
@@ -32,8 +32,8 @@ export const view = {
     quotas: { address: url(`${base}/quota`, { as_of: state.as_of, status: state.quota_status, ...CSV }), file: `quota-${state.account}` },
   }),
 
-  top: ({ state, organizations }) => [
-    heading('Usage', exportButton('quotas', 'the usage of all organizations'), copyButton('overview')),
+  top: ({ state, organizations, slot }) => [
+    heading('Usage', exportButton('quotas', 'the usage of all organizations', exported(state, slot('quotas').body)), copyButton('overview')),
     filterBar(
       organizationField({ chosen: null, organizations, whole: 'All organizations' }),
       text('Search', 'search', state.search, { placeholder: 'Part of name or id' }),
@@ -51,13 +51,34 @@ export const view = {
       return { nodes: [said, stateCard({ title: 'No plan', text: 'No organization has a plan at this time, so tests are counted against no quota. Choose an organization to see its tests.' })], charts: [] };
     }
     const all = listed(plan).bodies.flatMap(({ rows }) => rows);
-    const rows = ranked(all.filter((row) => fits(row, state)), COLUMNS, state.order ?? '-percent');
-    return { nodes: [said, statusChips(state, counts, total), table(state, rows, timezone), rest(organizations, total)], charts: [] };
+    const found = state.search ? all.filter((row) => isNamed(row, state.search)) : all;
+    const rows = ranked(found.filter(({ status }) => !state.quota_status || status === state.quota_status), COLUMNS, state.order ?? '-percent');
+    const byStatus = state.search ? statusChips(state, countsOf(found), found.length) : statusChips(state, counts, total);
+    return { nodes: [said, byStatus, matches(state, rows.length, all.length, total), table(state, rows, timezone), rest(organizations, total)], charts: [] };
   },
 };
 
-function fits(row, { quota_status: status, search }) {
-  return (!status || row.status === status) && (!search || folded(`${row.organization}\n${row.organization_id}`).includes(folded(search)));
+function isNamed(row, search) {
+  return folded(`${row.organization}\n${row.organization_id}`).includes(folded(search));
+}
+
+function countsOf(rows) {
+  const counts = { within: 0, grace: 0, exhausted: 0 };
+  for (const { status } of rows) counts[status] += 1;
+  return counts;
+}
+
+// The API filters by status alone, so the file has more rows than a search shows.
+function exported({ quota_status: status }, body) {
+  if (!body) return '';
+  return status ? ` of all ${count(body.by_status[status])} ${STATUS[status].words.toLowerCase()}` : ` of all ${count(body.total)}`;
+}
+
+// The line is always there, so that nothing moves when a filter is chosen.
+function matches({ search, quota_status: status }, found, known, total) {
+  const some = known < total ? `, of the first ${count(known)} so far` : '';
+  return h('p', { class: 'note', 'data-key': 'matches', id: 'matches', role: 'status' },
+    search || status ? `${plural(found, 'organization matches', 'organizations match')}${some}.` : `${plural(total, 'organization has', 'organizations have')} a plan.`);
 }
 
 function statusChips(state, counts, total) {
@@ -70,19 +91,19 @@ function statusChips(state, counts, total) {
 
 function rest(organizations, total) {
   const without = (organizations?.byId.size ?? 0) - total;
-  return without > 0 ? h('p', { class: 'note', 'data-key': 'rest' }, `${plural(without, 'organization has', 'organizations have')} no plan; they can be chosen above.`) : null;
+  return without > 0 ? h('p', { class: 'note', 'data-key': 'rest' }, `${plural(without, 'organization has no plan; it', 'organizations have no plan; they')} can be chosen above.`) : null;
 }
 
 // Percentages that are not there, of unlimited plans, come after all others.
 const last = (value, ascending) => value ?? (ascending ? Infinity : -Infinity);
 
 const COLUMNS = [
-  { name: 'organization', words: 'Organization', value: ({ organization }) => organization },
+  { name: 'organization', words: 'Organization', ascending: true, value: ({ organization }) => organization },
   { name: 'percent', words: 'Used', value: ({ percent_used: percent }, ascending) => last(percent, ascending) },
   { name: 'used', words: 'Tests', number: true, value: ({ used }) => used },
   { name: null, words: 'Status' },
-  { name: 'runs_out', words: 'Estimate', value: (row) => row.pace?.runs_out_on ?? (row.status === 'exhausted' ? '0' : '9') },
-  { name: 'resets', words: 'Resets on', value: ({ window }) => window.end },
+  { name: 'runs_out', words: 'Estimate', ascending: true, value: (row, ascending) => row.pace?.runs_out_on ?? (row.status === 'exhausted' ? '0' : ascending ? '9' : '') },
+  { name: 'resets', words: 'Resets on', ascending: true, value: ({ window }) => window.end },
 ];
 
 function table(state, rows, timezone) {
@@ -118,10 +139,11 @@ function status(row) {
 }
 
 function estimate(row, timezone) {
-  if (row.monthly_quota === null || row.status === 'exhausted') return row.pace ? h('span', { class: 'remark' }, `about ${count(row.pace.projected_used)} by the end`) : none();
+  if (row.status === 'exhausted') return h('span', { class: 'remark' }, 'used up');
+  if (!row.pace && row.monthly_quota === null) return none();
   if (!row.pace) return h('span', { class: 'remark' }, 'needs seven days');
   if (row.pace.runs_out_on) return h('strong', { class: 'never' }, `runs out on ${day(row.pace.runs_out_on)}`);
-  return `about ${count(row.pace.projected_used)} by ${dateIn(new Date(Date.parse(row.window.end) - 1).toISOString(), timezone)}`;
+  return `about ${count(row.pace.projected_used)} by ${dateIn(row.window.end, timezone)}`;
 }
 
 function none() {
@@ -132,11 +154,13 @@ function none() {
 function bar({ percent_used: used, monthly_quota: quota, allowance, pace, status: level }) {
   const at = (percent) => `${(Math.min(Math.max(percent, 0), BAR_PERCENT) * 100) / BAR_PERCENT}%`;
   const share = (tests) => (quota > 0 ? (tests * 100) / quota : 100);
-  const projected = pace ? share(pace.projected_used) : used;
+  // Nothing runs beyond the allowance.
+  const projected = pace && level !== 'exhausted' ? share(Math.min(pace.projected_used, allowance)) : used;
   return s('svg', { class: `quota-bar level-${level}`, 'aria-hidden': 'true', focusable: 'false', width: '100%', height: 14 },
     s('rect', { class: 'bar-quota', width: at(100), height: '100%' }),
     allowance > quota ? s('rect', { class: 'bar-grace', x: at(100), width: at(share(allowance) - 100), height: '100%' }) : null,
     projected > used ? s('rect', { class: 'bar-projected', y: '20%', x: at(used), width: at(Math.min(projected, BAR_PERCENT) - used), height: '60%' }) : null,
     s('rect', { class: 'bar-used', y: '20%', width: at(used), height: '60%' }),
-    s('line', { class: 'bar-line', x1: at(100), x2: at(100), y1: 0, y2: '100%' }));
+    s('line', { class: 'bar-line', x1: at(100), x2: at(100), y1: 0, y2: '100%' }),
+    used > BAR_PERCENT ? cutSign(14) : null);
 }

@@ -1,14 +1,15 @@
 // Usage: an organization's test executions against its quota, week by week and month by month.
 
-import { url } from './api.js';
+import { grantsNoLicenses, serverNow, url } from './api.js';
 import { figure } from './figure.js';
 import { filters, summary, text } from './filters.js';
-import { bucket, count, duration, isCut, span, tick } from './format.js';
-import { extent } from './loader.js';
+import { bucket, count, dayIn, duration, isCut, span, tick } from './format.js';
+import { extent, nameOf } from './loader.js';
 import { describe } from './messages.js';
+import { named } from './names.js';
 import { CSV, exportButton, figureCard, figureCards, heading, loading, stateCard } from './parts.js';
 import { firstDay, quotaHistory, quotaNow } from './quota.js';
-import { address } from './state.js';
+import { address, forView } from './state.js';
 
 const organizationPath = ({ base, organization }) => `${base}/organizations/${encodeURIComponent(organization)}`;
 
@@ -58,29 +59,36 @@ export const view = {
   },
 
   top: (plan) => [
-    heading('Usage'),
+    heading(['Usage', plan.organization ? [' of ', named(nameOf(plan))] : null]),
     filters(plan, { whole: 'All organizations', extra: [text('Project', 'project_id', plan.state.project_id, { placeholder: 'Exact id' })] }),
   ],
 
   body(plan, report) {
     const { points, preceding_week: week, timezone } = report;
     const said = summary({ ...plan, timezone }, plan.organization);
-    const quota = section(plan, 'quota', (body) => quotaNow(body, timezone, daysOf(plan, body)));
+    const quota = section(plan, 'quota', (body) => quotaNow(body, timezone, partsOf(plan, body, timezone)));
     const past = section(plan, 'quota-history', (body) => quotaHistory(body, timezone, exportButton('quota', 'the quota history')));
     const chart = activity(plan, points);
     const quiet = points.every((point) => point.executions === 0);
     const empty = stateCard({ title: 'No tests in this period', text: 'None ran, and no results were uploaded. Choose a longer period.', key: 'no-tests' },
       exportButton('activity', 'the test activity'));
     return {
-      nodes: [said, quota.nodes, cards(plan.state, points, week), quiet ? empty : figure(chart, exportButton('activity', 'the test activity')), past.nodes],
+      nodes: [said, quota.nodes, cards(plan, points, week), quiet ? empty : figure(chart, exportButton('activity', 'the test activity')), past.nodes],
       charts: [...quota.charts, ...quiet ? [] : [chart], ...past.charts],
     };
   },
 };
 
-function daysOf(plan, quota) {
+// What the panel of the quota is made of besides the quota.
+function partsOf(plan, quota, timezone) {
+  const { state } = plan;
   const { key, body } = plan.slot('month');
-  return body && key === monthAddress(organizationPath(plan), quota, plan.state.as_of) ? body.points : null;
+  return {
+    points: body && key === monthAddress(organizationPath(plan), quota, state.as_of) ? body.points : null,
+    today: dayIn(state.as_of ?? new Date(serverNow()).toISOString(), timezone),
+    seats: grantsNoLicenses(state.account) ? null : address(forView(state, 'assignments')),
+    days: address({ ...state, range: undefined, from: firstDay(quota, timezone), to: undefined, interval: 'day' }),
+  };
 }
 
 // Quota and its history are reports of their own: one may be there while the other is not.
@@ -96,8 +104,8 @@ function section(plan, name, draw) {
   return { nodes: [stateCard({ ...words, key: name })], charts: [] };
 }
 
-function cards(state, points, week) {
-  const days = address({ ...state, interval: 'day' });
+function cards({ state, interval }, points, week) {
+  const days = interval === 'day' ? undefined : address({ ...state, interval: 'day' });
   const daysOfWeek = address({ ...state, range: undefined, from: week.start, to: week.end, interval: 'day' });
   const sum = (name) => points.reduce((total, point) => total + point[name], 0);
   return figureCards(

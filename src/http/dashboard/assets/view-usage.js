@@ -78,7 +78,7 @@ function cards(plan, report) {
     figureCard({ id: 'active-users', name: 'Active users', value: count(now.active_users), remark: than('active_users'), href: people({ status: 'active', activated: 'true', sort: '-last_active_use' }) }),
     figureCard({ id: 'share', name: 'Active share', value: now.active_percent === null ? '–' : `${decimal(now.active_percent)} %`, remark: ['of assigned seats', before ? changed(now.active_percent, before.active_percent, against, (value) => `${decimal(value)} points`) : null], href: people({ status: 'active', inactive_days: '30', held_days: '30' }) }),
     figureCard({ id: 'peak', name: 'Peak daily active users', value: count(now.peak_daily_active_users), remark: [now.peak_day ? day(now.peak_day) : null, than('peak_daily_active_users')], href: onPeak }),
-    figureCard({ id: 'average', name: 'Average daily active users', value: decimal(now.average_daily_active_users), remark: than('average_daily_active_users', decimal), href: address({ ...state, interval: 'day' }) }));
+    figureCard({ id: 'average', name: 'Average daily active users', value: decimal(now.average_daily_active_users), remark: than('average_daily_active_users', decimal), href: plan.interval === 'day' ? undefined : address({ ...state, interval: 'day' }) }));
 }
 
 function activity({ interval, state }, points) {

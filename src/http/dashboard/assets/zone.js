@@ -1,10 +1,16 @@
 // The clocks of time zones as the API has them. A browser's own data may be of another year, or lack the zone.
 
 const zones = new Map();
+const asked = new Map(); // what is being fetched, by name: reports that arrive together ask once
 
 /** Has the zone's clock at hand, if the API tells it. */
-export async function learnZone(name) {
-  if (name === 'UTC' || zones.has(name)) return;
+export function learnZone(name) {
+  if (name === 'UTC' || zones.has(name)) return undefined;
+  if (!asked.has(name)) asked.set(name, fetchZone(name).finally(() => asked.delete(name)));
+  return asked.get(name);
+}
+
+async function fetchZone(name) {
   try {
     const answer = await fetch(`/assets/zone.json?${new URLSearchParams({ name })}`, { credentials: 'omit' });
     if (answer.ok) zones.set(name, await answer.json());
