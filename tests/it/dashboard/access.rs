@@ -111,7 +111,7 @@ fn a_link_does_not_replace_a_token_unasked() {
     browser.wait_for_text("h1", "Use the token of this link?");
     browser.click("#take-token");
     // The address names no view, so the role decides.
-    browser.wait_for_text("h1", "Usage");
+    browser.wait_for_text("h1", "Usage of Org org-0-0");
     browser.wait(
         "it is kept",
         &format!("return sessionStorage.getItem('seatmeter.token') === '{theirs}'"),
@@ -158,7 +158,7 @@ fn a_role_opens_its_own_views() {
     let as_of = "as_of=2026-06-20T12:00:00Z";
     browser.goto(&format!("{}#token={owner}", api.page(&format!("account=1000&{as_of}"))));
     // The address names no view, so the role decides.
-    browser.wait_for_text("h1", "Usage");
+    browser.wait_for_text("h1", "Usage of Org org-0-0");
     browser.settled();
     assert_eq!(browser.text("#views"), "Usage", "what the role may not read is not offered");
     browser.goto(&api.page(&format!("view=license-history&account=1000&{as_of}")));
@@ -170,7 +170,7 @@ fn a_role_opens_its_own_views() {
         "[...document.querySelectorAll('main a')].find((a) => a.innerText === 'See the \
         usage of your organizations').click()",
     );
-    browser.wait_for_text("h1", "Usage");
+    browser.wait_for_text("h1", "Usage of Org org-0-0");
     browser.settled();
     let quota = cases("tiny", "org-0-0/quota")
         .into_iter()

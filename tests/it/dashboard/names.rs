@@ -173,8 +173,8 @@ fn figures_are_rounded_as_the_contract_says() {
         ))
     };
     assert_eq!(shown("percent(199999, 200000)"), "99.99 %");
-    assert_eq!(shown("percent(1, 2)"), "50 %");
-    assert_eq!(shown("percent(200000, 200000)"), "100 %");
+    assert_eq!(shown("percent(1, 2)"), "50.00 %");
+    assert_eq!(shown("percent(200000, 200000)"), "100.00 %");
     assert_eq!(shown("percent(0, 0)"), Value::Null);
     assert_eq!(shown("count(9007199254740991)"), "9,007,199,254,740,991");
     assert_eq!(shown("count(9007199254740993)"), "≈\u{a0}9,007,199,254,740,992");

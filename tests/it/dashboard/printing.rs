@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::browser::{Browser, LIGHT};
+use super::findings::two_hundred;
 use super::site::{Site, event};
 use crate::support::unique;
 
@@ -62,6 +63,29 @@ fn long_tables_go_on_over_pages_instead_of_leaving_them_blank() {
     browser.goto(&site.page(&format!("account={account}&from=2026-01-01&to=2026-01-14")));
     browser.drawn();
     assert_eq!(pages(&browser.paper()), 1);
+    browser.console_is_clean();
+}
+
+#[test]
+fn paper_has_words_and_nothing_to_press() {
+    let Some(browser) = Browser::open(LIGHT) else { return };
+    let account = two_hundred(Site::tiny());
+    let as_of = "as_of=2026-03-20T12:00:00Z";
+    browser.goto(&Site::tiny().page(&format!("view=usage&account={account}&{as_of}")));
+    browser.look_as_on_paper(PAPER_WIDTH);
+    let found = browser.eval(
+        "const shown = (part) => document.querySelector(part)?.checkVisibility() ?? null; \
+         const color = (part) => getComputedStyle(document.querySelector(part)).color; \
+         return [shown('#overview .remark'), shown('#show-all'), shown('.sort-by'), \
+         color('.chip[aria-pressed=true]') === color('body'), \
+         getComputedStyle(document.querySelector('#account .choice') ?? \
+         document.body, '::after').display]",
+    );
+    assert_eq!(
+        found.as_array().unwrap()[..4],
+        [json!(true), json!(false), json!(false), json!(true)]
+    );
+    browser.look(LIGHT);
     browser.console_is_clean();
 }
 

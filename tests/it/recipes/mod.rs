@@ -114,6 +114,21 @@ async fn every_documented_recipe_answers_as_expected() {
     }
 }
 
+#[tokio::test]
+async fn a_plan_that_starts_at_the_instant_has_begun() {
+    let database = TestDatabase::migrated().await;
+    let seed = database.store().user_key_seed().await.unwrap();
+    database.store().write_rows(&[acme(&source(0), seed)]).await.unwrap();
+    let (_, sql) = recipes().into_iter().find(|(title, _)| title.starts_with("11.")).unwrap();
+    for (as_of, answer) in [
+        ("2026-03-01 12:00:00.000", "Quality\t100\t0\t0\twithin\t\\N\t\\N\n"),
+        ("2026-03-01 11:59:59.999", ""),
+    ] {
+        let asked = sql.replace("2026-04-04 12:00:00", as_of);
+        assert_eq!(database.analyst_text(&format!("{asked} FORMAT TabSeparated")), answer);
+    }
+}
+
 /// Title and statement of every recipe.
 fn recipes() -> Vec<(String, String)> {
     section("schemas/clickhouse/README.md", "SQL recipes")

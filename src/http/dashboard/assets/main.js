@@ -95,6 +95,7 @@ async function refresh(spoken = false) {
   if (!locked && isGone()) return go({ ...state, account: undefined }, { replace: true });
   if (!locked && noteSuccess()) return refresh(spoken);
   draw();
+  restorePlace({ isWhole: true });
   if (!locked) drawPerson(state, { again: true });
   if (spoken && !locked) announcer.textContent = `${VIEWS[state.view]} is up to date.`;
   schedule();
@@ -183,7 +184,7 @@ function drawMain(plan) {
   patch(main, h('div', { class: `view view-${view.name}`, 'data-key': `${view.name} ${state.account}`, 'aria-busy': String(isBusy()) }, view.top(plan), nodes));
   drawAll(charts);
   drawPerson(state);
-  if (plan.ready && plan.slot(view.main).body) restorePlace({ isWhole: !isBusy() });
+  if (plan.ready && plan.slot(view.main).body) restorePlace({ isWhole: false });
   return undefined;
 }
 

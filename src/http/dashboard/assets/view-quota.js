@@ -66,6 +66,9 @@ export const view = {
   body(plan, report) {
     const { points, preceding_week: week, timezone } = report;
     const said = summary({ ...plan, timezone }, plan.organization);
+    // What stands below the quota would move when it comes.
+    const known = plan.slot('quota');
+    if (!known.body && !known.error) return { nodes: [said, loading('the quota')], charts: [] };
     const quota = section(plan, 'quota', (body) => quotaNow(body, timezone, partsOf(plan, body, timezone)));
     const past = section(plan, 'quota-history', (body) => quotaHistory(body, timezone, exportButton('quota', 'the quota history')));
     const chart = activity(plan, points);
@@ -95,7 +98,7 @@ function partsOf(plan, quota, timezone) {
 function section(plan, name, draw) {
   const { body, error } = plan.slot(name);
   if (body) return draw(body);
-  if (!error) return { nodes: [loading(name === 'quota' ? 'the quota' : 'the quota history')], charts: [] };
+  if (!error) return { nodes: [loading('the quota history')], charts: [] };
   if (error.kind === 'not_found') {
     const none = stateCard({ title: 'No plan', text: 'This organization has no plan at this time, so its tests are counted against no quota.', key: name });
     return { nodes: name === 'quota' ? [none] : [], charts: [] };
