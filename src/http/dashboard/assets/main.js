@@ -226,9 +226,11 @@ const actions = {
     event.preventDefault();
     const next = parse(new URL(element.href).search);
     const elsewhere = isElsewhere(next, state);
-    const rows = element.id === 'show-all' ? element.closest('.card').querySelectorAll('tbody tr').length : 0;
+    const card = element.id === 'show-all' ? element.closest('.card') : null;
+    const shown = card?.querySelectorAll('tbody tr').length;
     go(next, { earlier: cursorsBefore(next) });
-    if (rows > 0) main.querySelectorAll('.card table.rows tbody tr')[rows]?.querySelector('a')?.focus();
+    // The button is gone then; the keyboard goes on at the first row that it brought.
+    card?.querySelectorAll('tbody tr')[shown]?.querySelector('a')?.focus();
     if (element.dataset.target) document.getElementById(element.dataset.target)?.focus();
     if (elsewhere) document.getElementById('title')?.focus({ preventScroll: true });
     if (element.dataset.page) main.querySelector('.across')?.focus();

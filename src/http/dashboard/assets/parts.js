@@ -52,7 +52,7 @@ export function stateCard({ title, text, key = 'state', level = 'h2' }, ...more)
 
 /** What stands where a report will be. */
 export function loading(what) {
-  return h('section', { class: 'card state loading', 'data-key': 'loading', role: 'status' },
+  return h('section', { class: 'card state loading', 'data-key': `loading ${what}`, role: 'status' },
     h('p', null, `Loading ${what}…`), h('div', { class: 'bar', 'aria-hidden': 'true' }), h('div', { class: 'bar short', 'aria-hidden': 'true' }));
 }
 
