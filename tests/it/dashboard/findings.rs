@@ -309,11 +309,8 @@ fn what_is_copied_is_as_harmless_as_what_is_exported() {
     browser.console_is_clean();
 }
 
-#[test]
-fn chips_count_the_seats_that_they_show() {
-    let Some(browser) = Browser::open(LIGHT) else { return };
-    let site = Site::tiny();
-    let account = unique("reclaim");
+/// Six seats, of which four are idle for a month and longer.
+fn idle(account: &str) -> Vec<String> {
     // When each was assigned, and last used.
     let seats = [
         ("ada", "one", "2026-01-01", None),
@@ -327,16 +324,24 @@ fn chips_count_the_seats_that_they_show() {
     for (user, organization, assigned, used) in seats {
         let data = json!({ "organization_id": organization, "user_id": user });
         lines.push(fact(
-            &account,
+            account,
             "license.assigned",
             &format!("{assigned}T08:00:00Z"),
             data.clone(),
         ));
         if let Some(day) = used {
-            lines.push(fact(&account, "user.login", &format!("{day}T09:00:00Z"), data));
+            lines.push(fact(account, "user.login", &format!("{day}T09:00:00Z"), data));
         }
     }
-    site.count(&lines.join("\n"));
+    lines
+}
+
+#[test]
+fn chips_count_the_seats_that_they_show() {
+    let Some(browser) = Browser::open(LIGHT) else { return };
+    let site = Site::tiny();
+    let account = unique("reclaim");
+    site.count(&idle(&account).join("\n"));
     browser.before_each_page(CLIPBOARD);
     let as_of = "as_of=2026-06-20T12:00:00Z";
     browser.goto(&site.page(&format!("view=assignments&account={account}&{as_of}")));

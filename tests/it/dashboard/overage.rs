@@ -7,33 +7,38 @@ use super::findings::fact;
 use super::site::Site;
 use crate::support::unique;
 
-#[test]
-fn seats_that_were_missing_within_a_day_are_marked() {
-    let Some(browser) = Browser::open(LIGHT) else { return };
-    let site = Site::tiny();
-    let account = unique("overage");
+/// Two seats; three are assigned on 10 January, and a fourth for half a second before its midnight.
+fn missing(account: &str) -> Vec<String> {
     let mut lines =
-        vec![fact(&account, "license.purchased", "2026-01-02T08:00:00Z", json!({ "seats": 2 }))];
+        vec![fact(account, "license.purchased", "2026-01-02T08:00:00Z", json!({ "seats": 2 }))];
     let seat = |user: &str| json!({ "organization_id": "42", "user_id": user });
     for user in ["ada", "ben", "cleo"] {
-        lines.push(fact(&account, "license.assigned", "2026-01-10T09:00:00Z", seat(user)));
+        lines.push(fact(account, "license.assigned", "2026-01-10T09:00:00Z", seat(user)));
     }
-    lines.push(fact(&account, "license.revoked", "2026-01-10T17:00:00Z", seat("cleo")));
+    lines.push(fact(account, "license.revoked", "2026-01-10T17:00:00Z", seat("cleo")));
     // The account's 10 January ends at 23:00 UTC.
     lines.push(fact(
-        &account,
+        account,
         "account.updated",
         "2026-01-01T00:00:00Z",
         json!({ "timezone": "Europe/Berlin" }),
     ));
-    let change = |kind: &str, user: &str, time: &str| fact(&account, kind, time, seat(user));
+    let change = |kind: &str, user: &str, time: &str| fact(account, kind, time, seat(user));
     lines.extend([
         change("license.assigned", "dan", "2026-01-10T22:59:59Z"),
         change("license.revoked", "dan", "2026-01-10T22:59:59.500Z"),
         change("license.revoked", "ada", "2026-01-10T23:00:01Z"),
         change("license.assigned", "eve", "2026-01-10T23:00:02Z"),
     ]);
-    site.count(&lines.join("\n"));
+    lines
+}
+
+#[test]
+fn seats_that_were_missing_within_a_day_are_marked() {
+    let Some(browser) = Browser::open(LIGHT) else { return };
+    let site = Site::tiny();
+    let account = unique("overage");
+    site.count(&missing(&account).join("\n"));
     let page = |interval: &str| {
         site.page(&format!(
             "account={account}&from=2026-01-05&to=2026-01-18&interval={interval}&\

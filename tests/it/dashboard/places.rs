@@ -1,5 +1,5 @@
-//! Where somebody is: on which account, at which row, with the keyboard on what; and where going back
-//! leads.
+//! Where somebody is: on which account, at which row, with the keyboard on what; and where going
+//! back leads.
 
 use fantoccini::key::Key;
 use serde_json::{Value, json};

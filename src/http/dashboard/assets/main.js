@@ -79,7 +79,7 @@ function arrive({ spoken = true } = {}) {
     const usual = usualAccount();
     if (usual) return go(forView({ ...state, account: usual }, state.view), { replace: true, accountIsOurs: true });
   }
-  if (before.account !== state.account || before.view !== state.view) window.scrollTo(0, 0);
+  if (isElsewhere(before, state)) window.scrollTo(0, 0);
   return refresh(spoken);
 }
 
@@ -411,7 +411,7 @@ watchDates((days) => go(change(state, days)));
 // ---- The browser ----
 
 document.getElementById('person').addEventListener('close', () => {
-  if (!locked) closePerson();
+  if (!locked && offered === null) closePerson();
 });
 window.addEventListener('popstate', () => {
   leaveFields();
