@@ -1,6 +1,6 @@
 //! Whether tests may run, of 100,000 organizations, while the accounts go on to change.
 //!
-//! The API runs its requests on one thread. The clients send at fixed instants, whether the answers
+//! The API has a core to itself; engine and clients share another one. The clients send at fixed instants, whether the answers
 //! before have come or not, and times are reckoned from these instants: so an answer that is late
 //! makes those behind it late too.
 
@@ -32,13 +32,13 @@ const CHECKS: usize = 1_000;
 pub(crate) fn run() {
     let empty_mb = {
         let mut setting = Setting::prepare(EMPTY);
-        setting.restart_api_on_one_thread();
+        setting.restart_api_on_one_core();
         first_answer(&setting);
         setting.api_memory_mb()
     };
     let mut setting = Setting::prepare(STANDINGS);
     for start in 1..=3 {
-        setting.restart_api_on_one_thread();
+        setting.restart_api_on_one_core();
         let (began, before) = (Instant::now(), setting.engine_cpu_s());
         first_answer(&setting);
         println!(

@@ -92,9 +92,18 @@ impl Setting {
         self.restart_api_with(&[]);
     }
 
-    /// The same; it runs all requests on one thread.
-    pub(crate) fn restart_api_on_one_thread(&mut self) {
+    /// The same; it has the first core to itself, and all else shares another one, if there are two
+    /// and `taskset` is installed.
+    pub(crate) fn restart_api_on_one_core(&mut self) {
         self.restart_api_with(&[("TOKIO_WORKER_THREADS", "1")]);
+        let engine = self.engine.pid().expect("the engine runs");
+        for (core, pid) in [("0", self.api.id()), ("1", engine), ("1", std::process::id())] {
+            let mut pin = Command::new("taskset");
+            pin.args(["-acp", core, &pid.to_string()]).stdout(Stdio::null());
+            if !pin.status().is_ok_and(|status| status.success()) {
+                eprintln!("process {pid} has no core of its own");
+            }
+        }
     }
 
     fn restart_api_with(&mut self, variables: &[(&str, &str)]) {
