@@ -16,6 +16,9 @@ fn a_remembered_account_that_is_gone_gives_way() {
     let Some(mut browser) = Browser::open(LIGHT) else { return };
     browser.expect("404 (Not Found)");
     let site = Site::tiny();
+    // Where there is but one account, that one would be opened.
+    let account = unique("there");
+    site.count(&fact(&account, "account.updated", TIME, json!({ "name": "There" })));
     let remember = "localStorage.setItem('seatmeter.accounts', JSON.stringify(['gone', 'lost']))";
     browser.goto(&site.page("account=1000"));
     browser.eval(remember);
@@ -32,8 +35,6 @@ fn a_remembered_account_that_is_gone_gives_way() {
     browser.is_accessible("an account that is not there");
 
     // With one that is there beside it, that one is opened.
-    let account = unique("there");
-    site.count(&fact(&account, "account.updated", TIME, json!({ "name": "There" })));
     browser.goto(&site.page(&format!("account={account}")));
     browser.eval(&format!(
         "localStorage.setItem('seatmeter.accounts', JSON.stringify(['gone', '{account}']))"
@@ -197,5 +198,32 @@ fn a_poll_without_news_draws_nothing() {
          name); }, performance.now()); return performance.now() - window.polls > 4000",
     );
     assert_eq!(browser.eval("return window.rows ?? 0"), 0);
+    browser.console_is_clean();
+}
+
+#[test]
+fn a_figure_leads_to_what_it_is_made_of_or_nowhere() {
+    let Some(browser) = Browser::open(LIGHT) else { return };
+    let site = Site::tiny();
+    let as_of = "as_of=2026-06-20T12:00:00Z";
+    browser.goto(&site.page(&format!("account=1000&{as_of}")));
+    let leads = |name: &str| {
+        browser.eval(&format!("return document.querySelector('#stat-{name} a') !== null"))
+    };
+    // No view lists what was purchased, or is free.
+    assert_eq!([leads("purchased"), leads("free")], [json!(false), json!(false)]);
+    assert_eq!(leads("assigned"), true);
+
+    let usage = format!("view=usage&account=1000&organization_id=org-0-0&{as_of}");
+    browser.goto(&site.page(&usage));
+    browser.drawn();
+    browser.click("#quota-used a");
+    browser.wait("the days", "return location.search.includes('interval=day')");
+    browser.settled();
+    assert!(browser.address().contains("from="), "{}", browser.address());
+    browser.goto(&site.page(&usage));
+    browser.click("#quota-seats");
+    browser.wait_for_text("h1", "Assignments");
+    assert!(browser.address().contains("organization_id=org-0-0"), "{}", browser.address());
     browser.console_is_clean();
 }
