@@ -1,8 +1,8 @@
 //! Whether tests may run, of 100,000 organizations, while the accounts go on to change.
 //!
-//! The API has a core to itself; engine and clients share another one. The clients send at fixed instants, whether the answers
-//! before have come or not, and times are reckoned from these instants: so an answer that is late
-//! makes those behind it late too.
+//! The API has a core to itself; engine and clients share another one. The clients send at fixed
+//! instants, whether the answers before have come or not, and times are reckoned from these
+//! instants: so an answer that is late makes those behind it late too.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
