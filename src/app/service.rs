@@ -138,7 +138,8 @@ impl<'a> Service<'a> {
             };
             let _check = config.audit.interval.filter(|_| role != Role::Worker).map(|interval| {
                 let topic = config.kafka.topic.clone();
-                AbortOnDropHandle::new(tokio::spawn(check_figures(store.clone(), topic, interval)))
+                let store = store.clone().with_query_memory_max(config.http.query_memory_max_bytes);
+                AbortOnDropHandle::new(tokio::spawn(check_figures(store, topic, interval)))
             });
             if let Some(api) = &api {
                 api.hold_standings();

@@ -60,7 +60,8 @@ impl Store {
              i.expected AS expected, i.found AS found, i.difference AS difference, i.upto AS upto \
              FROM {view} AS i WHERE {condition}"
         );
-        let mut query = self.read(&sql);
+        // What is grouped by the whole key comes in its order, and takes little memory then.
+        let mut query = self.read(&sql).with_setting("optimize_aggregation_in_order", "1");
         if let Identities::OfAccounts(accounts) = identities {
             query = query.param("accounts", accounts);
         }

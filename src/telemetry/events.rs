@@ -227,7 +227,9 @@ pub fn figures_agree(identity: &str, account: &str, source: &str) {
 
 /// The figures could not be read; they are read again with the next sample.
 pub fn figures_not_read(error: &str) {
-    debug!("cannot read the figures that are counted twice: {error}");
+    info!(
+        "cannot read the figures that are counted twice, trying again with the next sample: {error}"
+    );
 }
 
 /// A seek failed and is retried.

@@ -120,7 +120,7 @@ fn describe() {
     );
     describe_gauge!(PENDING_ROWS, "Rows that wait for a flush or its acknowledgement, by worker");
     describe_gauge!(WORKERS_FULL, "Workers that do not read because too many rows wait");
-    describe_gauge!(HELD_ENTRIES, "Accounts, users and counters held, by worker");
+    describe_gauge!(HELD_ENTRIES, "Accounts, users, counters and hours held, by worker");
     describe_gauge!(REMEMBERED_IDS, "Event ids that the duplicate filters remember, by worker");
     describe_counter!(EVICTED, "Idle entries that were forgotten to stay within bounds");
     describe_counter!(LOADS, "Loads of entries that were not held");
@@ -239,14 +239,14 @@ pub fn split_accounts(accounts: u64) {
     gauge!(SPLIT_ACCOUNTS).set(accounts as f64);
 }
 
-/// A sample was checked: by how much the figures of each identity differ. One that is left out does
-/// not.
-pub fn integrity(differences: &BTreeMap<&str, u64>) {
+/// A sample was checked, whole or in part: by how much the figures of each identity differ, as far
+/// as is known. One that is left out does not.
+pub fn integrity(differences: &BTreeMap<&str, u64>, is_whole: bool) {
     for identity in IDENTITIES {
         let difference = differences.get(identity).copied().unwrap_or_default();
         gauge!(DIFFERENCE, "identity" => identity).set(difference as f64);
     }
-    counter!(INTEGRITY_CHECKS).increment(1);
+    counter!(INTEGRITY_CHECKS).increment(u64::from(is_whole));
 }
 
 /// A table's share of a flush.

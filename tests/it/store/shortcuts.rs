@@ -10,7 +10,8 @@ fn telling_view(setting: &str) -> String {
     format!(
         "CREATE OR REPLACE VIEW ingest_progress AS SELECT 't//0' AS source, 't' AS topic, \
          '' AS topic_id, toUInt32(0) AS partition, toUInt64(0) AS first_offset, \
-         toUInt64(getSetting('{setting}')) AS next_offset, toUInt64(0) AS high_watermark, CAST(NULL, 'Nullable(UInt64)') AS lag, \
+         toUInt64(getSetting('{setting}')) AS next_offset, toUInt64(0) AS high_watermark, \
+         CAST(NULL, 'Nullable(UInt64)') AS lag, \
          toUInt64(0) AS accepted, toUInt64(0) AS rejected, toUInt64(0) AS duplicates, \
          toUInt64(0) AS skipped, toUInt64(0) AS absent, \
          CAST((0, -1, 0), 'Tuple(UInt64, Int32, UInt64)') AS last_record, \
