@@ -21,6 +21,7 @@
 //! | [`standing`] | holds in memory what every organization may still run |
 //! | [`ingest`] | consumes the topic: consumer, rebalances, workers that own lanes, flushes, supervision |
 //! | [`verify`] | folds the log anew, and compares what ClickHouse holds with it |
+//! | [`canary`] | events of an account of its own, what every report must say of them, and asking the API |
 //! | [`http`] | serves the report API and the dashboard: routes, access, parameters, cached answers |
 //! | [`embedded`] | ClickHouse as a library behind HTTP, librdkafka's mock broker, and fetching what they run on |
 //! | [`generate`] | generates realistic usage events from a seed |
@@ -34,6 +35,7 @@
 //! former owner changes nothing, and always `committed <= progress <= applied`.
 
 pub mod app;
+pub mod canary;
 pub mod config;
 pub mod core;
 pub mod embedded;

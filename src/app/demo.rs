@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::engine_password;
 use super::extent::Sight;
 use super::feed::{self, Feed, Surroundings};
 use super::output::written;
 use super::service::{self, Role, Service};
+use super::{canary, engine_password};
 use crate::config::{self, AuthMode, Config};
 use crate::embedded::clickhouse::{DataDirLock, EngineOptions, EngineProcess, Use};
 use crate::embedded::kafka::MockBroker;
@@ -67,6 +68,11 @@ pub(super) struct Args {
     /// The ClickHouse engine's library, libchdb.so; by default it is fetched by npm, once
     #[arg(long, value_name = "FILE")]
     clickhouse_library: Option<PathBuf>,
+
+    /// Send events of a canary too, once all is counted, and watch what the reports say of them;
+    /// its metrics are among the others (config/runbook.md: Canary)
+    #[arg(long)]
+    canary: bool,
 
     #[command(flatten)]
     password: engine_password::PasswordArgs,
@@ -135,9 +141,14 @@ pub(super) async fn run(
 
     let handed_over = Arc::new(Feeding::default());
     service.fed_by(Arc::clone(&handed_over));
+    // The properties are the consumer's.
+    let kafka = config::Kafka { properties: Default::default(), ..config.kafka.clone() };
+    let watched = Config { kafka: kafka.clone(), ..config.clone() };
+    let watching = args
+        .canary
+        .then(|| canary::beside(watched, address, Arc::clone(&handed_over), stop.clone()));
     let surroundings = Surroundings {
-        // The properties are the consumer's.
-        kafka: config::Kafka { properties: Default::default(), ..config.kafka.clone() },
+        kafka,
         store,
         positions: service.positions(),
         feeding: handed_over,
@@ -145,21 +156,25 @@ pub(super) async fn run(
         stop: stop.clone(),
     };
     let feeding = feed::start(feed, surroundings);
-    let failed = async {
-        match feeding.await.context("the demo broke down") {
-            Ok(Ok(())) => std::future::pending().await,
-            Ok(Err(error)) | Err(error) => error,
-        }
-    };
     let outcome = tokio::select! {
         outcome = service.run(stop.clone()) => outcome,
-        error = failed => Err(error),
+        error = failure(Some(feeding)) => Err(error),
+        error = failure(watching) => Err(error),
     };
     stop.cancel();
     // The engine stops last, and before the broker is dropped while a client may still use it.
     tokio::task::spawn_blocking(move || engine.stop()).await.context("the demo broke down")??;
     drop(broker);
     outcome
+}
+
+/// The error that a task ends with; pending for ever where it does not.
+async fn failure(task: Option<JoinHandle<anyhow::Result<()>>>) -> anyhow::Error {
+    let Some(task) = task else { return std::future::pending().await };
+    match task.await.context("the demo broke down") {
+        Ok(Ok(())) => std::future::pending().await,
+        Ok(Err(error)) | Err(error) => error,
+    }
 }
 
 async fn start_engine(args: &Args, data_dir: PathBuf) -> anyhow::Result<EngineProcess> {

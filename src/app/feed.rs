@@ -286,6 +286,7 @@ impl Feeder {
             progress.set_records(self.sent);
             std::thread::sleep(LOOK_INTERVAL);
         };
+        self.surroundings.feeding.counted();
         ensure!(
             counts.absent == 0,
             "{} were lost before they were counted, as after a long sleep of this machine: start \

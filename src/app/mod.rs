@@ -4,6 +4,8 @@
 //! exit status 0, or with 1 and one line that says what is wrong and the way out; wrong usage is
 //! status 2.
 
+mod canary;
+mod canary_rounds;
 mod check_config;
 mod clickhouse;
 mod demo;
@@ -71,6 +73,7 @@ enum Command {
     Produce(produce::Args),
     Generate(generate::Args),
     Verify(verify::Args),
+    Canary(canary::Args),
     CheckConfig(check_config::Args),
     Clickhouse(clickhouse::Args),
     Token(token::Args),
@@ -108,6 +111,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }),
         Command::Verify(args) => {
             with_runtime(load, async |config, stop| verify::run(&args, &config, &stop).await)
+        }
+        Command::Canary(_) => {
+            with_runtime(load, async |config, stop| canary::run(config, stop).await)
         }
         Command::CheckConfig(args) => check_config::run(&args, load),
         Command::Clickhouse(args) => clickhouse::run(args),

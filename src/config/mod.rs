@@ -20,7 +20,9 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub use self::listen::listen_address;
-pub use self::options::{Audit, Auth, AuthMode, ClickHouse, Config, Http, Ingest, Jwt, Kafka, Log};
+pub use self::options::{
+    Audit, Auth, AuthMode, Canary, ClickHouse, Config, Http, Ingest, Jwt, Kafka, Log,
+};
 pub use self::problem::{ConfigError, ConfigProblem};
 pub use self::properties::is_secret as is_secret_property;
 pub use self::show::MASK;

@@ -19,6 +19,7 @@ pub struct Config {
     pub http: Http,
     pub audit: Audit,
     pub auth: Auth,
+    pub canary: Canary,
     pub log: Log,
 }
 
@@ -175,6 +176,25 @@ pub struct Jwt {
     /// Tokens without `exp` are refused.
     pub require_exp: bool,
     pub leeway: Duration,
+}
+
+/// Options of `seatmeter canary`.
+#[derive(Clone, Debug)]
+pub struct Canary {
+    /// The account whose events the canary sends, and nobody else.
+    pub account: String,
+    /// Time between two rounds of events.
+    pub interval: Duration,
+    /// Time limit for a round to be sent and counted.
+    pub timeout: Duration,
+    /// The report API, `http://` or `https://`.
+    pub api_url: String,
+    /// A file that holds a bearer token; it is read for each request.
+    pub token_file: Option<PathBuf>,
+    /// A PEM file of certificate authorities to trust instead of the usual ones.
+    pub ca_file: Option<PathBuf>,
+    /// The listener of `/metrics` and `/healthz`.
+    pub listen: SocketAddr,
 }
 
 /// Options of the log.

@@ -17,6 +17,7 @@ pub(super) struct Raw {
     pub(super) http: RawHttp,
     pub(super) audit: RawAudit,
     pub(super) auth: RawAuth,
+    pub(super) canary: RawCanary,
     pub(super) log: RawLog,
 }
 
@@ -106,6 +107,19 @@ pub(super) struct RawAuth {
     pub(super) audience: String,
     pub(super) require_exp: bool,
     pub(super) leeway_seconds: i64,
+}
+
+/// `[canary]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCanary {
+    pub(super) account: String,
+    pub(super) interval_ms: i64,
+    pub(super) timeout_ms: i64,
+    pub(super) api_url: String,
+    pub(super) token_file: String,
+    pub(super) ca_file: String,
+    pub(super) listen: String,
 }
 
 /// `[log]`.

@@ -1,7 +1,7 @@
 //! Prints the configuration that is in effect, as TOML, with every secret masked.
 
 use std::fmt::{self, Display};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
@@ -25,6 +25,7 @@ impl Display for Config {
         let interval = self.audit.interval.unwrap_or_default();
         writeln!(f, "\n[audit]\ninterval_ms = {}", interval.as_millis())?;
         self.show_auth(f)?;
+        self.show_canary(f)?;
         writeln!(f, "\n[log]")?;
         writeln!(f, "filter = {}", quoted(&self.log.filter))?;
         writeln!(f, "format = {}", quoted(if self.log.json { "json" } else { "text" }))
@@ -84,9 +85,7 @@ impl Config {
         writeln!(f, "cluster = {}", quoted(clickhouse.cluster.as_deref().unwrap_or_default()))?;
         writeln!(f, "insert_quorum = {}", clickhouse.insert_quorum)?;
         writeln!(f, "request_timeout_ms = {}", clickhouse.request_timeout.as_millis())?;
-        let ca_file =
-            clickhouse.ca_file.as_deref().map(|path| path.to_string_lossy()).unwrap_or_default();
-        writeln!(f, "ca_file = {}", quoted(&ca_file))
+        writeln!(f, "ca_file = {}", path(clickhouse.ca_file.as_deref()))
     }
 
     fn show_http(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,6 +120,23 @@ impl Config {
         writeln!(f, "require_exp = {}", jwt.require_exp)?;
         writeln!(f, "leeway_seconds = {}", Duration::as_secs(&jwt.leeway))
     }
+
+    fn show_canary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let canary = &self.canary;
+        writeln!(f, "\n[canary]")?;
+        writeln!(f, "account = {}", quoted(&canary.account))?;
+        writeln!(f, "interval_ms = {}", canary.interval.as_millis())?;
+        writeln!(f, "timeout_ms = {}", canary.timeout.as_millis())?;
+        writeln!(f, "api_url = {}", quoted(&canary.api_url))?;
+        writeln!(f, "token_file = {}", path(canary.token_file.as_deref()))?;
+        writeln!(f, "ca_file = {}", path(canary.ca_file.as_deref()))?;
+        writeln!(f, "listen = {}", quoted(&canary.listen.to_string()))
+    }
+}
+
+/// A path, or an empty string.
+fn path(path: Option<&Path>) -> String {
+    quoted(&path.map(Path::to_string_lossy).unwrap_or_default())
 }
 
 /// A TOML basic string.

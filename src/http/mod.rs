@@ -31,5 +31,5 @@ mod usage_parts;
 pub use auth::{Access, Authenticator};
 pub use openapi::document as openapi_document;
 pub use router::{Endpoint, endpoints, router};
-pub use server::{serve, serve_operations};
+pub use server::{serve, serve_metrics, serve_operations};
 pub use state::ApiState;

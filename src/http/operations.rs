@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -115,6 +116,20 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> impl IntoResponse 
     };
     state.answers().tell_places();
     state.standings().tell();
-    let text = crate::telemetry::metrics::render(state.metrics(), through);
+    prometheus_text(crate::telemetry::metrics::render(state.metrics(), through))
+}
+
+fn prometheus_text(text: String) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+}
+
+/// `/healthz` and `/metrics` of a process that has nothing else to serve.
+pub(super) fn metrics_router(
+    render: impl Fn() -> String + Clone + Send + Sync + 'static,
+) -> Router {
+    let metrics = move || {
+        let text = render();
+        async move { prometheus_text(text) }
+    };
+    Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics))
 }

@@ -16,9 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::connections::{Admitted, Connections};
+use super::connections::{Admitted, ConnectionBounds, Connections};
+use super::operations::metrics_router;
 use super::reset::ResetOnFailure;
 use super::state::ApiState;
+use crate::config;
 use crate::http::router::{operations_router, router};
 use crate::telemetry::http as telemetry;
 
@@ -62,6 +64,25 @@ pub async fn serve_operations(
 ) -> anyhow::Result<()> {
     let limits = Limits::of(&state);
     serve_router(listener, operations_router(state), limits, shutdown).await
+}
+
+/// Serves `/healthz` and the metrics that `render` gives, for a process without a store, until
+/// `shutdown` is cancelled.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_metrics(
+    listener: TcpListener,
+    http: &config::Http,
+    render: impl Fn() -> String + Clone + Send + Sync + 'static,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let bounds = ConnectionBounds::new(http.connections_max, http.connections_per_peer_max);
+    let limits = Limits {
+        connections: Connections::new(bounds),
+        keep_alive_timeout: http.keep_alive_timeout,
+    };
+    serve_router(listener, metrics_router(render), limits, shutdown).await
 }
 
 /// Limits of connections.

@@ -251,6 +251,31 @@ pub fn commit_failed(error: &str) {
     debug!("cannot commit offsets to Kafka: {error}");
 }
 
+/// The canary begins, with events of this account.
+pub fn canary_started(account: &str, api_url: &str) {
+    info!(account, api_url, "canary: sending events, and asking for the reports of them");
+}
+
+/// The canary begins a new organization.
+pub fn canary_organization(organization: &str) {
+    info!(organization, "canary: the next rounds are of this organization");
+}
+
+/// A report says something else than what the canary sent.
+pub fn canary_wrong(report: &str, figure: &str, organization: &str, wanted: &str, found: u64) {
+    error!(report, figure, organization, wanted, found, "canary: a wrong answer");
+}
+
+/// A round of the canary, or a question, fails; logged when it begins and when the cause changes.
+pub fn canary_failed(cause: &str, reason: &str) {
+    warn!(cause, "canary: a round failed: {reason}");
+}
+
+/// A round of the canary succeeds after others that did not.
+pub fn canary_recovered(after: Duration) {
+    info!(?after, "canary: all reports are right again");
+}
+
 /// Lines of this log were lost, because it was not read in time.
 pub fn log_lines_lost(lines: u64) {
     warn!(lines, "lines of this log were lost here, for it was not read in time");

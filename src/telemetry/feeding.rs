@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 #[derive(Debug, Default)]
 pub struct Feeding {
     records: OnceLock<u64>,
+    is_counted: OnceLock<()>,
 }
 
 impl Feeding {
@@ -14,6 +15,16 @@ impl Feeding {
     pub fn ended(&self, records: u64) {
         // Only the first call counts.
         let _ = self.records.set(records);
+    }
+
+    /// Everything that was handed over is counted.
+    pub fn counted(&self) {
+        let _ = self.is_counted.set(());
+    }
+
+    /// Whether [`Self::counted`] was called.
+    pub fn is_counted(&self) -> bool {
+        self.is_counted.get().is_some()
     }
 
     /// Records handed over in all; `None` while there are more to come.

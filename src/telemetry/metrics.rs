@@ -11,59 +11,33 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 
 use super::latency::Latencies;
 use super::names::{
-    ASSIGNED, BUILD_INFO, COMMIT_FAILURES, DATA_AGE, DIFFERENCE, EVICTED, FLUSH_BYTES, FLUSH_ROWS,
+    ASSIGNED, COMMIT_FAILURES, DATA_AGE, DIFFERENCE, EVICTED, FLUSH_BYTES, FLUSH_ROWS,
     FLUSH_SECONDS, HALTED, HELD_ENTRIES, IDENTITIES, INTEGRITY_CHECKS, KAFKA_TROUBLE, LAG,
     LOAD_SECONDS, LOADS, LOST_LOG_LINES, LOST_OFFSETS, OUTCOMES, PENDING_ROWS, REBALANCES, RECORDS,
     REFUSED, REJECTS, REMEMBERED_IDS, RETRIES, SEEKS, SPLIT_ACCOUNTS, TIMEZONES, WORKERS_FULL,
 };
+pub use super::recorder::Build;
 pub use super::seek_cause::SeekCause;
-use super::{process, series};
+use super::{canary, process, recorder, series};
 use crate::core::calendar::RELEASE;
 use crate::core::event::RejectReason;
 use crate::core::rollup::Progress;
 
-/// Upper bounds of the duration histograms, seconds.
-const DURATION_BOUNDS: [f64; 12] =
-    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
-
-/// Versions of the program and its parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Build {
-    /// The program's version.
-    pub version: &'static str,
-    /// The commit.
-    pub commit: &'static str,
-    /// The release of the embedded engine.
-    pub engine: &'static str,
-    /// The version of the ClickHouse schema that the program knows.
-    pub schema: u32,
-}
-
 /// Installs the process's recorder and returns the handle that renders Prometheus text. Fails if
 /// one is installed. `tables` are those that flushes write to.
 pub fn install(build: Build, tables: &[&'static str]) -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &DURATION_BOUNDS)?
-        .install_recorder()?;
+    let handle = recorder::install(build)?;
     describe();
-    process::describe();
     super::http::describe();
     super::standing::describe();
     series::create(tables);
     super::http::create();
     super::standing::create();
     gauge!(TIMEZONES, "release" => RELEASE).set(1.0);
-    let Build { version, commit, engine, schema } = build;
-    gauge!(
-        BUILD_INFO,
-        "version" => version, "commit" => commit, "engine" => engine, "timezones" => RELEASE,
-        "schema" => schema.to_string()
-    )
-    .set(1.0);
     Ok(handle)
 }
 
@@ -71,6 +45,7 @@ pub fn install(build: Build, tables: &[&'static str]) -> Result<PrometheusHandle
 /// last flush is oldest, milliseconds since 1970 UTC; `None` if that is not known.
 pub fn render(handle: &PrometheusHandle, data_through_ms: Option<i64>) -> String {
     process::collect();
+    canary::collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let age = data_through_ms.map(|at_ms| (now - at_ms as f64 / 1_000.0).max(0.0));
     gauge!(DATA_AGE).set(age.unwrap_or(f64::NAN));
@@ -137,7 +112,6 @@ fn describe() {
         TIMEZONES,
         "Always 1; its label is the release of the IANA time zone database that days are told by"
     );
-    describe_gauge!(BUILD_INFO, "Always 1; its labels are what the program is built from");
     describe_gauge!(
         DATA_AGE,
         Unit::Seconds,

@@ -1,5 +1,6 @@
 //! Every metric and log event by name, and the state that `/readyz` and `/v1/ingest` report.
 
+pub mod canary;
 pub mod events;
 pub mod feeding;
 pub mod health;
@@ -8,6 +9,7 @@ pub mod latency;
 pub mod metrics;
 mod names;
 mod process;
+mod recorder;
 mod seek_cause;
 mod series;
 pub mod standing;

@@ -36,6 +36,11 @@ pub(super) const STANDING_ORGANIZATIONS: &str = "seatmeter_standing_organization
 pub(super) const STANDINGS_AGE: &str = "seatmeter_standings_age_seconds";
 pub(super) const STANDING_READS: &str = "seatmeter_standing_reads_total";
 pub(super) const CHECKS: &str = "seatmeter_can_run_checks_total";
+pub(super) const CANARY_ROUNDS: &str = "seatmeter_canary_rounds_total";
+pub(super) const CANARY_DELAY: &str = "seatmeter_canary_end_to_end_duration_seconds";
+pub(super) const CANARY_WRONG: &str = "seatmeter_canary_wrong_answers_total";
+pub(super) const CANARY_FAILURES: &str = "seatmeter_canary_failures_total";
+pub(super) const CANARY_SUCCESS_AGE: &str = "seatmeter_canary_success_age_seconds";
 
 /// Outcomes of a record, as [`RECORDS`] labels them.
 pub(super) const OUTCOMES: [&str; 5] = ["accepted", "rejected", "duplicate", "skipped", "absent"];

@@ -58,6 +58,7 @@ fn help_names_every_command() {
         "clickhouse",
         "produce",
         "generate",
+        "canary",
         "check-config",
         "token",
     ];

@@ -294,6 +294,32 @@ fn the_made_up_demo_shows_every_status_of_a_quota() {
 }
 
 #[test]
+fn a_canary_watches_what_the_demo_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = events_file(folder.path(), &[LOGIN, TEST]);
+    let mut demo = Demo::start(&["--canary", "--events", path.to_str().unwrap()]);
+    demo.program.wait_for_line("the canary sends events of account \"seatmeter-canary\"", LONG);
+    let metrics = || {
+        let answer = ureq::get(format!("{}/metrics", demo.api)).call().unwrap();
+        answer.into_body().read_to_string().unwrap()
+    };
+    let text = eventually("two rounds are seen", STOP_TIMEOUT, || {
+        let text = metrics();
+        let seen = "seatmeter_canary_end_to_end_duration_seconds_count ";
+        let rounds = text.lines().find_map(|line| line.strip_prefix(seen)).map(str::to_owned);
+        rounds.is_some_and(|rounds| rounds.parse::<u64>().unwrap() >= 2).then_some(text)
+    });
+    check_metrics(&text);
+    for report in ["test_activity", "quota", "license_history", "license_usage", "assignments"] {
+        let line = format!("seatmeter_canary_wrong_answers_total{{report=\"{report}\"}} 0");
+        assert!(text.lines().any(|of| of == line), "{line} is not in\n{text}");
+    }
+    assert_eq!(demo.ingest()["complete"], true);
+    demo.program.wait_for_line("2 records counted in ", LONG);
+    assert!(demo.program.terminate(STOP_TIMEOUT).success(), "{}", demo.program.stderr());
+}
+
+#[test]
 fn what_cannot_work_is_told_before_anything_starts() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();

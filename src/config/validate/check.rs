@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use url::Url;
+
 use crate::config::problem::ConfigProblem;
 
 /// The machine, as far as validation needs it.
@@ -78,6 +80,29 @@ impl Check<'_> {
             self.problem(file_key, format!(": {key} is set too; keep one of them"));
         }
         self.secret_file(file_key, file).unwrap_or_default()
+    }
+
+    /// True if it is an https URL. Text before `@` or after `?` may be a password, and is not
+    /// quoted; `way_out` says where user and password belong.
+    pub(super) fn http_url(&mut self, key: &str, text: &str, way_out: &str) -> bool {
+        const EXPECTED: &str = "expected http://HOST:PORT or https://HOST:PORT";
+        let url = match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
+            Ok(_) if !text.contains(['@', '?', '#']) => {
+                self.refuse(key, text, EXPECTED);
+                return false;
+            }
+            Ok(_) | Err(_) => {
+                self.problem(key, format!(": not a URL; {EXPECTED}"));
+                return false;
+            }
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            self.problem(key, format!(": holds a user or a password; {way_out}"));
+        } else if url.query().is_some() || url.fragment().is_some() {
+            self.problem(key, format!(": must end before `?` and `#`; {way_out}"));
+        }
+        url.scheme() == "https"
     }
 
     /// The content of the file without the line end that editors put there.

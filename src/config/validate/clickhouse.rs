@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use secrecy::SecretString;
-use url::Url;
 
 use super::check::{Check, unless_empty};
 use crate::config::options::{ClickHouse, INTERNAL_SUFFIX};
@@ -11,7 +10,8 @@ use crate::config::raw::RawClickHouse;
 
 impl Check<'_> {
     pub(super) fn clickhouse(&mut self, raw: RawClickHouse) -> ClickHouse {
-        let https = self.clickhouse_url(&raw.url);
+        let way_out = "set clickhouse.user and clickhouse.password";
+        let https = self.http_url("clickhouse.url", &raw.url, way_out);
         if !is_identifier(&raw.database) {
             let allowed =
                 "allowed are 1 to 55 of the characters a-z, A-Z, 0-9 and `_`, no digit first";
@@ -58,37 +58,6 @@ impl Check<'_> {
             database: raw.database,
             user: raw.user,
         }
-    }
-
-    /// True if it is an https URL. Text before `@` or after `?` may be a password, and is not
-    /// quoted.
-    fn clickhouse_url(&mut self, text: &str) -> bool {
-        const KEY: &str = "clickhouse.url";
-        let url = match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
-            Ok(_) if !text.contains(['@', '?', '#']) => {
-                self.refuse(KEY, text, "expected http://HOST:PORT or https://HOST:PORT");
-                return false;
-            }
-            Ok(_) | Err(_) => {
-                self.problem(
-                    KEY,
-                    ": not a URL; expected http://HOST:PORT or https://HOST:PORT".to_owned(),
-                );
-                return false;
-            }
-        };
-        if !url.username().is_empty() || url.password().is_some() {
-            self.problem(
-                KEY,
-                ": holds a user or a password; set clickhouse.user and clickhouse.password"
-                    .to_owned(),
-            );
-        } else if url.query().is_some() || url.fragment().is_some() {
-            let way_out = "user and password are clickhouse.user and clickhouse.password";
-            self.problem(KEY, format!(": must end before `?` and `#`; {way_out}"));
-        }
-        url.scheme() == "https"
     }
 }
 

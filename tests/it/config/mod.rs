@@ -323,6 +323,33 @@ fn without_authentication_only_loopback_may_listen() {
 }
 
 #[test]
+fn the_canary_has_an_account_and_an_api() {
+    let config = load("[canary]\napi_url = \"https://api.example/seats\"", &[]).unwrap();
+    assert_eq!(config.canary.api_url, "https://api.example/seats");
+    assert_eq!(config.canary.token_file, None);
+    refused(
+        "[canary]\naccount = \"..\"\ninterval_ms = 999\napi_url = \"ftp://a\"\n\
+        ca_file = \"a.pem\"\nlisten = \"example\"",
+        &[],
+        &[
+            "canary.account = \"..\": allowed are 1 to 64 bytes without control characters, except \
+            . and ..",
+            "canary.api_url = \"ftp://a\": expected http://HOST:PORT or https://HOST:PORT",
+            "canary.ca_file = \"a.pem\": has no effect unless canary.api_url starts with https://",
+            "canary.listen = \"example\": expected an IP address and a port, such as \
+            127.0.0.1:8080 or [::1]:8080; localhost:8080 or 8080 for this machine alone; \
+            0.0.0.0:8080 for all networks",
+            "canary.interval_ms = 999: allowed are 1000 to 3600000",
+        ],
+    );
+    refused(
+        "[canary]\napi_url = \"http://a:hunter2@b\"",
+        &[],
+        &["canary.api_url: holds a user or a password; the token is in canary.token_file"],
+    );
+}
+
+#[test]
 fn tokens_need_a_key() {
     refused(
         "[auth]\nmode = \"jwt\"",

@@ -1,6 +1,6 @@
-//! An HTTP proxy between a program and ClickHouse that simulates faulty networks, load balancers
-//! and overloaded servers: delays requests, refuses them, cuts them half way, or loses the
-//! response.
+//! An HTTP proxy between a program and a server, mostly ClickHouse, that simulates faulty networks,
+//! load balancers and overloaded servers: delays requests, refuses them, cuts them half way, loses
+//! the response or changes it.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -29,6 +29,9 @@ pub(crate) enum Meddling {
     Hang,
     /// It is executed, and its response is held back until requests pass again.
     HoldAnswer,
+    /// It is executed, and the last digit of the first number of this name in its JSON response is
+    /// another one.
+    ChangeNumber(&'static str),
 }
 
 /// Which requests are affected.
@@ -146,7 +149,7 @@ impl State {
                 return client.get_mut().shutdown(Shutdown::Both);
             }
             upstream.get_mut().write_all(&request)?;
-            let answer = read_message(upstream)?;
+            let mut answer = read_message(upstream)?;
             match meddling {
                 Some(Meddling::SwallowAnswer) => return client.get_mut().shutdown(Shutdown::Both),
                 Some(Meddling::CutAnswer) => {
@@ -161,6 +164,10 @@ impl State {
                         std::thread::sleep(Duration::from_millis(1));
                     }
                     self.held.fetch_sub(1, Ordering::Relaxed);
+                    client.get_mut().write_all(&answer)?;
+                }
+                Some(Meddling::ChangeNumber(name)) => {
+                    change_number(&mut answer, name);
                     client.get_mut().write_all(&answer)?;
                 }
                 _ => client.get_mut().write_all(&answer)?,
@@ -192,6 +199,19 @@ impl State {
         }
         self.meddled.fetch_add(1, Ordering::Relaxed);
         Some(rule.meddling)
+    }
+}
+
+/// Changes a number without changing the message's length.
+fn change_number(message: &mut [u8], name: &str) {
+    let field = format!("\"{name}\":");
+    let Some(at) = message.windows(field.len()).position(|part| part == field.as_bytes()) else {
+        return;
+    };
+    let digits = &mut message[at + field.len()..];
+    let length = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if let Some(last) = digits[..length].last_mut() {
+        *last = b'0' + (*last - b'0' + 5) % 10;
     }
 }
 

@@ -25,7 +25,7 @@ const COLUMNS_MAX: usize = 100;
 const UNSAFE_MODULES: [&str; 2] = ["src/embedded/libchdb", "src/ingest/librdkafka"];
 
 /// What each module of the crate may use of the others: dependencies point one way.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("core", &[]),
     ("report", &["core"]),
     ("config", &[]),
@@ -33,6 +33,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("telemetry", &["core"]),
     ("embedded", &[]),
     ("kafka", &["config"]),
+    ("canary", &["config"]),
     ("store", &["config", "core", "report"]),
     ("standing", &["core", "report", "store", "telemetry"]),
     ("verify", &["core", "store"]),
@@ -41,6 +42,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     (
         "app",
         &[
+            "canary",
             "config",
             "core",
             "embedded",
