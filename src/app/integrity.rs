@@ -12,6 +12,9 @@ const SAMPLE_ACCOUNTS: usize = 100;
 /// Accounts that are read again with a sample, because their figures differed, at most.
 const AGAIN_ACCOUNTS_MAX: usize = 100;
 
+/// Differences of a sample that are logged one by one, at most, and as many that are over.
+const TOLD_MAX: usize = 20;
+
 /// Checks a sample each interval, for ever.
 pub(super) async fn check_figures(store: Store, topic: String, interval: Duration) {
     let mut check = Check { store, topic, integrity: Integrity::default(), after: String::new() };
@@ -61,10 +64,14 @@ impl Check {
         let progress = self.store.progress(&self.topic).await?;
         let figures = self.store.compared_figures(identities).await?;
         let Findings { differing, agreeing } = self.integrity.take(&progress, figures);
-        for ComparedFigures { identity, account_id, source, expected, found, .. } in &differing {
+        for figures in differing.iter().take(TOLD_MAX) {
+            let ComparedFigures { identity, account_id, source, expected, found, .. } = figures;
             events::figures_differ(identity, account_id, source, (*expected, *found));
         }
-        for ComparedFigures { identity, account_id, source, .. } in &agreeing {
+        if differing.len() > TOLD_MAX {
+            events::more_figures_differ(differing.len());
+        }
+        for ComparedFigures { identity, account_id, source, .. } in agreeing.iter().take(TOLD_MAX) {
             events::figures_agree(identity, account_id, source);
         }
         Ok(())

@@ -220,6 +220,11 @@ pub fn figures_differ(identity: &str, account: &str, source: &str, (expected, fo
     );
 }
 
+/// More of them differ than are logged one by one.
+pub fn more_figures_differ(differences: usize) {
+    error!(differences, "more figures differ than are logged one by one: see the view integrity");
+}
+
 /// They agree again.
 pub fn figures_agree(identity: &str, account: &str, source: &str) {
     info!(identity, account, source, "figures that differed agree again");
