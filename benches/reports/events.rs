@@ -41,7 +41,9 @@ impl Writer {
     pub(crate) fn new(setting: &Setting) -> Self {
         static PARTITIONS: AtomicU32 = AtomicU32::new(1);
         let partition = PARTITIONS.fetch_add(1, Ordering::Relaxed);
-        let source = Source::new("usage-events", "bench", partition);
+        // The data of an earlier run may be kept, and what its partitions had counted.
+        let topic_id = format!("bench-{}", std::process::id());
+        let source = Source::new("usage-events", &topic_id, partition);
         let (store, handle) = (setting.store.clone(), setting.runtime.handle().clone());
         let seed = handle.block_on(store.user_key_seed()).expect("the schema is applied");
         let lane = Lane::new(source.clone(), Progress::default(), seed);
