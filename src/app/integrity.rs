@@ -1,6 +1,6 @@
 //! The check of figures that are counted twice, sample by sample of the accounts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::store::{ComparedFigures, Identities, Store, StoreError};
 use crate::telemetry::{events, metrics};
@@ -15,12 +15,25 @@ const AGAIN_ACCOUNTS_MAX: usize = 100;
 /// Differences of a sample that are logged one by one, at most, and as many that are over.
 const TOLD_MAX: usize = 20;
 
-/// Checks a sample each interval, for ever.
+/// A sample that takes longer than this is followed by a longer pause,
+const QUICK: Duration = Duration::from_secs(1);
+/// of so many times what it took beyond it: a large account costs seconds of ClickHouse's time.
+const PAUSE_TIMES: u32 = 50;
+
+/// From the end of a sample that took so long to the next one.
+fn pause_after(took: Duration, interval: Duration) -> Duration {
+    interval.max(took.saturating_sub(QUICK).saturating_mul(PAUSE_TIMES))
+}
+
+/// Checks a sample each interval, or more seldom where samples take long, for ever.
 pub(super) async fn check_figures(store: Store, topic: String, interval: Duration) {
     let mut check = Check { store, topic, integrity: Integrity::default(), after: String::new() };
+    let mut pause = interval;
     loop {
-        tokio::time::sleep(interval).await;
+        tokio::time::sleep(pause).await;
+        let began = Instant::now();
         let sampled = check.sample().await;
+        pause = pause_after(began.elapsed(), interval);
         metrics::integrity(&check.integrity.differences(), sampled.is_ok());
         if let Err(error) = sampled {
             events::figures_not_read(&error.to_string());
@@ -75,5 +88,18 @@ impl Check {
             events::figures_agree(identity, account_id, source);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_that_take_long_are_taken_more_seldom() {
+        let interval = Duration::from_secs(30);
+        let pause = |took_ms| pause_after(Duration::from_millis(took_ms), interval).as_secs();
+        assert_eq!([0, 1_000, 1_600].map(pause), [30; 3]);
+        assert_eq!([2_000, 5_500].map(pause), [50, 225]);
     }
 }
