@@ -159,9 +159,12 @@ mod tests {
 
     #[test]
     fn every_table_that_reports_read_is_of_a_topic() {
-        const OF_NO_ACCOUNT_REPORT: [&str; 6] = [
+        const OF_NO_ACCOUNT_REPORT: [&str; 9] = [
             "account_moves",
             "account_progress",
+            "alert_deliveries",
+            "alert_events",
+            "alert_sources",
             "ingest_audit_state",
             "rejected_event_facts",
             "source_progress",

@@ -52,6 +52,9 @@ static TABLE_FILES: &[(&str, &str)] = &embed! { "tables":
     "0020_account_moves"
     "0021_active_days"
     "0022_ingest_audit_state"
+    "0023_alert_events"
+    "0024_alert_deliveries"
+    "0025_alert_sources"
 };
 
 /// Name and text of every file in `schemas/clickhouse/views`, each after the views that it reads; a
@@ -92,12 +95,14 @@ static VIEW_FILES: &[(&str, &str)] = &embed! { "views":
     "integrity_of_tests"
     "integrity_of_accounts"
     "integrity"
+    "alerts"
 };
 
 /// The views that analysts read. What stands here is described in `schemas/clickhouse/README.md`,
 /// and keeps its name and its columns.
-pub const DOCUMENTED_VIEWS: [&str; 22] = [
+pub const DOCUMENTED_VIEWS: [&str; 23] = [
     "accounts",
+    "alerts",
     "daily_active_users",
     "daily_active_users_by_account",
     "ingest_audit",

@@ -1,12 +1,15 @@
 //! The tables that the worker writes to.
 
-/// Every table that rollups, facts and progress are written to.
-pub const TABLES: [&str; 18] = [
+/// Every table that rollups, facts, progress and alerts are written to.
+pub const TABLES: [&str; 21] = [
     "account_moves",
     "account_progress",
     "active_days",
     "active_users_by_account_state",
     "active_users_state",
+    "alert_deliveries",
+    "alert_events",
+    "alert_sources",
     "directory_state",
     "ingest_audit_state",
     "license_facts",
