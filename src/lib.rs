@@ -34,6 +34,7 @@
 //! join-semilattice value. So a row that is written twice, late, out of order, or by a stalled
 //! former owner changes nothing, and always `committed <= progress <= applied`.
 
+pub mod alerts;
 pub mod app;
 pub mod canary;
 pub mod config;

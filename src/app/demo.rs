@@ -101,6 +101,7 @@ pub(super) fn configure(args: &Args, mut config: Config) -> anyhow::Result<Confi
     for (name, value) in FETCH_PROPERTIES {
         config.kafka.properties.insert(name.to_owned(), value.into());
     }
+    config.alerts.enabled = true;
     config.clickhouse.user = "default".to_owned();
     config.clickhouse.cluster = None;
     config.clickhouse.insert_quorum = 0;
@@ -135,7 +136,7 @@ pub(super) async fn run(
     store.check_server().await?;
     store.reset_database().await?;
     store.migrate().await?;
-    let service = Service::new(&config, Role::WorkerAndApi, listener, store.clone())?;
+    let mut service = Service::new(&config, Role::WorkerAndApi, listener, store.clone())?;
     let banner = banner(address, sight.as_ref(), &engine, &config.clickhouse.database, &data_dir);
     written(std::io::stdout().lock().write_all(banner.as_bytes()))?;
 

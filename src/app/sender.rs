@@ -17,7 +17,6 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
-use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 
 use super::window::{Window, weight};
@@ -25,7 +24,7 @@ use crate::config;
 use crate::core::decode::account_key;
 use crate::core::id::IdRef;
 use crate::ingest::NewestCause;
-use crate::kafka::{Cause, Causes, Kind, Operation, Resource, Tokens};
+use crate::kafka::{Cause, Causes, Kind, Operation, Resource, Tokens, producer_properties};
 use crate::telemetry::events;
 
 /// Timeouts of the attempts to list the topics: a refusal is known early, and an answer may be
@@ -102,7 +101,7 @@ pub(super) enum ConnectError {
 impl Sender {
     /// Connects, and checks that the topic exists.
     pub(super) fn connect(kafka: &config::Kafka) -> Result<Self, ConnectError> {
-        Self::connect_with(kafka, &properties(kafka), None)
+        Self::connect_with(kafka, &producer_properties(kafka), None)
     }
 
     /// As [`Self::connect`], for a broker in this process that keeps little: batches are small and
@@ -111,7 +110,7 @@ impl Sender {
         kafka: &config::Kafka,
         window: Arc<Window>,
     ) -> Result<Self, ConnectError> {
-        let mut properties = properties(kafka);
+        let mut properties = producer_properties(kafka);
         properties.set("linger.ms", "5").set("batch.size", PACED_BATCH_BYTES.to_string());
         Self::connect_with(kafka, &properties, Some(window))
     }
@@ -289,30 +288,6 @@ impl Sender {
     fn deliveries(&self) -> &Deliveries {
         self.producer.client().context()
     }
-}
-
-/// The client's properties.
-pub(super) fn properties(kafka: &config::Kafka) -> ClientConfig {
-    let mut properties = ClientConfig::new();
-    // The end of a connection is logged at this level, and sometimes nowhere else.
-    properties.set_log_level(RDKafkaLogLevel::Info);
-    // Our defaults, which a user may change.
-    properties
-        .set("client.id", "seatmeter")
-        .set("compression.type", "lz4")
-        .set("linger.ms", "20")
-        .set("queue.buffering.max.kbytes", "65536")
-        // The broker decides which record is too large.
-        .set("message.max.bytes", "16777216");
-    for (name, value) in kafka.client_properties() {
-        properties.set(name, value.expose_secret());
-    }
-    properties
-        .set("bootstrap.servers", &kafka.brokers)
-        .set("partitioner", "murmur2_random")
-        // A retry must neither repeat nor reorder an account's events.
-        .set("enable.idempotence", "true");
-    properties
 }
 
 impl Deliveries {

@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::integrity::check_figures;
 use super::shutdown;
 use super::version::build;
+use crate::alerts::MayBegin;
 use crate::config::Config;
 use crate::core::id::UserKeySeed;
 use crate::http::{self, ApiState};
@@ -83,6 +84,8 @@ pub(super) struct Service<'a> {
     health: Arc<Health>,
     state: ApiState,
     positions: Arc<Positions>,
+    /// A feeder of this process, whose events are counted before anything is judged.
+    feeding: Option<Arc<Feeding>>,
     metrics: PrometheusHandle,
 }
 
@@ -100,11 +103,14 @@ impl<'a> Service<'a> {
         }
         let state = ApiState::new(config, store.clone(), Arc::clone(&health), metrics.clone())?;
         let positions = Arc::default();
-        Ok(Self { config, role, listener, store, health, state, positions, metrics })
+        let feeding = None;
+        Ok(Self { config, role, listener, store, health, state, positions, feeding, metrics })
     }
 
-    /// A feeder in this process: the API tells by it whether all is counted.
-    pub(super) fn fed_by(&self, feeding: Arc<Feeding>) {
+    /// A feeder in this process: the API tells by it whether all is counted, and alerts are judged
+    /// once it is.
+    pub(super) fn fed_by(&mut self, feeding: Arc<Feeding>) {
+        self.feeding = Some(Arc::clone(&feeding));
         self.state.fed_by(feeding);
     }
 
@@ -115,7 +121,10 @@ impl<'a> Service<'a> {
 
     /// Runs until `stop` is cancelled or something fails for good.
     pub(super) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { config, role, listener, store, health, state, positions, metrics } = self;
+        let Self { config, role, listener, store, health, state, positions, feeding, metrics } =
+            self;
+        let may_begin: MayBegin =
+            Arc::new(move || feeding.as_ref().is_none_or(|feeding| feeding.is_counted()));
         let _upkeep = AbortOnDropHandle::new(tokio::spawn(async move {
             loop {
                 tokio::time::sleep(UPKEEP_INTERVAL).await;
@@ -148,7 +157,8 @@ impl<'a> Service<'a> {
                 Role::Api => stop.cancelled().await,
                 Role::Worker | Role::WorkerAndApi => {
                     let stop = stop.clone();
-                    ingest::run_watched(config, store, seed, health, positions, stop).await?
+                    let watched = (positions, may_begin);
+                    ingest::run_watched(config, store, seed, health, watched, stop).await?
                 }
             }
             Ok(())

@@ -9,9 +9,9 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 
-use super::sender;
 use crate::config::{self, Config};
 use crate::ingest::{self, Attempt};
+use crate::kafka::producer_properties;
 use crate::kafka::{Causes, Operation, Resource};
 
 /// Time limit for the brokers to answer.
@@ -105,7 +105,7 @@ impl From<Attempt> for Finding {
 /// The topic's settings by name.
 async fn settings(kafka: &config::Kafka) -> Result<BTreeMap<String, String>, String> {
     let admin: AdminClient<DefaultClientContext> =
-        sender::properties(kafka).create().map_err(|error| error.to_string())?;
+        producer_properties(kafka).create().map_err(|error| error.to_string())?;
     let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
     let asked = [ResourceSpecifier::Topic(&kafka.topic)];
     let answers =

@@ -25,6 +25,9 @@ const PREFIX: &str = "SEATMETER__";
 /// Every variable of the program begins with this.
 const NAMESPACE: &str = "SEATMETER_";
 
+/// Options that are lists of tables; their defaults are empty.
+const TABLE_LISTS: [&str; 1] = ["webhooks"];
+
 /// Variables that are no options of the configuration.
 const OTHER_VARIABLES: [&str; 3] =
     ["SEATMETER_CONFIG", "SEATMETER_ENGINE_PASSWORD", "SEATMETER_CACHE_DIR"];
@@ -89,7 +92,7 @@ impl Sieve<'_> {
             for (key, value) in options {
                 let judged = match defaults.get(&key) {
                     None => Err(unknown(&key, defaults.keys())),
-                    Some(default) => judge_type(default, &value),
+                    Some(default) => judge_type((&key, default), &value),
                 };
                 match judged {
                     Ok(()) => drop(sifted.insert(key, value)),
@@ -166,25 +169,67 @@ fn unknown_variable(defaults: &Dict, name: &str) -> String {
     unknown(name, known.iter())
 }
 
-/// Judges whether a value is of the type of the default.
-fn judge_type(default: &Value, value: &Value) -> Result<(), String> {
+/// What the items of a list are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Items {
+    Strings,
+    Numbers,
+    Tables,
+}
+
+impl Items {
+    /// The items of an option by its default, where that has any.
+    fn of(key: &str, defaults: &[Value]) -> Self {
+        match defaults.first() {
+            Some(Value::Num(..)) => Self::Numbers,
+            None if TABLE_LISTS.contains(&key) => Self::Tables,
+            _ => Self::Strings,
+        }
+    }
+
+    fn hold(self, item: &Value) -> bool {
+        match self {
+            Self::Strings => matches!(item, Value::String(..)),
+            Self::Numbers => matches!(item, Value::Num(_, number) if is_whole(number)),
+            Self::Tables => matches!(item, Value::Dict(..)),
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Strings => "strings",
+            Self::Numbers => "whole numbers",
+            Self::Tables => "tables",
+        }
+    }
+}
+
+/// Judges whether a value is of the type of the default of its option.
+fn judge_type((key, default): (&str, &Value), value: &Value) -> Result<(), String> {
     let expected = match (default, value) {
         (Value::String(..), Value::String(..))
         | (Value::Bool(..), Value::Bool(..))
         | (Value::Dict(..), Value::Dict(..)) => return Ok(()),
         (Value::Num(..), Value::Num(_, number)) if is_whole(number) => return Ok(()),
-        (Value::Array(..), Value::Array(_, items)) => {
-            match items.iter().find(|item| !matches!(item, Value::String(..))) {
+        (Value::Array(_, defaults), Value::Array(_, items)) => {
+            let expected = Items::of(key, defaults);
+            match items.iter().find(|&item| !expected.hold(item)) {
                 None => return Ok(()),
                 Some(item) => {
-                    let found = found(&item.to_actual());
-                    return Err(format!(": expected a list of strings, found {found} in it"));
+                    let (expected, found) = (expected.as_str(), found(&item.to_actual()));
+                    return Err(format!(": expected a list of {expected}, found {found} in it"));
                 }
             }
         }
         (Value::Num(..), _) => "a whole number",
         (Value::Bool(..), _) => "true or false",
-        (Value::Array(..), _) => "a list of strings",
+        (Value::Array(_, defaults), _) => {
+            let items = Items::of(key, defaults).as_str();
+            return Err(format!(
+                ": expected a list of {items}, found {}",
+                found(&value.to_actual())
+            ));
+        }
         (Value::Dict(..), _) => "a table",
         _ => "a string",
     };
@@ -230,7 +275,7 @@ fn override_one(
         }
         (Value::Dict(..), _) | (_, [_, ..]) => return Err(unknown()),
         (default, []) => {
-            let value = typed(default, value)?;
+            let value = typed((key, default), value)?;
             overrides.options.entry(section.clone()).or_default().insert(key.clone(), value);
         }
     }
@@ -238,7 +283,7 @@ fn override_one(
 }
 
 /// The text of an environment variable, parsed as the type of the default.
-fn typed(default: &Value, text: &str) -> Result<Value, String> {
+fn typed((key, default): (&str, &Value), text: &str) -> Result<Value, String> {
     match default {
         Value::Num(..) => {
             let number: i64 =
@@ -250,15 +295,29 @@ fn typed(default: &Value, text: &str) -> Result<Value, String> {
                 text.trim().parse().map_err(|_| format!(" = {text:?}: expected true or false"))?;
             Ok(value.into())
         }
-        Value::Array(..) if text.trim_start().starts_with('[') => {
+        Value::Array(_, defaults) if text.trim_start().starts_with('[') => {
+            let items = Items::of(key, defaults).as_str();
+            let unlike =
+                || format!(": the value starts with `[` but is not a TOML array of {items}");
             let dict: Dict = Figment::from(Toml::string(&format!("list = {text}")))
                 .extract()
-                .map_err(|_| ": the value starts with `[` but is not a TOML array of strings")?;
-            dict.get("list").cloned().ok_or_else(|| ": expected a TOML array of strings".to_owned())
+                .map_err(|_| unlike())?;
+            let list = dict.get("list").cloned().ok_or_else(unlike)?;
+            judge_type((key, default), &list).map_err(|_| unlike())?;
+            Ok(list)
         }
-        Value::Array(..) => {
+        Value::Array(_, defaults) => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Ok(items.map(Value::from).collect::<Vec<_>>().into())
+            let items = items.map(|item| match Items::of(key, defaults) {
+                Items::Strings => Ok(Value::from(item)),
+                Items::Numbers => item.parse::<i64>().map(Value::from).map_err(|_| {
+                    format!(" = {item:?}: expected whole numbers with commas between")
+                }),
+                Items::Tables => {
+                    Err(": expected a TOML array of tables, such as [{ ... }]".to_owned())
+                }
+            });
+            Ok(items.collect::<Result<Vec<_>, _>>()?.into())
         }
         _ => Ok(text.into()),
     }
@@ -274,6 +333,8 @@ fn problem(origin: &str, error: &figment::Error) -> ConfigProblem {
     let key = error.path.join(".");
     let message = match &error.kind {
         Kind::Message(message) if key.is_empty() => format!(": {}", syntax_error(message)),
+        Kind::UnknownField(name, _) => format!(": {name}: no such option"),
+        Kind::MissingField(name) => format!(": {name} is missing"),
         _ => ": not of the form that config/seatmeter.toml shows".to_owned(),
     };
     let key = if key.is_empty() { origin.to_owned() } else { format!("{origin}: {key}") };

@@ -18,6 +18,7 @@ pub struct Config {
     pub clickhouse: ClickHouse,
     pub http: Http,
     pub audit: Audit,
+    pub alerts: Alerts,
     pub auth: Auth,
     pub canary: Canary,
     pub log: Log,
@@ -143,6 +144,35 @@ pub struct Http {
 pub struct Audit {
     /// Time between two samples of accounts; `None`: none is ever taken.
     pub interval: Option<Duration>,
+}
+
+/// Options of the alerts.
+#[derive(Clone, Debug)]
+pub struct Alerts {
+    /// Whether rules are judged.
+    pub enabled: bool,
+    /// Lines of the rule of quota, percent of the monthly quota; ascending.
+    pub quota_percent: Vec<u32>,
+    /// Lines of the rule of seats, percent of the purchased seats; ascending.
+    pub seats_percent: Vec<u32>,
+    /// A Kafka topic that gets every event.
+    pub topic: Option<String>,
+    pub webhooks: Vec<Webhook>,
+}
+
+/// Who is told of alerts.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// `http://` or `https://`.
+    pub url: String,
+    /// The file that holds the secret.
+    pub secret_file: PathBuf,
+    /// The key of the signature, as the file has it: `whsec_` and base64.
+    pub secret: SecretString,
+    /// The accounts that it is told of; empty: all.
+    pub accounts: Vec<String>,
+    /// The rules that it is told of; empty: all.
+    pub rules: Vec<String>,
 }
 
 /// Access control.

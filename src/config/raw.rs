@@ -16,6 +16,7 @@ pub(super) struct Raw {
     pub(super) clickhouse: RawClickHouse,
     pub(super) http: RawHttp,
     pub(super) audit: RawAudit,
+    pub(super) alerts: RawAlerts,
     pub(super) auth: RawAuth,
     pub(super) canary: RawCanary,
     pub(super) log: RawLog,
@@ -91,6 +92,29 @@ pub(super) struct RawHttp {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAudit {
     pub(super) interval_ms: i64,
+}
+
+/// `[alerts]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAlerts {
+    pub(super) enabled: bool,
+    pub(super) quota_percent: Vec<i64>,
+    pub(super) seats_percent: Vec<i64>,
+    pub(super) topic: String,
+    pub(super) webhooks: Vec<RawWebhook>,
+}
+
+/// `[[alerts.webhooks]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWebhook {
+    pub(super) url: String,
+    pub(super) secret_file: String,
+    #[serde(default)]
+    pub(super) accounts: Vec<String>,
+    #[serde(default)]
+    pub(super) rules: Vec<String>,
 }
 
 /// `[auth]`.

@@ -24,6 +24,7 @@ impl Display for Config {
         self.show_http(f)?;
         let interval = self.audit.interval.unwrap_or_default();
         writeln!(f, "\n[audit]\ninterval_ms = {}", interval.as_millis())?;
+        self.show_alerts(f)?;
         self.show_auth(f)?;
         self.show_canary(f)?;
         writeln!(f, "\n[log]")?;
@@ -119,6 +120,26 @@ impl Config {
         writeln!(f, "audience = {}", quoted(jwt.audience.as_deref().unwrap_or_default()))?;
         writeln!(f, "require_exp = {}", jwt.require_exp)?;
         writeln!(f, "leeway_seconds = {}", Duration::as_secs(&jwt.leeway))
+    }
+
+    fn show_alerts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let alerts = &self.alerts;
+        writeln!(f, "\n[alerts]")?;
+        writeln!(f, "enabled = {}", alerts.enabled)?;
+        writeln!(f, "quota_percent = {}", list(&alerts.quota_percent, u32::to_string))?;
+        writeln!(f, "seats_percent = {}", list(&alerts.seats_percent, u32::to_string))?;
+        writeln!(f, "topic = {}", quoted(alerts.topic.as_deref().unwrap_or_default()))?;
+        let texts = |texts: &[String]| list(texts, |text| quoted(text));
+        let webhooks = list(&alerts.webhooks, |webhook| {
+            format!(
+                "{{ url = {}, secret_file = {}, accounts = {}, rules = {} }}",
+                quoted(&webhook.url),
+                path(Some(&webhook.secret_file)),
+                texts(&webhook.accounts),
+                texts(&webhook.rules),
+            )
+        });
+        writeln!(f, "webhooks = {webhooks}")
     }
 
     fn show_canary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

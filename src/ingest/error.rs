@@ -19,6 +19,9 @@ pub enum IngestError {
     /// The topic's name is invalid.
     #[error("kafka.topic = {0:?} is no topic name: it contains a zero byte")]
     TopicName(String),
+    /// Alerts have nowhere to go.
+    #[error("alerts cannot be sent: {0}")]
+    Alerts(String),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),

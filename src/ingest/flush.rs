@@ -28,6 +28,8 @@ use super::rebalance::Tenure;
 use super::retry::{Dependency, Wait};
 use super::tail::Stalled;
 use super::topic::{AskError, Topic};
+use super::touched::SourceFlushes;
+use crate::alerts::Alerts;
 use crate::core::rollup::{LaneRows, Progress};
 use crate::core::takeover::Claim;
 use crate::store::{ProgressRow, Store, ZoneClaim};
@@ -66,6 +68,8 @@ pub(super) struct Coordinator {
     pub(super) books: Books,
     /// The release of the zone data.
     pub(super) zone_release: Arc<str>,
+    /// Where alerts are on, who judges them.
+    pub(super) alerts: Option<Alerts>,
 }
 
 /// Times between flushes.
@@ -201,6 +205,7 @@ impl Coordinator {
         self.books.open(&reports, began);
         self.look_at_tails(&reports, began);
         self.headway.tell(&reports, began);
+        let mut flushes = self.alerts.is_some().then(|| SourceFlushes::of(&reports));
         reports.retain_mut(|report| self.books.is_due(report, began, self.intervals.idle));
         self.books.unwritten = reports.iter().map(|report| report.lane.tenure).collect();
         self.drop_recreated(&mut reports).await;
@@ -210,9 +215,13 @@ impl Coordinator {
             self.write(&lanes, &rows).await;
             self.commit(&lanes, &rows).await;
             self.books.close(&lanes, &rows, began);
+            flushes.iter_mut().for_each(|flushes| flushes.stored(&rows));
             metrics::flush_finished(began.elapsed());
         }
         self.books.unwritten.clear();
+        if let (Some(alerts), Some(flushes)) = (&self.alerts, flushes) {
+            alerts.flushed(flushes.into_held());
+        }
         self.tell_workers(|| ToWorker::Flushed(drained.clone()));
         newest_record_ms
     }

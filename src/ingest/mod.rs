@@ -52,6 +52,7 @@ mod start;
 mod supervisor;
 mod tail;
 mod topic;
+mod touched;
 mod watchdog;
 mod worker;
 
@@ -70,6 +71,7 @@ use self::messages::FatalSender;
 pub use self::positions::Positions;
 pub(crate) use self::retry::Dependency;
 use self::supervisor::Supervisor;
+use crate::alerts::{Alerts, MayBegin};
 use crate::config::Config;
 use crate::core::id::UserKeySeed;
 use crate::store::Store;
@@ -92,10 +94,12 @@ pub async fn run(
     health: Arc<Health>,
     shutdown: CancellationToken,
 ) -> Result<(), IngestError> {
-    run_watched(config, store, seed, health, Arc::default(), shutdown).await
+    let may_begin: MayBegin = Arc::new(|| true);
+    run_watched(config, store, seed, health, (Arc::default(), may_begin), shutdown).await
 }
 
-/// As [`run`]; `positions` tells how far the partitions are read.
+/// As [`run`]; `positions` tells how far the partitions are read, and alerts are judged once they
+/// may be.
 ///
 /// # Errors
 ///
@@ -105,12 +109,15 @@ pub async fn run_watched(
     store: Store,
     seed: UserKeySeed,
     health: Arc<Health>,
-    positions: Arc<Positions>,
+    (positions, may_begin): (Arc<Positions>, MayBegin),
     shutdown: CancellationToken,
 ) -> Result<(), IngestError> {
     let (fatal, mut fatalities) = mpsc::unbounded_channel();
     let fatal = FatalSender(fatal);
-    let mut supervisor = Supervisor::start(config, (store, seed), (health, positions), fatal)?;
+    let alerts = Alerts::start(config, &store, may_begin, &shutdown);
+    let alerts = alerts.map_err(|error| IngestError::Alerts(format!("{error:#}")))?;
+    let mut supervisor =
+        Supervisor::start(config, (store, seed), (health, positions), alerts, fatal)?;
     let joined = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         fatal = fatalities.recv() => return Err(fatal.map_or(thread_gone(), IngestError::from)),

@@ -34,6 +34,7 @@ use super::tail::{Stalled, watch_tails};
 use super::topic::{Topic, wait_for_topic, watch_topic};
 use super::watchdog::{self, Heartbeat, beating};
 use super::worker::{self, Worker};
+use crate::alerts::Alerts;
 use crate::config::Config;
 use crate::core::calendar::RELEASE;
 use crate::core::id::UserKeySeed;
@@ -70,6 +71,7 @@ impl Supervisor {
         config: &Config,
         (store, seed): (Store, UserKeySeed),
         (health, positions): (Arc<Health>, Arc<Positions>),
+        alerts: Option<Alerts>,
         fatal: FatalSender,
     ) -> Result<Self, IngestError> {
         let (to_consumer, consumer_inbox) = crossbeam_channel::unbounded();
@@ -85,8 +87,8 @@ impl Supervisor {
         let workers: Vec<WorkerHandle> =
             crew.workers.iter().map(|(_, worker)| worker.clone()).collect();
         let flushes = Heartbeat::new("flush".to_owned());
-        let coordinator =
-            common.coordinator(&workers, tails, crew.rows_abound).run(flush_inbox, deadline);
+        let coordinator = common.coordinator(&workers, tails, crew.rows_abound, alerts);
+        let coordinator = coordinator.run(flush_inbox, deadline);
         let coordinator = tokio::spawn(beating(Arc::clone(&flushes), coordinator));
         tasks.spawn(watch_tails(
             config.kafka.clone(),
@@ -251,6 +253,7 @@ impl<'a> Common<'a> {
         workers: &[WorkerHandle],
         tails: mpsc::Sender<Vec<Stalled>>,
         rows_abound: Arc<Notify>,
+        alerts: Option<Alerts>,
     ) -> Coordinator {
         let limits = &self.config.ingest;
         Coordinator {
@@ -275,6 +278,7 @@ impl<'a> Common<'a> {
             rows_abound,
             books: Books::default(),
             zone_release: RELEASE.into(),
+            alerts,
         }
     }
 

@@ -5,6 +5,7 @@
 //! is: `now` is a parameter, and the account's time zone comes with the rows.
 
 pub mod accounts;
+pub mod alert;
 pub mod assignment_order;
 pub mod assignments;
 pub mod audit;

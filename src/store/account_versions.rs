@@ -164,7 +164,7 @@ mod tests {
             "account_progress",
             "alert_deliveries",
             "alert_events",
-            "alert_sources",
+            "alert_marks",
             "ingest_audit_state",
             "rejected_event_facts",
             "source_progress",

@@ -9,6 +9,7 @@ mod account_directory;
 mod account_list;
 mod account_versions;
 mod active_users;
+mod alerts;
 mod assigned;
 mod assignment_page;
 mod audit;
@@ -43,6 +44,9 @@ mod write;
 
 pub use account_directory::AccountDirectory;
 pub use account_versions::{AccountVersions, TopicVersion};
+pub use alerts::{
+    AccountSeats, AlertMark, AlertMarks, AlertRow, DeliveryRow, MarkKind, UnsentEvent,
+};
 pub use assigned::AssignedSeats;
 pub use client::Store;
 pub use compared_rows::{Compared, MetSource, Rows, StoredRow};
@@ -51,7 +55,7 @@ pub use integrity::{ComparedFigures, Identities};
 pub use migrate::{MigrationPlan, MigrationReport};
 pub use migrate_error::MigrateError;
 pub use progress::{ProgressRow, StoredProgress, ZoneClaim};
-pub use quota::{AccountQuota, Accounts};
+pub use quota::{AccountCourses, AccountQuota, Accounts};
 pub use reports_assignments::{AssignmentStream, AssignmentsHash};
 pub use schema::{DOCUMENTED_VIEWS, Migration, View, migrations, schema_version, views};
 pub use scope::{Scope, Series, Who};

@@ -13,6 +13,7 @@ use super::load::chunks;
 use super::rows::plan_kind;
 use super::scope::Scope;
 use crate::core::calendar::{Day, Zone};
+use crate::report::alert::QuotaCourse;
 use crate::report::id::{AccountId, OrganizationId};
 use crate::report::pace::week_before;
 use crate::report::period::stored_day;
@@ -73,6 +74,22 @@ FROM \
 ) AS w \
 GROUP BY w.account_id, w.organization_id";
 
+/// Tests that ran in the weeks before the days from now on, day by day.
+const RAN: &str = "\
+SELECT 'ran' AS part, w.account_id AS account_id, w.organization_id AS organization_id, \
+    toInt64(0) AS time_ms, '' AS source, toUInt64(0) AS offset, toInt8(0) AS kind, '' AS plan, \
+    CAST(NULL, 'Nullable(UInt64)') AS monthly_quota, toUInt32(0) AS month, toInt32(w.day) AS day, \
+    sum(w.run) AS tests \
+FROM \
+( \
+    SELECT f.account_id AS account_id, f.organization_id AS organization_id, f.day AS day, \
+        max(f.run) AS run \
+    FROM test_executions_state AS f \
+    WHERE $chosen AND f.day >= {week_start:Date} \
+    GROUP BY f.account_id, f.organization_id, f.project_id, f.day, f.source \
+) AS w \
+GROUP BY w.account_id, w.organization_id, w.day";
+
 /// Time zones of now, as the plan.
 const ZONES: &str = "\
 SELECT 'zone' AS part, f.account_id AS account_id, '' AS organization_id, toInt64(0) AS time_ms, \
@@ -130,6 +147,15 @@ impl Default for AccountQuota {
     fn default() -> Self {
         Self { zone: Some(Zone::UTC), organizations: HashMap::new() }
     }
+}
+
+/// An account's plans and use, with what estimates are made from.
+#[derive(Clone, Debug, Default)]
+pub struct AccountCourses {
+    /// The account's zone of now; `None` where this program does not know it.
+    pub zone: Option<Zone>,
+    /// By organization.
+    pub organizations: HashMap<String, QuotaCourse>,
 }
 
 impl FactRow {
@@ -216,6 +242,46 @@ impl Store {
         self.facts(with_named_days(query, &days)).await
     }
 
+    /// As [`Self::quota_facts_from`], with the tests that ran from a week before that day on.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub async fn quota_courses_from(
+        &self,
+        accounts: &[String],
+        from_day: Day,
+    ) -> Result<HashMap<String, AccountCourses>, StoreError> {
+        let parts = [PLANS, &USED.replace("$days", RUNNING_AND_AHEAD), ZONES, RAN];
+        let sql = parts.join(" UNION ALL ");
+        let sql = sql.replace("$chosen", "f.account_id IN {accounts:Array(String)}");
+        let (week_start, _) = week_before(from_day);
+        let days = [
+            ("month_start", from_day.plus_days(-MONTH_DAYS_MAX)),
+            ("from_day", from_day),
+            ("week_start", week_start),
+        ];
+        let query = with_named_days(self.read(&sql).param("accounts", accounts), &days);
+        let rows: Vec<FactRow> = self.fetch_all(query).await?;
+        let (ran, rows) = rows.into_iter().partition(|row| row.part == "ran");
+        let facts = self.facts_of(rows)?.into_iter().map(|(account, quota)| {
+            let AccountQuota { zone, organizations } = quota;
+            let organizations = organizations
+                .into_iter()
+                .map(|(id, facts)| (id, QuotaCourse { facts, ran: Vec::new() }));
+            (account, AccountCourses { zone, organizations: organizations.collect() })
+        });
+        let mut found: HashMap<String, AccountCourses> = facts.collect();
+        for row in ran {
+            let account = found.get_mut(&row.account_id);
+            let organization =
+                account.and_then(|account| account.organizations.get_mut(&row.organization_id));
+            if let Some(organization) = organization {
+                organization.ran.push((Day(row.day), row.tests));
+            }
+        }
+        Ok(found)
+    }
+
     fn facts_query(&self, parts: &[&str], account: &str, scope: &Scope<'_>) -> Query {
         let organizations = match scope {
             Scope::Organizations(ids) if scope.fits() => Some(ids),
@@ -233,7 +299,10 @@ impl Store {
     }
 
     async fn facts(&self, query: Query) -> Result<HashMap<String, AccountQuota>, StoreError> {
-        let rows: Vec<FactRow> = self.fetch_all(query).await?;
+        self.facts_of(self.fetch_all(query).await?)
+    }
+
+    fn facts_of(&self, rows: Vec<FactRow>) -> Result<HashMap<String, AccountQuota>, StoreError> {
         let (mut plans, others): (Vec<FactRow>, _) =
             rows.into_iter().partition(|row| row.part == "plan");
         plans.sort_unstable_by(|a, b| a.place().cmp(&b.place()));

@@ -54,7 +54,7 @@ static TABLE_FILES: &[(&str, &str)] = &embed! { "tables":
     "0022_ingest_audit_state"
     "0023_alert_events"
     "0024_alert_deliveries"
-    "0025_alert_sources"
+    "0025_alert_marks"
 };
 
 /// Name and text of every file in `schemas/clickhouse/views`, each after the views that it reads; a

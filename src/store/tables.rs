@@ -9,7 +9,7 @@ pub const TABLES: [&str; 21] = [
     "active_users_state",
     "alert_deliveries",
     "alert_events",
-    "alert_sources",
+    "alert_marks",
     "directory_state",
     "ingest_audit_state",
     "license_facts",

@@ -105,7 +105,7 @@ impl Store {
     }
 
     /// Runs one INSERT to its acknowledgement.
-    async fn insert(&self, table: EncodedTable) -> Result<TableWritten, StoreError> {
+    pub(super) async fn insert(&self, table: EncodedTable) -> Result<TableWritten, StoreError> {
         let EncodedTable { table, columns, rows, bytes } = table;
         let written =
             TableWritten { table, rows, bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX) };

@@ -34,9 +34,11 @@ pub fn install(build: Build, tables: &[&'static str]) -> Result<PrometheusHandle
     describe();
     super::http::describe();
     super::standing::describe();
+    super::alerts::describe();
     series::create(tables);
     super::http::create();
     super::standing::create();
+    super::alerts::create();
     gauge!(TIMEZONES, "release" => RELEASE).set(1.0);
     Ok(handle)
 }

@@ -1,5 +1,6 @@
 //! Every metric and log event by name, and the state that `/readyz` and `/v1/ingest` report.
 
+pub mod alerts;
 pub mod canary;
 pub mod events;
 pub mod feeding;

@@ -4,6 +4,7 @@
 //! Pure except for the given [`Surroundings`], so that every rule can be tested without a file. A
 //! file for each section.
 
+mod alerts;
 mod auth;
 mod canary;
 mod check;
@@ -25,17 +26,18 @@ use super::raw::{Raw, RawAudit, RawLog};
 /// The configuration, or all its problems.
 pub(super) fn validate(raw: Raw, surroundings: &Surroundings<'_>) -> Result<Config, ConfigError> {
     let mut check = Check { problems: Vec::new(), surroundings };
-    let Raw { kafka, ingest, clickhouse, http, audit, auth, canary, log } = raw;
+    let Raw { kafka, ingest, clickhouse, http, audit, alerts, auth, canary, log } = raw;
     let kafka = check.kafka(kafka);
     let ingest = check.ingest(&ingest, kafka.session_timeout);
     let clickhouse = check.clickhouse(clickhouse);
     let http = check.http(http);
     let audit = check.audit(&audit);
+    let alerts = check.alerts(alerts, &kafka.topic);
     let auth = check.auth(auth, http.listen);
     let canary = check.canary(canary);
     let log = check.log(log);
     if check.problems.is_empty() {
-        Ok(Config { kafka, ingest, clickhouse, http, audit, auth, canary, log })
+        Ok(Config { kafka, ingest, clickhouse, http, audit, alerts, auth, canary, log })
     } else {
         Err(ConfigError { problems: check.problems })
     }

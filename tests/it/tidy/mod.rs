@@ -25,7 +25,7 @@ const COLUMNS_MAX: usize = 100;
 const UNSAFE_MODULES: [&str; 2] = ["src/embedded/libchdb", "src/ingest/librdkafka"];
 
 /// What each module of the crate may use of the others: dependencies point one way.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("core", &[]),
     ("report", &["core"]),
     ("config", &[]),
@@ -37,11 +37,13 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("store", &["config", "core", "report"]),
     ("standing", &["core", "report", "store", "telemetry"]),
     ("verify", &["core", "store"]),
-    ("ingest", &["config", "core", "kafka", "store", "telemetry"]),
+    ("alerts", &["config", "core", "kafka", "report", "store", "telemetry"]),
+    ("ingest", &["alerts", "config", "core", "kafka", "store", "telemetry"]),
     ("http", &["config", "core", "report", "standing", "store", "telemetry"]),
     (
         "app",
         &[
+            "alerts",
             "canary",
             "config",
             "core",
