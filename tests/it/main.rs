@@ -5,6 +5,7 @@
     reason = "a test that meets an error fails by panicking, in its support code too"
 )]
 
+mod alerts;
 mod api;
 mod canary;
 mod cli;
