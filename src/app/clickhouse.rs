@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::{engine_password, logging};
-use crate::config::{Log, listen_address};
+use crate::config::{Log, LogFormat, listen_address};
 use crate::embedded::clickhouse::{ServeOptions, serve};
 use crate::embedded::provision::engine_library;
 
@@ -52,7 +52,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args) -> anyhow::Result<()> {
     engine_password::keep_from_process_list()?;
-    let _last_lines = logging::init(&Log { filter: "info".into(), json: false })?;
+    let _last_lines = logging::init(&Log { filter: "info".into(), format: LogFormat::Text })?;
     let data_dir = match args.data_dir {
         Some(named) => named,
         None => dirs::data_dir()

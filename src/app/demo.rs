@@ -19,7 +19,7 @@ use super::feed::{self, Feed, Surroundings};
 use super::output::written;
 use super::service::{self, Role, Service};
 use super::{canary, engine_password};
-use crate::config::{self, AuthMode, Config};
+use crate::config::{self, AuthMode, Config, LogFormat};
 use crate::embedded::clickhouse::{DataDirLock, EngineOptions, EngineProcess, Use};
 use crate::embedded::kafka::MockBroker;
 use crate::store::Store;
@@ -108,6 +108,10 @@ pub(super) fn configure(args: &Args, mut config: Config) -> anyhow::Result<Confi
     config.clickhouse.ca_file = None;
     if config.log.filter == LOG_FILTER_DEFAULT {
         config.log.filter = "warn".to_owned();
+    }
+    // Its lines are between those that are printed for people.
+    if config.log.format == LogFormat::Auto {
+        config.log.format = LogFormat::Text;
     }
     Ok(config)
 }

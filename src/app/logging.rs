@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender};
 use tracing_subscriber::EnvFilter;
 
 use super::progress::StandardError;
-use crate::config::Log;
+use crate::config::{Log, LogFormat};
 use crate::telemetry::{events, metrics};
 
 /// Lines that may wait to be written; about a MiB.
@@ -39,11 +39,14 @@ pub(super) fn init(log: &Log) -> anyhow::Result<LastLines> {
         .name("log".to_owned())
         .spawn(move || write_lines(&receiver, &lost, StandardError))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || lines.clone());
-    let installed = if log.json {
-        logs.json().try_init()
-    } else {
-        logs.with_ansi(std::io::stderr().is_terminal()).try_init()
+    let is_terminal = std::io::stderr().is_terminal();
+    let is_text = match log.format {
+        LogFormat::Auto => is_terminal,
+        LogFormat::Text => true,
+        LogFormat::Json => false,
     };
+    let installed =
+        if is_text { logs.with_ansi(is_terminal).try_init() } else { logs.json().try_init() };
     installed.map_err(|error| anyhow!("cannot start logging: {error}"))?;
     Ok(LastLines(sender))
 }

@@ -16,6 +16,7 @@ mod generate;
 mod integrity;
 mod logging;
 mod migrate;
+mod otlp;
 mod output;
 mod produce;
 mod progress;

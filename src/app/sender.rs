@@ -317,7 +317,7 @@ impl ClientContext for Deliveries {
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", ?level, facility, "{}", self.causes.mask(message));
+        events::sender_log(level, facility, &self.causes.mask(message));
         if let Some(complaint) = self.causes.complaint(facility, message) {
             self.trouble.note(Some(RDKafkaErrorCode::BrokerTransportFailure), complaint.to_owned());
         }
@@ -325,7 +325,7 @@ impl ClientContext for Deliveries {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let text = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
-        tracing::debug!(target: "librdkafka", error = self.causes.mask(&text));
+        events::sender_error(&self.causes.mask(&text));
         self.trouble.note(error.rdkafka_error_code(), text);
     }
 }

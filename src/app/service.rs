@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::integrity::check_figures;
+use super::otlp::{LAST_EXPORT_TIMEOUT, export};
 use super::shutdown;
+use super::topic_settings::watch_retention;
 use super::version::build;
 use crate::alerts::MayBegin;
 use crate::config::Config;
@@ -133,6 +135,7 @@ impl<'a> Service<'a> {
         }));
         let close = CancellationToken::new();
         let token = close.clone();
+        let exporting = start_export(config, &state, &close);
         let api = (role != Role::Worker).then(|| state.clone());
         let mut serving = tokio::spawn(async move {
             match role {
@@ -153,6 +156,10 @@ impl<'a> Service<'a> {
             if let Some(api) = &api {
                 api.hold_standings();
             }
+            let counts = role != Role::Api;
+            let _retention = counts.then(|| {
+                AbortOnDropHandle::new(tokio::spawn(watch_retention(config.kafka.clone())))
+            });
             match role {
                 Role::Api => stop.cancelled().await,
                 Role::Worker | Role::WorkerAndApi => {
@@ -167,11 +174,29 @@ impl<'a> Service<'a> {
             worked = work => {
                 close.cancel();
                 let served = serving.await.context("the API broke down")?;
+                // What could not be sent in time is no error of the work.
+                let _ = tokio::time::timeout(LAST_EXPORT_TIMEOUT, exporting).await;
                 worked.and(served)
             }
             served = &mut serving => served.context("the API broke down")?,
         }
     }
+}
+
+/// Exports metrics and spans until `close` is cancelled, where a receiver is configured.
+fn start_export(
+    config: &Config,
+    state: &ApiState,
+    close: &CancellationToken,
+) -> AbortOnDropHandle<()> {
+    let interval = config.telemetry.otlp_interval;
+    let endpoint = config.telemetry.otlp_endpoint.clone();
+    let (state, close) = (state.clone(), close.clone());
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Some(endpoint) = endpoint {
+            export(endpoint, interval, state, close).await;
+        }
+    }))
 }
 
 /// Waits until ClickHouse answers, and reads the seed for the keys of users. Failures that waiting

@@ -7,15 +7,21 @@ use std::fmt;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 
 use crate::config::{self, Config};
 use crate::ingest::{self, Attempt};
 use crate::kafka::producer_properties;
 use crate::kafka::{Causes, Operation, Resource};
+use crate::telemetry::{events, metrics};
 
 /// Time limit for the brokers to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time between two questions for the topic's retention.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The window in which duplicates are recognized, milliseconds.
 const DUPLICATE_WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
@@ -102,16 +108,55 @@ impl From<Attempt> for Finding {
     }
 }
 
+/// A client that asks once; what matters of its trouble is in the answer.
+struct Asking {
+    causes: Causes,
+}
+
+impl ClientContext for Asking {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        events::sender_log(level, facility, &self.causes.mask(message));
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let text = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
+        events::sender_error(&self.causes.mask(&text));
+    }
+}
+
 /// The topic's settings by name.
 async fn settings(kafka: &config::Kafka) -> Result<BTreeMap<String, String>, String> {
-    let admin: AdminClient<DefaultClientContext> =
-        producer_properties(kafka).create().map_err(|error| error.to_string())?;
+    let context = Asking { causes: Causes::new(kafka) };
+    let admin: AdminClient<Asking> = producer_properties(kafka)
+        .create_with_context(context)
+        .map_err(|error| error.to_string())?;
     let options = AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
     let asked = [ResourceSpecifier::Topic(&kafka.topic)];
     let answers =
         admin.describe_configs(&asked, &options).await.map_err(|error| error.to_string())?;
     let topic = answers.into_iter().next().ok_or("no answer")?.map_err(|code| code.to_string())?;
     Ok(topic.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
+}
+
+/// Tells the topic's retention by a metric, for ever.
+pub(super) async fn watch_retention(kafka: config::Kafka) {
+    metrics::topic_retention(None);
+    if kafka.token_source.is_some() {
+        // rdkafka's client for such questions renews no tokens.
+        return;
+    }
+    loop {
+        match settings(&kafka).await {
+            // A client without the right to ask is told nothing.
+            Ok(settings) => {
+                let retention_ms = settings.get("retention.ms").and_then(|ms| ms.parse().ok());
+                metrics::topic_retention(retention_ms);
+            }
+            // What was told last is still the best guess.
+            Err(error) => events::retention_not_read(&error),
+        }
+        tokio::time::sleep(RETENTION_INTERVAL).await;
+    }
 }
 
 /// Validates the settings.

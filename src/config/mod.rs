@@ -22,7 +22,7 @@ use std::path::Path;
 pub use self::listen::listen_address;
 pub use self::options::{
     Alerts, Audit, Auth, AuthMode, Canary, ClickHouse, Config, Http, Ingest, Jwt, Kafka, Log,
-    Webhook,
+    LogFormat, Telemetry, Webhook,
 };
 pub use self::problem::{ConfigError, ConfigProblem};
 pub use self::properties::is_secret as is_secret_property;

@@ -22,6 +22,7 @@ pub struct Config {
     pub auth: Auth,
     pub canary: Canary,
     pub log: Log,
+    pub telemetry: Telemetry,
 }
 
 /// The Kafka topic that events are read from.
@@ -232,6 +233,35 @@ pub struct Canary {
 pub struct Log {
     /// A `tracing` filter directive, such as `info` or `seatmeter=debug`.
     pub filter: String,
-    /// JSON lines instead of text.
-    pub json: bool,
+    pub format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text where standard error is a terminal, JSON lines elsewhere.
+    Auto,
+    Text,
+    /// An object a line.
+    Json,
+}
+
+impl LogFormat {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// What is sent to others about this process.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// A receiver of OTLP over HTTP, `http://` or `https://`, before `/v1/traces` and
+    /// `/v1/metrics`. `None`: nothing is exported.
+    pub otlp_endpoint: Option<String>,
+    /// Time between two exports.
+    pub otlp_interval: Duration,
 }

@@ -20,6 +20,7 @@ pub(super) struct Raw {
     pub(super) auth: RawAuth,
     pub(super) canary: RawCanary,
     pub(super) log: RawLog,
+    pub(super) telemetry: RawTelemetry,
 }
 
 /// `[kafka]`.
@@ -152,4 +153,12 @@ pub(super) struct RawCanary {
 pub(super) struct RawLog {
     pub(super) filter: String,
     pub(super) format: String,
+}
+
+/// `[telemetry]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTelemetry {
+    pub(super) otlp_endpoint: String,
+    pub(super) otlp_interval_ms: i64,
 }

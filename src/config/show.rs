@@ -29,7 +29,8 @@ impl Display for Config {
         self.show_canary(f)?;
         writeln!(f, "\n[log]")?;
         writeln!(f, "filter = {}", quoted(&self.log.filter))?;
-        writeln!(f, "format = {}", quoted(if self.log.json { "json" } else { "text" }))
+        writeln!(f, "format = {}", quoted(self.log.format.as_str()))?;
+        self.show_telemetry(f)
     }
 }
 
@@ -140,6 +141,14 @@ impl Config {
             )
         });
         writeln!(f, "webhooks = {webhooks}")
+    }
+
+    fn show_telemetry(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let telemetry = &self.telemetry;
+        let endpoint = telemetry.otlp_endpoint.as_deref().unwrap_or_default();
+        writeln!(f, "\n[telemetry]")?;
+        writeln!(f, "otlp_endpoint = {}", quoted(endpoint))?;
+        writeln!(f, "otlp_interval_ms = {}", telemetry.otlp_interval.as_millis())
     }
 
     fn show_canary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -16,6 +16,7 @@ use rsa::pkcs8::DecodePublicKey as _;
 use rsa::traits::PublicKeyParts as _;
 
 use crate::config::HS256_SECRET_BYTES_MIN;
+use crate::telemetry::http as telemetry;
 
 /// RFC 7518, section 3.3: a key of 2,048 bits or larger.
 const RSA_BITS_MIN: usize = 2_048;
@@ -79,13 +80,10 @@ pub(super) fn jwks_keys(path: &Path) -> anyhow::Result<Vec<Key>> {
     for (index, jwk) in set.keys.iter().enumerate() {
         match jwks_key(jwk) {
             Ok(key) => keys.push(key),
-            Err(reason) => tracing::warn!(
-                file = %path.display(),
-                index,
-                kid = jwk.common.key_id.as_deref().unwrap_or("none"),
-                reason,
-                "a key of a JWKS file is not used"
-            ),
+            Err(reason) => {
+                let kid = jwk.common.key_id.as_deref().unwrap_or("none");
+                telemetry::key_unused(path, index, kid, reason);
+            }
         }
     }
     anyhow::ensure!(

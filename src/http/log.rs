@@ -1,6 +1,6 @@
 //! Request ids, the access log and the request metrics.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
@@ -9,7 +9,8 @@ use axum::response::Response;
 use tower_http::request_id::{MakeRequestId as _, MakeRequestUuid};
 use tracing::Instrument as _;
 
-use crate::telemetry::http;
+use crate::telemetry::otlp::{ServerSpan, TraceParent};
+use crate::telemetry::{http, otlp};
 
 /// The header that carries a request's id, both ways.
 pub(super) const REQUEST_ID: &str = "x-request-id";
@@ -29,9 +30,11 @@ pub(super) async fn record(request: Request, next: Next) -> Response {
     let id = request_id(&request);
     let span = tracing::info_span!("request", id = %id, trace_id = tracing::field::Empty);
     let traceparent = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
-    if let Some(trace_id) = traceparent.and_then(trace_id) {
-        span.record("trace_id", trace_id);
+    let parent = traceparent.and_then(TraceParent::parse);
+    if let Some(parent) = &parent {
+        span.record("trace_id", &parent.trace_id);
     }
+    let began = SystemTime::now();
     let (route, mut response) = async move {
         let route =
             request.extensions().get::<MatchedPath>().map(|matched| matched.as_str().to_owned());
@@ -43,11 +46,21 @@ pub(super) async fn record(request: Request, next: Next) -> Response {
     let elapsed = started.elapsed();
     span.in_scope(|| {
         let elapsed_ms = elapsed_ms(started);
-        tracing::info!(
-            target: http::ACCESS_LOG, method = %method, path, status, elapsed_ms, "request"
-        );
+        http::request_logged(&method, &path, status, elapsed_ms);
     });
-    http::request_served(route.as_deref().unwrap_or("none"), status, elapsed);
+    let route = route.as_deref().unwrap_or("none");
+    http::request_served(route, status, elapsed);
+    if let Some(parent) = parent.filter(|parent| parent.is_sampled && otlp::keeps_spans()) {
+        otlp::span_finished(ServerSpan {
+            parent,
+            began,
+            took: elapsed,
+            method: method.to_string(),
+            route: route.to_owned(),
+            status,
+            request_id: id.clone(),
+        });
+    }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HeaderName::from_static(REQUEST_ID), value);
     }
@@ -55,22 +68,6 @@ pub(super) async fn record(request: Request, next: Next) -> Response {
         .headers_mut()
         .insert(axum::http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
-}
-
-/// The trace's id in a `traceparent` header: version, trace id, parent id and flags, lower-case
-/// hexadecimal, as [W3C Trace Context](https://www.w3.org/TR/trace-context/) defines it. A later
-/// version may have more fields. `None` where it is not one, which is to be ignored.
-fn trace_id(traceparent: &str) -> Option<&str> {
-    let mut fields = traceparent.split('-');
-    let mut next = |length: usize| {
-        let field = fields.next()?;
-        let is_hex = field.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        (field.len() == length && is_hex).then_some(field)
-    };
-    let (version, trace_id, parent_id, _flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
-    let is_zero = |id: &str| id.bytes().all(|byte| byte == b'0');
-    let has_end = version != "00" || fields.next().is_none();
-    (version != "ff" && has_end && !is_zero(trace_id) && !is_zero(parent_id)).then_some(trace_id)
 }
 
 /// Milliseconds since `started`.
@@ -89,27 +86,4 @@ fn request_id(request: &Request) -> String {
     }
     let made = MakeRequestUuid.make_request_id(request);
     made.and_then(|id| id.header_value().to_str().ok().map(str::to_owned)).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::trace_id;
-
-    #[test]
-    fn a_trace_is_known_by_a_header_of_the_standard() {
-        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
-        for (header, found) in [
-            (format!("00-{id}-00f067aa0ba902b7-01"), Some(id)),
-            (format!("cc-{id}-00f067aa0ba902b7-01-what-comes"), Some(id)),
-            (format!("00-{id}-00f067aa0ba902b7-01-more"), None),
-            (format!("ff-{id}-00f067aa0ba902b7-01"), None),
-            (format!("00-{id}-0000000000000000-01"), None),
-            (format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)), None),
-            (format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase()), None),
-            (format!("00-{id}-00f067aa0ba902b7"), None),
-            (String::new(), None),
-        ] {
-            assert_eq!(trace_id(&header), found, "{header}");
-        }
-    }
 }

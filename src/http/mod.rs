@@ -30,6 +30,7 @@ mod usage_parts;
 
 pub use auth::{Access, Authenticator};
 pub use openapi::document as openapi_document;
+pub use operations::metrics_text;
 pub use router::{Endpoint, endpoints, router};
 pub use server::{serve, serve_metrics, serve_operations};
 pub use state::ApiState;

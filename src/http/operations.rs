@@ -109,6 +109,11 @@ fn headline(reason: &str) -> &str {
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"))
 )]
 pub(super) async fn metrics(State(state): State<ApiState>) -> impl IntoResponse {
+    prometheus_text(metrics_text(&state).await)
+}
+
+/// What `/metrics` answers now.
+pub async fn metrics_text(state: &ApiState) -> String {
     let through = state.store().flushed_through_ms(state.topic());
     let through = match tokio::time::timeout(PING_TIMEOUT, through).await {
         Ok(Ok(through)) => through,
@@ -116,7 +121,7 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> impl IntoResponse 
     };
     state.answers().tell_places();
     state.standings().tell();
-    prometheus_text(crate::telemetry::metrics::render(state.metrics(), through))
+    crate::telemetry::metrics::render(state.metrics(), through)
 }
 
 fn prometheus_text(text: String) -> impl IntoResponse {

@@ -230,11 +230,7 @@ async fn limit_time(State(state): State<ApiState>, request: Request, next: Next)
     match tokio::time::timeout(state.request_timeout(), next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            tracing::warn!(
-                path = uri.path(),
-                waited_ms = log::elapsed_ms(started),
-                "an answer took longer than http.request_timeout_ms"
-            );
+            telemetry::answer_late(uri.path(), log::elapsed_ms(started));
             Problem::timed_out().into_response()
         }
     }
@@ -256,6 +252,6 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(panic = text.unwrap_or("unknown"), "a handler panicked");
+    telemetry::handler_panicked(text.unwrap_or("unknown"));
     Problem::internal().into_response()
 }

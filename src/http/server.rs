@@ -109,7 +109,7 @@ async fn serve_router(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the API's listener has no address")?;
-    tracing::info!(%address, "listening");
+    telemetry::listening(&address);
     let graceful = GracefulShutdown::new();
     loop {
         let (stream, peer) = tokio::select! {
@@ -117,7 +117,7 @@ async fn serve_router(
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(%error, "a connection cannot be accepted");
+                    telemetry::connection_not_accepted(&error);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -142,7 +142,7 @@ async fn serve_router(
     }
     drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests were still open when the API stopped");
+        telemetry::requests_cut_off();
     }
     Ok(())
 }
@@ -172,7 +172,7 @@ fn serve_connection(
     tokio::spawn(async move {
         let _admitted = admitted;
         if let Err(error) = watched.await {
-            tracing::debug!(%error, "a connection broke");
+            telemetry::connection_broken(&error);
         }
     });
 }

@@ -1,5 +1,8 @@
 //! Every log event by name: one function each, so that its text and fields are defined in one
-//! place.
+//! place. Those of the HTTP API are in [`super::http`].
+//!
+//! The field `event` of each line is its name, which stays when the text is reworded. The runbook
+//! lists all of them.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -17,42 +20,57 @@ pub fn librdkafka(level: RDKafkaLogLevel, facility: &str, message: &str) {
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical
         | RDKafkaLogLevel::Error => {
-            warn!(target: "librdkafka", facility, "{message}");
+            warn!(target: "librdkafka", event = "librdkafka", facility, "{message}");
         }
-        RDKafkaLogLevel::Warning => info!(target: "librdkafka", facility, "{message}"),
+        RDKafkaLogLevel::Warning => {
+            info!(target: "librdkafka", event = "librdkafka", facility, "{message}")
+        }
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
-            debug!(target: "librdkafka", facility, "{message}");
+            debug!(target: "librdkafka", event = "librdkafka", facility, "{message}");
         }
     }
 }
 
+/// A line of librdkafka's own, of a client that sends; what it means is told by the command.
+pub fn sender_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    debug!(target: "librdkafka", event = "librdkafka", ?level, facility, "{message}");
+}
+
+/// A client that sends reports an error.
+pub fn sender_error(text: &str) {
+    debug!(target: "librdkafka", event = "sender_error", "Kafka client of a sender: {text}");
+}
+
 /// The Kafka client reports an error and recovers by itself.
 pub fn client_error(code: Option<RDKafkaErrorCode>, text: &str) {
-    debug!(code = code.map(tracing::field::debug), "Kafka client: {text}");
+    debug!(event = "client_error", code = code.map(tracing::field::debug), "Kafka client: {text}");
 }
 
 /// There is no new token for OAUTHBEARER, told when it begins and when the reason changes; or there
 /// is one again.
 pub fn token_changed(outcome: Result<(), &str>) {
     match outcome {
-        Ok(()) => info!("there is a token for OAUTHBEARER again"),
-        Err(reason) => warn!("no token for OAUTHBEARER, trying again: {reason}"),
+        Ok(()) => info!(event = "token_back", "there is a token for OAUTHBEARER again"),
+        Err(reason) => {
+            warn!(event = "token_missing", "no token for OAUTHBEARER, trying again: {reason}")
+        }
     }
 }
 
 /// Kafka or ClickHouse fails and is retried; logged when it begins and when the reason changes.
 pub fn waiting(component: &str, trouble: &str, reason: &str) {
-    warn!(component, "{trouble}, trying again: {reason}");
+    warn!(event = "retrying", component, "{trouble}, trying again: {reason}");
 }
 
 /// The failing service works again.
 pub fn waiting_ended(component: &str) {
-    info!(component, "works again");
+    info!(event = "works_again", component, "works again");
 }
 
 /// An account is in a time zone that this program does not know.
 pub fn account_unreadable(account: &str) {
     error!(
+        event = "account_unreadable",
         account,
         "unknown time zone: the account's standings cannot be told; upgrade this process to the \
         release of the zone data that the workers count by"
@@ -61,35 +79,43 @@ pub fn account_unreadable(account: &str) {
 
 /// The topic exists.
 pub fn topic_found(topic: &str, id: &str, partitions: u32) {
-    info!(topic, id, partitions, "counting topic");
+    info!(event = "topic_found", topic, id, partitions, "counting topic");
 }
 
 /// The topic's number of partitions has changed.
 pub fn partitions_changed(topic: &str, before: u32, now: u32) {
     warn!(
+        event = "partitions_changed",
         topic,
-        before, now, "the topic's number of partitions changed; all partitions are started anew"
+        before,
+        now,
+        "the topic's number of partitions changed; all partitions are started anew"
     );
 }
 
 /// The group has assigned partitions.
 pub fn assigned(partitions: &[u32]) {
-    info!(?partitions, "partitions assigned");
+    info!(event = "partitions_assigned", ?partitions, "partitions assigned");
 }
 
 /// The group revokes partitions.
 pub fn revoked(partitions: &[u32]) {
-    info!(?partitions, "partitions revoked; flushing them");
+    info!(event = "partitions_revoked", ?partitions, "partitions revoked; flushing them");
 }
 
 /// The group has given our partitions to others already.
 pub fn lost(partitions: &[u32]) {
-    warn!(?partitions, "partitions lost; their new owner counts on from the recorded progress");
+    warn!(
+        event = "partitions_lost",
+        ?partitions,
+        "partitions lost; their new owner counts on from the recorded progress"
+    );
 }
 
 /// Partitions were not flushed before the deadline of their revocation.
 pub fn revoke_deadline_passed(partitions: &[u32], deadline: Duration) {
     warn!(
+        event = "revoke_deadline_passed",
         ?partitions,
         ?deadline,
         "revoked partitions were not flushed in time; their new owner counts the rest again"
@@ -98,32 +124,43 @@ pub fn revoke_deadline_passed(partitions: &[u32], deadline: Duration) {
 
 /// Partitions are opened again.
 pub fn reopening(partitions: &[u32]) {
-    info!(?partitions, "starting partitions anew");
+    info!(event = "partitions_reopening", ?partitions, "starting partitions anew");
 }
 
 /// librdkafka refused the answer to a rebalance.
 pub fn rebalance_failed(error: &str) {
-    warn!("the Kafka client did not let go of partitions: {error}");
+    warn!(event = "rebalance_failed", "the Kafka client did not let go of partitions: {error}");
 }
 
 /// A partition could not be paused.
 pub fn pause_failed(partition: u32, error: &str) {
-    warn!(partition, "cannot pause a partition that is not counted: {error}");
+    warn!(
+        event = "pause_failed",
+        partition, "cannot pause a partition that is not counted: {error}"
+    );
 }
 
 /// A message arrived outside the workers' queues.
 pub fn stray_message(partition: u32) {
-    error!(partition, "a message came past its worker's queue; the partition is started anew");
+    error!(
+        event = "stray_message",
+        partition, "a message came past its worker's queue; the partition is started anew"
+    );
 }
 
 /// A lane was opened.
 pub fn lane_opened(source: &Source, next_offset: u64, read_from: u64, high_watermark: u64) {
-    info!(%source, next_offset, read_from, high_watermark, "counting partition");
+    info!(
+        event = "partition_opened",
+        %source, next_offset, read_from, high_watermark,
+        "counting partition"
+    );
 }
 
 /// Retention deleted records that were not counted yet.
 pub fn offsets_lost(source: &Source, next_offset: u64, low_watermark: u64) {
     error!(
+        event = "offsets_lost",
         %source, next_offset, low_watermark,
         "retention deleted {} offsets before they were counted; they are recorded as absent",
         low_watermark - next_offset
@@ -134,6 +171,7 @@ pub fn offsets_lost(source: &Source, next_offset: u64, low_watermark: u64) {
 /// was counted.
 pub fn log_unrecognized(source: &Source, offset: u64) {
     warn!(
+        event = "log_unrecognized",
         %source, offset,
         "the last record that was counted is gone (compaction?), so that a log that was cut and \
         filled again would not be noticed; counting on"
@@ -142,48 +180,49 @@ pub fn log_unrecognized(source: &Source, offset: u64) {
 
 /// The log was found to hold nothing between two offsets at its end.
 pub fn tail_skipped(source: &Source, from: u64, to: u64) {
-    debug!(%source, from, to, "the rest of the log holds no records");
+    debug!(event = "tail_skipped", %source, from, to, "the rest of the log holds no records");
 }
 
 /// A probe of the end of a log failed; it is retried.
 pub fn tail_look_failed(error: &str) {
-    debug!("cannot look at the end of the log: {error}");
+    debug!(event = "tail_look_failed", "cannot look at the end of the log: {error}");
 }
 
 /// A partition is not counted.
 pub fn refused(refusal: &dyn Display) {
-    error!("partition refused: {refusal}");
+    error!(event = "partition_refused", "partition refused: {refusal}");
 }
 
 /// A partition reports an error, which differs from the one before if `is_new`; librdkafka recovers
 /// by itself if it can.
 pub fn partition_error(source: &Source, offset: Option<u64>, text: &str, is_new: bool) {
     if is_new {
-        info!(%source, offset, "partition error: {text}");
+        info!(event = "partition_error", %source, offset, "partition error: {text}");
     } else {
-        debug!(%source, offset, "partition error: {text}");
+        debug!(event = "partition_error", %source, offset, "partition error: {text}");
     }
 }
 
 /// A partition is halted; logged when it begins and when the cause changes.
 pub fn halted(partition: u32, reason: &str) {
-    warn!(partition, "{reason}");
+    warn!(event = "partition_halted", partition, "{reason}");
 }
 
 /// A halted partition makes headway again, or is no longer assigned.
 pub fn goes_on(partition: u32) {
-    info!(partition, "makes headway again, or is no longer assigned");
+    info!(event = "headway", partition, "makes headway again, or is no longer assigned");
 }
 
 /// This process cannot become a member of its group; logged when it begins and when the reason
 /// changes.
 pub fn group_denied(group: &str, reason: &str) {
-    warn!(group, "cannot join the consumer group, trying again: {reason}");
+    warn!(event = "group_denied", group, "cannot join the consumer group, trying again: {reason}");
 }
 
 /// An account's events are in several partitions, so that their order is lost.
 pub fn account_split(topic: &str, account: &str, partitions: &[u32]) {
     warn!(
+        event = "account_split",
         topic,
         account,
         ?partitions,
@@ -196,6 +235,7 @@ pub fn account_split(topic: &str, account: &str, partitions: &[u32]) {
 /// More accounts are split than are logged one by one.
 pub fn more_accounts_split(topic: &str, accounts: u64) {
     warn!(
+        event = "more_accounts_split",
         topic,
         accounts,
         "more split accounts than are logged one by one: SELECT * FROM split_accounts names them \
@@ -205,12 +245,13 @@ pub fn more_accounts_split(topic: &str, accounts: u64) {
 
 /// The query for split accounts failed; it is repeated.
 pub fn split_accounts_not_read(error: &str) {
-    debug!("cannot ask for split accounts: {error}");
+    debug!(event = "split_accounts_not_read", "cannot ask for split accounts: {error}");
 }
 
 /// Figures that are counted twice differ; logged when it is found.
 pub fn figures_differ(identity: &str, account: &str, source: &str, (expected, found): (u64, u64)) {
     error!(
+        event = "figures_differ",
         identity,
         account,
         source,
@@ -222,63 +263,91 @@ pub fn figures_differ(identity: &str, account: &str, source: &str, (expected, fo
 
 /// More of them differ than are logged one by one.
 pub fn more_figures_differ(differences: usize) {
-    error!(differences, "more figures differ than are logged one by one: see the view integrity");
+    error!(
+        event = "more_figures_differ",
+        differences, "more figures differ than are logged one by one: see the view integrity"
+    );
 }
 
 /// They agree again.
 pub fn figures_agree(identity: &str, account: &str, source: &str) {
-    info!(identity, account, source, "figures that differed agree again");
+    info!(event = "figures_agree", identity, account, source, "figures that differed agree again");
 }
 
 /// The figures could not be read; they are read again with the next sample.
 pub fn figures_not_read(error: &str) {
     info!(
+        event = "figures_not_read",
         "cannot read the figures that are counted twice, trying again with the next sample: {error}"
     );
 }
 
 /// A seek failed and is retried.
 pub fn seek_failed(source: &Source, offset: u64, error: &str) {
-    debug!(%source, offset, "cannot seek, trying again: {error}");
+    debug!(event = "seek_failed", %source, offset, "cannot seek, trying again: {error}");
 }
 
 /// A worker stops reading because too many rows wait for a flush, or reads again.
 pub fn worker_fullness(worker: usize, is_full: bool, rows: usize) {
     if is_full {
-        info!(worker, rows, "not reading: so many rows wait for a flush");
+        info!(event = "worker_full", worker, rows, "not reading: so many rows wait for a flush");
     } else {
-        info!(worker, rows, "reading again");
+        info!(event = "worker_reading", worker, rows, "reading again");
     }
 }
 
 /// A commit to Kafka failed; no count depends on it.
 pub fn commit_failed(error: &str) {
-    debug!("cannot commit offsets to Kafka: {error}");
+    debug!(event = "commit_failed", "cannot commit offsets to Kafka: {error}");
 }
 
 /// The canary begins, with events of this account.
 pub fn canary_started(account: &str, api_url: &str) {
-    info!(account, api_url, "canary: sending events, and asking for the reports of them");
+    info!(
+        event = "canary_started",
+        account, api_url, "canary: sending events, and asking for the reports of them"
+    );
 }
 
 /// The canary begins a new organization.
 pub fn canary_organization(organization: &str) {
-    info!(organization, "canary: the next rounds are of this organization");
+    info!(
+        event = "canary_organization",
+        organization, "canary: the next rounds are of this organization"
+    );
 }
 
 /// A report says something else than what the canary sent.
 pub fn canary_wrong(report: &str, figure: &str, organization: &str, wanted: &str, found: u64) {
-    error!(report, figure, organization, wanted, found, "canary: a wrong answer");
+    error!(
+        event = "canary_wrong",
+        report, figure, organization, wanted, found, "canary: a wrong answer"
+    );
 }
 
 /// A round of the canary, or a question, fails; logged when it begins and when the cause changes.
 pub fn canary_failed(cause: &str, reason: &str) {
-    warn!(cause, "canary: a round failed: {reason}");
+    warn!(event = "canary_failed", cause, "canary: a round failed: {reason}");
 }
 
 /// A round of the canary succeeds after others that did not.
 pub fn canary_recovered(after: Duration) {
-    info!(?after, "canary: all reports are right again");
+    info!(event = "canary_recovered", ?after, "canary: all reports are right again");
+}
+
+/// What is exported by OTLP is not taken; logged when it begins and when the reason changes.
+pub fn export_failed(signal: &str, reason: &str) {
+    warn!(event = "export_failed", signal, "cannot export by OTLP: {reason}");
+}
+
+/// It is taken again.
+pub fn export_recovered(signal: &str) {
+    info!(event = "export_recovered", signal, "the export by OTLP works again");
+}
+
+/// The brokers do not tell how long the topic keeps its records; they are asked again.
+pub fn retention_not_read(error: &str) {
+    debug!(event = "retention_not_read", "cannot ask for the topic's retention: {error}");
 }
 
 /// Alerts are on for the first time, and what was so before is judged.
@@ -318,25 +387,35 @@ pub fn alert_given_up(target: &str, id: &str) {
 
 /// Lines of this log were lost, because it was not read in time.
 pub fn log_lines_lost(lines: u64) {
-    warn!(lines, "lines of this log were lost here, for it was not read in time");
+    warn!(
+        event = "log_lines_lost",
+        lines, "lines of this log were lost here, for it was not read in time"
+    );
 }
 
 /// A thread shows no sign of life.
 pub fn thread_stuck(thread: &str, seconds: u64) {
-    error!(thread, seconds, "thread shows no sign of life; the process ends");
+    error!(
+        event = "thread_stuck",
+        thread, seconds, "thread shows no sign of life; the process ends"
+    );
 }
 
 /// The worker begins an orderly stop.
 pub fn stopping() {
-    info!("stopping: flushing what was read");
+    info!(event = "stopping", "stopping: flushing what was read");
 }
 
 /// The Kafka client is still in use and cannot leave the group.
 pub fn client_still_used(users: usize) {
-    warn!(users, "ending without leaving the consumer group");
+    warn!(event = "client_still_used", users, "ending without leaving the consumer group");
 }
 
 /// Leaving the group took too long.
 pub fn leaving_timed_out(limit: Duration) {
-    warn!(?limit, "ending without waiting any longer for the consumer group");
+    warn!(
+        event = "leaving_timed_out",
+        ?limit,
+        "ending without waiting any longer for the consumer group"
+    );
 }

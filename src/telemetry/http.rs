@@ -1,13 +1,16 @@
 //! Metrics and log events of the HTTP API.
 
+use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
+use tracing::{debug, error, info, warn};
 
 /// The target of the access log's lines.
-pub const ACCESS_LOG: &str = "seatmeter::access";
+const ACCESS_LOG: &str = "seatmeter::access";
 
 const REQUESTS: &str = "seatmeter_http_requests_total";
 const REQUEST_DURATION: &str = "seatmeter_http_request_duration_seconds";
@@ -108,4 +111,70 @@ pub fn request_served(route: &str, status: u16, elapsed: Duration) {
 /// A connection was refused, because its peer or all peers together have reached the limit.
 pub fn connection_refused() {
     counter!(CONNECTIONS_REFUSED).increment(1);
+}
+
+/// The API listens.
+pub fn listening(address: &dyn Display) {
+    info!(event = "listening", %address, "listening");
+}
+
+/// A line of the access log.
+pub fn request_logged(method: &dyn Display, path: &str, status: u16, elapsed_ms: u64) {
+    info!(
+        target: ACCESS_LOG, event = "request", %method, path, status, elapsed_ms, "request"
+    );
+}
+
+/// A handler has a defect.
+pub fn handler_panicked(panic: &str) {
+    error!(event = "handler_panicked", panic, "a handler panicked");
+}
+
+/// A request was given up.
+pub fn answer_late(path: &str, waited_ms: u64) {
+    warn!(
+        event = "answer_late",
+        path, waited_ms, "an answer took longer than http.request_timeout_ms"
+    );
+}
+
+/// ClickHouse did not answer the query of a report.
+pub fn report_failed(error: &dyn Display, status: u16) {
+    error!(event = "report_failed", %error, status, "a report query failed");
+}
+
+/// The rows of an answer that is being sent cannot be read to their end.
+pub fn answer_broken_off(error: &dyn Display) {
+    error!(event = "answer_broken_off", %error, "an answer breaks off");
+}
+
+/// The reader of an answer has gone, or is too slow.
+pub fn answer_given_up() {
+    info!(event = "answer_given_up", "an answer was given up by its reader");
+}
+
+/// A report has no JSON.
+pub fn report_unwritable(error: &dyn Display) {
+    error!(event = "report_unwritable", %error, "a report cannot be written as JSON");
+}
+
+/// The listener has failed; it goes on.
+pub fn connection_not_accepted(error: &dyn Display) {
+    warn!(event = "connection_not_accepted", %error, "a connection cannot be accepted");
+}
+
+/// A connection ended by an error.
+pub fn connection_broken(error: &dyn Display) {
+    debug!(event = "connection_broken", %error, "a connection broke");
+}
+
+/// The API stopped before all requests were answered.
+pub fn requests_cut_off() {
+    warn!(event = "requests_cut_off", "some requests were still open when the API stopped");
+}
+
+/// A key of a JWKS file is left out.
+pub fn key_unused(file: &Path, index: usize, kid: &str, reason: &str) {
+    let file = file.display();
+    warn!(event = "key_unused", %file, index, kid, reason, "a key of a JWKS file is not used");
 }

@@ -18,7 +18,8 @@ use super::names::{
     ASSIGNED, COMMIT_FAILURES, DATA_AGE, DIFFERENCE, EVICTED, FLUSH_BYTES, FLUSH_ROWS,
     FLUSH_SECONDS, HALTED, HELD_ENTRIES, IDENTITIES, INTEGRITY_CHECKS, KAFKA_TROUBLE, LAG,
     LOAD_SECONDS, LOADS, LOST_LOG_LINES, LOST_OFFSETS, OUTCOMES, PENDING_ROWS, REBALANCES, RECORDS,
-    REFUSED, REJECTS, REMEMBERED_IDS, RETRIES, SEEKS, SPLIT_ACCOUNTS, TIMEZONES, WORKERS_FULL,
+    REFUSED, REJECTS, REMEMBERED_IDS, RETRIES, SEEKS, SPLIT_ACCOUNTS, TIMEZONES, TOPIC_RETENTION,
+    WORKERS_FULL,
 };
 pub use super::recorder::Build;
 pub use super::seek_cause::SeekCause;
@@ -86,6 +87,11 @@ fn describe() {
         SPLIT_ACCOUNTS,
         "Accounts of the topic that more than one partition has counted without a stop between; \
         every worker tells them all"
+    );
+    describe_gauge!(
+        TOPIC_RETENTION,
+        Unit::Seconds,
+        "How long the topic keeps its records, +Inf for ever; NaN where the brokers do not tell"
     );
     describe_integrity();
     describe_counter!(FLUSH_ROWS, "Rows written, by table");
@@ -213,6 +219,16 @@ pub fn partitions(assigned: usize, refused: usize) {
 /// Number of accounts that more than one partition has counted without a stop between.
 pub fn split_accounts(accounts: u64) {
     gauge!(SPLIT_ACCOUNTS).set(accounts as f64);
+}
+
+/// How long the topic keeps its records, milliseconds, negative for ever; `None` where that is not
+/// known.
+pub fn topic_retention(retention_ms: Option<i64>) {
+    gauge!(TOPIC_RETENTION).set(match retention_ms {
+        None => f64::NAN,
+        Some(..0) => f64::INFINITY,
+        Some(retention_ms) => retention_ms as f64 / 1_000.0,
+    });
 }
 
 /// A sample was checked, whole or in part: by how much the figures of each identity differ, as far

@@ -9,6 +9,7 @@ pub mod http;
 pub mod latency;
 pub mod metrics;
 mod names;
+pub mod otlp;
 mod process;
 mod recorder;
 mod seek_cause;

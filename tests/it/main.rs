@@ -31,6 +31,7 @@ mod security;
 mod simulation;
 mod store;
 mod support;
+mod telemetry;
 mod tidy;
 mod verify;
 mod zone_data;

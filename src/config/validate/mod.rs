@@ -17,16 +17,16 @@ mod token_source;
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::auth::HS256_SECRET_BYTES_MIN;
-use self::check::Check;
 pub(super) use self::check::Surroundings;
-use super::options::{Audit, Config, Log};
+use self::check::{Check, unless_empty};
+use super::options::{Audit, Config, Log, LogFormat, Telemetry};
 use super::problem::ConfigError;
-use super::raw::{Raw, RawAudit, RawLog};
+use super::raw::{Raw, RawAudit, RawLog, RawTelemetry};
 
 /// The configuration, or all its problems.
 pub(super) fn validate(raw: Raw, surroundings: &Surroundings<'_>) -> Result<Config, ConfigError> {
     let mut check = Check { problems: Vec::new(), surroundings };
-    let Raw { kafka, ingest, clickhouse, http, audit, alerts, auth, canary, log } = raw;
+    let Raw { kafka, ingest, clickhouse, http, audit, alerts, auth, canary, log, telemetry } = raw;
     let kafka = check.kafka(kafka);
     let ingest = check.ingest(&ingest, kafka.session_timeout);
     let clickhouse = check.clickhouse(clickhouse);
@@ -36,8 +36,9 @@ pub(super) fn validate(raw: Raw, surroundings: &Surroundings<'_>) -> Result<Conf
     let auth = check.auth(auth, http.listen);
     let canary = check.canary(canary);
     let log = check.log(log);
+    let telemetry = check.telemetry(telemetry);
     if check.problems.is_empty() {
-        Ok(Config { kafka, ingest, clickhouse, http, audit, alerts, auth, canary, log })
+        Ok(Config { kafka, ingest, clickhouse, http, audit, alerts, auth, canary, log, telemetry })
     } else {
         Err(ConfigError { problems: check.problems })
     }
@@ -55,13 +56,27 @@ impl Check<'_> {
         Audit { interval }
     }
 
+    fn telemetry(&mut self, raw: RawTelemetry) -> Telemetry {
+        const KEY: &str = "telemetry.otlp_interval_ms";
+        let otlp_interval = self.milliseconds(KEY, raw.otlp_interval_ms, 1_000..=3_600_000);
+        let otlp_endpoint = unless_empty(raw.otlp_endpoint);
+        if let Some(endpoint) = &otlp_endpoint {
+            let way_out = "let a collector on this machine send it on";
+            self.http_url("telemetry.otlp_endpoint", endpoint, way_out);
+        }
+        Telemetry { otlp_endpoint, otlp_interval }
+    }
+
     fn log(&mut self, raw: RawLog) -> Log {
         if let Err(error) = EnvFilter::try_new(&raw.filter) {
             self.refuse("log.filter", &raw.filter, error);
         }
-        if !matches!(raw.format.as_str(), "text" | "json") {
-            self.refuse("log.format", &raw.format, "allowed are text and json");
-        }
-        Log { filter: raw.filter, json: raw.format == "json" }
+        let formats = [LogFormat::Auto, LogFormat::Text, LogFormat::Json];
+        let format = formats.into_iter().find(|format| format.as_str() == raw.format);
+        let format = format.unwrap_or_else(|| {
+            self.refuse("log.format", &raw.format, "allowed are auto, text and json");
+            LogFormat::Auto
+        });
+        Log { filter: raw.filter, format }
     }
 }

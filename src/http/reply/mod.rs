@@ -17,6 +17,7 @@ use crate::http::reply::problem::Problem;
 use crate::http::request::list_field::elements;
 use crate::report::csv::BYTE_ORDER_MARK;
 use crate::report::value::Timestamp;
+use crate::telemetry::http as telemetry;
 
 /// The media type of CSV exports.
 pub(in crate::http) const CSV: &str = "text/csv; charset=utf-8; header=present";
@@ -98,7 +99,7 @@ pub(in crate::http) fn json_stream(tag: &str, body: Body) -> Response {
 
 pub(in crate::http) fn serialized<T: Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
     serde_json::to_vec(value).map_err(|error| {
-        tracing::error!(%error, "a report cannot be written as JSON");
+        telemetry::report_unwritable(&error);
         Problem::internal()
     })
 }

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::report::query::BadParameter;
 use crate::store::StoreError;
+use crate::telemetry::http as telemetry;
 
 /// The media type of a problem document.
 pub(in crate::http) const MEDIA_TYPE: &str = "application/problem+json";
@@ -257,8 +258,7 @@ impl From<StoreError> for Problem {
             }
             _ => Self::internal(),
         };
-        tracing::error!(error = %error, status = problem.kind.status().as_u16(), "a report query \
-            failed");
+        telemetry::report_failed(&error, problem.kind.status().as_u16());
         problem
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::http::places::Place;
 use crate::store::StoreError;
+use crate::telemetry::http as telemetry;
 
 /// Chunks that wait for a slow reader, at most.
 const CHUNKS_WAITING_MAX: usize = 2;
@@ -47,13 +48,13 @@ async fn send(
             None => return,
             Some(Ok(chunk)) => Ok(chunk),
             Some(Err(error)) => {
-                tracing::error!(%error, "an answer breaks off");
+                telemetry::answer_broken_off(&error);
                 Err(io::Error::other("the answer broke off"))
             }
         };
         let last = chunk.is_err();
         if sender.send_timeout(chunk, patience).await.is_err() {
-            tracing::info!("an answer was given up by its reader");
+            telemetry::answer_given_up();
             return;
         }
         if last {

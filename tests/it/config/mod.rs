@@ -166,7 +166,7 @@ fn all_problems_are_told_at_once() {
             "http.listen = \"example:8080\": expected an IP address and a port, such as \
             127.0.0.1:8080 or [::1]:8080; localhost:8080 or 8080 for this machine alone; \
             0.0.0.0:8080 for all networks",
-            "log.format = \"xml\": allowed are text and json",
+            "log.format = \"xml\": allowed are auto, text and json",
         ],
     );
 }

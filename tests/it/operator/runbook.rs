@@ -1,7 +1,7 @@
 //! The runbook has a section for each alert, each reason of `/readyz` and each error that ends a
 //! process, and its words are those of the program.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -44,22 +44,28 @@ fn assert_says_all(title: &str, text: &str) {
     }
 }
 
-/// The Rust files of the program, with the lines of a literal joined.
-fn sources() -> Vec<String> {
-    fn collect(folder: &Path, into: &mut Vec<String>) {
+/// The Rust files of the program, by path, with the lines of a literal joined.
+fn source_files() -> Vec<(String, String)> {
+    fn collect(folder: &Path, into: &mut Vec<(String, String)>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 collect(&path, into);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                into.push(text.split("\\\n").map(str::trim_start).collect());
+                let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+                into.push((name, text.split("\\\n").map(str::trim_start).collect()));
             }
         }
     }
     let mut sources = Vec::new();
     collect(&root().join("src"), &mut sources);
     sources
+}
+
+/// Their texts alone.
+fn sources() -> Vec<String> {
+    source_files().into_iter().map(|(_, text)| text).collect()
 }
 
 /// The first two literals after each place where the text stands.
@@ -216,39 +222,79 @@ fn log_lines(path: &str) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// Level, text and fields of each row of the table of log lines.
-fn told_log_lines() -> Vec<(String, Option<String>, BTreeSet<String>)> {
+/// A row of the table of log lines.
+struct ToldLogLine {
+    level: String,
+    event: String,
+    /// Part of the text, where it has one of its own.
+    text: Option<String>,
+    fields: BTreeSet<String>,
+}
+
+impl ToldLogLine {
+    fn tells(&self, level: &str, body: &str) -> bool {
+        self.level == level
+            && body.contains(&format!("event = \"{}\"", self.event))
+            && self.text.as_ref().is_none_or(|text| body.contains(text.as_str()))
+            && self.fields.iter().all(|field| body.contains(field.as_str()))
+    }
+}
+
+fn told_log_lines() -> Vec<ToldLogLine> {
     let section = section(RUNBOOK, "Levels and fields of the log");
     let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     rows.skip(1)
         .map(|row| {
             let cells: Vec<&str> = row.split(" | ").collect();
-            let text = cells[1].strip_prefix('`').and_then(|text| text.strip_suffix('`'));
-            let fields = quoted(cells[2]).map(str::to_owned).collect();
-            (cells[0].to_owned(), text.map(str::to_owned), fields)
+            let text = cells[2].strip_prefix('`').and_then(|text| text.strip_suffix('`'));
+            ToldLogLine {
+                level: cells[0].to_owned(),
+                event: cells[1].trim_matches('`').to_owned(),
+                text: text.map(str::to_owned),
+                fields: quoted(cells[3]).map(str::to_owned).collect(),
+            }
         })
         .collect()
 }
 
+/// Files whose lines have names; the embedded engine's own lines are of the demo and of tests.
+const NAMED_EVENTS: [&str; 2] = ["src/telemetry/events.rs", "src/telemetry/http.rs"];
+
 #[test]
-fn every_log_line_of_worker_and_api_is_listed_with_level_and_fields() {
+fn every_log_line_of_worker_and_api_is_listed_with_level_name_and_fields() {
     let told = told_log_lines();
     let mut matched = BTreeSet::new();
-    let folders = ["src/http", "src/http/reply"].map(files).concat();
-    for path in folders.iter().map(String::as_str).chain(["src/telemetry/events.rs"]) {
-        for (level, body) in log_lines(path) {
-            // Lines of librdkafka, and reasons that `/readyz` gives too, have no text of their own.
-            let is_passed_on = ["\"{message}\"", "\"{reason}\""].iter().any(|t| body.contains(t));
-            let row = told.iter().position(|(of, text, fields)| {
-                let is_said = text.as_ref().is_some_and(|text| body.contains(text.as_str()));
-                *of == level && is_said && fields.iter().all(|field| body.contains(field.as_str()))
-            });
-            assert!(row.is_some() || is_passed_on, "{RUNBOOK} does not list {level}: {body}");
-            matched.extend(row);
+    let mut texts = BTreeMap::new();
+    for (level, body) in NAMED_EVENTS.into_iter().flat_map(log_lines) {
+        let row = told.iter().position(|row| row.tells(level, &body));
+        assert!(row.is_some(), "{RUNBOOK} does not list {level}: {body}");
+        matched.extend(row);
+        let row = &told[row.unwrap_or_default()];
+        if let Some(text) = &row.text {
+            let other = texts.insert(row.event.clone(), text.clone());
+            assert!(other.is_none_or(|other| other == *text), "{} names two things", row.event);
         }
     }
-    for (index, (level, text, _)) in told.iter().enumerate() {
-        assert!(matched.contains(&index) || text.is_none(), "nothing logs {level}: {text:?}");
+    for (index, ToldLogLine { level, event, .. }) in told.iter().enumerate() {
+        assert!(matched.contains(&index), "nothing logs {level}: {event:?}");
+    }
+    assert!(matched.len() > 50, "only {matched:?}");
+}
+
+#[test]
+fn nothing_is_logged_past_the_names() {
+    let macros = ["error!(", "warn!(", "info!(", "debug!(", "trace!("];
+    for (path, source) in source_files() {
+        if NAMED_EVENTS.contains(&path.as_str()) || path.starts_with("src/embedded/") {
+            continue;
+        }
+        let logs = |name: &&&str| {
+            source.match_indices(**name).any(|(at, _)| {
+                !source[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_')
+            })
+        };
+        let found: Vec<_> = macros.iter().filter(logs).collect();
+        assert!(found.is_empty(), "{path} logs by {found:?}");
     }
 }
 

@@ -37,7 +37,8 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
             command.env_remove(name.as_ref());
         }
     }
-    command.args(arguments);
+    // Tests read the log as people do; of JSON lines there are tests of their own.
+    command.args(arguments).env("SEATMETER__LOG__FORMAT", "text");
     command
 }
 
