@@ -33,5 +33,6 @@ mod store;
 mod support;
 mod telemetry;
 mod tidy;
+mod upgrade;
 mod verify;
 mod zone_data;
