@@ -11,13 +11,15 @@ const README_LINES_MAX: usize = 300;
 const README_COLUMNS_MAX: usize = 120;
 
 /// Every document.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
+    ".github/CHANGELOG.md",
     ".github/CONTRIBUTING.md",
     ".github/SECURITY.md",
     "benches/README.md",
     "config/README.md",
     "config/runbook.md",
+    "config/sizing.md",
     "schemas/clickhouse/README.md",
     "tests/README.md",
 ];
