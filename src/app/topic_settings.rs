@@ -10,6 +10,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
+use tokio::runtime::Handle;
 
 use crate::config::{self, Config};
 use crate::ingest::{self, Attempt};
@@ -146,7 +147,10 @@ pub(super) async fn watch_retention(kafka: config::Kafka) {
         return;
     }
     loop {
-        match settings(&kafka).await {
+        // The client's end waits for its threads, which is nothing for the runtime's own.
+        let (asked, runtime) = (kafka.clone(), Handle::current());
+        let asking = tokio::task::spawn_blocking(move || runtime.block_on(settings(&asked)));
+        match asking.await.unwrap_or_else(|error| Err(error.to_string())) {
             // A client without the right to ask is told nothing.
             Ok(settings) => {
                 let retention_ms = settings.get("retention.ms").and_then(|ms| ms.parse().ok());

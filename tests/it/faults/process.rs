@@ -49,8 +49,9 @@ fn a_log_that_nobody_reads_keeps_a_worker_from_nothing() {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut worker = Killed(command.spawn().unwrap());
     let mut lines = BufReader::new(worker.0.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let address =
-        lines.find_map(|line| Some(line.split_once("listening address=")?.1.to_owned())).unwrap();
+    let is_told =
+        |line: String| Some(line.split_once("listening")?.1.split_once("address=")?.1.to_owned());
+    let address = lines.find_map(is_told).unwrap();
     assert!(lines.any(|line| line.contains("librdkafka")), "`debug` is passed on");
     // From here on the log is not read.
     eventually("the log is full", SOON, || {
