@@ -352,37 +352,48 @@ pub fn retention_not_read(error: &str) {
 
 /// Alerts are on for the first time, and what was so before is judged.
 pub fn alerts_switched_on(lines: u64) {
-    info!(lines, "alerts are switched on: of lines that were reached before, nothing is sent");
+    info!(
+        event = "alerts_switched_on",
+        lines, "alerts are switched on: of lines that were reached before, nothing is sent"
+    );
 }
 
 /// Alerts cannot be judged; told when it begins.
 pub fn alerts_not_judged(reason: &dyn Display) {
-    warn!("alerts are not judged, trying again: {reason}");
+    warn!(event = "alerts_not_judged", "alerts are not judged, trying again: {reason}");
 }
 
 /// They can again.
 pub fn alerts_judged_again() {
-    info!("alerts are judged again");
+    info!(event = "alerts_judged_again", "alerts are judged again");
 }
 
 /// An account is in a time zone that this program does not know.
 pub fn alerts_unreadable(account: &str) {
-    warn!(account, "unknown time zone: the account's quota is not judged for alerts");
+    warn!(
+        event = "alerts_unreadable",
+        account, "unknown time zone: the account's quota is not judged for alerts"
+    );
 }
 
 /// A target does not take an event; told when it begins.
 pub fn alert_not_sent(target: &str, reason: &dyn Display) {
-    warn!(target_name = target, "an alert is not sent, trying again: {reason}");
+    warn!(event = "alert_not_sent", to = target, "an alert is not sent, trying again: {reason}");
 }
 
 /// A target takes events again.
 pub fn alert_sent_again(target: &str) {
-    info!(target_name = target, "alerts are sent again");
+    info!(event = "alerts_sent_again", to = target, "alerts are sent again");
 }
 
 /// A target has not taken an event for three days.
 pub fn alert_given_up(target: &str, id: &str) {
-    error!(target_name = target, id, "an alert was not sent for three days, and is given up");
+    error!(
+        event = "alert_given_up",
+        to = target,
+        id,
+        "an alert was not sent for three days, and is given up"
+    );
 }
 
 /// Lines of this log were lost, because it was not read in time.

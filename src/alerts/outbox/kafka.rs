@@ -67,11 +67,11 @@ impl ClientContext for AlertsContext {
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", ?level, facility, "{}", self.causes.mask(message));
+        events::sender_log(level, facility, &self.causes.mask(message));
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         let text = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
-        tracing::debug!(target: "librdkafka", error = self.causes.mask(&text));
+        events::sender_error(&self.causes.mask(&text));
     }
 }
