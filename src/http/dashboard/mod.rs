@@ -32,7 +32,6 @@ macro_rules! assets {
 const ASSETS: &[(&str, &[u8])] = assets![
     "accounts.js",
     "api.js",
-    "base.css",
     "chart.js",
     "comparison.js",
     "copy.js",
@@ -49,7 +48,6 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "names.js",
     "organizations.js",
     "paper.js",
-    "parts.css",
     "parts.js",
     "person.js",
     "place.js",
@@ -61,6 +59,7 @@ const ASSETS: &[(&str, &[u8])] = assets![
     "shell.js",
     "sorted-table.js",
     "state.js",
+    "style.css",
     "tooltip.js",
     "view-assignments.js",
     "view-history.js",
