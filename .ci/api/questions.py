@@ -12,7 +12,7 @@ RANGE = {"from": "2026-01-01", "to": "2026-01-04"}
 BODIES = {"canRunMany": {"checks": [PATH | {"tests": 2}, {"account_id": "nobody", "organization_id": "1"}]}}
 
 # Parameters that change which fields an answer has, by operation.
-SHAPES = {"getLicenseUsage": [{"group_by": "organization"}]}
+SHAPES = {"getLicenseUsage": [{"group_by": "organization"}], "listAlerts": [{"state": "all"}]}
 
 
 def questions(document):

@@ -24,8 +24,8 @@ use super::{dashboard, docs, log, openapi, operations};
 use crate::http::page_file::PagePolicy;
 use crate::http::reply::problem::Problem;
 use crate::http::reports::{
-    accounts, assignments, audit, can_run, ingest, license_history, license_usage, organizations,
-    quota, quota_overview, test_activity,
+    accounts, alerts, assignments, audit, can_run, ingest, license_history, license_usage,
+    organizations, quota, quota_overview, test_activity,
 };
 use crate::telemetry::http as telemetry;
 
@@ -83,6 +83,11 @@ pub fn endpoints() -> Vec<Endpoint> {
             "/v1/accounts/{account_id}/quota",
             Access::AnyRoleInAccount,
             get(quota_overview::list),
+        ),
+        Endpoint::new(
+            "/v1/accounts/{account_id}/alerts",
+            Access::AnyRoleInAccount,
+            get(alerts::list),
         ),
         Endpoint::new(
             "/v1/accounts/{account_id}/organizations/{organization_id}/quota",

@@ -117,7 +117,7 @@ impl<'a> VisibleTree<'a> {
     }
 
     /// The path of each, without the names of others.
-    fn paths(&self) -> HashMap<String, String> {
+    pub(super) fn paths(&self) -> HashMap<String, String> {
         let visible = match self.own {
             None => Visible::All,
             Some(own) => Visible::Only(own.iter().cloned().collect()),

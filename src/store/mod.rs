@@ -9,6 +9,7 @@ mod account_directory;
 mod account_list;
 mod account_versions;
 mod active_users;
+mod alert_list;
 mod alerts;
 mod assigned;
 mod assignment_page;
@@ -44,6 +45,7 @@ mod write;
 
 pub use account_directory::AccountDirectory;
 pub use account_versions::{AccountVersions, TopicVersion};
+pub use alert_list::AlertStream;
 pub use alerts::{
     AccountSeats, AlertMark, AlertMarks, AlertRow, DeliveryRow, MarkKind, UnsentEvent,
 };

@@ -3,10 +3,10 @@
 //!
 //! The key of a cached answer is the question and the data that it was made from: the local day
 //! where the answer depends on the present, and the version of the account, which was read before
-//! the report. So a key names its data, and no answer is ever invalidated. An answer that time
-//! alone changes serves the questions of one [look](super::look) only: its account has events in
-//! the future, or its filter depends on the instant. Cached answers expire within a minute, so that
-//! a repair by hand shows.
+//! the report; that of its alerts too where the report lists them. So a key names its data, and no
+//! answer is ever invalidated. An answer that time alone changes serves the questions of one
+//! [look](super::look) only: its account has events in the future, or its filter depends on the
+//! instant. Cached answers expire within a minute, so that a repair by hand shows.
 
 mod making;
 mod report;
@@ -72,7 +72,7 @@ struct Key {
     /// Form and parameters.
     asked: String,
     moment: Moment,
-    /// The version of each topic of the report.
+    /// The version of each topic of the report, and that of the alerts where it lists them.
     versions: Vec<u64>,
 }
 
@@ -261,7 +261,15 @@ impl Answers {
             Pinned::ToDay if latest_ms < Some(now_ms) => Moment::Day(day_of(known.zone, now_ms)),
             Pinned::ToDay | Pinned::Never => Moment::Look(look.began),
         };
-        Ok(Asked { account, kind, look, known, now_ms, moment })
+        let alerts =
+            if kind.lists_alerts() { Some(self.alerts_version(account).await?) } else { None };
+        Ok(Asked { account, kind, look, known, now_ms, moment, alerts })
+    }
+
+    /// The version of the account's alerts. Nothing else tells of them, so each question asks.
+    async fn alerts_version(&self, account: &AccountId) -> Result<u64, Problem> {
+        let _place = self.reports.take(account).await?;
+        Ok(self.store.alerts_version(account).await?)
     }
 
     /// Takes a place for the report, and makes sure that what the look told of can be read.
@@ -315,6 +323,8 @@ struct Asked<'a> {
     known: Arc<KnownAccount>,
     now_ms: i64,
     moment: Moment,
+    /// The version of the alerts, where the report lists them.
+    alerts: Option<u64>,
 }
 
 impl Asked<'_> {
@@ -326,7 +336,7 @@ impl Asked<'_> {
             kind: self.kind,
             asked,
             moment: self.moment,
-            versions: self.kind.topics().iter().map(version).collect(),
+            versions: self.kind.topics().iter().map(version).chain(self.alerts).collect(),
         }
     }
 }

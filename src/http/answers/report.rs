@@ -26,6 +26,7 @@ pub(in crate::http) enum ReportKind {
     QuotaHistory,
     QuotaOverview,
     TestActivity,
+    Alerts,
 }
 
 impl ReportKind {
@@ -37,11 +38,17 @@ impl ReportKind {
             Self::History => &[Directory, Seats],
             Self::Usage => &[Directory, Seats, Activity],
             Self::Assignments => &[Directory, Seats, Uses],
-            Self::Organizations => &[Directory],
+            Self::Organizations | Self::Alerts => &[Directory],
             Self::Quota | Self::QuotaHistory | Self::QuotaOverview | Self::TestActivity => {
                 &[Directory, Tests]
             }
         }
+    }
+
+    /// Whether alerts are part of it. They are stored after the flush that they are judged by, so
+    /// no topic's version tells of them.
+    pub(super) fn lists_alerts(self) -> bool {
+        self == Self::Alerts
     }
 }
 

@@ -36,6 +36,7 @@ use crate::http::reply::problem::{self, ProblemDocument};
         crate::http::reports::assignments::list,
         crate::http::reports::organizations::list,
         crate::http::reports::quota_overview::list,
+        crate::http::reports::alerts::list,
         crate::http::reports::quota::current,
         crate::http::reports::quota::history,
         crate::http::reports::test_activity::report,
@@ -60,6 +61,8 @@ use crate::http::reply::problem::{self, ProblemDocument};
             billing managers"),
         (name = "tests", description = "Test activity of an organization; for its owners, admins \
             and billing managers"),
+        (name = "alerts", description = "Quotas and seats that reached a line; for account admins, \
+            and those of organizations for their owners, admins and billing managers"),
         (name = "can-run", description = "Whether tests may run; for services, and whoever may see \
             the quota"),
         (name = "operations", description = "How the service itself is doing"),

@@ -2,6 +2,7 @@
 //! answer.
 
 pub(super) mod accounts;
+pub(super) mod alerts;
 pub(super) mod assignments;
 pub(super) mod audit;
 pub(super) mod can_run;

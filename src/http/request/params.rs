@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::http::reply::{CsvFile, Form};
 use crate::http::request::list_field::elements;
+use crate::report::alerts::AlertRuleName;
 use crate::report::query::{BadParameter, Query};
 use crate::report::quota::QuotaStatus;
 use crate::report::subject::IntervalName;
@@ -309,6 +310,41 @@ pub(in crate::http) struct QuotaOverviewParams {
     limit: Option<u32>,
     /// `next_cursor` of the page before, of the same account and query. Not of CSV.
     cursor: Option<String>,
+}
+
+/// Filter and page of the alerts.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used; the parsing is that of crate::report")]
+pub(in crate::http) struct AlertsParams {
+    /// `all` for those too that are resolved, or whose quota month or purchase is over; by default
+    /// `open`.
+    #[param(inline)]
+    state: Option<AlertChoice>,
+    /// Only alerts of this rule.
+    #[param(inline)]
+    rule: Option<AlertRuleName>,
+    /// Only alerts of this organization, alone: not of those below it.
+    #[param(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]+$",
+        example = "42"
+    )]
+    organization_id: Option<String>,
+    /// How many alerts a page has at most; by default 100.
+    #[param(minimum = 1, maximum = 1000, example = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before, of the same account and query.
+    cursor: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its description is used")]
+enum AlertChoice {
+    Open,
+    All,
 }
 
 #[derive(ToSchema)]

@@ -68,7 +68,7 @@ const KNOWN: [Caller; 9] = [
 ];
 
 /// The callers that may use an endpoint; others with a valid token get 403, and without one 401.
-const MATRIX: [(&str, &[Caller]); 19] = [
+const MATRIX: [(&str, &[Caller]); 20] = [
     ("/v1/accounts", &KNOWN),
     ("/v1/accounts/{account_id}/licenses/history", &[AccountAdmin]),
     ("/v1/accounts/{account_id}/licenses/usage", &[AccountAdmin]),
@@ -79,6 +79,10 @@ const MATRIX: [(&str, &[Caller]); 19] = [
     ),
     (
         "/v1/accounts/{account_id}/quota",
+        &[AccountAdmin, Owner, Admin, BillingManager, OtherOrganization],
+    ),
+    (
+        "/v1/accounts/{account_id}/alerts",
         &[AccountAdmin, Owner, Admin, BillingManager, OtherOrganization],
     ),
     (

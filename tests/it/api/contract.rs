@@ -7,6 +7,7 @@ use seatmeter::http::{Access, endpoints};
 use serde_json::{Value, json};
 
 use super::support::{Answer, Api, event};
+use crate::support::alerts::{AlertEventRow, FOUND_AT_MS, storing};
 
 static API: LazyLock<Api> = LazyLock::new(|| {
     let api = Api::open();
@@ -63,6 +64,10 @@ static API: LazyLock<Api> = LazyLock::new(|| {
             &with(json!({"organization_id": "o", "origin": "run", "tests": 2})),
         ),
     ]);
+    let quota = AlertEventRow::quota("a", "o", "quota", "80");
+    let resolved = quota.closed("resolved", FOUND_AT_MS + 1);
+    let pace = AlertEventRow::quota("a", "p", "pace", "runs_out");
+    api.sql(&storing(&[quota, resolved, pace, AlertEventRow::seats("a", "90")]));
     api
 });
 
@@ -161,7 +166,8 @@ fn every_parameter_that_is_described_is_taken() {
         "format" => "json",
         "user" | "email" | "search" => "x",
         "status" if path.ends_with("/quota") => "grace",
-        "status" => "all",
+        "rule" => "pace",
+        "status" | "state" => "all",
         "activated" => "true",
         "bom" => "false",
         "inactive_days" | "held_days" | "limit" | "tests" => "1",
@@ -182,7 +188,7 @@ fn every_parameter_that_is_described_is_taken() {
 }
 
 /// Endpoints with queries that they are asked with.
-const QUERIES: [(&str, &[&str]); 12] = [
+const QUERIES: [(&str, &[&str]); 13] = [
     ("/v1/accounts", &["", "search=a&limit=1", "limit=0"]),
     (
         "/v1/accounts/{account_id}/licenses/history",
@@ -205,6 +211,10 @@ const QUERIES: [(&str, &[&str]); 12] = [
     (
         "/v1/accounts/{account_id}/quota",
         &["", "limit=1", "as_of=2026-01-20T00:00:00Z", "format=csv", "status=all"],
+    ),
+    (
+        "/v1/accounts/{account_id}/alerts",
+        &["", "limit=1", "state=all", "rule=seats", "organization_id=o", "state=closed"],
     ),
     (
         "/v1/accounts/{account_id}/organizations/{organization_id}/quota",

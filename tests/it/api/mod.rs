@@ -2,6 +2,7 @@
 //! and days and months that are hard to get right.
 
 mod access;
+mod alerts;
 mod audit;
 mod calendar;
 mod can_run;

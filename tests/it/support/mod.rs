@@ -7,6 +7,7 @@
 
 #![allow(dead_code, reason = "each test module uses some of it")]
 
+pub(crate) mod alerts;
 pub(crate) mod engine;
 pub(crate) mod http_proxy;
 pub(crate) mod kafka;
