@@ -4,6 +4,7 @@
 //! exit status 0, or with 1 and one line that says what is wrong and the way out; wrong usage is
 //! status 2.
 
+mod alerts;
 mod canary;
 mod canary_rounds;
 mod check_config;
@@ -75,6 +76,7 @@ enum Command {
     Generate(generate::Args),
     Verify(verify::Args),
     Canary(canary::Args),
+    Alerts(alerts::Args),
     CheckConfig(check_config::Args),
     Clickhouse(clickhouse::Args),
     Token(token::Args),
@@ -115,6 +117,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Canary(_) => {
             with_runtime(load, async |config, stop| canary::run(config, stop).await)
+        }
+        Command::Alerts(args) => {
+            with_runtime(load, async |config, _| alerts::run(&args, &config).await)
         }
         Command::CheckConfig(args) => check_config::run(&args, load),
         Command::Clickhouse(args) => clickhouse::run(args),

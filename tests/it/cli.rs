@@ -9,6 +9,9 @@ use std::process::{Command, Output, Stdio};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 
+use crate::support::alerts::{AlertEventRow, FOUND_AT_MS, storing};
+use crate::support::engine;
+use crate::support::engine::PASSWORD;
 use crate::support::program::command;
 
 /// The program with these arguments, and with nothing on standard input.
@@ -59,6 +62,7 @@ fn help_names_every_command() {
         "produce",
         "generate",
         "canary",
+        "alerts",
         "check-config",
         "token",
     ];
@@ -374,4 +378,65 @@ fn token_says_what_it_lacks() {
         &["--grants", "[]", "--private-key", "/dev/null"],
         "/dev/null holds no RSA or Ed25519 private key",
     );
+}
+
+#[test]
+fn alerts_are_listed_from_the_view_alone() {
+    let database = engine();
+    let on_database = |arguments: &[&str]| {
+        let mut command = seatmeter(arguments);
+        command
+            .env("SEATMETER__CLICKHOUSE__URL", &database.url)
+            .env("SEATMETER__CLICKHOUSE__DATABASE", &database.name)
+            .env("SEATMETER__CLICKHOUSE__PASSWORD", PASSWORD);
+        command
+    };
+    let line = fails(&mut on_database(&["alerts", "list"]));
+    assert!(line.contains("migrate"), "{line}");
+    succeeds(&mut on_database(&["migrate"]));
+    let Output { stdout, stderr, .. } = on_database(&["alerts", "list"]).output().unwrap();
+    assert_eq!((text(&stdout), text(&stderr)), ("", "no alert is open\n"));
+    let pace = AlertEventRow::quota("acme", "42", "pace", "runs_out");
+    let quota = AlertEventRow::quota("acme", "42", "quota", "80");
+    let mut seats = AlertEventRow::seats("other", "90");
+    seats.found_at_ms += 1;
+    let resolved = quota.closed("resolved", FOUND_AT_MS + 1);
+    let over = pace.closed("ended", FOUND_AT_MS + 2);
+    let second = AlertEventRow { month: 2, id: "second".to_owned(), ..pace.clone() };
+    database.query(&storing(&[quota, pace, seats, resolved, over, second]));
+
+    assert_eq!(
+        succeeds(&mut on_database(&["alerts", "list"])),
+        "TIME                      ACCOUNT  ORGANIZATION  RULE   LINE      STATE  FIGURES\n\
+         2026-03-10T12:00:00.001Z  other    -             seats  90        open   95 of 100 seats\n\
+         2026-03-10T12:00:00.000Z  acme     42            pace   runs_out  open   runs out on \
+         2026-03-17\n"
+    );
+    let all = succeeds(&mut on_database(&["alerts", "list", "--account", "acme", "--all"]));
+    let columns = |line: &str| -> Vec<String> {
+        line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
+    };
+    let rows: Vec<Vec<String>> =
+        all.lines().skip(1).map(|line| columns(line)[3..].to_vec()).collect();
+    assert_eq!(
+        rows,
+        [
+            ["pace", "runs_out", "ended", "runs out on 2026-03-17"],
+            ["quota", "80", "resolved", "812 of 1000"],
+            ["pace", "runs_out", "open", "runs out on 2026-03-17"],
+        ]
+    );
+    let json = succeeds(&mut on_database(&["alerts", "list", "--all", "--json"]));
+    let alerts: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(alerts.len(), 4);
+    assert_eq!((&alerts[0]["rule"], &alerts[0]["purchased"]), (&json!("seats"), &json!(100)));
+    assert_eq!(
+        (&alerts[1]["ended_at"], &alerts[1]["resolved_at"]),
+        (&json!("2026-03-10T12:00:00.002Z"), &Value::Null)
+    );
+    assert_eq!(
+        (&alerts[2]["state"], &alerts[2]["window"]["month"]),
+        (&json!("resolved"), &json!(1))
+    );
+    assert_eq!((&alerts[3]["id"], &alerts[3]["is_silent"]), (&json!("second"), &json!(false)));
 }
