@@ -17,10 +17,11 @@ use seatmeter::core::topics::Touched;
 
 use crate::documents::section;
 use crate::store::{TestDatabase, day, hour, id, rows, source};
+use crate::support::alerts::{AlertEventRow, FOUND_AT_MS, storing};
 use crate::support::seat_intervals;
 
 /// Expected answer of each recipe, with column names, in the document's order.
-const ANSWERS: [(&str, &str); 14] = [
+const ANSWERS: [(&str, &str); 15] = [
     (
         "1. Daily active users of an organization and all below it",
         "day\tactive_users\n2026-03-02\t3\n2026-03-03\t1\n2026-03-10\t1\n",
@@ -87,6 +88,13 @@ const ANSWERS: [(&str, &str); 14] = [
         "organization_id\torganization\tassigned\treclaimable\tshare\n\
          42\tQuality\t2\t1\t50\n43\tQuality / Mobile\t1\t1\t100\n",
     ),
+    (
+        "15. Alerts of a month, and how long each was open",
+        "organization_id\trule\tline\traised_at\thours_open\n\
+         \tseats\t90\t2026-03-10 12:00:00.000\t\\N\n\
+         42\tpace\truns_out\t2026-03-10 12:00:00.000\t3\n\
+         42\tquota\t80\t2026-03-10 12:00:00.000\t2\n",
+    ),
 ];
 
 #[tokio::test]
@@ -101,6 +109,7 @@ async fn every_documented_recipe_answers_as_expected() {
             .write_rows(&[acme(&source(0), seed), second_source(&source(1))])
             .await
             .unwrap();
+        database.execute(&storing(&alerts()));
     }
     let recipes = recipes();
     assert_eq!(
@@ -127,6 +136,21 @@ async fn a_plan_that_starts_at_the_instant_has_begun() {
         let asked = sql.replace("2026-04-04 12:00:00", as_of);
         assert_eq!(database.analyst_text(&format!("{asked} FORMAT TabSeparated")), answer);
     }
+}
+
+/// Alerts of the account in March: one is open, one was resolved and then over, one is over.
+fn alerts() -> Vec<AlertEventRow> {
+    const HOUR_MS: i64 = 3_600_000;
+    let quota = AlertEventRow::quota("acme", "42", "quota", "80");
+    let pace = AlertEventRow::quota("acme", "42", "pace", "runs_out");
+    vec![
+        quota.closed("resolved", FOUND_AT_MS + 3 * HOUR_MS - 1),
+        quota.closed("ended", FOUND_AT_MS + 9 * HOUR_MS),
+        pace.closed("ended", FOUND_AT_MS + 3 * HOUR_MS),
+        quota,
+        pace,
+        AlertEventRow::seats("acme", "90"),
+    ]
 }
 
 /// Title and statement of every recipe.
