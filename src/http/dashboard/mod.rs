@@ -31,6 +31,7 @@ macro_rules! assets {
 /// Our own files, by name. They name each other relatively, so all of them share one hash.
 const ASSETS: &[(&str, &[u8])] = assets![
     "accounts.js",
+    "alerts.js",
     "api.js",
     "chart.js",
     "comparison.js",

@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod alerts;
 mod axe;
 mod browser;
 mod docs;

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::browser::{Browser, DARK, LIGHT, Look, PHONE};
 use super::site::{Site, keep, token};
+use crate::support::alerts::{AlertEventRow, storing};
 
 const WALL: Look = Look { width: 2560, height: 1440, scheme: "dark" };
 
@@ -49,6 +50,7 @@ fn all_views() {
     dialogs(&browser, &site);
     states(&browser, &site);
     paper(&browser, &site);
+    alerts(&browser, &site);
     browser.console_is_clean();
 }
 
@@ -104,6 +106,25 @@ fn dialogs(browser: &Browser, site: &Site) {
     browser.goto(&page(site, "view=assignments&limit=3"));
     browser.eval("document.querySelector('.filter-box').open = true");
     keep("filters-phone.png", &browser.picture());
+}
+
+/// The list of open alerts, and the panel of an organization that has one. Last, because from then
+/// on every picture has a bell.
+fn alerts(browser: &Browser, site: &Site) {
+    site.sql(&storing(&[
+        AlertEventRow::quota(ACCOUNT, ORGANIZATION, "quota", "80"),
+        AlertEventRow::quota(ACCOUNT, ORGANIZATION, "pace", "runs_out"),
+        AlertEventRow::seats(ACCOUNT, "overage"),
+    ]));
+    let panel = format!("view=usage&account={ACCOUNT}&organization_id={ORGANIZATION}");
+    for (look, name) in [(LIGHT, "light"), (DARK, "dark"), (PHONE, "phone")] {
+        browser.look(look);
+        browser.goto(&site.page(&format!("{panel}&from=2026-03-01&to=2026-04-30")));
+        browser.drawn();
+        keep(&format!("alert-panel-{name}.png"), &browser.picture());
+        browser.click("#bell");
+        keep(&format!("alerts-{name}.png"), &browser.picture_of_window());
+    }
 }
 
 fn states(browser: &Browser, site: &Site) {

@@ -36,7 +36,7 @@ pub(super) struct Site {
     store: Store,
     broker: MockBroker,
     open: Listening,
-    _database: Database,
+    database: Database,
 }
 
 /// A running API.
@@ -81,7 +81,7 @@ impl Site {
             eprintln!("the worker of the dashboard's tests ended: {counted:?}");
         });
         let open = serve(&runtime, &config, &store, "127.0.0.1:0".parse().unwrap());
-        Site { runtime, config, store, broker, open, _database: database }
+        Site { runtime, config, store, broker, open, database }
     }
 
     /// The page, with the given query.
@@ -106,6 +106,12 @@ impl Site {
             &self.store,
             address.unwrap_or("127.0.0.1:0".parse().unwrap()),
         )
+    }
+
+    /// Runs a statement on the database.
+    #[track_caller]
+    pub(super) fn sql(&self, text: &str) {
+        self.database.query(text);
     }
 
     /// Sends the lines of an NDJSON text to the topic and waits until all are counted.

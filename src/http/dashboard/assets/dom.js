@@ -30,7 +30,13 @@ export function patch(target, ...children) {
 
 function patchChildren(target, source) {
   const keyed = new Map();
-  for (const child of target.children) if (child.dataset.key) keyed.set(child.dataset.key, child);
+  const kept = new Set([...source.children].map(({ dataset }) => dataset.key));
+  for (const child of [...target.children]) {
+    if (!child.dataset.key) continue;
+    // To move what comes behind it would take the focus away.
+    if (kept.has(child.dataset.key)) keyed.set(child.dataset.key, child);
+    else child.remove();
+  }
   let cursor = target.firstChild;
   for (const wanted of [...source.childNodes]) {
     const present = matching(cursor, wanted, keyed);

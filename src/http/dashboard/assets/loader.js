@@ -91,6 +91,7 @@ function needs(state, view) {
   const named = accountAddress(state.account);
   const shared = [
     { name: 'organizations', address: `${base(state)}/organizations` },
+    { name: 'alerts', address: `${base(state)}/alerts`, later: true },
     { name: 'ingest', address: '/v1/ingest', later: true },
     { name: 'accounts', address: ACCOUNTS, later: true },
     ...named ? [{ name: 'account', address: named, later: true }] : [],

@@ -4,6 +4,7 @@ import {
   download, get, grantsNoLicenses, isTokenUnusable, serverNow, setToken, takeTokenFromFragment, token,
 } from './api.js';
 import { ACCOUNTS, forgetAccount, forgetAccounts, noteAccounts, noteNames, openAccounts, rememberAccount, usualAccount } from './accounts.js';
+import { drawAlerts, toggleAlerts } from './alerts.js';
 import { drawAll } from './chart.js';
 import { csvOf, toClipboard } from './copy.js';
 import { leaveDates, watchDates } from './dates.js';
@@ -151,6 +152,7 @@ function draw() {
     noteAccounts(plan.slot('accounts').body);
     noteNames(plan.slot('account').body);
   }
+  drawAlerts(state, locked || offered !== null ? null : plan.slot('alerts').body);
   drawShell(state, { organizationIsOurs: Boolean(history.state?.organizationIsOurs), organization: state.account && nameOf(plan) });
   drawMain(plan);
 }
@@ -239,6 +241,7 @@ const actions = {
     const { name, value } = element.dataset;
     go(change(state, { [name]: state[name] === value && name !== 'range' ? undefined : value }));
   },
+  alerts: () => toggleAlerts(),
   'open-accounts'() {
     openAccounts({ chosen: state.account, choose: (account) => go(forView({ account, refresh: state.refresh }, state.view)) });
   },

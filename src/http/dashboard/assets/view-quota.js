@@ -1,5 +1,6 @@
 // Usage: an organization's test executions against its quota, week by week and month by month.
 
+import { banner, ownAlerts } from './alerts.js';
 import { grantsNoLicenses, serverNow, url } from './api.js';
 import { figure } from './figure.js';
 import { filters, summary, text } from './filters.js';
@@ -40,6 +41,7 @@ export const view = {
       { name: 'test-activity', address: url(`${path}/test-activity`, activityQuery(plan)) },
       { name: 'quota-history', address: url(`${path}/quota/history`, { as_of }), later: true },
       ...month,
+      ...ownAlerts(plan),
     ];
   },
 
@@ -76,7 +78,7 @@ export const view = {
     const empty = stateCard({ title: 'No tests in this period', text: 'None ran, and no results were uploaded. Choose a longer period.', key: 'no-tests' },
       exportButton('activity', 'the test activity'));
     return {
-      nodes: [said, quota.nodes, cards(plan, points, week), quiet ? empty : figure(chart, exportButton('activity', 'the test activity')), past.nodes],
+      nodes: [said, banner(plan, timezone), quota.nodes, cards(plan, points, week), quiet ? empty : figure(chart, exportButton('activity', 'the test activity')), past.nodes],
       charts: [...quota.charts, ...quiet ? [] : [chart], ...past.charts],
     };
   },
