@@ -333,7 +333,12 @@ pub(super) fn generate(seed: u64, clocks_agree: bool) -> Log {
             writer.end_phase(dice);
         }
     }
-    Log { partitions: writers.into_iter().map(|writer| writer.log).collect(), phases }
+    let last_ms = writers.iter().map(|writer| writer.clock_ms).max().unwrap_or_default();
+    Log {
+        partitions: writers.into_iter().map(|writer| writer.log).collect(),
+        phases,
+        took_ms: (last_ms - universe.stamps_from_ms).unsigned_abs(),
+    }
 }
 
 fn write_record(

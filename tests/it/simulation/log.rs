@@ -16,6 +16,9 @@ pub(super) struct Log {
     /// Number of phases: how often partitions were added, plus 1. Accounts move only between two
     /// phases, when all is counted.
     pub(super) phases: usize,
+    /// The time from its beginning to its last record, by the clock that stamps records. By how
+    /// much the clocks of some producers are wrong is no part of it.
+    pub(super) took_ms: u64,
 }
 
 /// One partition.

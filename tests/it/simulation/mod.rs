@@ -1,7 +1,8 @@
 //! Same prefix, same rows: seeded histories with all kinds of faults, compared with a naive fold of
 //! the log.
 //!
-//! `SEATMETER_SIM_SEEDS` sets how many seeds to try, `SEATMETER_SIM_SEED` replays one.
+//! `SEATMETER_SIM_SEEDS` sets how many seeds to try, `SEATMETER_SIM_SEED` replays one. The [long
+//! run](long) tries as many as it can in `SEATMETER_SIM_SECONDS`.
 
 mod accounts;
 mod answers;
@@ -14,6 +15,7 @@ mod fold;
 mod generator;
 mod loading;
 mod log;
+mod long;
 mod memory_store;
 mod naive_calendar;
 mod ownership;
@@ -25,6 +27,7 @@ mod stats;
 mod view;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -104,7 +107,8 @@ fn run(run: &Run) -> Result<Stats, String> {
         .run()
     };
     match catch_unwind(AssertUnwindSafe(attempt)) {
-        Ok(result) => result.map_err(|failure| format!("{failure:#}")),
+        Ok(Ok(stats)) => Ok(stats.of_history(written.places().len() as u64, written.took_ms)),
+        Ok(Err(failure)) => Err(format!("{failure:#}")),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -116,28 +120,34 @@ fn run(run: &Run) -> Result<Stats, String> {
 /// Tries seeds on every core; returns the statistics of all, or the first seed that fails, with its
 /// failure.
 fn run_seeds(
-    seeds: std::ops::Range<u64>,
+    seeds: Range<u64>,
     faults_of: fn(u64) -> Faults,
     mutant: Option<Mutant>,
     hurries: bool,
+) -> Result<Stats, (u64, String)> {
+    let seed_run = |seed| {
+        run(&Run { seed, schedule: seed, faults: faults_of(seed), mutant, hurries, kept: None })
+    };
+    run_all(seeds, || false, seed_run)
+}
+
+/// Does the same with a run of each seed, until it is to stop. The seeds that were tried are the
+/// first of them, without a gap.
+fn run_all(
+    seeds: Range<u64>,
+    is_over: impl Fn() -> bool + Sync,
+    seed_run: impl Fn(u64) -> Result<Stats, String> + Sync,
 ) -> Result<Stats, (u64, String)> {
     // Only seeds before a failed one are still tried.
     let (next, end) = (AtomicU64::new(seeds.start), AtomicU64::new(seeds.end));
     let work = || {
         let mut stats = Stats::default();
-        loop {
+        while !is_over() {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= end.load(Ordering::Relaxed) {
-                return Ok(stats);
+                break;
             }
-            match run(&Run {
-                seed,
-                schedule: seed,
-                faults: faults_of(seed),
-                mutant,
-                hurries,
-                kept: None,
-            }) {
+            match seed_run(seed) {
                 Ok(of_run) => stats.merge(&of_run),
                 Err(failure) => {
                     end.fetch_min(seed, Ordering::Relaxed);
@@ -145,10 +155,11 @@ fn run_seeds(
                 }
             }
         }
+        Ok(stats)
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let results: Vec<Result<Stats, (u64, String)>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(&work)).collect();
         threads.into_iter().map(|thread| thread.join().expect("runs catch their panics")).collect()
     });
     let mut all = Stats::default();

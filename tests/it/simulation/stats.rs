@@ -72,9 +72,16 @@ impl Happened {
     ];
 }
 
-/// How often each happened.
+/// How often each happened, and how much was simulated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stats([u64; Happened::ALL.len()]);
+pub(super) struct Stats {
+    happened: [u64; Happened::ALL.len()],
+    pub(super) histories: u64,
+    /// Records of their logs.
+    pub(super) records: u64,
+    /// The time that they took by the [clock of their logs](super::log::Log::took_ms).
+    pub(super) took_ms: u64,
+}
 
 impl Stats {
     pub(super) fn count(&mut self, happened: Happened) {
@@ -82,16 +89,24 @@ impl Stats {
     }
 
     pub(super) fn add(&mut self, happened: Happened, times: u64) {
-        self.0[happened as usize] += times;
+        self.happened[happened as usize] += times;
     }
 
     pub(super) fn of(&self, happened: Happened) -> u64 {
-        self.0[happened as usize]
+        self.happened[happened as usize]
+    }
+
+    /// These, as those of one history.
+    pub(super) fn of_history(self, records: u64, took_ms: u64) -> Self {
+        Self { histories: 1, records, took_ms, ..self }
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        for (sum, times) in self.0.iter_mut().zip(other.0) {
+        for (sum, times) in self.happened.iter_mut().zip(other.happened) {
             *sum += times;
         }
+        self.histories += other.histories;
+        self.records += other.records;
+        self.took_ms += other.took_ms;
     }
 }
