@@ -28,7 +28,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
-    /// The engine's library, libchdb.so 26.7 or newer; by default it is fetched by npm, once
+    /// The engine's library, libchdb.so 26.5 or newer; by default it is fetched by npm, once
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
 

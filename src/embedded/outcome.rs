@@ -36,7 +36,7 @@ pub enum LoadError {
     #[error("cannot load the ClickHouse library {path}: {reason}")]
     Open { path: PathBuf, reason: String },
     #[error(
-        "{path} is not a usable libchdb: it has no symbol {symbol}; libchdb 26.7 or newer with the \
+        "{path} is not a usable libchdb: it has no symbol {symbol}; libchdb 26.5 or newer with the \
         C interface is needed"
     )]
     Symbol { path: PathBuf, symbol: &'static str },

@@ -28,9 +28,13 @@ const RIGHTS: &str = "CHECK, SHOW, SELECT, INSERT, \
      CREATE FUNCTION, \
      DROP, UNDROP TABLE, TRUNCATE, OPTIMIZE, KILL QUERY, KILL TRANSACTION, dictGet, \
      SYSTEM DROP CACHE, SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM MOVES, SYSTEM CLEANUP, SYSTEM \
-     BACKGROUND, SYSTEM FLUSH, \
+     FLUSH, \
      SYSTEM RELOAD ASYNCHRONOUS METRICS, SYSTEM WAIT LOADING PARTS, SYSTEM LOAD PRIMARY KEY, \
      SYSTEM UNLOAD PRIMARY KEY";
+
+/// One more. Engines before 26.7 refuse to start with a right, or a constraint on a setting, that
+/// they do not know.
+const RIGHT_SINCE_26_7: &str = "SYSTEM BACKGROUND";
 
 /// Settings that nobody may change. The first group names files and hosts, the second holds SQL
 /// that the guard would not see, the third runs statements, or reads views, without the engine's
@@ -60,6 +64,9 @@ pub(super) const FIXED_SETTINGS: [&str; 22] = [
     "default_normal_view_sql_security",
     "default_materialized_view_sql_security",
 ];
+
+/// One of them that engines before 26.7 do not know.
+const SETTING_SINCE_26_7: &str = "allow_experimental_eval_table_function";
 
 /// The default database of every connection. The embedded engine would create it as an overlay of
 /// two, one of which shows each file of the machine as a table, to read, truncate and write to,
@@ -91,12 +98,16 @@ pub(super) fn define_default_database(data_dir: &Path) -> Result<()> {
     private::write_file(&definition, &format!("ATTACH DATABASE _ UUID '{id}'\nENGINE = Atomic\n"))
 }
 
-/// Writes the file, and returns its path.
+/// Writes the file for an engine, and returns its path.
 ///
 /// # Errors
 ///
 /// It cannot be written.
-pub(super) fn write(data_dir: &Path, allow_external: bool) -> Result<PathBuf> {
+pub(super) fn write(
+    data_dir: &Path,
+    allow_external: bool,
+    is_before_26_7: bool,
+) -> Result<PathBuf> {
     let folder = data_dir
         .canonicalize()
         .with_context(|| format!("cannot look at {}", data_dir.display()))?;
@@ -104,15 +115,23 @@ pub(super) fn write(data_dir: &Path, allow_external: bool) -> Result<PathBuf> {
     let text = if allow_external {
         format!("<clickhouse>{NO_DATABASE}</clickhouse>\n")
     } else {
-        restricted(&path)
+        restricted(&path, is_before_26_7)
     };
     private::write_file(&path, &text)?;
     Ok(path)
 }
 
-fn restricted(path: &Path) -> String {
-    let fixed: String =
-        FIXED_SETTINGS.iter().map(|name| format!("<{name}><readonly/></{name}>")).collect();
+fn restricted(path: &Path, is_before_26_7: bool) -> String {
+    let mut rights = vec![RIGHTS];
+    if !is_before_26_7 {
+        rights.push(RIGHT_SINCE_26_7);
+    }
+    let rights = rights.join(", ");
+    let fixed: String = FIXED_SETTINGS
+        .iter()
+        .filter(|name| !is_before_26_7 || **name != SETTING_SINCE_26_7)
+        .map(|name| format!("<{name}><readonly/></{name}>"))
+        .collect();
     format!(
         "<clickhouse>{NO_DATABASE}
   <users_config>{path}</users_config>
@@ -121,7 +140,7 @@ fn restricted(path: &Path) -> String {
   <users><default>
     <password></password><networks><ip>::/0</ip></networks>
     <profile>default</profile><quota>default</quota>
-    <grants><query>GRANT {RIGHTS} ON *.*</query></grants>
+    <grants><query>GRANT {rights} ON *.*</query></grants>
   </default></users>
 </clickhouse>
 ",
@@ -155,8 +174,12 @@ mod tests {
 
     #[test]
     fn the_file_names_itself_and_no_source() {
-        let text = restricted(Path::new("/a & b/<c>"));
+        let text = restricted(Path::new("/a & b/<c>"), false);
         assert!(text.contains("<users_config>/a &amp; b/&lt;c&gt;</users_config>"), "{text}");
+        assert!(text.contains("SYSTEM UNLOAD PRIMARY KEY, SYSTEM BACKGROUND ON *.*"), "{text}");
+        let older = restricted(Path::new("/a & b/<c>"), true);
+        assert!(older.contains("SYSTEM UNLOAD PRIMARY KEY ON *.*"), "{older}");
+        assert!(text.contains(SETTING_SINCE_26_7) && !older.contains(SETTING_SINCE_26_7));
         for source in
             ["FILE", "URL", "SOURCES", "BACKUP", "CREATE DICTIONARY", "NAMED COLLECTION", "READ"]
         {

@@ -6,7 +6,7 @@
 //! thread and those that it starts, and cannot be taken back; what is open or loaded already stays
 //! so.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::confine;
@@ -36,6 +36,12 @@ const READ: [&str; 19] = [
     "/usr/share/zoneinfo",
 ];
 
+/// What an engine before 26.7 reads besides: where it keeps the trace of an error, it looks for
+/// names in its library and in this program, and aborts if one of them cannot be opened.
+pub(super) fn read_before_26_7(library: &Path) -> Vec<PathBuf> {
+    std::env::current_exe().into_iter().chain([library.to_owned()]).collect()
+}
+
 /// Says where nothing is confined; the reason goes on after "the engine is not confined: ".
 fn not_confined(reason: &str, data_dir: &Path) {
     tracing::info!(
@@ -46,13 +52,13 @@ fn not_confined(reason: &str, data_dir: &Path) {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn confine(data_dir: &Path) {
+pub(super) fn confine(data_dir: &Path, _: &[PathBuf]) {
     not_confined("only Linux can", data_dir);
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use landlock::{
         ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
@@ -65,17 +71,17 @@ mod linux {
     const KNOWN: ABI = ABI::V5;
 
     /// Leaves this thread, and those that it starts, all access to the data folder, read access to
-    /// a little of the system, and no connection to anywhere. Where the system cannot, that is
-    /// logged.
-    pub(in super::super) fn confine(data_dir: &Path) {
-        match restrict(data_dir) {
+    /// a little of the system and to `files`, and no connection to anywhere. Where the system
+    /// cannot, that is logged.
+    pub(in super::super) fn confine(data_dir: &Path, files: &[PathBuf]) {
+        match restrict(data_dir, files) {
             Ok(RulesetStatus::NotEnforced) => not_confined("this kernel lacks Landlock", data_dir),
             Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => {}
             Err(error) => not_confined(&error.to_string(), data_dir),
         }
     }
 
-    fn restrict(data_dir: &Path) -> Result<RulesetStatus, RulesetError> {
+    fn restrict(data_dir: &Path, files: &[PathBuf]) -> Result<RulesetStatus, RulesetError> {
         // The engine runs no program.
         let read = AccessFs::from_read(KNOWN) & !AccessFs::Execute;
         let all = AccessFs::from_all(KNOWN) & !AccessFs::Execute;
@@ -84,6 +90,7 @@ mod linux {
             .handle_access(AccessNet::ConnectTcp)?
             .create()?
             .add_rules(path_beneath_rules(READ, read))?
+            .add_rules(path_beneath_rules(files, read))?
             .add_rules(path_beneath_rules([data_dir], all))?
             .restrict_self()?;
         Ok(status.ruleset)
@@ -103,13 +110,15 @@ mod linux {
         fn only_the_data_folder_is_left() {
             let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             fs::write(other.path().join("secret"), "x").unwrap();
+            let named = other.path().join("named");
+            fs::write(&named, "y").unwrap();
             symlink(other.path().join("secret"), data.path().join("link")).unwrap();
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
             let (inside, outside) = (data.path().to_owned(), other.path().to_owned());
             // On a thread of its own, as nothing takes it back.
             let confined = std::thread::spawn(move || {
-                let status = restrict(&inside).unwrap();
+                let status = restrict(&inside, std::slice::from_ref(&named)).unwrap();
                 if status == RulesetStatus::NotEnforced {
                     return None;
                 }
@@ -118,6 +127,7 @@ mod linux {
                 fs::rename(inside.join("store/part"), inside.join("part")).unwrap();
                 assert_eq!(fs::read(inside.join("part")).unwrap(), b"x");
                 assert!(!fs::read("/proc/self/status").unwrap().is_empty());
+                assert_eq!(fs::read(named).unwrap(), b"y");
                 Some([
                     fs::read(outside.join("secret")).map(drop),
                     fs::read(inside.join("link")).map(drop),

@@ -9,6 +9,7 @@ use super::effect::{Effect, reading_only};
 use super::encoding::Encoding;
 use super::engine::Engine;
 use super::framing::Framing;
+use super::insertion::Insertion;
 use super::items::is;
 use super::lexer::Tokens;
 use super::place::{Left, Place};
@@ -194,11 +195,11 @@ fn insert(
     parameters: &[(String, String)],
     data: &mut mpsc::Receiver<Data>,
 ) -> Result<Summary, EngineError> {
-    let mut stream = connection.insert(sql, format, parameters)?;
+    let mut insertion = Insertion::begin(connection, sql, format, parameters)?;
     loop {
         match data.blocking_recv() {
-            Some(Data::Piece(piece)) => stream.append(&piece)?,
-            Some(Data::End) => return stream.finish(),
+            Some(Data::Piece(piece)) => insertion.append(&piece)?,
+            Some(Data::End) => return insertion.finish(),
             None => {
                 return Err(EngineError::new(
                     210,

@@ -40,6 +40,7 @@ mod guard;
 mod handler;
 mod harmless;
 mod idle;
+mod insertion;
 mod items;
 mod lexer;
 mod linger;

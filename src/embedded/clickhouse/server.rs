@@ -80,12 +80,7 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
     let library = Library::load(&options.library).context(
         "give a libchdb.so by --library FILE, or use an external ClickHouse (clickhouse.url)",
     )?;
-    let access_file = access::write(&options.data_dir, options.allow_external)?;
-    access::define_default_database(&options.data_dir)?;
-    if !options.allow_external {
-        // Before the engine starts its threads.
-        confine::confine(&options.data_dir);
-    }
+    let access_file = prepare(options, library)?;
     let engine = Engine::new(library, &options.data_dir, access_file);
     let stop = Stop::default();
     let on_failure = stop.clone();
@@ -136,6 +131,23 @@ pub fn serve(options: &ServeOptions) -> Result<()> {
     sessions.end_all();
     engine.idle().close();
     outcome
+}
+
+/// Prepares the data folder and this process for the engine; returns the file of its permissions.
+fn prepare(options: &ServeOptions, library: Library) -> Result<PathBuf> {
+    // Older libraries do not tell their version.
+    let is_before_26_7 = library.version().is_none();
+    let access_file = access::write(&options.data_dir, options.allow_external, is_before_26_7)?;
+    access::define_default_database(&options.data_dir)?;
+    if !options.allow_external {
+        let files = match is_before_26_7 {
+            true => confine::read_before_26_7(&options.library),
+            false => Vec::new(),
+        };
+        // Before the engine starts its threads.
+        confine::confine(&options.data_dir, &files);
+    }
+    Ok(access_file)
 }
 
 async fn end_idle_sessions(sessions: Sessions) {

@@ -130,6 +130,19 @@ fn with_format(text: &[u8], keyword: &Item, name: &Item, complete: bool) -> Scan
     Scan::Insert(Insert { sql: text[..keyword.start].to_vec(), format, data_at })
 }
 
+/// An INSERT that reads its data from a file. `sql` has no `FORMAT` clause, and nothing in `path`
+/// has to be quoted.
+pub(super) fn from_file(sql: &[u8], format: &str, path: &str) -> Vec<u8> {
+    let mut tokens = Depths::new(sql);
+    tokens.next();
+    skip_target(&mut tokens, sql);
+    let settings = tokens.find(|item| item.depth == 0 && item.is(sql, "SETTINGS"));
+    let (head, settings) = sql.split_at(settings.map_or(sql.len(), |settings| settings.start));
+    // A comment may end the head.
+    let source = format!("\nFROM INFILE '{path}' COMPRESSION 'none' ");
+    [head, source.as_bytes(), settings, b"\nFORMAT ", format.as_bytes()].concat()
+}
+
 /// A statement without data, ready for the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Alone {
@@ -323,6 +336,25 @@ mod tests {
             "TSV",
             "1",
         );
+    }
+
+    #[test]
+    fn a_file_takes_the_place_of_data() {
+        for (sql, head, settings) in [
+            ("INSERT INTO t (settings)", "INSERT INTO t (settings)", ""),
+            ("INSERT INTO d.settings SETTINGS a=1 ", "INSERT INTO d.settings ", "SETTINGS a=1 "),
+            ("insert t -- a", "insert t -- a", ""),
+            (
+                "INSERT INTO FUNCTION null('settings UInt8') settings a = 'x'",
+                "INSERT INTO FUNCTION null('settings UInt8') ",
+                "settings a = 'x'",
+            ),
+        ] {
+            assert_eq!(
+                String::from_utf8(from_file(sql.as_bytes(), "CSV", "/x")).unwrap(),
+                format!("{head}\nFROM INFILE '/x' COMPRESSION 'none' {settings}\nFORMAT CSV")
+            );
+        }
     }
 
     #[test]

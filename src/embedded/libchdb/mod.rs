@@ -19,7 +19,8 @@ use std::path::Path;
 use std::ptr::{self, NonNull};
 
 use self::symbols::{
-    ConnectionHandle, InsertHandle, ResultHandle, RunWithParameters, Symbols, Text, text,
+    ConnectionHandle, InsertHandle, InsertSymbols, ResultHandle, RunWithParameters, Symbols, Text,
+    text,
 };
 pub use super::outcome::{EngineError, LoadError, Output, Summary};
 
@@ -69,10 +70,10 @@ impl Library {
         Ok(Library { symbols })
     }
 
-    /// The library's release, such as `26.7.3`.
-    pub fn version(&self) -> String {
+    /// The library's release, such as `26.7.3`; `None` before 26.7, which does not tell it.
+    pub fn version(&self) -> Option<String> {
         // SAFETY: chdb_version returns a static, NUL-terminated string.
-        unsafe { text((self.symbols.version)()) }.unwrap_or_default()
+        unsafe { text((self.symbols.version?)()) }
     }
 
     /// Opens a connection; the first one starts the engine on the `--path` among `arguments`, and
@@ -164,7 +165,7 @@ impl Connection {
                 "the engine returned no result",
             ));
         }
-        let stream = ResultStream { connection: self, handle, finished: false };
+        let stream = ResultStream { connection: self, handle, rows: 0, finished: false };
         // SAFETY: the handle is live until the stream is dropped.
         match unsafe { text((stream.connection.symbols.result_error)(handle)) } {
             Some(message) if !message.is_empty() => {
@@ -176,18 +177,31 @@ impl Connection {
         }
     }
 
+    /// Whether the library takes the data of an INSERT in chunks. It does not before 26.7.
+    pub fn takes_chunks(&self) -> bool {
+        self.symbols.inserts.is_some()
+    }
+
     /// Starts an INSERT whose data follows in chunks. `sql` has neither a `FORMAT` clause nor data.
     ///
     /// # Errors
     ///
-    /// The engine's error: a syntax error, an unknown table or format.
+    /// The engine's error: a syntax error, an unknown table or format; or the library takes no
+    /// chunks.
     pub fn insert(
         &mut self,
         sql: &[u8],
         format: &str,
         parameters: &Parameters,
     ) -> Result<InsertStream<'_>, EngineError> {
-        let handle = self.run(self.symbols.stream_insert, sql, format, parameters);
+        let Some(inserts) = &self.symbols.inserts else {
+            return Err(EngineError::new(
+                48,
+                "NOT_IMPLEMENTED",
+                "this libchdb takes no data of an INSERT in chunks",
+            ));
+        };
+        let handle = self.run(inserts.begin, sql, format, parameters);
         if handle.is_null() {
             return Err(EngineError::new(
                 EngineError::UNKNOWN,
@@ -195,7 +209,8 @@ impl Connection {
                 "the engine started no insert",
             ));
         }
-        let stream = InsertStream { symbols: self.symbols, handle, connection: PhantomData };
+        let symbols = self.symbols;
+        let stream = InsertStream { symbols, inserts, handle, connection: PhantomData };
         match stream.error() {
             Some(error) => Err(error),
             None => Ok(stream),
@@ -237,11 +252,17 @@ fn pointer_of<T>(items: &[T]) -> *const T {
     if items.is_empty() { ptr::null() } else { items.as_ptr() }
 }
 
+/// What a library before 26.7 says, in place of an empty chunk, after the chunk that holds the
+/// header of a result without rows.
+const NO_STREAM: &str = "No active streaming query";
+
 /// A running `SELECT`; dropping it before its end cancels the query.
 #[derive(Debug)]
 pub struct ResultStream<'connection> {
     connection: &'connection mut Connection,
     handle: ResultHandle,
+    /// Rows of its chunks so far.
+    rows: u64,
     finished: bool,
 }
 
@@ -264,10 +285,14 @@ impl ResultStream<'_> {
                 self.finished = true;
                 Ok(None)
             }
-            Ok(output) => Ok(Some(output)),
+            Ok(output) => {
+                self.rows += output.summary.result_rows;
+                Ok(Some(output))
+            }
             Err(error) => {
                 self.finished = true;
-                Err(error)
+                let is_end = self.rows == 0 && error.message == NO_STREAM;
+                if is_end && !self.connection.takes_chunks() { Ok(None) } else { Err(error) }
             }
         }
     }
@@ -292,6 +317,7 @@ impl Drop for ResultStream<'_> {
 #[derive(Debug)]
 pub struct InsertStream<'connection> {
     symbols: &'static Symbols,
+    inserts: &'static InsertSymbols,
     handle: InsertHandle,
     connection: PhantomData<&'connection mut Connection>,
 }
@@ -305,8 +331,7 @@ impl InsertStream<'_> {
     pub fn append(&mut self, data: &[u8]) -> Result<(), EngineError> {
         // SAFETY: the stream is live and used by this thread alone; the data is copied during the
         // call.
-        match unsafe { (self.symbols.insert_append)(self.handle, data.as_ptr().cast(), data.len()) }
-        {
+        match unsafe { (self.inserts.append)(self.handle, data.as_ptr().cast(), data.len()) } {
             0 => Ok(()),
             // The reason, if the engine has not recorded it yet, comes with chdb_stream_done.
             _ => Err(self.error().map_or_else(|| self.done().err(), Some).unwrap_or_else(|| {
@@ -333,13 +358,13 @@ impl InsertStream<'_> {
         // SAFETY: the stream is live and used by this thread alone; the engine allows done once per
         // stream, and `append` calls it only when the INSERT has failed, after which callers drop
         // the stream.
-        let result = unsafe { (self.symbols.insert_done)(self.handle) };
+        let result = unsafe { (self.inserts.done)(self.handle) };
         self.symbols.take(result).map(|output| output.summary)
     }
 
     fn error(&self) -> Option<EngineError> {
         // SAFETY: the stream is live.
-        let message = unsafe { text((self.symbols.insert_error)(self.handle)) };
+        let message = unsafe { text((self.inserts.error)(self.handle)) };
         message.filter(|message| !message.is_empty()).map(EngineError::from_message)
     }
 }
@@ -349,8 +374,8 @@ impl Drop for InsertStream<'_> {
         // SAFETY: the stream is live and destroyed once; cancelling a finished or failed stream is
         // a no-op.
         unsafe {
-            (self.symbols.insert_cancel)(self.handle);
-            (self.symbols.destroy_insert)(self.handle);
+            (self.inserts.cancel)(self.handle);
+            (self.inserts.destroy)(self.handle);
         }
     }
 }

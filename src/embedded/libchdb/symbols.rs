@@ -40,7 +40,10 @@ pub(super) type Switch = unsafe extern "C" fn(c_int);
 
 /// One function pointer for each function that is used, with the signature of chdb.h.
 pub(super) struct Symbols {
-    pub(super) version: Version,
+    /// Since 26.7.
+    pub(super) version: Option<Version>,
+    /// Since 26.7.
+    pub(super) inserts: Option<InsertSymbols>,
     pub(super) set_signal_handlers_enabled: Switch,
     pub(super) connect: Connect,
     pub(super) close_connection: CloseConnection,
@@ -48,12 +51,6 @@ pub(super) struct Symbols {
     pub(super) stream_query: RunWithParameters,
     pub(super) stream_fetch: Fetch,
     pub(super) stream_cancel: Cancel,
-    pub(super) stream_insert: RunWithParameters,
-    pub(super) insert_append: Append,
-    pub(super) insert_done: Finish,
-    pub(super) insert_cancel: Dispose,
-    pub(super) insert_error: Message,
-    pub(super) destroy_insert: Dispose,
     pub(super) destroy_result: Dispose,
     pub(super) result_error: Message,
     pub(super) result_buffer: Message,
@@ -66,10 +63,39 @@ pub(super) struct Symbols {
     pub(super) bytes_written: Figure,
 }
 
+/// The functions of an INSERT whose data is passed in chunks.
+pub(super) struct InsertSymbols {
+    pub(super) begin: RunWithParameters,
+    pub(super) append: Append,
+    pub(super) done: Finish,
+    pub(super) cancel: Dispose,
+    pub(super) error: Message,
+    pub(super) destroy: Dispose,
+}
+
+impl std::fmt::Debug for InsertSymbols {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("InsertSymbols")
+    }
+}
+
 impl std::fmt::Debug for Symbols {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Symbols")
     }
+}
+
+/// Finds a function by its name.
+fn symbol<T: Copy>(
+    library: &libloading::Library,
+    path: &Path,
+    name: &'static str,
+) -> Result<T, LoadError> {
+    // SAFETY: every T below is the function pointer type that chdb.h declares for the name.
+    let found = unsafe { library.get::<T>(name) };
+    found
+        .map(|symbol| *symbol)
+        .map_err(|_| LoadError::Symbol { path: path.to_owned(), symbol: name })
 }
 
 impl Symbols {
@@ -82,24 +108,15 @@ impl Symbols {
         library: &'static libloading::Library,
         path: &Path,
     ) -> Result<Symbols, LoadError> {
-        fn symbol<T: Copy>(
-            library: &libloading::Library,
-            path: &Path,
-            name: &'static str,
-        ) -> Result<T, LoadError> {
-            // SAFETY: every T below is the function pointer type that chdb.h declares for the name.
-            let found = unsafe { library.get::<T>(name) };
-            found
-                .map(|symbol| *symbol)
-                .map_err(|_| LoadError::Symbol { path: path.to_owned(), symbol: name })
-        }
+        let version: Option<Version> = symbol(library, path, "chdb_version").ok();
+        // A library that tells its version has them all.
+        let inserts = version.map(|_| InsertSymbols::resolve(library, path)).transpose()?;
         macro_rules! symbols {
             ($($field:ident = $name:literal),* $(,)?) => {
-                Symbols { $($field: symbol(library, path, $name)?),* }
+                Symbols { version, inserts, $($field: symbol(library, path, $name)?),* }
             };
         }
         Ok(symbols! {
-            version = "chdb_version",
             set_signal_handlers_enabled = "chdb_set_signal_handlers_enabled",
             connect = "chdb_connect",
             close_connection = "chdb_close_conn",
@@ -107,12 +124,6 @@ impl Symbols {
             stream_query = "chdb_stream_query_with_params_n",
             stream_fetch = "chdb_stream_fetch_result",
             stream_cancel = "chdb_stream_cancel_query",
-            stream_insert = "chdb_stream_insert_with_params_n",
-            insert_append = "chdb_stream_append",
-            insert_done = "chdb_stream_done",
-            insert_cancel = "chdb_stream_cancel_insert",
-            insert_error = "chdb_stream_insert_error",
-            destroy_insert = "chdb_destroy_insert_stream",
             destroy_result = "chdb_destroy_query_result",
             result_error = "chdb_result_error",
             result_buffer = "chdb_result_buffer",
@@ -173,6 +184,19 @@ impl Symbols {
             }
         };
         Output { bytes, summary }
+    }
+}
+
+impl InsertSymbols {
+    fn resolve(library: &'static libloading::Library, path: &Path) -> Result<Self, LoadError> {
+        Ok(InsertSymbols {
+            begin: symbol(library, path, "chdb_stream_insert_with_params_n")?,
+            append: symbol(library, path, "chdb_stream_append")?,
+            done: symbol(library, path, "chdb_stream_done")?,
+            cancel: symbol(library, path, "chdb_stream_cancel_insert")?,
+            error: symbol(library, path, "chdb_stream_insert_error")?,
+            destroy: symbol(library, path, "chdb_destroy_insert_stream")?,
+        })
     }
 }
 

@@ -19,6 +19,8 @@ use crate::embedded::private;
 
 /// The release of the embedded engine.
 pub const VERSION: &str = "26.7.3-stable.1";
+/// An older release, which the tests are run on too.
+pub const OLDER_VERSION: &str = "26.5.3";
 /// The library's name in the packages of all platforms.
 const LIBRARY_FILE: &str = "libchdb.so";
 /// Beside the library: its SHA-256 when it was fetched, for platforms without a pinned one.
@@ -31,6 +33,7 @@ const WAY_OUT: &str = "or name a libchdb.so of your own by --library FILE, or us
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Package {
     name: &'static str,
+    version: &'static str,
     /// npm's `sha512-` integrity of the package file. `None` if no copy was available to compute
     /// it: npm still checks the file against its registry, and the user is told.
     integrity: Option<&'static str>,
@@ -55,7 +58,20 @@ fn package(os: &str, arch: &str) -> Option<Package> {
         ("macos", "aarch64") => ("@chdb/lib-darwin-arm64", None, None),
         _ => return None,
     };
-    Some(Package { name, integrity, library_sha256 })
+    Some(Package { name, version: VERSION, integrity, library_sha256 })
+}
+
+/// The package of the older release, for the platform that CI runs on.
+fn older_package(os: &str, arch: &str) -> Option<Package> {
+    ((os, arch) == ("linux", "x86_64")).then_some(Package {
+        name: "@chdb/lib-linux-x64-gnu",
+        version: OLDER_VERSION,
+        integrity: Some(
+            "sha512-fPrLmRt5Moor9yGz4mazbrNje4t7X9KB2mTGkXFWRxRBs2iKy8yh6jx11xsa0Qr3iDFMU/\
+             yHqd+bVdYJXu3QaQ==",
+        ),
+        library_sha256: Some("4330da79405733f7572f27c1442f46c03a08301f00859dce0368645731b1e1dc"),
+    })
 }
 
 /// The engine's library, ready to be loaded: `override_file` if the user named one, else the pinned
@@ -88,8 +104,28 @@ pub fn fetch_engine_library(override_file: Option<&Path>) -> Result<PathBuf> {
         }
         return Ok(file.to_owned());
     }
-    let package = this_platform()?;
-    let name = format!("chdb-{VERSION}-{}-{}", std::env::consts::OS, std::env::consts::ARCH);
+    fetched(this_platform()?)
+}
+
+/// The library of [the older release](OLDER_VERSION), as [`engine_library`] gives that of the
+/// embedded one. For tests.
+///
+/// # Errors
+///
+/// As of [`engine_library`].
+pub fn older_engine_library() -> Result<PathBuf> {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    let package = older_package(os, arch)
+        .with_context(|| format!("there is no ClickHouse {OLDER_VERSION} for {os} on {arch}"))?;
+    let library = fetched(package)?;
+    check_cached(&library, package.library_sha256, &cache_dir()?)?;
+    Ok(library)
+}
+
+/// The library of a package in the cache folder, fetched if it is missing.
+fn fetched(package: Package) -> Result<PathBuf> {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    let name = format!("chdb-{}-{os}-{arch}", package.version);
     let folder = ensure_folder(&cache_dir()?, &name, |staging| fetch(package, staging))?;
     Ok(folder.join(LIBRARY_FILE))
 }
@@ -125,7 +161,7 @@ fn check_cached(library: &Path, pinned: Option<&str>, cache: &Path) -> Result<()
 }
 
 fn fetch(package: Package, staging: &Path) -> Result<()> {
-    let specification = format!("{}@{VERSION}", package.name);
+    let specification = format!("{}@{}", package.name, package.version);
     let step =
         Step::start(&format!("fetching the embedded ClickHouse, {specification} (180 MB, once)"));
     let file = npm_pack(&specification, staging)?;
@@ -149,7 +185,7 @@ fn fetch(package: Package, staging: &Path) -> Result<()> {
     fs::write(staging.join(HASH_FILE), hex::encode(unpacked))
         .context("cannot write to the cache folder")?;
     fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
-    step.done(&format!("fetched the embedded ClickHouse {VERSION}"));
+    step.done(&format!("fetched the embedded ClickHouse {}", package.version));
     Ok(())
 }
 

@@ -14,5 +14,8 @@ mod progress;
 mod staging;
 
 pub use cache::CACHE_DIR_VARIABLE;
-pub use engine::{VERSION as ENGINE_VERSION, engine_library, fetch_engine_library};
+pub use engine::{
+    OLDER_VERSION as OLDER_ENGINE_VERSION, VERSION as ENGINE_VERSION, engine_library,
+    fetch_engine_library, older_engine_library,
+};
 pub use kafka::kafka_jars;

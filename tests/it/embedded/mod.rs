@@ -4,6 +4,7 @@ mod attacks;
 mod brokers;
 mod doors;
 mod faults;
+mod insertions;
 mod packed;
 mod provision;
 mod reuse;
