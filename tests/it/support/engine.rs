@@ -1,11 +1,12 @@
 //! The embedded ClickHouse for tests.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use seatmeter::config;
 use seatmeter::embedded::clickhouse::{EngineOptions, EngineProcess};
+use seatmeter::embedded::provision::{ENGINE_VERSION, OLDER_ENGINE_VERSION, older_engine_library};
 use secrecy::SecretString;
 use tempfile::TempDir;
 
@@ -16,6 +17,9 @@ pub(crate) const PASSWORD: &str = "of the tests";
 
 /// The header line of a plain HTTP request that carries it.
 pub(crate) const KEY_LINE: &str = "X-ClickHouse-Key: of the tests\r\n";
+
+/// Names the release of the engine that the tests run on. The program knows nothing of it.
+const RELEASE_VARIABLE: &str = "SEATMETER_TEST_ENGINE";
 
 /// The program that the engine is a command of.
 pub(crate) fn exe() -> &'static Path {
@@ -41,6 +45,19 @@ pub(crate) fn engine() -> Database {
     Database::new(engine.url(), unique("test"))
 }
 
+/// The library of the release that the environment names; `None`: that of the program.
+fn library() -> Option<PathBuf> {
+    static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let find = || match std::env::var(RELEASE_VARIABLE) {
+        Ok(release) if release == OLDER_ENGINE_VERSION => Some(older_engine_library().unwrap()),
+        Ok(release) if release != ENGINE_VERSION => panic!(
+            "{RELEASE_VARIABLE}={release}: there are {ENGINE_VERSION} and {OLDER_ENGINE_VERSION}"
+        ),
+        Ok(_) | Err(_) => None,
+    };
+    LIBRARY.get_or_init(find).clone()
+}
+
 /// Starts an engine on a data folder.
 #[track_caller]
 pub(crate) fn start(data_dir: &Path, allow_external: bool) -> EngineProcess {
@@ -48,7 +65,7 @@ pub(crate) fn start(data_dir: &Path, allow_external: bool) -> EngineProcess {
         exe: exe().to_owned(),
         data_dir: data_dir.to_owned(),
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        library: None,
+        library: library(),
         password: Some(SecretString::from(PASSWORD)),
         allow_external,
     })
