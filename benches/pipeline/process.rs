@@ -20,15 +20,23 @@ pub(crate) fn peak_mib(pid: u32) -> f64 {
     status(pid, "VmHWM:")
 }
 
+/// The same; `None` of a process that has ended.
+pub(crate) fn peak_mib_of_running(pid: u32) -> Option<f64> {
+    read_status(pid, "VmHWM:")
+}
+
 /// The resident set of a process now, MiB.
 pub(crate) fn resident_mib(pid: u32) -> f64 {
     status(pid, "VmRSS:")
 }
 
 fn status(pid: u32, field: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
-    let line =
-        status.lines().find_map(|line| line.strip_prefix(field)).expect("a process has memory");
-    line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).expect("a number of KiB")
-        / 1024.0
+    read_status(pid, field).expect("the process runs and has memory")
+}
+
+fn read_status(pid: u32, field: &str) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    let kib = line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok());
+    Some(kib.expect("a number of KiB") / 1024.0)
 }

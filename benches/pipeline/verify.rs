@@ -1,8 +1,11 @@
-//! `seatmeter verify` against the batch reader alone, on the same backlog.
+//! `seatmeter verify` against the batch reader alone, on the same backlog: rate and memory, each from
+//! the start of the process to its end.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::backlog::{self, Backlog, Population, kafka};
+use crate::process;
 use crate::readers::{self, Reader};
 use crate::support::engine::PASSWORD;
 use crate::support::{Database, program};
@@ -11,6 +14,9 @@ use crate::worker::{Engine, Worker, count};
 const EVENTS: u64 = 3_000_000;
 const PARTITIONS: u32 = 4;
 const ROUNDS: usize = 3;
+/// How often the memory of the process is looked at. The kernel keeps the peak, so only what comes
+/// after the last look is missed.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) fn run() {
     let backlog = backlog::filled(Population::CLUSTER, PARTITIONS, EVENTS);
@@ -20,12 +26,13 @@ pub(crate) fn run() {
     worker.wait_for(backlog.events);
     worker.stop();
     println!("verify: {EVENTS} events, {PARTITIONS} partitions, lz4");
-    println!("| batch reader, events/s | verify, events/s | ratio |");
-    println!("|---|---|---|");
+    println!("| batch reader, events/s | verify, events/s | ratio | memory of verify, MiB |");
+    println!("|---|---|---|---|");
     for _ in 0..ROUNDS {
         let bare = rate(&backlog, readers::read(Reader::Batches, &backlog).elapsed);
-        let verified = rate(&backlog, verify(&database, &backlog));
-        println!("| {bare:.0} | {verified:.0} | {:.2} |", verified / bare);
+        let (elapsed, peak_mib) = verify(&database, &backlog);
+        let verified = rate(&backlog, elapsed);
+        println!("| {bare:.0} | {verified:.0} | {:.2} | {peak_mib:.0} |", verified / bare);
     }
 }
 
@@ -33,17 +40,28 @@ fn rate(backlog: &Backlog, elapsed: Duration) -> f64 {
     count(backlog.events) / elapsed.as_secs_f64()
 }
 
-/// Verifies the database from the start of the process to its end.
-fn verify(database: &Database, backlog: &Backlog) -> Duration {
+/// Verifies the database within the memory that it takes by default; returns the time, and the peak
+/// of its memory in MiB.
+fn verify(database: &Database, backlog: &Backlog) -> (Duration, f64) {
     let began = Instant::now();
-    let output = program::command(&["verify", "--memory-mib", "8192"])
+    let mut child = program::command(&["verify"])
         .env("SEATMETER__KAFKA__BROKERS", kafka().bootstrap_servers())
         .env("SEATMETER__KAFKA__TOPIC", &backlog.topic)
         .env("SEATMETER__CLICKHOUSE__URL", &database.url)
         .env("SEATMETER__CLICKHOUSE__DATABASE", &database.name)
         .env("SEATMETER__CLICKHOUSE__PASSWORD", PASSWORD)
-        .output()
+        .stdout(Stdio::null())
+        .spawn()
         .expect("the program starts");
-    assert!(output.status.success(), "{output:?}");
-    began.elapsed()
+    let mut peak_mib = 0.0;
+    let status = loop {
+        // A process that has ended, and was not waited for, has no memory to look at.
+        peak_mib = process::peak_mib_of_running(child.id()).unwrap_or(peak_mib);
+        if let Some(status) = child.try_wait().expect("it is a child of this process") {
+            break status;
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    };
+    assert!(status.success(), "verify: {status}");
+    (began.elapsed(), peak_mib)
 }
