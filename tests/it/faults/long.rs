@@ -27,6 +27,9 @@ const BEYOND_SESSION: Duration = Duration::from_secs(5);
 /// No more partitions than this are added.
 const PARTITIONS_MAX: i32 = 10;
 
+/// The table so far is printed after so many rounds.
+const ROUNDS_BETWEEN_TABLES: usize = 50;
+
 /// Name of rounds with more than one fault.
 const SEVERAL: &str = "two of these at once";
 
@@ -112,7 +115,10 @@ fn random_faults_change_no_count() {
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut schedule: Vec<(Fault, &str)> = Vec::new();
     let mut plain_off = 0;
-    while Instant::now() < until {
+    for round in 1.. {
+        if Instant::now() >= until {
+            break;
+        }
         if schedule.is_empty() {
             // Each kind occurs regularly.
             schedule.extend(FAULTS);
@@ -132,6 +138,9 @@ fn random_faults_change_no_count() {
         tally.survived += u32::from(row == SEVERAL);
         tally.plain_off.push(off - plain_off);
         plain_off = off;
+        if round % ROUNDS_BETWEEN_TABLES == 0 {
+            say(&format!("after {round} rounds:\n{}", table(&tallies, &arena, plain_off)));
+        }
     }
     arena.stop_members();
     say(&table(&tallies, &arena, plain_off));
