@@ -4,6 +4,7 @@
 //! exit status 0, or with 1 and one line that says what is wrong and the way out; wrong usage is
 //! status 2.
 
+mod alert_test;
 mod alerts;
 mod canary;
 mod canary_rounds;

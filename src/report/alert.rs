@@ -102,7 +102,7 @@ impl FromStr for AlertLine {
 }
 
 /// What became of an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertState {
     /// Its line was reached.
@@ -191,7 +191,7 @@ pub struct AlertLines {
 
 /// The seats of an account at an instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = AlertSeats)]
+#[schema(as = SeatAlert)]
 pub struct SeatFigures {
     /// Seats that the account owns.
     #[schema(example = 100)]
@@ -440,27 +440,22 @@ fn judge(
 }
 
 /// What the event of an alert says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AlertData {
     pub state: AlertState,
     pub rule: AlertRule,
-    /// What was reached: a percentage, `exhausted`, `runs_out` or `overage`.
-    #[schema(value_type = String, example = "80")]
     pub line: AlertLine,
-    #[schema(example = "acme")]
     pub account_id: String,
-    /// Null where the rule is about the whole account.
-    #[schema(example = "42", required = true)]
+    /// `None` where the rule is about the whole account.
     pub organization_id: Option<String>,
     /// Its path.
-    #[schema(example = "Acme / Quality", required = true)]
     pub organization: Option<String>,
     #[serde(flatten)]
     pub figures: AlertFigures,
 }
 
 /// The figures of an alert, as the report says them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum AlertFigures {
     Quota(Box<CurrentQuota>),

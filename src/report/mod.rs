@@ -6,7 +6,7 @@
 
 pub mod accounts;
 pub mod alert;
-pub mod alerts;
+pub mod alert_list;
 pub mod assignment_order;
 pub mod assignments;
 pub mod audit;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::client::Store;
 use super::error::StoreError;
 use super::reports::instant;
-use crate::report::alerts::{AlertPosition, AlertsRequest, StoredAlert};
+use crate::report::alert_list::{AlertPosition, AlertsRequest, StoredAlert};
 use crate::report::id::AccountId;
 
 /// What is read of an alert `a`.

@@ -12,7 +12,7 @@ use crate::http::reply::problem::Problem;
 use crate::http::request::params::{AccountParam, AlertsParams};
 use crate::http::request::path::Account;
 use crate::http::state::ApiState;
-use crate::report::alerts::{AlertPosition, AlertsReport, AlertsRequest};
+use crate::report::alert_list::{AlertPosition, AlertsReport, AlertsRequest};
 use crate::report::organizations::Visible;
 use crate::report::page::Page;
 use crate::report::period::Pinned;

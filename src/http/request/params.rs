@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::http::reply::{CsvFile, Form};
 use crate::http::request::list_field::elements;
-use crate::report::alerts::AlertRuleName;
+use crate::report::alert::AlertRule;
 use crate::report::query::{BadParameter, Query};
 use crate::report::quota::QuotaStatus;
 use crate::report::subject::IntervalName;
@@ -323,7 +323,7 @@ pub(in crate::http) struct AlertsParams {
     state: Option<AlertChoice>,
     /// Only alerts of this rule.
     #[param(inline)]
-    rule: Option<AlertRuleName>,
+    rule: Option<AlertRule>,
     /// Only alerts of this organization, alone: not of those below it.
     #[param(
         min_length = 1,

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::alert::{AlertRule, SeatFigures};
 use super::cursor::{seal, unseal};
 use super::id::{AccountId, OrganizationId};
 use super::page::Page;
@@ -13,9 +14,6 @@ use super::quota_overview::VisibleTree;
 use super::subject::Subject;
 use super::value::Timestamp;
 use crate::core::calendar::Zone;
-
-/// The rules, as requests name them.
-const RULES: [&str; 3] = ["quota", "pace", "seats"];
 
 /// Fields of an event's data that the list says by itself, from what the alert is known by and from
 /// the organizations of now.
@@ -54,7 +52,7 @@ impl AlertsRequest {
         let request = Self {
             organization: query.take_id("organization_id")?,
             rule: query.take_parsed("rule", |value| {
-                let rule = RULES.into_iter().find(|rule| *rule == value);
+                let rule = AlertRule::named(value).map(AlertRule::as_str);
                 rule.ok_or_else(|| "Not one of quota, pace, seats.".to_owned())
             })?,
             with_closed: query
@@ -140,7 +138,7 @@ pub struct ListedAlert {
     pub resolved_at: Option<Timestamp>,
     pub state: AlertStanding,
     /// The rule: `quota`, `pace` or `seats`.
-    #[schema(value_type = AlertRuleName)]
+    #[schema(value_type = AlertRule)]
     pub rule: String,
     /// The line that was reached: a percentage, `exhausted` (rule quota), `runs_out` (rule pace) or
     /// `overage` (rule seats).
@@ -161,21 +159,12 @@ pub struct ListedAlert {
     pub figures: Map<String, Value>,
 }
 
-/// The rules by name, for the API's description.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase", as = AlertRule)]
-pub enum AlertRuleName {
-    Quota,
-    Pace,
-    Seats,
-}
-
 /// The figures of a report when a line was reached, for the API's description.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum ListedFigures {
     Quota(QuotaAlertFigures),
-    Seats(SeatAlertFigures),
+    Seats(SeatFigures),
 }
 
 /// An alert about the quota of an organization: the figures are those of its quota when it was
@@ -185,18 +174,6 @@ pub enum ListedFigures {
 pub struct QuotaAlertFigures {
     #[serde(flatten)]
     pub quota: CurrentQuota,
-}
-
-/// An alert about the seats of the account.
-#[derive(Serialize, ToSchema)]
-#[schema(as = SeatAlert)]
-pub struct SeatAlertFigures {
-    /// Seats that the account owned when it was found.
-    #[schema(example = 100)]
-    pub purchased: u64,
-    /// Seats that were assigned then.
-    #[schema(example = 95)]
-    pub assigned: u64,
 }
 
 /// A page of the alerts of an account.
