@@ -35,10 +35,10 @@ pub(super) fn families(text: &str) -> Vec<Family> {
             let of_it = if help.0 == name { help.1.clone() } else { String::new() };
             let (name, kind) = (name.to_owned(), kind.to_owned());
             families.push(Family { name, help: of_it, kind, samples: Vec::new() });
-        } else if let (Some(family), Some(sample)) = (families.last_mut(), sample(line)) {
-            if sample.name.starts_with(&family.name) {
-                family.samples.push(sample);
-            }
+        } else if let (Some(family), Some(sample)) = (families.last_mut(), sample(line))
+            && sample.name.starts_with(&family.name)
+        {
+            family.samples.push(sample);
         }
     }
     families

@@ -128,7 +128,7 @@ fn distributions(
 }
 
 /// Prometheus counts what is below each bound, OTLP what lies between them.
-fn buckets(point: &mut Value, steps: &Steps) {
+fn buckets(point: &mut Value, steps: &[(f64, f64)]) {
     let below = |index: usize| index.checked_sub(1).map_or(0.0, |before| steps[before].1);
     let between = steps.iter().enumerate().map(|(index, (_, upto))| whole(upto - below(index)));
     point["bucketCounts"] = between.collect();
