@@ -24,7 +24,7 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// What goes wrong in a history, in words.
 const FAULTS: [(Happened, &str); 20] = [
-    (Happened::Crashed, "worker crashed and restarted"),
+    (Happened::Crashed, "worker crashed"),
     (Happened::CrashedInFlush, "worker crashed in the middle of a flush"),
     (Happened::MovedAfterFlush, "partition moved to another worker after a flush"),
     (Happened::MovedWithoutFlush, "partition moved without a flush"),
