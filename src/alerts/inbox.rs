@@ -7,6 +7,9 @@ use tokio::sync::Notify;
 
 use super::judge::Touch;
 
+/// Whether judging may begin: a process that feeds itself has to be counted first.
+pub type MayBegin = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// A partition at a flush.
 #[derive(Clone, Debug)]
 pub struct SourceFlush {

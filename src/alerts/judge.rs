@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::calendar::{Day, Zone, day_of};
 use crate::report::alert::{
-    AlertChange, AlertData, AlertEvent, AlertFigures, AlertLines, AlertRule, AlertState,
-    QuotaFigures, ToldAlerts, judge_quota, judge_seats, next_change_ms,
+    AlertChange, AlertData, AlertEvent, AlertFigures, AlertLines, AlertRule, AlertState, ToldAlerts,
 };
+use crate::report::alert_rules::{QuotaFigures, judge_quota, judge_seats, next_change_ms};
 use crate::store::{AccountCourses, AccountSeats, AlertRow, Store, StoreError};
 
 /// Zones lie less than a day from UTC, and the figures of the day before now are needed too.

@@ -28,16 +28,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::inbox::Inbox;
-pub use self::inbox::SourceFlush;
+pub use self::inbox::{MayBegin, SourceFlush};
 pub use self::judge::{Judge, Judgement, Touch};
 use self::outbox::Outbox;
 pub use self::outbox::{SendError, Target, targets};
 use self::task::Task;
 use crate::config::Config;
 use crate::store::Store;
-
-/// Whether judging may begin: a process that feeds itself has to be counted first.
-pub type MayBegin = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The alerts of the partitions that this process counts. Dropped, nothing more is judged or sent.
 pub struct Alerts {

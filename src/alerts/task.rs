@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use super::MayBegin;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, MayBegin};
 use super::judge::{Judge, Judgement};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, SEND_FOR_MS};
 use super::sources::{HeldSource, Stage};
 use crate::config::Config;
 use crate::report::alert::{AlertLines, AlertState};
@@ -24,9 +23,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Accounts whose events are read at once.
 const ACCOUNTS_READ_MAX: usize = 1_000;
-
-/// For so long an event is tried to be sent.
-pub(super) const SEND_FOR_MS: i64 = 3 * 86_400_000;
 
 /// Judges what flushes have touched.
 pub(super) struct Task {

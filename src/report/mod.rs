@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod alert;
 pub mod alert_list;
+pub mod alert_rules;
 pub mod assignment_order;
 pub mod assignments;
 pub mod audit;

@@ -13,7 +13,7 @@ use super::load::chunks;
 use super::rows::plan_kind;
 use super::scope::Scope;
 use crate::core::calendar::{Day, Zone};
-use crate::report::alert::QuotaCourse;
+use crate::report::alert_rules::QuotaCourse;
 use crate::report::id::{AccountId, OrganizationId};
 use crate::report::pace::week_before;
 use crate::report::period::stored_day;

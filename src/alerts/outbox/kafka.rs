@@ -11,8 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use super::target::SendError;
-use super::webhook::CONTENT_TYPE;
+use super::attempt::{CONTENT_TYPE, SendError};
 use crate::config;
 use crate::kafka::{Causes, Tokens, producer_properties};
 use crate::telemetry::events;

@@ -5,6 +5,7 @@
 //! leaves unsent is read from the tables by the next owner of the partition. A queue is bounded:
 //! what there is no room for stays in the tables until there is.
 
+mod attempt;
 mod kafka;
 mod queue;
 mod target;
@@ -16,8 +17,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+pub(super) use self::attempt::SEND_FOR_MS;
+pub use self::attempt::SendError;
 use self::queue::Waiting;
-pub use self::target::{SendError, Target, targets};
+pub use self::target::{Target, targets};
 use crate::store::{Store, UnsentEvent};
 
 /// All targets.

@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::attempt::{SEND_FOR_MS, SendError};
 use super::kafka::KafkaTopic;
 use super::queue::{Queue, Waiting};
 use super::webhook::WebhookSender;
-use crate::alerts::task::SEND_FOR_MS;
 use crate::config::Config;
 use crate::report::alert::AlertRule;
 use crate::store::{DeliveryRow, Store, UnsentEvent};
@@ -27,11 +27,6 @@ const STORE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Greatest time between two looks at the queue.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Why an event was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SendError(pub(super) String);
 
 /// Who is told.
 pub struct Target {

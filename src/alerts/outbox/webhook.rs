@@ -12,14 +12,11 @@ use standardwebhooks::{
     HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook,
 };
 
-use super::target::SendError;
+use super::attempt::{CONTENT_TYPE, SendError};
 use crate::config;
 
 /// Time limit of one attempt.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The type of a CloudEvent in structured mode.
-pub(super) const CONTENT_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 
 /// A receiver.
 pub(super) struct WebhookSender {

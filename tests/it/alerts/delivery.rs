@@ -18,7 +18,7 @@ use crate::support::http_proxy::HttpProxy;
 use crate::support::{Kafka, PrivateEngine, Program, eventually};
 
 /// How long an event may take to arrive; the machine may be busy with other tests.
-pub(super) const SOON: Duration = Duration::from_secs(120);
+pub(super) const SOON: Duration = Duration::from_secs(240);
 
 /// A topic and a database, and accounts with one organization each.
 pub(super) struct World {

@@ -330,6 +330,56 @@ ENGINE = /*replicated*/AggregatingMergeTree
 ORDER BY (source, hour)
 COMMENT 'Outcomes of records by Kafka partition and hour of record time, with a checksum'
 ;
+-- Written before anything is sent. Of several rows of one state of an alert the first that was stored counts: one that comes
+-- again, or from a former owner of the partition, changes nothing, so an id has one text. Readers: alerts.
+CREATE TABLE IF NOT EXISTS alert_events /*on cluster*/
+(
+    account_id String COMMENT 'Account',
+    rule LowCardinality(String) COMMENT 'quota, pace or seats',
+    organization_id String COMMENT 'Organization, empty for a rule of the whole account',
+    armed_at DateTime64(3, 'UTC') COMMENT 'Anchor of the quota month, or time of the record of purchase; 1970 without one',
+    month UInt32 COMMENT 'Quota month, 1 = first; 0 for a rule of seats',
+    line LowCardinality(String) COMMENT 'What was reached: a percentage, exhausted, runs_out or overage',
+    state Enum8('raised' = 1, 'resolved' = 2, 'ended' = 3) COMMENT 'Raised; fallen below its line again; or the month or purchase is over, of which nothing is sent',
+    stored_at DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'When it was stored, by ClickHouse''s clock',
+    id String COMMENT 'Id of the event: a hash of rule, line, account, organization, armed_at, month and state',
+    found_at DateTime64(3, 'UTC') COMMENT 'When it was found',
+    is_silent Bool COMMENT 'Not sent: it was so before alerts were switched on for the first time',
+    data String COMMENT 'The data of the event, JSON',
+    event String COMMENT 'The event as it is sent, JSON; empty where nothing is'
+)
+ENGINE = /*replicated*/ReplacingMergeTree
+ORDER BY (account_id, rule, organization_id, armed_at, month, line, state, stored_at)
+COMMENT 'Alerts that were raised, and what became of them'
+;
+-- Written once a target has acknowledged an event, or has not for as long as is tried. Readers: the worker that owns the
+-- account's partition, at its start.
+CREATE TABLE IF NOT EXISTS alert_deliveries /*on cluster*/
+(
+    account_id String COMMENT 'Account',
+    id String COMMENT 'Id of the event',
+    target LowCardinality(String) COMMENT 'Address of a webhook, or kafka: and a topic',
+    outcome Enum8('delivered' = 1, 'given_up' = 2) COMMENT 'Acknowledged; or not for three days',
+    at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When, by ClickHouse''s clock'
+)
+ENGINE = /*replicated*/ReplacingMergeTree
+ORDER BY (account_id, id, target, outcome)
+COMMENT 'Which target has got which event of an alert'
+;
+-- What holds once and for all: since when alerts are on, since when a target is known (it gets nothing older), and how far a
+-- partition had been counted when its accounts were judged last: where it is counted anew from an earlier offset, nothing is
+-- judged before it is there again.
+CREATE TABLE IF NOT EXISTS alert_marks /*on cluster*/
+(
+    kind Enum8('database' = 1, 'source' = 2, 'target' = 3) COMMENT 'What is marked',
+    name LowCardinality(String) COMMENT 'Kafka partition as topic/topic-id/partition; address of a webhook, or kafka: and a topic; empty for the database',
+    since SimpleAggregateFunction(min, DateTime64(3, 'UTC')) COMMENT 'When alerts were switched on first, a partition was judged first, or a target was known first',
+    judged_upto SimpleAggregateFunction(max, UInt64) COMMENT 'Next offset of the progress that the accounts of the partition were judged by last, else 0'
+)
+ENGINE = /*replicated*/AggregatingMergeTree
+ORDER BY (kind, name)
+COMMENT 'Since when, and how far, there are alerts'
+;
 CREATE OR REPLACE VIEW ingest_progress /*on cluster*/
 (
     source String COMMENT 'One incarnation of one Kafka partition: topic/topic-id/partition',
@@ -3450,4 +3500,107 @@ SETTINGS
     prefer_column_name_to_alias = 0,
     transform_null_in = 0
 COMMENT 'Figures that are counted twice, each with both sides. Those of what a flush is writing are left out; of bitmaps and intervals a difference may be that of a flush, and counts if it stays'
+;
+CREATE OR REPLACE VIEW alerts /*on cluster*/
+(
+    account_id String COMMENT 'Account',
+    organization_id String COMMENT 'Organization, empty for a rule of the whole account',
+    rule String COMMENT 'quota, pace or seats',
+    line String COMMENT 'What was reached: a percentage, exhausted, runs_out or overage',
+    armed_at DateTime64(3, 'UTC') COMMENT 'Anchor of the quota month, or time of the record of purchase; 1970 without one',
+    month UInt32 COMMENT 'Quota month, 1 = first; 0 for a rule of seats',
+    id String COMMENT 'Id of the event that raised it',
+    raised_at DateTime64(3, 'UTC') COMMENT 'When it was found',
+    resolved_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When it had fallen below its line again, in the same month or after a purchase; null if it has not',
+    ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When its month or purchase was over; null while it is not',
+    is_silent Bool COMMENT 'Nothing was sent: it was so before alerts were switched on for the first time',
+    data String COMMENT 'The data of the event that raised it, JSON'
+)
+AS SELECT
+    e.account_id AS account_id,
+    e.organization_id AS organization_id,
+    toString(e.rule) AS rule,
+    toString(e.line) AS line,
+    e.armed_at AS armed_at,
+    e.month AS month,
+    argMinIf(e.id, e.stored_at, e.state = 'raised') AS id,
+    argMinIf(e.found_at, e.stored_at, e.state = 'raised') AS raised_at,
+    if(
+        countIf(e.state = 'resolved') = 0,
+        NULL,
+        toNullable(argMinIf(e.found_at, e.stored_at, e.state = 'resolved'))) AS resolved_at,
+    if(
+        countIf(e.state = 'ended') = 0,
+        NULL,
+        toNullable(argMinIf(e.found_at, e.stored_at, e.state = 'ended'))) AS ended_at,
+    argMinIf(e.is_silent, e.stored_at, e.state = 'raised') AS is_silent,
+    argMinIf(e.data, e.stored_at, e.state = 'raised') AS data
+FROM alert_events AS e
+GROUP BY
+    e.account_id,
+    e.rule,
+    e.organization_id,
+    e.armed_at,
+    e.month,
+    e.line
+HAVING countIf(e.state = 'raised') > 0
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
+COMMENT 'Every alert that was raised; it is open while resolved_at and ended_at are null'
+;
+CREATE OR REPLACE VIEW `DATABASE`.`alerts` /*on cluster*/
+(
+    account_id String COMMENT 'Account',
+    organization_id String COMMENT 'Organization, empty for a rule of the whole account',
+    rule String COMMENT 'quota, pace or seats',
+    line String COMMENT 'What was reached: a percentage, exhausted, runs_out or overage',
+    armed_at DateTime64(3, 'UTC') COMMENT 'Anchor of the quota month, or time of the record of purchase; 1970 without one',
+    month UInt32 COMMENT 'Quota month, 1 = first; 0 for a rule of seats',
+    id String COMMENT 'Id of the event that raised it',
+    raised_at DateTime64(3, 'UTC') COMMENT 'When it was found',
+    resolved_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When it had fallen below its line again, in the same month or after a purchase; null if it has not',
+    ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When its month or purchase was over; null while it is not',
+    is_silent Bool COMMENT 'Nothing was sent: it was so before alerts were switched on for the first time',
+    data String COMMENT 'The data of the event that raised it, JSON'
+)
+SQL SECURITY DEFINER
+AS SELECT
+    e.account_id AS account_id,
+    e.organization_id AS organization_id,
+    toString(e.rule) AS rule,
+    toString(e.line) AS line,
+    e.armed_at AS armed_at,
+    e.month AS month,
+    argMinIf(e.id, e.stored_at, e.state = 'raised') AS id,
+    argMinIf(e.found_at, e.stored_at, e.state = 'raised') AS raised_at,
+    if(
+        countIf(e.state = 'resolved') = 0,
+        NULL,
+        toNullable(argMinIf(e.found_at, e.stored_at, e.state = 'resolved'))) AS resolved_at,
+    if(
+        countIf(e.state = 'ended') = 0,
+        NULL,
+        toNullable(argMinIf(e.found_at, e.stored_at, e.state = 'ended'))) AS ended_at,
+    argMinIf(e.is_silent, e.stored_at, e.state = 'raised') AS is_silent,
+    argMinIf(e.data, e.stored_at, e.state = 'raised') AS data
+FROM alert_events AS e
+GROUP BY
+    e.account_id,
+    e.rule,
+    e.organization_id,
+    e.armed_at,
+    e.month,
+    e.line
+HAVING countIf(e.state = 'raised') > 0
+SETTINGS
+    aggregate_functions_null_for_empty = 0,
+    join_default_strictness = 'ALL',
+    join_use_nulls = 0,
+    prefer_column_name_to_alias = 0,
+    transform_null_in = 0
+COMMENT 'Every alert that was raised; it is open while resolved_at and ended_at are null'
 ;
