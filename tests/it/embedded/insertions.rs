@@ -146,9 +146,8 @@ fn data_that_breaks_off_is_not_stored() {
     let address = database.url.strip_prefix("http://").unwrap();
     let mut connection = TcpStream::connect(address).unwrap();
     let head = format!(
-        "POST /?database={}&query=INSERT+INTO+texts+FORMAT+RowBinary HTTP/1.1\r\nHost: {address}\r\n\
-         {KEY_LINE}Content-Length: 1000\r\n\r\n",
-        database.name
+        "POST {} HTTP/1.1\r\nHost: {address}\r\n{KEY_LINE}Content-Length: 1000\r\n\r\n",
+        rows_url(&database).strip_prefix(&database.url).unwrap()
     );
     connection.write_all(head.as_bytes()).unwrap();
     connection.write_all(b"\x01a\x01b").unwrap();

@@ -159,7 +159,7 @@ fn run_all(
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let results: Vec<Result<Stats, (u64, String)>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(&work)).collect();
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
         threads.into_iter().map(|thread| thread.join().expect("runs catch their panics")).collect()
     });
     let mut all = Stats::default();

@@ -5,6 +5,9 @@ use seatmeter::store::{SHORTCUTS, ServerVersion};
 
 use super::TestDatabase;
 
+/// Those that came after the older release that the tests are run on.
+const NEWER: [&str; 1] = ["optimize_aggregation_in_order_limit"];
+
 /// A view in the place of `ingest_progress`, by which a query tells one of its settings.
 fn telling_view(setting: &str) -> String {
     format!(
@@ -28,7 +31,12 @@ async fn shortcuts_are_off_once_the_server_was_asked() {
     assert_eq!(setting().await, 1, "the engine's default");
     store.check_server().await.unwrap();
     assert_eq!(setting().await, 0);
+    let known = database.text("SELECT name FROM system.settings");
     for (name, value) in SHORTCUTS {
+        if !known.lines().any(|line| line == name) {
+            assert!(NEWER.contains(&name), "the engine does not know {name}");
+            continue;
+        }
         database.text(&telling_view(name));
         assert_eq!(setting().await.to_string(), value, "{name}");
     }
