@@ -133,7 +133,7 @@ impl State {
                 self.is_forged.store(true, Ordering::SeqCst);
             }
             if is_taken {
-                self.taken.lock().unwrap().entry(id).or_default().push(body);
+                self.taken.lock().unwrap().entry(id.clone()).or_default().push(body);
             }
             // Some of those that fail are answered with a redirect, which must not be followed.
             let status = match (is_taken, id.as_bytes()[0] % 4) {
