@@ -1,5 +1,5 @@
-//! `seatmeter verify` against the batch reader alone, on the same backlog: rate and memory, from the
-//! start of the process to its end.
+//! `seatmeter verify` against the batch reader alone, on the same backlog: rate and memory, from
+//! the start of the process to its end.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
