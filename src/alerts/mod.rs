@@ -8,10 +8,10 @@
 //! ```
 //!
 //! What was found is stored before it is sent, and what is stored is all that is known of the past:
-//! a process that takes a partition over reads it, judges all of its accounts, and sends what nobody
-//! has got yet. Nothing is judged before a partition is counted as far as it was judged before
-//! (a database that is counted anew passes through figures of the past), and nothing is sent of what
-//! was so when alerts were switched on first.
+//! a process that takes a partition over reads it, judges all of its accounts, and sends what
+//! nobody has got yet. Nothing is judged before a partition is counted as far as it was judged
+//! before: a database that is counted anew passes through figures of the past. And nothing is sent
+//! of what was so when alerts were switched on first.
 //!
 //! What it never does: compute a figure (the reports do), or hold up counting: flushes only leave
 //! word, in memory that the number of accounts bounds.
@@ -37,12 +37,12 @@ use crate::config::Config;
 use crate::store::Store;
 
 /// The alerts of the partitions that this process counts. Dropped, nothing more is judged or sent.
-pub struct Alerts {
+pub struct AlertWatch {
     inbox: Arc<Inbox>,
     _running: AbortOnDropHandle<()>,
 }
 
-impl Alerts {
+impl AlertWatch {
     /// Starts judging and sending; `None` where alerts are off. Call it within a runtime.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ use super::retry::{Dependency, Wait};
 use super::tail::Stalled;
 use super::topic::{AskError, Topic};
 use super::touched::SourceFlushes;
-use crate::alerts::Alerts;
+use crate::alerts::AlertWatch;
 use crate::core::rollup::{LaneRows, Progress};
 use crate::core::takeover::Claim;
 use crate::store::{ProgressRow, Store, ZoneClaim};
@@ -69,7 +69,7 @@ pub(super) struct Coordinator {
     /// The release of the zone data.
     pub(super) zone_release: Arc<str>,
     /// Where alerts are on, who judges them.
-    pub(super) alerts: Option<Alerts>,
+    pub(super) alerts: Option<AlertWatch>,
 }
 
 /// Times between flushes.

@@ -71,7 +71,7 @@ use self::messages::FatalSender;
 pub use self::positions::Positions;
 pub(crate) use self::retry::Dependency;
 use self::supervisor::Supervisor;
-use crate::alerts::{Alerts, MayBegin};
+use crate::alerts::{AlertWatch, MayBegin};
 use crate::config::Config;
 use crate::core::id::UserKeySeed;
 use crate::store::Store;
@@ -114,7 +114,7 @@ pub async fn run_watched(
 ) -> Result<(), IngestError> {
     let (fatal, mut fatalities) = mpsc::unbounded_channel();
     let fatal = FatalSender(fatal);
-    let alerts = Alerts::start(config, &store, may_begin, &shutdown);
+    let alerts = AlertWatch::start(config, &store, may_begin, &shutdown);
     let alerts = alerts.map_err(|error| IngestError::Alerts(format!("{error:#}")))?;
     let mut supervisor =
         Supervisor::start(config, (store, seed), (health, positions), alerts, fatal)?;

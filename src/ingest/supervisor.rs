@@ -34,7 +34,7 @@ use super::tail::{Stalled, watch_tails};
 use super::topic::{Topic, wait_for_topic, watch_topic};
 use super::watchdog::{self, Heartbeat, beating};
 use super::worker::{self, Worker};
-use crate::alerts::Alerts;
+use crate::alerts::AlertWatch;
 use crate::config::Config;
 use crate::core::calendar::RELEASE;
 use crate::core::id::UserKeySeed;
@@ -71,7 +71,7 @@ impl Supervisor {
         config: &Config,
         (store, seed): (Store, UserKeySeed),
         (health, positions): (Arc<Health>, Arc<Positions>),
-        alerts: Option<Alerts>,
+        alerts: Option<AlertWatch>,
         fatal: FatalSender,
     ) -> Result<Self, IngestError> {
         let (to_consumer, consumer_inbox) = crossbeam_channel::unbounded();
@@ -88,8 +88,8 @@ impl Supervisor {
             crew.workers.iter().map(|(_, worker)| worker.clone()).collect();
         let flushes = Heartbeat::new("flush".to_owned());
         let coordinator = common.coordinator(&workers, tails, crew.rows_abound, alerts);
-        let coordinator = coordinator.run(flush_inbox, deadline);
-        let coordinator = tokio::spawn(beating(Arc::clone(&flushes), coordinator));
+        let flushing = coordinator.run(flush_inbox, deadline);
+        let coordinator = tokio::spawn(beating(Arc::clone(&flushes), flushing));
         tasks.spawn(watch_tails(
             config.kafka.clone(),
             workers.clone(),
@@ -120,9 +120,8 @@ impl Supervisor {
         let Common { topic, kafka, consumer, health, fatal, .. } = common;
         let consumer_thread = spawn_watched(&heartbeat, &fatal, move || thread.run())?;
         let limit = config.ingest.watchdog_timeout;
-        std::thread::Builder::new()
-            .name("watchdog".to_owned())
-            .spawn(move || watchdog::watch(&heartbeats, limit, &health, &fatal))?;
+        let watchdog = std::thread::Builder::new().name("watchdog".to_owned());
+        watchdog.spawn(move || watchdog::watch(&heartbeats, limit, &health, &fatal))?;
         Ok(Self {
             topic,
             kafka,
@@ -253,7 +252,7 @@ impl<'a> Common<'a> {
         workers: &[WorkerHandle],
         tails: mpsc::Sender<Vec<Stalled>>,
         rows_abound: Arc<Notify>,
-        alerts: Option<Alerts>,
+        alerts: Option<AlertWatch>,
     ) -> Coordinator {
         let limits = &self.config.ingest;
         Coordinator {

@@ -92,7 +92,7 @@ fn a_month_passes_by_the_clock() {
     for day in 1..=8 {
         court.run(midnight(day) + 3_600_000, 60);
     }
-    // Nobody knows a pace before a week of the plan is over; by it 910 are used before the month is.
+    // Nobody knows a pace before a week of the plan is over; by it the month is too long.
     court.check(midnight(7) - 1, &[]);
     court.check(midnight(7), &["pace runs_out 1 raised"]);
     court.check(midnight(9), &[]);
