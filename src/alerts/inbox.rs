@@ -15,6 +15,8 @@ pub type MayBegin = Arc<dyn Fn() -> bool + Send + Sync>;
 pub struct SourceFlush {
     /// Its source.
     pub source: Arc<str>,
+    /// Which of its assignments to this process this is.
+    pub tenure: u64,
     /// Records had been passed before this process opened it.
     pub was_begun: bool,
     /// Everything below this offset is stored.
@@ -31,6 +33,7 @@ pub struct SourceFlush {
 /// What is known of a partition that this process holds.
 #[derive(Clone, Debug)]
 pub(super) struct Word {
+    pub(super) tenure: u64,
     pub(super) was_begun: bool,
     pub(super) next_offset: u64,
     pub(super) is_caught_up: bool,
@@ -52,9 +55,11 @@ impl Inbox {
         let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *words);
         for flush in held {
-            let SourceFlush { source, was_begun, next_offset, is_caught_up, times_ms, touched } =
-                flush;
-            let mut word = before.remove(&source).unwrap_or(Word {
+            let SourceFlush { source, tenure, was_begun, next_offset, .. } = flush;
+            let SourceFlush { is_caught_up, times_ms, touched, .. } = flush;
+            let known = before.remove(&source).filter(|word| word.tenure == tenure);
+            let mut word = known.unwrap_or(Word {
+                tenure,
                 was_begun,
                 next_offset,
                 is_caught_up,
@@ -105,6 +110,7 @@ mod tests {
         let touch = |account: &&str| ((*account).to_owned(), Touch::QUOTA);
         SourceFlush {
             source: source.into(),
+            tenure: 1,
             was_begun: false,
             next_offset,
             is_caught_up: true,
@@ -124,5 +130,7 @@ mod tests {
         assert_eq!((word.next_offset, word.times_ms, word.touched.len()), (5, Some((3, 9)), 2));
         let words = inbox.take();
         assert_eq!((words["a"].next_offset, words["a"].touched.len()), (5, 0));
+        inbox.put(vec![SourceFlush { tenure: 2, ..flush("a", 4, &[]) }]);
+        assert_eq!(inbox.take()["a"].next_offset, 4, "another process may have counted meanwhile");
     }
 }

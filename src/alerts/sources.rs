@@ -1,7 +1,7 @@
 //! The partitions that this process holds: whether their accounts may be judged, and which are to
 //! be.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::inbox::Word;
@@ -12,7 +12,10 @@ use crate::store::AlertMark;
 const MARK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Accounts that are judged at once.
-const ACCOUNTS_MAX: usize = 500;
+const JUDGED_MAX: usize = 500;
+
+/// Accounts whose events are read at once.
+const READ_MAX: usize = 1_000;
 
 /// Whether a partition may be judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,10 @@ pub(super) struct HeldSource {
     pub(super) is_silent: bool,
     /// When each account is to be judged again, milliseconds since 1970 UTC.
     due_ms: HashMap<String, i64>,
+    /// The accounts of which events may be stored that were not handed on.
+    unsent: BTreeSet<String>,
+    /// The accounts of unknown time zones that were told.
+    unreadable: HashSet<String>,
     marked_at: Option<Instant>,
 }
 
@@ -59,8 +66,15 @@ impl HeldSource {
             pending: BTreeMap::new(),
             is_silent: false,
             due_ms: HashMap::new(),
+            unsent: BTreeSet::new(),
+            unreadable: HashSet::new(),
             marked_at: None,
         }
+    }
+
+    /// Whether this is of the same assignment.
+    pub(super) fn is_of(&self, word: &Word) -> bool {
+        self.word.tenure == word.tenure
     }
 
     /// Takes in what flushes have left.
@@ -92,11 +106,34 @@ impl HeldSource {
         }
     }
 
-    /// All of its accounts are to be judged.
+    /// All of its accounts are to be judged, and what a former owner has left unsent is to be sent.
     pub(super) fn open(&mut self, accounts: Vec<String>, is_silent: bool) {
         self.is_open = true;
         self.is_silent = is_silent;
+        self.unsent.extend(accounts.iter().cloned());
         self.pending.extend(accounts.into_iter().map(|account| (account, Touch::ALL)));
+    }
+
+    /// Events of these accounts are about to be stored, or had no room.
+    pub(super) fn will_send(&mut self, accounts: impl IntoIterator<Item = String>) {
+        self.unsent.extend(accounts);
+    }
+
+    /// Accounts whose events are to be read and handed on, a number of them.
+    pub(super) fn next_unsent(&self) -> Vec<String> {
+        self.unsent.iter().take(READ_MAX).cloned().collect()
+    }
+
+    /// The events of these were handed on.
+    pub(super) fn handed_on(&mut self, accounts: &[String]) {
+        for account in accounts {
+            self.unsent.remove(account);
+        }
+    }
+
+    /// Whether it was not told yet that the account's time zone is unknown.
+    pub(super) fn is_newly_unreadable(&mut self, account: &str) -> bool {
+        self.unreadable.insert(account.to_owned())
     }
 
     /// Adds the accounts whose time has come.
@@ -111,7 +148,7 @@ impl HeldSource {
 
     /// Accounts to be judged now, a number of them.
     pub(super) fn next(&self) -> BTreeMap<String, Touch> {
-        let pending = self.pending.iter().take(ACCOUNTS_MAX);
+        let pending = self.pending.iter().take(JUDGED_MAX);
         pending.map(|(account, touch)| (account.clone(), *touch)).collect()
     }
 
@@ -159,7 +196,8 @@ mod tests {
         is_caught_up: bool,
         times_ms: Option<(i64, i64)>,
     ) -> Word {
-        Word { was_begun, next_offset, is_caught_up, times_ms, touched: HashMap::new() }
+        let touched = HashMap::new();
+        Word { tenure: 1, was_begun, next_offset, is_caught_up, times_ms, touched }
     }
 
     #[track_caller]
@@ -188,6 +226,18 @@ mod tests {
     fn one_that_is_counted_anew_has_to_come_as_far_as_it_was() {
         check(word(false, 5, true, Some((40, 60))), Some(6), Stage::Behind);
         check(word(true, 6, false, None), Some(6), Stage::Opening { is_silent: false });
+    }
+
+    #[test]
+    fn events_are_handed_on_until_that_has_succeeded() {
+        let mut source = HeldSource::new(word(false, 0, true, None), None, 100);
+        source.open(vec!["a".to_owned()], false);
+        source.will_send(["b".to_owned(), "a".to_owned()]);
+        let accounts = source.next_unsent();
+        assert_eq!(accounts, ["a", "b"]);
+        assert_eq!(source.next_unsent(), accounts, "reading may fail");
+        source.handed_on(&accounts);
+        assert!(source.next_unsent().is_empty());
     }
 
     #[test]

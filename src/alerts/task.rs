@@ -21,9 +21,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The pauses after a failure grow up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Accounts whose events are read at once.
-const ACCOUNTS_READ_MAX: usize = 1_000;
-
 /// Judges what flushes have touched.
 pub(super) struct Task {
     store: Store,
@@ -95,6 +92,7 @@ impl Task {
         for source in self.sources.keys().cloned().collect::<Vec<_>>() {
             self.open(&source).await?;
             self.judge_source(&source).await?;
+            self.hand_on(&source).await?;
         }
         if self.outbox.is_short() {
             self.refill().await?;
@@ -131,7 +129,8 @@ impl Task {
     /// Takes in what flushes have left, and forgets the partitions that are gone.
     async fn hear(&mut self) -> Result<(), StoreError> {
         let words = self.inbox.take();
-        self.sources.retain(|source, _| words.contains_key(source));
+        // What was known in an earlier assignment may have been overtaken by another owner.
+        self.sources.retain(|source, held| words.get(source).is_some_and(|word| held.is_of(word)));
         self.outbox.hold(&words.keys().cloned().collect());
         let is_new = words.keys().any(|source| !self.sources.contains_key(source));
         let marks = if is_new { self.store.alert_marks().await } else { Ok(AlertMarks::new()) };
@@ -150,17 +149,15 @@ impl Task {
         marks.map(drop)
     }
 
-    /// Opens a partition that may be judged: all of its accounts will be, and what a former owner
-    /// has left unsent is sent.
+    /// Opens a partition that may be judged.
     async fn open(&mut self, source: &Arc<str>) -> Result<(), StoreError> {
         let Some(held) = self.sources.get_mut(source) else { return Ok(()) };
         if let Stage::Opening { is_silent } = held.stage() {
             let accounts = self.store.accounts_of_source(source).await?;
-            held.open(accounts.clone(), is_silent);
+            held.open(accounts, is_silent);
             if is_silent {
                 self.silent.get_or_insert(0);
             }
-            self.send(source, &accounts).await?;
         }
         Ok(())
     }
@@ -186,7 +183,9 @@ impl Task {
             let now_ms = Utc::now().timestamp_millis();
             let Judgement { mut rows, due_ms, unreadable } =
                 self.judge.judge(&accounts, now_ms).await?;
-            unreadable.iter().for_each(|account| events::alerts_unreadable(account));
+            for account in unreadable.iter().filter(|account| held.is_newly_unreadable(account)) {
+                events::alerts_unreadable(account);
+            }
             if held.is_silent {
                 for row in &mut rows {
                     (row.is_silent, row.event) = (true, String::new());
@@ -200,6 +199,9 @@ impl Task {
             {
                 store_mark(&self.store, source, held, mark).await?;
             }
+            // The rows may be stored without an acknowledgement: then nothing is found again.
+            let told = rows.iter().filter(|row| !row.event.is_empty());
+            held.will_send(told.map(|row| row.account.clone()));
             self.store.write_alerts(&rows).await?;
             held.judged(&accounts, due_ms);
             for row in rows.iter().filter(|row| !row.is_silent) {
@@ -209,33 +211,33 @@ impl Task {
                     AlertState::Ended => {}
                 }
             }
-            let told = rows.into_iter().filter(|row| !row.event.is_empty());
-            let mut told: Vec<String> = told.map(|row| row.account).collect();
-            told.dedup();
-            self.send(source, &told).await?;
         }
     }
 
-    /// Hands on what is stored of these accounts and not sent. It is read back: of two owners of a
-    /// partition that both found an alert, both send what was stored first.
-    async fn send(&self, source: &Arc<str>, accounts: &[String]) -> Result<(), StoreError> {
+    /// Hands on what is stored and not sent. It is read back: of two owners of a partition that
+    /// both found an alert, both send what was stored first.
+    async fn hand_on(&mut self, source: &Arc<str>) -> Result<(), StoreError> {
+        let Some(held) = self.sources.get_mut(source) else { return Ok(()) };
         let since_ms = Utc::now().timestamp_millis() - SEND_FOR_MS;
-        for accounts in accounts.chunks(ACCOUNTS_READ_MAX) {
-            let events = self.store.unsent_alerts(accounts, since_ms).await?;
+        loop {
+            let accounts = held.next_unsent();
+            if accounts.is_empty() {
+                return Ok(());
+            }
+            let events = self.store.unsent_alerts(&accounts, since_ms).await?;
             self.outbox.add(source, events);
+            held.handed_on(&accounts);
         }
-        Ok(())
     }
 
-    /// Hands on what there was no room for.
-    async fn refill(&self) -> Result<(), StoreError> {
-        self.outbox.refilling();
-        for (source, held) in &self.sources {
+    /// What there was no room for is to be handed on anew.
+    async fn refill(&mut self) -> Result<(), StoreError> {
+        for (source, held) in &mut self.sources {
             if held.stage() == Stage::Open {
-                let accounts = self.store.accounts_of_source(source).await?;
-                self.send(source, &accounts).await?;
+                held.will_send(self.store.accounts_of_source(source).await?);
             }
         }
+        self.outbox.refilling();
         Ok(())
     }
 }

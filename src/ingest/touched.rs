@@ -19,6 +19,7 @@ impl SourceFlushes {
             let (lane, source) = (&report.lane, report.rows.source.name());
             let flush = SourceFlush {
                 source: Arc::clone(&source),
+                tenure: lane.tenure.number,
                 was_begun: lane.opened.next_offset > 0,
                 next_offset: lane.opened.next_offset,
                 is_caught_up: lane.is_caught_up,

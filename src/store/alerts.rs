@@ -257,13 +257,15 @@ impl Store {
         let query = self.read(TOLD).param("accounts", accounts).param("since", since);
         let mut told: HashMap<String, ToldAlerts> = HashMap::new();
         for row in self.fetch_all::<ToldRow>(query).await? {
+            // A later release may have rules and lines that say nothing of those of this one.
+            let (Some(rule), Ok(line)) = (AlertRule::named(&row.rule), row.line.parse()) else {
+                continue;
+            };
             let key = AlertKey {
-                rule: self.rule(&row.rule)?,
+                rule,
                 organization: Some(row.organization_id).filter(|id| !id.is_empty()),
                 arming: Arming { at_ms: row.armed_ms, month: row.month },
-                line: row.line.parse().map_err(|error| {
-                    self.target().unreadable(format!("line '{}' of an alert: {error}", row.line))
-                })?,
+                line,
             };
             let state = match (row.is_resolved, row.is_ended) {
                 (true, _) => AlertState::Resolved,
@@ -332,16 +334,17 @@ impl Store {
         let query = self.read(UNSENT).param("accounts", accounts).param("since", since);
         let rows: Vec<UnsentRow> = self.fetch_all(query).await?;
         let event = |row: UnsentRow| {
-            Ok(UnsentEvent {
+            Some(UnsentEvent {
                 account: row.account_id,
-                rule: self.rule(&row.rule)?,
+                // A later release sends those that it alone knows.
+                rule: AlertRule::named(&row.rule)?,
                 id: row.id,
                 found_ms: row.found_ms,
                 event: row.event,
                 done: row.done,
             })
         };
-        rows.into_iter().map(event).collect()
+        Ok(rows.into_iter().filter_map(event).collect())
     }
 
     /// All marks.
@@ -436,10 +439,5 @@ impl Store {
         }
         let bytes = out.into_bytes();
         self.insert(EncodedTable { table, columns, rows: count, bytes }).await.map(drop)
-    }
-
-    fn rule(&self, name: &str) -> Result<AlertRule, StoreError> {
-        let unknown = || self.target().unreadable(format!("rule '{name}' of an alert is unknown"));
-        AlertRule::named(name).ok_or_else(unknown)
     }
 }

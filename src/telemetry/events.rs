@@ -381,6 +381,15 @@ pub fn alert_not_sent(target: &str, reason: &dyn Display) {
     warn!(event = "alert_not_sent", to = target, "an alert is not sent, trying again: {reason}");
 }
 
+/// It cannot be stored that a target has events.
+pub fn alert_deliveries_not_stored(target: &str, reason: &dyn Display) {
+    warn!(
+        event = "alert_deliveries_not_stored",
+        to = target,
+        "it is not stored which alerts were sent, trying again: {reason}"
+    );
+}
+
 /// A target takes events again.
 pub fn alert_sent_again(target: &str) {
     info!(event = "alerts_sent_again", to = target, "alerts are sent again");

@@ -25,6 +25,9 @@ const SENT_AT_ONCE_MAX: usize = 4;
 /// Time between two writings of what became of events.
 const STORE_INTERVAL: Duration = Duration::from_millis(500);
 
+/// The same after a failure.
+const STORE_RETRY: Duration = Duration::from_secs(10);
+
 /// Greatest time between two looks at the queue.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -124,7 +127,7 @@ impl Target {
         telemetry::begin(self.label);
         let mut sending: JoinSet<(Waiting, Result<(), SendError>)> = JoinSet::new();
         let mut done: Vec<DeliveryRow> = Vec::new();
-        let mut stored_at = Instant::now();
+        let mut store_at = Instant::now();
         let mut is_failing = false;
         loop {
             let next = self.send_due(&mut sending, &mut done);
@@ -133,11 +136,12 @@ impl Target {
             telemetry::waiting(self.label, waiting, age_ms);
             let mut wake_at = next.unwrap_or_else(|| Instant::now() + LOOK_INTERVAL);
             if !done.is_empty() {
-                if stored_at.elapsed() >= STORE_INTERVAL {
+                if store_at <= Instant::now() {
                     self.store_done(&store, &mut done).await;
-                    stored_at = Instant::now();
+                    let pause = if done.is_empty() { STORE_INTERVAL } else { STORE_RETRY };
+                    store_at = Instant::now() + pause;
                 }
-                wake_at = wake_at.min(stored_at + STORE_INTERVAL);
+                wake_at = wake_at.min(store_at);
             }
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -209,9 +213,15 @@ impl Target {
     /// Stores what became of events. What cannot be stored is kept, and sent again by the next
     /// owner if it never is.
     async fn store_done(&self, store: &Store, done: &mut Vec<DeliveryRow>) {
-        if !done.is_empty() && store.write_deliveries(done).await.is_ok() {
-            self.queue.done(done.iter().map(|row| row.id.as_str()));
-            done.clear();
+        if done.is_empty() {
+            return;
+        }
+        match store.write_deliveries(done).await {
+            Ok(()) => {
+                self.queue.done(done.iter().map(|row| row.id.as_str()));
+                done.clear();
+            }
+            Err(error) => events::alert_deliveries_not_stored(&self.name, &error),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::receiver::Receiver;
 use crate::api::support::event;
 use crate::counting::{Record, STOP_TIMEOUT, Setup};
 use crate::simulation::dice::Dice;
-use crate::support::http_proxy::HttpProxy;
+use crate::support::http_proxy::{HttpProxy, Meddling, Rule};
 use crate::support::{Kafka, PrivateEngine, Program, eventually};
 
 /// How long an event may take to arrive; the machine may be busy with other tests.
@@ -129,6 +129,39 @@ fn a_topic_gets_every_event_keyed_by_its_account_and_a_webhook_what_it_asked_for
     let (_, metrics) = crate::counting::ask(&mut worker, "/metrics");
     let delivered = "seatmeter_alert_deliveries_total{target=\"kafka\",outcome=\"delivered\"} 4";
     assert!(metrics.contains(delivered), "{metrics}");
+    assert!(worker.terminate(STOP_TIMEOUT).success());
+}
+
+#[test]
+fn what_clickhouse_stores_without_saying_so_arrives_too() {
+    let receiver = Receiver::start(1);
+    let mut world = World::new(1);
+    let clickhouse = HttpProxy::to(&world.setup.database.url);
+    world.setup.set("CLICKHOUSE__URL", &clickhouse.url);
+    world.switch_on(&receiver.option(""));
+    let mut worker = world.judging_worker();
+    // Every other request about events is done, and its answer lost.
+    let rule = Rule { meddling: Meddling::SwallowAnswer, every: 2, only: "alert_events" };
+    clickhouse.set(rule);
+    let now_ms = Utc::now().timestamp_millis();
+    let mut expected: Vec<String> = Vec::new();
+    let mut step = |events: &[Told], told: &str| {
+        for account in ["a", "b"] {
+            world.send(account, events);
+            expected.push(format!("{account} {told}"));
+        }
+        expected.sort_unstable();
+        eventually("everything has arrived that is to be told", SOON, || {
+            (receiver.told().len() >= expected.len()).then_some(())
+        });
+        assert_eq!(receiver.told(), expected);
+    };
+    let begin = [plan(now_ms - 9_000, "started", 100), run(now_ms - 8_000, 85)];
+    step(&begin, "o quota 80 raised");
+    step(&[run(now_ms, 20)], "o quota 100 raised");
+    step(&[purchase(now_ms - 9_000, 1), seat(now_ms, "license.assigned", 1)], "- seats 100 raised");
+    assert!(clickhouse.meddled() > 5, "only {} answers were lost", clickhouse.meddled());
+    clickhouse.clear();
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
 
