@@ -15,6 +15,7 @@ use seatmeter::store::{PINNED, ProgressRow, View, views};
 
 use super::{acme, assigned, described, organization, recipes, second_source, seen, used};
 use crate::store::{TestDatabase, rows, source};
+use crate::support::alerts::{AlertEventRow, FOUND_AT_MS, storing};
 use crate::support::engine::PASSWORD;
 use crate::support::seat_intervals;
 
@@ -338,6 +339,14 @@ pub(super) async fn analyst(organizations: &[&str]) -> (TestDatabase, Analyst) {
         ('acme', 'usage-events//0', 9, (1, 5), (8, 50)), \
          ('acme', 'usage-events//1', 7, (2, 6), (6, 60))",
     );
+    // An alert that is open, with a second row by a former owner; and closed ones.
+    let open = AlertEventRow::quota("acme", "42", "quota", "80");
+    let again = AlertEventRow { stored_us: 5, id: "again".to_owned(), ..open.clone() };
+    let pace = AlertEventRow::quota("acme", "43", "pace", "runs_out");
+    let seats = AlertEventRow::seats("acme", "90");
+    let closed =
+        [pace.closed("ended", FOUND_AT_MS + 60_000), seats.closed("resolved", FOUND_AT_MS)];
+    database.execute(&storing(&[vec![open, again, pace, seats], closed.into()].concat()));
     for _ in 0..2 {
         let lanes = [acme(&source(0), seed), second_source(&source(1)), deep_tree(&source(2))];
         store.write_rows(&lanes).await.unwrap();
