@@ -13,7 +13,7 @@ pub(crate) use self::log::{Counted, Record, Writer};
 use crate::support::engine::PASSWORD;
 use crate::support::program::command;
 use crate::support::secured_kafka::Properties;
-use crate::support::{Database, Kafka, Program, engine, eventually, unique};
+use crate::support::{Database, Kafka, Program, engine, eventually, patience, unique};
 
 /// How long counting a test's log may take; the machine may be busy with other tests.
 pub(crate) const COUNT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -169,7 +169,8 @@ impl<'k> Setup<'k> {
     #[track_caller]
     pub(crate) fn partitions(&self) -> i32 {
         let consumer: BaseConsumer = self.kafka.client_config().create().unwrap();
-        let metadata = consumer.fetch_metadata(Some(&self.topic), Duration::from_secs(30)).unwrap();
+        let metadata =
+            consumer.fetch_metadata(Some(&self.topic), patience(Duration::from_secs(30))).unwrap();
         i32::try_from(metadata.topics()[0].partitions().len()).unwrap()
     }
 
@@ -252,7 +253,7 @@ pub(crate) fn produce(producer: &BaseProducer, topic: &str, records: &[Record]) 
         producer.send(message).map_err(|(error, _)| error).unwrap();
         producer.poll(Duration::ZERO);
     }
-    producer.flush(Duration::from_secs(60)).unwrap();
+    producer.flush(patience(Duration::from_secs(60))).unwrap();
 }
 
 /// A worker's answer under this path: status and body.

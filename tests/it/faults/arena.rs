@@ -18,7 +18,7 @@ use crate::counting::{Record, STOP_TIMEOUT, Setup, Writer};
 use crate::simulation::dice::Dice;
 use crate::support::http_proxy::HttpProxy;
 use crate::support::tcp_proxy::TcpProxy;
-use crate::support::{Kafka, PrivateEngine, Program, eventually};
+use crate::support::{Kafka, PrivateEngine, Program, eventually, patience};
 
 /// Members of each group.
 pub(super) const MEMBERS: usize = 3;
@@ -216,7 +216,7 @@ impl Producer {
     }
 
     fn finish(&self) {
-        self.producer.flush(SOON * 2).unwrap();
+        self.producer.flush(patience(SOON * 2)).unwrap();
         assert_eq!(
             self.producer.context().0.load(Ordering::Relaxed),
             self.sent.load(Ordering::Relaxed)

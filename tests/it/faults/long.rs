@@ -19,7 +19,7 @@ use super::{SOON, plain_consumer};
 use crate::counting::{Record, Writer, produce};
 use crate::support::http_proxy::{Meddling, Rule};
 use crate::support::tcp_proxy::TcpProxy;
-use crate::support::{Kafka, eventually, unique};
+use crate::support::{Kafka, eventually, patience, unique};
 
 /// Longer than the session timeout of these tests.
 const BEYOND_SESSION: Duration = Duration::from_secs(5);
@@ -297,7 +297,7 @@ fn between_two_lives(arena: &mut Arena<'_>, fault: Fault) -> u32 {
 /// Transactions that are aborted and committed in turn; aborted records are invalid. The last one
 /// is committed, because a plain consumer never commits offsets that hold nothing.
 fn abort_transactions(arena: &mut Arena<'_>) -> u32 {
-    let timeout = Duration::from_secs(30);
+    let timeout = patience(Duration::from_secs(30));
     let producer = arena.setup.producer(&[("transactional.id", &unique("tx"))]);
     producer.init_transactions(timeout).unwrap();
     let garbage = Writer::new(arena.dice.salt()).write(100);

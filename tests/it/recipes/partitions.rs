@@ -56,7 +56,9 @@ fn united(parts: impl IntoIterator<Item = Rows>) -> Rows {
 
 fn columns_of(analyst: &Analyst, question: &Question) -> Vec<Column> {
     let sql = format!("DESCRIBE TABLE ({}) FORMAT TabSeparatedRaw", question.sql);
-    let text = analyst.post(&question.database, &sql, &[]).unwrap();
+    // Older engines break the line in a type that has parts.
+    let one_line = [("print_pretty_type_names".to_owned(), "0".to_owned())];
+    let text = analyst.post(&question.database, &sql, &one_line).unwrap();
     let column = |line: &str| {
         let mut fields = line.split('\t').map(str::to_owned);
         let (name, kind) = (fields.next().unwrap(), fields.next().unwrap());

@@ -34,6 +34,13 @@ pub(crate) fn unique(prefix: &str) -> String {
     format!("{prefix}_{}_{}", std::process::id(), NAMES.fetch_add(1, Ordering::Relaxed))
 }
 
+/// How long a test waits for something that takes `usual` at most: longer by the factor
+/// `SEATMETER_TEST_PATIENCE`, a whole number, for machines that have other work.
+pub(crate) fn patience(usual: Duration) -> Duration {
+    let Ok(factor) = std::env::var("SEATMETER_TEST_PATIENCE") else { return usual };
+    usual * factor.parse::<u32>().expect("SEATMETER_TEST_PATIENCE is a whole number")
+}
+
 /// Polls until there is an answer, and fails the test if it does not come in time.
 #[track_caller]
 pub(crate) fn eventually<T>(
@@ -41,6 +48,7 @@ pub(crate) fn eventually<T>(
     timeout: Duration,
     mut ask: impl FnMut() -> Option<T>,
 ) -> T {
+    let timeout = patience(timeout);
     let deadline = Instant::now() + timeout;
     loop {
         if let Some(answer) = ask() {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{engine, signal};
+use super::{engine, patience, signal};
 
 /// The output of an ended child ends within this time, unless another process holds it.
 const OUTPUT_END: Duration = Duration::from_secs(20);
@@ -80,6 +80,7 @@ impl Program {
     /// Waits for a line, of stdout or stderr, that contains `part`.
     #[track_caller]
     pub(crate) fn wait_for_line(&mut self, part: &str, timeout: Duration) -> String {
+        let timeout = patience(timeout);
         let deadline = Instant::now() + timeout;
         loop {
             let ended = !self.is_running();
@@ -99,6 +100,7 @@ impl Program {
     /// Waits until it has ended by itself.
     #[track_caller]
     pub(crate) fn wait(&mut self, timeout: Duration) -> ExitStatus {
+        let timeout = patience(timeout);
         let deadline = Instant::now() + timeout;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -174,7 +176,7 @@ impl Lines {
     #[track_caller]
     fn end(&self) {
         let Some(reader) = self.reader.lock().unwrap().take() else { return };
-        let deadline = Instant::now() + OUTPUT_END;
+        let deadline = Instant::now() + patience(OUTPUT_END);
         while !reader.is_finished() {
             assert!(
                 Instant::now() < deadline,

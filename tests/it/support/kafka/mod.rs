@@ -28,9 +28,9 @@ use seatmeter::embedded::provision;
 use tempfile::TempDir;
 
 pub(crate) use self::cluster::Cluster;
-use super::eventually;
+
 use super::tcp_proxy::TcpProxy;
-use super::{is_required, process_folder, signal, unique};
+use super::{eventually, is_required, patience, process_folder, signal, unique};
 
 /// Asks a cluster to change.
 type Administrator = AdminClient<DefaultClientContext>;
@@ -303,7 +303,7 @@ impl Kafka {
         std::thread::scope(|scope| {
             let run = || {
                 let admin: Administrator = self.client_config().create().unwrap();
-                let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT));
+                let options = AdminOptions::new().operation_timeout(Some(patience(ADMIN_TIMEOUT)));
                 let runtime =
                     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(request(&admin, &options)).unwrap()
@@ -314,7 +314,7 @@ impl Kafka {
 
     #[track_caller]
     fn wait_until_ready(&self) {
-        let deadline = Instant::now() + START_TIMEOUT;
+        let deadline = Instant::now() + patience(START_TIMEOUT);
         let consumer: BaseConsumer = self
             .client_config()
             .set("log_level", "0")
