@@ -218,7 +218,7 @@ impl<R: ReadsPartition> Thread<'_, R> {
 
     fn read(&mut self, queue: &mut Queue, after: impl Fn(u64)) -> anyhow::Result<()> {
         let mut heard = Instant::now();
-        while self.readers.values().any(|reader| reader.next_offset() < reader.end()) {
+        while !self.readers.is_empty() {
             if self.stop.is_cancelled() || self.failed.load(Ordering::Relaxed) {
                 return Ok(());
             }
@@ -257,6 +257,7 @@ impl<R: ReadsPartition> Thread<'_, R> {
             for partition in gaps {
                 self.seek(partition)?;
             }
+            self.leave_ended()?;
             if records > 0 {
                 heard = Instant::now();
             } else if heard.elapsed() > SILENCE_MAX {
@@ -286,6 +287,21 @@ impl<R: ReadsPartition> Thread<'_, R> {
         Ok(is_end)
     }
 
+    /// Fetches no more of the partitions that are read: a fetch of nothing but these would wait at
+    /// the broker, and those that are not read yet behind it.
+    fn leave_ended(&mut self) -> anyhow::Result<()> {
+        let is_ended = |reader: &R| reader.next_offset() >= reader.end();
+        let ended = self.readers.iter().filter(|(_, reader)| is_ended(reader));
+        let ended: Vec<u32> = ended.map(|(partition, _)| *partition).collect();
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let list = ended.iter().map(|partition| (*partition, 0));
+        self.client.pause(&partition_list(&self.config.kafka.topic, list)?)?;
+        self.readers.retain(|partition, _| !ended.contains(partition));
+        Ok(())
+    }
+
     fn seek(&mut self, partition: u32) -> anyhow::Result<()> {
         let Some(reader) = self.readers.get_mut(&partition) else { return Ok(()) };
         seek(self.client, &self.config.kafka.topic, partition, reader.next_offset())?;
@@ -303,6 +319,12 @@ fn client_error(reason: String) -> IngestError {
 fn polled_client(config: &Config) -> Result<PolledClient, IngestError> {
     let mut properties = consumer_properties(&config.kafka, &config.ingest);
     properties.set("enable.partition.eof", "true");
+    // A backlog is read, so an empty answer of a partition should not hold the others up.
+    for (name, value) in [("fetch.wait.max.ms", "10"), ("fetch.queue.backoff.ms", "5")] {
+        if !config.kafka.properties.contains_key(name) {
+            properties.set(name, value);
+        }
+    }
     PolledClient::new(&config.kafka, &properties)
         .map_err(|error| IngestError::ClientConfig(error.to_string()))
 }
