@@ -1,8 +1,8 @@
 //! Whether tests may run, of 100,000 organizations, while the accounts go on to change.
 //!
-//! The API has a core to itself; engine and clients share another one. The clients send at fixed
-//! instants, whether the answers before have come or not, and times are reckoned from these
-//! instants: so an answer that is late makes those behind it late too.
+//! API and clients share a core; the engine, and what feeds it, have another one. The clients send
+//! at fixed instants, whether the answers before have come or not, and times are reckoned from
+//! these instants: so an answer that is late makes those behind it late too.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::events::{Feed, Writer, event_at};
-use super::setting::{EMPTY, STANDINGS, Setting};
+use super::setting::{EMPTY, STANDINGS, Setting, join_api_core};
 
 const ACCOUNTS: u32 = 20_000;
 /// Of each account.
@@ -23,6 +23,8 @@ const ORGANIZATIONS: u32 = 5;
 const EVENTS_PER_S: u32 = 200;
 /// Connections that the single checks come by.
 const CONNECTIONS: u32 = 16;
+/// Until all connections are made.
+const CONNECTING: Duration = Duration::from_millis(500);
 const WARMING: Duration = Duration::from_secs(3);
 const ROUND: Duration = Duration::from_secs(15);
 /// Checks of one request, where there are many.
@@ -183,8 +185,9 @@ fn send(
     request: fn(&mut ChaCha8Rng) -> Vec<u8>,
 ) -> Histogram<u64> {
     let pause = Duration::from_secs(1) * connections / per_second;
-    let began = Instant::now();
+    let began = Instant::now() + CONNECTING;
     let client = |number: u32| {
+        join_api_core();
         let mut client = Client::connect(setting);
         let mut random = ChaCha8Rng::seed_from_u64(u64::from(number));
         let mut times = Histogram::<u64>::new(3).expect("three digits are fine");

@@ -13,6 +13,9 @@ use secrecy::ExposeSecret as _;
 
 use super::process::{cpu_s, memory_mb};
 
+const API_CORE: &str = "0";
+const OTHER_CORE: &str = "1";
+
 /// What the API reports on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Data {
@@ -92,18 +95,14 @@ impl Setting {
         self.restart_api_with(&[]);
     }
 
-    /// The same; it has the first core to itself, and all else shares another one, if there are two
-    /// and `taskset` is installed.
+    /// The same; it runs on the first core, and all else on another one, if there are two and
+    /// `taskset` is installed.
     pub(crate) fn restart_api_on_one_core(&mut self) {
         self.restart_api_with(&[("TOKIO_WORKER_THREADS", "1")]);
         let engine = self.engine.pid().expect("the engine runs");
-        for (core, pid) in [("0", self.api.id()), ("1", engine), ("1", std::process::id())] {
-            let mut pin = Command::new("taskset");
-            pin.args(["-acp", core, &pid.to_string()]).stdout(Stdio::null());
-            if !pin.status().is_ok_and(|status| status.success()) {
-                eprintln!("process {pid} has no core of its own");
-            }
-        }
+        pin("-acp", API_CORE, self.api.id());
+        pin("-acp", OTHER_CORE, engine);
+        pin("-acp", OTHER_CORE, std::process::id());
     }
 
     fn restart_api_with(&mut self, variables: &[(&str, &str)]) {
@@ -148,6 +147,23 @@ impl Setting {
 impl Drop for Setting {
     fn drop(&mut self) {
         self.stop_api();
+    }
+}
+
+/// Moves this thread, a client, to the core of the API. On the engine's core it would wait for what
+/// the engine does in the kernel, tens of milliseconds of a flush, and take that for a late answer.
+pub(crate) fn join_api_core() {
+    // Linux: `<process>/task/<thread>`.
+    let thread = std::fs::read_link("/proc/thread-self").expect("Linux tells it");
+    let thread = thread.file_name().and_then(|id| id.to_str()?.parse().ok()).expect("a number");
+    pin("-cp", API_CORE, thread);
+}
+
+fn pin(options: &str, core: &str, id: u32) {
+    let mut pin = Command::new("taskset");
+    pin.args([options, core, &id.to_string()]).stdout(Stdio::null());
+    if !pin.status().is_ok_and(|status| status.success()) {
+        eprintln!("process or thread {id} runs on any core");
     }
 }
 

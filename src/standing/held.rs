@@ -1,6 +1,6 @@
 //! What is held of accounts and their organizations.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,17 @@ pub(super) struct Held {
     organizations: usize,
     /// The latest look; `None` before the first one that all accounts were read for.
     pub(super) look: Option<HeldLook>,
+    /// What the latest look has found changed, while it is read again.
+    unread: Option<Unread>,
     /// The first instant that no timeline reaches to, milliseconds since 1970 UTC.
     pub(super) known_until_ms: i64,
+}
+
+/// Accounts that have changed since they were read.
+struct Unread {
+    accounts: BTreeSet<String>,
+    /// The latest look whose changes of them are held.
+    look: HeldLook,
 }
 
 /// A look at what has changed, whose changes are held.
@@ -193,16 +202,48 @@ impl Held {
         self.organizations
     }
 
-    /// The standings at an instant, milliseconds since 1970 UTC.
+    /// A look has found these accounts changed; it holds of all others.
+    pub(super) fn look_found(&mut self, look: HeldLook, changed: BTreeSet<String>) {
+        // Before the first look nothing is told of any account.
+        let Some(before) = self.look else { return };
+        let (look_before, mut accounts) = match self.unread.take() {
+            Some(Unread { look, accounts }) => (look, accounts),
+            None => (before, BTreeSet::new()),
+        };
+        accounts.extend(changed);
+        self.unread = Some(Unread { accounts, look: look_before });
+        self.look = Some(look);
+    }
+
+    /// All that a look has found is held.
+    pub(super) fn look_succeeded(&mut self, look: HeldLook) {
+        self.unread = None;
+        self.look = Some(look);
+    }
+
+    /// The latest look whose changes of all these accounts are held.
+    pub(super) fn look_of<'a>(
+        &self,
+        mut accounts: impl Iterator<Item = &'a str>,
+    ) -> Option<HeldLook> {
+        match &self.unread {
+            Some(unread) if accounts.any(|id| unread.accounts.contains(id)) => Some(unread.look),
+            _ => self.look,
+        }
+    }
+
+    /// The standings of these accounts at an instant, milliseconds since 1970 UTC.
     ///
     /// # Errors
     /// Where they have not been read, or not for `age_max`.
-    pub(super) fn reading(
+    pub(super) fn reading<'a>(
         &self,
+        accounts: impl Iterator<Item = &'a str>,
         now_ms: i64,
         age_max: Duration,
     ) -> Result<Reading<'_>, NoStandings> {
-        let HeldLook { began, data_through } = self.look.ok_or(NoStandings::NotRead)?;
+        let look = self.look_of(accounts);
+        let HeldLook { began, data_through } = look.ok_or(NoStandings::NotRead)?;
         let age = began.elapsed();
         if age > age_max || now_ms >= self.known_until_ms {
             return Err(NoStandings::TooOld { age });
@@ -241,7 +282,7 @@ mod tests {
     }
 
     fn quota(held: &Held, account: &str, organization: &str) -> Option<u64> {
-        let reading = held.reading(2, Duration::MAX).unwrap();
+        let reading = held.reading([account].into_iter(), 2, Duration::MAX).unwrap();
         let standing = reading.standing(account, organization).unwrap()?;
         standing.bounds.map(|bounds| bounds.quota)
     }
@@ -281,10 +322,39 @@ mod tests {
     }
 
     #[test]
+    fn an_account_that_has_changed_is_as_old_as_it_was_read() {
+        let mut held = held(&[("a", &[("x", 1)]), ("b", &[("x", 2)])]);
+        let look = |through_ms| HeldLook {
+            began: Instant::now(),
+            data_through: Some(Timestamp(through_ms)),
+        };
+        let through = |held: &Held, accounts: &[&str]| {
+            let reading = held.reading(accounts.iter().copied(), 2, Duration::MAX).unwrap();
+            reading.data_through
+        };
+        held.look_succeeded(look(1));
+        held.look_found(look(2), ["a".to_owned()].into());
+        assert_eq!(through(&held, &["b"]), Some(Timestamp(2)));
+        assert_eq!(through(&held, &["a"]), Some(Timestamp(1)));
+        assert_eq!(through(&held, &["b", "a"]), Some(Timestamp(1)));
+        // That look could not be ended.
+        held.look_found(look(3), ["b".to_owned()].into());
+        assert_eq!(
+            ["a", "b", "c"].map(|id| through(&held, &[id])),
+            [1, 1, 3].map(|ms| Some(Timestamp(ms)))
+        );
+        held.look_succeeded(look(4));
+        assert_eq!(through(&held, &["a", "b"]), Some(Timestamp(4)));
+    }
+
+    #[test]
     fn old_figures_are_not_told() {
         let mut held = held(&[("a", &[("x", 1)])]);
-        assert!(held.reading(UNTIL_MS - 1, Duration::MAX).is_ok());
-        let refused = |held: &Held, now_ms, age_max| held.reading(now_ms, age_max).err();
+        let reading = |held: &Held, now_ms, age_max| {
+            held.reading(["a"].into_iter(), now_ms, age_max).map(drop)
+        };
+        assert!(reading(&held, UNTIL_MS - 1, Duration::MAX).is_ok());
+        let refused = |held: &Held, now_ms, age_max| reading(held, now_ms, age_max).err();
         assert!(matches!(
             refused(&held, UNTIL_MS, Duration::MAX),
             Some(NoStandings::TooOld { .. })
@@ -311,7 +381,7 @@ mod tests {
         let changes = held.changes(Accounts::Behind { after: "", upto: None }, fresh);
         assert_eq!(changes.unreadable().collect::<Vec<_>>(), ["a"]);
         held.apply(changes);
-        let reading = held.reading(2, Duration::MAX).unwrap();
+        let reading = held.reading(["a", "b"].into_iter(), 2, Duration::MAX).unwrap();
         assert_eq!(reading.standing("a", "x"), Err(UnreadableAccount));
         assert_eq!(reading.standing("b", "x"), Ok(None));
     }

@@ -1,6 +1,7 @@
 //! Between those who ask and the task that reads: what is held, and how the latest attempt to read
 //! it went.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 use super::held::{Changes, Fresh, Held, HeldLook, NoStandings, Reading};
+use crate::report::id::AccountId;
 use crate::store::Accounts;
 use crate::telemetry::{events, standing as telemetry};
 
@@ -73,14 +75,16 @@ impl Looking {
         asked.is_some_and(|asked| asked.elapsed() <= within)
     }
 
-    /// Whether what is held is young enough for a question of that moment.
-    pub(super) fn is_fresh(&self, asked: Instant) -> bool {
-        self.held().look.is_some_and(|look| look.began + self.ages_max.look >= asked)
+    /// Whether what is held of these accounts is young enough for a question of that moment.
+    pub(super) fn is_fresh(&self, asked: Instant, accounts: &[AccountId]) -> bool {
+        let look = self.held().look_of(accounts.iter().map(AccountId::as_str));
+        look.is_some_and(|look| look.began + self.ages_max.look >= asked)
     }
 
-    /// Waits until what is held is young enough for a question of that moment, or until it makes no
-    /// sense to wait: the latest attempt failed, or the one that runs takes too long.
-    pub(super) async fn wait(&self, asked: Instant) {
+    /// Waits until what is held of these accounts is young enough for a question of that moment, or
+    /// until it makes no sense to wait: the latest attempt failed, or the one that runs takes too
+    /// long.
+    pub(super) async fn wait(&self, asked: Instant, accounts: &[AccountId]) {
         let mut state = self.state.subscribe();
         self.is_waited_for.store(true, Ordering::SeqCst);
         self.wake.notify_one();
@@ -91,10 +95,7 @@ impl Looking {
             Some(running_since) if looked.is_some() => running_since + patience,
             _ => asked + patience,
         };
-        let is_settled = |state: &State| {
-            let is_fresh = |looked| looked + self.ages_max.look >= asked;
-            state.has_failed || state.looked.is_some_and(is_fresh)
-        };
+        let is_settled = |state: &State| state.has_failed || self.is_fresh(asked, accounts);
         // Whoever waits in vain finds what is held, or learns why there is nothing.
         let _ = tokio::time::timeout_at(deadline.into(), state.wait_for(is_settled)).await;
     }
@@ -111,14 +112,16 @@ impl Looking {
         self.is_waited_for.load(Ordering::SeqCst)
     }
 
-    /// Answers a question from what is held.
+    /// Answers a question about these accounts from what is held.
     pub(super) fn read<T>(
         &self,
+        accounts: &[AccountId],
         now_ms: i64,
         answer: impl FnOnce(&Reading<'_>) -> T,
     ) -> Result<T, NoStandings> {
         let held = self.held();
-        Ok(answer(&held.reading(now_ms, self.ages_max.standing)?))
+        let accounts = accounts.iter().map(AccountId::as_str);
+        Ok(answer(&held.reading(accounts, now_ms, self.ages_max.standing)?))
     }
 
     /// Greatest age of a look for a question.
@@ -169,9 +172,16 @@ impl Looking {
         self.change(|held| held.known_until_ms = known_until_ms);
     }
 
+    /// A look has found these accounts changed, and reads them: it holds of all others.
+    pub(super) fn look_found(&self, look: HeldLook, changed: BTreeSet<String>) {
+        self.change(|held| held.look_found(look, changed));
+        // Those who wait look again at what is held.
+        self.state.send_modify(|_| {});
+    }
+
     /// All that a look has told of is held.
     pub(super) fn look_succeeded(&self, look: HeldLook) {
-        self.change(|held| held.look = Some(look));
+        self.change(|held| held.look_succeeded(look));
         let looked = Some(look.began);
         let state = State { looked, running_since: None, has_failed: false };
         self.state.send_replace(state);

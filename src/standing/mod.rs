@@ -23,6 +23,7 @@ pub use self::held::{NoStandings, Reading, UnreadableAccount};
 pub use self::looks::AgesMax;
 use self::looks::Looking;
 use self::refresh::Refresher;
+use crate::report::id::AccountId;
 use crate::store::Store;
 
 /// The standings of all organizations.
@@ -56,20 +57,25 @@ impl Standings {
         }
     }
 
-    /// Answers a question from what is held, which began to be read at most
-    /// `http.look_max_age_ms` before this call wherever ClickHouse answers in time.
+    /// Answers a question about these accounts from what is held, which began to be read at most
+    /// `http.look_max_age_ms` before this call wherever ClickHouse answers in time. Only who asks
+    /// about an account that has changed waits for it to be read.
     ///
     /// # Errors
     /// Where nothing is held, or nothing that is young enough.
-    pub async fn read<T>(&self, answer: impl FnOnce(&Reading<'_>) -> T) -> Result<T, NoStandings> {
+    pub async fn read<T>(
+        &self,
+        accounts: &[AccountId],
+        answer: impl FnOnce(&Reading<'_>) -> T,
+    ) -> Result<T, NoStandings> {
         let asked = Instant::now();
         self.looking.is_asked(asked);
-        if !self.looking.is_fresh(asked) {
+        if !self.looking.is_fresh(asked, accounts) {
             self.hold();
-            self.looking.wait(asked).await;
+            self.looking.wait(asked, accounts).await;
         }
         // After the look: what it knows of and lies before now has happened.
-        self.looking.read(Utc::now().timestamp_millis(), answer)
+        self.looking.read(accounts, Utc::now().timestamp_millis(), answer)
     }
 
     /// Sets the metrics of what is held.

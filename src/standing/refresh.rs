@@ -166,14 +166,18 @@ impl Refresher {
         let found: BTreeSet<Announcement> = found.into_iter().collect();
         let changed = found.difference(&self.known).map(|announced| announced.account_id.clone());
         let changed: BTreeSet<String> = changed.collect();
+        let data_through = sources.flushed_through_ms.map(Timestamp);
+        let look = HeldLook { began, data_through };
+        if !changed.is_empty() {
+            self.looking.look_found(look, changed.clone());
+        }
         let changed: Vec<String> = changed.into_iter().collect();
         for run in Accounts::runs(&changed) {
             within(read(&self.store, &self.looking, run)).await?;
         }
         self.known = found;
         self.offsets = Some(self.sources.complete(sources.next_offsets));
-        let data_through = sources.flushed_through_ms.map(Timestamp);
-        self.looking.look_succeeded(HeldLook { began, data_through });
+        self.looking.look_succeeded(look);
         Ok(())
     }
 

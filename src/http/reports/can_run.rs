@@ -17,6 +17,7 @@ use crate::http::state::ApiState;
 use crate::report::can_run::{
     CanRunReport, CanRunResults, CheckResult, CheckStatus, ChecksBody, RunCheck,
 };
+use crate::report::id::AccountId;
 use crate::report::query::Query;
 use crate::report::subject::Answer;
 use crate::standing::{NoStandings, Reading, UnreadableAccount};
@@ -52,7 +53,8 @@ pub(in crate::http) async fn one(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let check = RunCheck::parse(account, organization, Query::parse(query.as_deref())?)?;
-    answered(&state, |reading| {
+    let accounts = [check.account.clone()];
+    answered(&state, &accounts, |reading| {
         let result = judged(reading, check)?;
         count([&result]);
         Ok(CanRunReport { result, age_ms: age_ms(reading) })
@@ -85,7 +87,8 @@ pub(in crate::http) async fn many(
 ) -> Result<Response, Problem> {
     Query::parse(query.as_deref())?.finish()?;
     let checks = RunCheck::parse_many(&whole(body).await?)?;
-    answered(&state, |reading| {
+    let accounts: Vec<AccountId> = checks.iter().map(|check| check.account.clone()).collect();
+    answered(&state, &accounts, |reading| {
         let judge = |check: RunCheck| {
             if may_check.allows(&check.account, &check.organization) {
                 judged(reading, check)
@@ -103,10 +106,11 @@ pub(in crate::http) async fn many(
 /// Answers from the standings. The answer is of this moment, and nobody is to keep it.
 async fn answered<R: Serialize>(
     state: &ApiState,
+    accounts: &[AccountId],
     answer: impl FnOnce(&Reading<'_>) -> Result<R, Problem>,
 ) -> Result<Response, Problem> {
     let dated = |reading: &Reading<'_>| (answer(reading), reading.data_through);
-    let (report, data_through) = state.standings().read(dated).await?;
+    let (report, data_through) = state.standings().read(accounts, dated).await?;
     let body = reply::serialized(&Answer { report: report?, data_through })?;
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
     Ok((headers, body).into_response())
