@@ -18,6 +18,7 @@
 
 mod inbox;
 mod judge;
+mod lines;
 mod outbox;
 mod sources;
 mod task;
@@ -31,12 +32,12 @@ use self::inbox::Inbox;
 pub use self::inbox::{MayBegin, SourceFlush};
 pub use self::judge::{Judge, Judgement, Touch};
 use self::outbox::Outbox;
-pub use self::outbox::{SendError, Target, targets};
+pub use self::outbox::{AlertSenders, SendError, Target, targets};
 use self::task::Task;
 use crate::config::Config;
 use crate::store::Store;
 
-/// The alerts of the partitions that this process counts. Dropped, nothing more is judged or sent.
+/// The alerts of the partitions that this process counts. Dropped, nothing more is judged.
 pub struct AlertWatch {
     inbox: Arc<Inbox>,
     _running: AbortOnDropHandle<()>,
@@ -52,13 +53,13 @@ impl AlertWatch {
         store: &Store,
         may_begin: MayBegin,
         stop: &CancellationToken,
-    ) -> anyhow::Result<Option<Self>> {
+    ) -> anyhow::Result<Option<(Self, AlertSenders)>> {
         if !config.alerts.enabled {
             return Ok(None);
         }
         let targets = targets(config)?.into_iter().map(Arc::new).collect();
         let inbox = Arc::new(Inbox::default());
-        let outbox = Outbox::start(targets, store, stop);
+        let (outbox, senders) = Outbox::start(targets, store, stop);
         let task = Task::new(config, store.clone(), Arc::clone(&inbox), outbox, may_begin);
         let stop = stop.clone();
         let running = tokio::spawn(async move {
@@ -67,7 +68,7 @@ impl AlertWatch {
                 () = task.run() => {}
             }
         });
-        Ok(Some(Self { inbox, _running: AbortOnDropHandle::new(running) }))
+        Ok(Some((Self { inbox, _running: AbortOnDropHandle::new(running) }, senders)))
     }
 
     /// A flush is complete. `held` are all partitions of this process, with what of each was

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::inbox::Word;
 use super::judge::Touch;
-use crate::store::AlertMark;
+use super::lines::ConfiguredLine;
+use crate::report::alert::AlertState;
+use crate::store::{AlertMark, AlertRow};
 
 /// Time between two marks of a partition that goes on.
 const MARK_INTERVAL: Duration = Duration::from_secs(10);
@@ -40,12 +42,16 @@ pub(super) struct HeldSource {
     mark: Option<AlertMark>,
     /// When alerts were switched on first, milliseconds since 1970 UTC.
     alerts_since_ms: i64,
+    /// It was judged by some process before.
+    pub(super) was_judged: bool,
     is_open: bool,
     word: Word,
     /// The accounts that are to be judged.
     pending: BTreeMap<String, Touch>,
     /// What is pending is judged for the first time: nothing is sent of it.
     pub(super) is_silent: bool,
+    /// The lines that what is pending is judged by for the first time.
+    pub(super) new_lines: BTreeSet<ConfiguredLine>,
     /// When each account is to be judged again, milliseconds since 1970 UTC.
     due_ms: HashMap<String, i64>,
     /// The accounts of which events may be stored that were not handed on.
@@ -61,10 +67,12 @@ impl HeldSource {
         Self {
             mark,
             alerts_since_ms,
+            was_judged: mark.is_some(),
             is_open: false,
             word,
             pending: BTreeMap::new(),
             is_silent: false,
+            new_lines: BTreeSet::new(),
             due_ms: HashMap::new(),
             unsent: BTreeSet::new(),
             unreadable: HashSet::new(),
@@ -104,6 +112,14 @@ impl HeldSource {
             (_, false) => Stage::Before,
             (is_silent, true) => Stage::Opening { is_silent },
         }
+    }
+
+    /// Whether nothing is sent of an alert: it was so before alerts were switched on, or before its
+    /// line was configured. A partition that was never judged has no such lines.
+    pub(super) fn silences(&self, row: &AlertRow) -> bool {
+        let is_raised = row.state == AlertState::Raised;
+        let is_of_new_line = || self.new_lines.iter().any(|line| line.is_of(row));
+        self.is_silent || is_raised && self.was_judged && is_of_new_line()
     }
 
     /// All of its accounts are to be judged, and what a former owner has left unsent is to be sent.

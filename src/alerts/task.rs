@@ -1,6 +1,6 @@
 //! The task that judges, stores and hands on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use chrono::Utc;
 
 use super::inbox::{Inbox, MayBegin};
 use super::judge::{Judge, Judgement};
+use super::lines::ConfiguredLine;
 use super::outbox::{Outbox, SEND_FOR_MS};
 use super::sources::{HeldSource, Stage};
 use crate::config::Config;
@@ -34,6 +35,9 @@ pub(super) struct Task {
     sources: BTreeMap<Arc<str>, HeldSource>,
     /// What was reached before alerts were switched on, and is not told yet.
     silent: Option<u64>,
+    lines: BTreeSet<ConfiguredLine>,
+    /// The account of `canary`, which concerns nobody.
+    canary: String,
 }
 
 impl Task {
@@ -48,9 +52,18 @@ impl Task {
             quota_percent: config.alerts.quota_percent.clone(),
             seats_percent: config.alerts.seats_percent.clone(),
         };
-        let judge = Judge::new(store.clone(), lines, config.clickhouse.database.clone());
-        let sources = BTreeMap::new();
-        Self { store, judge, inbox, outbox, may_begin, since_ms: None, sources, silent: None }
+        Self {
+            lines: ConfiguredLine::all(&lines),
+            judge: Judge::new(store.clone(), lines, config.clickhouse.database.clone()),
+            store,
+            inbox,
+            outbox,
+            may_begin,
+            since_ms: None,
+            sources: BTreeMap::new(),
+            silent: None,
+            canary: config.canary.account.clone(),
+        }
     }
 
     /// Runs until it is dropped.
@@ -135,12 +148,16 @@ impl Task {
         let is_new = words.keys().any(|source| !self.sources.contains_key(source));
         let marks = if is_new { self.store.alert_marks().await } else { Ok(AlertMarks::new()) };
         let since_ms = self.since_ms.unwrap_or_default();
-        for (source, word) in words {
+        for (source, mut word) in words {
+            word.touched.remove(&self.canary);
             match (self.sources.get_mut(&source), &marks) {
                 (Some(held), _) => held.hear(word),
                 (None, Ok(marks)) => {
                     let mark = marks.get(&(MarkKind::Source, source.to_string())).copied();
-                    self.sources.insert(source, HeldSource::new(word, mark, since_ms));
+                    let mut held = HeldSource::new(word, mark, since_ms);
+                    let is_new = |line: &ConfiguredLine| line.is_new(&source, marks);
+                    held.new_lines = self.lines.iter().copied().filter(is_new).collect();
+                    self.sources.insert(source, held);
                 }
                 // All of its accounts will be judged once it is opened.
                 (None, Err(_)) => {}
@@ -153,7 +170,8 @@ impl Task {
     async fn open(&mut self, source: &Arc<str>) -> Result<(), StoreError> {
         let Some(held) = self.sources.get_mut(source) else { return Ok(()) };
         if let Stage::Opening { is_silent } = held.stage() {
-            let accounts = self.store.accounts_of_source(source).await?;
+            let mut accounts = self.store.accounts_of_source(source).await?;
+            accounts.retain(|account| *account != self.canary);
             held.open(accounts, is_silent);
             if is_silent {
                 self.silent.get_or_insert(0);
@@ -173,9 +191,18 @@ impl Task {
                 // What comes from now on is new.
                 let was_silent = std::mem::take(&mut held.is_silent);
                 let now_ms = Utc::now().timestamp_millis();
-                if held.stage() == Stage::Open
-                    && let Some(mark) = held.mark_due(now_ms, was_silent)
-                {
+                if held.stage() != Stage::Open {
+                    return Ok(());
+                }
+                if held.was_judged && !held.new_lines.is_empty() {
+                    let lines = std::mem::take(&mut held.new_lines);
+                    let marks = ConfiguredLine::marks(&lines, source, now_ms);
+                    if let Err(error) = self.store.write_alert_marks(&marks).await {
+                        held.new_lines = lines;
+                        return Err(error);
+                    }
+                }
+                if let Some(mark) = held.mark_due(now_ms, was_silent) {
                     store_mark(&self.store, source, held, mark).await?;
                 }
                 return Ok(());
@@ -186,10 +213,10 @@ impl Task {
             for account in unreadable.iter().filter(|account| held.is_newly_unreadable(account)) {
                 events::alerts_unreadable(account);
             }
+            for row in rows.iter_mut().filter(|row| held.silences(row)) {
+                (row.is_silent, row.event) = (true, String::new());
+            }
             if held.is_silent {
-                for row in &mut rows {
-                    (row.is_silent, row.event) = (true, String::new());
-                }
                 *self.silent.get_or_insert(0) += rows.len() as u64;
             }
             // A first judgement that is cut off is begun anew: its mark comes last.
@@ -248,7 +275,15 @@ async fn store_mark(
     held: &mut HeldSource,
     mark: AlertMark,
 ) -> Result<(), StoreError> {
-    store.write_alert_marks(&[((MarkKind::Source, source.to_string()), mark)].into()).await?;
+    let mut marks: AlertMarks = [((MarkKind::Source, source.to_string()), mark)].into();
+    if !held.was_judged {
+        // Of one that was judged, lines without a mark are taken for added ones.
+        marks.extend(ConfiguredLine::marks(&held.new_lines, source, mark.since_ms));
+    }
+    store.write_alert_marks(&marks).await?;
+    if !held.was_judged {
+        held.new_lines.clear();
+    }
     held.marked(mark);
     Ok(())
 }

@@ -333,11 +333,22 @@ fn problem(origin: &str, error: &figment::Error) -> ConfigProblem {
     let key = error.path.join(".");
     let message = match &error.kind {
         Kind::Message(message) if key.is_empty() => format!(": {}", syntax_error(message)),
-        Kind::UnknownField(name, _) => format!(": {name}: no such option"),
+        Kind::UnknownField(name, known) => {
+            format!(": {name}: no such option{}", suggestion(name, known.iter().copied()))
+        }
         Kind::MissingField(name) => format!(": {name} is missing"),
+        Kind::InvalidType(actual, expected) => {
+            let expected = expected.replace("a sequence", "a list");
+            format!(": expected {expected}, not {}", found(actual))
+        }
         _ => ": not of the form that config/seatmeter.toml shows".to_owned(),
     };
-    let key = if key.is_empty() { origin.to_owned() } else { format!("{origin}: {key}") };
+    let key = match origin {
+        // Of all layers together.
+        "configuration" if !key.is_empty() => key,
+        _ if key.is_empty() => origin.to_owned(),
+        _ => format!("{origin}: {key}"),
+    };
     ConfigProblem::new(key, message)
 }
 

@@ -164,7 +164,9 @@ pub struct Alerts {
 /// Who is told of alerts.
 #[derive(Clone, Debug)]
 pub struct Webhook {
-    /// `http://` or `https://`.
+    /// What is stored of it is known by: its URL, unless it has a name.
+    pub name: String,
+    /// `http://` or `https://`, as it is requested.
     pub url: String,
     /// The file that holds the secret.
     pub secret_file: PathBuf,

@@ -113,6 +113,8 @@ pub(super) struct RawWebhook {
     pub(super) url: String,
     pub(super) secret_file: String,
     #[serde(default)]
+    pub(super) name: String,
+    #[serde(default)]
     pub(super) accounts: Vec<String>,
     #[serde(default)]
     pub(super) rules: Vec<String>,

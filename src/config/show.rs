@@ -133,8 +133,9 @@ impl Config {
         let texts = |texts: &[String]| list(texts, |text| quoted(text));
         let webhooks = list(&alerts.webhooks, |webhook| {
             format!(
-                "{{ url = {}, secret_file = {}, accounts = {}, rules = {} }}",
+                "{{ url = {}, name = {}, secret_file = {}, accounts = {}, rules = {} }}",
                 quoted(&webhook.url),
+                quoted(&webhook.name),
                 path(Some(&webhook.secret_file)),
                 texts(&webhook.accounts),
                 texts(&webhook.rules),

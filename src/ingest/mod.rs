@@ -116,6 +116,7 @@ pub async fn run_watched(
     let fatal = FatalSender(fatal);
     let alerts = AlertWatch::start(config, &store, may_begin, &shutdown);
     let alerts = alerts.map_err(|error| IngestError::Alerts(format!("{error:#}")))?;
+    let (alerts, senders) = alerts.unzip();
     let mut supervisor =
         Supervisor::start(config, (store, seed), (health, positions), alerts, fatal)?;
     let joined = tokio::select! {
@@ -129,7 +130,12 @@ pub async fn run_watched(
             fatal = fatalities.recv() => return Err(fatal.map_or(thread_gone(), IngestError::from)),
         }
     }
-    let stopped = supervisor.stop(config.ingest.revoke_deadline).await;
+    let senders_end = async {
+        if let Some(senders) = senders {
+            senders.ended().await;
+        }
+    };
+    let (stopped, ()) = tokio::join!(supervisor.stop(config.ingest.revoke_deadline), senders_end);
     joined.and(stopped)
 }
 

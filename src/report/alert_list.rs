@@ -129,7 +129,7 @@ pub enum AlertStanding {
 #[schema(as = Alert)]
 pub struct ListedAlert {
     /// The id of the event that raised it.
-    #[schema(example = "9c37a02e5d1f4b60")]
+    #[schema(example = "9c37a02e5d1f4b609c37a02e5d1f4b60")]
     pub id: String,
     /// When it was found.
     pub time: Timestamp,

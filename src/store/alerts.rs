@@ -76,11 +76,12 @@ HAVING argMax(p.source, (tupleElement(p.last_event, 2), p.source)) = {source:Str
 /// Events of accounts of a partition that were found lately and are to be sent, with the targets
 /// that are done with them.
 const UNSENT: &str = "\
-SELECT e.account_id AS account_id, CAST(e.rule, 'String') AS rule, e.id AS id, \
+SELECT e.account_id AS account_id, CAST(e.rule, 'String') AS rule, e.alert AS alert, e.id AS id, \
     toUnixTimestamp64Milli(e.found) AS found_ms, e.event AS event, d.targets AS done \
 FROM \
 ( \
     SELECT a.account_id AS account_id, a.rule AS rule, \
+        sipHash64(a.account_id, a.rule, a.organization_id, a.armed_at, a.month, a.line) AS alert, \
         argMin(a.id, a.stored_at) AS id, argMin(a.found_at, a.stored_at) AS found, \
         argMin(a.event, a.stored_at) AS event \
     FROM alert_events AS a \
@@ -125,6 +126,8 @@ pub struct AlertRow {
 pub struct UnsentEvent {
     pub account: String,
     pub rule: AlertRule,
+    /// Hash of the alert that was raised or resolved.
+    pub alert: u64,
     pub id: String,
     /// When it was found, milliseconds since 1970 UTC.
     pub found_ms: i64,
@@ -153,16 +156,19 @@ pub enum MarkKind {
     Source,
     /// Who events are sent to.
     Target,
+    /// A line that the accounts of a partition are judged by.
+    Line,
 }
 
 impl MarkKind {
-    const ALL: [Self; 3] = [Self::Database, Self::Source, Self::Target];
+    const ALL: [Self; 4] = [Self::Database, Self::Source, Self::Target, Self::Line];
 
     const fn number(self) -> i8 {
         match self {
             Self::Database => 1,
             Self::Source => 2,
             Self::Target => 3,
+            Self::Line => 4,
         }
     }
 }
@@ -228,6 +234,7 @@ struct AccountRow {
 struct UnsentRow {
     account_id: String,
     rule: String,
+    alert: u64,
     id: String,
     found_ms: i64,
     event: String,
@@ -338,6 +345,7 @@ impl Store {
                 account: row.account_id,
                 // A later release sends those that it alone knows.
                 rule: AlertRule::named(&row.rule)?,
+                alert: row.alert,
                 id: row.id,
                 found_ms: row.found_ms,
                 event: row.event,

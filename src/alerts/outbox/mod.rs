@@ -14,8 +14,10 @@ mod webhook;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use std::time::Duration;
+
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 pub(super) use self::attempt::SEND_FOR_MS;
 pub use self::attempt::SendError;
@@ -23,10 +25,26 @@ use self::queue::Waiting;
 pub use self::target::{Target, targets};
 use crate::store::{Store, UnsentEvent};
 
+/// How long the attempts under way, and the storing of how they went, may take after the stop
+/// request.
+const END_TIMEOUT: Duration = Duration::from_secs(12);
+
 /// All targets.
 pub(super) struct Outbox {
     targets: Vec<Arc<Target>>,
-    _running: Vec<AbortOnDropHandle<()>>,
+}
+
+/// The tasks that send. They end at the stop request, or at once when this is dropped.
+pub struct AlertSenders(JoinSet<()>);
+
+impl AlertSenders {
+    /// Waits after the stop request until what was begun is acknowledged and stored as such: what
+    /// is not is sent again by the next owner.
+    pub async fn ended(mut self) {
+        let all = async { while self.0.join_next().await.is_some() {} };
+        // Whoever takes longer is left: its events are sent again.
+        let _ = tokio::time::timeout(END_TIMEOUT, all).await;
+    }
 }
 
 impl Outbox {
@@ -35,12 +53,12 @@ impl Outbox {
         targets: Vec<Arc<Target>>,
         store: &Store,
         stop: &CancellationToken,
-    ) -> Self {
-        let run = |target: &Arc<Target>| {
-            let running = Arc::clone(target).run(store.clone(), stop.clone());
-            AbortOnDropHandle::new(tokio::spawn(running))
-        };
-        Self { _running: targets.iter().map(run).collect(), targets }
+    ) -> (Self, AlertSenders) {
+        let mut senders = JoinSet::new();
+        for target in &targets {
+            senders.spawn(Arc::clone(target).run(store.clone(), stop.clone()));
+        }
+        (Self { targets }, AlertSenders(senders))
     }
 
     /// The names of the targets.

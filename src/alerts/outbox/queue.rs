@@ -1,5 +1,6 @@
 //! What waits to be sent to one target.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -52,6 +53,9 @@ struct State {
     /// The ids of all that wait, are being sent, or are sent and not stored as such, each with when
     /// it was found, milliseconds since 1970 UTC.
     known: HashMap<String, i64>,
+    /// The events of each alert that are not sent yet, by when they were found: the first goes
+    /// ahead, so that nobody hears of an end before the beginning.
+    unsent: HashMap<u64, BTreeSet<(i64, String)>>,
     numbered: u64,
     /// There was no room for some.
     is_short: bool,
@@ -62,6 +66,28 @@ impl State {
     fn put(&mut self, at: Instant, waiting: Waiting) {
         self.numbered += 1;
         self.waiting.insert((at, self.numbered), waiting);
+    }
+
+    /// Whether no earlier event of its alert is still to be sent.
+    fn is_first(&self, event: &UnsentEvent) -> bool {
+        let first = self.unsent.get(&event.alert).and_then(BTreeSet::first);
+        first.is_none_or(|(_, id)| *id == event.id)
+    }
+
+    /// The event is sent, or is not to be any more.
+    fn settle(&mut self, event: &UnsentEvent) {
+        if let Entry::Occupied(mut unsent) = self.unsent.entry(event.alert) {
+            unsent.get_mut().remove(&(event.found_ms, event.id.clone()));
+            if unsent.get().is_empty() {
+                unsent.remove();
+            }
+        }
+    }
+
+    /// Another process sends the event.
+    fn forget(&mut self, event: &UnsentEvent) {
+        self.known.remove(&event.id);
+        self.settle(event);
     }
 }
 
@@ -76,27 +102,37 @@ impl Queue {
             state.is_short = true;
             return;
         }
-        state.known.insert(waiting.event.id.clone(), waiting.event.found_ms);
+        let UnsentEvent { alert, id, found_ms, .. } = &*waiting.event;
+        state.known.insert(id.clone(), *found_ms);
+        state.unsent.entry(*alert).or_default().insert((*found_ms, id.clone()));
         state.put(Instant::now(), waiting);
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Takes an event that is to be tried now; or when the next one is, if there is one.
+    /// Takes an event that is to be tried now; or when the next one is, if there is one. An event
+    /// of an alert that an earlier one has to go ahead of is due when that one is sent.
     pub(super) fn take(&self) -> Result<Waiting, Option<Instant>> {
         let mut state = self.state();
-        match state.waiting.first_entry() {
+        let mut in_turn =
+            state.waiting.iter().filter(|(_, waiting)| state.is_first(&waiting.event));
+        match in_turn.next().map(|(key, _)| *key) {
             None => Err(None),
-            Some(first) if first.key().0 > Instant::now() => Err(Some(first.key().0)),
-            Some(first) => Ok(first.remove()),
+            Some((at, _)) if at > Instant::now() => Err(Some(at)),
+            Some(key) => state.waiting.remove(&key).ok_or(None),
         }
+    }
+
+    /// The event was sent, or given up.
+    pub(super) fn settled(&self, waiting: &Waiting) {
+        self.state().settle(&waiting.event);
     }
 
     /// An attempt has failed.
     pub(super) fn put_back(&self, waiting: Waiting, jitter: f64) {
         let mut state = self.state();
         if !state.held.contains(&waiting.source) {
-            state.known.remove(&waiting.event.id);
+            state.forget(&waiting.event);
             return;
         }
         let at = Instant::now() + waiting.pause(jitter);
@@ -124,14 +160,11 @@ impl Queue {
             return;
         }
         state.held.clone_from(sources);
-        let State { waiting, known, .. } = &mut *state;
-        waiting.retain(|_, waiting| {
-            let is_held = sources.contains(&waiting.source);
-            if !is_held {
-                known.remove(&waiting.event.id);
-            }
-            is_held
-        });
+        let all = std::mem::take(&mut state.waiting);
+        let (held, gone) = all.into_iter().partition(|(_, of)| sources.contains(&of.source));
+        state.waiting = held;
+        let gone: BTreeMap<(Instant, u64), Waiting> = gone;
+        gone.values().for_each(|waiting| state.forget(&waiting.event));
     }
 
     /// How many are not stored as sent, and when the oldest was found, milliseconds since 1970 UTC.
@@ -171,6 +204,7 @@ mod tests {
         let event = UnsentEvent {
             account: "a".to_owned(),
             rule: AlertRule::Quota,
+            alert: xxhash_rust::xxh3::xxh3_64(id.as_bytes()),
             id: id.to_owned(),
             found_ms: 7,
             event: String::new(),
@@ -199,6 +233,29 @@ mod tests {
         queue.done(["x"].into_iter());
         queue.add(waiting("p", "x"));
         assert!(queue.take().is_ok());
+    }
+
+    #[test]
+    fn the_events_of_an_alert_are_sent_in_their_order() {
+        let queue = queue();
+        let event = |id: &str, found_ms| {
+            let of = UnsentEvent { alert: 1, found_ms, ..(*waiting("p", id).event).clone() };
+            Waiting::new("p".into(), Arc::new(of))
+        };
+        queue.add(event("raised", 7));
+        let raised = queue.take().unwrap();
+        queue.add(event("resolved", 9));
+        queue.add(waiting("p", "other"));
+        assert_eq!(queue.take().unwrap().event.id, "other");
+        assert_eq!(queue.take().unwrap_err(), None, "the first is being sent");
+        queue.put_back(raised, 0.0);
+        assert!(queue.take().unwrap_err().is_some_and(|at| at > Instant::now()));
+        let ((at, _), raised) = queue.state().waiting.pop_last().unwrap();
+        assert!(at > Instant::now());
+        queue.settled(&raised);
+        assert_eq!(queue.take().unwrap().event.id, "resolved");
+        queue.hold(&[].into());
+        assert_eq!(queue.state().unsent.len(), 2, "both are being sent");
     }
 
     #[test]

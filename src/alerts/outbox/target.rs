@@ -33,7 +33,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Who is told.
 pub struct Target {
-    /// Its address, as it is stored.
+    /// Its name or address, as it is stored.
     name: String,
     /// Its name in metrics.
     label: &'static str,
@@ -72,7 +72,7 @@ pub fn targets(config: &Config) -> anyhow::Result<Vec<Target>> {
         targets.push(Target {
             accounts: webhook.accounts.clone(),
             rules: webhook.rules.clone(),
-            ..target(webhook.url.clone(), telemetry::webhook_label(number), sender)
+            ..target(webhook.name.clone(), telemetry::webhook_label(number), sender)
         });
     }
     if let Some(topic) = &config.alerts.topic {
@@ -83,7 +83,7 @@ pub fn targets(config: &Config) -> anyhow::Result<Vec<Target>> {
 }
 
 impl Target {
-    /// Its address: the URL of a webhook, or `kafka:` and the topic.
+    /// The name of a webhook, which is its URL unless it has one, or `kafka:` and the topic.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -149,14 +149,26 @@ impl Target {
                 () = tokio::time::sleep_until(wake_at) => {}
                 Some(Ok((waiting, outcome))) = sending.join_next() => {
                     is_failing = self.tell(is_failing, &outcome);
-                    match outcome {
-                        Ok(()) => done.push(self.delivery(&waiting, true)),
-                        Err(_) => self.queue.put_back(waiting, jitter()),
-                    }
+                    self.settle(waiting, outcome.is_ok(), &mut done);
                 }
             }
         }
+        // What was begun may be acknowledged yet, and would else be sent again.
+        while let Some(Ok((waiting, outcome))) = sending.join_next().await {
+            is_failing = self.tell(is_failing, &outcome);
+            self.settle(waiting, outcome.is_ok(), &mut done);
+        }
         self.store_done(&store, &mut done).await;
+    }
+
+    /// Takes in how an attempt went.
+    fn settle(&self, waiting: Waiting, is_delivered: bool, done: &mut Vec<DeliveryRow>) {
+        if is_delivered {
+            self.queue.settled(&waiting);
+            done.push(self.delivery(&waiting, true));
+        } else {
+            self.queue.put_back(waiting, jitter());
+        }
     }
 
     /// Begins to send what is due, as far as there is room. Returns when the next is due.
@@ -173,6 +185,7 @@ impl Target {
             if waiting.event.found_ms + SEND_FOR_MS < Utc::now().timestamp_millis() {
                 telemetry::delivered(self.label, Delivery::GivenUp);
                 events::alert_given_up(&self.name, &waiting.event.id);
+                self.queue.settled(&waiting);
                 done.push(self.delivery(&waiting, false));
                 continue;
             }

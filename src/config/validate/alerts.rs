@@ -13,6 +13,9 @@ use crate::config::raw::{RawAlerts, RawWebhook};
 /// The most lines of a rule.
 const LINES_MAX: usize = 20;
 
+/// The longest name of a webhook.
+const NAME_BYTES_MAX: usize = 200;
+
 /// Bytes of a key, as Standard Webhooks has it.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
@@ -23,6 +26,9 @@ const RULES: [&str; 3] = ["quota", "pace", "seats"];
 
 impl Check<'_> {
     pub(super) fn alerts(&mut self, raw: RawAlerts, events_topic: &str) -> Alerts {
+        if !raw.topic.is_empty() {
+            self.topic_name("alerts.topic", &raw.topic);
+        }
         if raw.topic == events_topic {
             let reason = "is kafka.topic, whose records are counted; use another topic";
             self.refuse("alerts.topic", &raw.topic, reason);
@@ -37,6 +43,9 @@ impl Check<'_> {
             if webhooks[..index].iter().any(|other| other.url == webhook.url) {
                 let key = format!("alerts.webhooks.{index}.url");
                 self.refuse(&key, &webhook.url, "is there twice; join the two");
+            } else if webhooks[..index].iter().any(|other| other.name == webhook.name) {
+                let key = format!("alerts.webhooks.{index}.name");
+                self.refuse(&key, &webhook.name, "is the name or the address of another one");
             }
         }
         Alerts {
@@ -62,7 +71,14 @@ impl Check<'_> {
     }
 
     fn webhook(&mut self, key: &str, raw: RawWebhook) -> Webhook {
-        self.webhook_url(&format!("{key}.url"), &raw.url);
+        let url = self.webhook_url(&format!("{key}.url"), &raw.url);
+        if raw.name.len() > NAME_BYTES_MAX || raw.name.starts_with("kafka:") {
+            let reason = "a name has 200 bytes at most, and does not begin with kafka:";
+            self.refuse(&format!("{key}.name"), &raw.name, reason);
+        }
+        if let Some(account) = raw.accounts.iter().find(|account| account.trim().is_empty()) {
+            self.refuse(&format!("{key}.accounts"), account, "no account has such an id");
+        }
         let secret_key = format!("{key}.secret_file");
         let secret = self.secret_file(&secret_key, &raw.secret_file).unwrap_or_default();
         if !secret.is_empty() || !self.problems.iter().any(|problem| problem.key == secret_key) {
@@ -81,7 +97,8 @@ impl Check<'_> {
             self.refuse(&format!("{key}.rules"), rule, reason);
         }
         Webhook {
-            url: raw.url,
+            name: if raw.name.is_empty() { url.clone() } else { raw.name },
+            url,
             secret_file: PathBuf::from(raw.secret_file),
             secret: secret.into(),
             accounts: raw.accounts,
@@ -89,9 +106,12 @@ impl Check<'_> {
         }
     }
 
-    fn webhook_url(&mut self, key: &str, text: &str) {
+    /// The URL as it is requested: with the characters that a request may have, and once in one
+    /// form.
+    fn webhook_url(&mut self, key: &str, text: &str) -> String {
         const EXPECTED: &str = "expected http://HOST/PATH or https://HOST/PATH";
-        match Url::parse(text) {
+        let parsed = Url::parse(text);
+        match &parsed {
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
                 let message = ": holds a user or a password; a receiver knows us by the signature";
                 self.problem(key, message.to_owned());
@@ -104,5 +124,6 @@ impl Check<'_> {
             // What cannot be parsed may hold a password.
             Ok(_) | Err(_) => self.problem(key, format!(": not such a URL; {EXPECTED}")),
         }
+        parsed.map_or_else(|_| text.to_owned(), String::from)
     }
 }

@@ -11,18 +11,19 @@ use crate::config::raw::RawKafka;
 use crate::config::{properties, token};
 
 impl Check<'_> {
+    pub(super) fn topic_name(&mut self, key: &str, topic: &str) {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if topic.is_empty() || topic.len() > 249 || !topic.chars().all(legal) {
+            let reason = "allowed are 1 to 249 of the characters a-z, A-Z, 0-9, `.`, `_` and `-`";
+            self.refuse(key, topic, reason);
+        } else if matches!(topic, "." | "..") {
+            self.refuse(key, topic, "Kafka does not allow this name");
+        }
+    }
+
     pub(super) fn kafka(&mut self, raw: RawKafka) -> Kafka {
         self.brokers(&raw.brokers);
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if raw.topic.is_empty() || raw.topic.len() > 249 || !raw.topic.chars().all(legal) {
-            self.refuse(
-                "kafka.topic",
-                &raw.topic,
-                "allowed are 1 to 249 of the characters a-z, A-Z, 0-9, `.`, `_` and `-`",
-            );
-        } else if matches!(raw.topic.as_str(), "." | "..") {
-            self.refuse("kafka.topic", &raw.topic, "Kafka does not allow this name");
-        }
+        self.topic_name("kafka.topic", &raw.topic);
         if raw.group_id.is_empty()
             || raw.group_id.len() > 255
             || raw.group_id.chars().any(char::is_control)
