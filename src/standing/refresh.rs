@@ -13,7 +13,7 @@ use chrono::Utc;
 
 use super::held::{Fresh, HeldLook};
 use super::looks::Looking;
-use super::sweep::Sweep;
+use super::sweep::{FIRST_RUN_PLANS, RUN_PLANS, Sweep};
 use crate::core::calendar::{Zone, day_of};
 use crate::core::topics::Topic;
 use crate::report::value::Timestamp;
@@ -209,7 +209,9 @@ impl Refresher {
 
     async fn begin_sweep(&mut self) -> Result<(), Failure> {
         within(self.store.sync_topics(&[Topic::Tests])).await?;
-        self.sweep = Some(Sweep::over(within(self.store.accounts_with_plans()).await?));
+        let accounts = within(self.store.accounts_with_plans()).await?;
+        let run_plans = if self.swept.is_none() { FIRST_RUN_PLANS } else { RUN_PLANS };
+        self.sweep = Some(Sweep::over(accounts, run_plans));
         Ok(())
     }
 

@@ -6,8 +6,12 @@ use std::time::Instant;
 
 use chrono::Utc;
 
-/// Plan records of a run, about: as many organizations as are read in some 100 ms.
-const RUN_PLANS: u64 = 5_000;
+/// Plan records of a run of the first sweep, about: as many organizations as are read in some 100
+/// ms. The more of them, the sooner all are read.
+pub(super) const FIRST_RUN_PLANS: u64 = 5_000;
+
+/// The same of later sweeps: a look waits for the end of a run, and those who ask for the look.
+pub(super) const RUN_PLANS: u64 = 1_000;
 
 /// A sweep that is under way.
 pub(super) struct Sweep {
@@ -22,12 +26,13 @@ pub(super) struct Sweep {
 
 impl Sweep {
     /// Begins one over accounts in the order of their ids, each with its number of plan records.
-    pub(super) fn over(accounts: Vec<(String, u64)>) -> Self {
+    /// A run has so many of these, about.
+    pub(super) fn over(accounts: Vec<(String, u64)>, run_plans: u64) -> Self {
         let mut ends = VecDeque::new();
         let mut plans = 0;
         for (account, more) in accounts {
             plans += more;
-            if plans >= RUN_PLANS {
+            if plans >= run_plans {
                 ends.push_back(Some(account));
                 plans = 0;
             }
@@ -58,7 +63,7 @@ mod tests {
     fn runs_cover_every_id_once() {
         let accounts = [("a", 1), ("b", RUN_PLANS), ("c", 1), ("d", RUN_PLANS - 1), ("e", 1)];
         let accounts = accounts.map(|(id, plans)| (id.to_owned(), plans)).into();
-        let mut sweep = Sweep::over(accounts);
+        let mut sweep = Sweep::over(accounts, RUN_PLANS);
         let mut runs = Vec::new();
         while let Some((after, upto)) = sweep.next() {
             runs.push((after.to_owned(), upto.map(str::to_owned)));
@@ -70,7 +75,7 @@ mod tests {
 
     #[test]
     fn without_any_account_there_is_one_run_for_those_to_come() {
-        let mut sweep = Sweep::over(Vec::new());
+        let mut sweep = Sweep::over(Vec::new(), RUN_PLANS);
         assert_eq!(sweep.next(), Some(("", None)));
         sweep.passed();
         assert_eq!(sweep.next(), None);
