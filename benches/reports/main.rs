@@ -9,13 +9,15 @@
 //! as the day lasts. `cargo bench --bench reports -- history` runs the reports with that in their
 //! line.
 //!
-//! `-- can-run` measures whether tests may run, from memory, of 100,000 organizations.
+//! `-- alerts` measures what judging the alerts of that account costs, and
+//! `-- can-run` whether tests may run, from memory, of 100,000 organizations.
 //! `-- small accounts` measures the first answers of 20,000 small accounts instead, and
 //! `-- many accounts` polls of random accounts while all of them change (`-- many accounts each`
 //! report by report too).
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench reports on standard output")]
 
+mod alerts;
 mod can_run;
 mod clients;
 mod events;
@@ -47,6 +49,7 @@ fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     match wanted.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["alerts"] => return alerts::run(),
         ["can-run"] => return can_run::run(),
         ["small", "accounts"] => return small_accounts::run(),
         ["many", "accounts"] => return many_accounts::run(false),
