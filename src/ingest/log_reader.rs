@@ -18,7 +18,7 @@ use super::client::{Client, consumer_properties};
 use super::error::IngestError;
 use super::librdkafka::{Message, PartitionEvent, Queue, forward_partition};
 use super::polled_client::PolledClient;
-use super::seek::{partition_list, seek};
+use super::seek::{partition_list, pause, seek};
 use super::topic::{AskError, Topic};
 use crate::config::Config;
 use crate::core::event::Record;
@@ -297,7 +297,7 @@ impl<R: ReadsPartition> Thread<'_, R> {
             return Ok(());
         }
         let list = ended.iter().map(|partition| (*partition, 0));
-        self.client.pause(&partition_list(&self.config.kafka.topic, list)?)?;
+        pause(self.client, &partition_list(&self.config.kafka.topic, list)?)?;
         self.readers.retain(|partition, _| !ended.contains(partition));
         Ok(())
     }

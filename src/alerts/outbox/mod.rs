@@ -13,7 +13,6 @@ mod webhook;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use tokio::task::JoinSet;

@@ -28,7 +28,6 @@ use seatmeter::embedded::provision;
 use tempfile::TempDir;
 
 pub(crate) use self::cluster::Cluster;
-
 use super::tcp_proxy::TcpProxy;
 use super::{eventually, is_required, patience, process_folder, signal, unique};
 
@@ -104,11 +103,15 @@ impl Kafka {
     }
 
     /// A broker of one test that is reached only through a proxy: it advertises the proxy's
-    /// address.
+    /// address. Killed, it has noted where its logs start: else it would bring deleted records
+    /// back, which a worker has counted as absent and refuses.
     #[track_caller]
     pub(crate) fn start_behind(proxy: &TcpProxy) -> Kafka {
         let owned = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        Kafka::in_folder(owned.path().to_owned(), Some(owned), Some(proxy), &Extras::default())
+        // It writes all starts each time, which would slow a broker of many topics down.
+        let often = ("log.flush.start.offset.checkpoint.interval.ms".into(), "500".into());
+        let extras = Extras { properties: vec![often], ..Extras::default() };
+        Kafka::in_folder(owned.path().to_owned(), Some(owned), Some(proxy), &extras)
     }
 
     /// A broker in this folder that has more than its plain listener. `owned` removes the folder
@@ -461,9 +464,6 @@ fn properties(
         ("group.initial.rebalance.delay.ms", "0"),
         ("group.min.session.timeout.ms", "500"),
         ("log.initial.task.delay.ms", "500"),
-        // A broker that is killed before it has noted where a log starts brings deleted records
-        // back, which a worker has counted as absent and refuses.
-        ("log.flush.start.offset.checkpoint.interval.ms", "200"),
         ("log.retention.check.interval.ms", "1000"),
         ("log.cleaner.backoff.ms", "200"),
         ("log.cleaner.dedupe.buffer.size", "4194304"),
