@@ -21,9 +21,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::support::{is_required, process_folder, unique};
+use crate::support::{is_required, patience, process_folder, unique};
 
-/// How long the page may take to reach what a test waits for, on a busy machine.
+/// How long the page usually takes at most to reach what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs chromedriver as a child of a shell that ends it when its own standard input closes: with
@@ -223,7 +223,7 @@ impl Browser {
     /// Waits until the script returns something true, and returns that.
     #[track_caller]
     pub(super) fn wait(&self, what: &str, script: &str) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience(PATIENCE);
         loop {
             let value = self.eval(script);
             if !matches!(value, Value::Null | Value::Bool(false)) {
@@ -327,7 +327,7 @@ impl Browser {
     /// Waits for a downloaded file of that name and some day, `NAME-YYYY-MM-DD.csv`, and reads it.
     #[track_caller]
     pub(super) fn download(&self, name: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience(PATIENCE);
         loop {
             let folder = std::fs::read_dir(&self.chromium.downloads).unwrap();
             let saved: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
@@ -408,7 +408,12 @@ impl Browser {
     }
 
     async fn find(&self, selector: &str) -> Result<Element, CmdError> {
-        self.chromium.client.wait().at_most(PATIENCE).for_element(Locator::Css(selector)).await
+        self.chromium
+            .client
+            .wait()
+            .at_most(patience(PATIENCE))
+            .for_element(Locator::Css(selector))
+            .await
     }
 
     #[track_caller]
