@@ -90,7 +90,11 @@ async function refresh(spoken = false) {
   if (offered !== null || (locked && !token())) return undefined;
   const asked = state;
   if (!state.account) return askForAccounts(asked);
-  const refused = await load(state, viewOf(state), draw);
+  const refused = await load(state, viewOf(state), () => {
+    // Whoever leaves before the last answer has opened the account too.
+    if (planOf(state, viewOf(state)).slot('organizations').body) rememberAccount(state.account);
+    draw();
+  });
   if (asked !== state) return undefined;
   locked = refused;
   if (!locked && isGone()) return go({ ...state, account: undefined }, { replace: true });
@@ -122,8 +126,7 @@ async function askForAccounts(asked) {
 
 function noteSuccess() {
   const plan = planOf(state, viewOf(state));
-  const { body, error } = plan.slot('organizations');
-  if (body) rememberAccount(state.account);
+  const { error } = plan.slot('organizations');
   if (plan.slot('ingest').error?.kind !== 'away' && error?.kind !== 'away') heard = serverNow();
   // Where there is but one organization, nothing is to be ranked. The address names it, so that it can be passed on; other
   // views are not narrowed by it.
