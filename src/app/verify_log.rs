@@ -103,7 +103,8 @@ impl<'c> Log<'c> {
         let reader = |(fold, own)| FoldingReader {
             fold,
             after: move |fold: &mut PartitionFold, _: &Record<'_>| {
-                if fold.is_due(pending_rows_max) {
+                // The last rows are merged while other threads still read.
+                if fold.is_due(pending_rows_max) || fold.next_offset() >= fold.end() {
                     drain(fold, own);
                 }
             },

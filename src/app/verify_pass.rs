@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::verify_log::Log;
 use crate::core::rollup::Progress;
-use crate::store::{Compared, Rows, Store};
-use crate::verify::check::Check;
+use crate::store::{Rows, Store};
+use crate::verify::check::{Check, TableCheck};
 use crate::verify::difference::{RowDifference, VerifiedPartition};
-use crate::verify::expected::Expected;
+use crate::verify::expected::{Expected, ExpectedTable};
 use crate::verify::fold::{PartitionFold, Taken};
 use crate::verify::locate::Locator;
 use crate::verify::prior::Prior;
@@ -30,6 +31,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(200);
 
 /// Accounts that are read again one by one, at most; beyond it their whole share is.
 const ACCOUNTS_MAX: usize = 2_000;
+
+/// Tables that ClickHouse merges at once.
+const TABLES_AT_ONCE: usize = 2;
 
 /// A pass to be done.
 pub(super) struct Pass<'p> {
@@ -81,11 +85,11 @@ impl Pass<'_> {
         }
         let (partitions, outcomes) = self.outcomes(&folds, &recorded);
         let mut check = Check::new();
-        for reading in 0..READINGS_MAX {
+        for _ in 0..READINGS_MAX {
             if self.stop.is_cancelled() {
                 break;
             }
-            self.read_rows(&mut check, &mut expected, &scope, reading == 0).await?;
+            self.read_rows(&mut check, &mut expected, &scope).await?;
             if check.pending() == 0 {
                 break;
             }
@@ -104,6 +108,8 @@ impl Pass<'_> {
         }
         let rows = expected.rows();
         let (differences, more_differences, unsettled) = check.finish(&mut expected);
+        // Freeing hundreds of thousands of rows takes a while, for which nothing has to wait.
+        std::thread::spawn(move || drop((expected, folds)));
         Ok(PassOutcome::Done(Box::new(DonePass {
             rows,
             differences,
@@ -186,36 +192,51 @@ impl Pass<'_> {
         Ok(scope)
     }
 
-    /// Reads the rows that are not known to agree.
+    /// Reads the rows that are not known to agree: while the rows of one table are compared,
+    /// ClickHouse merges those of the next.
     async fn read_rows(
         &self,
         check: &mut Check,
         expected: &mut Expected,
         scope: &VerifiedScope,
-        is_first: bool,
     ) -> anyhow::Result<()> {
+        let read = |(check, expected): (_, _)| self.read_table(check, expected, scope);
+        let tables = check.tables().iter_mut().zip(expected.by_table());
+        let tables = tables.filter(|(check, _)| self.reads(check));
+        stream::iter(tables).map(read).buffer_unordered(TABLES_AT_ONCE).try_collect().await
+    }
+
+    fn reads(&self, check: &TableCheck) -> bool {
+        let table = check.table();
+        let is_taken = match self.taken {
+            Taken::AllOutcomes => true,
+            Taken::OwnOutcomes => !table.is_of_all_records(),
+            Taken::Accounts => table.is_by_account(),
+        };
+        is_taken && (check.is_first() || check.is_pending())
+    }
+
+    async fn read_table(
+        &self,
+        check: &mut TableCheck,
+        mut expected: ExpectedTable<'_>,
+        scope: &VerifiedScope,
+    ) -> anyhow::Result<()> {
+        let table = check.table();
         let Selection { accounts, divisor, remainder } = &self.selection;
         let share = Rows::Share { divisor: *divisor, remainder: *remainder };
         let named: Option<Vec<String>> =
             accounts.as_ref().map(|accounts| accounts.iter().cloned().collect());
-        let tables = if is_first { Compared::ALL.to_vec() } else { check.pending_tables() };
-        for table in tables {
-            if !table.is_by_account() && self.taken == Taken::Accounts {
-                continue;
-            }
-            if table.is_of_all_records() && self.taken != Taken::AllOutcomes {
-                continue;
-            }
-            let pending = if is_first { Vec::new() } else { check.pending_accounts(table) };
-            let rows = match &named {
-                Some(named) => Rows::Of(named),
-                None if is_first || !table.is_by_account() || pending.len() > ACCOUNTS_MAX => share,
-                None => Rows::Of(&pending),
-            };
-            let see = |row| check.see(table, row, expected, scope);
-            self.store.compared_rows(table, rows, see).await?;
-        }
-        check.end_reading(expected, scope);
+        let is_first = check.is_first();
+        let pending = if is_first { Vec::new() } else { check.pending_accounts() };
+        let rows = match &named {
+            Some(named) => Rows::Of(named),
+            None if is_first || !table.is_by_account() || pending.len() > ACCOUNTS_MAX => share,
+            None => Rows::Of(&pending),
+        };
+        let see = |row| check.see(row, &mut expected, scope);
+        self.store.compared_rows(table, rows, see).await?;
+        check.end_reading(&mut expected, scope);
         Ok(())
     }
 

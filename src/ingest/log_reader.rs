@@ -137,7 +137,7 @@ impl<'c> LogReader<'c> {
         stop: &CancellationToken,
         after: impl Fn(u64) + Sync,
     ) -> anyhow::Result<()> {
-        let mut readers: Vec<&mut R> =
+        let readers: Vec<&mut R> =
             readers.iter_mut().filter(|reader| reader.next_offset() < reader.end()).collect();
         if readers.is_empty() {
             return Ok(());
@@ -147,16 +147,16 @@ impl<'c> LogReader<'c> {
         let count = threads.clamp(1, readers.len());
         let queues: Vec<Queue> =
             (0..count).map(|_| Queue::new(Arc::clone(&polled.client))).collect();
-        for (index, reader) in readers.iter().enumerate() {
-            let target = queues[index % count].target();
-            forward_partition(&polled.client, topic, reader.partition(), &target)?;
-        }
         let starts = readers.iter().map(|reader| (reader.partition(), reader.next_offset()));
-        polled.client.assign(&partition_list(topic, starts)?)?;
+        let starts = partition_list(topic, starts)?;
         let mut shares: Vec<BTreeMap<u32, &mut R>> = (0..count).map(|_| BTreeMap::new()).collect();
-        for (index, reader) in readers.drain(..).enumerate() {
-            shares[index % count].insert(reader.partition(), reader);
+        let unread = |reader: &&mut R| reader.end().saturating_sub(reader.next_offset());
+        for (share, reader) in even_shares(readers, unread, count) {
+            let target = queues[share].target();
+            forward_partition(&polled.client, topic, reader.partition(), &target)?;
+            shares[share].insert(reader.partition(), reader);
         }
+        polled.client.assign(&starts)?;
         let failed = AtomicBool::new(false);
         let (config, failed, after, client) = (self.config, &failed, &after, &polled.client);
         std::thread::scope(|scope| {
@@ -193,6 +193,23 @@ impl<'c> LogReader<'c> {
             std::thread::sleep(PAUSE);
         }
     }
+}
+
+/// Deals items out to so many threads, at least one; returns each with its thread. The longest come
+/// first, to whom has the least, so that the threads end at about the same time.
+fn even_shares<T>(
+    mut items: Vec<T>,
+    length: impl Fn(&T) -> u64,
+    threads: usize,
+) -> Vec<(usize, T)> {
+    items.sort_by_key(|item| std::cmp::Reverse(length(item)));
+    let mut dealt = vec![0; threads];
+    let deal = |item: T| {
+        let least = (0..threads).min_by_key(|&thread| dealt[thread]).unwrap_or(0);
+        dealt[least] += length(&item);
+        (least, item)
+    };
+    items.into_iter().map(deal).collect()
 }
 
 /// One thread's share of the partitions.
@@ -327,4 +344,16 @@ fn polled_client(config: &Config) -> Result<PolledClient, IngestError> {
     }
     PolledClient::new(&config.kafka, &properties)
         .map_err(|error| IngestError::ClientConfig(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_get_about_as_much_to_read() {
+        let dealt = even_shares(vec![4_u64, 9, 7, 5, 0], |&length| length, 2);
+        assert_eq!(dealt, [(0, 9), (1, 7), (1, 5), (0, 4), (1, 0)]);
+        assert_eq!(even_shares(vec![3_u64], |&length| length, 1), [(0, 3)]);
+    }
 }

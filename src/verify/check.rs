@@ -11,7 +11,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::difference::RowDifference;
-use super::expected::Expected;
+use super::expected::{Expected, ExpectedTable};
 use super::scope::{Mode, VerifiedScope};
 use super::value::Value;
 use crate::store::{Compared, StoredRow};
@@ -19,172 +19,216 @@ use crate::store::{Compared, StoredRow};
 /// Differences that are kept.
 pub const DIFFERENCES_MAX: usize = 1_000;
 
-type Key = (Compared, Box<str>);
-
 /// The state of a comparison of one pass.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Check {
-    /// Rows that were found to hold more than the log said before they were read.
-    pending: HashMap<Key, Value>,
+    tables: [TableCheck; Compared::ALL.len()],
+}
+
+/// The state of the comparison of one table.
+#[derive(Debug)]
+pub struct TableCheck {
+    table: Compared,
+    /// Rows that were found to hold more than the log said before they were read, by key.
+    pending: HashMap<Box<str>, Value>,
     /// Those of them that the current reading has met.
-    met: HashSet<Key>,
+    met: HashSet<Box<str>>,
     is_first: bool,
     differences: Vec<RowDifference>,
     more_differences: u64,
 }
 
+impl Default for Check {
+    fn default() -> Self {
+        Self { tables: Compared::ALL.map(TableCheck::new) }
+    }
+}
+
 impl Check {
     /// Before the first reading.
     pub fn new() -> Self {
-        Self { is_first: true, ..Self::default() }
+        Self::default()
     }
 
-    /// Takes in a merged row of a table.
-    pub fn see(
-        &mut self,
-        table: Compared,
-        row: StoredRow,
-        expected: &mut Expected,
-        scope: &VerifiedScope,
-    ) {
-        let key: Box<str> = row.key.as_str().into();
-        if !self.is_first {
-            let key = (table, key.clone());
-            if !self.pending.contains_key(&key) {
-                return;
-            }
-            self.met.insert(key);
-        }
-        let mode = scope.mode(table, &key);
-        let wanted = match self.is_first {
-            true => expected.meet(table, &key),
-            false => expected.value(table, &key),
-        };
-        let Some(found) = Value::of_stored(table, row) else { return };
-        let holds_wanted = wanted.is_none_or(|wanted| wanted.is_within(&found));
-        let is_equal = wanted.is_some_and(|wanted| *wanted == found);
-        let is_empty = wanted.is_none() && is_nothing(&found);
-        let place = (table, key);
-        match mode {
-            Mode::Ignored => {
-                self.pending.remove(&place);
-            }
-            Mode::Foreign => {
-                self.pending.remove(&place);
-                self.differ(place, wanted.cloned(), Some(found), true);
-            }
-            _ if is_equal || is_empty => {
-                self.pending.remove(&place);
-            }
-            _ if !holds_wanted => {
-                self.pending.remove(&place);
-                self.differ(place, wanted.cloned(), Some(found), false);
-            }
-            Mode::AtLeast => {
-                self.pending.remove(&place);
-            }
-            Mode::Exact => {
-                self.pending.insert(place, found);
-            }
-        }
-    }
-
-    /// All rows of the reading were seen: those that were not are missing.
-    pub fn end_reading(&mut self, expected: &mut Expected, scope: &VerifiedScope) {
-        if self.is_first {
-            let mut missing = Vec::new();
-            expected.unmet(|table, key, wanted| {
-                let may_lack = is_nothing(wanted) || scope.mode(table, key) == Mode::Ignored;
-                if !may_lack {
-                    missing.push(((table, Box::from(key)), wanted.clone()));
-                }
-            });
-            for (place, wanted) in missing {
-                self.differ(place, Some(wanted), None, false);
-            }
-        } else {
-            // A row that was there before and is not any more was removed by somebody: it agrees
-            // if the log does not say it.
-            let met = std::mem::take(&mut self.met);
-            let gone: Vec<Key> =
-                self.pending.keys().filter(|place| !met.contains(*place)).cloned().collect();
-            for place in gone {
-                self.pending.remove(&place);
-                if let Some(wanted) = expected.value(place.0, &place.1).cloned() {
-                    self.differ(place, Some(wanted), None, false);
-                }
-            }
-        }
-        self.is_first = false;
+    /// The tables in the order of [`Compared::ALL`].
+    pub fn tables(&mut self) -> &mut [TableCheck] {
+        &mut self.tables
     }
 
     /// The log is folded on. `covers`: everything that was stored when the rows were read lies
     /// below.
     pub fn judge(&mut self, expected: &mut Expected, covers: bool) {
-        let mut differing = Vec::new();
-        self.pending.retain(|(table, key), found| {
-            let wanted = expected.value(*table, key);
-            if wanted.is_some_and(|wanted| wanted == found) {
-                return false;
-            }
-            let is_within = wanted.is_some_and(|wanted| found.is_within(wanted));
-            if covers && !is_within {
-                differing.push(((*table, key.clone()), wanted.cloned(), found.clone()));
-                return false;
-            }
-            true
-        });
-        for (place, wanted, found) in differing {
-            self.differ(place, wanted, Some(found), false);
+        for (table, expected) in self.tables.iter_mut().zip(expected.by_table()) {
+            table.judge(expected, covers);
         }
     }
 
     /// How many rows are to be read again.
     pub fn pending(&self) -> usize {
-        self.pending.len()
+        self.tables.iter().map(|table| table.pending.len()).sum()
     }
 
-    /// Tables that hold such rows.
-    pub fn pending_tables(&self) -> Vec<Compared> {
-        let is_pending =
-            |table: &Compared| self.pending.keys().any(|(pending, _)| pending == table);
-        Compared::ALL.into_iter().filter(is_pending).collect()
+    /// Ends the comparison: differences, how many more there were, and the rows that never settled.
+    pub fn finish(self, expected: &mut Expected) -> (Vec<RowDifference>, u64, Vec<RowDifference>) {
+        let (mut differences, mut more, mut unsettled) = (Vec::new(), 0, Vec::new());
+        for (mut check, mut expected) in self.tables.into_iter().zip(expected.by_table()) {
+            let room = DIFFERENCES_MAX - differences.len();
+            let beyond = check.differences.len().saturating_sub(room);
+            differences.extend(check.differences.drain(..).take(room));
+            more += check.more_differences + u64::try_from(beyond).unwrap_or(u64::MAX);
+            let room = DIFFERENCES_MAX - unsettled.len();
+            unsettled.extend(check.pending.drain().take(room).map(|(key, found)| {
+                let wanted = expected.value(&key).cloned();
+                difference(check.table, key, wanted, Some(found), false)
+            }));
+        }
+        (differences, more, unsettled)
+    }
+}
+
+impl TableCheck {
+    fn new(table: Compared) -> Self {
+        Self {
+            table,
+            pending: HashMap::new(),
+            met: HashSet::new(),
+            is_first: true,
+            differences: Vec::new(),
+            more_differences: 0,
+        }
     }
 
-    /// Accounts of these rows in the table, each once.
-    pub fn pending_accounts(&self, table: Compared) -> Vec<String> {
-        let keys = self.pending.keys().filter(|(of, _)| *of == table).map(|(_, key)| key);
-        let mut accounts: Vec<String> =
-            keys.filter_map(|key| key.split('\t').next()).map(str::to_owned).collect();
+    /// The table.
+    pub fn table(&self) -> Compared {
+        self.table
+    }
+
+    /// Whether nothing was read yet.
+    pub fn is_first(&self) -> bool {
+        self.is_first
+    }
+
+    /// Takes in a merged row of the table.
+    pub fn see(
+        &mut self,
+        mut row: StoredRow,
+        expected: &mut ExpectedTable<'_>,
+        scope: &VerifiedScope,
+    ) {
+        let key = std::mem::take(&mut row.key);
+        if !self.is_first {
+            if !self.pending.contains_key(key.as_str()) {
+                return;
+            }
+            self.met.insert(key.as_str().into());
+        }
+        let mode = scope.mode(self.table, &key);
+        let wanted = match self.is_first {
+            true => expected.meet(&key),
+            false => expected.value(&key),
+        };
+        let Some(found) = Value::of_stored(self.table, row) else { return };
+        let is_equal = wanted.is_some_and(|wanted| *wanted == found);
+        let agrees = is_equal || (wanted.is_none() && is_nothing(&found));
+        let holds_wanted = agrees || wanted.is_none_or(|wanted| wanted.is_within(&found));
+        if mode == Mode::Exact && !agrees && holds_wanted {
+            self.pending.insert(key.into(), found);
+            return;
+        }
+        if !self.is_first {
+            self.pending.remove(key.as_str());
+        }
+        match mode {
+            Mode::Ignored => {}
+            Mode::Foreign => self.differ(key.into(), wanted.cloned(), Some(found), true),
+            Mode::AtLeast | Mode::Exact if holds_wanted => {}
+            Mode::AtLeast | Mode::Exact => {
+                self.differ(key.into(), wanted.cloned(), Some(found), false);
+            }
+        }
+    }
+
+    /// All rows of the reading were seen: those that were not are missing.
+    pub fn end_reading(&mut self, expected: &mut ExpectedTable<'_>, scope: &VerifiedScope) {
+        let mut missing = Vec::new();
+        if self.is_first {
+            expected.unmet(|key, wanted| {
+                let may_lack = is_nothing(wanted) || scope.mode(self.table, key) == Mode::Ignored;
+                if !may_lack {
+                    missing.push((Box::from(key), wanted.clone()));
+                }
+            });
+        } else {
+            // A row that was there before and is not any more was removed by somebody: it agrees
+            // if the log does not say it.
+            let met = std::mem::take(&mut self.met);
+            let gone = self.pending.extract_if(|key, _| !met.contains(key));
+            missing.extend(gone.filter_map(|(key, _)| {
+                let wanted = expected.value(&key).cloned()?;
+                Some((key, wanted))
+            }));
+        }
+        for (key, wanted) in missing {
+            self.differ(key, Some(wanted), None, false);
+        }
+        self.is_first = false;
+    }
+
+    fn judge(&mut self, mut expected: ExpectedTable<'_>, covers: bool) {
+        let mut differing = Vec::new();
+        self.pending.retain(|key, found| {
+            let wanted = expected.value(key);
+            if wanted.is_some_and(|wanted| wanted == found) {
+                return false;
+            }
+            let is_within = wanted.is_some_and(|wanted| found.is_within(wanted));
+            if covers && !is_within {
+                differing.push((key.clone(), wanted.cloned(), found.clone()));
+                return false;
+            }
+            true
+        });
+        for (key, wanted, found) in differing {
+            self.differ(key, wanted, Some(found), false);
+        }
+    }
+
+    /// Whether rows of the table are to be read again.
+    pub fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Accounts of these rows, each once.
+    pub fn pending_accounts(&self) -> Vec<String> {
+        let mut accounts: Vec<String> = self
+            .pending
+            .keys()
+            .filter_map(|key| key.split('\t').next())
+            .map(str::to_owned)
+            .collect();
         accounts.sort_unstable();
         accounts.dedup();
         accounts
     }
 
-    /// Ends the comparison: differences, how many more there were, and the rows that never settled.
-    pub fn finish(
-        mut self,
-        expected: &mut Expected,
-    ) -> (Vec<RowDifference>, u64, Vec<RowDifference>) {
-        let unsettled =
-            std::mem::take(&mut self.pending).into_iter().map(|((table, key), found)| {
-                let wanted = expected.value(table, &key).cloned();
-                difference((table, key), wanted, Some(found), false)
-            });
-        (self.differences, self.more_differences, unsettled.take(DIFFERENCES_MAX).collect())
-    }
-
-    fn differ(&mut self, place: Key, wanted: Option<Value>, found: Option<Value>, foreign: bool) {
+    fn differ(
+        &mut self,
+        key: Box<str>,
+        wanted: Option<Value>,
+        found: Option<Value>,
+        foreign: bool,
+    ) {
         if self.differences.len() >= DIFFERENCES_MAX {
             self.more_differences += 1;
             return;
         }
-        self.differences.push(difference(place, wanted, found, foreign));
+        self.differences.push(difference(self.table, key, wanted, found, foreign));
     }
 }
 
 fn difference(
-    (table, key): Key,
+    table: Compared,
+    key: Box<str>,
     wanted: Option<Value>,
     found: Option<Value>,
     is_foreign: bool,
@@ -243,13 +287,18 @@ mod tests {
         }
 
         fn read(&mut self, rows: &[(&str, u64)]) {
-            for (organization, run) in rows {
-                let key = format!("a\t{organization}\t\t1970-01-01\tt/id/0");
-                let row = StoredRow { key, numbers: vec![*run, 0, 0], text: String::new() };
-                let (expected, scope) = (&mut self.expected, &self.scope);
-                self.check.see(Compared::TestExecutions, row, expected, scope);
+            for (check, mut expected) in
+                self.check.tables().iter_mut().zip(self.expected.by_table())
+            {
+                if check.table() == Compared::TestExecutions {
+                    for (organization, run) in rows {
+                        let key = format!("a\t{organization}\t\t1970-01-01\tt/id/0");
+                        let row = StoredRow { key, numbers: vec![*run, 0, 0], text: String::new() };
+                        check.see(row, &mut expected, &self.scope);
+                    }
+                }
+                check.end_reading(&mut expected, &self.scope);
             }
-            self.check.end_reading(&mut self.expected, &self.scope);
         }
 
         fn go_on(&mut self, log: &[(&str, u64)], covers: bool) {
@@ -259,7 +308,8 @@ mod tests {
 
         /// Rows to be read again, differences.
         fn state(&self) -> (usize, usize) {
-            (self.check.pending(), self.check.differences.len())
+            let differences = self.check.tables.iter().map(|table| table.differences.len()).sum();
+            (self.check.pending(), differences)
         }
     }
 
@@ -268,7 +318,7 @@ mod tests {
         let mut tables = Tables::new(&[("1", 5), ("2", 7), ("3", 0)]);
         tables.read(&[("1", 5)]);
         assert_eq!(tables.state(), (0, 1));
-        assert!(tables.check.differences[0].to_string().contains("organization_id=2"));
+        assert!(tables.check.tables[0].differences[0].to_string().contains("organization_id=2"));
     }
 
     #[test]

@@ -78,45 +78,60 @@ impl Expected {
 
     /// Number of rows.
     pub fn rows(&mut self) -> u64 {
-        let rows = self.tables().map(|(_, table)| table.len()).sum::<usize>();
+        let rows = self.by_table().iter().map(ExpectedTable::rows).sum::<usize>();
         u64::try_from(rows).unwrap_or(u64::MAX)
     }
 
+    /// The rows of each table, in the order of [`Compared::ALL`], so that tables may be compared
+    /// side by side.
+    pub fn by_table(&mut self) -> [ExpectedTable<'_>; Compared::ALL.len()] {
+        let mut tables = Compared::ALL.map(|_| ExpectedTable { shards: Vec::new() });
+        for shard in &mut self.shards {
+            let shard = shard.get_mut().unwrap_or_else(PoisonError::into_inner);
+            for (table, entries) in tables.iter_mut().zip(&mut shard.tables) {
+                table.shards.push(entries);
+            }
+        }
+        tables
+    }
+}
+
+/// Expected rows of one table, by key.
+#[derive(Debug)]
+pub struct ExpectedTable<'e> {
+    shards: Vec<&'e mut HashMap<Box<str>, Entry>>,
+}
+
+impl ExpectedTable<'_> {
+    fn rows(&self) -> usize {
+        self.shards.iter().map(|shard| shard.len()).sum()
+    }
+
     /// The expected value, marked as met.
-    pub fn meet(&mut self, table: Compared, key: &str) -> Option<&Value> {
-        let entry = self.entry(table, key)?;
+    pub fn meet(&mut self, key: &str) -> Option<&Value> {
+        let entry = self.entry(key)?;
         entry.is_met = true;
         Some(&entry.value)
     }
 
     /// The expected value.
-    pub fn value(&mut self, table: Compared, key: &str) -> Option<&Value> {
-        self.entry(table, key).map(|entry| &entry.value)
+    pub fn value(&mut self, key: &str) -> Option<&Value> {
+        self.entry(key).map(|entry| &entry.value)
     }
 
-    fn entry(&mut self, table: Compared, key: &str) -> Option<&mut Entry> {
-        let shard = self.shards[shard_of(key)].get_mut().unwrap_or_else(PoisonError::into_inner);
-        let entry = shard.tables[table as usize].get_mut(key)?;
+    fn entry(&mut self, key: &str) -> Option<&mut Entry> {
+        let entry = self.shards[shard_of(key)].get_mut(key)?;
         entry.value.settle();
         Some(entry)
     }
 
     /// Passes every row that was not met since the last call to `take`, and forgets which were.
-    pub fn unmet(&mut self, mut take: impl FnMut(Compared, &str, &Value)) {
-        for (table, entries) in self.tables() {
-            for (key, entry) in entries {
-                if !std::mem::take(&mut entry.is_met) {
-                    entry.value.settle();
-                    take(table, key, &entry.value);
-                }
+    pub fn unmet(&mut self, mut take: impl FnMut(&str, &Value)) {
+        for (key, entry) in self.shards.iter_mut().flat_map(|shard| shard.iter_mut()) {
+            if !std::mem::take(&mut entry.is_met) {
+                entry.value.settle();
+                take(key, &entry.value);
             }
         }
-    }
-
-    fn tables(&mut self) -> impl Iterator<Item = (Compared, &mut HashMap<Box<str>, Entry>)> {
-        self.shards.iter_mut().flat_map(|shard| {
-            let shard = shard.get_mut().unwrap_or_else(PoisonError::into_inner);
-            Compared::ALL.into_iter().zip(&mut shard.tables)
-        })
     }
 }
