@@ -39,6 +39,9 @@ impl Touch {
 pub struct Judgement {
     /// What is to be stored, and then sent.
     pub rows: Vec<AlertRow>,
+    /// Accounts of which alerts are stored already, perhaps by a former owner that has not sent
+    /// them.
+    pub told: Vec<String>,
     /// When each account has to be judged again even if nothing touches it, milliseconds since 1970
     /// UTC; for accounts that have a plan or seats.
     pub due_ms: Vec<(String, i64)>,
@@ -91,7 +94,8 @@ impl Judge {
             self.store.account_seats(&seats, now_ms),
         )?;
         let nothing = ToldAlerts::new();
-        let mut judgement = Judgement::default();
+        let mut judgement =
+            Judgement { told: told.keys().cloned().collect(), ..Judgement::default() };
         for (id, &touch) in accounts {
             let account = Account {
                 touch,

@@ -208,8 +208,11 @@ impl Task {
                 return Ok(());
             }
             let now_ms = Utc::now().timestamp_millis();
-            let Judgement { mut rows, due_ms, unreadable } =
+            let Judgement { mut rows, told, due_ms, unreadable } =
                 self.judge.judge(&accounts, now_ms).await?;
+            // A former owner that was held up stores late, and then learns that it has to send
+            // nothing: what it has found is not found again.
+            held.will_send(told);
             for account in unreadable.iter().filter(|account| held.is_newly_unreadable(account)) {
                 events::alerts_unreadable(account);
             }
