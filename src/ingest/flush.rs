@@ -16,13 +16,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::commit::Committer;
 use super::headway::Teller;
 use super::librdkafka::TopicDescription;
 use super::messages::{
-    ConsumerHandle, DrainedLane, FlushRequest, LaneReport, ToConsumer, ToWorker, WorkerHandle,
+    ConsumerHandle, DrainedLane, FlushHints, FlushRequest, LaneReport, ToConsumer, ToWorker,
+    WorkerHandle,
 };
 use super::rebalance::Tenure;
 use super::retry::{Dependency, Wait};
@@ -61,9 +62,7 @@ pub(super) struct Coordinator {
     pub(super) tails: mpsc::Sender<Vec<Stalled>>,
     pub(super) committer: Committer,
     pub(super) intervals: Intervals,
-    /// A worker has rows that should not wait for the next tick: very many, or rows that a start
-    /// has delayed.
-    pub(super) rows_abound: Arc<Notify>,
+    pub(super) hints: Arc<FlushHints>,
     pub(super) headway: Teller,
     pub(super) books: Books,
     /// The release of the zone data.
@@ -162,15 +161,20 @@ impl Coordinator {
         mut requests: mpsc::UnboundedReceiver<FlushRequest>,
         mut deadline: watch::Receiver<Option<Instant>>,
     ) -> Result<(), Unwritten> {
-        let mut next = Instant::now();
+        let mut began = Instant::now();
+        let mut next = began;
         loop {
             let request = tokio::select! {
                 () = tokio::time::sleep_until(next.into()) => None,
-                () = self.rows_abound.notified() => None,
+                () = self.hints.rows_abound.notified() => None,
+                () = self.hints.log_ended.notified() => {
+                    next = next.min(began + self.intervals.usual);
+                    continue;
+                }
                 request = requests.recv() => Some(request.unwrap_or(FlushRequest::Finish)),
             };
             let dependencies = [Arc::clone(&self.clickhouse), Arc::clone(&self.kafka)];
-            let began = Instant::now();
+            began = Instant::now();
             let newest_record_ms = tokio::select! {
                 biased;
                 newest_record_ms = self.flush() => newest_record_ms,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crossbeam_channel::Sender;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::halt::Halt;
 use super::librdkafka::TopicDescription;
@@ -125,6 +125,16 @@ pub(super) enum FlushRequest {
     Release(u64),
     /// Flush and commit for the last time.
     Finish,
+}
+
+/// What workers tell the coordinator about when to flush.
+#[derive(Debug, Default)]
+pub(super) struct FlushHints {
+    /// Rows should not wait for the next tick: there are very many, or a start has delayed them.
+    pub(super) rows_abound: Notify,
+    /// A worker has counted all that its partitions hold: no more records come that would change
+    /// the same rows again, so that they need not wait as long as in a backlog.
+    pub(super) log_ended: Notify,
 }
 
 /// Fatal causes within the process.

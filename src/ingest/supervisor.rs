@@ -23,7 +23,8 @@ use super::headway::Teller;
 use super::librdkafka::{Queue, QueueTarget};
 use super::load::Loader;
 use super::messages::{
-    ConsumerHandle, Fatal, FatalSender, FlushRequest, ToConsumer, ToWorker, WorkerHandle,
+    ConsumerHandle, Fatal, FatalSender, FlushHints, FlushRequest, ToConsumer, ToWorker,
+    WorkerHandle,
 };
 use super::positions::Positions;
 use super::rebalance::Tenure;
@@ -87,7 +88,7 @@ impl Supervisor {
         let workers: Vec<WorkerHandle> =
             crew.workers.iter().map(|(_, worker)| worker.clone()).collect();
         let flushes = Heartbeat::new("flush".to_owned());
-        let coordinator = common.coordinator(&workers, tails, crew.rows_abound, alerts);
+        let coordinator = common.coordinator(&workers, tails, crew.hints, alerts);
         let flushing = coordinator.run(flush_inbox, deadline);
         let coordinator = tokio::spawn(beating(Arc::clone(&flushes), flushing));
         tasks.spawn(watch_tails(
@@ -251,7 +252,7 @@ impl<'a> Common<'a> {
         &self,
         workers: &[WorkerHandle],
         tails: mpsc::Sender<Vec<Stalled>>,
-        rows_abound: Arc<Notify>,
+        hints: Arc<FlushHints>,
         alerts: Option<AlertWatch>,
     ) -> Coordinator {
         let limits = &self.config.ingest;
@@ -274,7 +275,7 @@ impl<'a> Common<'a> {
                 self.client.context().names().clone(),
                 Arc::clone(&self.health),
             ),
-            rows_abound,
+            hints,
             books: Books::default(),
             zone_release: RELEASE.into(),
             alerts,
@@ -309,8 +310,7 @@ struct Crew {
     workers: Vec<(QueueTarget, WorkerHandle)>,
     threads: Vec<JoinHandle<()>>,
     heartbeats: Vec<Arc<Heartbeat>>,
-    /// Notified by a worker that should not wait for the next flush.
-    rows_abound: Arc<Notify>,
+    hints: Arc<FlushHints>,
 }
 
 impl Crew {
@@ -320,9 +320,9 @@ impl Crew {
         let topic_c =
             CString::new(topic.as_str()).map_err(|_| IngestError::TopicName(topic.clone()))?;
         let dependency = common.dependency("load", "cannot load from ClickHouse");
-        let rows_abound = Arc::new(Notify::new());
+        let hints = Arc::new(FlushHints::default());
         let mut crew =
-            Self { workers: Vec::new(), threads: Vec::new(), heartbeats: Vec::new(), rows_abound };
+            Self { workers: Vec::new(), threads: Vec::new(), heartbeats: Vec::new(), hints };
         for number in 0..limits.worker_threads.max(1) {
             let (to_worker, inbox) = crossbeam_channel::unbounded();
             let handle = WorkerHandle(to_worker);
@@ -349,7 +349,7 @@ impl Crew {
                 limits: limits.clone(),
                 heartbeat: Arc::clone(&heartbeat),
                 fatal: common.fatal.clone(),
-                rows_abound: Arc::clone(&crew.rows_abound),
+                hints: Arc::clone(&crew.hints),
                 state: worker::State::default(),
             };
             crew.threads.push(spawn_watched(&heartbeat, &common.fatal, move || worker.run(queue))?);

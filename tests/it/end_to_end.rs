@@ -3,7 +3,7 @@
 
 use seatmeter::core::calendar::RELEASE;
 
-use crate::counting::{STOP_TIMEOUT, Setup, Writer, ask};
+use crate::counting::{STOP_TIMEOUT, Setup, Writer, ask, produce_at};
 
 #[test]
 fn a_log_is_counted_exactly() {
@@ -51,5 +51,22 @@ fn a_worker_that_is_stopped_and_started_counts_on_where_it_ended() {
     }
     let mut worker = setup.worker();
     setup.check(&writer);
+    assert!(worker.terminate(STOP_TIMEOUT).success());
+}
+
+/// While old records are read, rows wait long for more of them to be merged with. At the end of the
+/// log there are no more.
+#[test]
+fn the_last_rows_of_a_backlog_do_not_wait() {
+    let mut setup = Setup::new(2);
+    setup.set("INGEST__FLUSH_INTERVAL_MS", 200);
+    setup.set("INGEST__CATCH_UP_FLUSH_INTERVAL_MS", 600_000);
+    let (mut writer, producer) = (Writer::new(11), setup.producer(&[]));
+    let old_ms = chrono::Utc::now().timestamp_millis() - 3_600_000;
+    let mut worker = setup.joined_worker();
+    for _ in 0..3 {
+        produce_at(&producer, &setup.topic, &writer.write(200), Some(old_ms));
+        setup.check(&writer);
+    }
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }

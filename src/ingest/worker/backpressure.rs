@@ -1,9 +1,10 @@
-//! Bounds of the rows, and their bytes, that wait for a flush. A worker at a bound neither reads
-//! nor fetches.
+//! Bounds of the rows, and their bytes, that wait for a flush, and hints on when to flush. A worker
+//! at a bound neither reads nor fetches.
 
 use std::time::Instant;
 
 use super::Worker;
+use crate::ingest::librdkafka::cached_high_watermark;
 use crate::ingest::seek::{partition_list, pause};
 use crate::ingest::slot::Slot;
 use crate::telemetry::metrics::SeekCause;
@@ -28,7 +29,7 @@ impl Worker {
         let pending_bytes: usize = slots.clone().map(|slot| slot.lane.pending_bytes()).sum();
         if pending_rows >= self.limits.pending_rows_max / 2 || pending_bytes >= self.bytes_max() / 2
         {
-            self.rows_abound.notify_one();
+            self.hints.rows_abound.notify_one();
         }
         let rows: usize = slots.map(Slot::waiting_rows).sum();
         let is_full = rows >= self.limits.pending_rows_max || self.room_bytes() == 0;
@@ -47,6 +48,25 @@ impl Worker {
             self.fetch_nothing();
             self.listen();
             self.update_fullness();
+        }
+    }
+
+    /// Called where no records came: tells the coordinator if rows wait, and the log holds nothing
+    /// more.
+    pub(super) fn tell_log_end(&mut self) {
+        let slots = self.state.slots.values();
+        let has_rows = slots.clone().any(|slot| slot.lane.pending_rows() > 0);
+        if self.state.has_told_log_end || !has_rows {
+            return;
+        }
+        let mut reading = slots.filter(|slot| !slot.is_frozen);
+        self.state.has_told_log_end = reading.all(|slot| {
+            let partition = slot.tenure.partition;
+            let high = cached_high_watermark(&self.client, &self.topic_c, partition);
+            high.is_some_and(|high| slot.read_from() >= high)
+        });
+        if self.state.has_told_log_end {
+            self.hints.log_ended.notify_one();
         }
     }
 

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rdkafka::error::RDKafkaErrorCode;
-use tokio::sync::Notify;
 
 use super::batch::Group;
 use super::client::Client;
@@ -22,7 +21,7 @@ use super::headway::{Headway, Sight, is_data_error};
 use super::librdkafka::{Batch, Message, PartitionEvent, Queue, cached_high_watermark};
 use super::load::Loader;
 use super::messages::{
-    ConsumerHandle, DrainedLane, Fatal, FatalSender, LaneReport, ToConsumer, ToWorker,
+    ConsumerHandle, DrainedLane, Fatal, FatalSender, FlushHints, LaneReport, ToConsumer, ToWorker,
 };
 use super::opening::Opening;
 use super::positions::Positions;
@@ -63,8 +62,7 @@ pub(super) struct Worker {
     pub(super) limits: config::Ingest,
     pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) fatal: FatalSender,
-    /// Notified when rows should not wait for the next tick.
-    pub(super) rows_abound: Arc<Notify>,
+    pub(super) hints: Arc<FlushHints>,
     pub(super) state: State,
 }
 
@@ -78,6 +76,8 @@ pub(super) struct State {
     is_full: bool,
     /// Fetching is paused too, until the worker has room again.
     is_paused: bool,
+    /// The coordinator was told that the log has ended, since the last drain.
+    has_told_log_end: bool,
     is_over: bool,
 }
 
@@ -108,6 +108,8 @@ impl Worker {
             if batch.len() > 0 {
                 self.process(&batch);
                 self.tell_positions();
+            } else {
+                self.tell_log_end();
             }
         }
     }
@@ -278,7 +280,7 @@ impl Worker {
         self.retry_seeks();
         if was_warming && !self.is_warming() {
             // Rows that have waited this long should not wait for the next tick as well.
-            self.rows_abound.notify_one();
+            self.hints.rows_abound.notify_one();
         }
     }
 
@@ -444,6 +446,7 @@ impl Worker {
         let now = Instant::now();
         let (client, topic) = (&self.client, &self.topic_c);
         let is_full = self.state.is_full;
+        self.state.has_told_log_end = false;
         let mut state = WorkerState::default();
         let reports = self.state.slots.values_mut().map(|slot| {
             let seen = cached_high_watermark(client, topic, slot.tenure.partition);

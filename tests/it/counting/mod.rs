@@ -246,8 +246,20 @@ impl<'k> Setup<'k> {
 /// Appends records with this producer.
 #[track_caller]
 pub(crate) fn produce(producer: &BaseProducer, topic: &str, records: &[Record]) {
+    produce_at(producer, topic, records, None);
+}
+
+/// Appends records stamped at this time, milliseconds since 1970 UTC, or now.
+#[track_caller]
+pub(crate) fn produce_at(
+    producer: &BaseProducer,
+    topic: &str,
+    records: &[Record],
+    timestamp_ms: Option<i64>,
+) {
     for record in records {
         let mut message: BaseRecord<'_, str, [u8]> = BaseRecord::to(topic);
+        message.timestamp = timestamp_ms;
         message.key = record.key.as_deref();
         message.payload = record.value.as_deref();
         producer.send(message).map_err(|(error, _)| error).unwrap();
