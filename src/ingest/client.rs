@@ -67,7 +67,11 @@ fn shared_properties(kafka: &config::Kafka) -> ClientConfig {
     properties
         .set("check.crcs", "true")
         .set("client.id", "seatmeter")
-        .set("fetch.queue.backoff.ms", "50")
+        // librdkafka leaves a partition whose queue is full out of a fetch, and a fetch of nothing
+        // but idle partitions waits this long at the broker: by default half a second, in which a
+        // backlog is not read. What an idle worker costs for it is in benches/README.md.
+        .set("fetch.wait.max.ms", "50")
+        .set("fetch.queue.backoff.ms", "5")
         // Bytes of each partition in one answer. librdkafka checks the queue's bound before a fetch
         // and not after it, so the unpacked result of one fetch comes on top of the bound: 32 KiB
         // of zstd can be more than 100 MiB. A larger batch is still returned whole.
