@@ -80,10 +80,21 @@ pub(crate) fn empty(partitions: u32) -> Backlog {
 
 /// A fresh topic with the first events of a population.
 pub(crate) fn filled(population: Population, partitions: u32, events: u64) -> Backlog {
+    filled_with(population.events(), partitions, events, |_| None)
+}
+
+/// A fresh topic with the first of these events; `place` may choose the partition of an account,
+/// which is chosen by its hash else.
+pub(crate) fn filled_with(
+    lines: Generator,
+    partitions: u32,
+    events: u64,
+    place: impl Fn(&str) -> Option<i32>,
+) -> Backlog {
     let mut backlog = empty(partitions);
     let mut producer = EventProducer::new(&backlog.topic);
-    for line in population.events().take(usize::try_from(events).expect("a machine word")) {
-        producer.send(&line.json);
+    for line in lines.take(usize::try_from(events).expect("a machine word")) {
+        producer.send_to(&line.json, &place);
         backlog.events += 1;
         backlog.bytes += line.json.len() as u64;
     }
@@ -115,8 +126,14 @@ impl EventProducer {
 
     /// Queues one event, keyed by its account.
     pub(crate) fn send(&mut self, json: &[u8]) {
+        self.send_to(json, |_| None);
+    }
+
+    /// The same, with a partition that `place` may choose by the account.
+    fn send_to(&mut self, json: &[u8], place: impl Fn(&str) -> Option<i32>) {
         let key = account_key(json).map(|id| id.to_string());
         let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).payload(json);
+        record.partition = key.as_deref().and_then(place);
         record.key = key.as_ref().map(|key| key.as_bytes());
         while let Err((error, refused)) = self.producer.send(record) {
             let is_full =
@@ -139,7 +156,7 @@ impl EventProducer {
 }
 
 /// Milliseconds since 1970 UTC.
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("the clock is set");
     i64::try_from(since.as_millis()).expect("before the year 292,000,000")
 }

@@ -12,6 +12,7 @@
 //! | `start` | from the start of the process to the first flush, with 2,000 organizations in the store |
 //! | `partitions` | 1, 2, 4 and 16 partitions |
 //! | `users` | 1,000 to 1,000,000 active users |
+//! | `backlog` | how fast backlogs of three shapes are drained, and what that waits for |
 //! | `verify` | `seatmeter verify` against the batch reader alone |
 //!
 //! CPU seconds are those of the whole process, from its start until the last event is durable, by
@@ -25,6 +26,7 @@ mod latency;
 mod process;
 mod readers;
 mod scaling;
+mod shapes;
 #[allow(
     unused_imports,
     clippy::unwrap_used,
@@ -36,13 +38,14 @@ mod verify;
 mod worker;
 
 /// A part of the bench.
-const PARTS: [(&str, fn()); 7] = [
+const PARTS: [(&str, fn()); 8] = [
     ("drain", drain::run),
     ("growth", scaling::growth),
     ("latency", latency::run),
     ("start", latency::start),
     ("partitions", scaling::partitions),
     ("users", scaling::users),
+    ("backlog", shapes::run),
     ("verify", verify::run),
 ];
 
