@@ -63,7 +63,8 @@ pub struct Ingest {
     pub batch_wait: Duration,
     /// Time between flushes.
     pub flush_interval: Duration,
-    /// Time between flushes while the records that are read are older than twice this.
+    /// Time between flushes while the records that are read are older than twice this, and the log
+    /// holds more.
     pub catch_up_flush_interval: Duration,
     /// Time between the empty flushes of an idle partition.
     pub idle_flush_interval: Duration,
