@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use seatmeter::generate::{Generator, Load};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::backlog::{self, Backlog, Population, filled_with, now_ms};
+use crate::backlog::{Backlog, Population, filled_with, now_ms};
 use crate::process;
 use crate::worker::{Engine, Worker, count, passed};
 
@@ -52,7 +52,7 @@ fn many_accounts(events: u64) -> Backlog {
     let (accounts, organizations, users) = (20_000, 3, 12);
     let ordinary = Load::ordinary(now_ms - 28 * DAY_MS, now_ms);
     let load = Load { accounts, organizations, users, ..ordinary };
-    backlog::filled_with(Generator::new(&load), PARTITIONS, events, |_| None)
+    filled_with(Generator::new(&load), PARTITIONS, events, |_| None)
 }
 
 fn row(engine: &Engine, what: &str, backlog: &Backlog) {
