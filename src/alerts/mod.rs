@@ -9,9 +9,10 @@
 //!
 //! What was found is stored before it is sent, and what is stored is all that is known of the past:
 //! a process that takes a partition over reads it, judges all of its accounts, and sends what
-//! nobody has got yet. Nothing is judged before a partition is counted as far as it was judged
-//! before: a database that is counted anew passes through figures of the past. And nothing is sent
-//! of what was so when alerts were switched on first.
+//! nobody has got yet. A former owner that was held up may store more after that: what is stored of
+//! an account is handed on whenever the account is judged. Nothing is judged before a partition is
+//! counted as far as it was judged before: a database that is counted anew passes through figures
+//! of the past. And nothing is sent of what was so when alerts were switched on first.
 //!
 //! What it never does: compute a figure (the reports do), or hold up counting: flushes only leave
 //! word, in memory that the number of accounts bounds.

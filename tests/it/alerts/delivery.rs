@@ -55,6 +55,18 @@ impl World {
         Self { setup: Setup::new(partitions) }
     }
 
+    /// One partition, and an account with 100 tests a month that has run so many of them, of which
+    /// the receiver was told; with the worker that told it.
+    pub(super) fn told(receiver: &Receiver, tests: u64) -> (Self, Program) {
+        let mut world = Self::new(1);
+        world.switch_on(&receiver.option(""));
+        let worker = world.judging_worker();
+        let now_ms = Utc::now().timestamp_millis();
+        world.send("a", &[plan(now_ms - 1_000, "started", 100), run(now_ms - 900, tests)]);
+        eventually("it is told", SOON, || (receiver.told().len() == 1).then_some(()));
+        (world, worker)
+    }
+
     /// Workers started from now on judge alerts and tell of them.
     pub(super) fn switch_on(&mut self, webhooks: &str) {
         self.setup.set("ALERTS__ENABLED", true);
@@ -173,12 +185,7 @@ fn what_clickhouse_stores_without_saying_so_arrives_too() {
 #[test]
 fn what_a_former_owner_stores_late_is_sent() {
     let receiver = Receiver::start(1);
-    let mut world = World::new(1);
-    world.switch_on(&receiver.option(""));
-    let mut worker = world.judging_worker();
-    let now_ms = Utc::now().timestamp_millis();
-    world.send("a", &[plan(now_ms - 1_000, "started", 100), run(now_ms - 900, 85)]);
-    eventually("it is told", SOON, || (receiver.told().len() == 1).then_some(()));
+    let (world, mut worker) = World::told(&receiver, 85);
     world.setup.database.query(
         "INSERT INTO alert_events SELECT * REPLACE ('100' AS line, 'late' AS id, \
             replace(replace(event, id, 'late'), '\"line\":\"80\"', '\"line\":\"100\"') AS event) \

@@ -42,12 +42,7 @@ fn nothing_is_sent_of_what_was_so_before_and_all_of_what_comes() {
 #[test]
 fn counting_anew_tells_nothing_again() {
     let receiver = Receiver::start(1);
-    let mut world = World::new(1);
-    world.switch_on(&receiver.option(""));
-    let mut worker = world.judging_worker();
-    let now_ms = Utc::now().timestamp_millis();
-    world.send("a", &[plan(now_ms - 1_000, "started", 100), run(now_ms - 900, 90)]);
-    eventually("it is told", SOON, || (receiver.told().len() == 1).then_some(()));
+    let (world, mut worker) = World::told(&receiver, 90);
     // Until its mark tells how far it was judged.
     world.send("a", &[run(Utc::now().timestamp_millis(), 1)]);
     world.wait_until_marked();
