@@ -3,9 +3,8 @@
 //!
 //! It decides nothing about a record: whoever reads gets every one, and says where reading ends.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
@@ -30,8 +29,11 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// The pause before a question is asked again.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// Records taken at once, at most: few enough to be in the processor's cache when they are freed.
+const BATCH_RECORDS_MAX: usize = 1_000;
+
 /// How long a batch may take to fill.
-const BATCH_WAIT: Duration = Duration::from_millis(20);
+const BATCH_WAIT: Duration = Duration::from_millis(5);
 
 /// What reads a partition.
 pub trait ReadsPartition: Send {
@@ -125,8 +127,7 @@ impl<'c> LogReader<'c> {
     }
 
     /// Reads every partition to its end, on so many threads. `after` is called after each batch of
-    /// a partition's thread with the number of records in it. Blocks; ends early when `stop` is
-    /// cancelled.
+    /// a partition with the number of records in it. Blocks; ends early when `stop` is cancelled.
     ///
     /// # Errors
     /// Where a partition cannot be read, the brokers are silent for a minute, or a reader fails.
@@ -145,30 +146,27 @@ impl<'c> LogReader<'c> {
         let polled = polled_client(self.config)?;
         let topic = &self.config.kafka.topic;
         let count = threads.clamp(1, readers.len());
-        let queues: Vec<Queue> =
-            (0..count).map(|_| Queue::new(Arc::clone(&polled.client))).collect();
         let starts = readers.iter().map(|reader| (reader.partition(), reader.next_offset()));
         let starts = partition_list(topic, starts)?;
-        let mut shares: Vec<BTreeMap<u32, &mut R>> = (0..count).map(|_| BTreeMap::new()).collect();
+        let mut readings = Vec::new();
         let unread = |reader: &&mut R| reader.end().saturating_sub(reader.next_offset());
-        for (share, reader) in even_shares(readers, unread, count) {
-            let target = queues[share].target();
-            forward_partition(&polled.client, topic, reader.partition(), &target)?;
-            shares[share].insert(reader.partition(), reader);
+        for (thread, reader) in even_shares(readers, unread, count) {
+            let queue = Queue::new(Arc::clone(&polled.client));
+            forward_partition(&polled.client, topic, reader.partition(), &queue.target())?;
+            readings.push(Reading { thread, reader, queue, is_sought: false });
         }
         polled.client.assign(&starts)?;
-        let failed = AtomicBool::new(false);
-        let (config, failed, after, client) = (self.config, &failed, &after, &polled.client);
+        let reading = Threads {
+            topic,
+            client: &polled.client,
+            free: Mutex::new(readings),
+            has_failed: AtomicBool::new(false),
+            stop,
+        };
+        let (reading, after) = (&reading, &after);
         std::thread::scope(|scope| {
-            let threads: Vec<_> = queues
-                .into_iter()
-                .zip(shares)
-                .map(|(queue, readers)| {
-                    let sought = BTreeSet::new();
-                    let thread = Thread { config, client, readers, sought, failed, stop };
-                    scope.spawn(move || thread.run(queue, after))
-                })
-                .collect();
+            let threads: Vec<_> =
+                (0..count).map(|own| scope.spawn(move || reading.run(own, after))).collect();
             threads.into_iter().try_for_each(|thread| {
                 thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             })
@@ -212,69 +210,63 @@ fn even_shares<T>(
     items.into_iter().map(deal).collect()
 }
 
-/// One thread's share of the partitions.
-struct Thread<'r, R> {
-    config: &'r Config,
+/// A partition that is read, by one thread at a time.
+struct Reading<'r, R> {
+    /// The thread that reads it, whose core has its state in the cache.
+    thread: usize,
+    reader: &'r mut R,
+    queue: Queue,
+    /// A seek has shown that gaps are real.
+    is_sought: bool,
+}
+
+impl<R: ReadsPartition> Reading<'_, R> {
+    /// Offsets to be read yet.
+    fn unread(&self) -> u64 {
+        self.reader.end().saturating_sub(self.reader.next_offset())
+    }
+
+    /// How much a thread is to read it before others: its own first; of these, those with a whole
+    /// batch at hand, and of these the one with most to read, so that all end at about the same
+    /// time.
+    fn urgency(&self, thread: usize) -> (bool, bool, u64) {
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let (unread, fetched) = (self.unread(), count(self.queue.len()));
+        let is_ready = fetched >= count(BATCH_RECORDS_MAX).min(unread);
+        (self.thread == thread, is_ready, if is_ready { unread } else { fetched })
+    }
+}
+
+/// What the threads share. Each takes a partition, reads a batch of it and puts it back, so that
+/// one that has read its own can go on with another's.
+struct Threads<'r, R> {
+    topic: &'r str,
     client: &'r Arc<Client>,
-    readers: BTreeMap<u32, &'r mut R>,
-    /// Partitions whose gaps a seek has shown to be real.
-    sought: BTreeSet<u32>,
-    /// Another thread has failed.
-    failed: &'r AtomicBool,
+    /// Partitions that no thread reads just now.
+    free: Mutex<Vec<Reading<'r, R>>>,
+    /// A thread has failed.
+    has_failed: AtomicBool,
     stop: &'r CancellationToken,
 }
 
-impl<R: ReadsPartition> Thread<'_, R> {
-    fn run(mut self, mut queue: Queue, after: impl Fn(u64)) -> anyhow::Result<()> {
-        let result = self.read(&mut queue, after);
+impl<'r, R: ReadsPartition> Threads<'r, R> {
+    fn run(&self, own: usize, after: impl Fn(u64)) -> anyhow::Result<()> {
+        let result = self.read(own, after);
         if result.is_err() {
-            self.failed.store(true, Ordering::Relaxed);
+            self.has_failed.store(true, Ordering::Relaxed);
         }
         result
     }
 
-    fn read(&mut self, queue: &mut Queue, after: impl Fn(u64)) -> anyhow::Result<()> {
+    fn read(&self, own: usize, after: impl Fn(u64)) -> anyhow::Result<()> {
         let mut heard = Instant::now();
-        while !self.readers.is_empty() {
-            if self.stop.is_cancelled() || self.failed.load(Ordering::Relaxed) {
-                return Ok(());
+        while let Some(mut reading) = self.take(own) {
+            let records = self.read_batch(&mut reading)?;
+            if reading.unread() > 0 {
+                self.free().push(reading);
+            } else {
+                self.leave(reading.reader.partition())?;
             }
-            let mut gaps = Vec::new();
-            let mut records = 0;
-            let batch = queue.take(self.config.ingest.batch_records_max, BATCH_WAIT);
-            for message in batch.messages() {
-                match message {
-                    Message::Record { partition, record, .. } => {
-                        let Some(reader) = self.readers.get_mut(&partition) else { continue };
-                        if gaps.contains(&partition) || reader.next_offset() >= reader.end() {
-                            continue;
-                        }
-                        if record.offset >= reader.end() {
-                            // The last offsets before the end seem to hold no record.
-                            if self.sought.contains(&partition) {
-                                reader.pass_rest();
-                            } else {
-                                gaps.push(partition);
-                            }
-                            continue;
-                        }
-                        records += 1;
-                        if !reader.read(&record)? {
-                            gaps.push(partition);
-                        }
-                    }
-                    Message::Event(event) => {
-                        if self.is_doubtful_end(&event)? {
-                            gaps.push(event.partition);
-                        }
-                    }
-                }
-            }
-            drop(batch);
-            for partition in gaps {
-                self.seek(partition)?;
-            }
-            self.leave_ended()?;
             if records > 0 {
                 heard = Instant::now();
             } else if heard.elapsed() > SILENCE_MAX {
@@ -287,45 +279,83 @@ impl<R: ReadsPartition> Thread<'_, R> {
         Ok(())
     }
 
-    /// Whether the log seems to hold nothing more before the end of what is read, which a seek has
-    /// to show again.
-    fn is_doubtful_end(&mut self, event: &PartitionEvent) -> anyhow::Result<bool> {
-        let Some(reader) = self.readers.get_mut(&event.partition) else { return Ok(false) };
-        if event.code != RDKafkaErrorCode::PartitionEOF {
-            let text = format!("partition {}: {}", event.partition, event.text);
-            return Err(client_error(text).into());
-        }
-        let is_end = reader.next_offset() < reader.end()
-            && event.offset.is_some_and(|offset| offset >= reader.end());
-        if is_end && self.sought.contains(&event.partition) {
-            reader.pass_rest();
-            return Ok(false);
-        }
-        Ok(is_end)
+    fn free(&self) -> MutexGuard<'_, Vec<Reading<'r, R>>> {
+        // A list is consistent between calls, so a panic elsewhere has not broken it.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fetches no more of the partitions that are read: a fetch of nothing but these would wait at
-    /// the broker, and those that are not read yet behind it.
-    fn leave_ended(&mut self) -> anyhow::Result<()> {
-        let is_ended = |reader: &R| reader.next_offset() >= reader.end();
-        let ended = self.readers.iter().filter(|(_, reader)| is_ended(reader));
-        let ended: Vec<u32> = ended.map(|(partition, _)| *partition).collect();
-        if ended.is_empty() {
-            return Ok(());
+    /// The partition to be read next. `None` where reading ends, or other threads have all that is
+    /// left: partitions only ever become fewer.
+    fn take(&self, thread: usize) -> Option<Reading<'r, R>> {
+        if self.stop.is_cancelled() || self.has_failed.load(Ordering::Relaxed) {
+            return None;
         }
-        let list = ended.iter().map(|partition| (*partition, 0));
-        pause(self.client, &partition_list(&self.config.kafka.topic, list)?)?;
-        self.readers.retain(|partition, _| !ended.contains(partition));
-        Ok(())
+        let mut free = self.free();
+        let next = (0..free.len()).max_by_key(|&place| free[place].urgency(thread))?;
+        let mut next = free.swap_remove(next);
+        next.thread = thread;
+        Some(next)
     }
 
-    fn seek(&mut self, partition: u32) -> anyhow::Result<()> {
-        let Some(reader) = self.readers.get_mut(&partition) else { return Ok(()) };
-        seek(self.client, &self.config.kafka.topic, partition, reader.next_offset())?;
-        reader.sought();
-        self.sought.insert(partition);
+    /// Reads a batch, and returns the number of its records.
+    fn read_batch(&self, reading: &mut Reading<'_, R>) -> anyhow::Result<u64> {
+        let Reading { reader, queue, is_sought, .. } = reading;
+        let mut has_gap = false;
+        let mut records = 0;
+        let batch = queue.take(BATCH_RECORDS_MAX, BATCH_WAIT);
+        for message in batch.messages() {
+            if has_gap || reader.next_offset() >= reader.end() {
+                break;
+            }
+            match message {
+                // The last offsets before the end seem to hold no record.
+                Message::Record { record, .. } if record.offset >= reader.end() => match *is_sought
+                {
+                    true => reader.pass_rest(),
+                    false => has_gap = true,
+                },
+                Message::Record { record, .. } => {
+                    records += 1;
+                    has_gap = !reader.read(&record)?;
+                }
+                Message::Event(event) => has_gap = is_doubtful_end(*reader, *is_sought, &event)?,
+            }
+        }
+        drop(batch);
+        if has_gap {
+            seek(self.client, self.topic, reader.partition(), reader.next_offset())?;
+            reader.sought();
+            *is_sought = true;
+        }
+        Ok(records)
+    }
+
+    /// Fetches no more of a partition that is read: a fetch of nothing but these would wait at the
+    /// broker, and those that are not read yet behind it.
+    fn leave(&self, partition: u32) -> anyhow::Result<()> {
+        pause(self.client, &partition_list(self.topic, [(partition, 0)])?)?;
         Ok(())
     }
+}
+
+/// Whether the log seems to hold nothing more before the end of what is read, which a seek has to
+/// show again.
+fn is_doubtful_end<R: ReadsPartition>(
+    reader: &mut R,
+    is_sought: bool,
+    event: &PartitionEvent,
+) -> anyhow::Result<bool> {
+    if event.code != RDKafkaErrorCode::PartitionEOF {
+        let text = format!("partition {}: {}", event.partition, event.text);
+        return Err(client_error(text).into());
+    }
+    let is_end = reader.next_offset() < reader.end()
+        && event.offset.is_some_and(|offset| offset >= reader.end());
+    if is_end && is_sought {
+        reader.pass_rest();
+        return Ok(false);
+    }
+    Ok(is_end)
 }
 
 fn client_error(reason: String) -> IngestError {

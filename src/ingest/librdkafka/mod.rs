@@ -95,6 +95,12 @@ impl Queue {
         QueueTarget(Arc::clone(&self.queue))
     }
 
+    /// Messages that wait in the queue, about.
+    pub(super) fn len(&self) -> usize {
+        // SAFETY: the queue is valid.
+        unsafe { native::rd_kafka_queue_length(self.queue.pointer.as_ptr()) }
+    }
+
     /// Takes up to `records_max` messages, waiting at most `wait` for the batch to fill.
     pub(super) fn take(&mut self, records_max: usize, wait: Duration) -> Batch<'_> {
         self.messages.clear();
