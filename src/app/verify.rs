@@ -170,6 +170,7 @@ impl<'v> Verification<'v> {
                 selection: selection.clone(),
                 taken,
                 memory_max,
+                is_last: waiting.is_empty(),
                 stop: self.stop,
             };
             match pass.run().await? {
@@ -235,6 +236,7 @@ impl<'v> Verification<'v> {
             selection: Selection::new(Some(accounts)),
             taken: Taken::OwnOutcomes,
             memory_max: usize::MAX,
+            is_last: true,
             stop: self.stop,
         };
         let locator = pass.locate(locator).await?;

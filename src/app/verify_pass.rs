@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::verify_log::Log;
@@ -32,7 +32,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(200);
 /// Accounts that are read again one by one, at most; beyond it their whole share is.
 const ACCOUNTS_MAX: usize = 2_000;
 
-/// Tables that ClickHouse merges at once.
+/// Tables that are compared at once, each by a thread.
 const TABLES_AT_ONCE: usize = 2;
 
 /// A pass to be done.
@@ -44,6 +44,8 @@ pub(super) struct Pass<'p> {
     pub(super) taken: Taken,
     /// Memory for what the log says, bytes.
     pub(super) memory_max: usize,
+    /// No other pass needs its memory.
+    pub(super) is_last: bool,
     pub(super) stop: &'p CancellationToken,
 }
 
@@ -89,7 +91,7 @@ impl Pass<'_> {
             if self.stop.is_cancelled() {
                 break;
             }
-            self.read_rows(&mut check, &mut expected, &scope).await?;
+            self.read_rows(&mut check, &mut expected, &scope)?;
             if check.pending() == 0 {
                 break;
             }
@@ -108,6 +110,10 @@ impl Pass<'_> {
         }
         let rows = expected.rows();
         let (differences, more_differences, unsettled) = check.finish(&mut expected);
+        if self.is_last {
+            // Nobody has to wait for it.
+            std::thread::spawn(move || drop((folds, expected)));
+        }
         Ok(PassOutcome::Done(Box::new(DonePass {
             rows,
             differences,
@@ -192,16 +198,33 @@ impl Pass<'_> {
 
     /// Reads the rows that are not known to agree: while the rows of one table are compared,
     /// ClickHouse merges those of the next.
-    async fn read_rows(
+    fn read_rows(
         &self,
         check: &mut Check,
         expected: &mut Expected,
         scope: &VerifiedScope,
     ) -> anyhow::Result<()> {
-        let read = |(check, expected): (_, _)| self.read_table(check, expected, scope);
         let tables = check.tables().iter_mut().zip(expected.by_table());
-        let tables = tables.filter(|(check, _)| self.reads(check));
-        stream::iter(tables).map(read).buffer_unordered(TABLES_AT_ONCE).try_collect().await
+        let mut tables: Vec<_> = tables.filter(|(check, _)| self.reads(check)).collect();
+        // The largest comes first, so that the threads end at about the same time.
+        tables.sort_by_key(|(_, expected)| expected.rows());
+        let waiting = Mutex::new(tables);
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let runtime = Handle::current();
+        let read = || -> anyhow::Result<()> {
+            while let Some((check, expected)) = next() {
+                runtime.block_on(self.read_table(check, expected, scope))?;
+            }
+            Ok(())
+        };
+        tokio::task::block_in_place(|| {
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..TABLES_AT_ONCE).map(|_| scope.spawn(read)).collect();
+                threads.into_iter().try_for_each(|thread| {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+            })
+        })
     }
 
     fn reads(&self, check: &TableCheck) -> bool {

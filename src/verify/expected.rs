@@ -103,7 +103,8 @@ pub struct ExpectedTable<'e> {
 }
 
 impl ExpectedTable<'_> {
-    fn rows(&self) -> usize {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
         self.shards.iter().map(|shard| shard.len()).sum()
     }
 
