@@ -7,9 +7,9 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
 use siphasher::sip::SipHasher24;
+use smol_str::SmolStr;
 
 /// The largest number an identifier may be, inclusive: 2^63 - 1.
 pub const NUMBER_MAX: u64 = i64::MAX as u64;
@@ -79,8 +79,9 @@ impl fmt::Debug for UserKeySeed {
 pub enum Id {
     /// A canonical decimal (no leading zero) of at most [`NUMBER_MAX`].
     Number(u64),
-    /// Any other text. Never a canonical decimal of at most [`NUMBER_MAX`].
-    Text(Arc<str>),
+    /// Any other text. Never a canonical decimal of at most [`NUMBER_MAX`]. Most are short and
+    /// stand here themselves, so that comparing them needs no access to the heap.
+    Text(SmolStr),
 }
 
 /// An identifier in canonical form that borrows from the payload it was read from.
@@ -133,7 +134,7 @@ impl<'a> IdRef<'a> {
     pub fn to_id(&self) -> Id {
         match self {
             Self::Number(number) => Id::Number(*number),
-            Self::Text(text) => Id::Text(Arc::from(text.as_ref())),
+            Self::Text(text) => Id::Text(SmolStr::new(text)),
         }
     }
 
@@ -208,7 +209,7 @@ impl hashbrown::Equivalent<Id> for IdRef<'_> {
     fn equivalent(&self, key: &Id) -> bool {
         match (self, key) {
             (Self::Number(a), Id::Number(b)) => a == b,
-            (Self::Text(a), Id::Text(b)) => a.as_ref() == b.as_ref(),
+            (Self::Text(a), Id::Text(b)) => a.as_ref() == b.as_str(),
             _ => false,
         }
     }
@@ -274,6 +275,12 @@ mod tests {
             IdRef::from_text("abc").user_key(UserKeySeed { k0: 1, k1: 2 }),
             15_085_598_991_770_005_917
         );
+    }
+
+    #[test]
+    fn an_identifier_takes_no_more_memory_than_it_must() {
+        assert_eq!(size_of::<Id>(), 24);
+        assert_eq!(size_of::<Option<Id>>(), 24);
     }
 
     #[test]

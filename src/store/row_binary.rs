@@ -54,7 +54,7 @@ impl RowBuffer {
     /// An id as `String`.
     pub(super) fn id(&mut self, id: &Id) {
         match id {
-            Id::Text(text) => self.string(text.as_ref()),
+            Id::Text(text) => self.string(text.as_str()),
             Id::Number(number) => {
                 // A number has at most 19 digits, so that its length is one byte, known once the
                 // digits are written.
