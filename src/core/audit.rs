@@ -52,6 +52,19 @@ impl RecordHour {
     }
 }
 
+/// Writes the bytes whose hash is the term of an accepted record.
+///
+/// A processor that reads them at once waits until all its earlier writes have reached the cache,
+/// which may take longer than all else that an event takes. So they are written some time before
+/// they are hashed.
+pub fn write_term(record: &Record<'_>, event: &Event<'_>, term: &mut Vec<u8>) {
+    term.clear();
+    // The key of an accepted record is the id of its account.
+    term.extend_from_slice(&xxh3_64(record.key.unwrap_or_default()).to_le_bytes());
+    term.extend_from_slice(&record.offset.to_le_bytes());
+    term.extend_from_slice(event.id.as_bytes());
+}
+
 /// Outcomes of the records of an hour, so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HourCounts {
@@ -89,19 +102,14 @@ impl HourCounts {
         checksum: 0,
     };
 
-    /// An accepted event. `bytes` is reused to hash in one piece.
-    pub fn accepted(record: &Record<'_>, event: &Event<'_>, bytes: &mut Vec<u8>) -> Self {
+    /// An accepted event, with its [term](write_term).
+    pub fn accepted(event: &Event<'_>, term: &[u8]) -> Self {
         let (tests_run, tests_uploaded) = match &event.kind {
             EventKind::TestExecuted(test) if test.origin == Origin::Run => (test.tests, 0),
             EventKind::TestExecuted(test) => (0, test.tests),
             _ => (0, 0),
         };
-        bytes.clear();
-        // The key of an accepted record is the id of its account.
-        bytes.extend_from_slice(&xxh3_64(record.key.unwrap_or_default()).to_le_bytes());
-        bytes.extend_from_slice(&record.offset.to_le_bytes());
-        bytes.extend_from_slice(event.id.as_bytes());
-        Self { accepted: 1, tests_run, tests_uploaded, checksum: xxh3_64(bytes), ..Self::NONE }
+        Self { accepted: 1, tests_run, tests_uploaded, checksum: xxh3_64(term), ..Self::NONE }
     }
 
     /// All records.
@@ -163,12 +171,16 @@ mod tests {
             account: IdRef::from_text("acme"),
             kind: EventKind::LicensePurchased { seats: 1 },
         };
-        let mut bytes = Vec::new();
-        let term = HourCounts::accepted(&record, &event, &mut bytes).checksum;
-        assert_eq!(bytes.len(), 8 + 8 + 5);
+        let checksum = |record: &Record<'_>| {
+            let mut term = Vec::new();
+            write_term(record, &event, &mut term);
+            assert_eq!(term.len(), 8 + 8 + 5);
+            HourCounts::accepted(&event, &term).checksum
+        };
+        let term = checksum(&record);
         // It is compared with sums stored by earlier builds.
         assert_eq!(term, 2_148_110_459_818_811_886);
         let other = Record { offset: 8, ..record };
-        assert_ne!(HourCounts::accepted(&other, &event, &mut bytes).checksum, term);
+        assert_ne!(checksum(&other), term);
     }
 }

@@ -7,7 +7,7 @@ use super::hours::HourSums;
 use super::prior::Prior;
 use super::scope::FoldedSource;
 use super::selection::Selection;
-use crate::core::audit::HourCounts;
+use crate::core::audit::{HourCounts, write_term};
 use crate::core::decode::decode;
 use crate::core::dedup::{DuplicateFilter, WINDOW_MS, WINDOW_OFFSETS, event_id};
 use crate::core::event::{Decoded, EventKind, Record};
@@ -295,6 +295,7 @@ struct Others {
     hours: HourSums,
     seen: DuplicateFilter,
     id_bytes: Vec<u8>,
+    audit_term: Vec<u8>,
     rejected_rows: Vec<RejectedRecord>,
     /// Memory of these, bytes.
     rejected_bytes: usize,
@@ -323,6 +324,7 @@ impl Others {
                 HourCounts::REJECTED
             }
             Decoded::Event(event) => {
+                write_term(record, &event, &mut self.audit_term);
                 if let EventKind::TestExecuted(test) = &event.kind {
                     let id = event_id(&event, test, &mut self.id_bytes);
                     let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
@@ -334,7 +336,7 @@ impl Others {
                     }
                 }
                 self.accepted += 1;
-                HourCounts::accepted(record, &event, &mut self.id_bytes)
+                HourCounts::accepted(&event, &self.audit_term)
             }
         }
     }

@@ -23,7 +23,7 @@ use hashbrown::HashMap;
 
 use self::ledger::AuditLedger;
 use super::account::{Account, HeldBlock};
-use super::audit::{HourCounts, RecordHour};
+use super::audit::{HourCounts, RecordHour, write_term};
 use super::dedup::{DuplicateFilter, WINDOW_OFFSETS, event_id};
 use super::event::{Decoded, EventKind, Record};
 use super::id::{Id, UserKeySeed};
@@ -68,6 +68,8 @@ pub struct Lane {
     acknowledged: u64,
     /// Reused to hash event ids in one piece.
     id_bytes: Vec<u8>,
+    /// Reused for the term of a record in the audit.
+    audit_term: Vec<u8>,
 }
 
 /// Whether a gap in the offsets is trusted.
@@ -131,6 +133,7 @@ impl Lane {
             drain: 1,
             acknowledged: 0,
             id_bytes: Vec::new(),
+            audit_term: Vec::new(),
         }
     }
 
@@ -237,17 +240,20 @@ impl Lane {
                 self.rows.rejected.push(rejected);
                 HourCounts::REJECTED
             }
-            Decoded::Event(event) => match self.apply_event(record, event) {
-                Judgement::Accepted => {
-                    self.progress.accepted += 1;
-                    HourCounts::accepted(record, event, &mut self.id_bytes)
+            Decoded::Event(event) => {
+                write_term(record, event, &mut self.audit_term);
+                match self.apply_event(record, event) {
+                    Judgement::Accepted => {
+                        self.progress.accepted += 1;
+                        HourCounts::accepted(event, &self.audit_term)
+                    }
+                    Judgement::Duplicate => {
+                        self.progress.duplicates += 1;
+                        HourCounts::DUPLICATE
+                    }
+                    Judgement::NotHeld => return Step::Blocked,
                 }
-                Judgement::Duplicate => {
-                    self.progress.duplicates += 1;
-                    HourCounts::DUPLICATE
-                }
-                Judgement::NotHeld => return Step::Blocked,
-            },
+            }
         };
         let is_change = self.hours.count(record.offset, self.drain, of_record);
         self.merged_rows += usize::from(is_change);

@@ -1,6 +1,6 @@
 //! The audit by the hour: merges, loads, and what others can compute of it.
 
-use seatmeter::core::audit::{AuditedHour, HourCounts, RecordHour};
+use seatmeter::core::audit::{AuditedHour, HourCounts, RecordHour, write_term};
 use seatmeter::core::event::{Event, EventKind, Record};
 use seatmeter::core::id::IdRef;
 use seatmeter::core::load::{Loaded, Missing};
@@ -66,7 +66,7 @@ async fn the_last_hour_of_the_source_comes_with_those_asked_for() {
 #[tokio::test]
 async fn anybody_can_compute_the_checksum_in_sql() {
     let accounts = ["acme", "42", "é 漢"];
-    let (mut sum, mut bytes) = (HourCounts::default(), Vec::new());
+    let (mut sum, mut term) = (HourCounts::default(), Vec::new());
     let mut events = Vec::new();
     for (offset, account) in (0..).zip(accounts) {
         let event = Event {
@@ -78,7 +78,8 @@ async fn anybody_can_compute_the_checksum_in_sql() {
         let offset = offset << 40;
         let key = Some(account.as_bytes());
         let record = Record { offset, timestamp_ms: None, key, payload: Some(b"{}") };
-        sum += HourCounts::accepted(&record, &event, &mut bytes);
+        write_term(&record, &event, &mut term);
+        sum += HourCounts::accepted(&event, &term);
         events.push(format!("('{account}', {offset}, '{}')", event.id));
     }
     let sql = format!(
@@ -109,7 +110,9 @@ async fn the_documented_statement_names_the_hours_that_differ_from_a_copy_of_the
             kind: EventKind::LicensePurchased { seats: 1 },
         };
         let record = Record { offset, timestamp_ms: None, key: Some(b"acme"), payload: None };
-        HourCounts::accepted(&record, &event, &mut Vec::new())
+        let mut term = Vec::new();
+        write_term(&record, &event, &mut term);
+        HourCounts::accepted(&event, &term)
     };
     let mut counts = archive(7, 5 * 3_600);
     counts += archive(8, 5 * 3_600 + 59);
