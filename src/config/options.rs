@@ -73,8 +73,9 @@ pub struct Ingest {
     /// Memory of rows that wait for a flush, at most, bytes; each worker has an equal share, and
     /// stops reading when it is used up.
     pub pending_bytes_max: usize,
-    /// Accounts, users and counters that a worker holds, at most; beyond it, idle ones are evicted.
-    pub held_entries_max: usize,
+    /// Memory of the accounts, users and counters that all workers hold, MiB; beyond it, those that
+    /// have been idle longest are evicted.
+    pub held_mbytes_max: usize,
     /// Payload KiB that librdkafka may queue for each worker.
     pub queue_kbytes_max: u32,
     /// Time limit for a revoked partition to drain, flush and commit; below the session timeout.

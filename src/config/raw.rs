@@ -48,7 +48,7 @@ pub(super) struct RawIngest {
     pub(super) idle_flush_interval_ms: i64,
     pub(super) pending_rows_max: i64,
     pub(super) pending_bytes_max: i64,
-    pub(super) held_entries_max: i64,
+    pub(super) held_mbytes_max: i64,
     pub(super) queue_kbytes_max: i64,
     pub(super) revoke_deadline_ms: i64,
     pub(super) watchdog_timeout_ms: i64,

@@ -71,7 +71,7 @@ impl Config {
         writeln!(f, "idle_flush_interval_ms = {}", ingest.idle_flush_interval.as_millis())?;
         writeln!(f, "pending_rows_max = {}", ingest.pending_rows_max)?;
         writeln!(f, "pending_bytes_max = {}", ingest.pending_bytes_max)?;
-        writeln!(f, "held_entries_max = {}", ingest.held_entries_max)?;
+        writeln!(f, "held_mbytes_max = {}", ingest.held_mbytes_max)?;
         writeln!(f, "queue_kbytes_max = {}", ingest.queue_kbytes_max)?;
         writeln!(f, "revoke_deadline_ms = {}", ingest.revoke_deadline.as_millis())?;
         writeln!(f, "watchdog_timeout_ms = {}", ingest.watchdog_timeout.as_millis())

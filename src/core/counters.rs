@@ -12,8 +12,9 @@ use super::id::{Id, IdRef};
 use super::quota::QuotaMonthKey;
 use super::rollup::ExecutionCount;
 
+/// What a source has counted for one key.
 #[derive(Clone, Copy, Debug)]
-struct Counter<V> {
+pub struct Counter<V> {
     value: V,
     /// The stored value covers every record below this offset, which may lie beyond the lane's own
     /// position: the flush that wrote it need not have been recorded as progress.

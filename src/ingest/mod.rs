@@ -36,6 +36,7 @@ mod error;
 mod flush;
 mod halt;
 mod headway;
+mod held_budget;
 mod librdkafka;
 mod load;
 mod log_reader;

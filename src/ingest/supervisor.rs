@@ -20,6 +20,7 @@ use super::ends::{Ends, watch_ends};
 use super::error::IngestError;
 use super::flush::{Books, Coordinator, Intervals, Unwritten};
 use super::headway::Teller;
+use super::held_budget::HeldBudget;
 use super::librdkafka::{Queue, QueueTarget};
 use super::load::Loader;
 use super::messages::{
@@ -323,7 +324,9 @@ impl Crew {
         let hints = Arc::new(FlushHints::default());
         let mut crew =
             Self { workers: Vec::new(), threads: Vec::new(), heartbeats: Vec::new(), hints };
-        for number in 0..limits.worker_threads.max(1) {
+        let workers = limits.worker_threads.max(1);
+        let budget = Arc::new(HeldBudget::new(limits.held_mbytes_max << 20, workers));
+        for number in 0..workers {
             let (to_worker, inbox) = crossbeam_channel::unbounded();
             let handle = WorkerHandle(to_worker);
             let heartbeat = Heartbeat::new(format!("worker-{number}"));
@@ -347,6 +350,7 @@ impl Crew {
                 positions: Arc::clone(&common.positions),
                 seed: common.seed,
                 limits: limits.clone(),
+                budget: Arc::clone(&budget),
                 heartbeat: Arc::clone(&heartbeat),
                 fatal: common.fatal.clone(),
                 hints: Arc::clone(&crew.hints),

@@ -16,7 +16,7 @@ use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use super::latency::Latencies;
 use super::names::{
     ASSIGNED, COMMIT_FAILURES, DATA_AGE, DIFFERENCE, EVICTED, FLUSH_BYTES, FLUSH_ROWS,
-    FLUSH_SECONDS, HALTED, HELD_ENTRIES, IDENTITIES, INTEGRITY_CHECKS, KAFKA_TROUBLE, LAG,
+    FLUSH_SECONDS, HALTED, HELD_BYTES, IDENTITIES, INTEGRITY_CHECKS, KAFKA_TROUBLE, LAG,
     LOAD_SECONDS, LOADS, LOST_LOG_LINES, LOST_OFFSETS, OUTCOMES, PENDING_ROWS, REBALANCES, RECORDS,
     REFUSED, REJECTS, REMEMBERED_IDS, RETRIES, SEEKS, SPLIT_ACCOUNTS, TIMEZONES, TOPIC_RETENTION,
     WORKERS_FULL,
@@ -103,7 +103,7 @@ fn describe() {
     );
     describe_gauge!(PENDING_ROWS, "Rows that wait for a flush or its acknowledgement, by worker");
     describe_gauge!(WORKERS_FULL, "Workers that do not read because too many rows wait");
-    describe_gauge!(HELD_ENTRIES, "Accounts, users, counters and hours held, by worker");
+    describe_gauge!(HELD_BYTES, "Memory of accounts, users, counters and hours held, by worker");
     describe_gauge!(REMEMBERED_IDS, "Event ids that the duplicate filters remember, by worker");
     describe_counter!(EVICTED, "Idle entries that were forgotten to stay within bounds");
     describe_counter!(LOADS, "Loads of entries that were not held");
@@ -257,8 +257,8 @@ pub fn flush_finished(duration: Duration) {
 pub struct WorkerState {
     /// Rows that wait for a flush or for its acknowledgement.
     pub pending_rows: usize,
-    /// Accounts, users and counters.
-    pub held_entries: usize,
+    /// Memory of accounts, users and counters, bytes, about.
+    pub held_bytes: usize,
     /// Ids in the duplicate filters.
     pub remembered_ids: usize,
 }
@@ -267,7 +267,7 @@ pub struct WorkerState {
 pub fn worker_state(worker: usize, state: WorkerState) {
     let label = worker.to_string();
     gauge!(PENDING_ROWS, "worker" => label.clone()).set(small(state.pending_rows));
-    gauge!(HELD_ENTRIES, "worker" => label.clone()).set(small(state.held_entries));
+    gauge!(HELD_BYTES, "worker" => label.clone()).set(small(state.held_bytes));
     gauge!(REMEMBERED_IDS, "worker" => label).set(small(state.remembered_ids));
 }
 

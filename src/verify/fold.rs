@@ -22,9 +22,6 @@ const PENDING_ROW_BYTES: usize = 160;
 /// Records between two looks at how many rows wait.
 const RECORDS_BETWEEN_LOOKS: u32 = 256;
 
-/// Memory of an entry that a lane holds, bytes, about.
-const HELD_ENTRY_BYTES: usize = 250;
-
 /// By how much the timestamps of neighbouring records may be out of order, milliseconds.
 const DISORDER_MS: i64 = 3_600_000;
 
@@ -263,7 +260,7 @@ impl PartitionFold {
     /// Merges the rows so far.
     pub fn drain_into(&mut self, expected: &Expected) {
         expected.absorb(&self.drain());
-        self.held_bytes = self.lane.held_entries() * HELD_ENTRY_BYTES;
+        self.held_bytes = self.lane.held_bytes();
     }
 
     /// The rows since the last drain.

@@ -70,3 +70,27 @@ fn the_last_rows_of_a_backlog_do_not_wait() {
     }
     assert!(worker.terminate(STOP_TIMEOUT).success());
 }
+
+/// What is evicted is loaded again: with a budget that is used up, every count stays exact.
+#[test]
+fn a_worker_that_may_hold_little_counts_as_exactly() {
+    let mut setup = Setup::new(3);
+    setup.set("INGEST__HELD_MBYTES_MAX", 1);
+    setup.set("INGEST__FLUSH_INTERVAL_MS", 100);
+    let mut writer = Writer::new(12);
+    let mut worker = setup.joined_worker();
+    for _ in 0..16 {
+        setup.produce(&writer.write(500));
+        // Each month that is counted takes memory of its own.
+        setup.produce(&writer.write_months(250));
+        setup.wait_until_counted();
+    }
+    setup.check(&writer);
+    let (_, metrics) = ask(&mut worker, "/metrics");
+    let evicted = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("seatmeter_evicted_entries_total "))
+        .and_then(|count| count.parse::<u64>().ok());
+    assert!(evicted.is_some_and(|count| count > 1_000), "{evicted:?} evicted");
+    assert!(worker.terminate(STOP_TIMEOUT).success());
+}

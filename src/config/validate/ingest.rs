@@ -53,10 +53,10 @@ impl Check<'_> {
                 raw.pending_bytes_max,
                 PENDING_BYTES_MAX_ALLOWED,
             ),
-            held_entries_max: self.integer(
-                "ingest.held_entries_max",
-                raw.held_entries_max,
-                1_000..=1_000_000_000,
+            held_mbytes_max: self.integer(
+                "ingest.held_mbytes_max",
+                raw.held_mbytes_max,
+                1..=1_048_576,
             ),
             queue_kbytes_max: self.integer(
                 "ingest.queue_kbytes_max",

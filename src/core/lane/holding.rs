@@ -1,13 +1,12 @@
-//! The entries that a lane holds: naming what is missing, admitting it, evicting it.
+//! The entries that a lane holds: naming what is missing, and admitting it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
 
 use super::Lane;
-use crate::core::account::{Account, Upkeep, User, fact_order};
+use crate::core::account::{Account, User, fact_order};
 use crate::core::audit::RecordHour;
 use crate::core::calendar::{YearMonth, Zone, day_of};
 use crate::core::counters::{ProjectDay, QuotaDay};
@@ -236,82 +235,6 @@ impl Lane {
     /// repartitioning.
     fn is_before_position(&self, source: &str, offset: u64) -> bool {
         source != self.source.as_str() || offset < self.progress.next_offset
-    }
-
-    /// Accounts, users, counters and hours held.
-    pub fn held_entries(&self) -> usize {
-        let of_account = |account: &Account| {
-            let blocks =
-                account.organizations.iter().flat_map(|organization| organization.blocks.iter());
-            1 + account.users.len() + blocks.map(|held| 1 + held.block.len()).sum::<usize>()
-        };
-        self.accounts.values().map(of_account).sum::<usize>() + self.hours.len()
-    }
-
-    /// Evicts entries that the store holds, idle longest first, until at most `entries_max` are
-    /// held; returns how many were evicted. Entries of the current and the last drain stay, so that
-    /// a batch that needs more than the limit cannot thrash.
-    pub fn evict(&mut self, entries_max: usize) -> usize {
-        let held = self.held_entries();
-        if held <= entries_max {
-            return 0;
-        }
-        let idle_since = self.eviction_edge(held - entries_max);
-        let acknowledged = self.acknowledged;
-        let goes = |upkeep: Upkeep| upkeep.used < idle_since && upkeep.is_stored(acknowledged);
-        self.hours.evict(goes);
-        self.accounts.retain(|_, account| {
-            let mut has_all_seats = account.has_all_seats;
-            account.users.retain(|_, user| {
-                let stays = !goes(user.upkeep);
-                has_all_seats &= stays || user.seats.is_empty();
-                stays
-            });
-            account.has_all_seats = has_all_seats;
-            let (mut holds_blocks, mut counted_until) = (false, account.counted_until);
-            for organization in account.organizations.iter_mut() {
-                organization.blocks.retain(|held| {
-                    let stays = !goes(held.upkeep);
-                    if !stays {
-                        counted_until = counted_until.max(held.month);
-                    }
-                    stays
-                });
-                holds_blocks |= !organization.blocks.is_empty();
-            }
-            account.counted_until = counted_until;
-            let is_empty = account.users.is_empty() && !holds_blocks;
-            !(is_empty && !account.is_dirty && goes(account.upkeep))
-        });
-        held - self.held_entries()
-    }
-
-    /// The earliest drain such that evicting entries last used before it frees `surplus` entries.
-    fn eviction_edge(&self, surplus: usize) -> u64 {
-        let mut by_drain: BTreeMap<u64, usize> = BTreeMap::new();
-        for upkeep in self.hours.upkeeps() {
-            *by_drain.entry(upkeep.used).or_default() += 1;
-        }
-        for account in self.accounts.values() {
-            *by_drain.entry(account.upkeep.used).or_default() += 1;
-            for user in account.users.values() {
-                *by_drain.entry(user.upkeep.used).or_default() += 1;
-            }
-            for held in
-                account.organizations.iter().flat_map(|organization| organization.blocks.iter())
-            {
-                *by_drain.entry(held.upkeep.used).or_default() += 1 + held.block.len();
-            }
-        }
-        let latest = self.drain.saturating_sub(1);
-        let mut freed = 0;
-        for (drain, entries) in by_drain {
-            if freed >= surplus || drain >= latest {
-                return drain.min(latest);
-            }
-            freed += entries;
-        }
-        latest
     }
 }
 

@@ -23,8 +23,9 @@ pub(super) struct AuditLedger {
     has_extent: bool,
 }
 
+/// The counts of one hour.
 #[derive(Debug)]
-struct HeldHour {
+pub(super) struct HeldHour {
     hour: RecordHour,
     first_offset: u64,
     counts: HourCounts,

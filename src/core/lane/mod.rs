@@ -14,13 +14,16 @@
 //! before a drain is acknowledged.
 
 mod apply;
+mod eviction;
 mod holding;
+mod idle;
 mod ledger;
 #[cfg(test)]
 mod tests;
 
 use hashbrown::HashMap;
 
+pub use self::idle::IdleBytes;
 use self::ledger::AuditLedger;
 use super::account::{Account, HeldBlock};
 use super::audit::{HourCounts, RecordHour, write_term};

@@ -5,6 +5,7 @@
 //! lanes come and go by message.
 
 mod backpressure;
+mod holding;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -18,6 +19,7 @@ use super::batch::Group;
 use super::client::Client;
 use super::ends::Ends;
 use super::headway::{Headway, Sight, is_data_error};
+use super::held_budget::HeldBudget;
 use super::librdkafka::{Batch, Message, PartitionEvent, Queue, cached_high_watermark};
 use super::load::Loader;
 use super::messages::{
@@ -60,6 +62,7 @@ pub(super) struct Worker {
     /// Seed of the keys of users.
     pub(super) seed: UserKeySeed,
     pub(super) limits: config::Ingest,
+    pub(super) budget: Arc<HeldBudget>,
     pub(super) heartbeat: Arc<Heartbeat>,
     pub(super) fatal: FatalSender,
     pub(super) hints: Arc<FlushHints>,
@@ -467,7 +470,7 @@ impl Worker {
                 && end.is_some_and(|end| end.is_fresh(now));
             let rows = slot.drain();
             state.pending_rows += slot.waiting_rows();
-            state.held_entries += slot.lane.held_entries();
+            state.held_bytes += slot.lane.held_bytes();
             state.remembered_ids += slot.lane.remembered_ids();
             let lane = DrainedLane {
                 tenure: slot.tenure,
@@ -486,14 +489,5 @@ impl Worker {
         let reports = reports.collect();
         metrics::worker_state(self.number, state);
         reports
-    }
-
-    /// Acknowledges the last drain, and evicts idle entries beyond the bound.
-    fn flushed(&mut self, tenures: &BTreeSet<Tenure>) {
-        let share = self.limits.held_entries_max / self.state.slots.len().max(1);
-        for slot in self.state.slots.values_mut().filter(|slot| tenures.contains(&slot.tenure)) {
-            slot.flushed();
-            metrics::evicted(slot.lane.evict(share));
-        }
     }
 }

@@ -267,10 +267,10 @@ impl<'l> Driver<'l> {
 
     /// A lane evicts what it may.
     fn evict(&mut self, worker: usize) {
-        let entries_max = self.dice.below(4);
+        let idle_drains = self.dice.between(0, 5).unsigned_abs();
         if self.happens(Fault::Eviction, 100) {
             for held in &mut self.workers[worker].lanes {
-                if held.lane.evict(entries_max) > 0 {
+                if held.lane.evict(idle_drains) > 0 {
                     self.stats.count(Happened::Evicted);
                 }
             }
