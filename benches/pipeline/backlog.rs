@@ -12,6 +12,9 @@ use crate::support::{Kafka, unique};
 
 const DAY_MS: i64 = 86_400_000;
 
+/// How events are compressed where nothing else is said.
+pub(crate) const CODEC: &str = "lz4";
+
 /// Organizations of each account.
 const ORGANIZATIONS: u32 = 20;
 
@@ -80,40 +83,43 @@ pub(crate) fn empty(partitions: u32) -> Backlog {
 
 /// A fresh topic with the first events of a population.
 pub(crate) fn filled(population: Population, partitions: u32, events: u64) -> Backlog {
-    filled_with(population.events(), partitions, events, |_| None)
+    let lines = population.events().map(|line| line.json);
+    filled_with(lines, partitions, events, CODEC, |_| None)
 }
 
-/// A fresh topic with the first of these events; `place` may choose the partition of an account,
-/// which is chosen by its hash else.
+/// A fresh topic with the first of these events, compressed by this codec; `place` may choose the
+/// partition of an account, which is chosen by its hash else.
 pub(crate) fn filled_with(
-    lines: Generator,
+    lines: impl Iterator<Item = Vec<u8>>,
     partitions: u32,
     events: u64,
+    codec: &str,
     place: impl Fn(&str) -> Option<i32>,
 ) -> Backlog {
     let mut backlog = empty(partitions);
-    let mut producer = EventProducer::new(&backlog.topic);
-    for line in lines.take(usize::try_from(events).expect("a machine word")) {
-        producer.send_to(&line.json, &place);
+    let mut producer = EventProducer::new(&backlog.topic, codec);
+    for json in lines.take(usize::try_from(events).expect("a machine word")) {
+        producer.send_to(&json, &place);
         backlog.events += 1;
-        backlog.bytes += line.json.len() as u64;
+        backlog.bytes += json.len() as u64;
     }
     assert_eq!(backlog.events, events, "the population has more events than that");
     producer.finish();
     backlog
 }
 
-/// Sends events, compressed with lz4.
+/// Sends events.
 pub(crate) struct EventProducer {
     producer: BaseProducer,
     topic: String,
 }
 
 impl EventProducer {
-    pub(crate) fn new(topic: &str) -> Self {
+    /// `codec` is one of Kafka's: none, gzip, snappy, lz4, zstd.
+    pub(crate) fn new(topic: &str, codec: &str) -> Self {
         let mut config = kafka().client_config();
         config
-            .set("compression.codec", "lz4")
+            .set("compression.codec", codec)
             .set("linger.ms", "20")
             .set("batch.size", "262144")
             .set("queue.buffering.max.kbytes", "131072")

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::backlog::{self, EventProducer, Population};
+use crate::backlog::{self, CODEC, EventProducer, Population};
 use crate::process;
 use crate::worker::{self, Engine, Worker, count};
 
@@ -31,7 +31,7 @@ pub(crate) fn run() {
     // Generated beforehand: generating events costs as much as counting them.
     let steps = LOAD_SECONDS * STEPS_PER_SECOND;
     let mut events = Population::CLUSTER.events();
-    let mut producer = EventProducer::new(&topic);
+    let mut producer = EventProducer::new(&topic, CODEC);
     let mut sent: u64 = 0;
     let began = Instant::now();
     for number in 1..=steps {
@@ -72,7 +72,7 @@ pub(crate) fn start() {
     worker.wait_for(backlog.events);
     worker.stop();
     let organizations = database.query("SELECT count() FROM organizations");
-    let mut producer = EventProducer::new(&backlog.topic);
+    let mut producer = EventProducer::new(&backlog.topic, CODEC);
     let more = 20_000;
     for line in Population::CLUSTER.events().take(more) {
         producer.send(&line.json);

@@ -14,6 +14,8 @@
 //! | `users` | 1,000 to 1,000,000 active users |
 //! | `backlog` | how fast backlogs of three shapes are drained, and what that waits for |
 //! | `verify` | `seatmeter verify` against the batch reader alone |
+//! | `ids` | numbers, short texts and UUIDs as ids of users |
+//! | `codecs` | a log that is not compressed, by lz4, and by zstd |
 //!
 //! CPU seconds are those of the whole process, from its start until the last event is durable, by
 //! the kernel's accounting; memory is the highest resident set. Compare figures of one run only.
@@ -22,6 +24,7 @@
 
 mod backlog;
 mod drain;
+mod kinds;
 mod latency;
 mod process;
 mod readers;
@@ -38,7 +41,7 @@ mod verify;
 mod worker;
 
 /// A part of the bench.
-const PARTS: [(&str, fn()); 8] = [
+const PARTS: [(&str, fn()); 10] = [
     ("drain", drain::run),
     ("growth", scaling::growth),
     ("latency", latency::run),
@@ -47,6 +50,8 @@ const PARTS: [(&str, fn()); 8] = [
     ("users", scaling::users),
     ("backlog", shapes::run),
     ("verify", verify::run),
+    ("ids", kinds::ids),
+    ("codecs", kinds::codecs),
 ];
 
 fn main() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use seatmeter::generate::{Generator, Load};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::backlog::{Backlog, Population, filled_with, now_ms};
+use crate::backlog::{Backlog, CODEC, Population, filled_with, now_ms};
 use crate::process;
 use crate::worker::{Engine, Worker, count, passed};
 
@@ -37,14 +37,14 @@ fn uneven(events: u64) -> Backlog {
             _ => 3,
         })
     };
-    filled_with(Population::CLUSTER.events(), PARTITIONS, events, place)
+    filled_with(jsons(Population::CLUSTER.events()), PARTITIONS, events, CODEC, place)
 }
 
 /// The first events of an account's three years.
 fn one_account(events: u64) -> Backlog {
     let now_ms = now_ms();
     let load = Load::large_account(now_ms - 3 * 365 * DAY_MS, now_ms);
-    filled_with(Generator::new(&load), PARTITIONS, events, |_| None)
+    filled_with(jsons(Generator::new(&load)), PARTITIONS, events, CODEC, |_| None)
 }
 
 fn many_accounts(events: u64) -> Backlog {
@@ -52,7 +52,11 @@ fn many_accounts(events: u64) -> Backlog {
     let (accounts, organizations, users) = (20_000, 3, 12);
     let ordinary = Load::ordinary(now_ms - 28 * DAY_MS, now_ms);
     let load = Load { accounts, organizations, users, ..ordinary };
-    filled_with(Generator::new(&load), PARTITIONS, events, |_| None)
+    filled_with(jsons(Generator::new(&load)), PARTITIONS, events, CODEC, |_| None)
+}
+
+fn jsons(lines: Generator) -> impl Iterator<Item = Vec<u8>> {
+    lines.map(|line| line.json)
 }
 
 fn row(engine: &Engine, what: &str, backlog: &Backlog) {
