@@ -121,10 +121,10 @@ impl<'a> IdRef<'a> {
     /// The user's 64-bit key in bitmaps: its number where the id is one, else `SipHash-2-4(seed,
     /// id) | 1 << 63`, so that an analyst can compute it in SQL as `bitOr(sipHash64Keyed(seed,
     /// user_id), bitShiftLeft(toUInt64(1), 63))`.
-    // A dense number for each text would make its bitmaps three times cheaper to merge (`cargo bench
-    // --bench pipeline -- ids`). But every partition, replay and rebuild that meets the user would
-    // have to give it the same number, before any row is written, and no other user that number
-    // ever: a mistake would be a wrong count. A hash needs no memory of anything.
+    // A dense number for each text would make its bitmaps three times cheaper to merge (bench
+    // `pipeline -- ids`). But every partition, replay and rebuild that meets the user would have to
+    // give it the same number, before any row is written, and no other user that number ever: a
+    // mistake would be a wrong count. A hash needs no memory of anything.
     pub fn user_key(&self, seed: UserKeySeed) -> u64 {
         match self {
             Self::Number(number) => *number,

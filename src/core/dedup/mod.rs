@@ -5,13 +5,14 @@
 //! a function of the log alone: it is never stored, and is restored by replaying the ids of the
 //! offsets before a lane's position.
 
-use std::collections::VecDeque;
-use std::num::NonZeroU32;
+mod entries;
+mod positions;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as TableEntry;
+use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
+use self::entries::{Entries, Key};
+use self::positions::{POSITIONS, Positions};
 use super::event::{Event, TestExecuted};
 use super::id::IdRef;
 
@@ -43,93 +44,29 @@ pub fn event_id(event: &Event<'_>, test: &TestExecuted<'_>, bytes: &mut Vec<u8>)
     xxh3_128(bytes)
 }
 
-/// One `test.executed` event that was read. There are up to a million of them in a partition, so
-/// every byte counts.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    id: u128,
-    timestamp_ms: i64,
-    /// The lower half of its offset. All entries lie within [`WINDOW_OFFSETS`] of the newest, whose
-    /// offset gives the upper half.
-    offset_low: u32,
-    /// Distance, in entries, to the nearest earlier entry of the same id that has a later
-    /// timestamp.
+/// Remembers the ids of the last [`WINDOW_OFFSETS`] offsets.
+///
+/// An entry has a sequence number, which wraps, and a position: its lower bits, which no two
+/// entries of a window share.
+#[derive(Debug, Default)]
+pub struct DuplicateFilter {
+    entries: Entries,
+    /// Sequence number of the oldest entry.
+    first: u32,
+    /// Position of the newest entry of each id.
+    newest: Positions,
+    /// By the sequence number of an entry: distance, in entries, to the nearest earlier one of the
+    /// same id that has a later timestamp. Hardly any has one.
     ///
     /// An earlier entry without a later timestamp is left out of the chain: whatever it matches,
     /// this entry matches too, and for longer. So a walk visits only entries that can change the
     /// result.
-    earlier: Option<NonZeroU32>,
+    earlier: HashMap<u32, usize>,
 }
 
-/// Entries in the order in which they came, in blocks of one size: a single doubling buffer would
-/// hold twice the memory needed, and three times while it grows.
-#[derive(Debug, Default)]
-struct Ring {
-    blocks: VecDeque<Vec<Seen>>,
-    /// Entries at the start of the first block that have left the window.
-    gone: usize,
-}
-
-/// Entries per block.
-const BLOCK_ENTRIES: usize = 4096;
-
-impl Ring {
-    fn len(&self) -> usize {
-        match self.blocks.back() {
-            Some(last) => (self.blocks.len() - 1) * BLOCK_ENTRIES + last.len() - self.gone,
-            None => 0,
-        }
-    }
-
-    fn get(&self, index: usize) -> Option<&Seen> {
-        let index = self.gone + index;
-        self.blocks.get(index / BLOCK_ENTRIES)?.get(index % BLOCK_ENTRIES)
-    }
-
-    fn push(&mut self, entry: Seen) {
-        match self.blocks.back_mut().filter(|last| last.len() < BLOCK_ENTRIES) {
-            Some(last) => last.push(entry),
-            None => {
-                let mut block = Vec::with_capacity(BLOCK_ENTRIES);
-                block.push(entry);
-                self.blocks.push_back(block);
-            }
-        }
-    }
-
-    fn pop(&mut self) {
-        self.gone += 1;
-        if self.gone == self.blocks.front().map_or(0, Vec::len) {
-            self.blocks.pop_front();
-            self.gone = 0;
-        }
-    }
-
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
-}
-
-/// Remembers the ids of the last [`WINDOW_OFFSETS`] offsets.
-#[derive(Debug, Default)]
-pub struct DuplicateFilter {
-    /// Hashes in offset order; entry `i` has sequence number `first + i`, wrapping.
-    seen: Ring,
-    first: u32,
-    /// The offset of the last entry of `seen`.
-    newest_offset: u64,
-    /// Sequence number of the newest entry of each id.
-    newest: HashTable<u32>,
-}
-
-/// The hash for the table: the id is a good hash already, so either half will do.
-fn table_hash(id: u128) -> u64 {
-    u64::try_from(id & u128::from(u64::MAX)).expect("masked to 64 bits")
-}
-
-/// The lower half of an offset.
-fn low(offset: u64) -> u32 {
-    u32::try_from(offset & u64::from(u32::MAX)).expect("masked to 32 bits")
+/// Of a sequence number.
+fn position(sequence: u32) -> u32 {
+    sequence % POSITIONS
 }
 
 impl DuplicateFilter {
@@ -139,15 +76,13 @@ impl DuplicateFilter {
     pub fn is_duplicate(&mut self, id: u128, offset: u64, timestamp_ms: Option<i64>) -> bool {
         self.forget_before(offset.saturating_sub(WINDOW_OFFSETS));
         let oldest_ms = timestamp_ms.map_or(i64::MIN, |ms| ms.saturating_sub(WINDOW_MS));
-        let is_id = |sequence: &u32| self.entry(*sequence).is_some_and(|entry| entry.id == id);
-        let mut next = self.newest.find(table_hash(id), is_id).copied();
-        while let Some((sequence, entry)) =
-            next.and_then(|sequence| Some((sequence, self.entry(sequence)?)))
-        {
-            if entry.timestamp_ms >= oldest_ms {
+        let key = Key(id);
+        let mut next = self.newest_of(key);
+        while let Some(index) = next {
+            if self.entries.time_ms(index) >= oldest_ms {
                 return true;
             }
-            next = entry.earlier.map(|back| sequence.wrapping_sub(back.get()));
+            next = self.earlier_than(index);
         }
         false
     }
@@ -156,75 +91,93 @@ impl DuplicateFilter {
     /// was delivered twice and is ignored: added again, behind later ones, it would stay longer
     /// than its offset allows.
     pub fn remember(&mut self, id: u128, offset: u64, timestamp_ms: Option<i64>) {
-        if !self.is_empty() && self.newest_offset >= offset {
+        if self.entries.newest_offset().is_some_and(|newest| newest >= offset) {
             return;
         }
         self.forget_before(offset.saturating_sub(WINDOW_OFFSETS));
         let timestamp_ms = timestamp_ms.unwrap_or(i64::MAX);
-        let held =
-            u32::try_from(self.seen.len()).expect("at most one entry per offset of the window");
-        let sequence = self.first.wrapping_add(held);
-        let (seen, first) = (&self.seen, self.first);
-        let entry_of = |sequence: u32| seen.get(sequence.wrapping_sub(first) as usize);
-        let id_of =
-            |sequence: &u32| entry_of(*sequence).expect("the table names entries that are held").id;
-        let mut earlier = None;
-        match self.newest.entry(
-            table_hash(id),
-            |other| id_of(other) == id,
-            |other| table_hash(id_of(other)),
-        ) {
-            TableEntry::Vacant(entry) => {
-                entry.insert(sequence);
-            }
-            TableEntry::Occupied(mut entry) => {
-                let mut next = Some(std::mem::replace(entry.get_mut(), sequence));
-                while let Some((at, entry)) = next.and_then(|at| Some((at, entry_of(at)?))) {
-                    if entry.timestamp_ms > timestamp_ms {
-                        earlier = NonZeroU32::new(sequence.wrapping_sub(at));
-                        break;
-                    }
-                    next = entry.earlier.map(|back| at.wrapping_sub(back.get()));
+        let (key, index) = (Key(id), self.entries.len());
+        let sequence = self.sequence(index);
+        if let Some(former) = self.newest_of(key) {
+            let former_position = position(self.sequence(former));
+            self.newest.replace(key, former_position, position(sequence));
+            let mut next = Some(former);
+            while let Some(at) = next {
+                if self.entries.time_ms(at) > timestamp_ms {
+                    self.earlier.insert(sequence, index - at);
+                    break;
                 }
+                next = self.earlier_than(at);
             }
+        } else {
+            if !self.newest.has_room() {
+                self.grow();
+            }
+            self.newest.add(key, position(sequence));
         }
-        self.seen.push(Seen { id, timestamp_ms, offset_low: low(offset), earlier });
-        self.newest_offset = offset;
+        self.entries.push(key, timestamp_ms, offset);
     }
 
     /// Number of ids that are remembered.
     pub fn len(&self) -> usize {
-        self.seen.len()
+        self.entries.len()
     }
 
     /// True if nothing is remembered.
     pub fn is_empty(&self) -> bool {
-        self.seen.len() == 0
+        self.entries.len() == 0
     }
 
-    /// The entry with that sequence number; `None` once it has left the window.
-    fn entry(&self, sequence: u32) -> Option<Seen> {
-        self.seen.get(sequence.wrapping_sub(self.first) as usize).copied()
+    /// The newest entry of an id, counted from the oldest of all.
+    fn newest_of(&self, key: Key) -> Option<usize> {
+        let is_id = |position| self.entries.key(self.index(position)) == Some(key);
+        self.newest.find(key, is_id).map(|position| self.index(position))
+    }
+
+    /// The next entry of the chain; `None` once it has left the window.
+    fn earlier_than(&self, index: usize) -> Option<usize> {
+        let back = self.earlier.get(&self.sequence(index))?;
+        index.checked_sub(*back)
+    }
+
+    fn sequence(&self, index: usize) -> u32 {
+        let index = u32::try_from(index).expect("at most one entry per offset of the window");
+        self.first.wrapping_add(index)
+    }
+
+    /// The index of the entry with that position.
+    fn index(&self, of_position: u32) -> usize {
+        position(of_position.wrapping_sub(self.first)) as usize
+    }
+
+    fn grow(&mut self) {
+        let mut larger = self.newest.larger();
+        for index in 0..self.entries.len() {
+            let Some(key) = self.entries.key(index) else { continue };
+            let position = position(self.sequence(index));
+            let is_id = |position| self.entries.key(self.index(position)) == Some(key);
+            match larger.find(key, is_id) {
+                Some(former) => larger.replace(key, former, position),
+                None => larger.add(key, position),
+            }
+        }
+        self.newest = larger;
     }
 
     fn forget_before(&mut self, offset: u64) {
-        if offset > self.newest_offset {
-            // All at once, also because the lower halves of offsets are no longer unique.
-            self.seen.clear();
-            self.newest.clear();
+        let Some(newest_offset) = self.entries.newest_offset() else { return };
+        if offset > newest_offset {
+            *self = Self::default();
             return;
         }
-        let newest_low = low(self.newest_offset);
-        while let Some(oldest) = self.seen.get(0) {
-            let age = newest_low.wrapping_sub(oldest.offset_low);
-            if self.newest_offset - u64::from(age) >= offset {
-                return;
+        while let Some(key) = self.entries.key(0)
+            && self.entries.oldest_offset().is_some_and(|oldest| oldest < offset)
+        {
+            self.newest.remove(key, position(self.first));
+            if !self.earlier.is_empty() {
+                self.earlier.remove(&self.first);
             }
-            let (id, sequence) = (oldest.id, self.first);
-            if let Ok(newest) = self.newest.find_entry(table_hash(id), |other| *other == sequence) {
-                newest.remove();
-            }
-            self.seen.pop();
+            self.entries.pop();
             self.first = self.first.wrapping_add(1);
         }
     }
@@ -288,14 +241,28 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_of_more_offsets_than_the_lower_half_tells_forgets_everything() {
+    fn a_gap_beyond_the_window_forgets_everything() {
         let far = 10 + (1 << 32);
         assert_eq!(check(&[(1, 10, 0), (1, far, 0), (1, far + 1, 0)]), [false, false, true]);
     }
 
     #[test]
-    fn an_entry_takes_no_more_memory_than_it_must() {
-        assert_eq!(size_of::<Seen>(), 32);
+    fn entries_of_a_whole_window_fit() {
+        assert_eq!(u64::try_from(positions::ENTRIES_MAX), Ok(WINDOW_OFFSETS + 1));
+    }
+
+    #[test]
+    fn an_id_takes_26_bytes_in_a_full_window() {
+        let mut filter = DuplicateFilter::default();
+        let fill = |filter: &mut DuplicateFilter| {
+            for offset in 0..WINDOW_OFFSETS {
+                let id = xxh3_128(&offset.to_le_bytes());
+                filter.remember(id, offset, Some(i64::try_from(offset).unwrap()));
+            }
+        };
+        let allocated = allocation_counter::measure(|| fill(&mut filter));
+        assert_eq!(filter.len(), 1_000_000);
+        assert!(allocated.bytes_current < 26_000_000, "{allocated:?}");
     }
 
     #[test]
@@ -311,6 +278,45 @@ mod tests {
         let oldest = 9_999 - WINDOW_OFFSETS / step;
         assert!(filter.is_duplicate(u128::from(oldest), 9_999 * step, Some(0)));
         assert!(!filter.is_duplicate(u128::from(oldest - 1), 9_999 * step, Some(0)));
+    }
+
+    #[test]
+    fn numbers_and_positions_are_used_again() {
+        let mut filter =
+            DuplicateFilter { first: u32::MAX - 300_000, ..DuplicateFilter::default() };
+        let id = |number: u64| xxh3_128(&number.to_le_bytes());
+        for number in 0..1_200_000_u64 {
+            let offset = number * 4;
+            filter.remember(id(number), offset, Some(0));
+            if number % 999 == 0 && number > 250_000 {
+                assert!(filter.is_duplicate(id(number - 250_000), offset, Some(0)), "{number}");
+                assert!(!filter.is_duplicate(id(number - 250_001), offset, Some(0)), "{number}");
+                assert_eq!(filter.len(), 250_001);
+            }
+        }
+    }
+
+    #[test]
+    fn agrees_with_a_naive_filter_over_several_windows() {
+        let mut filter = DuplicateFilter::default();
+        let mut seen: HashMap<u128, Vec<(u64, i64)>> = HashMap::new();
+        let (mut offset, mut duplicates) = (0, 0);
+        for number in 0..300_000_u64 {
+            let random = xxh3_128(&number.to_le_bytes());
+            let part = |shift: u32| u64::try_from((random >> shift) & 0xffff_ffff).unwrap();
+            offset += 1 + part(0) % 20 + if number % 50_000 == 0 { 400_000 } else { 0 };
+            let id = xxh3_128(&(part(32) % 120_000).to_le_bytes());
+            let stamped_ms = i64::try_from(offset * 80 + part(64) % 40 * 3_600_000).unwrap();
+            let of_id = seen.entry(id).or_default();
+            let expected = of_id.iter().rev().any(|&(at, earlier_ms)| {
+                at + WINDOW_OFFSETS >= offset && earlier_ms >= stamped_ms - WINDOW_MS
+            });
+            of_id.push((offset, stamped_ms));
+            assert_eq!(filter.is_duplicate(id, offset, Some(stamped_ms)), expected, "{number}");
+            filter.remember(id, offset, Some(stamped_ms));
+            duplicates += u32::from(expected);
+        }
+        assert!((50_000..200_000).contains(&duplicates), "{duplicates}");
     }
 
     #[test]
