@@ -170,10 +170,9 @@ impl<'v> Verification<'v> {
                 selection: selection.clone(),
                 taken,
                 memory_max,
-                is_last: waiting.is_empty(),
                 stop: self.stop,
             };
-            match pass.run().await? {
+            match pass.run(waiting.is_empty()).await? {
                 PassOutcome::Full => {
                     let [one, other] = selection.halves();
                     waiting.extend([other, one]);
@@ -236,7 +235,6 @@ impl<'v> Verification<'v> {
             selection: Selection::new(Some(accounts)),
             taken: Taken::OwnOutcomes,
             memory_max: usize::MAX,
-            is_last: true,
             stop: self.stop,
         };
         let locator = pass.locate(locator).await?;

@@ -44,8 +44,6 @@ pub(super) struct Pass<'p> {
     pub(super) taken: Taken,
     /// Memory for what the log says, bytes.
     pub(super) memory_max: usize,
-    /// No other pass needs its memory.
-    pub(super) is_last: bool,
     pub(super) stop: &'p CancellationToken,
 }
 
@@ -77,7 +75,8 @@ struct Recorded {
 }
 
 impl Pass<'_> {
-    pub(super) async fn run(&self) -> anyhow::Result<PassOutcome> {
+    /// `is_last`: no other pass will need its memory.
+    pub(super) async fn run(&self, is_last: bool) -> anyhow::Result<PassOutcome> {
         let mut expected = Expected::default();
         let mut recorded = self.recorded().await?;
         let mut scope = self.scope().await?;
@@ -110,7 +109,7 @@ impl Pass<'_> {
         }
         let rows = expected.rows();
         let (differences, more_differences, unsettled) = check.finish(&mut expected);
-        if self.is_last {
+        if is_last {
             // Nobody has to wait for it.
             std::thread::spawn(move || drop((folds, expected)));
         }
