@@ -7,7 +7,7 @@ mod troubles;
 
 use std::time::Duration;
 
-use crate::counting::{STOP_TIMEOUT, Setup, ask};
+use crate::counting::{self, STOP_TIMEOUT, Setup, ask};
 use crate::support::{Program, eventually};
 
 /// How long something may take that happens within seconds on an idle machine.
@@ -42,10 +42,7 @@ fn canary(setup: &Setup<'_>, api_url: &str) -> std::process::Command {
 /// The value of a series of a canary's metrics; 0 where there is none.
 #[track_caller]
 fn metric(canary: &mut Program, series: &str) -> f64 {
-    let (status, text) = ask(canary, "/metrics");
-    assert_eq!(status, 200, "{text}");
-    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    value.map_or(0.0, |value| value.parse().unwrap())
+    counting::metric(canary, series).unwrap_or(0.0)
 }
 
 /// Rounds that the API has shown.

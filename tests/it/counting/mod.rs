@@ -278,3 +278,12 @@ pub(crate) fn ask(worker: &mut Program, path: &str) -> (u16, String) {
     let mut answer = agent.get(format!("http://{address}{path}")).call().unwrap();
     (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
 }
+
+/// The value of a series of a process's metrics; `None` where it was never set.
+#[track_caller]
+pub(crate) fn metric(process: &mut Program, series: &str) -> Option<f64> {
+    let (status, text) = ask(process, "/metrics");
+    assert_eq!(status, 200, "{text}");
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+    Some(value.parse().unwrap())
+}

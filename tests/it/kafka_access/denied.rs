@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    SOON, eventually, metric, partition, reason, run, wait_for_reason, wait_until_ready, warnings,
+    SOON, eventually, partition, reason, run, wait_for_reason, wait_until_ready, warnings,
 };
-use crate::counting::{STOP_TIMEOUT, Setup, Writer, ask};
+use crate::counting::{STOP_TIMEOUT, Setup, Writer, ask, metric};
 use crate::support::engine;
 use crate::support::secured_kafka::{Listener, Operation, Resource, SecuredKafka};
 

@@ -72,16 +72,6 @@ fn partition(worker: &mut Program, partition: u64) -> Value {
     partitions.into_iter().find(|entry| entry["partition"] == partition).unwrap_or(Value::Null)
 }
 
-/// A metric's value; `None` where it was never set.
-#[track_caller]
-fn metric(worker: &mut Program, series: &str) -> Option<f64> {
-    let text = ask(worker, "/metrics").1;
-    let line = text
-        .lines()
-        .find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
-    Some(line.rsplit(' ').next().unwrap().parse().unwrap())
-}
-
 /// The warnings in the log that contain this.
 fn warnings(worker: &Program, part: &str) -> Vec<String> {
     let lines = worker.stderr();

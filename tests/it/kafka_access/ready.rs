@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{SOON, eventually, metric, reason, run, wait_for_reason, wait_until_ready};
-use crate::counting::{STOP_TIMEOUT, Setup, Writer, ask};
+use super::{SOON, eventually, reason, run, wait_for_reason, wait_until_ready};
+use crate::counting::{STOP_TIMEOUT, Setup, Writer, ask, metric};
 use crate::support::secured_kafka::{Listener, SecuredKafka};
 use crate::support::{Kafka, engine};
 

@@ -2,10 +2,8 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
-use super::{
-    SOON, eventually, metric, partition, run, wait_for_reason, wait_until_ready, warnings,
-};
-use crate::counting::{Record, STOP_TIMEOUT, Setup, Writer, produce};
+use super::{SOON, eventually, partition, run, wait_for_reason, wait_until_ready, warnings};
+use crate::counting::{Record, STOP_TIMEOUT, Setup, Writer, metric, produce};
 use crate::support::{Kafka, engine, peak_mib};
 
 /// Records that together are larger than librdkafka's own limit of what a batch may unpack to,
