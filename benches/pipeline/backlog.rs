@@ -10,7 +10,7 @@ use seatmeter::generate::{Generator, Load};
 
 use crate::support::{Kafka, unique};
 
-const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// How events are compressed where nothing else is said.
 pub(crate) const CODEC: &str = "lz4";
@@ -83,8 +83,18 @@ pub(crate) fn empty(partitions: u32) -> Backlog {
 
 /// A fresh topic with the first events of a population.
 pub(crate) fn filled(population: Population, partitions: u32, events: u64) -> Backlog {
-    let lines = population.events().map(|line| line.json);
-    filled_with(lines, partitions, events, CODEC, |_| None)
+    filled_with(jsons(population.events()), partitions, events, CODEC, |_| None)
+}
+
+/// Three years of one account of 100,000 seats.
+pub(crate) fn large_account() -> Generator {
+    let now_ms = now_ms();
+    Generator::new(&Load::large_account(now_ms - 3 * 365 * DAY_MS, now_ms))
+}
+
+/// The events as they are sent.
+pub(crate) fn jsons(lines: Generator) -> impl Iterator<Item = Vec<u8>> {
+    lines.map(|line| line.json)
 }
 
 /// A fresh topic with the first of these events, compressed by this codec; `place` may choose the

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use seatmeter::generate::{Generator, Load};
+use seatmeter::generate::Generator;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::backlog::{Backlog, CODEC, Population, filled_with, now_ms};
+use crate::backlog::{Backlog, CODEC, Population, filled_with, jsons, large_account};
 use crate::worker::{Cost, Engine, Worker, count};
 
 const PARTITIONS: u32 = 4;
-const DAY_MS: i64 = 86_400_000;
 const ID_EVENTS: u64 = 3_000_000;
 const CODEC_EVENTS: u64 = 2_000_000;
 
@@ -24,12 +23,10 @@ pub(crate) fn ids() {
     println!("ids: {ID_EVENTS} events of one account of 100,000 users");
     print_header("user ids");
     let engine = Engine::start();
-    let now_ms = now_ms();
-    let load = Load::large_account(now_ms - 3 * 365 * DAY_MS, now_ms);
     let kinds: [(&str, MakeId); 3] =
         [("numbers", number), ("short texts", short_text), ("UUIDs", uuid)];
     for (name, id) in kinds {
-        let lines = with_user_ids(Generator::new(&load), id);
+        let lines = with_user_ids(large_account(), id);
         print_row(&engine, name, &filled_with(lines, PARTITIONS, ID_EVENTS, CODEC, |_| None));
     }
 }
@@ -40,7 +37,7 @@ pub(crate) fn codecs() {
     print_header("codec");
     let engine = Engine::start();
     for codec in ["none", "lz4", "zstd"] {
-        let lines = Population::CLUSTER.events().map(|line| line.json);
+        let lines = jsons(Population::CLUSTER.events());
         print_row(&engine, codec, &filled_with(lines, PARTITIONS, CODEC_EVENTS, codec, |_| None));
     }
 }

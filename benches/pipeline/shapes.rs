@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use seatmeter::generate::{Generator, Load};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::backlog::{Backlog, CODEC, Population, filled_with, now_ms};
+use crate::backlog::{
+    Backlog, CODEC, DAY_MS, Population, filled_with, jsons, large_account, now_ms,
+};
 use crate::process;
 use crate::worker::{Engine, Worker, count, passed};
 
@@ -14,8 +16,6 @@ const PARTITIONS: u32 = 4;
 
 /// The measurement begins with the flush that passes this share of the log.
 const BEGIN_PERCENT: u64 = 15;
-
-const DAY_MS: i64 = 86_400_000;
 
 pub(crate) fn run() {
     println!("backlog: {PARTITIONS} partitions, lz4, from {BEGIN_PERCENT} % of the log to its end");
@@ -42,9 +42,7 @@ fn uneven(events: u64) -> Backlog {
 
 /// The first events of an account's three years.
 fn one_account(events: u64) -> Backlog {
-    let now_ms = now_ms();
-    let load = Load::large_account(now_ms - 3 * 365 * DAY_MS, now_ms);
-    filled_with(jsons(Generator::new(&load)), PARTITIONS, events, CODEC, |_| None)
+    filled_with(jsons(large_account()), PARTITIONS, events, CODEC, |_| None)
 }
 
 fn many_accounts(events: u64) -> Backlog {
@@ -53,10 +51,6 @@ fn many_accounts(events: u64) -> Backlog {
     let ordinary = Load::ordinary(now_ms - 28 * DAY_MS, now_ms);
     let load = Load { accounts, organizations, users, ..ordinary };
     filled_with(jsons(Generator::new(&load)), PARTITIONS, events, CODEC, |_| None)
-}
-
-fn jsons(lines: Generator) -> impl Iterator<Item = Vec<u8>> {
-    lines.map(|line| line.json)
 }
 
 fn row(engine: &Engine, what: &str, backlog: &Backlog) {
