@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use seatmeter::config::{Auth, AuthMode, Config};
@@ -44,6 +44,8 @@ pub(crate) struct Api {
     base: String,
     _serving: DropGuard,
     database: Option<Database>,
+    /// When rows were written the last time, by this API's tests or those of one beside it.
+    written: Arc<Mutex<Instant>>,
 }
 
 /// An account of one test, in the shared database.
@@ -135,7 +137,7 @@ impl Api {
         let mut config = self.config.clone();
         change(&mut config);
         let store = Store::connect(&config.clickhouse).expect("the URL is one");
-        Self::over(store, config)
+        Self { written: Arc::clone(&self.written), ..Self::over(store, config) }
     }
 
     fn over(store: Store, config: Config) -> Self {
@@ -152,7 +154,20 @@ impl Api {
             address
         });
         let base = format!("http://{listening}");
-        Self { store, health, config, base, _serving: shutdown.drop_guard(), database: None }
+        let written = Arc::new(Mutex::new(Instant::now()));
+        let _serving = shutdown.drop_guard();
+        Self { store, health, config, base, _serving, database: None, written }
+    }
+
+    /// When rows were written the last time.
+    pub(crate) fn written(&self) -> Instant {
+        *self.written.lock().unwrap()
+    }
+
+    /// Writes the rows of a flush, without its progress.
+    pub(crate) async fn write_rows(&self, rows: LaneRows) {
+        self.store.write_rows(&[rows]).await.expect("the rows are written");
+        *self.written.lock().unwrap() = Instant::now();
     }
 
     /// Runs a statement on the database.
@@ -230,7 +245,7 @@ impl Api {
     async fn count_async(&self, events: &[impl AsRef<str>]) -> Progress {
         let rows = self.drained(events).await;
         let (source, progress) = (rows.source.clone(), rows.progress);
-        self.store.write_rows(&[rows]).await.expect("the rows are written");
+        self.write_rows(rows).await;
         self.complete(source, progress).await;
         progress
     }
@@ -245,7 +260,7 @@ impl Api {
         RUNTIME.block_on(async {
             let rows = partition.drained(&self.store, events).await;
             let progress = rows.progress;
-            self.store.write_rows(&[rows]).await.expect("the rows are written");
+            self.write_rows(rows).await;
             self.complete(partition.source.clone(), progress).await;
         });
     }
@@ -271,6 +286,7 @@ impl Api {
             completes_flush: true,
         };
         self.store.write_progress(&[row]).await.expect("the progress is written");
+        *self.written.lock().unwrap() = Instant::now();
     }
 }
 
