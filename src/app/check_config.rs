@@ -5,6 +5,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
+use super::alerts_topic;
 use super::output::written;
 use super::progress::say;
 use super::runtime::within_runtime;
@@ -17,9 +18,9 @@ use crate::store::{MigrateError, Store, StoreError};
 /// Validate the configuration and print what is in effect, secrets masked
 ///
 /// Kafka and ClickHouse are looked at too: what a worker needs is tried (nothing is counted or
-/// committed, the group is not joined), and the topic's settings, its newest records' keys, the
-/// server's version and the schema are judged. What is refused is an error; what cannot be reached
-/// is named as not checked, and is no failure.
+/// committed, the group is not joined), and the topic's settings, its newest records' keys, whether
+/// `alerts.topic` is there, the server's version and the schema are judged. What is refused is an
+/// error; what cannot be reached is named as not checked, and is no failure.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Print every option with its default and a comment instead
@@ -92,6 +93,7 @@ fn look(config: &Config) -> anyhow::Result<Vec<Finding>> {
     within_runtime(async {
         findings.extend(topic_settings::look(config).await);
         findings.extend(topic_sample::look(&config.kafka).await);
+        findings.extend(alerts_topic::look(config).await);
         findings.push(look_at_store(&store).await);
         Ok(())
     })?;

@@ -6,6 +6,7 @@
 
 mod alert_test;
 mod alerts;
+mod alerts_topic;
 mod canary;
 mod canary_rounds;
 mod check_config;

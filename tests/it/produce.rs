@@ -216,6 +216,36 @@ fn generated_events_go_straight_to_the_topic() {
 }
 
 #[test]
+fn check_config_says_whether_the_topic_of_alerts_is_there() {
+    if Kafka::shared().is_mock() {
+        // The mock cluster makes every topic that it is asked about.
+        return;
+    }
+    let topic = Kafka::shared().topic("checked", 1);
+    let check = |alerts: &str, enabled: &str| {
+        let output = command(&["check-config"])
+            .env("SEATMETER__KAFKA__BROKERS", Kafka::shared().bootstrap_servers())
+            .env("SEATMETER__KAFKA__TOPIC", &topic)
+            .env("SEATMETER__ALERTS__ENABLED", enabled)
+            .env("SEATMETER__ALERTS__TOPIC", alerts)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        said(&output).lines().find(|line| line.contains("alerts.topic")).map(str::to_owned)
+    };
+    let alerts = Kafka::shared().topic("alerts", 1);
+    let there = format!("ok: topic {alerts:?} of alerts.topic is there");
+    assert_eq!(check(&alerts, "true"), Some(there));
+    let missing = crate::support::unique("nowhere");
+    for _ in 0..2 {
+        let told = check(&missing, "true").unwrap();
+        let expected = format!("warning: alerts.topic = {missing:?} does not exist: create it");
+        assert!(told.starts_with(&expected), "asking does not make it: {told}");
+    }
+    assert_eq!(check(&missing, "false"), None);
+}
+
+#[test]
 fn check_config_judges_how_long_the_topic_keeps_its_records() {
     if Kafka::shared().is_mock() {
         // The mock cluster has no settings.
