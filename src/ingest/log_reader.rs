@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
@@ -34,6 +35,14 @@ const BATCH_RECORDS_MAX: usize = 1_000;
 
 /// How long a batch may take to fill.
 const BATCH_WAIT: Duration = Duration::from_millis(5);
+
+/// Bytes of one answer for all partitions together, packed, that fetches ask for, about: they come
+/// on top of what is queued.
+const FETCHED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of one partition in one answer, at least and at most: what a worker asks for, which spares
+/// memory, and librdkafka's default, which spares the broker requests.
+const FETCH_BYTES: (usize, usize) = (32 * 1024, 1024 * 1024);
 
 /// What reads a partition.
 pub trait ReadsPartition: Send {
@@ -69,11 +78,23 @@ pub struct LogBounds {
     pub end: u64,
 }
 
-/// A connection to the brokers of the configured topic.
+/// Asks the brokers of the configured topic, and reads it.
 pub struct LogReader<'c> {
     config: &'c Config,
-    topic: Topic,
-    client: PolledClient,
+    /// The client that asks; `None` as long as there was no question since the last reading.
+    asking: Mutex<Option<PolledClient>>,
+    /// Clients that are being closed, which takes a tenth of a second.
+    closing: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for LogReader<'_> {
+    fn drop(&mut self) {
+        // No client may outlive the program: it would use what the exit cleans up.
+        for closing in lock(&self.closing).drain(..) {
+            // The thread cannot panic: it only drops a client.
+            let _ = closing.join();
+        }
+    }
 }
 
 impl<'c> LogReader<'c> {
@@ -82,10 +103,8 @@ impl<'c> LogReader<'c> {
     /// # Errors
     /// Where librdkafka refuses the configuration.
     pub fn connect(config: &'c Config) -> Result<Self, IngestError> {
-        let client = polled_client(config)?;
-        let kafka = &config.kafka;
-        let topic = Topic::new(&kafka.topic, &kafka.brokers, Arc::clone(&client.client));
-        Ok(Self { config, topic, client })
+        let asking = Mutex::new(Some(polled_client(config, 0)?));
+        Ok(Self { config, asking, closing: Mutex::default() })
     }
 
     /// The sources of all partitions. Blocks.
@@ -93,7 +112,7 @@ impl<'c> LogReader<'c> {
     /// # Errors
     /// Where the topic does not exist, or the brokers do not answer for a minute.
     pub fn sources(&self) -> Result<Vec<Source>, IngestError> {
-        let description = self.ask(|| self.topic.describe_blocking())?;
+        let description = self.ask(Topic::describe_blocking)?;
         let name = &self.config.kafka.topic;
         let source = |partition| Source::new(name, &description.id, partition);
         Ok((0..description.partitions).map(source).collect())
@@ -104,7 +123,7 @@ impl<'c> LogReader<'c> {
     /// # Errors
     /// Where the brokers do not answer for a minute.
     pub fn bounds(&self, partition: u32) -> Result<LogBounds, IngestError> {
-        let marks = self.ask(|| self.topic.watermarks_blocking(partition))?;
+        let marks = self.ask(|topic| topic.watermarks_blocking(partition))?;
         Ok(LogBounds { first: marks.low, end: marks.high })
     }
 
@@ -119,7 +138,8 @@ impl<'c> LogReader<'c> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.config.kafka.topic, number, Offset::Offset(time_ms))
             .map_err(failed)?;
-        let found = self.client.client.offsets_for_times(list, SILENCE_MAX).map_err(failed)?;
+        let client = self.asking()?;
+        let found = client.offsets_for_times(list, SILENCE_MAX).map_err(failed)?;
         Ok(found.elements().first().and_then(|element| match element.offset() {
             Offset::Offset(offset) => u64::try_from(offset).ok(),
             _ => None,
@@ -143,7 +163,10 @@ impl<'c> LogReader<'c> {
         if readers.is_empty() {
             return Ok(());
         }
-        let polled = polled_client(self.config)?;
+        // Who asked is seldom asked again, and ends while the log is read.
+        self.close(lock(&self.asking).take());
+        let polled = polled_client(self.config, readers.len())?;
+        let client = Arc::clone(&polled.client);
         let topic = &self.config.kafka.topic;
         let count = threads.clamp(1, readers.len());
         let starts = readers.iter().map(|reader| (reader.partition(), reader.next_offset()));
@@ -151,34 +174,57 @@ impl<'c> LogReader<'c> {
         let mut readings = Vec::new();
         let unread = |reader: &&mut R| reader.end().saturating_sub(reader.next_offset());
         for (thread, reader) in even_shares(readers, unread, count) {
-            let queue = Queue::new(Arc::clone(&polled.client));
-            forward_partition(&polled.client, topic, reader.partition(), &queue.target())?;
+            let queue = Queue::new(Arc::clone(&client));
+            forward_partition(&client, topic, reader.partition(), &queue.target())?;
             readings.push(Reading { thread, reader, queue, is_sought: false });
         }
-        polled.client.assign(&starts)?;
+        client.assign(&starts)?;
         let reading = Threads {
             topic,
-            client: &polled.client,
+            client: &client,
             free: Mutex::new(readings),
             has_failed: AtomicBool::new(false),
             stop,
         };
-        let (reading, after) = (&reading, &after);
-        std::thread::scope(|scope| {
+        let after = &after;
+        let read = std::thread::scope(|scope| {
+            let reading = &reading;
             let threads: Vec<_> =
                 (0..count).map(|own| scope.spawn(move || reading.run(own, after))).collect();
             threads.into_iter().try_for_each(|thread| {
                 thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             })
-        })
+        });
+        drop(reading);
+        drop(client);
+        self.close(Some(polled));
+        read
+    }
+
+    /// The client that asks.
+    fn asking(&self) -> Result<Arc<Client>, IngestError> {
+        let mut asking = lock(&self.asking);
+        let client = match asking.take() {
+            Some(client) => client,
+            None => polled_client(self.config, 0)?,
+        };
+        Ok(Arc::clone(&asking.insert(client).client))
+    }
+
+    /// Closes a client aside.
+    fn close(&self, client: Option<PolledClient>) {
+        let closing = client.map(|client| std::thread::spawn(move || drop(client)));
+        lock(&self.closing).extend(closing);
     }
 
     /// Asks until there is an answer, for a minute at most.
-    fn ask<T>(&self, question: impl Fn() -> Result<T, AskError>) -> Result<T, IngestError> {
+    fn ask<T>(&self, question: impl Fn(&Topic) -> Result<T, AskError>) -> Result<T, IngestError> {
+        let kafka = &self.config.kafka;
+        let topic = Topic::new(&kafka.topic, &kafka.brokers, self.asking()?);
         let deadline = Instant::now() + SILENCE_MAX;
         let mut missing = 0;
         loop {
-            let error = match question() {
+            let error = match question(&topic) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -280,8 +326,7 @@ impl<'r, R: ReadsPartition> Threads<'r, R> {
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<Reading<'r, R>>> {
-        // A list is consistent between calls, so a panic elsewhere has not broken it.
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.free)
     }
 
     /// The partition to be read next. `None` where reading ends, or other threads have all that is
@@ -358,16 +403,26 @@ fn is_doubtful_end<R: ReadsPartition>(
     Ok(is_end)
 }
 
+/// What is locked here is whole between two calls, also if a thread panicked meanwhile.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn client_error(reason: String) -> IngestError {
     IngestError::Unreadable { reason }
 }
 
-/// A client that tells where the log of a partition ends.
-fn polled_client(config: &Config) -> Result<PolledClient, IngestError> {
+/// A client that tells where the log of a partition ends, and reads so many partitions.
+fn polled_client(config: &Config, partitions: usize) -> Result<PolledClient, IngestError> {
     let mut properties = consumer_properties(&config.kafka, &config.ingest);
     properties.set("enable.partition.eof", "true");
-    // A backlog is read, so an empty answer of a partition should not hold the others up.
-    for (name, value) in [("fetch.wait.max.ms", "10"), ("fetch.queue.backoff.ms", "5")] {
+    let preferred = [
+        // A backlog is read, so an empty answer of a partition should not hold the others up.
+        ("fetch.wait.max.ms", "10".to_owned()),
+        ("fetch.queue.backoff.ms", "5".to_owned()),
+        ("fetch.message.max.bytes", fetch_bytes(partitions).to_string()),
+    ];
+    for (name, value) in preferred {
         if !config.kafka.properties.contains_key(name) {
             properties.set(name, value);
         }
@@ -376,9 +431,19 @@ fn polled_client(config: &Config) -> Result<PolledClient, IngestError> {
         .map_err(|error| IngestError::ClientConfig(error.to_string()))
 }
 
+/// Bytes of one partition in one answer, where so many are read.
+fn fetch_bytes(partitions: usize) -> usize {
+    (FETCHED_BYTES_MAX / partitions.max(1)).clamp(FETCH_BYTES.0, FETCH_BYTES.1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_partitions_are_fetched_in_smaller_pieces() {
+        assert_eq!([0, 4, 8, 5_000].map(fetch_bytes), [1 << 20, 1 << 20, 1 << 19, 1 << 15]);
+    }
 
     #[test]
     fn threads_get_about_as_much_to_read() {
