@@ -22,7 +22,7 @@ pub(super) async fn look(config: &Config) -> Option<Finding> {
         let trouble = trouble_of(&kafka, &topic);
         judge(&topic, trouble, &Causes::new(&kafka))
     });
-    looked.await.ok()
+    Some(looked.await.unwrap_or_else(|error| Finding::NotChecked(error.to_string())))
 }
 
 /// What the brokers say of the topic; `None` where they know it.

@@ -163,7 +163,7 @@ impl<'c> LogReader<'c> {
         if readers.is_empty() {
             return Ok(());
         }
-        // Who asked is seldom asked again, and ends while the log is read.
+        // The client that asked is seldom needed again: it is closed while the log is read.
         self.close(lock(&self.asking).take());
         let polled = polled_client(self.config, readers.len())?;
         let client = Arc::clone(&polled.client);

@@ -142,8 +142,8 @@ struct Edges(Vec<DateTime<Utc>>);
 
 impl Edges {
     fn note(&mut self, event: &str) {
-        let time: Value = serde_json::from_str(event).unwrap();
-        self.0.push(time["time"].as_str().unwrap().parse().unwrap());
+        let event: Value = serde_json::from_str(event).unwrap();
+        self.0.push(event["time"].as_str().unwrap().parse().unwrap());
     }
 
     fn any_within(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> bool {
