@@ -108,6 +108,7 @@ pub(super) fn configure(args: &Args, mut config: Config) -> anyhow::Result<Confi
     }
     config.clickhouse.user = "default".to_owned();
     config.clickhouse.cluster = None;
+    config.clickhouse.shards = 1;
     config.clickhouse.insert_quorum = 0;
     config.clickhouse.ca_file = None;
     if config.log.filter == LOG_FILTER_DEFAULT {

@@ -95,6 +95,8 @@ pub struct ClickHouse {
     pub password: SecretString,
     /// Creates the schema `ON CLUSTER` with replicated engines.
     pub cluster: Option<String>,
+    /// Shards of the cluster, over which accounts are spread; 1 or more.
+    pub shards: u32,
     /// `insert_quorum` of every INSERT; 0 is off.
     pub insert_quorum: u32,
     pub request_timeout: Duration,
@@ -104,11 +106,18 @@ pub struct ClickHouse {
 
 /// Suffix of the internal database's name.
 pub(super) const INTERNAL_SUFFIX: &str = "_internal";
+/// Suffix of the name of the database that each shard has its rows of accounts in.
+const SHARD_SUFFIX: &str = "_shard";
 
 impl ClickHouse {
     /// The database of the tables, and of the views as worker and API read them.
     pub fn internal_database(&self) -> String {
         format!("{}{INTERNAL_SUFFIX}", self.database)
+    }
+
+    /// With several shards, the database of a shard's own rows.
+    pub fn shard_database(&self) -> String {
+        format!("{}{SHARD_SUFFIX}", self.database)
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) struct RawClickHouse {
     pub(super) password: String,
     pub(super) password_file: String,
     pub(super) cluster: String,
+    pub(super) shards: i64,
     pub(super) insert_quorum: i64,
     pub(super) request_timeout_ms: i64,
     pub(super) ca_file: String,

@@ -85,6 +85,7 @@ impl Config {
         writeln!(f, "user = {}", quoted(&clickhouse.user))?;
         writeln!(f, "password = {}", masked(&clickhouse.password))?;
         writeln!(f, "cluster = {}", quoted(clickhouse.cluster.as_deref().unwrap_or_default()))?;
+        writeln!(f, "shards = {}", clickhouse.shards)?;
         writeln!(f, "insert_quorum = {}", clickhouse.insert_quorum)?;
         writeln!(f, "request_timeout_ms = {}", clickhouse.request_timeout.as_millis())?;
         writeln!(f, "ca_file = {}", path(clickhouse.ca_file.as_deref()))

@@ -13,10 +13,14 @@ use super::client::Store;
 use super::deployment::with_seed;
 use super::error::StoreError;
 use super::migrate_error::MigrateError;
-use super::schema::{Migration, View, migrations, on_cluster, quoted, views};
+use super::placement::{Shards, Statement, on_cluster, quoted};
+use super::schema::{Migration, View, migrations, views};
 
 /// The user lacks a right.
 const CODE_ACCESS_DENIED: i32 = 497;
+
+/// A table that with several shards is distributed.
+const TABLE_OF_ACCOUNTS: &str = "account_progress";
 
 /// Outcome of `migrate`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,12 +63,12 @@ fn is_current(present: &BTreeMap<String, String>, view: &View) -> bool {
 }
 
 impl Store {
-    /// Creates the two databases where they are missing, applies what is missing, in order, and
+    /// Creates the databases where they are missing, applies what is missing, in order, and
     /// makes the seed for the keys of users if there is none.
     ///
     /// # Errors
-    /// Where the schema is newer than this program, has a gap, was made from other files or is of
-    /// the old layout; nothing is applied then.
+    /// Where the schema is newer than this program, has a gap, was made from other files, is of the
+    /// old layout or was made for another number of shards; nothing is applied then.
     pub async fn migrate(&self) -> Result<MigrationReport, MigrateError> {
         let report = self.migrate_to(&migrations(), &views()).await?;
         self.ensure_seed().await?;
@@ -143,17 +147,17 @@ impl Store {
         }
     }
 
-    /// Drops the two databases with all that is in them and makes empty ones. For `demo`, whose
-    /// broker starts empty too, and never for a cluster.
+    /// Drops the databases with all that is in them and makes empty ones. For `demo`, whose broker
+    /// starts empty too, and never for a cluster.
     ///
     /// # Errors
     /// Where the server refuses.
     pub async fn reset_database(&self) -> Result<(), StoreError> {
         for database in self.databases() {
             let drop = self.database_statement("DROP DATABASE IF EXISTS", database, "SYNC");
-            self.execute_ddl(&drop, false).await?;
+            self.execute_ddl(&drop, None).await?;
             let create = self.database_statement("CREATE DATABASE", database, "");
-            self.execute_ddl(&create, false).await?;
+            self.execute_ddl(&create, None).await?;
         }
         Ok(())
     }
@@ -173,6 +177,7 @@ impl Store {
         if found > newest {
             return Err(MigrateError::Newer { database, found, known: newest });
         }
+        self.check_shards().await?;
         for (index, migration) in known.iter().enumerate() {
             if migration.version > found {
                 return Ok(index);
@@ -192,6 +197,27 @@ impl Store {
             }
         }
         Ok(known.len())
+    }
+
+    /// Makes sure that the tables were made for the configured number of shards: with another one
+    /// an account would be on two of them, and its rows would not be merged.
+    async fn check_shards(&self) -> Result<(), MigrateError> {
+        let query = self
+            .server_query(
+                "SELECT t.engine_full FROM system.tables AS t \
+                 WHERE t.database = {database:String} AND t.name = {table:String}",
+            )
+            .param("database", self.internal_database())
+            .param("table", TABLE_OF_ACCOUNTS);
+        let engines: Vec<String> = self.fetch_all(query).await?;
+        let configured = self.placement().shards().map_or(1, |shards| shards.count);
+        match engines.first().map(|engine| Shards::count_in(engine)) {
+            Some(found) if found != configured => {
+                Err(MigrateError::OtherShards { database: self.database(), found, configured })
+            }
+            // Without the table, nothing lies anywhere.
+            _ => Ok(()),
+        }
     }
 
     /// Names and checksums of all recorded migrations by version. Two of one version mean that two
@@ -224,9 +250,15 @@ impl Store {
 
     async fn apply(&self, migration: &Migration) -> Result<(), MigrateError> {
         let Migration { version, name, .. } = migration;
-        self.execute_ddl(&with_seed(&migration.statement(self.cluster()))?, true).await.map_err(
-            |source| MigrateError::Statement { version: *version, name: name.clone(), source },
-        )?;
+        for Statement { is_of_shard, sql } in migration.statements(self.placement()) {
+            let database = match (is_of_shard, self.placement().shards()) {
+                (true, Some(shards)) => &shards.database,
+                _ => self.internal_database(),
+            };
+            self.execute_ddl(&with_seed(&sql)?, Some(database)).await.map_err(|source| {
+                MigrateError::Statement { version: *version, name: name.clone(), source }
+            })?;
+        }
         let query = self
             .query(
                 "INSERT INTO schema_migrations (version, name, checksum) \
@@ -250,9 +282,10 @@ impl Store {
     }
 
     async fn make_view(&self, view: &View) -> Result<(), MigrateError> {
-        let for_analysts = view.statement_for_analysts(&self.target().database, self.cluster());
-        for statement in [view.statement(self.cluster())].into_iter().chain(for_analysts) {
-            self.execute_ddl(&statement, true)
+        let placement = self.placement();
+        let for_analysts = view.statement_for_analysts(&self.target().database, placement);
+        for statement in [view.statement(placement)].into_iter().chain(for_analysts) {
+            self.execute_ddl(&statement, Some(self.internal_database()))
                 .await
                 .map_err(|source| MigrateError::View { view: view.name.clone(), source })?;
         }
@@ -270,7 +303,7 @@ impl Store {
     /// there.
     async fn ensure_database(&self, database: &str) -> Result<(), MigrateError> {
         let create = self.database_statement("CREATE DATABASE IF NOT EXISTS", database, "");
-        let message = match self.execute_ddl(&create, false).await {
+        let message = match self.execute_ddl(&create, None).await {
             Err(StoreError::Server { code: CODE_ACCESS_DENIED, message, .. }) => message,
             done => return Ok(done?),
         };
@@ -293,9 +326,11 @@ impl Store {
         format!("{verb} {} {cluster} {end}", quoted(database))
     }
 
-    /// That of the tables and that of the documented views.
-    fn databases(&self) -> [&str; 2] {
-        [self.internal_database(), &self.target().database]
+    /// That of the tables, that of the documented views, and with several shards that of their
+    /// rows.
+    fn databases(&self) -> Vec<&str> {
+        let of_shards = self.placement().shards().map(|shards| shards.database.as_str());
+        [self.internal_database(), &self.target().database].into_iter().chain(of_shards).collect()
     }
 
     fn database(&self) -> String {

@@ -32,6 +32,13 @@ pub enum MigrateError {
         worker count the topic again"
     )]
     OldLayout { database: String },
+    /// The tables were made for another number of shards than the configured one.
+    #[error(
+        "database '{database}' was made for {found} shards, and clickhouse.shards is {configured}: \
+        set clickhouse.shards = {found}; for another number of shards, point clickhouse.database \
+        at a new database, run `seatmeter migrate`, and let the worker count the topic again"
+    )]
+    OtherShards { database: String, found: u32, configured: u32 },
     /// A database is missing, and the user may not create it.
     #[error(
         "there is no database '{database}', and user '{user}' may not create it: create it, or \

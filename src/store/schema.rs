@@ -8,11 +8,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-/// Where a statement takes `ON CLUSTER`. A comment, so that any client runs the files as they
-/// stand.
-const ON_CLUSTER: &str = "/*on cluster*/";
-/// Where an engine becomes `Replicated…`.
-const REPLICATED: &str = "/*replicated*/";
+use super::placement::{Placement, Statement, quoted};
+
 /// A documented view reads its tables with the rights of the user who made it.
 const RIGHTS_OF_THE_MAKER: &str = "SQL SECURITY DEFINER";
 /// A test holds the documented views to it.
@@ -154,29 +151,28 @@ impl Migration {
         checksum(&self.sql)
     }
 
-    /// The statement as it is run: for one server, or for all replicas of a cluster.
-    pub fn statement(&self, cluster: Option<&str>) -> String {
-        statement(&self.sql, cluster)
+    /// The statements as they are run, in their order.
+    pub fn statements(&self, placement: &Placement) -> Vec<Statement> {
+        placement.table(&self.name, &with_unix_lines(&self.sql))
     }
 }
 
 impl View {
     /// SHA-256 of its statements, hexadecimal.
     pub fn checksum(&self) -> String {
-        let for_analysts = self.statement_for_analysts("", None).unwrap_or_default();
+        let for_analysts = self.statement_for_analysts("", &Placement::Server).unwrap_or_default();
         checksum(&format!("{}{for_analysts}", self.sql))
     }
 
-    /// The statement as it is run in the internal database: for one server, or for all replicas of
-    /// a cluster.
-    pub fn statement(&self, cluster: Option<&str>) -> String {
-        statement(&self.sql, cluster)
+    /// The statement as it is run in the internal database.
+    pub fn statement(&self, placement: &Placement) -> String {
+        placement.view(&with_unix_lines(&self.sql))
     }
 
     /// The statement that makes a documented view for analysts, in this database. It is run in the
     /// internal one, whose tables and views it means where it names no database. `None` for other
     /// views.
-    pub fn statement_for_analysts(&self, database: &str, cluster: Option<&str>) -> Option<String> {
+    pub fn statement_for_analysts(&self, database: &str, placement: &Placement) -> Option<String> {
         if !self.is_documented {
             return None;
         }
@@ -185,7 +181,7 @@ impl View {
         let (columns, select) = rest.split_once("\nAS ").expect(HEADER);
         let name = format!("{}.{}", quoted(database), quoted(&self.name));
         let sql = format!("{head}VIEW {name} {columns}\n{RIGHTS_OF_THE_MAKER}\nAS {select}");
-        Some(statement(&sql, cluster))
+        Some(placement.view(&sql))
     }
 }
 
@@ -197,24 +193,6 @@ fn with_unix_lines(sql: &str) -> String {
 
 fn checksum(sql: &str) -> String {
     hex::encode(Sha256::digest(with_unix_lines(sql)))
-}
-
-fn statement(sql: &str, cluster: Option<&str>) -> String {
-    let sql = with_unix_lines(sql);
-    let Some(cluster) = cluster else {
-        return sql;
-    };
-    sql.replace(ON_CLUSTER, &on_cluster(cluster)).replace(REPLICATED, "Replicated")
-}
-
-/// `ON CLUSTER` with the name quoted.
-pub(super) fn on_cluster(cluster: &str) -> String {
-    format!("ON CLUSTER {}", quoted(cluster))
-}
-
-/// A name as a quoted identifier.
-pub(super) fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
 }
 
 /// The version of the schema that this program knows.
@@ -252,8 +230,21 @@ pub fn views() -> Vec<View> {
 #[cfg(test)]
 mod tests {
     use super::super::deployment::RANDOM_SEED;
+    use super::super::placement::{ON_CLUSTER, REPLICATED};
     use super::super::settings::PINNED;
     use super::*;
+
+    fn replicas(cluster: &str) -> Placement {
+        Placement::Replicas { cluster: cluster.to_owned() }
+    }
+
+    /// The only statement of a migration.
+    fn statement(migration: &Migration, placement: &Placement) -> String {
+        let [Statement { is_of_shard: false, sql }] = &migration.statements(placement)[..] else {
+            panic!("{} is one statement", migration.name)
+        };
+        sql.clone()
+    }
 
     /// Names of the files in a folder of `schemas/clickhouse`, without their ending, sorted.
     fn files(folder: &str) -> Vec<String> {
@@ -303,13 +294,13 @@ mod tests {
         for view in documented {
             let name = &view.name;
             assert_eq!(view.sql.matches("\nAS ").count(), 1, "{name}");
-            let for_analysts = view.statement_for_analysts("a`b", Some("c")).unwrap();
+            let for_analysts = view.statement_for_analysts("a`b", &replicas("c")).unwrap();
             let header = format!("VIEW `a\\`b`.`{name}` ON CLUSTER `c`\n");
             assert!(for_analysts.contains(&header), "{for_analysts}");
             let restored = for_analysts
                 .replace(&header, &format!("VIEW {name} ON CLUSTER `c`\n"))
                 .replace(&format!("\n{RIGHTS_OF_THE_MAKER}"), "");
-            assert_eq!(restored, view.statement(Some("c")));
+            assert_eq!(restored, view.statement(&replicas("c")));
             for View { name: other, .. } in views() {
                 // A parameterized view is looked for when the query runs, in the database of the
                 // analyst.
@@ -319,31 +310,30 @@ mod tests {
                 assert!(!reads_it, "{name} reads the parameterized view {other}");
             }
             let internal = View { is_documented: false, ..view.clone() };
-            assert_eq!(internal.statement_for_analysts("a", None), None);
+            assert_eq!(internal.statement_for_analysts("a", &Placement::Server), None);
             assert_ne!(internal.checksum(), view.checksum(), "{name} is made when documented");
         }
     }
 
     #[test]
     fn line_ends_of_the_checkout_change_neither_checksum_nor_statement() {
+        let server = Placement::Server;
         for migration in migrations() {
-            assert!(!migration.statement(None).contains('\r'), "{}", migration.name);
-            let lines = migration.statement(None);
+            let lines = statement(&migration, &server);
+            assert!(!lines.contains('\r'), "{}", migration.name);
             let windows = Migration { sql: lines.replace('\n', "\r\n"), ..migration.clone() };
             assert_ne!(windows.sql, lines);
             assert_eq!(windows.checksum(), migration.checksum(), "{}", migration.name);
-            assert_eq!(
-                windows.statement(Some("c")),
-                migration.statement(Some("c")),
-                "{}",
-                migration.name
-            );
+            let [windows, unix] = [&windows, &migration].map(|of| statement(of, &replicas("c")));
+            assert_eq!(windows, unix, "{}", migration.name);
         }
         for view in views() {
-            let windows = View { sql: view.statement(None).replace('\n', "\r\n"), ..view.clone() };
+            let lines = view.statement(&server);
+            let windows = View { sql: lines.replace('\n', "\r\n"), ..view.clone() };
             assert_eq!(windows.checksum(), view.checksum(), "{}", view.name);
-            assert_eq!(windows.statement(None), view.statement(None), "{}", view.name);
-            let for_analysts = [&windows, &view].map(|view| view.statement_for_analysts("d", None));
+            assert_eq!(windows.statement(&server), lines, "{}", view.name);
+            let for_analysts =
+                [&windows, &view].map(|view| view.statement_for_analysts("d", &server));
             assert_eq!(for_analysts[0], for_analysts[1], "{}", view.name);
         }
     }
@@ -366,8 +356,16 @@ mod tests {
 
     #[test]
     fn every_statement_is_idempotent_and_can_be_run_on_a_cluster() {
-        let tables = migrations().into_iter().map(|migration| (migration.name, migration.sql));
-        for (name, sql) in tables.chain(views().into_iter().map(|view| (view.name, view.sql))) {
+        let cluster = replicas("m`1");
+        let tables = migrations().into_iter().map(|migration| {
+            let rendered = statement(&migration, &cluster);
+            (migration.name, migration.sql, rendered)
+        });
+        let views = views().into_iter().map(|view| {
+            let rendered = view.statement(&cluster);
+            (view.name, view.sql, rendered)
+        });
+        for (name, sql, rendered) in tables.chain(views) {
             assert!(
                 ["IF NOT EXISTS", "OR REPLACE"].iter().any(|words| sql.contains(words)),
                 "{name}"
@@ -375,7 +373,6 @@ mod tests {
             assert_eq!(sql.matches(ON_CLUSTER).count(), 1, "{name}");
             let engines = sql.matches("ENGINE =").count();
             assert_eq!(sql.matches(REPLICATED).count(), engines, "{name}");
-            let rendered = statement(&sql, Some("m`1"));
             assert!(rendered.contains("ON CLUSTER `m\\`1`"), "{rendered}");
             assert_eq!(rendered.matches("ENGINE = Replicated").count(), engines, "{rendered}");
         }

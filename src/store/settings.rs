@@ -61,6 +61,20 @@ pub const SHORTCUTS: [(&str, &str); 6] = [
     ("use_query_condition_cache", "0"),
 ];
 
+/// The rest where rows lie on several shards. All shards are asked, or the one that has the
+/// account; none is left out because it does not answer; a join is over all rows of both sides; and
+/// a row is written where its account is.
+pub(super) const SHARDED: [(&str, &str); 8] = [
+    ("distributed_product_mode", "global"),
+    ("distributed_group_by_no_merge", "0"),
+    ("insert_distributed_one_random_shard", "0"),
+    ("insert_shard_id", "0"),
+    ("optimize_distributed_group_by_sharding_key", "0"),
+    ("optimize_skip_unused_shards", "1"),
+    ("prefer_global_in_and_join", "0"),
+    ("skip_unavailable_shards", "0"),
+];
+
 /// All that go with each request.
 pub(super) fn of_requests() -> impl Iterator<Item = (&'static str, &'static str)> {
     PINNED.into_iter().chain(REQUEST)

@@ -28,6 +28,7 @@ mod recipes;
 mod scenarios;
 mod schema;
 mod security;
+mod shards;
 mod simulation;
 mod store;
 mod support;

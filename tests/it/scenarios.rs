@@ -53,7 +53,7 @@ fn read(path: &Path) -> String {
 }
 
 /// Counts a log.
-fn count(api: &Api, events: &Path) {
+pub(crate) fn count(api: &Api, events: &Path) {
     let log = read(events);
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
     let progress = api.count(&lines);
@@ -61,7 +61,7 @@ fn count(api: &Api, events: &Path) {
 }
 
 /// Compares every answer.
-fn compare(api: &Api, expected: &Path) {
+pub(crate) fn compare(api: &Api, expected: &Path) {
     let cases: Vec<Value> =
         serde_json::from_str(&read(expected)).expect("the expectations are JSON");
     let mut faults = Vec::new();
@@ -124,11 +124,14 @@ fn the_scenario_of_ids_and_names() {
 }
 
 fn check_own(name: &str) {
+    let (events, expected) = own_files(name);
+    check(&events, &expected);
+}
+
+/// Log and expectations of a scenario of the project.
+pub(crate) fn own_files(name: &str) -> (PathBuf, PathBuf) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
-    check(
-        &folder.join(format!("{name}.events.ndjson")),
-        &folder.join(format!("{name}.expected.json")),
-    );
+    (folder.join(format!("{name}.events.ndjson")), folder.join(format!("{name}.expected.json")))
 }
 
 /// Settings of a profile that change what a statement means.
@@ -144,9 +147,7 @@ const PROFILES: [&str; 4] = [
 /// user.
 #[test]
 fn the_scenario_of_a_deep_tree_under_any_profile() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
-    let (events, expected) =
-        (folder.join("deep-tree.events.ndjson"), folder.join("deep-tree.expected.json"));
+    let (events, expected) = own_files("deep-tree");
     let database = engine();
     let url = database.url.clone();
     let under = |profile: &str| HttpProxy::with_profile(&url, profile).url;
@@ -162,11 +163,7 @@ fn the_scenario_of_a_deep_tree_under_any_profile() {
 /// Zones whose clock changes since 2026 differ from the 2025 forecast.
 #[test]
 fn the_zone_rules_of_2026() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
-    check(
-        &folder.join("zone-rules-of-2026.events.ndjson"),
-        &folder.join("zone-rules-of-2026.expected.json"),
-    );
+    check_own("zone-rules-of-2026");
 }
 
 /// Scenarios beside a checkout of the project, if there are any.

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use seatmeter::store::{
-    DOCUMENTED_VIEWS, MigrateError, Migration, Store, TABLES, View, migrations, views,
+    DOCUMENTED_VIEWS, MigrateError, Migration, Placement, Shards, Store, TABLES, View, migrations,
+    views,
 };
 
 use crate::documents::{first_cells, quoted, section};
@@ -222,7 +223,7 @@ async fn a_database_of_the_old_layout_is_refused() {
     let database = TestDatabase::absent();
     let name = database.name();
     database.engine_text(&format!("CREATE DATABASE {name}"));
-    database.analyst_text(&migrations()[0].statement(None));
+    database.analyst_text(&migrations()[0].statements(&Placement::Server)[0].sql);
     for result in
         [database.store().migrate().await.map(drop), database.store().check_schema().await]
     {
@@ -354,17 +355,23 @@ async fn tables_merge_by_value_and_have_neither_partitions_nor_ttl() {
 #[tokio::test]
 async fn the_statements_for_a_cluster_are_sound() {
     let database = TestDatabase::migrated().await;
-    let tables = migrations().into_iter().map(|migration| migration.statement(Some("main")));
-    let views = views().into_iter().flat_map(|view| {
-        let for_analysts = view.statement_for_analysts("usage", Some("main"));
-        [view.statement(Some("main"))].into_iter().chain(for_analysts)
-    });
-    for statement in tables.chain(views) {
-        let formatted =
-            database.text_of("SELECT formatQuery({sql:String})", &[("sql", &statement)]);
-        assert!(formatted.contains("ON CLUSTER main"), "{formatted}");
-        if statement.contains("ENGINE") {
-            assert!(formatted.contains("ENGINE = Replicated"), "{formatted}");
+    let cluster = "main".to_owned();
+    let shards = Shards { cluster: cluster.clone(), count: 2, database: "usage_shard".to_owned() };
+    for placement in [Placement::Replicas { cluster }, Placement::Shards(shards)] {
+        let tables =
+            migrations().into_iter().flat_map(|migration| migration.statements(&placement));
+        let views = views().into_iter().flat_map(|view| {
+            let for_analysts = view.statement_for_analysts("usage", &placement);
+            [view.statement(&placement)].into_iter().chain(for_analysts)
+        });
+        for statement in tables.map(|statement| statement.sql).chain(views) {
+            let formatted =
+                database.text_of("SELECT formatQuery({sql:String})", &[("sql", &statement)]);
+            assert!(formatted.contains("ON CLUSTER main"), "{formatted}");
+            if statement.contains("ENGINE") {
+                let engines = ["ENGINE = Replicated", "ENGINE = Distributed("];
+                assert!(engines.iter().any(|engine| formatted.contains(engine)), "{formatted}");
+            }
         }
     }
 }

@@ -44,7 +44,13 @@ impl Check<'_> {
             "clickhouse.password_file",
             &raw.password_file,
         );
+        let shards = self.integer("clickhouse.shards", raw.shards, 1..=1_000);
+        if shards > 1 && raw.cluster.is_empty() {
+            let reason = "needs clickhouse.cluster, whose shards they are";
+            self.refuse("clickhouse.shards", &raw.shards.to_string(), reason);
+        }
         ClickHouse {
+            shards,
             password: SecretString::from(password),
             insert_quorum: self.integer("clickhouse.insert_quorum", raw.insert_quorum, 0..=100),
             request_timeout: self.milliseconds(

@@ -65,7 +65,7 @@ fn every_option_is_documented_by_a_comment_and_has_its_unit_in_its_name() {
         let commented = lines[..index].iter().rev().take(3).any(|line| line.starts_with('#'));
         assert!(commented, "{name} has no comment");
         let is_number = value.parse::<i64>().is_ok();
-        let units = ["_ms", "_max", "_bytes", "_seconds", "_threads", "_quorum"];
+        let units = ["_ms", "_max", "_bytes", "_seconds", "_threads", "_quorum", "shards"];
         assert!(!is_number || units.iter().any(|unit| name.ends_with(unit)), "{name} has no unit");
     }
 }

@@ -52,9 +52,22 @@ impl Setup<'static> {
 impl<'k> Setup<'k> {
     /// A fresh topic of this broker, and this database with the schema in it.
     pub(crate) fn between(kafka: &'k Kafka, database: Database, partitions: i32) -> Setup<'k> {
+        Setup::between_with(kafka, database, partitions, &[])
+    }
+
+    /// The same with these options, which the schema depends on.
+    pub(crate) fn between_with(
+        kafka: &'k Kafka,
+        database: Database,
+        partitions: i32,
+        options: &[(&str, &str)],
+    ) -> Setup<'k> {
         let topic = kafka.topic("counted", partitions);
-        let setup =
+        let mut setup =
             Setup { kafka, topic, database, group: unique("group"), options: BTreeMap::new() };
+        for (option, value) in options {
+            setup.set(option, value);
+        }
         let migrated = setup.command(&["migrate"]).output().unwrap();
         assert!(migrated.status.success(), "{migrated:?}");
         setup

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use seatmeter::embedded::libchdb::{Library, end_process};
 use seatmeter::embedded::provision::engine_library;
-use seatmeter::store::{DOCUMENTED_VIEWS, migrations, views};
+use seatmeter::store::{DOCUMENTED_VIEWS, Placement, migrations, views};
 
 use super::recipes;
 use crate::documents::section;
@@ -77,12 +77,14 @@ fn schema() -> Vec<String> {
     let mut statements =
         DATABASES.map(|name| format!("CREATE DATABASE IF NOT EXISTS {name}")).to_vec();
     statements.push(format!("USE {internal}"));
-    statements.extend(migrations().iter().map(|migration| migration.statement(None)));
+    let server = Placement::Server;
+    let tables = migrations().into_iter().flat_map(|migration| migration.statements(&server));
+    statements.extend(tables.map(|statement| statement.sql));
     for view in views() {
-        let for_analysts = view.statement_for_analysts(documented, None).map(|statement| {
+        let for_analysts = view.statement_for_analysts(documented, &server).map(|statement| {
             statement.replace("\nSQL SECURITY", &format!("\nDEFINER = {MAKER} SQL SECURITY"))
         });
-        statements.extend([view.statement(None)].into_iter().chain(for_analysts));
+        statements.extend([view.statement(&server)].into_iter().chain(for_analysts));
     }
     statements.push("INSERT INTO deployment (made_at) SELECT now64(3)".to_owned());
     statements

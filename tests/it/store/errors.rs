@@ -25,6 +25,7 @@ fn config(url: &str) -> config::ClickHouse {
         user: "meter".into(),
         password: PASSWORD.into(),
         cluster: None,
+        shards: 1,
         insert_quorum: 0,
         request_timeout: Duration::from_secs(10),
         ca_file: None,

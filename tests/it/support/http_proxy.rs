@@ -55,6 +55,8 @@ struct State {
     target: String,
     /// Put before the parameters of each request; empty for none.
     profile: String,
+    /// Texts of statements, and what stands in their place on the way to the server.
+    edits: Vec<(String, String)>,
     rule: Mutex<Option<Rule>>,
     asked: AtomicU64,
     meddled: AtomicU64,
@@ -65,7 +67,7 @@ impl HttpProxy {
     /// Forwards to a server such as `http://127.0.0.1:8123`.
     #[track_caller]
     pub(crate) fn to(url: &str) -> HttpProxy {
-        HttpProxy::start(url, String::new())
+        HttpProxy::start(url, String::new(), Vec::new())
     }
 
     /// Simulates a profile of the ClickHouse user: these settings (`a=1&b=2`) hold for each
@@ -73,17 +75,25 @@ impl HttpProxy {
     /// last value of a setting.
     #[track_caller]
     pub(crate) fn with_profile(url: &str, settings: &str) -> HttpProxy {
-        HttpProxy::start(url, format!("{settings}&"))
+        HttpProxy::start(url, format!("{settings}&"), Vec::new())
+    }
+
+    /// The same, with other texts in the statements that it forwards: simulates a server that has
+    /// what the one behind it lacks.
+    #[track_caller]
+    pub(crate) fn with_edits(url: &str, settings: &str, edits: Vec<(String, String)>) -> HttpProxy {
+        HttpProxy::start(url, format!("{settings}&"), edits)
     }
 
     #[track_caller]
-    fn start(url: &str, profile: String) -> HttpProxy {
+    fn start(url: &str, profile: String, edits: Vec<(String, String)>) -> HttpProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url_here = format!("http://{}", listener.local_addr().unwrap());
         let target = url.strip_prefix("http://").unwrap().to_owned();
         let state = Arc::new(State {
             target,
             profile,
+            edits,
             rule: Mutex::default(),
             asked: AtomicU64::new(0),
             meddled: AtomicU64::new(0),
@@ -127,7 +137,7 @@ impl State {
         let mut client = BufReader::new(client);
         let mut server: Option<BufReader<TcpStream>> = None;
         loop {
-            let request = self.with_profile(read_message(&mut client)?);
+            let request = self.edited(self.with_profile(read_message(&mut client)?));
             let meddling = self.meddling(&request);
             match meddling {
                 Some(Meddling::Refuse) => {
@@ -184,6 +194,22 @@ impl State {
             request.splice(start + 2..start + 2, self.profile.bytes());
         }
         request
+    }
+
+    /// The request with its edits, if its body is a statement: rows that are inserted come in
+    /// chunks.
+    fn edited(&self, request: Vec<u8>) -> Vec<u8> {
+        const LENGTH: &str = "content-length: ";
+        let Ok(text) = std::str::from_utf8(&request) else { return request };
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { return request };
+        let length = format!("{LENGTH}{}", body.len());
+        if self.edits.is_empty() || body.is_empty() || !head.contains(&length) {
+            return request;
+        }
+        let edit = |body: String, (from, to): &(String, String)| body.replace(from, to);
+        let body = self.edits.iter().fold(body.to_owned(), edit);
+        let head = head.replace(&length, &format!("{LENGTH}{}", body.len()));
+        format!("{head}\r\n\r\n{body}").into_bytes()
     }
 
     fn meddling(&self, request: &[u8]) -> Option<Meddling> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use seatmeter::store::{DOCUMENTED_VIEWS, migrations, views};
+use seatmeter::store::{DOCUMENTED_VIEWS, Placement, migrations, views};
 use serde::{Deserialize, Serialize};
 
 use crate::api::support::Api;
@@ -154,11 +154,12 @@ fn make_fixture() {
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
     api.count(&lines);
 
-    let mut statements: Vec<String> =
-        migrations().iter().map(|migration| migration.statement(None)).collect();
+    let server = Placement::Server;
+    let tables = migrations().into_iter().flat_map(|migration| migration.statements(&server));
+    let mut statements: Vec<String> = tables.map(|statement| statement.sql).collect();
     for view in views() {
-        statements.push(view.statement(None));
-        statements.extend(view.statement_for_analysts(DATABASE.trim_matches('`'), None));
+        statements.push(view.statement(&server));
+        statements.extend(view.statement_for_analysts(DATABASE.trim_matches('`'), &server));
     }
     let schema: String =
         statements.iter().map(|one| one.trim_end().to_owned() + STATEMENT_END).collect();
