@@ -107,7 +107,7 @@ pub struct ClickHouse {
 /// Suffix of the internal database's name.
 pub(super) const INTERNAL_SUFFIX: &str = "_internal";
 /// Suffix of the name of the database that each shard has its rows of accounts in.
-const SHARD_SUFFIX: &str = "_shard";
+pub(super) const SHARD_SUFFIX: &str = "_shard";
 
 impl ClickHouse {
     /// The database of the tables, and of the views as worker and API read them.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clickhouse::query::Query;
-use clickhouse::{Client, Compression, Row, RowOwned, RowRead};
+use clickhouse::{Client, Compression, RowOwned, RowRead};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,7 +16,6 @@ use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
 use url::Url;
 
 use super::error::{StoreError, Target};
@@ -51,17 +50,6 @@ pub struct Store {
     user_lists_max_bytes: u64,
 }
 
-/// What a cluster is made of.
-#[derive(Clone, Copy, Row, Deserialize)]
-struct ClusterRow {
-    /// 0 where the server knows no such cluster.
-    shards: u32,
-    /// Of the shard that has most.
-    replicas: u32,
-    /// The greatest of any shard.
-    weight: u32,
-}
-
 struct Connection {
     /// Sends no database, for statements that must work before there is one.
     server: Client,
@@ -70,39 +58,10 @@ struct Connection {
     target: Target,
     internal_database: String,
     placement: Placement,
+    /// `clickhouse.insert_quorum`.
     insert_quorum: u32,
     /// The shortcuts that the server lets us switch off; unknown before it was asked.
     shortcuts: OnceLock<Vec<(&'static str, &'static str)>>,
-}
-
-impl ClusterRow {
-    /// Why exact counts cannot be had with this many configured shards and this `insert_quorum`.
-    fn unsuitable_because(self, configured: u32, insert_quorum: u32) -> Option<String> {
-        let Self { shards, replicas, weight } = self;
-        match (shards, configured) {
-            (0, _) => Some(
-                "the server knows no such cluster; SELECT cluster FROM system.clusters lists those \
-                that it knows"
-                    .to_owned(),
-            ),
-            (shards, configured) if shards != configured => Some(format!(
-                "it has {shards} shards, and clickhouse.shards is {configured}: set \
-                clickhouse.shards = {shards}, or name a cluster of that many shards, with any \
-                number of replicas"
-            )),
-            (1, _) => None,
-            _ if weight != 1 => Some(format!(
-                "one of its shards has weight {weight}: accounts are spread evenly, so give each \
-                shard weight 1"
-            )),
-            _ if replicas > 1 && insert_quorum < replicas => Some(format!(
-                "its shards have {replicas} replicas, and clickhouse.insert_quorum is \
-                {insert_quorum}: set clickhouse.insert_quorum = {replicas}, since a report is read \
-                from any replica of each shard"
-            )),
-            _ => None,
-        }
-    }
 }
 
 impl fmt::Debug for Store {
@@ -135,7 +94,7 @@ impl Store {
         }
         let placement = placement(config);
         if placement.shards().is_some() {
-            for (name, value) in settings::SHARDED {
+            for (name, value) in settings::SHARDED_VIEW.into_iter().chain(settings::SHARDED) {
                 server = server.with_setting(name, value);
             }
         }
@@ -231,38 +190,6 @@ impl Store {
         known.fold(query, |query, (name, value)| query.with_setting(*name, *value))
     }
 
-    /// The cluster has to be there, with as many shards as configured. With several of them a
-    /// report is read from any replica of each, so each replica must have what was acknowledged.
-    async fn check_cluster(&self) -> Result<(), StoreError> {
-        let Some(cluster) = self.cluster() else {
-            return Ok(());
-        };
-        let query = self
-            .server_query(
-                "SELECT toUInt32(count()) AS shards, toUInt32(max(s.replicas)) AS replicas, \
-                    toUInt32(max(s.weight)) AS weight \
-                 FROM ( \
-                    SELECT c.shard_num, count() AS replicas, max(c.shard_weight) AS weight \
-                    FROM system.clusters AS c \
-                    WHERE c.cluster = {cluster:String} OR c.cluster IN ( \
-                        SELECT m.substitution FROM system.macros AS m \
-                        WHERE concat('{', m.macro, '}') = {cluster:String}) \
-                    GROUP BY c.shard_num \
-                 ) AS s",
-            )
-            .param("cluster", cluster);
-        let found: ClusterRow = self.within(query.fetch_one()).await?;
-        let configured = self.placement().shards().map_or(1, |shards| shards.count);
-        match found.unsuitable_because(configured, self.connection.insert_quorum) {
-            None => Ok(()),
-            Some(reason) => Err(StoreError::UnsuitableCluster {
-                url: self.target().url.clone(),
-                cluster: cluster.to_owned(),
-                reason,
-            }),
-        }
-    }
-
     /// Makes the replica that we talk to fetch what the others have stored, so that nothing is read
     /// that is older than the progress. Without a cluster there is nothing to wait for, nor for
     /// what lies on several shards, whose replicas all have what was acknowledged.
@@ -288,6 +215,11 @@ impl Store {
     /// The name of the cluster, if the schema lies on one.
     pub(super) fn cluster(&self) -> Option<&str> {
         self.placement().cluster()
+    }
+
+    /// `insert_quorum` of each INSERT; 0 is off.
+    pub(super) fn insert_quorum(&self) -> u32 {
+        self.connection.insert_quorum
     }
 
     /// Where the tables lie.
@@ -433,30 +365,4 @@ fn trusted_roots(ca_file: Option<&Path>) -> anyhow::Result<rustls::RootCertStore
     }
     anyhow::ensure!(added > 0, "{}: it holds no PEM certificate", fault());
     Ok(roots)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ClusterRow;
-
-    #[test]
-    fn a_cluster_is_suitable_if_every_answer_holds_what_was_acknowledged() {
-        let check = |(shards, replicas, weight), configured, quorum, wanted: Option<&str>| {
-            let reason =
-                ClusterRow { shards, replicas, weight }.unsuitable_because(configured, quorum);
-            match (&reason, wanted) {
-                (None, None) => {}
-                (Some(reason), Some(wanted)) => assert!(reason.contains(wanted), "{reason}"),
-                _ => panic!("{shards} {replicas} {weight} {configured} {quorum}: {reason:?}"),
-            }
-        };
-        check((0, 0, 0), 1, 0, Some("knows no such cluster"));
-        check((1, 3, 7), 1, 0, None);
-        check((2, 1, 1), 1, 0, Some("set clickhouse.shards = 2"));
-        check((1, 1, 1), 2, 0, Some("set clickhouse.shards = 1"));
-        check((2, 1, 1), 2, 0, None);
-        check((2, 1, 3), 2, 0, Some("give each shard weight 1"));
-        check((2, 3, 1), 2, 2, Some("set clickhouse.insert_quorum = 3"));
-        check((2, 3, 1), 2, 3, None);
-    }
 }

@@ -15,6 +15,7 @@ mod assigned;
 mod assignment_page;
 mod audit;
 mod client;
+mod cluster;
 mod compared_rows;
 mod deployment;
 mod error;

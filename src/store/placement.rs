@@ -6,6 +6,8 @@
 //! it as they read a table elsewhere. ClickHouse does the distributing: no process of seatmeter
 //! knows where an account is. Tables that are of no account are small, and are whole on every node.
 
+use super::settings::SHARDED_VIEW;
+
 /// Where a statement takes `ON CLUSTER`. A comment, so that any client runs the files as they
 /// stand.
 pub(super) const ON_CLUSTER: &str = "/*on cluster*/";
@@ -23,11 +25,11 @@ const OF_NO_ACCOUNT: [&str; 8] = [
     "source_progress",
     "zone_claims",
 ];
-/// Makes one set of replicas of all nodes, whatever their shard.
-const REPLICATED_EVERYWHERE: &str = "'/clickhouse/tables/{uuid}/all', '{shard}-{replica}'";
-/// An IN or JOIN over several shards is for whole tables. A view sets it for analysts, and
-/// [`super::settings`] with each request.
-const WHOLE_JOINS: &str = "distributed_product_mode = 'global'";
+/// Replicas of one shard. The path names the table, not a number that the statement was given: a
+/// node where it failed is no other table after the next attempt.
+const OF_SHARD: &str = "'/clickhouse/tables/{database}/{table}/{shard}', '{replica}'";
+/// One set of replicas of all nodes, whatever their shard.
+const EVERYWHERE: &str = "'/clickhouse/tables/{database}/{table}/all', '{shard}-{replica}'";
 
 /// Where the tables lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,9 +100,9 @@ impl Placement {
             return vec![internal(self.replicated(sql))];
         };
         if OF_NO_ACCOUNT.contains(&name) {
-            return vec![internal(replicated_everywhere(&self.replicated(sql)))];
+            return vec![internal(with_path(&self.replicated(sql), EVERYWHERE))];
         }
-        let rows = of_shard(self.replicated(sql));
+        let rows = of_shard(with_path(&self.replicated(sql), OF_SHARD));
         match sql.contains("CREATE MATERIALIZED VIEW") {
             // It fills a table of its shard with what another one of it gets.
             true => vec![rows],
@@ -111,12 +113,11 @@ impl Placement {
     /// The statement of a view.
     pub(super) fn view(&self, sql: &str) -> String {
         let sql = self.replicated(sql);
-        match self.shards() {
-            Some(_) => {
-                sql.replacen("\nSETTINGS\n", &format!("\nSETTINGS\n    {WHOLE_JOINS},\n"), 1)
-            }
-            None => sql,
+        if self.shards().is_none() {
+            return sql;
         }
+        let pins = SHARDED_VIEW.map(|(name, value)| format!("    {name} = {},\n", text(value)));
+        sql.replacen("\nSETTINGS\n", &format!("\nSETTINGS\n{}", pins.concat()), 1)
     }
 
     fn replicated(&self, sql: &str) -> String {
@@ -161,8 +162,9 @@ impl Shards {
     }
 }
 
-/// The statement with the paths of an engine `Replicated…` that has a replica on every node.
-fn replicated_everywhere(sql: &str) -> String {
+/// The statement with a path and a name for each replica of its engine `Replicated…`, if it has
+/// one.
+fn with_path(sql: &str, path_and_name: &str) -> String {
     const ENGINE: &str = "ENGINE = Replicated";
     let Some((head, engine)) = sql.split_once(ENGINE) else {
         return sql.to_owned();
@@ -173,7 +175,7 @@ fn replicated_everywhere(sql: &str) -> String {
         Some(arguments) => format!(", {arguments}"),
         None => format!("){rest}"),
     };
-    format!("{head}{ENGINE}{name}({REPLICATED_EVERYWHERE}{rest}")
+    format!("{head}{ENGINE}{name}({path_and_name}{rest}")
 }
 
 /// `ON CLUSTER` with the name quoted.
@@ -234,7 +236,8 @@ mod tests {
     fn a_distributed_table_names_rows_key_and_number_of_shards() {
         let seats = migrations().into_iter().find(|of| of.name == "seat_facts").unwrap();
         let [rows, distributed] = &seats.statements(&shards())[..] else { panic!() };
-        assert!(rows.sql.contains("\nENGINE = ReplicatedReplacingMergeTree\n"), "{}", rows.sql);
+        let engine = format!("\nENGINE = ReplicatedReplacingMergeTree({OF_SHARD})\n");
+        assert!(rows.sql.contains(&engine), "{}", rows.sql);
         let (_, engine) = distributed.sql.split_once("ENGINE = ").unwrap();
         assert_eq!(
             engine,
@@ -256,20 +259,24 @@ mod tests {
         };
         assert_eq!(
             engine("source_progress"),
-            "ReplicatedAggregatingMergeTree('/clickhouse/tables/{uuid}/all', '{shard}-{replica}')"
+            "ReplicatedAggregatingMergeTree('/clickhouse/tables/{database}/{table}/all', \
+            '{shard}-{replica}')"
         );
         assert_eq!(
             engine("schema_views"),
-            "ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/all', '{shard}-{replica}', \
-            applied_at)"
+            "ReplicatedReplacingMergeTree('/clickhouse/tables/{database}/{table}/all', \
+            '{shard}-{replica}', applied_at)"
         );
     }
 
     #[test]
-    fn views_join_whole_tables() {
+    fn views_join_whole_tables_of_all_shards() {
         for view in views() {
-            assert_eq!(view.statement(&shards()).matches(WHOLE_JOINS).count(), 1, "{}", view.name);
-            assert!(!view.statement(&Placement::Server).contains(WHOLE_JOINS), "{}", view.name);
+            for (name, value) in SHARDED_VIEW {
+                let pin = format!("    {name} = '{value}',\n");
+                assert_eq!(view.statement(&shards()).matches(&pin).count(), 1, "{}", view.name);
+                assert!(!view.statement(&Placement::Server).contains(&pin), "{}", view.name);
+            }
         }
     }
 }

@@ -50,9 +50,11 @@ pub(super) const REQUEST: [(&str, &str); 21] = [
 /// Shortcuts of the engine, on by default, that have made wrong answers in released versions: a
 /// cache of conditions that other queries can spoil, limits pushed into aggregations, filters
 /// derived from others and pushed below windows, filters pushed through joins, several replicas for
-/// one query. They are switched off where the server
-/// knows the setting: a server refuses a request with one that it does not know.
-pub const SHORTCUTS: [(&str, &str); 6] = [
+/// one query, and with several shards, filters that are sent to a shard as text. They are switched
+/// off where the server knows the setting: a server refuses a request with one that it
+/// does not know.
+pub const SHORTCUTS: [(&str, &str); 7] = [
+    ("allow_push_predicate_ast_for_distributed_subqueries", "0"),
     ("enable_join_runtime_filters", "0"),
     ("enable_parallel_replicas", "0"),
     ("optimize_aggregation_in_order_limit", "0"),
@@ -61,18 +63,28 @@ pub const SHORTCUTS: [(&str, &str); 6] = [
     ("use_query_condition_cache", "0"),
 ];
 
-/// The rest where rows lie on several shards. All shards are asked, or the one that has the
-/// account; none is left out because it does not answer; a join is over all rows of both sides; and
-/// a row is written where its account is.
-pub(super) const SHARDED: [(&str, &str); 8] = [
+/// What a view over several shards sets for analysts too: a join is over all rows of both sides,
+/// and no shard is left out, or answered for by a replica that lacks rows, because another one does
+/// not answer.
+pub(super) const SHARDED_VIEW: [(&str, &str); 3] = [
     ("distributed_product_mode", "global"),
+    ("fallback_to_stale_replicas_for_distributed_queries", "0"),
+    ("skip_unavailable_shards", "0"),
+];
+
+/// The rest where rows lie on several shards. All shards are asked, or the one that has the
+/// account; the same replica of each as long as it is there, so that an answer is not older than
+/// the one before; a row is written where its account is, and by any number of writers at once.
+pub(super) const SHARDED: [(&str, &str); 9] = [
     ("distributed_group_by_no_merge", "0"),
     ("insert_distributed_one_random_shard", "0"),
+    ("insert_quorum_parallel", "1"),
     ("insert_shard_id", "0"),
+    ("load_balancing", "in_order"),
+    ("max_replica_delay_for_distributed_queries", "10"),
     ("optimize_distributed_group_by_sharding_key", "0"),
     ("optimize_skip_unused_shards", "1"),
     ("prefer_global_in_and_join", "0"),
-    ("skip_unavailable_shards", "0"),
 ];
 
 /// All that go with each request.

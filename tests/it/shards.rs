@@ -31,6 +31,19 @@ const CLUSTER: &str = "<clickhouse>
 </clickhouse>
 ";
 
+/// Views that large scopes are read by, which name others with parameters.
+const OF_INTERNAL_VIEWS: [&str; 5] = [
+    "SELECT first_day, active_users FROM license_usage(account = 'acme', organization = '42', \
+     first_days = ['2020-01-01'], last_day = '2030-01-01') ORDER BY ALL",
+    "SELECT organization_id, active_users FROM license_usage_by_organization(account = 'acme', \
+     organization = '', first_days = ['2020-01-01'], last_day = '2030-01-01') ORDER BY ALL",
+    "SELECT organization_id, active_users FROM license_usage_by_organization(account = 'acme', \
+     organization = '42', first_days = ['2020-01-01'], last_day = '2030-01-01') ORDER BY ALL",
+    "SELECT child_id, organization_id FROM organization_children(account = 'acme', \
+     organization = '') ORDER BY ALL",
+    "SELECT * FROM license_changes(account = 'acme') ORDER BY ALL",
+];
+
 /// An engine with the cluster, and a way to it that hides what it lacks.
 struct TwoShards {
     proxy: HttpProxy,
@@ -75,14 +88,16 @@ fn filters(databases: &[&str]) -> String {
 }
 
 fn edits() -> Vec<(String, String)> {
-    const EVERYWHERE: &str = "'/clickhouse/tables/{uuid}/all', '{shard}-{replica}'";
     let mut edits = vec![
         (" ON CLUSTER `two`".to_owned(), String::new()),
         (" ON CLUSTER `{everything}`".to_owned(), String::new()),
         ("ENGINE = Replicated".to_owned(), "ENGINE = ".to_owned()),
-        (format!("({EVERYWHERE})"), String::new()),
-        (format!("({EVERYWHERE}, "), "(".to_owned()),
     ];
+    for (place, name) in [("all", "{shard}-{replica}"), ("{shard}", "{replica}")] {
+        let path = format!("'/clickhouse/tables/{{database}}/{{table}}/{place}', '{name}'");
+        edits.push((format!("({path})"), String::new()));
+        edits.push((format!("({path}, "), "(".to_owned()));
+    }
     for name in migrations().into_iter().map(|of| of.name) {
         let sync = format!("SYSTEM SYNC REPLICA {name} LIGHTWEIGHT");
         edits.push((sync, format!("EXISTS TABLE {name}")));
@@ -143,6 +158,10 @@ fn reports_over_two_shards_are_those_of_one_server() {
             let rows =
                 |database: &str| ask(&format!("SELECT count() FROM {database}.{view}{parameters}"));
             assert_eq!(rows(name), rows(&plain), "{view}");
+        }
+        for question in OF_INTERNAL_VIEWS {
+            let rows = |name: &str| execute(&format!("{url}database={name}_internal&"), question);
+            assert_eq!(rows(name), rows(&plain), "{question}");
         }
         RUNTIME.block_on(api.store.check_server()).unwrap();
         let again = RUNTIME.block_on(api.store.migrate()).unwrap();

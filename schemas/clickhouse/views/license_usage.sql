@@ -31,7 +31,7 @@ FROM
         WHERE {organization:String} != ''
             AND o.account_id = {account:String}
             AND o.day BETWEEN arrayMin({first_days:Array(Date)}) AND {last_day:Date}
-            AND o.organization_id IN
+            AND o.organization_id GLOBAL IN
             (
                 SELECT t.organization_id
                 FROM organization_tree(account = {account:String}) AS t

@@ -17,7 +17,7 @@ FROM
         groupBitmapMergeState(s.users) AS day_users,
         finalizeAggregation(day_users) AS active_users
     FROM active_users_state AS s
-    INNER JOIN organization_children(account = {account:String}, organization = {organization:String}) AS m
+    GLOBAL INNER JOIN organization_children(account = {account:String}, organization = {organization:String}) AS m
         ON m.organization_id = s.organization_id
     WHERE s.account_id = {account:String}
         AND s.day BETWEEN arrayMin({first_days:Array(Date)}) AND {last_day:Date}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 
 use super::check::{Check, unless_empty};
-use crate::config::options::{ClickHouse, INTERNAL_SUFFIX};
+use crate::config::options::{ClickHouse, INTERNAL_SUFFIX, SHARD_SUFFIX};
 use crate::config::raw::RawClickHouse;
 
 impl Check<'_> {
@@ -17,9 +17,9 @@ impl Check<'_> {
                 "allowed are 1 to 55 of the characters a-z, A-Z, 0-9 and `_`, no digit first";
             self.refuse("clickhouse.database", &raw.database, allowed);
         }
-        if raw.database.ends_with(INTERNAL_SUFFIX) {
-            let reason =
-                "must not end in `_internal`, which is added for the database of the tables";
+        if [INTERNAL_SUFFIX, SHARD_SUFFIX].iter().any(|suffix| raw.database.ends_with(suffix)) {
+            let reason = "must not end in `_internal` or `_shard`, which are added for the \
+                databases of the tables";
             self.refuse("clickhouse.database", &raw.database, reason);
         }
         if raw.user.is_empty() || raw.user.chars().any(char::is_control) {

@@ -181,8 +181,8 @@ fn a_database_leaves_room_for_the_name_of_the_internal_one() {
     refused(
         "[clickhouse]\ndatabase = \"usage_internal\"",
         &[],
-        &["clickhouse.database = \"usage_internal\": must not end in `_internal`, which is added \
-            for the database of the tables"],
+        &["clickhouse.database = \"usage_internal\": must not end in `_internal` or `_shard`, \
+            which are added for the databases of the tables"],
     );
 }
 
