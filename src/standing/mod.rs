@@ -49,7 +49,8 @@ impl Standings {
         Self { looking, task }
     }
 
-    /// Reads them, and keeps them up from now on. Questions do so too. Call it within a runtime.
+    /// Reads them soon, and keeps them up from then on. Questions do so at once. Call it within a
+    /// runtime.
     pub fn hold(&self) {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(refresher) = task.refresher.take() {

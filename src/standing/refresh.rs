@@ -24,6 +24,9 @@ use crate::telemetry::{events, standing as telemetry};
 const DEMAND: Duration = Duration::from_secs(60);
 /// Time between two looks while nobody asks.
 const IDLE: Duration = Duration::from_secs(10);
+/// Pause before they are read for the first time, unless somebody asks: who asks for reports as the
+/// process starts is not to wait for what nobody has asked for.
+const START: Duration = Duration::from_secs(5);
 /// Time between two sweeps; while nobody asks, looks are enough for longer.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const IDLE_SWEEP: Duration = Duration::from_secs(600);
@@ -98,6 +101,10 @@ impl Refresher {
 
     /// Reads the standings for as long as the task lives.
     pub(super) async fn run(mut self) {
+        tokio::select! {
+            () = self.looking.woken() => {}
+            () = tokio::time::sleep(START) => {}
+        }
         loop {
             let began = Instant::now();
             if let Err(failure) = self.refresh().await {
