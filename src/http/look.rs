@@ -5,6 +5,10 @@
 //! records the latter first, so the data of an account's version contains all that was counted by
 //! the look's `data_through`. One look runs at a time: requests that arrive meanwhile share the
 //! next one.
+//!
+//! A look is *aging* in the second half of the time for which it is good. Whoever is answered from
+//! one then may look ahead: others go on with the aging look until the answer by the next one is
+//! there, so that those who ask again and again never wait.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -57,12 +61,26 @@ struct Seen {
     waiting: BTreeSet<String>,
     /// The latest look at each account, of those that are not too old.
     accounts: HashMap<String, Look>,
+    /// Looks that answers are being made by, and no question has been answered by yet.
+    ahead: HashMap<String, Look>,
     /// The latest look at all accounts.
     all: Option<LookAtAll>,
     /// When the progress was read, and what it told.
     progress: Option<(Instant, Option<value::Timestamp>)>,
     /// The beginning of the latest look that failed, and why.
     failed: Option<(Instant, Problem)>,
+}
+
+impl Seen {
+    fn publish(&mut self, account: &str, look: Look) {
+        let is_later = |known: &Look| known.began < look.began;
+        if self.accounts.get(account).is_none_or(is_later) {
+            self.accounts.insert(account.to_owned(), look);
+        }
+        if self.ahead.get(account).is_some_and(|ahead| ahead.began <= look.began) {
+            self.ahead.remove(account);
+        }
+    }
 }
 
 impl Looks {
@@ -74,6 +92,46 @@ impl Looks {
     /// When a look becomes too old for questions.
     pub(super) fn good_until(&self, look: &Look) -> Instant {
         look.began + self.age_max
+    }
+
+    /// Whether the look is aging. Never where each question has a look of its own.
+    pub(super) fn is_aging(&self, look: &Look) -> bool {
+        !self.age_max.is_zero() && look.began.elapsed() >= self.age_max / 2
+    }
+
+    /// Looks at the account for an answer that is made ahead. Questions go on with the look that
+    /// they have until [`Self::publish`], or until it is too old.
+    ///
+    /// # Errors
+    /// Where ClickHouse cannot be asked.
+    pub(super) async fn look_ahead(&self, account: &str) -> Result<Look, Problem> {
+        let asked = Instant::now();
+        let known = || {
+            let seen = self.lock();
+            let looks = [seen.ahead.get(account), seen.accounts.get(account)];
+            let is_young = |look: &&Look| look.began + self.age_max / 2 >= asked;
+            looks.into_iter().flatten().find(is_young).copied()
+        };
+        if let Some(look) = known() {
+            return Ok(look);
+        }
+        let _turn = self.turn.lock().await;
+        if let Some(look) = known() {
+            return Ok(look);
+        }
+        let began = Instant::now();
+        telemetry::looked();
+        let look = self.look_at(&[account.to_owned()], began).await?[0];
+        let mut seen = self.lock();
+        seen.ahead.retain(|_, look| self.good_until(look) >= began);
+        seen.ahead.insert(account.to_owned(), look);
+        Ok(look)
+    }
+
+    /// Questions about the account are answered by this look from now on, unless there is a later
+    /// one.
+    pub(super) fn publish(&self, account: &str, look: Look) {
+        self.lock().publish(account, look);
     }
 
     /// The account's state, by a look that began at most `http.look_max_age_ms` before this call.
@@ -159,10 +217,14 @@ impl Looks {
 
     /// What is known for a question of that moment; `None` where somebody has to look.
     fn known(&self, account: &str, asked: Instant) -> Option<Result<Look, Problem>> {
-        let seen = self.lock();
-        if let Some(look) = seen.accounts.get(account).filter(|look| self.good_until(look) >= asked)
-        {
+        let mut seen = self.lock();
+        let is_good = |look: &&Look| self.good_until(look) >= asked;
+        if let Some(look) = seen.accounts.get(account).filter(is_good) {
             return Some(Ok(*look));
+        }
+        if let Some(look) = seen.ahead.get(account).filter(is_good).copied() {
+            seen.publish(account, look);
+            return Some(Ok(look));
         }
         seen.failed
             .as_ref()

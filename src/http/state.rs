@@ -32,7 +32,7 @@ pub struct ApiState {
 
 struct Shared {
     store: Store,
-    answers: Answers,
+    answers: Arc<Answers>,
     account_lists: AccountLists,
     /// Places for report queries.
     reports: Places,
@@ -73,7 +73,7 @@ impl ApiState {
             AgesMax { look: config.http.look_age_max, standing: config.http.standing_age_max };
         let shared = Shared {
             account_lists: AccountLists::new(store.clone(), Arc::clone(&looks), reports.clone()),
-            answers: Answers::new(store.clone(), looks, reports.clone(), exports),
+            answers: Arc::new(Answers::new(store.clone(), looks, reports.clone(), exports)),
             reports,
             standings: Standings::new(store.clone(), config.kafka.topic.clone(), ages_max),
             store,
@@ -116,7 +116,7 @@ impl ApiState {
         &self.shared.topic
     }
 
-    pub(super) fn answers(&self) -> &Answers {
+    pub(super) fn answers(&self) -> &Arc<Answers> {
         &self.shared.answers
     }
 

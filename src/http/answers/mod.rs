@@ -7,11 +7,14 @@
 //! answer is ever invalidated. An answer that time alone changes serves the questions of one
 //! [look](super::look) only: its account has events in the future, or its filter depends on the
 //! instant. Cached answers expire within a minute, so that a repair by hand shows.
+//!
+//! Who asks again and again waits for nothing: a question that is answered from an aging look has
+//! the next look made, and the answer after it if that is another one.
 
 mod making;
 mod report;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -94,6 +97,8 @@ struct Kept {
     tag: Arc<str>,
     body: Body,
     expires_at: Instant,
+    /// Beginning of the latest look after which the answer was asked for ahead.
+    renewed: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Clone)]
@@ -158,12 +163,15 @@ impl Answers {
     /// # Errors
     /// Where the account is unknown, the report cannot be made, or no place came free in time.
     pub(super) async fn whole<R: Report>(
-        &self,
+        self: &Arc<Self>,
         headers: &HeaderMap,
         account: &AccountId,
-        report: &R,
+        report: R,
     ) -> Result<Response, Problem> {
-        let found = self.find(account, &NeverStreamed(report)).await?;
+        let report = Arc::new(NeverStreamed(report));
+        let found = self.find(account, &*report).await?;
+        self.renew_ahead(&found, &report);
+        let NeverStreamed(report) = &*report;
         if let Some(response) = found.not_modified(headers) {
             return Ok(response);
         }
@@ -179,12 +187,13 @@ impl Answers {
     /// # Errors
     /// As of [`Self::whole`].
     pub(super) async fn answer<R: StreamableReport>(
-        &self,
+        self: &Arc<Self>,
         headers: &HeaderMap,
         account: &AccountId,
-        report: &R,
+        report: &Arc<R>,
     ) -> Result<Answered, Problem> {
-        let found = self.find(account, report).await?;
+        let found = self.find(account, &**report).await?;
+        self.renew_ahead(&found, report);
         if let Some(response) = found.not_modified(headers) {
             return Ok(Answered::Whole(response));
         }
@@ -213,7 +222,18 @@ impl Answers {
         account: &'a AccountId,
         report: &R,
     ) -> Result<Found<'a>, Problem> {
-        let asked = self.asked(account, R::KIND, report.pinned()).await?;
+        let look = self.looks.look(account).await?;
+        self.find_by(look, account, report).await
+    }
+
+    /// The same by this look.
+    async fn find_by<'a, R: StreamableReport>(
+        &self,
+        look: Look,
+        account: &'a AccountId,
+        report: &R,
+    ) -> Result<Found<'a>, Problem> {
+        let asked = self.asked(look, account, R::KIND, report.pinned()).await?;
         // Of one that was made right now, and is too large to be cached.
         let mut unkept = None;
         let mut by = AnsweredBy::Kept;
@@ -236,22 +256,48 @@ impl Answers {
                     }
                 }
             };
-            Ok(Kept { tag: tag.into(), body, expires_at })
+            Ok(Kept { tag: tag.into(), body, expires_at, renewed: Arc::default() })
         };
         let kept = self.kept.try_get_with(key, make).await;
-        let Kept { tag, body, .. } = kept.map_err(|problem: Arc<Problem>| (*problem).clone())?;
+        let Kept { tag, body, renewed, .. } =
+            kept.map_err(|problem: Arc<Problem>| (*problem).clone())?;
         let is_streamed = matches!(body, Body::Streamed);
         let bytes = if let Body::Whole(bytes) = body { Some(bytes) } else { unkept };
-        Ok(Found { asked, tag, bytes, is_streamed, by })
+        Ok(Found { asked, tag, bytes, is_streamed, by, renewed })
+    }
+
+    /// Where the answer comes from an aging look, looks ahead, and makes the answer by that look:
+    /// once for each look, and beside the question, which does not wait.
+    ///
+    /// An answer that is not cached whole is too costly to be made for nobody, and one that belongs
+    /// to its look is another one after each look.
+    fn renew_ahead<R: StreamableReport>(self: &Arc<Self>, found: &Found<'_>, report: &Arc<R>) {
+        let Found { asked: Asked { account, look, moment, .. }, bytes, renewed, .. } = found;
+        if bytes.is_none() || matches!(moment, Moment::Look(_)) || !self.looks.is_aging(look) {
+            return;
+        }
+        let latest = renewed.lock().unwrap_or_else(PoisonError::into_inner).replace(look.began);
+        if latest == Some(look.began) {
+            return;
+        }
+        let (answers, report) = (Arc::clone(self), Arc::clone(report));
+        let account = AccountId::clone(account);
+        tokio::spawn(async move {
+            // Whoever asks next meets the same error, and is told.
+            let Ok(look) = answers.looks.look_ahead(&account).await else { return };
+            if answers.find_by(look, &account, &*report).await.is_ok() {
+                answers.looks.publish(&account, look);
+            }
+        });
     }
 
     async fn asked<'a>(
         &self,
+        look: Look,
         account: &'a AccountId,
         kind: ReportKind,
         pinned: Pinned,
     ) -> Result<Asked<'a>, Problem> {
-        let look = self.looks.look(account).await?;
         let known = self.directory.known(account, &look.versions).await?;
         // After the look: what it knows of and lies before now has happened.
         let now_ms = Utc::now().timestamp_millis();
@@ -350,6 +396,8 @@ struct Found<'a> {
     bytes: Option<Bytes>,
     is_streamed: bool,
     by: AnsweredBy,
+    /// As of [`Kept`].
+    renewed: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Found<'_> {

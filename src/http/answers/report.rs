@@ -54,7 +54,7 @@ impl ReportKind {
 
 /// A report as it is asked for, which is always sent whole. Its text in `Debug` names all that
 /// decides what is in it besides account, data and moment.
-pub(in crate::http) trait Report: std::fmt::Debug + Sync {
+pub(in crate::http) trait Report: std::fmt::Debug + Send + Sync + 'static {
     /// Which kind of report it is.
     const KIND: ReportKind;
 
@@ -71,7 +71,9 @@ pub(in crate::http) trait Report: std::fmt::Debug + Sync {
 }
 
 /// As [`Report`], of one that may be written as its rows come.
-pub(in crate::http) trait StreamableReport: std::fmt::Debug + Sync {
+pub(in crate::http) trait StreamableReport:
+    std::fmt::Debug + Send + Sync + 'static
+{
     /// Which kind of report it is.
     const KIND: ReportKind;
 
@@ -118,15 +120,15 @@ impl Made {
 }
 
 /// A report that is always sent whole, among those that may be streamed.
-pub(super) struct NeverStreamed<'a, R>(pub(super) &'a R);
+pub(super) struct NeverStreamed<R>(pub(super) R);
 
-impl<R: std::fmt::Debug> std::fmt::Debug for NeverStreamed<'_, R> {
+impl<R: std::fmt::Debug> std::fmt::Debug for NeverStreamed<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl<R: Report> StreamableReport for NeverStreamed<'_, R> {
+impl<R: Report> StreamableReport for NeverStreamed<R> {
     const KIND: ReportKind = R::KIND;
 
     fn pinned(&self) -> Pinned {

@@ -54,7 +54,7 @@ pub(in crate::http) async fn list(
     {
         return Err(Problem::forbidden());
     }
-    state.answers().whole(&headers, &account, &Alerts { request, page, own }).await
+    state.answers().whole(&headers, &account, Alerts { request, page, own }).await
 }
 
 /// The alerts that a caller may see.

@@ -1,5 +1,7 @@
 //! `GET A/licenses/assignments`, as pages of JSON and as one CSV.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -79,7 +81,7 @@ async fn page(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let (request, page) = AssignmentsRequest::parse_page(account, query)?;
-    state.answers().whole(headers, account, &AssignmentsPage { request, page }).await
+    state.answers().whole(headers, account, AssignmentsPage { request, page }).await
 }
 
 async fn export(
@@ -90,7 +92,7 @@ async fn export(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let request = AssignmentsRequest::parse_all(query)?;
-    let export = AssignmentsExport { request, file };
+    let export = Arc::new(AssignmentsExport { request, file });
     let Streaming { tag, known, now_ms, place, .. } =
         match state.answers().answer(headers, account, &export).await? {
             Answered::Whole(response) => return Ok(response),

@@ -39,7 +39,7 @@ pub(in crate::http) async fn history(
     Formatted { query, format, headers }: Formatted,
 ) -> Result<Response, Problem> {
     let request = HistoryRequest::parse(query)?;
-    state.answers().whole(&headers, &account, &History { request, format }).await
+    state.answers().whole(&headers, &account, History { request, format }).await
 }
 
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! `GET A/licenses/usage`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::State;
@@ -47,11 +48,11 @@ pub(in crate::http) async fn report(
     Account(account): Account,
     Formatted { query, format, headers }: Formatted,
 ) -> Result<Response, Problem> {
-    let usage = Usage { request: UsageRequest::parse(query)?, format };
+    let usage = Arc::new(Usage { request: UsageRequest::parse(query)?, format });
     match state.answers().answer(&headers, &account, &usage).await? {
         Answered::Whole(response) => Ok(response),
         Answered::Stream(streaming) => {
-            series::stream(&state, &account, usage.request, format, streaming).await
+            series::stream(&state, &account, usage.request.clone(), format, streaming).await
         }
     }
 }

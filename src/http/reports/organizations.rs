@@ -39,7 +39,7 @@ pub(in crate::http) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     Query::parse(query.as_deref())?.finish()?;
-    state.answers().whole(&headers, &account, &Organizations { visible }).await
+    state.answers().whole(&headers, &account, Organizations { visible }).await
 }
 
 /// The organizations that a caller may see.

@@ -52,7 +52,7 @@ pub(in crate::http) async fn current(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = QuotaRequest::parse(organization, Query::parse(query.as_deref())?)?;
-    state.answers().whole(&headers, &account, &Quota { request }).await
+    state.answers().whole(&headers, &account, Quota { request }).await
 }
 
 #[derive(Debug)]
@@ -106,7 +106,7 @@ pub(in crate::http) async fn history(
     Formatted { query, format, headers }: Formatted,
 ) -> Result<Response, Problem> {
     let request = QuotaRequest::parse(organization, query)?;
-    state.answers().whole(&headers, &account, &QuotaHistory { request, format }).await
+    state.answers().whole(&headers, &account, QuotaHistory { request, format }).await
 }
 
 #[derive(Debug)]

@@ -71,7 +71,7 @@ pub(in crate::http) async fn list(
     if !request.organization.iter().all(is_own) {
         return Err(Problem::forbidden());
     }
-    state.answers().whole(&headers, &account, &Quotas { request, format, page, own }).await
+    state.answers().whole(&headers, &account, Quotas { request, format, page, own }).await
 }
 
 /// The quota of the organizations that a caller may see.

@@ -43,7 +43,7 @@ pub(in crate::http) async fn report(
     Formatted { query, format, headers }: Formatted,
 ) -> Result<Response, Problem> {
     let request = TestActivityRequest::parse(organization, query)?;
-    state.answers().whole(&headers, &account, &TestActivity { request, format }).await
+    state.answers().whole(&headers, &account, TestActivity { request, format }).await
 }
 
 #[derive(Debug)]

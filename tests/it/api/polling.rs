@@ -1,8 +1,12 @@
 //! Entity tags: a poll costs little, and never shows something old.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::support::{Answer, Api, event};
+use crate::support::engine;
+use crate::support::http_proxy::{HttpProxy, Meddling, Rule};
 
 const REPORTS: [&str; 13] = [
     "/v1/accounts",
@@ -242,6 +246,44 @@ fn whatever_changes_every_report_is_as_one_made_anew() {
         assert!(now != before, "{kind} changes some report");
         before = now;
     }
+}
+
+/// While ClickHouse is slow, a look and a report take a second and more, and an answer may be four
+/// seconds old.
+#[test]
+fn who_asks_again_and_again_waits_for_nothing_and_sees_what_is_counted() {
+    const AGE_MAX: Duration = Duration::from_secs(4);
+    const SLOW: Duration = Duration::from_millis(400);
+    let database = engine();
+    let proxy = HttpProxy::to(&database.url);
+    let slowed = Api::on(database, |config| {
+        config.clickhouse.url.clone_from(&proxy.url);
+        config.http.look_age_max = AGE_MAX;
+    });
+    let seats = |user: &str| {
+        let data = json!({"account_id": "a", "organization_id": "o", "user_id": user});
+        event("license.assigned", "2026-03-01T00:00:00Z", &data)
+    };
+    let path = at("/v1/accounts/a/licenses/history");
+    slowed.count(&[seats("u")]);
+    let first = slowed.get(&path).body;
+    slowed.count(&[seats("v")]);
+    proxy.set(Rule { meddling: Meddling::Delay(SLOW), every: 1, only: "" });
+    let counted = Instant::now();
+    let mut changed = None;
+    while counted.elapsed() < 2 * AGE_MAX {
+        let asked = Instant::now();
+        let answer = slowed.get(&path);
+        let waited = asked.elapsed();
+        assert!(waited < SLOW, "{waited:?} after {:?}", counted.elapsed());
+        if answer.body != first && changed.is_none() {
+            changed = Some(asked.duration_since(counted));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    proxy.clear();
+    let changed = changed.expect("the new seat shows");
+    assert!(changed < AGE_MAX, "{changed:?}");
 }
 
 #[test]
