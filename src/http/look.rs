@@ -6,8 +6,8 @@
 //! the look's `data_through`. One look runs at a time: requests that arrive meanwhile share the
 //! next one.
 //!
-//! A look is *aging* in the second half of the time for which it is good. Whoever is answered from
-//! one then may look ahead: others go on with the aging look until the answer by the next one is
+//! A look is *aging* after a third of the time for which it is good. Whoever is answered from one
+//! then may look ahead: others go on with the aging look until the answer by the next one is
 //! there, so that those who ask again and again never wait.
 
 use std::collections::{BTreeSet, HashMap};
@@ -18,6 +18,10 @@ use crate::http::reply::problem::Problem;
 use crate::report::value;
 use crate::store::{AccountVersions, Store};
 use crate::telemetry::http as telemetry;
+
+/// The part of its time after which a look is aging, as a divisor. Answers that take longer than the
+/// rest, some 170 ms by default, are waited for all the same.
+const AGING_AFTER: u32 = 3;
 
 /// Accounts that one look asks for, at most.
 const ACCOUNTS_MAX: usize = 256;
@@ -96,7 +100,7 @@ impl Looks {
 
     /// Whether the look is aging. Never where each question has a look of its own.
     pub(super) fn is_aging(&self, look: &Look) -> bool {
-        !self.age_max.is_zero() && look.began.elapsed() >= self.age_max / 2
+        !self.age_max.is_zero() && look.began.elapsed() >= self.age_max / AGING_AFTER
     }
 
     /// Looks at the account for an answer that is made ahead. Questions go on with the look that
@@ -109,7 +113,7 @@ impl Looks {
         let known = || {
             let seen = self.lock();
             let looks = [seen.ahead.get(account), seen.accounts.get(account)];
-            let is_young = |look: &&Look| look.began + self.age_max / 2 >= asked;
+            let is_young = |look: &&Look| look.began + self.age_max / AGING_AFTER >= asked;
             looks.into_iter().flatten().find(is_young).copied()
         };
         if let Some(look) = known() {
