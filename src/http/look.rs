@@ -7,8 +7,8 @@
 //! next one.
 //!
 //! A look is *aging* after a third of the time for which it is good. Whoever is answered from one
-//! then may look ahead: others go on with the aging look until the answer by the next one is
-//! there, so that those who ask again and again never wait.
+//! then may look ahead: questions about the account go on with the aging look until an answer by
+//! the next one is there, so that those who ask again and again seldom wait.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,9 +19,12 @@ use crate::report::value;
 use crate::store::{AccountVersions, Store};
 use crate::telemetry::http as telemetry;
 
-/// The part of its time after which a look is aging, as a divisor. Answers that take longer than the
-/// rest, some 170 ms by default, are waited for all the same.
+/// The part of its time after which a look is aging, as a divisor. Answers that take longer than
+/// the rest, some 170 ms by default, are waited for all the same.
 const AGING_AFTER: u32 = 3;
+
+/// Longest time for which a look ahead holds up others, unless a look is good for longer.
+const LOOK_AHEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Accounts that one look asks for, at most.
 const ACCOUNTS_MAX: usize = 256;
@@ -65,6 +68,8 @@ struct Seen {
     waiting: BTreeSet<String>,
     /// The latest look at each account, of those that are not too old.
     accounts: HashMap<String, Look>,
+    /// Accounts that are to be looked at ahead.
+    waiting_ahead: BTreeSet<String>,
     /// Looks that answers are being made by, and no question has been answered by yet.
     ahead: HashMap<String, Look>,
     /// The latest look at all accounts.
@@ -98,17 +103,15 @@ impl Looks {
         look.began + self.age_max
     }
 
-    /// Whether the look is aging. Never where each question has a look of its own.
+    /// Whether the look is aging, and still good.
     pub(super) fn is_aging(&self, look: &Look) -> bool {
-        !self.age_max.is_zero() && look.began.elapsed() >= self.age_max / AGING_AFTER
+        (self.age_max / AGING_AFTER..self.age_max).contains(&look.began.elapsed())
     }
 
     /// Looks at the account for an answer that is made ahead. Questions go on with the look that
-    /// they have until [`Self::publish`], or until it is too old.
-    ///
-    /// # Errors
-    /// Where ClickHouse cannot be asked.
-    pub(super) async fn look_ahead(&self, account: &str) -> Result<Look, Problem> {
+    /// they have until [`Self::publish`], or until it is too old. `None` where ClickHouse does not
+    /// answer soon: whoever asks next is told.
+    pub(super) async fn look_ahead(&self, account: &str) -> Option<Look> {
         let asked = Instant::now();
         let known = || {
             let seen = self.lock();
@@ -117,19 +120,25 @@ impl Looks {
             looks.into_iter().flatten().find(is_young).copied()
         };
         if let Some(look) = known() {
-            return Ok(look);
+            return Some(look);
         }
+        self.lock().waiting_ahead.insert(account.to_owned());
         let _turn = self.turn.lock().await;
+        // The look ahead that ended just now may have included this account.
         if let Some(look) = known() {
-            return Ok(look);
+            return Some(look);
         }
+        let accounts = take(&mut self.lock().waiting_ahead, account);
         let began = Instant::now();
         telemetry::looked();
-        let look = self.look_at(&[account.to_owned()], began).await?[0];
+        let limit = self.age_max.max(LOOK_AHEAD_TIMEOUT);
+        let looked = tokio::time::timeout(limit, self.look_at(&accounts, began)).await;
+        let found = looked.ok()?.ok()?;
         let mut seen = self.lock();
         seen.ahead.retain(|_, look| self.good_until(look) >= began);
-        seen.ahead.insert(account.to_owned(), look);
-        Ok(look)
+        let look = found[0];
+        seen.ahead.extend(accounts.into_iter().zip(found));
+        Some(look)
     }
 
     /// Questions about the account are answered by this look from now on, unless there is a later
@@ -151,9 +160,10 @@ impl Looks {
         let _turn = self.turn.lock().await;
         // The look that ended just now may have included this account.
         if let Some(known) = self.known(account, asked) {
+            self.lock().waiting.remove(account);
             return known;
         }
-        let accounts = self.take_waiting(account);
+        let accounts = take(&mut self.lock().waiting, account);
         let began = Instant::now();
         telemetry::looked();
         let looked = self.look_at(&accounts, began).await;
@@ -161,9 +171,10 @@ impl Looks {
         seen.accounts.retain(|_, look| self.good_until(look) >= began);
         match looked {
             Ok(found) => {
-                let look = found[0];
-                seen.accounts.extend(accounts.into_iter().zip(found));
-                Ok(look)
+                for (account, look) in accounts.iter().zip(&found) {
+                    seen.publish(account, *look);
+                }
+                Ok(found[0])
             }
             Err(problem) => {
                 seen.failed = Some((began, problem.clone()));
@@ -236,21 +247,20 @@ impl Looks {
             .map(|(_, problem)| Err(problem.clone()))
     }
 
-    /// The account, and others that are asked for.
-    fn take_waiting(&self, account: &str) -> Vec<String> {
-        let mut seen = self.lock();
-        seen.waiting.remove(account);
-        let mut accounts = vec![account.to_owned()];
-        while accounts.len() < ACCOUNTS_MAX
-            && let Some(other) = seen.waiting.pop_first()
-        {
-            accounts.push(other);
-        }
-        accounts
-    }
-
     fn lock(&self) -> MutexGuard<'_, Seen> {
         // What is known is whole at any moment, also if a thread panicked that held it.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The account, and others that wait, which wait no longer.
+fn take(waiting: &mut BTreeSet<String>, account: &str) -> Vec<String> {
+    waiting.remove(account);
+    let mut accounts = vec![account.to_owned()];
+    while accounts.len() < ACCOUNTS_MAX
+        && let Some(other) = waiting.pop_first()
+    {
+        accounts.push(other);
+    }
+    accounts
 }

@@ -68,6 +68,11 @@ impl Places {
         Self { queues: Arc::new(Mutex::new(queues)), patience: PATIENCE }
     }
 
+    /// Whether questions wait for a place.
+    pub(super) fn are_waited_for(&self) -> bool {
+        self.lock().waiting_count > 0
+    }
+
     /// Takes a place for a question about the account, waiting for it if need be.
     ///
     /// # Errors

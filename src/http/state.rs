@@ -73,7 +73,13 @@ impl ApiState {
             AgesMax { look: config.http.look_age_max, standing: config.http.standing_age_max };
         let shared = Shared {
             account_lists: AccountLists::new(store.clone(), Arc::clone(&looks), reports.clone()),
-            answers: Arc::new(Answers::new(store.clone(), looks, reports.clone(), exports)),
+            answers: Arc::new(Answers::new(
+                store.clone(),
+                looks,
+                reports.clone(),
+                exports,
+                config.http.request_timeout,
+            )),
             reports,
             standings: Standings::new(store.clone(), config.kafka.topic.clone(), ages_max),
             store,
@@ -102,8 +108,8 @@ impl ApiState {
         let _ = self.shared.feeding.set(feeding);
     }
 
-    /// Reads what organizations may still run, so that the first question finds it. Call it within
-    /// a runtime.
+    /// Reads what organizations may still run, so that questions find it, a second after this call
+    /// or with the first question. Call it within a runtime.
     pub fn hold_standings(&self) {
         self.shared.standings.hold();
     }

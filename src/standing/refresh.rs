@@ -26,7 +26,7 @@ const DEMAND: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(10);
 /// Pause before they are read for the first time, unless somebody asks: who asks for reports as the
 /// process starts is not to wait for what nobody has asked for.
-const START: Duration = Duration::from_secs(5);
+const START: Duration = Duration::from_secs(1);
 /// Time between two sweeps; while nobody asks, looks are enough for longer.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const IDLE_SWEEP: Duration = Duration::from_secs(600);

@@ -49,7 +49,7 @@ pub(super) fn describe() {
 
 /// Creates the series whose labels are known in advance.
 pub(super) fn create() {
-    for by in [AnsweredBy::Kept, AnsweredBy::Made, AnsweredBy::NotModified] {
+    for by in [AnsweredBy::Kept, AnsweredBy::Made, AnsweredBy::NotModified, AnsweredBy::Ahead] {
         counter!(ANSWERS, "by" => by.as_str()).absolute(0);
     }
     for name in [LOOKS, CONNECTIONS_REFUSED] {
@@ -80,6 +80,8 @@ pub enum AnsweredBy {
     Made,
     /// The caller had it already.
     NotModified,
+    /// It was read from ClickHouse before anybody asked for it again.
+    Ahead,
 }
 
 /// A report was answered.
@@ -93,6 +95,7 @@ impl AnsweredBy {
             Self::Kept => "kept",
             Self::Made => "made",
             Self::NotModified => "not_modified",
+            Self::Ahead => "ahead",
         }
     }
 }

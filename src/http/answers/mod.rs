@@ -8,8 +8,8 @@
 //! [look](super::look) only: its account has events in the future, or its filter depends on the
 //! instant. Cached answers expire within a minute, so that a repair by hand shows.
 //!
-//! Who asks again and again waits for nothing: a question that is answered from an aging look has
-//! the next look made, and the answer after it if that is another one.
+//! Who asks again and again seldom waits: a question that is answered from the cache by an aging
+//! look has the next look made, and the answer by it if that is another one.
 
 mod making;
 mod report;
@@ -122,6 +122,8 @@ pub(super) struct Answers {
     exports: Places,
     kept: Cache<Key, Kept>,
     parts: UsageParts,
+    /// Time limit of an answer that is made ahead, as of one that somebody waits for.
+    request_timeout: Duration,
 }
 
 struct UntilExpired;
@@ -136,7 +138,13 @@ impl Answers {
     /// Reports are read from the store, each in one of the places for them; streamed answers take
     /// one of those for exports instead, since a reader may be slow, and holds up no report
     /// meanwhile.
-    pub(super) fn new(store: Store, looks: Arc<Looks>, reports: Places, exports: Places) -> Self {
+    pub(super) fn new(
+        store: Store,
+        looks: Arc<Looks>,
+        reports: Places,
+        exports: Places,
+        request_timeout: Duration,
+    ) -> Self {
         // The least recently used goes first: by default a cache that is full would turn new
         // answers away instead.
         let kept = Cache::builder()
@@ -147,7 +155,7 @@ impl Answers {
             .build();
         let directory = Directory::new(store.clone(), reports.clone());
         let parts = UsageParts::new();
-        Self { store, looks, directory, reports, exports, kept, parts }
+        Self { store, looks, directory, reports, exports, kept, parts, request_timeout }
     }
 
     /// Sets the metrics of the places.
@@ -266,29 +274,37 @@ impl Answers {
         Ok(Found { asked, tag, bytes, is_streamed, by, renewed })
     }
 
-    /// Where the answer comes from an aging look, looks ahead, and makes the answer by that look:
-    /// once for each look, and beside the question, which does not wait.
+    /// Where a cached answer is given by an aging look, looks ahead, and makes the answer by that
+    /// look: once for each look, and beside the question, which does not wait.
     ///
-    /// An answer that is not cached whole is too costly to be made for nobody, and one that belongs
-    /// to its look is another one after each look.
+    /// Not where nobody has asked before, nor while questions wait for a place, nor for what is not
+    /// cached whole: that is too costly to be made for nobody. An answer that belongs to its look
+    /// is another one after each look.
     fn renew_ahead<R: StreamableReport>(self: &Arc<Self>, found: &Found<'_>, report: &Arc<R>) {
-        let Found { asked: Asked { account, look, moment, .. }, bytes, renewed, .. } = found;
-        if bytes.is_none() || matches!(moment, Moment::Look(_)) || !self.looks.is_aging(look) {
+        let Found { asked: Asked { account, look, moment, .. }, bytes, by, renewed, .. } = found;
+        let is_asked_again = matches!(by, AnsweredBy::Kept) && bytes.is_some();
+        if !is_asked_again || matches!(moment, Moment::Look(_)) || !self.looks.is_aging(look) {
             return;
         }
         let latest = renewed.lock().unwrap_or_else(PoisonError::into_inner).replace(look.began);
-        if latest == Some(look.began) {
+        if latest == Some(look.began) || self.reports.are_waited_for() {
             return;
         }
         let (answers, report) = (Arc::clone(self), Arc::clone(report));
         let account = AccountId::clone(account);
-        tokio::spawn(async move {
-            // Whoever asks next meets the same error, and is told.
-            let Ok(look) = answers.looks.look_ahead(&account).await else { return };
-            if answers.find_by(look, &account, &*report).await.is_ok() {
-                answers.looks.publish(&account, look);
+        let renewing = async move {
+            let Some(look) = answers.looks.look_ahead(&account).await else { return };
+            if answers.reports.are_waited_for() {
+                return;
             }
-        });
+            // Whoever asks next meets the same error, and is told.
+            let Ok(found) = answers.find_by(look, &account, &*report).await else { return };
+            if matches!(found.by, AnsweredBy::Made) {
+                telemetry::answered(AnsweredBy::Ahead);
+            }
+            answers.looks.publish(&account, look);
+        };
+        tokio::spawn(tokio::time::timeout(self.request_timeout, renewing));
     }
 
     async fn asked<'a>(

@@ -287,6 +287,26 @@ fn who_asks_again_and_again_waits_for_nothing_and_sees_what_is_counted() {
 }
 
 #[test]
+fn what_is_asked_for_once_is_made_once() {
+    let database = engine();
+    let proxy = HttpProxy::to(&database.url);
+    let slowed = Api::on(database, |config| {
+        config.clickhouse.url.clone_from(&proxy.url);
+        config.http.look_age_max = Duration::from_secs(2);
+    });
+    let data = json!({"account_id": "a", "organization_id": "o", "user_id": "u"});
+    slowed.count(&[event("license.assigned", "2026-03-01T00:00:00Z", &data)]);
+    let slow = Meddling::Delay(Duration::from_millis(250));
+    proxy.set(Rule { meddling: slow, every: 1, only: "" });
+    // Its look is aging when the answer is there, and still good.
+    slowed.report(&at("/v1/accounts/a/licenses/history"));
+    let asked = proxy.meddled();
+    assert!(asked > 2, "{asked}");
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(proxy.meddled(), asked);
+}
+
+#[test]
 fn a_midnight_changes_the_answer_of_an_unchanged_account() {
     let api = counted();
     let tag = |as_of: &str| {
