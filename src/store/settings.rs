@@ -51,8 +51,8 @@ pub(super) const REQUEST: [(&str, &str); 21] = [
 /// cache of conditions that other queries can spoil, limits pushed into aggregations, filters
 /// derived from others and pushed below windows, filters pushed through joins, several replicas for
 /// one query, and with several shards, filters that are sent to a shard as text. They are switched
-/// off where the server knows the setting: a server refuses a request with one that it
-/// does not know.
+/// off where the server knows the setting: a server refuses a request with one that it does not
+/// know.
 pub const SHORTCUTS: [(&str, &str); 7] = [
     ("allow_push_predicate_ast_for_distributed_subqueries", "0"),
     ("enable_join_runtime_filters", "0"),
