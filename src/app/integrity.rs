@@ -15,14 +15,16 @@ const AGAIN_ACCOUNTS_MAX: usize = 100;
 /// Differences of a sample that are logged one by one, at most, and as many that are over.
 const TOLD_MAX: usize = 20;
 
-/// A sample that takes longer than this is followed by a longer pause,
+/// A sample that takes longer than this is followed by a longer pause:
 const QUICK: Duration = Duration::from_secs(1);
-/// of so many times what it took beyond it: a large account costs seconds of ClickHouse's time.
-const PAUSE_TIMES: u32 = 50;
+/// by an interval for each time that it took this much longer, since a large account costs seconds
+/// of ClickHouse's time.
+const EXCESS: Duration = Duration::from_millis(600);
 
 /// From the end of a sample that took so long to the next one.
 fn pause_after(took: Duration, interval: Duration) -> Duration {
-    interval.max(took.saturating_sub(QUICK).saturating_mul(PAUSE_TIMES))
+    let excess = took.saturating_sub(QUICK);
+    interval.max(interval.mul_f64(excess.div_duration_f64(EXCESS)))
 }
 
 /// Checks a sample each interval, or more seldom where samples take long, for ever.
@@ -101,5 +103,7 @@ mod tests {
         let pause = |took_ms| pause_after(Duration::from_millis(took_ms), interval).as_secs();
         assert_eq!([0, 1_000, 1_600].map(pause), [30; 3]);
         assert_eq!([2_000, 5_500].map(pause), [50, 225]);
+        let each_second = pause_after(Duration::from_millis(2_200), Duration::from_secs(1));
+        assert_eq!(each_second, Duration::from_secs(2), "in proportion to the interval");
     }
 }
