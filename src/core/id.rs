@@ -94,25 +94,23 @@ pub enum IdRef<'a> {
 }
 
 /// Reads a canonical decimal of at most [`NUMBER_MAX`]; `None` where the text is anything else.
-fn canonical_number(text: &str) -> Option<u64> {
-    let digits = text.as_bytes();
-    let canonical = match digits {
-        [] => false,
-        [b'0'] => true,
-        [b'0', ..] => false,
-        _ => digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit),
-    };
-    if !canonical {
+pub(super) fn canonical_number(text: &[u8]) -> Option<u64> {
+    if matches!(text, [] | [b'0', _, ..]) || text.len() > 19 {
         return None;
     }
-    text.parse().ok().filter(|&number| number <= NUMBER_MAX)
+    // 19 digits make less than 2^64.
+    let number = text.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| number * 10 + u64::from(digit))
+    })?;
+    (number <= NUMBER_MAX).then_some(number)
 }
 
 impl<'a> IdRef<'a> {
     /// The canonical form of an identifier given as text. The decoder checks length and characters.
     pub fn from_text(text: impl Into<Cow<'a, str>>) -> Self {
         let text = text.into();
-        match canonical_number(&text) {
+        match canonical_number(text.as_bytes()) {
             Some(number) => Self::Number(number),
             None => Self::Text(text),
         }
@@ -145,9 +143,7 @@ impl<'a> IdRef<'a> {
     /// True if `key`, a Kafka record key, is exactly this identifier's text.
     pub fn is_text(&self, key: &[u8]) -> bool {
         match self {
-            Self::Number(number) => {
-                std::str::from_utf8(key).ok().and_then(canonical_number) == Some(*number)
-            }
+            Self::Number(number) => canonical_number(key) == Some(*number),
             Self::Text(text) => text.as_bytes() == key,
         }
     }

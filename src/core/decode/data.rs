@@ -60,6 +60,7 @@ pub(super) enum EventType {
 impl EventType {
     /// The type with that name.
     pub(super) fn named(name: &str) -> Option<Self> {
+        let name = name.as_bytes();
         Some(match name.len() {
             10 if is(name, b"user.login") => Self::Activity,
             11 if is(name, b"user.action") => Self::Activity,

@@ -68,7 +68,9 @@ impl<'a> Envelope<'a> {
 
     #[inline(always)]
     fn fill_data(&mut self, scanner: &mut Scanner<'a>) -> Option<()> {
-        self.fields = Fields::default();
+        if self.data != Data::Absent {
+            self.fields = Fields::default();
+        }
         if !scanner.is_at_object() {
             let value = scanner.value()?;
             self.data = if value == Raw::Null { Data::Absent } else { Data::NotAnObject };
@@ -87,7 +89,7 @@ impl<'a> Envelope<'a> {
 
 impl<'a> Fields<'a> {
     /// The field with that name, if some event type has it.
-    fn slot(&mut self, name: &str) -> Option<&mut Raw<'a>> {
+    fn slot(&mut self, name: &[u8]) -> Option<&mut Raw<'a>> {
         Some(match name.len() {
             4 if is(name, b"name") => &mut self.name,
             4 if is(name, b"plan") => &mut self.plan,
@@ -112,6 +114,6 @@ impl<'a> Fields<'a> {
 /// True for that name. The length is part of the type, so that a comparison compiles to a few
 /// instructions.
 #[inline(always)]
-pub(super) fn is<const LEN: usize>(name: &str, expected: &[u8; LEN]) -> bool {
-    name.as_bytes().first_chunk::<LEN>() == Some(expected) && name.len() == LEN
+pub(super) fn is<const LEN: usize>(name: &[u8], expected: &[u8; LEN]) -> bool {
+    name.first_chunk::<LEN>() == Some(expected) && name.len() == LEN
 }

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use super::json::Raw;
 use crate::core::event::{Reject, RejectReason};
-use crate::core::id::{ID_BYTES_MAX, IdRef, NUMBER_MAX, USER_ID_BYTES_MAX, judge_text};
+use crate::core::id::{
+    ID_BYTES_MAX, IdRef, NUMBER_MAX, USER_ID_BYTES_MAX, canonical_number, judge_text,
+};
 
 /// The longest event id, event source, name or email, bytes of UTF-8.
 const TEXT_BYTES_MAX: usize = 4096;
@@ -70,14 +72,13 @@ fn id_up_to(bytes_max: usize, raw: Raw<'_>) -> Option<IdRef<'_>> {
     text(raw).filter(|text| judge_text(text, bytes_max).is_ok()).map(IdRef::from_text)
 }
 
-/// An integer from `min` to `max`, written without fraction or exponent.
+/// An integer from `min` to `max`, which is at most [`NUMBER_MAX`], written without fraction or
+/// exponent.
 pub(super) fn integer(raw: Raw<'_>, min: u64, max: u64) -> Option<u64> {
     let number: u64 = match raw {
         // JSON allows a sign on zero; `-0` is the only integer with a sign that is not negative.
         Raw::Number("-0") => 0,
-        // The grammar has no plus sign, the only other thing beside digits that `parse` would let
-        // pass.
-        Raw::Number(digits) => digits.parse().ok()?,
+        Raw::Number(digits) => canonical_number(digits.as_bytes())?,
         _ => return None,
     };
     (min..=max).contains(&number).then_some(number)

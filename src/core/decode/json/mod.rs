@@ -45,7 +45,7 @@ impl<'a> Scanner<'a> {
     #[inline(always)]
     pub(super) fn whole_object(
         text: &'a str,
-        member: impl FnMut(&mut Self, &str) -> Option<()>,
+        member: impl FnMut(&mut Self, &[u8]) -> Option<()>,
     ) -> Option<()> {
         let mut scanner = Self { text, at: 0 };
         scanner.skip_whitespace();
@@ -86,7 +86,7 @@ impl<'a> Scanner<'a> {
     #[inline(always)]
     pub(super) fn object(
         &mut self,
-        mut member: impl FnMut(&mut Self, &str) -> Option<()>,
+        mut member: impl FnMut(&mut Self, &[u8]) -> Option<()>,
     ) -> Option<()> {
         self.eat(b'{')?;
         self.skip_whitespace();
@@ -116,15 +116,17 @@ impl<'a> Scanner<'a> {
     /// Reads the name of a member. A name that is not Unicode text (a lone surrogate) matches no
     /// field.
     #[inline(always)]
-    fn name(&mut self) -> Option<Cow<'a, str>> {
+    fn name(&mut self) -> Option<Cow<'a, [u8]>> {
         self.eat(b'"')?;
-        match self.string_rest()? {
-            Raw::Text(name) => Some(Cow::Borrowed(name)),
-            Raw::EscapedText(quoted) => {
-                Some(Cow::Owned(serde_json::from_str(quoted).unwrap_or_default()))
-            }
-            _ => None,
+        let start = self.at;
+        let end = self.plain_end();
+        let bytes = self.text.as_bytes();
+        if *bytes.get(end)? == b'"' {
+            self.at = end + 1;
+            return Some(Cow::Borrowed(&bytes[start..end]));
         }
+        let name: String = serde_json::from_str(self.escaped_rest(end)?).unwrap_or_default();
+        Some(Cow::Owned(name.into_bytes()))
     }
 
     /// Reads any value.
@@ -193,37 +195,49 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads the rest of a string whose opening quote has been read.
+    #[inline(always)]
     fn string_rest(&mut self) -> Option<Raw<'a>> {
         let start = self.at;
-        self.skip_plain();
-        if self.peek()? == b'"' {
-            self.at += 1;
-            return Some(Raw::Text(&self.text[start..self.at - 1]));
+        let end = self.plain_end();
+        if *self.text.as_bytes().get(end)? == b'"' {
+            self.at = end + 1;
+            return Some(Raw::Text(&self.text[start..end]));
         }
-        while self.peek()? != b'"' {
-            self.escape()?;
-            self.skip_plain();
-        }
-        self.at += 1;
-        Some(Raw::EscapedText(&self.text[start - 1..self.at]))
+        self.escaped_rest(end).map(Raw::EscapedText)
     }
 
-    /// Skips the bytes that stand for themselves in a string.
-    fn skip_plain(&mut self) {
+    /// Reads the rest of a string whose opening quote has been read, and whose first byte that does
+    /// not stand for itself is at `special` and no quote. Returns it with its quotes.
+    #[cold]
+    fn escaped_rest(&mut self, special: usize) -> Option<&'a str> {
+        let start = self.at;
+        self.at = special;
+        while self.peek()? != b'"' {
+            self.escape()?;
+            self.at = self.plain_end();
+        }
+        self.at += 1;
+        Some(&self.text[start - 1..self.at])
+    }
+
+    /// The end of the bytes from here on that stand for themselves in a string.
+    #[inline(always)]
+    fn plain_end(&self) -> usize {
         let bytes = self.text.as_bytes();
-        while let Some(chunk) = bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
+        let mut at = self.at;
+        while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
             let special = special_bytes(u64::from_le_bytes(*chunk));
             if special != 0 {
                 // The lowest mark is the first byte's, and a mark is the top bit of its byte.
-                self.at +=
-                    usize::try_from(special.trailing_zeros() / 8).expect("a chunk has eight bytes");
-                return;
+                return at + (special.trailing_zeros() / 8) as usize;
             }
-            self.at += chunk.len();
+            at += chunk.len();
         }
-        while self.peek().is_some_and(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
-            self.at += 1;
+        let is_plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
+        while bytes.get(at).is_some_and(is_plain) {
+            at += 1;
         }
+        at
     }
 
     /// Reads an escape sequence, backslash included.
