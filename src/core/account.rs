@@ -3,31 +3,31 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use hashbrown::hash_map::EntryRef;
 use smallvec::SmallVec;
 
 use super::calendar::{Day, DayWindow, YearMonth, Zone, day_window_of};
 use super::counters::Block;
 use super::id::{Id, IdRef, UserKeySeed};
+use super::numbered::{Identified, Numbered};
 use super::quota::Anchors;
 use super::rollup::{AccountMove, AccountProgress, ActiveUsers, RecordPlace, SeatInterval};
 use super::seats::{FactOrder, Seat};
 use super::topics::{Topic, Topics, Touched};
 
 /// When an entry was last used, and which drain carries its rows; both counted in drains of the
-/// lane.
+/// lane, of which there are no more than 2^32 in 136 years of one a second.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Upkeep {
     /// The drain after the one in which the entry was last touched.
-    pub used: u64,
+    pub used: u32,
     /// The drain that carries the entry's latest change. The entry must stay until that drain is
     /// acknowledged: a load before then would return stale data.
-    pub changed: u64,
+    pub changed: u32,
 }
 
 impl Upkeep {
     /// True if the store holds everything that the entry does.
-    pub fn is_stored(self, acknowledged: u64) -> bool {
+    pub fn is_stored(self, acknowledged: u32) -> bool {
         self.changed <= acknowledged
     }
 }
@@ -46,7 +46,7 @@ pub struct Account {
     /// Every organization that an event has named; complete.
     pub organizations: Organizations,
     /// Users whose seats are held.
-    pub users: HashMap<Id, User>,
+    pub users: Numbered<User>,
     /// True if users who are not in `users` hold no seat.
     pub has_all_seats: bool,
     /// Counters of months after this one that are not held are 0. The last possible month if
@@ -55,8 +55,8 @@ pub struct Account {
     /// Users active since the last drain, by organization (its number) and day. May hold a user
     /// more than once.
     active: HashMap<(u32, Day), Vec<u64>>,
-    /// Users with seats whose activity changed since the last drain.
-    changed_users: Vec<Id>,
+    /// Numbers of the users with seats whose activity changed since the last drain.
+    changed_users: Vec<u32>,
     /// Blocks (organization by its number) with counters that changed since the last drain.
     pub changed_blocks: Vec<(u32, YearMonth)>,
     /// Whether the account stands among the accounts that any event has named.
@@ -117,46 +117,45 @@ impl LocalDay {
 /// The organizations of an account, each with a stable number that is unique in the account.
 #[derive(Debug, Default)]
 pub struct Organizations {
-    numbers: HashMap<Id, u32>,
-    list: Vec<Organization>,
+    known: Numbered<Organization>,
 }
 
 impl Organizations {
     /// The number of the organization; assigned if the organization is new.
     pub fn number(&mut self, id: &IdRef<'_>) -> u32 {
-        if let Some(number) = self.numbers.get(id) {
-            return *number;
-        }
-        let number = u32::try_from(self.list.len()).expect("fewer organizations than records");
-        let id = id.to_id();
-        self.numbers.insert(id.clone(), number);
-        self.list.push(Organization {
-            id,
-            seen: Seen::Never,
-            anchors: Anchors::default(),
-            blocks: Blocks::default(),
-        });
-        number
+        self.known.number(id).unwrap_or_else(|| {
+            self.known.insert(Organization {
+                id: id.to_id(),
+                seen: Seen::Never,
+                anchors: Anchors::default(),
+                blocks: Blocks::default(),
+            })
+        })
+    }
+
+    /// Brings an organization into the processor's cache.
+    pub fn prefetch(&self, id: &IdRef<'_>) {
+        self.known.prefetch(id);
     }
 
     /// The organization with that number.
     pub fn get(&mut self, number: u32) -> &mut Organization {
-        &mut self.list[number as usize]
+        self.known.get_mut(number)
     }
 
     /// The organization, if it is known.
     pub fn find(&self, id: &IdRef<'_>) -> Option<&Organization> {
-        self.numbers.get(id).map(|&number| &self.list[number as usize])
+        self.known.number(id).map(|number| &self.known.values()[number as usize])
     }
 
-    /// All organizations.
-    pub fn iter(&self) -> impl Iterator<Item = &Organization> {
-        self.list.iter()
+    /// All organizations, by number.
+    pub fn all(&self) -> &[Organization] {
+        self.known.values()
     }
 
-    /// All organizations.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Organization> {
-        self.list.iter_mut()
+    /// All organizations, by number.
+    pub fn all_mut(&mut self) -> &mut [Organization] {
+        self.known.values_mut()
     }
 }
 
@@ -169,6 +168,12 @@ pub struct Organization {
     pub anchors: Anchors,
     /// Counters of the months that are held; see [`Account::counted_until`] for those that are not.
     pub blocks: Blocks,
+}
+
+impl Identified for Organization {
+    fn id(&self) -> &Id {
+        &self.id
+    }
 }
 
 /// The blocks of an organization, by month. There are usually few, and most lookups repeat the last
@@ -191,7 +196,10 @@ impl Blocks {
     /// The block of that month, if it is held.
     pub fn get(&mut self, month: YearMonth) -> Option<&mut HeldBlock> {
         let at = self.held.iter().position(|held| held.month == month)?;
-        self.held.swap(0, at);
+        // A block is large, and a swap copies even one with itself.
+        if at > 0 {
+            self.held.swap(0, at);
+        }
         self.held.first_mut()
     }
 
@@ -201,7 +209,7 @@ impl Blocks {
     }
 
     /// Adds an empty block for a month that is not held.
-    pub fn insert(&mut self, month: YearMonth, used: u64) {
+    pub fn insert(&mut self, month: YearMonth, used: u32) {
         debug_assert!(!self.contains(month), "what a held block has counted must not be forgotten");
         self.held.push(HeldBlock {
             month,
@@ -232,6 +240,7 @@ const NO_ORGANIZATION: u32 = u32::MAX;
 /// A user: seats, and on which days the user is known to be counted.
 #[derive(Debug)]
 pub struct User {
+    id: Id,
     /// The user's key in bitmaps.
     key: u64,
     /// Seats in every organization; complete. Most users have one, so it is stored inline.
@@ -244,11 +253,18 @@ pub struct User {
     pub upkeep: Upkeep,
 }
 
+impl Identified for User {
+    fn id(&self) -> &Id {
+        &self.id
+    }
+}
+
 impl User {
     /// A user without seats.
     pub fn new(id: &IdRef<'_>, seed: UserKeySeed) -> Self {
         let nowhere = (NO_ORGANIZATION, Day(i32::MIN));
         Self {
+            id: id.to_id(),
             key: id.user_key(seed),
             seats: SmallVec::new(),
             counted: [nowhere; 2],
@@ -257,15 +273,13 @@ impl User {
         }
     }
 
-    /// The user's seat in that organization.
-    pub fn seat_in(&mut self, organization: &Id) -> &mut Seat {
-        let at =
-            self.seats.iter().position(|seat| seat.organization == *organization).unwrap_or_else(
-                || {
-                    self.seats.push(Seat::new(organization.clone()));
-                    self.seats.len() - 1
-                },
-            );
+    /// The user's seat in the organization with that number.
+    pub fn seat_in(&mut self, organization: u32) -> &mut Seat {
+        let known = self.seats.iter().position(|seat| seat.organization == organization);
+        let at = known.unwrap_or_else(|| {
+            self.seats.push(Seat::new(organization));
+            self.seats.len() - 1
+        });
         &mut self.seats[at]
     }
 
@@ -291,7 +305,7 @@ impl Account {
             zone: Zone::UTC,
             days: [LocalDay::of(Zone::UTC, 0); 2],
             organizations: Organizations::default(),
-            users: HashMap::new(),
+            users: Numbered::default(),
             has_all_seats: false,
             counted_until: YearMonth(i32::MAX),
             active: HashMap::new(),
@@ -335,7 +349,7 @@ impl Account {
         self.zone_order = Some(order);
         self.zone = zone;
         self.days = [LocalDay::of(zone, self.days[0].window.start_ms); 2];
-        for organization in self.organizations.iter_mut() {
+        for organization in self.organizations.all_mut() {
             organization.anchors.forget_edges();
         }
     }
@@ -353,19 +367,21 @@ impl Account {
 
     /// True if the seats of the user are known.
     pub fn knows_user(&self, id: &IdRef<'_>) -> bool {
-        self.has_all_seats || self.users.contains_key(id)
+        self.has_all_seats || self.users.number(id).is_some()
     }
 
-    /// The user; `None` if the seats are not known.
-    pub fn user(&mut self, id: &IdRef<'_>) -> Option<&mut User> {
-        let seed = self.seed;
-        match self.users.entry_ref(id) {
-            EntryRef::Occupied(entry) => Some(entry.into_mut()),
-            EntryRef::Vacant(entry) if self.has_all_seats => {
-                Some(entry.insert_with_key(id.to_id(), User::new(id, seed)))
-            }
-            EntryRef::Vacant(_) => None,
-        }
+    /// The number of the user; `None` if the seats are not known.
+    pub fn user(&mut self, id: &IdRef<'_>) -> Option<u32> {
+        let known = self.users.number(id);
+        known.or_else(|| self.has_all_seats.then(|| self.users.insert(User::new(id, self.seed))))
+    }
+
+    /// Evicts users.
+    pub fn retain_users(&mut self, stays: impl FnMut(&User) -> bool) {
+        self.users.retain(stays);
+        let numbers = (0..).zip(self.users.values());
+        self.changed_users =
+            numbers.filter(|(_, user)| user.is_changed).map(|(number, _)| number).collect();
     }
 
     /// True if the counters of the organization and month are known.
@@ -375,7 +391,7 @@ impl Account {
 
     /// Ensures that the counters of the organization and month are held; `None` if their values are
     /// not known.
-    pub fn hold_block(&mut self, organization: u32, month: YearMonth, used: u64) -> Option<()> {
+    pub fn hold_block(&mut self, organization: u32, month: YearMonth, used: u32) -> Option<()> {
         let is_uncounted = month > self.counted_until;
         let blocks = &mut self.organizations.get(organization).blocks;
         if blocks.get(month).is_none() {
@@ -395,11 +411,12 @@ impl Account {
         organization: Option<u32>,
         user: &IdRef<'_>,
         time_ms: i64,
-        drain: u64,
+        drain: u32,
     ) -> Option<(usize, Topics)> {
         let day = self.day_of(time_ms).day();
         let number = organization.unwrap_or(NO_ORGANIZATION);
-        let held = self.user(user)?;
+        let user = self.user(user)?;
+        let held = self.users.get_mut(user);
         held.upkeep.used = drain;
         let is_new = !held.is_counted(number, day);
         let key = held.key;
@@ -416,7 +433,7 @@ impl Account {
         if is_first_use {
             held.is_changed = true;
             held.upkeep.changed = drain;
-            self.changed_users.push(user.to_id());
+            self.changed_users.push(user);
         }
         if is_new {
             self.active.entry((number, day)).or_default().push(key);
@@ -427,7 +444,7 @@ impl Account {
     /// Yields the users active since the last drain.
     pub fn drain_active(&mut self) -> impl Iterator<Item = ActiveUsers> {
         let account = self.id.clone();
-        let organizations = &self.organizations.list;
+        let organizations = self.organizations.all();
         std::mem::take(&mut self.active).into_iter().map(move |((number, day), mut keys)| {
             keys.sort_unstable();
             keys.dedup();
@@ -439,15 +456,15 @@ impl Account {
 
     /// Yields the seat intervals whose activity changed since the last drain.
     pub fn drain_seat_activity(&mut self, rows: &mut Vec<SeatInterval>) {
-        for user_id in std::mem::take(&mut self.changed_users) {
-            let Some(user) = self.users.get_mut(&user_id) else { continue };
+        for number in std::mem::take(&mut self.changed_users) {
+            let user = self.users.get_mut(number);
             user.is_changed = false;
             for seat in &mut user.seats {
-                let organization = seat.organization.clone();
+                let organization = self.organizations.get(seat.organization).id.clone();
                 rows.extend(seat.take_changed().map(|(start_ms, activity)| SeatInterval {
                     account: self.id.clone(),
                     organization: organization.clone(),
-                    user: user_id.clone(),
+                    user: user.id.clone(),
                     start_ms,
                     opened: None,
                     end_ms: None,

@@ -117,6 +117,19 @@ pub struct Event<'a> {
     pub kind: EventKind<'a>,
 }
 
+impl<'a> Event<'a> {
+    /// The user whose seats matter for counting it.
+    pub fn user(&self) -> Option<&IdRef<'a>> {
+        match &self.kind {
+            EventKind::Activity { user, .. }
+            | EventKind::LicenseAssigned { user, .. }
+            | EventKind::LicenseRevoked { user, .. } => Some(user),
+            EventKind::TestExecuted(test) => test.user.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EventKind<'a> {

@@ -15,6 +15,8 @@ pub mod event;
 pub mod id;
 pub mod lane;
 pub mod load;
+pub mod numbered;
+pub mod prefetch;
 pub mod progress;
 pub mod quota;
 pub mod rollup;

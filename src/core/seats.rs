@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::id::Id;
 use super::rollup::{SeatFact, SeatFactKind, SeatInterval, SeatOpened};
 
 /// Order of a fact among the facts of its kind: by time, then source, then offset.
@@ -21,6 +20,11 @@ pub struct FactOrder {
 pub struct Activity {
     pub first_ms: i64,
     pub last_ms: i64,
+}
+
+impl Activity {
+    /// None yet: the neutral values of minimum and maximum.
+    const NONE: Self = Self { first_ms: i64::MAX, last_ms: i64::MIN };
 }
 
 /// Change that a fact makes to an interval of its seat.
@@ -76,7 +80,7 @@ struct Fact {
     order: FactOrder,
     kind: SeatFactKind,
     /// The activity in the interval that an `Assigned` opens.
-    activity: Option<Activity>,
+    activity: Activity,
     /// Whether its first and its last time have changed since the last drain.
     untold: (bool, bool),
 }
@@ -88,14 +92,15 @@ struct Fact {
 /// ever shorten one, so its activity may reach beyond its end; a reader cuts it there.
 #[derive(Clone, Debug)]
 pub struct Seat {
-    pub organization: Id,
+    /// The number of the organization in its account.
+    pub organization: u32,
     /// Most seats are assigned once and never change.
     facts: SmallVec<[Fact; 1]>,
 }
 
 impl Seat {
     /// A seat without facts.
-    pub fn new(organization: Id) -> Self {
+    pub fn new(organization: u32) -> Self {
         Self { organization, facts: SmallVec::new() }
     }
 
@@ -114,7 +119,8 @@ impl Seat {
         let time_ms = order.time_ms;
         let is_assigned = kind == SeatFactKind::Assigned;
         let at = self.facts.partition_point(|fact| fact.order < order);
-        self.facts.insert(at, Fact { order, kind, activity: None, untold: (false, false) });
+        self.facts
+            .insert(at, Fact { order, kind, activity: Activity::NONE, untold: (false, false) });
         let mut changes = SmallVec::new();
         let opens = |fact: &Fact| fact.kind == SeatFactKind::Assigned;
         if let Some(before) = self.facts[..at].iter().rposition(opens) {
@@ -150,7 +156,7 @@ impl Seat {
             fact.kind == SeatFactKind::Assigned && fact.order.time_ms == start_ms
         };
         if let Some(fact) = self.facts.iter_mut().find(opens) {
-            fact.activity = Some(activity);
+            fact.activity = activity;
         }
     }
 
@@ -163,19 +169,11 @@ impl Seat {
         if fact.kind == SeatFactKind::Revoked {
             return Attained::default();
         }
-        let widened = match fact.activity {
-            None => Activity { first_ms: time_ms, last_ms: time_ms },
-            Some(known) => Activity {
-                first_ms: known.first_ms.min(time_ms),
-                last_ms: known.last_ms.max(time_ms),
-            },
-        };
-        let is_new = |time_ms: fn(&Activity) -> i64| {
-            fact.activity.as_ref().map(time_ms) != Some(time_ms(&widened))
-        };
-        let (first, last) =
-            (is_new(|activity| activity.first_ms), is_new(|activity| activity.last_ms));
-        fact.activity = Some(widened);
+        let known = fact.activity;
+        let widened =
+            Activity { first_ms: known.first_ms.min(time_ms), last_ms: known.last_ms.max(time_ms) };
+        let (first, last) = (widened.first_ms != known.first_ms, widened.last_ms != known.last_ms);
+        fact.activity = widened;
         fact.untold.0 |= first;
         fact.untold.1 |= last;
         Attained {
@@ -191,7 +189,7 @@ impl Seat {
     /// merges the rows by minimum and maximum.
     pub fn take_changed(&mut self) -> impl Iterator<Item = (i64, Activity)> {
         self.facts.iter_mut().filter_map(|fact| {
-            let Activity { first_ms, last_ms } = fact.activity?;
+            let Activity { first_ms, last_ms } = fact.activity;
             let news = match std::mem::take(&mut fact.untold) {
                 (false, false) => return None,
                 (true, false) => Activity { first_ms, last_ms: first_ms },
@@ -213,7 +211,7 @@ mod tests {
     }
 
     fn seat(facts: &[(i64, SeatFactKind)]) -> Seat {
-        let mut seat = Seat::new(Id::Number(1));
+        let mut seat = Seat::new(1);
         for (offset, &(time_ms, kind)) in (0u64..).zip(facts) {
             seat.insert(order(time_ms, offset), kind);
         }
@@ -265,7 +263,7 @@ mod tests {
 
     /// The changes of each fact.
     fn changes(facts: &[(i64, SeatFactKind)]) -> Vec<Vec<Change>> {
-        let mut seat = Seat::new(Id::Number(1));
+        let mut seat = Seat::new(1);
         let mut insert = |(offset, &(time_ms, kind)): (u64, &(i64, SeatFactKind))| {
             let changes = seat.insert(order(time_ms, offset), kind).unwrap_or_default();
             let change = |change: &IntervalChange| {

@@ -12,7 +12,7 @@ use crate::core::decode::decode;
 use crate::core::dedup::{DuplicateFilter, WINDOW_MS, WINDOW_OFFSETS, event_id};
 use crate::core::event::{Decoded, EventKind, Record};
 use crate::core::id::UserKeySeed;
-use crate::core::lane::{Lane, Step};
+use crate::core::lane::{Ahead, Lane, Step};
 use crate::core::rollup::{LaneRows, Progress, RejectedRecord};
 use crate::store::StoreError;
 
@@ -201,7 +201,7 @@ impl PartitionFold {
             return Ok(Folded::Passed);
         }
         let mut loads = 0;
-        while self.lane.apply_one(&pair.0, &pair.1) != Step::Passed {
+        while self.lane.apply_one(&pair.0, &pair.1, Ahead::default()) != Step::Passed {
             if loads == LOADS_MAX {
                 return Err(FoldError::Stuck(record.offset));
             }
@@ -325,8 +325,9 @@ impl Others {
                 if let EventKind::TestExecuted(test) = &event.kind {
                     let id = event_id(&event, test, &mut self.id_bytes);
                     let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
-                    let is_duplicate = self.seen.is_duplicate(id, offset, timestamp_ms);
-                    self.seen.remember(id, offset, timestamp_ms);
+                    let seen = self.seen.see(id, offset, timestamp_ms);
+                    let is_duplicate = seen.is_duplicate;
+                    self.seen.remember(seen);
                     if is_duplicate {
                         self.duplicates += 1;
                         return HourCounts::DUPLICATE;

@@ -64,41 +64,60 @@ pub struct DuplicateFilter {
     earlier: HashMap<u32, usize>,
 }
 
+/// What the filter knows of an event: see [`DuplicateFilter::see`].
+#[derive(Debug)]
+pub struct Sighting {
+    /// True if the event is a duplicate.
+    pub is_duplicate: bool,
+    key: Key,
+    offset: u64,
+    timestamp_ms: Option<i64>,
+    /// The newest entry of the same id, counted from the oldest of all.
+    former: Option<usize>,
+}
+
 /// Of a sequence number.
 fn position(sequence: u32) -> u32 {
     sequence % POSITIONS
 }
 
 impl DuplicateFilter {
-    /// True if the event is a duplicate of one that was [`remember`](Self::remember)ed.
-    /// `timestamp_ms` is the Kafka record's; a record without one is treated as near in time to any
-    /// other.
-    pub fn is_duplicate(&mut self, id: u128, offset: u64, timestamp_ms: Option<i64>) -> bool {
-        self.forget_before(offset.saturating_sub(WINDOW_OFFSETS));
-        let oldest_ms = timestamp_ms.map_or(i64::MIN, |ms| ms.saturating_sub(WINDOW_MS));
-        let key = Key(id);
-        let mut next = self.newest_of(key);
-        while let Some(index) = next {
-            if self.entries.time_ms(index) >= oldest_ms {
-                return true;
-            }
-            next = self.earlier_than(index);
-        }
-        false
+    /// Brings what [`see`](Self::see) will read into the processor's cache.
+    pub fn prefetch(&self, id: u128) {
+        self.newest.prefetch(Key(id));
     }
 
-    /// Remembers an event, counted or not. An event that does not lie beyond all remembered ones
-    /// was delivered twice and is ignored: added again, behind later ones, it would stay longer
-    /// than its offset allows.
-    pub fn remember(&mut self, id: u128, offset: u64, timestamp_ms: Option<i64>) {
+    /// Looks up whether the event is a duplicate of one that was remembered. `timestamp_ms` is the
+    /// Kafka record's; a record without one is treated as near in time to any other.
+    pub fn see(&mut self, id: u128, offset: u64, timestamp_ms: Option<i64>) -> Sighting {
+        self.forget_before(offset.saturating_sub(WINDOW_OFFSETS));
+        let key = Key(id);
+        let former = self.newest_of(key);
+        let oldest_ms = timestamp_ms.map_or(i64::MIN, |ms| ms.saturating_sub(WINDOW_MS));
+        let mut next = former;
+        let mut is_duplicate = false;
+        while let Some(index) = next
+            && !is_duplicate
+        {
+            is_duplicate = self.entries.time_ms(index) >= oldest_ms;
+            next = self.earlier_than(index);
+        }
+        Sighting { is_duplicate, key, offset, timestamp_ms, former }
+    }
+
+    /// Remembers an event, counted or not, that nothing else was remembered after. An event that
+    /// does not lie beyond all remembered ones was delivered twice and is ignored: added again,
+    /// behind later ones, it would stay longer than its offset allows.
+    pub fn remember(&mut self, seen: Sighting) {
+        let Sighting { key, offset, former, .. } = seen;
         if self.entries.newest_offset().is_some_and(|newest| newest >= offset) {
             return;
         }
-        self.forget_before(offset.saturating_sub(WINDOW_OFFSETS));
-        let timestamp_ms = timestamp_ms.unwrap_or(i64::MAX);
-        let (key, index) = (Key(id), self.entries.len());
+        let timestamp_ms = seen.timestamp_ms.unwrap_or(i64::MAX);
+        let index = self.entries.len();
         let sequence = self.sequence(index);
-        if let Some(former) = self.newest_of(key) {
+        if let Some(former) = former {
+            debug_assert_eq!(self.entries.key(former), Some(key), "the sighting is out of date");
             let former_position = position(self.sequence(former));
             self.newest.replace(key, former_position, position(sequence));
             let mut next = Some(former);
@@ -189,12 +208,24 @@ mod tests {
 
     const HOUR_MS: i64 = 3_600_000;
 
+    impl DuplicateFilter {
+        fn is_duplicate(&mut self, id: u128, offset: u64, timestamp_ms: Option<i64>) -> bool {
+            self.see(id, offset, timestamp_ms).is_duplicate
+        }
+
+        fn add(&mut self, id: u128, offset: u64, timestamp_ms: Option<i64>) {
+            let seen = self.see(id, offset, timestamp_ms);
+            self.remember(seen);
+        }
+    }
+
     /// Feeds (id, offset, hours) and returns which were duplicates.
     fn check(events: &[(u128, u64, i64)]) -> Vec<bool> {
         let mut filter = DuplicateFilter::default();
         let judge = |&(id, offset, hours): &(u128, u64, i64)| {
-            let duplicate = filter.is_duplicate(id, offset, Some(hours * HOUR_MS));
-            filter.remember(id, offset, Some(hours * HOUR_MS));
+            let seen = filter.see(id, offset, Some(hours * HOUR_MS));
+            let duplicate = seen.is_duplicate;
+            filter.remember(seen);
             duplicate
         };
         events.iter().map(judge).collect()
@@ -234,7 +265,7 @@ mod tests {
     fn an_entry_that_is_delivered_twice_leaves_with_its_offset() {
         let mut filter = DuplicateFilter::default();
         for (id, offset) in [(1, 10), (2, 11), (1, 10)] {
-            filter.remember(id, offset, Some(0));
+            filter.add(id, offset, Some(0));
         }
         assert!(filter.is_duplicate(1, 10 + WINDOW_OFFSETS, Some(0)));
         assert!(!filter.is_duplicate(1, 11 + WINDOW_OFFSETS, Some(0)));
@@ -257,7 +288,7 @@ mod tests {
         let fill = |filter: &mut DuplicateFilter| {
             for offset in 0..WINDOW_OFFSETS {
                 let id = xxh3_128(&offset.to_le_bytes());
-                filter.remember(id, offset, Some(i64::try_from(offset).unwrap()));
+                filter.add(id, offset, Some(i64::try_from(offset).unwrap()));
             }
         };
         let allocated = allocation_counter::measure(|| fill(&mut filter));
@@ -270,7 +301,7 @@ mod tests {
         let mut filter = DuplicateFilter::default();
         let step = 300;
         for number in 0..10_000 {
-            filter.remember(u128::from(number), number * step, Some(0));
+            filter.add(u128::from(number), number * step, Some(0));
             let held = u64::try_from(filter.len()).unwrap();
             assert_eq!(held, (number + 1).min(WINDOW_OFFSETS / step + 1));
         }
@@ -287,7 +318,7 @@ mod tests {
         let id = |number: u64| xxh3_128(&number.to_le_bytes());
         for number in 0..1_200_000_u64 {
             let offset = number * 4;
-            filter.remember(id(number), offset, Some(0));
+            filter.add(id(number), offset, Some(0));
             if number % 999 == 0 && number > 250_000 {
                 assert!(filter.is_duplicate(id(number - 250_000), offset, Some(0)), "{number}");
                 assert!(!filter.is_duplicate(id(number - 250_001), offset, Some(0)), "{number}");
@@ -313,7 +344,7 @@ mod tests {
             });
             of_id.push((offset, stamped_ms));
             assert_eq!(filter.is_duplicate(id, offset, Some(stamped_ms)), expected, "{number}");
-            filter.remember(id, offset, Some(stamped_ms));
+            filter.add(id, offset, Some(stamped_ms));
             duplicates += u32::from(expected);
         }
         assert!((50_000..200_000).contains(&duplicates), "{duplicates}");

@@ -5,6 +5,7 @@
 use hashbrown::HashMap;
 
 use super::entries::Key;
+use crate::core::prefetch::prefetch;
 
 /// Bits of a position.
 const POSITION_BITS: u32 = 20;
@@ -37,6 +38,16 @@ struct Bucket {
     beyond: u32,
 }
 
+impl Bucket {
+    /// The places of which this holds, a bit each. All are looked at, without a branch, in a few
+    /// vector instructions.
+    #[inline(always)]
+    fn places_where(&self, holds: impl Fn(u32) -> bool) -> u32 {
+        let bits = self.places.iter().enumerate();
+        bits.fold(0, |found, (at, place)| found | u32::from(holds(*place)) << at)
+    }
+}
+
 /// The table. Positions are of entries that its owner holds.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
@@ -56,19 +67,32 @@ fn place(key: Key, position: u32) -> u32 {
 }
 
 impl Positions {
+    /// Brings what [`find`](Self::find) will read into the processor's cache.
+    pub(super) fn prefetch(&self, key: Key) {
+        if let Some(number) = self.bucket_of(key) {
+            prefetch(&self.buckets[number]);
+        }
+    }
+
     /// The position of an entry that is of this id, as `is_id` tells by the position.
     pub(super) fn find(&self, key: Key, is_id: impl Fn(u32) -> bool) -> Option<u32> {
         let number = self.bucket_of(key)?;
         let bucket = &self.buckets[number];
         let mark = mark(key);
-        let of_id =
-            |&&place: &&u32| place >> POSITION_BITS == mark && is_id(place & (POSITIONS - 1));
-        let beyond = match bucket.beyond {
-            0 => None,
-            _ => self.beyond.get(&number),
-        };
-        let mut places = bucket.places.iter().chain(beyond.into_iter().flatten());
-        places.find(of_id).map(|place| place & (POSITIONS - 1))
+        let of_id = |place: u32| Some(place & (POSITIONS - 1)).filter(|position| is_id(*position));
+        let mut marked = bucket.places_where(|place| place >> POSITION_BITS == mark);
+        while marked != 0 {
+            let found = of_id(bucket.places[marked.trailing_zeros() as usize]);
+            if found.is_some() {
+                return found;
+            }
+            marked &= marked - 1;
+        }
+        if bucket.beyond == 0 {
+            return None;
+        }
+        let mut beyond = self.beyond.get(&number).into_iter().flatten();
+        beyond.find_map(|place| of_id(*place).filter(|_| place >> POSITION_BITS == mark))
     }
 
     /// Puts a position in the place of a former one of the same id.
@@ -83,7 +107,8 @@ impl Positions {
         let Some(number) = self.bucket_of(key) else { return };
         self.len += 1;
         let bucket = &mut self.buckets[number];
-        match bucket.places.iter_mut().find(|place| **place == 0) {
+        let free = bucket.places_where(|place| place == 0).trailing_zeros() as usize;
+        match bucket.places.get_mut(free) {
             Some(free) => *free = place(key, position),
             None => {
                 bucket.beyond += 1;
@@ -97,7 +122,8 @@ impl Positions {
         let Some(number) = self.bucket_of(key) else { return };
         let wanted = place(key, position);
         let bucket = &mut self.buckets[number];
-        if let Some(held) = bucket.places.iter_mut().find(|place| **place == wanted) {
+        let held = bucket.places_where(|place| place == wanted).trailing_zeros() as usize;
+        if let Some(held) = bucket.places.get_mut(held) {
             *held = 0;
             self.len -= 1;
         } else if let Some(beyond) = self.beyond.get_mut(&number)

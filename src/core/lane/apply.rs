@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
+use super::ahead::Ahead;
 use super::{Judgement, Lane};
 use crate::core::account::{Account, HeldBlock, Seen, Upkeep, fact_order};
 use crate::core::calendar::Zone;
 use crate::core::counters::{ProjectDayRef, QuotaDay};
 use crate::core::dedup::event_id;
-use crate::core::event::{Event, EventKind, Origin, PlanKind, Record, TestExecuted};
+use crate::core::event::{Decoded, Event, EventKind, Origin, PlanKind, Record, TestExecuted};
 use crate::core::id::IdRef;
 use crate::core::rollup::{
     DirectoryEntry, Entity, ExecutionCount, Field, LaneRows, LicenseFact, OrganizationSeen,
@@ -21,19 +22,47 @@ use crate::core::topics::{Topic, Topics};
 struct At {
     time_ms: i64,
     offset: u64,
-    drain: u64,
+    drain: u32,
 }
 
 impl Lane {
-    pub(super) fn apply_event(&mut self, record: &Record<'_>, event: &Event<'_>) -> Judgement {
-        let mut id = 0;
+    /// Prepares for an event that will be applied soon: the processor brings in meanwhile what
+    /// that reads, where waiting for it would take as long as all else.
+    pub fn look_ahead(&mut self, decoded: &Decoded<'_>) -> Ahead {
+        let mut ahead = Ahead::default();
+        let Decoded::Event(event) = decoded else { return ahead };
         if let EventKind::TestExecuted(test) = &event.kind {
-            id = event_id(event, test, &mut self.id_bytes);
+            let id = event_id(event, test, &mut self.id_bytes);
+            self.duplicates.prefetch(id);
+            ahead.event_id = Some(id);
+        }
+        if let Some(account) = self.accounts.get(&event.account) {
+            if let Some(user) = event.user() {
+                account.users.prefetch(user);
+            }
+            if let EventKind::TestExecuted(test) = &event.kind {
+                account.organizations.prefetch(&test.organization);
+            }
+        }
+        ahead
+    }
+
+    pub(super) fn apply_event(
+        &mut self,
+        record: &Record<'_>,
+        event: &Event<'_>,
+        ahead: Ahead,
+    ) -> Judgement {
+        let mut sighting = None;
+        if let EventKind::TestExecuted(test) = &event.kind {
+            let id = ahead.event_id.unwrap_or_else(|| event_id(event, test, &mut self.id_bytes));
+            let seen = self.duplicates.see(id, record.offset, record.timestamp_ms);
             // Checked before anything is loaded, because a duplicate needs nothing.
-            if self.duplicates.is_duplicate(id, record.offset, record.timestamp_ms) {
-                self.duplicates.remember(id, record.offset, record.timestamp_ms);
+            if seen.is_duplicate {
+                self.duplicates.remember(seen);
                 return Judgement::Duplicate;
             }
+            sighting = Some(seen);
         }
         let at = At { time_ms: event.time_ms, offset: record.offset, drain: self.drain };
         let Some(account) = self.accounts.get_mut(&event.account) else {
@@ -67,8 +96,8 @@ impl Lane {
             self.counted_accounts.push(account.id.clone());
             self.merged_rows += 1;
         }
-        if let EventKind::TestExecuted(_) = &event.kind {
-            self.duplicates.remember(id, record.offset, record.timestamp_ms);
+        if let Some(seen) = sighting {
+            self.duplicates.remember(seen);
         }
         Judgement::Accepted
     }
@@ -282,15 +311,16 @@ impl Entry<'_> {
     ) -> Option<()> {
         let source = self.rows.source.name();
         let kind = if assigned.is_some() { SeatFactKind::Assigned } else { SeatFactKind::Revoked };
-        let held = self.account.user(user)?;
+        let number = self.account.organizations.number(organization);
+        let holder = self.account.user(user)?;
+        let held = self.account.users.get_mut(holder);
         held.upkeep.used = self.at.drain;
-        let organization_id = organization.to_id();
         let order = fact_order(self.at.time_ms, &source, self.at.offset);
-        let changes = held.seat_in(&organization_id).insert(order, kind);
+        let changes = held.seat_in(number).insert(order, kind);
         if changes.is_some() {
             held.upkeep.changed = self.at.drain;
         }
-        self.register(organization);
+        self.register_number(number);
         let Some(changes) = changes else { return Some(()) };
         self.changed = true;
         self.touched.insert(Topic::Seats);
@@ -305,7 +335,7 @@ impl Entry<'_> {
         };
         let row = SeatFact {
             account: self.account.id.clone(),
-            organization: organization_id,
+            organization: organization.to_id(),
             user: user.to_id(),
             time_ms: self.at.time_ms,
             kind,

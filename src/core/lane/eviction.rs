@@ -13,9 +13,14 @@ const fn in_map<E>() -> usize {
     (size_of::<E>() + 1) * 3 / 2
 }
 
+/// A vector has between half and all of its places in use.
+const fn numbered<T>() -> usize {
+    in_map::<u32>() + size_of::<T>() * 3 / 2
+}
+
 const ACCOUNT_BYTES: usize = in_map::<(Id, Account)>();
-const ORGANIZATION_BYTES: usize = in_map::<(Id, u32)>() + size_of::<Organization>();
-const USER_BYTES: usize = in_map::<(Id, User)>();
+const ORGANIZATION_BYTES: usize = numbered::<Organization>();
+const USER_BYTES: usize = numbered::<User>();
 const BLOCK_BYTES: usize = size_of::<HeldBlock>();
 const COUNTER_BYTES: usize = in_map::<(ProjectDay, Counter<ExecutionCount>)>();
 const HOUR_BYTES: usize = size_of::<HeldHour>();
@@ -24,7 +29,7 @@ impl Lane {
     /// Accounts, users, counters and hours held.
     pub fn held_entries(&self) -> usize {
         let of_account = |account: &Account| {
-            1 + account.users.len()
+            1 + account.users.values().len()
                 + blocks(account).map(|held| 1 + held.block.len()).sum::<usize>()
         };
         self.accounts.values().map(of_account).sum::<usize>() + self.hours.len()
@@ -34,7 +39,7 @@ impl Lane {
     pub fn held_bytes(&self) -> usize {
         let of_account = |account: &Account| {
             account_bytes(account)
-                + account.users.len() * USER_BYTES
+                + account.users.values().len() * USER_BYTES
                 + blocks(account).map(block_bytes).sum::<usize>()
         };
         self.accounts.values().map(of_account).sum::<usize>() + self.hours.len() * HOUR_BYTES
@@ -42,7 +47,7 @@ impl Lane {
 
     /// Adds the memory of all entries to `idle`.
     pub fn tell_idle(&self, idle: &mut IdleBytes) {
-        let since = |upkeep: Upkeep| self.drain.saturating_sub(upkeep.used);
+        let since = |upkeep: Upkeep| u64::from(self.drain.saturating_sub(upkeep.used));
         for upkeep in self.hours.upkeeps() {
             idle.add(since(upkeep), HOUR_BYTES);
         }
@@ -64,19 +69,20 @@ impl Lane {
         let idle_drains = idle_drains.max(EVICTABLE_IDLE_DRAINS);
         let (drain, acknowledged) = (self.drain, self.acknowledged);
         let goes = |upkeep: Upkeep| {
-            drain.saturating_sub(upkeep.used) >= idle_drains && upkeep.is_stored(acknowledged)
+            u64::from(drain.saturating_sub(upkeep.used)) >= idle_drains
+                && upkeep.is_stored(acknowledged)
         };
         self.hours.evict(goes);
         self.accounts.retain(|_, account| {
             let mut has_all_seats = account.has_all_seats;
-            account.users.retain(|_, user| {
+            account.retain_users(|user| {
                 let stays = !goes(user.upkeep);
                 has_all_seats &= stays || user.seats.is_empty();
                 stays
             });
             account.has_all_seats = has_all_seats;
             let (mut holds_blocks, mut counted_until) = (false, account.counted_until);
-            for organization in account.organizations.iter_mut() {
+            for organization in account.organizations.all_mut() {
                 organization.blocks.retain(|held| {
                     let stays = !goes(held.upkeep);
                     if !stays {
@@ -87,7 +93,7 @@ impl Lane {
                 holds_blocks |= !organization.blocks.is_empty();
             }
             account.counted_until = counted_until;
-            let is_empty = account.users.is_empty() && !holds_blocks;
+            let is_empty = account.users.values().is_empty() && !holds_blocks;
             !(is_empty && !account.is_dirty && goes(account.upkeep))
         });
         held - self.held_entries()
@@ -95,12 +101,12 @@ impl Lane {
 }
 
 fn blocks(account: &Account) -> impl Iterator<Item = &HeldBlock> {
-    account.organizations.iter().flat_map(|organization| organization.blocks.iter())
+    account.organizations.all().iter().flat_map(|organization| organization.blocks.iter())
 }
 
 /// Of the account itself: its organizations stay as long as it does.
 fn account_bytes(account: &Account) -> usize {
-    ACCOUNT_BYTES + account.organizations.iter().count() * ORGANIZATION_BYTES
+    ACCOUNT_BYTES + account.organizations.all().len() * ORGANIZATION_BYTES
 }
 
 fn block_bytes(held: &HeldBlock) -> usize {

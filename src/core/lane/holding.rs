@@ -146,7 +146,11 @@ impl Lane {
     fn admit_users(&mut self, asked: &[(Id, Id)], fresh_accounts: &HashSet<Id>, loaded: &Loaded) {
         let mut fresh: HashMap<(Id, Id), User> = HashMap::new();
         for (account, user) in asked {
-            if self.accounts.get(account).is_some_and(|held| !held.users.contains_key(user)) {
+            if self
+                .accounts
+                .get(account)
+                .is_some_and(|held| held.users.number(&user.as_ref()).is_none())
+            {
                 fresh.insert((account.clone(), user.clone()), User::new(&user.as_ref(), self.seed));
             }
         }
@@ -161,22 +165,30 @@ impl Lane {
                 }
                 Entry::Vacant(_) => continue,
             };
-            if self.is_before_position(&fact.source, fact.offset) {
+            if self.is_before_position(&fact.source, fact.offset)
+                && let Some(held) = self.accounts.get_mut(&fact.account)
+            {
+                let organization = held.organizations.number(&fact.organization.as_ref());
                 let order = fact_order(fact.time_ms, &fact.source, fact.offset);
-                user.seat_in(&fact.organization).insert(order, fact.kind);
+                user.seat_in(organization).insert(order, fact.kind);
             }
         }
         for row in &loaded.seat_usage {
-            if let Some(user) = fresh.get_mut(&(row.account.clone(), row.user.clone())) {
+            if let Some(user) = fresh.get_mut(&(row.account.clone(), row.user.clone()))
+                && let Some(held) = self.accounts.get_mut(&row.account)
+            {
+                let organization = held.organizations.number(&row.organization.as_ref());
                 let activity =
                     Activity { first_ms: row.first_active_ms, last_ms: row.last_active_ms };
-                user.seat_in(&row.organization).restore(row.start_ms, activity);
+                user.seat_in(organization).restore(row.start_ms, activity);
             }
         }
         for ((account, id), mut user) in fresh {
-            if let Some(held) = self.accounts.get_mut(&account) {
+            if let Some(held) = self.accounts.get_mut(&account)
+                && held.users.number(&id.as_ref()).is_none()
+            {
                 user.upkeep.used = self.drain;
-                held.users.insert(id, user);
+                held.users.insert(user);
             }
         }
     }
@@ -264,14 +276,7 @@ impl<'b> Wanted<'b> {
         if account.is_none() {
             self.accounts.insert(&event.account);
         }
-        let user = match &event.kind {
-            EventKind::Activity { user, .. }
-            | EventKind::LicenseAssigned { user, .. }
-            | EventKind::LicenseRevoked { user, .. } => Some(user),
-            EventKind::TestExecuted(test) => test.user.as_ref(),
-            _ => None,
-        };
-        if let Some(user) = user
+        if let Some(user) = event.user()
             && !account.is_some_and(|held| held.knows_user(user))
         {
             self.users.insert((&event.account, user));

@@ -37,7 +37,7 @@ pub(super) struct HeldHour {
 }
 
 impl HeldHour {
-    fn new(hour: RecordHour, used: u64) -> Self {
+    fn new(hour: RecordHour, used: u32) -> Self {
         Self {
             hour,
             first_offset: u64::MAX,
@@ -68,7 +68,7 @@ impl AuditLedger {
     }
 
     /// The next record is of this hour. False if its counts are not known; nothing is changed then.
-    pub(super) fn turn_to(&mut self, hour: RecordHour, drain: u64) -> bool {
+    pub(super) fn turn_to(&mut self, hour: RecordHour, drain: u32) -> bool {
         if self.hours.get(self.current).is_some_and(|held| held.hour == hour) {
             return true;
         }
@@ -85,7 +85,7 @@ impl AuditLedger {
 
     /// Counts a record of the hour that was turned to, unless the stored counts cover it already.
     /// True if the hour had not changed since the last drain before.
-    pub(super) fn count(&mut self, offset: u64, drain: u64, of_record: HourCounts) -> bool {
+    pub(super) fn count(&mut self, offset: u64, drain: u32, of_record: HourCounts) -> bool {
         let held = self.hours.get_mut(self.current).expect("the record's hour was turned to");
         held.upkeep.used = drain;
         if held.upto > offset {
@@ -99,7 +99,7 @@ impl AuditLedger {
 
     /// Admits the store's answer about the hours that were asked for: their stored rows, possibly
     /// with others, among them that of the last hour of the source.
-    pub(super) fn admit(&mut self, asked: &[RecordHour], stored: &[AuditedHour], drain: u64) {
+    pub(super) fn admit(&mut self, asked: &[RecordHour], stored: &[AuditedHour], drain: u32) {
         if asked.is_empty() {
             return;
         }

@@ -13,6 +13,7 @@
 //! The store must not be asked to load rows older than the last flush, and nothing newer is written
 //! before a drain is acknowledged.
 
+mod ahead;
 mod apply;
 mod eviction;
 mod holding;
@@ -23,6 +24,7 @@ mod tests;
 
 use hashbrown::HashMap;
 
+pub use self::ahead::{AHEAD_RECORDS, Ahead};
 pub use self::idle::IdleBytes;
 use self::ledger::AuditLedger;
 use super::account::{Account, HeldBlock};
@@ -66,9 +68,9 @@ pub struct Lane {
     /// Rows that the entries of `accounts` will yield.
     merged_rows: usize,
     /// The drain that will carry what changes now; the first is 1.
-    drain: u64,
+    drain: u32,
     /// The last drain whose rows are acknowledged.
-    acknowledged: u64,
+    acknowledged: u32,
     /// Reused to hash event ids in one piece.
     id_bytes: Vec<u8>,
     /// Reused for the term of a record in the audit.
@@ -172,7 +174,8 @@ impl Lane {
             && let EventKind::TestExecuted(test) = &event.kind
         {
             let id = event_id(event, test, &mut self.id_bytes);
-            self.duplicates.remember(id, record.offset, record.timestamp_ms);
+            let seen = self.duplicates.see(id, record.offset, record.timestamp_ms);
+            self.duplicates.remember(seen);
         }
     }
 
@@ -205,11 +208,18 @@ impl Lane {
 
     /// Applies records in order, as [`apply_one`](Self::apply_one) does.
     pub fn apply(&mut self, batch: &[(Record<'_>, Decoded<'_>)]) -> Applied {
-        for (index, (record, decoded)) in batch.iter().enumerate() {
-            match self.apply_one(record, decoded) {
-                Step::Passed => {}
-                Step::Blocked => return Applied::Blocked { index },
-                Step::Gap => return Applied::Gap { index },
+        let mut ahead = [Ahead::default(); AHEAD_RECORDS];
+        for (number, chunk) in batch.chunks(AHEAD_RECORDS).enumerate() {
+            for ((_, decoded), ahead) in chunk.iter().zip(&mut ahead) {
+                *ahead = self.look_ahead(decoded);
+            }
+            for (at, (record, decoded)) in chunk.iter().enumerate() {
+                let index = number * AHEAD_RECORDS + at;
+                match self.apply_one(record, decoded, ahead[at]) {
+                    Step::Passed => {}
+                    Step::Blocked => return Applied::Blocked { index },
+                    Step::Gap => return Applied::Gap { index },
+                }
             }
         }
         Applied::All
@@ -217,7 +227,7 @@ impl Lane {
 
     /// Applies one record. One below the next offset is dropped: Kafka clients deliver twice on
     /// leader changes and pauses.
-    pub fn apply_one(&mut self, record: &Record<'_>, decoded: &Decoded<'_>) -> Step {
+    pub fn apply_one(&mut self, record: &Record<'_>, decoded: &Decoded<'_>, ahead: Ahead) -> Step {
         if record.offset < self.progress.next_offset {
             return Step::Passed;
         }
@@ -245,7 +255,7 @@ impl Lane {
             }
             Decoded::Event(event) => {
                 write_term(record, event, &mut self.audit_term);
-                match self.apply_event(record, event) {
+                match self.apply_event(record, event, ahead) {
                     Judgement::Accepted => {
                         self.progress.accepted += 1;
                         HourCounts::accepted(event, &self.audit_term)

@@ -5,6 +5,7 @@
 //! lanes come and go by message.
 
 mod backpressure;
+mod count;
 mod holding;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,7 @@ use super::client::Client;
 use super::ends::Ends;
 use super::headway::{Headway, Sight, is_data_error};
 use super::held_budget::HeldBudget;
-use super::librdkafka::{Batch, Message, PartitionEvent, Queue, cached_high_watermark};
+use super::librdkafka::{Batch, PartitionEvent, Queue, cached_high_watermark};
 use super::load::Loader;
 use super::messages::{
     ConsumerHandle, DrainedLane, Fatal, FatalSender, FlushHints, LaneReport, ToConsumer, ToWorker,
@@ -32,10 +33,8 @@ use super::seek::{partition_list, pause, seek};
 use super::slot::Slot;
 use super::watchdog::Heartbeat;
 use crate::config;
-use crate::core::continuity::Verdict;
-use crate::core::decode::decode;
 use crate::core::id::UserKeySeed;
-use crate::core::lane::{Applied, Step};
+use crate::core::lane::Applied;
 use crate::telemetry::metrics::{SeekCause, WorkerState};
 use crate::telemetry::{events, metrics};
 
@@ -294,79 +293,6 @@ impl Worker {
 
     fn is_warming(&self) -> bool {
         self.state.slots.values().any(Slot::is_warming)
-    }
-
-    /// Decodes and applies a batch, record by record, while the decoded event is still in the
-    /// processor's cache. Returns the lanes that reached a record which needs a load, each with
-    /// that record and its later ones. Records without a reading lane are dropped.
-    fn count<'b>(&mut self, batch: &'b Batch<'_>) -> Vec<Group<'b>> {
-        let now = Instant::now();
-        // While the worker waits for room, lanes may be opened that this batch is not for.
-        let tenures: BTreeSet<Tenure> = self.state.slots.values().map(|slot| slot.tenure).collect();
-        let mut has_waited = false;
-        let mut room_bytes = self.room_bytes();
-        let mut blocked: Vec<Group<'b>> = Vec::new();
-        for (index, message) in batch.messages().enumerate() {
-            if room_bytes == 0 {
-                has_waited = true;
-                self.remember_last(batch);
-                self.wait_for_room();
-                room_bytes = self.room_bytes();
-            }
-            let (partition, leader_epoch, record) = match message {
-                Message::Record { partition, leader_epoch, record } => {
-                    (partition, leader_epoch, record)
-                }
-                Message::Event(event) => {
-                    self.partition_event(&event);
-                    continue;
-                }
-            };
-            let Some(slot) =
-                self.state.slots.get_mut(&partition).filter(|slot| slot.takes_records())
-            else {
-                continue;
-            };
-            if has_waited && !tenures.contains(&slot.tenure) {
-                continue;
-            }
-            match slot.judge(&record, leader_epoch) {
-                Verdict::Same => {}
-                Verdict::Unrecognized => slot.tell_unrecognized(),
-                // This record and the lane's later ones are dropped: the seek delivers them again.
-                Verdict::LookBack => {
-                    slot.remember_last(batch);
-                    slot.look_back(leader_epoch, now);
-                    continue;
-                }
-                Verdict::Different(difference) => {
-                    self.consumer.send(ToConsumer::Differs(slot.tenure, slot.refuse(difference)));
-                    continue;
-                }
-            }
-            if slot.take_warming(&record, now) {
-                continue;
-            }
-            let decoded = decode(&record);
-            if let Some(group) = blocked.iter_mut().find(|group| group.tenure == slot.tenure) {
-                group.records.push((record, decoded));
-                continue;
-            }
-            let (next_offset, bytes_before) = (slot.lane.next_offset(), slot.lane.pending_bytes());
-            match slot.lane.apply_one(&record, &decoded) {
-                Step::Passed if record.offset < next_offset => {}
-                Step::Passed => {
-                    slot.passed(index);
-                    room_bytes =
-                        room_bytes.saturating_sub(slot.lane.pending_bytes() - bytes_before);
-                }
-                // The later records lie beyond the gap too, and are dropped: the seek delivers them
-                // again.
-                Step::Gap => slot.seek_due = Some((slot.headway.not_before(now), SeekCause::Gap)),
-                Step::Blocked => blocked.push(Group::new(slot.tenure, (record, decoded))),
-            }
-        }
-        blocked
     }
 
     /// Applies the rest of a group, as far as possible.

@@ -12,7 +12,7 @@ pub(crate) fn seat_intervals(facts: &[SeatFact], usages: &[SeatUsage]) -> Vec<Se
     let mut rows = Vec::new();
     for fact in facts {
         let key = [&fact.account, &fact.organization, &fact.user].map(ToString::to_string);
-        let seat = seats.entry(key).or_insert_with(|| Seat::new(fact.organization.clone()));
+        let seat = seats.entry(key).or_insert_with(|| Seat::new(0));
         let order =
             FactOrder { time_ms: fact.time_ms, source: fact.source.clone(), offset: fact.offset };
         let again = || {

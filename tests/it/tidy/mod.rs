@@ -21,8 +21,9 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// The most characters of a line.
 const COLUMNS_MAX: usize = 100;
 
-/// The only modules that call C, and so the only ones that may be unsafe.
-const UNSAFE_MODULES: [&str; 2] = ["src/embedded/libchdb", "src/ingest/librdkafka"];
+/// The only modules that may be unsafe: two call C, and one gives the processor a hint.
+const UNSAFE_MODULES: [&str; 3] =
+    ["src/core/prefetch", "src/embedded/libchdb", "src/ingest/librdkafka"];
 
 /// What each module of the crate may use of the others: dependencies point one way.
 const MAY_USE: [(&str, &[&str]); 16] = [
@@ -118,7 +119,7 @@ fn violations(source: &Source) -> Vec<String> {
     if source.mentions("unsafe")
         && !UNSAFE_MODULES.iter().any(|module| source.path.starts_with(module))
     {
-        violation("unsafe outside the modules that speak to C".to_owned());
+        violation("unsafe outside the modules that may be".to_owned());
     }
     for name in UNFINISHED.into_iter().filter(|name| source.mentions(name)) {
         violation(format!("{name} is left over"));
@@ -196,8 +197,8 @@ fn the_rules_bite() {
         "use crate::{core::id::Id, http::serve};",
         &["uses http, and store must not"],
     );
-    check("src/core/x.rs", "fn f() { unsafe {} }", &["unsafe outside the modules that speak to C"]);
-    check("tests/it/x.rs", "unsafe fn f() {}", &["unsafe outside the modules that speak to C"]);
+    check("src/core/x.rs", "fn f() { unsafe {} }", &["unsafe outside the modules that may be"]);
+    check("tests/it/x.rs", "unsafe fn f() {}", &["unsafe outside the modules that may be"]);
     check("src/app/x.rs", "fn f() { todo!() }", &["todo is left over"]);
     check("src/later/x.rs", "", &["tidy does not know what later may use"]);
     check("src/app/x.rs", &"\n".repeat(FILE_LINES_MAX), &["501 lines; 500 at most"]);
